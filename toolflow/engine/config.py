@@ -1,0 +1,123 @@
+"""The engine's parameters: the one place that HLS, RTL, planner, executor and tests read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PARAMETER_RECORD_BYTES = 16
+RESULT_BITS = 16
+INPUT_BITS = 8
+
+
+class EngineConfig(BaseModel):
+    """Every parameter that is fixed when an engine is built.
+
+    Attributes:
+        lanes_k: output channels computed at once.
+        lanes_p: positions computed at once; each lane holds one image of the batch.
+        slots: weights that each (output channel, lane) consumes per cycle.
+        drain_k: output channels that leave each lane's accumulators per cycle.
+        sub_row: S, input channels in one word of a bank.
+        weight_bits: width of a weight at the multiplier, signed.
+        activation_bits: width of an activation in the banks, signed or unsigned by layer.
+        accumulator_bits: width of an accumulator.
+        bus_bits: data width of both AXI masters.
+        bank_depth: words of S activations in each lane's bank.
+        weight_depth: rows in the replay buffer; one output-channel group must fit.
+        result_depth: 16-bit results per lane.
+        input_lanes: channels of a pixel word that the load mover's tables cover.
+        table_words: pixel words (of up to S channels) that the tables cover.
+        multiplier: whether multipliers are meant for DSP blocks or for LUTs.
+        confidence: whether the confidence unit is built.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lanes_k: int = Field(16, ge=1, le=512)
+    lanes_p: int = Field(8, ge=1, le=128)
+    slots: int = Field(1, ge=1)
+    drain_k: int = Field(1, ge=1)
+    sub_row: int = Field(8, ge=1, le=64)
+    weight_bits: int = Field(8, ge=2, le=8)
+    activation_bits: int = Field(8, ge=2, le=8)
+    accumulator_bits: int = Field(32, ge=8, le=32)
+    bus_bits: int = 128
+    bank_depth: int = Field(4096, ge=1, le=1 << 20)
+    weight_depth: int = Field(1024, ge=1, le=1 << 16)
+    result_depth: int = Field(16, ge=1, le=1 << 14)
+    input_lanes: int = Field(4, ge=1)
+    table_words: int = Field(1, ge=1, le=64)
+    multiplier: Literal["dsp", "lut"] = "dsp"
+    confidence: bool = True
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = []
+        for name in ("slots", "sub_row", "bus_bits", "input_lanes"):
+            value = getattr(self, name)
+            if value & (value - 1):
+                problems.append(f"{name} must be a power of two, not {value}")
+        if self.bus_bits not in (64, 128, 256, 512):
+            problems.append(f"bus_bits must be 64, 128, 256 or 512, not {self.bus_bits}")
+        if self.slots > self.sub_row:
+            problems.append(f"slots must not exceed sub_row, not {self.slots} > {self.sub_row}")
+        if self.input_lanes > self.sub_row:
+            problems.append(f"input_lanes must not exceed sub_row, not {self.input_lanes} > {self.sub_row}")
+        if self.sub_row * 8 > self.bus_bits:
+            problems.append(f"sub_row must be at most bus_bits / 8, not {self.sub_row} > {self.bus_bits // 8}")
+        if self.granule % self.drain_k:
+            problems.append(
+                f"drain_k must divide gcd(lanes_k, sub_row) = {self.granule}, not be {self.drain_k}"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def granule(self) -> int:
+        """Channels that are written to a bank together: gcd(lanes_k, S)."""
+        return math.gcd(self.lanes_k, self.sub_row)
+
+    @property
+    def multipliers(self) -> int:
+        """Multipliers in the array."""
+        return self.lanes_k * self.lanes_p * self.slots
+
+    @property
+    def digit_bits(self) -> int:
+        """Width of one digit where a weight or an input is wider than the array (PROGRAM.md)."""
+        return min(self.weight_bits, self.activation_bits)
+
+    @property
+    def index_bits(self) -> int:
+        """Width of an index into a sub-row."""
+        return max(self.sub_row.bit_length() - 1, 1)
+
+    @property
+    def bus_bytes(self) -> int:
+        """Bytes in one beat."""
+        return self.bus_bits // 8
+
+    def row_bits(self, indexed: bool) -> int:
+        """Bits of one weight row, with or without its indices."""
+        per_value = self.weight_bits + (self.index_bits if indexed else 0)
+        return self.lanes_k * self.slots * per_value
+
+    def rows_per_beat(self, indexed: bool) -> int:
+        """Whole weight rows in one beat; 1 where a row needs one beat or more."""
+        return max(self.bus_bits // self.row_bits(indexed), 1)
+
+    def beats_per_row(self, indexed: bool) -> int:
+        """Beats of one weight row; 1 where several rows share a beat."""
+        return -(-self.row_bits(indexed) // self.bus_bits)
+
+    @property
+    def signature(self) -> int:
+        """64-bit hash of every parameter, compared by the engine with the program's header."""
+        text = json.dumps(self.model_dump(), sort_keys=True).encode()
+        return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")

@@ -1,0 +1,1 @@
+"""The typed graphs that every stage reads and writes."""

@@ -1,0 +1,59 @@
+"""Errors for mistakes that a user can mend; the command line prints them without a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ToolflowError(Exception):
+    """Base of every error that ends in one clear message and a non-zero exit code."""
+
+    exit_code = 2
+
+
+class DoesNotFitError(ToolflowError):
+    """The design needs more of a resource than the board or the engine has."""
+
+    exit_code = 3
+
+
+class VerificationError(ToolflowError):
+    """Two levels that must give the same bits did not."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One offending place of a model.
+
+    Attributes:
+        node: the node's name as the user knows it.
+        operator: the operator as the source format calls it.
+        attribute: the attribute at fault, or "" where the operator itself is.
+        value: the value found, as text.
+        allowed: what is handled.
+        rewrite: how to express it differently, or "".
+    """
+
+    node: str
+    operator: str
+    attribute: str
+    value: str
+    allowed: str
+    rewrite: str = ""
+
+    def __str__(self) -> str:
+        what = f"{self.attribute} = {self.value}" if self.attribute else self.value
+        hint = f"; {self.rewrite}" if self.rewrite else ""
+        return f"{self.operator} '{self.node}': {what} is not handled, allowed: {self.allowed}{hint}"
+
+
+class UnsupportedModelError(ToolflowError):
+    """A model that holds operators or attribute values outside the supported set."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(f"the model holds {len(self.problems)} thing(s) that cannot be imported:\n{lines}")

@@ -1,0 +1,30 @@
+"""What an operator's specification must offer to the graph."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+Shape = tuple[int, ...]  # (C, H, W) of a feature map or (F,) of a flat vector; never the batch
+Weights = Mapping[str, npt.NDArray[np.generic]]
+
+
+class Operator(ABC):
+    """Attributes, shape rule and arity of one operator; immutable (a frozen dataclass).
+
+    A specification is shared by the float `Graph` and the `QuantisedGraph`; only the weights differ.
+    """
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:
+        """Return the output's shape.
+
+        Raises:
+            ValueError: shapes or weights do not fit the attributes; the text says which.
+        """

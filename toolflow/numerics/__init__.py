@@ -1,0 +1,1 @@
+"""The one definition of every number in the project (design section 3)."""

@@ -1,0 +1,125 @@
+"""Requantisation: the only rounding that a network's integers ever see."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Int64Array = npt.NDArray[np.int64]
+
+MULTIPLIER_BITS = 16
+MAX_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
+MAX_SHIFT = 47
+BIAS_BITS = 32
+
+
+@dataclass(frozen=True)
+class Requantise:
+    """From accumulators to the next layer's integers, per output channel.
+
+    out = clip(round_half_even(((acc + bias)·multiplier + residual·residual_multiplier) / 2^shift), lower, upper)
+
+    Attributes:
+        bias, multiplier, shift: int64 of shape (K,).
+        residual_multiplier: int64 (K,), or None where there is no residual.
+        lower, upper: the clip's bounds (ReLU6 lowers `upper`).
+    """
+
+    bias: Int64Array
+    multiplier: Int64Array
+    shift: Int64Array
+    lower: int
+    upper: int
+    residual_multiplier: Int64Array | None = None
+
+    def __post_init__(self) -> None:
+        multipliers = [("multiplier", self.multiplier)]
+        if self.residual_multiplier is not None:
+            multipliers.append(("residual multiplier", self.residual_multiplier))
+        for what, values in multipliers:
+            if values.size and (values.min() < 1 or values.max() > MAX_MULTIPLIER):
+                raise ValueError(
+                    f"{what} must lie within [1, {MAX_MULTIPLIER}], not [{values.min()}, {values.max()}]"
+                )
+        if self.shift.size and (self.shift.min() < 0 or self.shift.max() > MAX_SHIFT):
+            raise ValueError(f"shift must lie within [0, {MAX_SHIFT}], not [{self.shift.min()}, {self.shift.max()}]")
+        bound = 1 << (BIAS_BITS - 1)
+        if self.bias.size and (self.bias.min() < -bound or self.bias.max() >= bound):
+            raise ValueError(f"bias must fit {BIAS_BITS} signed bits, not [{self.bias.min()}, {self.bias.max()}]")
+        if self.lower > self.upper:
+            raise ValueError(f"lower must not exceed upper, not {self.lower} > {self.upper}")
+
+
+def round_half_even_shift(values: Int64Array, shift: Int64Array | int) -> Int64Array:
+    """Return values / 2^shift rounded to the nearest integer, ties to the even one.
+
+    Adding half − 1 + (the quotient's lowest bit) and flooring rounds exactly so, for either sign.
+    """
+    shift = np.asarray(shift, dtype=np.int64)
+    quotient = values >> shift
+    remainder = values - (quotient << shift)
+    half = np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), np.int64(1))
+    up = (remainder > half) | ((remainder == half) & ((quotient & 1) == 1))
+    return np.asarray(quotient + np.where(shift > 0, up, False), dtype=np.int64)
+
+
+def requantise(
+    accumulators: Int64Array, rule: Requantise, channel_axis: int = 1, residual: Int64Array | None = None
+) -> Int64Array:
+    """Apply `rule` to int64 accumulators whose axis `channel_axis` is the output channel.
+
+    Raises:
+        OverflowError: a product may leave int64; the rule must be checked against its accumulators.
+        ValueError: a residual is given without its multiplier, or the reverse.
+    """
+    if (residual is None) != (rule.residual_multiplier is None):
+        raise ValueError("a residual and its multiplier must be given together")
+    view = [1] * accumulators.ndim
+    view[channel_axis] = -1
+    total = accumulators + rule.bias.reshape(view)
+    magnitude = _magnitude(total) * int(rule.multiplier.max(initial=1))
+    scaled = total * rule.multiplier.reshape(view)
+    if residual is not None and rule.residual_multiplier is not None:
+        magnitude += _magnitude(residual) * int(rule.residual_multiplier.max(initial=1))
+        scaled = scaled + residual * rule.residual_multiplier.reshape(view)
+    if magnitude >= 1 << 62:
+        raise OverflowError(f"requantisation reaches {magnitude}, which must stay below 2^62")
+    rounded = round_half_even_shift(scaled, rule.shift.reshape(view))
+    return np.clip(rounded, rule.lower, rule.upper)
+
+
+def _magnitude(values: Int64Array) -> int:
+    return max(int(values.max(initial=0)), -int(values.min(initial=0)))
+
+
+def multiplier_and_shift(ratio: float) -> tuple[int, int]:
+    """Return the (multiplier, shift) whose quotient multiplier / 2^shift is nearest to `ratio`.
+
+    The multiplier uses all of its 16 bits unless the shift is at its limit; powers of two come
+    out exactly.
+
+    Raises:
+        ValueError: `ratio` is not positive, or too large or too small to be represented.
+    """
+    if not (ratio > 0 and math.isfinite(ratio)):
+        raise ValueError(f"a requantisation ratio must be positive and finite, not {ratio}")
+    mantissa, exponent = math.frexp(ratio)  # ratio = mantissa · 2^exponent, mantissa in [0.5, 1)
+    if mantissa == 0.5:  # a power of two: the smallest multiplier keeps products narrow
+        shift = 1 - exponent
+        return (1, shift) if 0 <= shift <= MAX_SHIFT else _checked(ratio, MAX_SHIFT if shift > MAX_SHIFT else 0)
+    shift = min(max(MULTIPLIER_BITS - exponent, 0), MAX_SHIFT)
+    if round(math.ldexp(ratio, shift)) > MAX_MULTIPLIER:
+        shift -= 1
+    return _checked(ratio, shift)
+
+
+def _checked(ratio: float, shift: int) -> tuple[int, int]:
+    multiplier = round(math.ldexp(ratio, shift)) if shift >= 0 else MAX_MULTIPLIER + 1
+    if not 1 <= multiplier <= MAX_MULTIPLIER:
+        raise ValueError(
+            f"a requantisation ratio must lie within [2^-{MAX_SHIFT}, {MAX_MULTIPLIER}], not {ratio}"
+        )
+    return multiplier, shift

@@ -1,0 +1,1 @@
+"""From a quantised graph and a board to a program for an engine that fits."""
