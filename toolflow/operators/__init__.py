@@ -1,0 +1,29 @@
+"""The operators: one folder each, and here their specifications under one name."""
+
+from toolflow.operators.activation import Activation
+from toolflow.operators.add.spec import Add
+from toolflow.operators.avg_pool.spec import AvgPool
+from toolflow.operators.batch_norm.spec import BatchNorm
+from toolflow.operators.concat.spec import Concat
+from toolflow.operators.conv.spec import Conv
+from toolflow.operators.flatten.spec import Flatten
+from toolflow.operators.linear.spec import Linear
+from toolflow.operators.max_pool.spec import MaxPool
+from toolflow.operators.pad.spec import Pad
+from toolflow.operators.relu.spec import Relu
+from toolflow.operators.shortcut.spec import Shortcut
+
+__all__ = [
+    "Activation",
+    "Add",
+    "AvgPool",
+    "BatchNorm",
+    "Concat",
+    "Conv",
+    "Flatten",
+    "Linear",
+    "MaxPool",
+    "Pad",
+    "Relu",
+    "Shortcut",
+]

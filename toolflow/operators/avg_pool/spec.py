@@ -1,0 +1,63 @@
+"""Average pooling; global where the kernel is the whole map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from toolflow.ir.operator import Operator, Shape, Weights
+from toolflow.operators.window import Pads, Pair, inside_counts, operand_count, window_shape
+
+
+@dataclass(frozen=True)
+class AvgPool(Operator):
+    """Sum over a window divided by its divisor (`divisors`).
+
+    Input: x (C, H, W).
+
+    Attributes:
+        kernel: (height, width).
+        stride: (vertical, horizontal).
+        pads: zeros around the input, (top, left, bottom, right).
+        ceil_mode: a last window may reach beyond the padding.
+        count_include_pad: padding counts in the divisor; what lies beyond it never does.
+        divisor_override: divides every sum instead of the number of elements.
+    """
+
+    kind: ClassVar[str] = "avg_pool"
+    kernel: Pair
+    stride: Pair
+    pads: Pads = (0, 0, 0, 0)
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+    divisor_override: int | None = None
+
+    def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:
+        """Return (C, H', W')."""
+        operand_count(inputs, (1,))
+        out = window_shape(inputs[0], self.kernel, self.stride, self.pads, ceil_mode=self.ceil_mode)
+        if self.divisor_override is not None and self.divisor_override < 1:
+            raise ValueError(f"divisor_override must be at least 1, not {self.divisor_override}")
+        if self._divisors(inputs[0], out).min() < 1:
+            raise ValueError(f"every window must touch the input, not lie in the padding {self.pads}")
+        return (inputs[0][0], *out)
+
+    def divisors(self, shape: Shape) -> npt.NDArray[np.int64]:
+        """Return what each window's sum is divided by, int64 (H', W'), for an input of this shape."""
+        _, height, width = self.infer_shape([shape], {})
+        return self._divisors(shape, (height, width))
+
+    def _divisors(self, shape: Shape, out: Pair) -> npt.NDArray[np.int64]:
+        if self.divisor_override is not None:
+            return np.full(out, self.divisor_override, np.int64)
+        axes = []
+        for axis in (0, 1):
+            before, after = (self.pads[axis], self.pads[axis + 2]) if self.count_include_pad else (0, 0)
+            shift = 0 if self.count_include_pad else self.pads[axis]
+            size = shape[1 + axis] + before + after
+            axes.append(inside_counts(size, out[axis], self.kernel[axis], self.stride[axis], shift))
+        return np.outer(axes[0], axes[1]).astype(np.int64)

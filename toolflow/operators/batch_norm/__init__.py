@@ -1,0 +1,1 @@
+"""Operator: batch normalisation."""
