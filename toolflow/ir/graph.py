@@ -5,9 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol, TypeVar
 
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.operator import Operator, Shape, Weights
+
+
+class AnyNode(Protocol):
+    """What float and quantised nodes have in common."""
+
+    @property
+    def name(self) -> str:
+        """Name of the node and of its tensor."""
+
+    @property
+    def op(self) -> Operator:
+        """Specification of the operator."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the tensors read."""
+
+    @property
+    def weights(self) -> Weights:
+        """Constants by name."""
+
+
+SomeNode = TypeVar("SomeNode", bound=AnyNode)
 
 
 @dataclass(frozen=True)
@@ -54,16 +78,16 @@ class Graph:
         return {node.name: node for node in self.nodes}
 
 
-def consumers(nodes: Sequence[Node]) -> Mapping[str, tuple[Node, ...]]:
+def consumers(nodes: Sequence[SomeNode]) -> Mapping[str, tuple[SomeNode, ...]]:
     """Map each tensor that is read to its readers."""
-    readers: dict[str, tuple[Node, ...]] = {}
+    readers: dict[str, tuple[SomeNode, ...]] = {}
     for node in nodes:
         for tensor in dict.fromkeys(node.inputs):
             readers[tensor] = (*readers.get(tensor, ()), node)
     return readers
 
 
-def infer_shapes(input_name: str, input_shape: Shape, nodes: Sequence[Node]) -> Mapping[str, Shape]:
+def infer_shapes(input_name: str, input_shape: Shape, nodes: Sequence[AnyNode]) -> Mapping[str, Shape]:
     """Return the shape of every tensor.
 
     Raises:

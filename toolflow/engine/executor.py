@@ -1,0 +1,303 @@
+"""Numpy executor of a program binary: the engine of PROGRAM.md, instruction by instruction.
+
+It reads the same bytes as the HLS and the RTL engine and returns the bytes that they write. All
+images run at once as lanes, which PROGRAM.md allows: passes do not see each other.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from toolflow.engine.config import EngineConfig
+from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, Flag, Header, Instruction, Opcode, decode_program
+from toolflow.engine.stream import Packet, unpack
+from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.confidence import ConfidenceRule, evaluate
+from toolflow.numerics.digits import cut_digits
+from toolflow.numerics.requantise import Requantise, requantise
+
+Int64Array = npt.NDArray[np.int64]
+
+ERROR_NAMES = {
+    0: "none",
+    1: "magic or version",
+    2: "signature",
+    3: "CRC",
+    4: "unknown opcode",
+    5: "address out of range",
+    6: "AXI read error",
+    7: "AXI write error",
+    8: "count of rows",
+    9: "no images",
+}
+
+
+class EngineFaultError(ToolflowError):
+    """The engine stopped with an error code of PROGRAM.md."""
+
+    def __init__(self, code: int, detail: str) -> None:
+        self.code = code
+        super().__init__(f"the engine stopped with error {code} ({ERROR_NAMES[code]}): {detail}")
+
+
+def run_program(config: EngineConfig, program: bytes, weights: bytes, images: bytes, image_count: int) -> bytes:
+    """Execute a program on `image_count` images and return the bytes of the results region.
+
+    Raises:
+        EngineFaultError: what the hardware would report in its status register.
+    """
+    if image_count < 1:
+        raise EngineFaultError(9, f"the number of images must be 1 or more, not {image_count}")
+    header, instructions = _checked_program(config, program)
+    engine = _Engine(config, header, program, images, image_count)
+    stream = memoryview(weights)
+    for instruction in instructions:
+        if instruction.opcode is Opcode.END:
+            break
+        if instruction.opcode is Opcode.CONV:
+            stream = engine.conv(instruction, stream)
+        else:
+            engine.simple[instruction.opcode](instruction)
+    return bytes(engine.output)
+
+
+def _checked_program(config: EngineConfig, program: bytes) -> tuple[Header, tuple[Instruction, ...]]:
+    words = np.frombuffer(program[: len(program) // 4 * 4], dtype="<u4")
+    try:
+        header, instructions = decode_program(program)
+    except ToolflowError as error:
+        raise EngineFaultError(_decode_code(words), str(error)) from error
+    if header.signature != config.signature:
+        raise EngineFaultError(
+            2, f"the program is for engine {header.signature:016x}, this one is {config.signature:016x}"
+        )
+    return header, instructions
+
+
+def _decode_code(words: npt.NDArray[np.uint32]) -> int:
+    """Tell which of the engine's checks a binary fails that does not decode."""
+    try:
+        end = HEADER_WORDS + INSTRUCTION_WORDS * int(words[4])
+        if zlib.crc32(words[:15].tobytes() + words[HEADER_WORDS:end].tobytes()) == int(words[15]):
+            return 4 if int(words[0]) == 0x31465443 and int(words[1]) == 1 else 1
+    except IndexError:
+        return 1
+    return 3 if int(words[0]) == 0x31465443 and int(words[1]) == 1 else 1
+
+
+class _Engine:
+    """Banks, tables and results of every image, and what each opcode does to them."""
+
+    def __init__(
+        self, config: EngineConfig, header: Header, program: bytes, images: bytes, image_count: int
+    ) -> None:
+        self.config = config
+        self.header = header
+        self.program = program
+        self.images = np.frombuffer(images, dtype=np.uint8)
+        self.count = image_count
+        self.bank = np.zeros((image_count, config.bank_depth, config.sub_row), dtype=np.uint8)
+        self.result = np.zeros((image_count, config.result_depth), dtype=np.int64)
+        self.table = np.zeros((config.table_words, config.sub_row, 256), dtype=np.uint8)
+        self.output = bytearray()
+        self.simple = {
+            Opcode.TABLE: self.fill_tables,
+            Opcode.LOAD: self.load,
+            Opcode.MAXPOOL: self.max_pool,
+            Opcode.STORE_RESULT: self.store_result,
+            Opcode.STORE_MAP: self.store_map,
+        }
+
+    def fill_tables(self, i: Instruction) -> None:
+        q, width = i.sub_rows, i.in_words
+        self._in_range(q <= self.config.table_words and width <= self.config.sub_row, i, "tables")
+        data = np.frombuffer(self.program, dtype=np.uint8, count=q * 256 * width, offset=i.in_base)
+        self.table[:q, :width] = data.reshape(q, 256, width).transpose(0, 2, 1)
+
+    def load(self, i: Instruction) -> None:
+        pixels, q, width, digits = i.out_height * i.out_width, i.sub_rows, i.in_words, i.levels
+        end = i.out_base + (pixels - 1) * i.out_words + digits * q
+        self._in_range(end <= self.config.bank_depth and q <= self.config.table_words, i, "load")
+        pitch = self.header.image_pitch_bytes
+        raw = self.images[: self.count * pitch].reshape(self.count, pitch)[:, : pixels * q * width]
+        raw = raw.reshape(self.count, pixels, q, width)
+        entries = self.table[np.arange(q)[:, None], np.arange(width)[None, :], raw]
+        if digits > 1:
+            signed = entries.view(np.int8).astype(np.int64)
+            words = np.moveaxis(cut_digits(signed, digits, self.config.digit_bits), 0, 2)
+        else:
+            words = entries[:, :, None].astype(np.int64)
+        words = words.reshape(self.count, pixels, digits * q, width) & ((1 << self.config.activation_bits) - 1)
+        full = np.zeros((*words.shape[:3], self.config.sub_row), dtype=np.uint8)
+        full[..., :width] = words
+        address = i.out_base + np.arange(pixels)[:, None] * i.out_words + np.arange(digits * q)
+        self.bank[:, address] = full
+
+    def conv(self, i: Instruction, stream: memoryview) -> memoryview:
+        c = self.config
+        positions = i.out_height * i.out_width
+        if not (positions and i.channels and i.rows and i.groups == -(-i.channels // c.lanes_k)):
+            raise EngineFaultError(8, f"{i.used_fields()}")
+        if i.rows > c.weight_depth:
+            raise EngineFaultError(8, f"{i.rows} rows exceed weight_depth {c.weight_depth}")
+        indexed = Flag.INDEXED in i.flags
+        for group in range(i.groups):
+            channels = min(c.lanes_k, i.channels - group * c.lanes_k)
+            packet, used = unpack(c, stream, channels, i.rows, indexed)
+            stream = stream[used:]
+            first = (group * i.channel_step) >> (c.sub_row.bit_length() - 1)
+            acc = np.zeros((self.count, positions, c.lanes_k), dtype=np.float64)
+            row = 0
+            for level, iy, ix in self._taps(i):
+                if level is not None and level > 0:
+                    acc *= 1 << c.digit_bits
+                inside = (iy >= 0) & (iy < i.in_height) & (ix >= 0) & (ix < i.in_width)
+                for q in range(i.sub_rows):
+                    steps = i.steps_last if q == i.sub_rows - 1 else i.steps
+                    address = i.in_base + iy * i.in_row_words + ix * i.in_words + first + q
+                    words = self._words(address, inside, Flag.INPUT_SIGNED in i.flags, i)
+                    acc += words @ self._matrix(packet, row, steps)
+                    row += steps
+            self._drain(i, group, packet, self._wrapped(acc)[..., :channels])
+        return stream
+
+    def _taps(self, i: Instruction) -> Iterator[tuple[int | None, Int64Array, Int64Array]]:
+        """Yield (level at its first tap, else None; input row; input column) for every level and tap."""
+        oy, ox = np.divmod(np.arange(i.out_height * i.out_width), i.out_width)
+        for level in range(i.levels):
+            for ky in range(i.kernel_h):
+                for kx in range(i.kernel_w):
+                    iy = oy * i.stride_h + ky * i.dilation_h - i.pad_top
+                    ix = ox * i.stride_w + kx * i.dilation_w - i.pad_left
+                    yield level if ky == kx == 0 else None, iy, ix
+
+    def _words(
+        self, address: Int64Array, inside: npt.NDArray[np.bool_], signed: bool, i: Instruction
+    ) -> npt.NDArray[np.float64]:
+        """Read (count, positions, S) elements; positions outside the map give 0."""
+        used = address[inside]
+        self._in_range(not used.size or int(used.max()) < self.config.bank_depth, i, "bank read")
+        words = self._elements(self.bank[:, np.where(inside, address, 0)], signed).astype(np.float64)
+        words[:, ~inside] = 0
+        return words
+
+    def _elements(self, raw: npt.NDArray[np.uint8], signed: bool) -> Int64Array:
+        values = raw.astype(np.int64)
+        if signed:
+            values -= (values >> (self.config.activation_bits - 1)) << self.config.activation_bits
+        return values
+
+    def _matrix(self, packet: Packet, row: int, steps: int) -> npt.NDArray[np.float64]:
+        """Return the (S, lanes_k) weights that `steps` rows from `row` on apply to one word."""
+        c = self.config
+        values = packet.values[row : row + steps]
+        if packet.indices is None:
+            slot = np.arange(steps)[:, None] * c.slots + np.arange(c.slots)
+            indices = np.broadcast_to((slot % c.sub_row)[:, None, :], values.shape)
+        else:
+            indices = packet.indices[row : row + steps]
+        matrix = np.zeros((c.sub_row, c.lanes_k), dtype=np.float64)
+        lane = np.broadcast_to(np.arange(c.lanes_k)[None, :, None], values.shape)
+        np.add.at(matrix, (indices, lane), values.astype(np.float64))
+        return matrix
+
+    def _wrapped(self, acc: npt.NDArray[np.float64]) -> Int64Array:
+        """Wrap accumulators at their width; float64 held them exactly (|acc| < 2^53)."""
+        half = 1 << (self.config.accumulator_bits - 1)
+        return ((acc.astype(np.int64) + half) & (2 * half - 1)) - half
+
+    def _drain(self, i: Instruction, group: int, packet: Packet, acc: Int64Array) -> None:
+        first = group * self.config.lanes_k
+        channel = np.arange(first, first + acc.shape[2])
+        residual = self._residual(i, channel) if Flag.RESIDUAL in i.flags else None
+        rule = Requantise(
+            packet.bias,
+            packet.multiplier,
+            packet.shift,
+            i.lower,
+            i.upper,
+            packet.residual_multiplier if residual is not None else None,
+        )
+        out = requantise(acc, rule, channel_axis=2, residual=residual)
+        positions = acc.shape[1]
+        if Flag.TO_RESULT in i.flags:
+            place = np.arange(positions)[:, None] * i.channels + channel
+            self._in_range(int(place.max()) < self.config.result_depth, i, "result")
+            self.result[:, place] = out
+            return
+        element = channel % self.config.sub_row
+        address = i.out_base + np.arange(positions)[:, None] * i.out_words + channel // self.config.sub_row
+        self._in_range(int(address.max()) < self.config.bank_depth, i, "bank write")
+        mask = (1 << self.config.activation_bits) - 1
+        self.bank[:, address, element] = (out & mask).astype(np.uint8)
+
+    def _residual(self, i: Instruction, channel: Int64Array) -> Int64Array:
+        oy, ox = np.divmod(np.arange(i.out_height * i.out_width), i.out_width)
+        e = channel - i.residual_offset
+        present = (e >= 0) & (e < i.residual_channels)
+        e = np.where(present, e, 0)
+        pixel = i.residual_base + oy * i.residual_row_words + ox * i.residual_pixel_words
+        address = pixel[:, None] + e // self.config.sub_row
+        self._in_range(int(address.max()) < self.config.bank_depth, i, "residual read")
+        raw = self.bank[:, address, e % self.config.sub_row]
+        return np.where(present, self._elements(raw, Flag.RESIDUAL_SIGNED in i.flags), 0)
+
+    def max_pool(self, i: Instruction) -> None:
+        oy, ox = np.divmod(np.arange(i.out_height * i.out_width), i.out_width)
+        lowest = -(1 << 15)
+        best = np.full((self.count, len(oy), i.sub_rows, self.config.sub_row), lowest, dtype=np.int64)
+        q = np.arange(i.sub_rows)
+        for ky in range(i.kernel_h):
+            for kx in range(i.kernel_w):
+                iy = oy * i.stride_h + ky * i.dilation_h - i.pad_top
+                ix = ox * i.stride_w + kx * i.dilation_w - i.pad_left
+                inside = (iy >= 0) & (iy < i.in_height) & (ix >= 0) & (ix < i.in_width)
+                address = (i.in_base + iy * i.in_row_words + ix * i.in_words)[inside, None] + q
+                self._in_range(not address.size or int(address.max()) < self.config.bank_depth, i, "bank read")
+                words = self._elements(self.bank[:, address], Flag.INPUT_SIGNED in i.flags)
+                best[:, inside] = np.maximum(best[:, inside], words)
+        address = i.out_base + np.arange(len(oy))[:, None] * i.out_words + q
+        self._in_range(int(address.max()) < self.config.bank_depth, i, "bank write")
+        self.bank[:, address] = (best & ((1 << self.config.activation_bits) - 1)).astype(np.uint8)
+
+    def store_result(self, i: Instruction) -> None:
+        header, classes = self.header, self.header.classes
+        self._in_range(0 < classes <= self.config.result_depth, i, "result")
+        logits = self.result[:, :classes]
+        records = np.zeros((self.count, header.result_pitch_bytes), dtype=np.uint8)
+        head = np.zeros((self.count, 4), dtype="<i4")
+        if self.config.confidence:
+            rule = ConfidenceRule(header.confidence_k, header.confidence_m, header.confidence_n, header.threshold)
+            answer = evaluate(logits, rule)
+            head[:, 0], head[:, 1] = answer.klass, answer.confident
+            head[:, 2], head[:, 3] = answer.numerator, answer.total
+        else:
+            head[:, 0], head[:, 1] = logits.argmax(axis=1), 1
+        records[:, :16] = head.view(np.uint8)
+        start = max(16, self.config.bus_bytes)
+        records[:, start : start + 2 * classes] = logits.astype("<i2").view(np.uint8).reshape(self.count, -1)
+        self._write(0, records.tobytes())
+
+    def store_map(self, i: Instruction) -> None:
+        words = i.in_row_words * i.in_height
+        self._in_range(i.in_base + words <= self.config.bank_depth, i, "bank read")
+        pitch = words * self.config.sub_row
+        pitch += -pitch % self.config.bus_bytes
+        records = np.zeros((self.count, pitch), dtype=np.uint8)
+        records[:, : words * self.config.sub_row] = self.bank[:, i.in_base : i.in_base + words].reshape(
+            self.count, -1
+        )
+        self._write(i.out_base, records.tobytes())
+
+    def _write(self, offset: int, data: bytes) -> None:
+        missing = offset + len(data) - len(self.output)
+        self.output += bytes(max(missing, 0))
+        self.output[offset : offset + len(data)] = data
+
+    def _in_range(self, fits: bool, i: Instruction, what: str) -> None:
+        if not fits:
+            raise EngineFaultError(5, f"{what} of '{i.name or i.opcode.name}' with {i.used_fields()}")

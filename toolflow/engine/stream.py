@@ -1,0 +1,133 @@
+"""Bits of the weight stream: packets of parameters and rows, packed and unpacked (PROGRAM.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from toolflow.engine.config import PARAMETER_RECORD_BYTES, EngineConfig
+from toolflow.ir.errors import ToolflowError
+
+Int64Array = npt.NDArray[np.int64]
+
+_RECORD = np.dtype(
+    [
+        ("bias", "<i4"),
+        ("multiplier", "<u2"),
+        ("residual_multiplier", "<u2"),
+        ("shift", "u1"),
+        ("zero", "u1", 7),
+    ]
+)
+assert _RECORD.itemsize == PARAMETER_RECORD_BYTES
+
+
+@dataclass(frozen=True)
+class Packet:
+    """What one output-channel group needs.
+
+    Attributes:
+        bias, multiplier, residual_multiplier, shift: int64 (channels of the group,).
+        values: int64 (rows, lanes_k, slots).
+        indices: int64 of the same shape, or None where the layer is dense.
+    """
+
+    bias: Int64Array
+    multiplier: Int64Array
+    residual_multiplier: Int64Array
+    shift: Int64Array
+    values: Int64Array
+    indices: Int64Array | None = None
+
+
+def parameter_beats(config: EngineConfig, channels: int) -> int:
+    """Return the beats of a parameter section for so many channels of a group."""
+    records = -(-channels // config.drain_k) * config.drain_k
+    return -(-records * PARAMETER_RECORD_BYTES // config.bus_bytes)
+
+
+def row_beats(config: EngineConfig, rows: int, indexed: bool) -> int:
+    """Return the beats of a row section."""
+    return -(-rows // config.rows_per_beat(indexed)) * config.beats_per_row(indexed)
+
+
+def pack(config: EngineConfig, packet: Packet) -> bytes:
+    """Return the bytes of one packet: whole beats."""
+    channels = len(packet.bias)
+    records = np.zeros(-(-channels // config.drain_k) * config.drain_k, dtype=_RECORD)
+    for name in ("bias", "multiplier", "residual_multiplier", "shift"):
+        records[name][:channels] = getattr(packet, name)
+    head = records.tobytes()
+    head += bytes(-len(head) % config.bus_bytes)
+    return head + _pack_rows(config, packet.values, packet.indices)
+
+
+def unpack(config: EngineConfig, stream: memoryview, channels: int, rows: int, indexed: bool) -> tuple[Packet, int]:
+    """Return the packet at the beginning of `stream` and its length in bytes.
+
+    Raises:
+        ToolflowError: the stream ends inside the packet.
+    """
+    head_bytes = parameter_beats(config, channels) * config.bus_bytes
+    total = head_bytes + row_beats(config, rows, indexed) * config.bus_bytes
+    if len(stream) < total:
+        raise ToolflowError(f"the weight stream must hold {total} more bytes, not {len(stream)}")
+    records = np.frombuffer(stream, dtype=_RECORD, count=channels)
+    values, indices = _unpack_rows(config, stream[head_bytes:total], rows, indexed)
+    packet = Packet(
+        bias=records["bias"].astype(np.int64),
+        multiplier=records["multiplier"].astype(np.int64),
+        residual_multiplier=records["residual_multiplier"].astype(np.int64),
+        shift=records["shift"].astype(np.int64),
+        values=values,
+        indices=indices,
+    )
+    return packet, total
+
+
+def _bits(values: Int64Array, width: int) -> npt.NDArray[np.uint8]:
+    """Expand (rows, n) integers into (rows, n·width) bits, lowest first."""
+    bits = (values[..., None] >> np.arange(width)) & 1
+    return bits.astype(np.uint8).reshape(len(values), -1)
+
+
+def _pack_rows(config: EngineConfig, values: Int64Array, indices: Int64Array | None) -> bytes:
+    rows = len(values)
+    indexed = indices is not None
+    bits = _bits(values.reshape(rows, -1), config.weight_bits)
+    if indices is not None:
+        bits = np.concatenate([bits, _bits(indices.reshape(rows, -1), config.index_bits)], axis=1)
+    share = config.rows_per_beat(indexed)
+    beats = row_beats(config, rows, indexed)
+    if share > 1:
+        padded = np.zeros((beats * share, bits.shape[1]), dtype=np.uint8)
+        padded[:rows] = bits
+        bits = padded.reshape(beats, -1)
+    width = config.bus_bits * (1 if share > 1 else config.beats_per_row(indexed))
+    out = np.zeros((len(bits), width), dtype=np.uint8)
+    out[:, : bits.shape[1]] = bits
+    return np.packbits(out, bitorder="little").tobytes()
+
+
+def _unpack_rows(
+    config: EngineConfig, section: memoryview, rows: int, indexed: bool
+) -> tuple[Int64Array, Int64Array | None]:
+    share = config.rows_per_beat(indexed)
+    row_bits = config.row_bits(indexed)
+    bits = np.unpackbits(np.frombuffer(section, dtype=np.uint8), bitorder="little")
+    if share > 1:
+        bits = bits.reshape(-1, config.bus_bits)[:, : share * row_bits].reshape(-1, row_bits)[:rows]
+    else:
+        bits = bits.reshape(rows, -1)[:, :row_bits]
+    per_row = config.lanes_k * config.slots
+    shape = (rows, config.lanes_k, config.slots)
+    cut = per_row * config.weight_bits
+    raw = bits[:, :cut].reshape(rows, per_row, config.weight_bits).astype(np.int64)
+    values = raw @ (np.int64(1) << np.arange(config.weight_bits))
+    values -= (values >> (config.weight_bits - 1)) << config.weight_bits
+    if not indexed:
+        return values.reshape(shape), None
+    raw = bits[:, cut:].reshape(rows, per_row, config.index_bits).astype(np.int64)
+    return values.reshape(shape), (raw @ (np.int64(1) << np.arange(config.index_bits))).reshape(shape)

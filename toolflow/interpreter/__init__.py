@@ -1,0 +1,1 @@
+"""The integer reference: runs a quantised graph and thereby defines it."""
