@@ -1,0 +1,81 @@
+"""What every test shares: data, markers, determinism, and a CI in which nothing is skipped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one core each: before numpy and torch read it
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+
+import pytest
+from hypothesis import settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED_DATA_VARIABLE = "TOOLFLOW_SHARED_DATA"
+NO_SKIP_VARIABLE = "CI_NO_SKIP"
+
+# The same examples in every run, whatever the machine's speed; no files left behind.
+settings.register_profile("toolflow", derandomize=True, deadline=None, database=None, max_examples=50)
+settings.load_profile("toolflow")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("toolflow")
+    group.addoption("--run-long", action="store_true", help="also run the tests marked long")
+    group.addoption("--run-bench", action="store_true", help="also run the tests marked bench")
+    group.addoption(
+        "--fail-on-skip",
+        action="store_true",
+        default=os.environ.get(NO_SKIP_VARIABLE, "") not in ("", "0"),
+        help=f"a skipped test fails (also with {NO_SKIP_VARIABLE}=1)",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out long tests and benches unless asked for: deselected, which is no skip."""
+    unwanted = [name for name in ("long", "bench") if not config.getoption(f"--run-{name}")]
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in unwanted)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip into a failure where no test may be skipped."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.config.getoption("--fail-on-skip"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which is not allowed here: {_reason(report.longrepr)}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that skips itself as a whole."""
+    report = yield
+    if report.skipped and collector.config.getoption("--fail-on-skip"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which is not allowed here: {_reason(report.longrepr)}"
+    return report
+
+
+def _reason(longrepr: object) -> str:
+    return str(longrepr[2]) if isinstance(longrepr, tuple) else str(longrepr)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real images and pretrained weights; the test is skipped where there is none."""
+    named = os.environ.get(SHARED_DATA_VARIABLE)
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set {SHARED_DATA_VARIABLE} to its folder")
+    return folder
