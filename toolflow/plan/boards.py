@@ -1,0 +1,217 @@
+"""Boards: data files under boards/, read strictly and cross-checked against each other's fields."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Hashable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from toolflow.ir.errors import ToolflowError
+from toolflow.plan.boards_checks import device_problems, memory_problems
+from toolflow.plan.resources_count import Family, ResourceCount
+
+BOARDS_FOLDER = Path(__file__).resolve().parents[2] / "boards"
+_STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Resources(BaseModel):
+    """What the device holds. Block RAM is given in the family's own unit: bram36 (xc7, xcup) or bram18 (ecp5)."""
+
+    model_config = _STRICT
+
+    luts: int = Field(gt=0)
+    flip_flops: int = Field(gt=0)
+    dsps: int = Field(gt=0)
+    bram36: int | None = Field(default=None, gt=0)
+    bram18: int | None = Field(default=None, gt=0)
+    uram: int = Field(default=0, ge=0)
+
+
+class UsableShares(BaseModel):
+    """Share of each resource that a design may use and still be expected to route and close timing."""
+
+    model_config = _STRICT
+
+    luts: float = Field(default=0.70, gt=0, le=1)
+    flip_flops: float = Field(default=0.50, gt=0, le=1)
+    dsps: float = Field(default=0.80, gt=0, le=1)
+    block_rams: float = Field(default=0.80, gt=0, le=1)
+    urams: float = Field(default=0.80, gt=0, le=1)
+
+
+class ExternalMemory(BaseModel):
+    """The memory that the design's AXI masters reach.
+
+    Attributes:
+        kind: for reports.
+        port: "ps" behind a Zynq's processing system, "pl" on pins of the programmable logic.
+        data_bits, megatransfers_per_s: width and rate of its interface.
+        external_memory_bytes: its size.
+        external_bandwidth_bytes_per_s: its peak.
+        efficiency: share of the peak that long sequential bursts reach.
+    """
+
+    model_config = _STRICT
+
+    kind: str
+    port: Literal["ps", "pl"]
+    data_bits: int = Field(gt=0)
+    megatransfers_per_s: int = Field(gt=0)
+    external_memory_bytes: int = Field(gt=0)
+    external_bandwidth_bytes_per_s: int = Field(gt=0)
+    efficiency: float = Field(gt=0, le=1)
+
+
+class Board(BaseModel):
+    """One board; every unit is in its field's name.
+
+    Attributes:
+        part: the vendor's full part string.
+        board_part: pattern of the Vivado board file, "" where there is none.
+        family: xc7 (7 series), xcup (UltraScale+) or ecp5.
+        flow: "zynq" (Vitis HLS and Vivado, block design) or "nextpnr" (Yosys and nextpnr).
+        clock_mhz: clock that the engine is planned for.
+        axi_data_bits: widest data port to the external memory.
+    """
+
+    model_config = _STRICT
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _-]*$")
+    part: str
+    board_part: str = ""
+    family: Family
+    flow: Literal["zynq", "nextpnr"]
+    clock_mhz: int = Field(gt=0, le=1000)
+    axi_data_bits: Literal[64, 128, 256, 512]
+    resources: Resources
+    usable_shares: UsableShares = UsableShares()
+    memory: ExternalMemory
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        r, m = self.resources, self.memory
+        problems = device_problems(self.part, self.family, r.luts, r.flip_flops, r.dsps, r.bram36, r.bram18, r.uram)
+        problems += memory_problems(
+            self.part,
+            m.port,
+            m.data_bits,
+            m.megatransfers_per_s,
+            m.external_bandwidth_bytes_per_s,
+        )
+        expected_flow = "nextpnr" if self.family == "ecp5" else "zynq"
+        if self.flow != expected_flow:
+            problems.append(f"flow must be {expected_flow} for family {self.family}, not {self.flow}")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def available(self) -> ResourceCount:
+        """All of the device's resources."""
+        r = self.resources
+        return ResourceCount(r.luts, r.flip_flops, r.dsps, r.bram36 or r.bram18 or 0, r.uram)
+
+    @property
+    def usable(self) -> ResourceCount:
+        """What a design may use: the usable shares of the device, rounded down."""
+        a, s = self.available.by_name(), self.usable_shares
+        return ResourceCount(**{name: int(amount * getattr(s, name)) for name, amount in a.items()})
+
+    @property
+    def sustained_bytes_per_s(self) -> float:
+        """Memory bandwidth that the planner counts on."""
+        return self.memory.external_bandwidth_bytes_per_s * self.memory.efficiency
+
+    @property
+    def sustained_bytes_per_cycle(self) -> float:
+        """The same per cycle of the engine's clock."""
+        return self.sustained_bytes_per_s / (self.clock_mhz * 1e6)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A YAML loader that refuses a key given twice instead of keeping the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=deep)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key}' is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def normalise_name(name: str) -> str:
+    """Return a board name without case, hyphens, underscores and spaces."""
+    return re.sub(r"[-_ ]", "", name).lower()
+
+
+def read_board_file(path: Path) -> Board:
+    """Read and check one board file.
+
+    Raises:
+        ToolflowError: the file cannot be read, is no YAML mapping, or breaks the schema or a cross check;
+            the text names every offending field.
+    """
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ToolflowError(f"the board file {path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ToolflowError(f"the board file {path} is not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ToolflowError(f"the board file {path} must hold a mapping of fields, not {type(data).__name__}")
+    try:
+        return Board.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(dict(problem)) for problem in error.errors()]
+        raise ToolflowError(f"the board file {path} has {len(lines)} problem(s):\n  " + "\n  ".join(lines)) from error
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: no such field; see boards/zcu104.yaml for the fields that there are"
+    text = str(problem["msg"]).removeprefix("Value error, ")
+    if not where:
+        return text.replace("; ", "\n  ")
+    shown = "" if problem["type"] == "missing" else f", not {problem['input']!r}"
+    return f"{where}: {text[0].lower()}{text[1:]}{shown}"
+
+
+@lru_cache(maxsize=4)
+def all_boards(folder: Path = BOARDS_FOLDER) -> Mapping[str, Board]:
+    """Return the shipped boards by name, in alphabetical order."""
+    boards = [read_board_file(path) for path in sorted(folder.glob("*.yaml"))]
+    return MappingProxyType({board.name: board for board in sorted(boards, key=lambda board: board.name)})
+
+
+def load_board(name_or_path: str | Path) -> Board:
+    """Return a shipped board by name (case, hyphens and underscores do not matter) or a user's by path.
+
+    A text that ends in .yaml or .yml, or that holds a path separator, is a path.
+
+    Raises:
+        ToolflowError: there is no such board (the text lists those that there are), or its file is wrong.
+    """
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or text.endswith((".yaml", ".yml")) or "/" in text or "\\" in text:
+        return read_board_file(Path(text))
+    boards = {normalise_name(name): board for name, board in all_boards().items()}
+    wanted = normalise_name(text)
+    if wanted in boards:
+        return boards[wanted]
+    prefixed = [key for key in boards if wanted and key.startswith(wanted)]
+    close = prefixed or difflib.get_close_matches(wanted, list(boards), n=1, cutoff=0.4)
+    hint = f" Did you mean {boards[close[0]].name}?" if close else ""
+    listed = ", ".join(board.name for board in boards.values())
+    raise ToolflowError(f"the board must be one of {listed}, or the path of a board file (.yaml), not '{text}'.{hint}")

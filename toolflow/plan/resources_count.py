@@ -1,0 +1,62 @@
+"""Amounts of an FPGA's resources: what a board has and what a design needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal, Self
+
+Family = Literal["xc7", "xcup", "ecp5"]
+
+# what one block RAM of a family is, for reports
+BLOCK_RAM_NAMES: dict[Family, str] = {
+    "xc7": "BRAM (36 Kb)",
+    "xcup": "BRAM (36 Kb)",
+    "ecp5": "EBR (18 Kb)",
+}
+
+
+@dataclass(frozen=True)
+class ResourceCount:
+    """Amounts of the five resources.
+
+    Attributes:
+        luts: look-up tables (six inputs on xc7 and xcup, four on ECP5), as logic or as memory.
+        flip_flops: registers.
+        dsps: DSP48E1, DSP48E2 or MULT18X18D.
+        block_rams: in blocks of 36 Kb on xc7 and xcup (half a block is one RAMB18), of 18 Kb on ECP5.
+        urams: UltraRAM blocks of 288 Kb.
+    """
+
+    luts: float = 0
+    flip_flops: float = 0
+    dsps: float = 0
+    block_rams: float = 0
+    urams: float = 0
+
+    def __add__(self, other: ResourceCount) -> Self:
+        return type(self)(*(a + b for a, b in zip(self.amounts(), other.amounts(), strict=True)))
+
+    def __mul__(self, factor: float) -> Self:
+        return type(self)(*(factor * a for a in self.amounts()))
+
+    def amounts(self) -> tuple[float, ...]:
+        """The amounts in the order of the fields."""
+        return tuple(getattr(self, f.name) for f in fields(self))
+
+    def by_name(self) -> dict[str, float]:
+        """The amounts under their field names."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def over(self, limit: ResourceCount) -> dict[str, tuple[float, float]]:
+        """Return (needed, available) of every resource of which `limit` has too little."""
+        mine, theirs = self.by_name(), limit.by_name()
+        return {name: (mine[name], theirs[name]) for name in mine if mine[name] > theirs[name]}
+
+    def shares(self, limit: ResourceCount) -> dict[str, float]:
+        """Return needed ÷ available per resource; resources of which there is none anywhere are left out."""
+        mine, theirs = self.by_name(), limit.by_name()
+        return {
+            name: mine[name] / theirs[name] if theirs[name] else float("inf")
+            for name in mine
+            if mine[name] or theirs[name]
+        }
