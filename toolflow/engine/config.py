@@ -71,9 +71,7 @@ class EngineConfig(BaseModel):
         if self.sub_row * 8 > self.bus_bits:
             problems.append(f"sub_row must be at most bus_bits / 8, not {self.sub_row} > {self.bus_bits // 8}")
         if self.granule % self.drain_k:
-            problems.append(
-                f"drain_k must divide gcd(lanes_k, sub_row) = {self.granule}, not be {self.drain_k}"
-            )
+            problems.append(f"drain_k must divide gcd(lanes_k, sub_row) = {self.granule}, not be {self.drain_k}")
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -92,9 +92,7 @@ def _decode_code(words: npt.NDArray[np.uint32]) -> int:
 class _Engine:
     """Banks, tables and results of every image, and what each opcode does to them."""
 
-    def __init__(
-        self, config: EngineConfig, header: Header, program: bytes, images: bytes, image_count: int
-    ) -> None:
+    def __init__(self, config: EngineConfig, header: Header, program: bytes, images: bytes, image_count: int) -> None:
         self.config = config
         self.header = header
         self.program = program
@@ -288,9 +286,7 @@ class _Engine:
         pitch = words * self.config.sub_row
         pitch += -pitch % self.config.bus_bytes
         records = np.zeros((self.count, pitch), dtype=np.uint8)
-        records[:, : words * self.config.sub_row] = self.bank[:, i.in_base : i.in_base + words].reshape(
-            self.count, -1
-        )
+        records[:, : words * self.config.sub_row] = self.bank[:, i.in_base : i.in_base + words].reshape(self.count, -1)
         self._write(i.out_base, records.tobytes())
 
     def _write(self, offset: int, data: bytes) -> None:

@@ -41,9 +41,7 @@ class Requantise:
             multipliers.append(("residual multiplier", self.residual_multiplier))
         for what, values in multipliers:
             if values.size and (values.min() < 1 or values.max() > MAX_MULTIPLIER):
-                raise ValueError(
-                    f"{what} must lie within [1, {MAX_MULTIPLIER}], not [{values.min()}, {values.max()}]"
-                )
+                raise ValueError(f"{what} must lie within [1, {MAX_MULTIPLIER}], not [{values.min()}, {values.max()}]")
         if self.shift.size and (self.shift.min() < 0 or self.shift.max() > MAX_SHIFT):
             raise ValueError(f"shift must lie within [0, {MAX_SHIFT}], not [{self.shift.min()}, {self.shift.max()}]")
         bound = 1 << (BIAS_BITS - 1)
@@ -119,7 +117,5 @@ def multiplier_and_shift(ratio: float) -> tuple[int, int]:
 def _checked(ratio: float, shift: int) -> tuple[int, int]:
     multiplier = round(math.ldexp(ratio, shift)) if shift >= 0 else MAX_MULTIPLIER + 1
     if not 1 <= multiplier <= MAX_MULTIPLIER:
-        raise ValueError(
-            f"a requantisation ratio must lie within [2^-{MAX_SHIFT}, {MAX_MULTIPLIER}], not {ratio}"
-        )
+        raise ValueError(f"a requantisation ratio must lie within [2^-{MAX_SHIFT}, {MAX_MULTIPLIER}], not {ratio}")
     return multiplier, shift

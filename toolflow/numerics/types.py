@@ -32,8 +32,7 @@ class IntegerType:
         """Raise ValueError where a value lies outside the type."""
         if values.size and (int(values.min()) < self.lower or int(values.max()) > self.upper):
             raise ValueError(
-                f"{what} must lie within [{self.lower}, {self.upper}], "
-                f"not [{int(values.min())}, {int(values.max())}]"
+                f"{what} must lie within [{self.lower}, {self.upper}], not [{int(values.min())}, {int(values.max())}]"
             )
 
     def __str__(self) -> str:

@@ -18,5 +18,7 @@ def reference(node: QuantisedNode, inputs: Sequence[Integers], types: Types) -> 
     """
     kinds = {types[name] for name in (*node.inputs, node.name)}
     if len(kinds) > 1:
-        raise ValueError(f"concat '{node.name}': all operands must have one type and scale, not {sorted(map(str, kinds))}")
+        raise ValueError(
+            f"concat '{node.name}': all operands must have one type and scale, not {sorted(map(str, kinds))}"
+        )
     return np.concatenate(inputs, axis=-1)

@@ -32,4 +32,3 @@ def accumulate(node: QuantisedNode, x: Integers, types: Types) -> Integers:
         rows = weight[group * per_group : (group + 1) * per_group].transpose(0, 2, 3, 1).reshape(per_group, -1)
         parts.append(product(mine.reshape(*mine.shape[:3], -1), rows, operand))
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=3)
-

@@ -1,0 +1,188 @@
+"""From a layer's integer weights to the weight rows that the array consumes (PROGRAM.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from toolflow.engine.config import EngineConfig
+from toolflow.numerics.digits import cut_digits
+
+Int64Array = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How a layer walks the sub-rows of a tap.
+
+    Attributes:
+        sub_rows: words read per tap.
+        steps, steps_last: steps in each word, and in the last one.
+        channel_step: input channels to advance per output-channel group.
+        indexed: whether rows carry indices.
+    """
+
+    sub_rows: int
+    steps: int
+    steps_last: int
+    channel_step: int
+    indexed: bool
+
+    @property
+    def steps_per_tap(self) -> int:
+        """Steps of one tap over all its words."""
+        return (self.sub_rows - 1) * self.steps + self.steps_last
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """A layer's weights where the engine meets them.
+
+    Attributes:
+        digits: int64 (weight digits, K, C/groups, kh, kw), lowest digit first.
+        groups: channel groups.
+        channel: int64 (C,): element of each input channel inside a pixel's words.
+        pixel_words: words of a pixel for one digit of the input.
+        input_digits: digits into which the input is cut; digit d lies d·pixel_words further.
+    """
+
+    digits: Int64Array
+    groups: int
+    channel: Int64Array
+    pixel_words: int
+    input_digits: int
+
+    @property
+    def levels(self) -> int:
+        """Passes over the kernel: weight digits + input digits − 1."""
+        return len(self.digits) + self.input_digits - 1
+
+
+def layer_weights(
+    weight: Int64Array,
+    groups: int,
+    weight_digits: int,
+    digit_bits: int,
+    channel: Int64Array,
+    pixel_words: int,
+    input_digits: int,
+) -> LayerWeights:
+    """Cut weights (K, C/groups, kh, kw) into digits, or take them as they are where one digit is enough."""
+    digits = cut_digits(weight, weight_digits, digit_bits) if weight_digits > 1 else weight[None]
+    return LayerWeights(digits, groups, channel, pixel_words, input_digits)
+
+
+def plan_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
+    """Choose the cheapest walk: dense where every channel is used, else indexed over what is."""
+    dense = _dense_walk(config, layer)
+    if layer.groups == 1:
+        return dense
+    indexed = _indexed_walk(config, layer)
+    return indexed if indexed.steps_per_tap < dense.steps_per_tap else dense
+
+
+def group_rows(
+    config: EngineConfig, layer: LayerWeights, walk: Walk, group: int
+) -> tuple[Int64Array, Int64Array | None]:
+    """Return values (rows, lanes_k, slots) and indices (or None) of one output-channel group."""
+    first = group * walk.channel_step // config.sub_row
+    dense = _dense_taps(config, layer, group, first, walk.sub_rows)
+    if walk.indexed:
+        values, indices = _compressed(config, layer, walk, group, dense)
+    else:
+        values, indices = dense, None
+    kept = [_cut(values, walk, q) for q in range(walk.sub_rows)]
+    rows = _as_rows(config, kept)
+    if indices is None:
+        return rows, None
+    return rows, _as_rows(config, [_cut(indices, walk, q) for q in range(walk.sub_rows)])
+
+
+def _cut(elements: Int64Array, walk: Walk, q: int) -> tuple[Int64Array, int]:
+    return elements[:, :, :, q], walk.steps_last if q == walk.sub_rows - 1 else walk.steps
+
+
+def _as_rows(config: EngineConfig, parts: list[tuple[Int64Array, int]]) -> Int64Array:
+    """Join (levels, kh, kw, elements, lanes_k) per word into (rows, lanes_k, slots), steps innermost."""
+    joined = []
+    for elements, steps in parts:
+        wanted = steps * config.slots
+        shape = (*elements.shape[:3], wanted, elements.shape[4])
+        padded = np.zeros(shape, dtype=np.int64)
+        count = min(wanted, elements.shape[3])
+        padded[:, :, :, :count] = elements[:, :, :, :count]
+        joined.append(padded.reshape(*shape[:3], steps, config.slots, shape[4]))
+    rows = np.concatenate(joined, axis=3)
+    return rows.reshape(-1, config.slots, config.lanes_k).transpose(0, 2, 1)
+
+
+def _dense_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
+    sub_rows = layer.pixel_words * layer.input_digits
+    used = int(layer.channel.max()) % config.sub_row + 1
+    last = -(-used // config.slots)
+    full = last if layer.pixel_words == 1 else config.sub_row // config.slots
+    return Walk(sub_rows, full, last, 0, indexed=False)
+
+
+def _indexed_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
+    outputs, depth = layer.digits.shape[1:3]
+    per_group = outputs // layer.groups
+    straight = bool(np.array_equal(layer.channel, np.arange(len(layer.channel)))) and layer.input_digits == 1
+    step = config.lanes_k // per_group * depth if straight and config.lanes_k % per_group == 0 else 0
+    sub_rows, most = 1, 1
+    for group in range(-(-outputs // config.lanes_k)):
+        element = _elements(config, layer, group)
+        first = group * step // config.sub_row
+        words = element // config.sub_row - first
+        sub_rows = max(sub_rows, int(words.max()) + 1)
+        for row in words:
+            most = max(most, int(np.bincount(row).max()))
+    if step == 0:
+        sub_rows = layer.pixel_words * layer.input_digits
+    steps = -(-most // config.slots)
+    return Walk(sub_rows, steps, steps, step, indexed=True)
+
+
+def _elements(config: EngineConfig, layer: LayerWeights, group: int) -> Int64Array:
+    """Return (channels of the group, C/groups): the element that each weight meets."""
+    outputs, depth = layer.digits.shape[1:3]
+    k = np.arange(group * config.lanes_k, min((group + 1) * config.lanes_k, outputs))
+    source = (k // (outputs // layer.groups))[:, None] * depth + np.arange(depth)
+    return layer.channel[source]
+
+
+def _dense_taps(config: EngineConfig, layer: LayerWeights, group: int, first: int, sub_rows: int) -> Int64Array:
+    """Return (levels, kh, kw, sub_rows, S, lanes_k): the weight of every element, 0 where there is none."""
+    _, _, _, kernel_h, kernel_w = layer.digits.shape
+    weight_digits, levels = len(layer.digits), layer.levels
+    element = _elements(config, layer, group)
+    lanes = np.arange(len(element))[:, None]
+    mine = layer.digits[:, group * config.lanes_k : group * config.lanes_k + len(element)]
+    words = sub_rows * config.sub_row
+    taps = np.zeros((levels, kernel_h, kernel_w, words, config.lanes_k), dtype=np.int64)
+    for level in range(levels):
+        for d in range(layer.input_digits):
+            digit = levels - 1 - level - d
+            if 0 <= digit < weight_digits:
+                place = element + (d * layer.pixel_words - first) * config.sub_row
+                taps[level, :, :, place, lanes] = mine[digit]
+    return taps.reshape(levels, kernel_h, kernel_w, sub_rows, config.sub_row, config.lanes_k)
+
+
+def _compressed(
+    config: EngineConfig, layer: LayerWeights, walk: Walk, group: int, dense: Int64Array
+) -> tuple[Int64Array, Int64Array]:
+    """Move the elements that a channel owns to the front of each word; return (values, indices)."""
+    element = _elements(config, layer, group)
+    first = group * walk.channel_step // config.sub_row
+    owned = np.zeros((walk.sub_rows * config.sub_row, config.lanes_k), dtype=bool)
+    for d in range(layer.input_digits):
+        place = element + (d * layer.pixel_words - first) * config.sub_row
+        owned[place, np.arange(len(element))[:, None]] = True
+    owned = owned.reshape(walk.sub_rows, config.sub_row, config.lanes_k)
+    order = np.argsort(~owned, axis=1, kind="stable")
+    index = np.broadcast_to(order, dense.shape)
+    values = np.take_along_axis(dense, index, axis=4)
+    return values, np.ascontiguousarray(index)

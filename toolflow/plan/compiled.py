@@ -1,0 +1,135 @@
+"""A compiled program, and the host's side of its memory formats (PROGRAM.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from toolflow.engine.config import EngineConfig
+from toolflow.engine.isa import Header, Instruction
+from toolflow.ir.operator import Shape
+from toolflow.numerics.types import IntegerType
+from toolflow.plan.memory import MemoryMap, Place
+
+Int64Array = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """How an image lies in external memory: rows of pixels of `pixel_bytes` bytes, channels first."""
+
+    channels: int
+    height: int
+    width: int
+    pixel_bytes: int
+    words: int
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of an image without what rounds it up to a beat."""
+        return self.height * self.width * self.pixel_bytes
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the engine answered for N images.
+
+    Attributes:
+        logits: int64 (N, *output shape).
+        klass: int64 (N,), index of the largest result in the engine's order.
+        confident: bool (N,).
+        numerator, total: int64 (N,), both sides of the confidence test.
+    """
+
+    logits: Int64Array
+    klass: Int64Array
+    confident: npt.NDArray[np.bool_]
+    numerator: Int64Array
+    total: Int64Array
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A traced map in the results region: image i's words lie at offset + i·pitch."""
+
+    offset: int
+    pitch: int
+    base: int
+    place: Place
+    integer: IntegerType
+
+
+@dataclass(frozen=True)
+class CompiledProgram:
+    """Everything that an engine needs to run a network, and what to expect of it.
+
+    Attributes:
+        program, weights: the binaries at the addresses of the same name.
+        image: format of the images.
+        output_shape: shape of one image's results, (K,) or (K, H, W).
+        memory: places of all maps.
+        macs: useful multiply-accumulates per image of each CONV, by name.
+        traces: where traced maps lie, by tensor.
+    """
+
+    config: EngineConfig
+    header: Header
+    instructions: tuple[Instruction, ...]
+    program: bytes
+    weights: bytes
+    image: ImageFormat
+    output_shape: Shape
+    memory: MemoryMap
+    macs: Mapping[str, int]
+    traces: Mapping[str, Trace]
+
+    def pack_images(self, images: npt.NDArray[np.uint8]) -> bytes:
+        """Return uint8 images (N, H, W, C) as the engine reads them.
+
+        Raises:
+            ValueError: the shape is not the network's.
+        """
+        f = self.image
+        if images.dtype != np.uint8 or images.shape[1:] != (f.height, f.width, f.channels):
+            raise ValueError(
+                f"images must be uint8 (N, {f.height}, {f.width}, {f.channels}), not {images.dtype} {images.shape}"
+            )
+        packed = np.zeros((len(images), self.header.image_pitch_bytes), dtype=np.uint8)
+        pixels = packed[:, : f.bytes].reshape(len(images), f.height, f.width, f.pixel_bytes)
+        pixels[..., : f.channels] = images
+        return packed.tobytes()
+
+    def result_bytes(self, image_count: int) -> int:
+        """Return the size of the results region, traces included."""
+        end = max((t.offset + t.pitch * image_count for t in self.traces.values()), default=0)
+        return max(image_count * self.header.result_pitch_bytes, end)
+
+    def unpack_results(self, raw: bytes, image_count: int) -> Results:
+        """Read the result records of N images."""
+        pitch, classes = self.header.result_pitch_bytes, self.header.classes
+        records = np.frombuffer(raw, dtype=np.uint8, count=image_count * pitch).reshape(image_count, pitch)
+        head = records[:, :16].copy().view("<i4").astype(np.int64)
+        start = max(16, self.config.bus_bytes)
+        flat = records[:, start : start + 2 * classes].copy().view("<i2").astype(np.int64)
+        if len(self.output_shape) == 3:
+            channels, height, width = self.output_shape
+            flat = flat.reshape(image_count, height, width, channels).transpose(0, 3, 1, 2)
+        return Results(flat, head[:, 0], head[:, 1] != 0, head[:, 2], head[:, 3])
+
+    def unpack_trace(self, raw: bytes, tensor: str, image_count: int) -> Int64Array:
+        """Read a traced map of N images as int64 (N, C, H, W)."""
+        trace = self.traces[tensor]
+        place, s = trace.place, self.config.sub_row
+        data = np.frombuffer(raw, dtype=np.uint8, count=trace.pitch * image_count, offset=trace.offset)
+        words = place.height * place.width * place.pixel_words
+        elements = np.zeros((image_count, words * s), dtype=np.int64)
+        held = data.reshape(image_count, trace.pitch)[:, : words * s]
+        elements[:, : held.shape[1]] = held
+        pixels = elements.reshape(image_count, place.height, place.width, place.pixel_words * s)[..., place.channel]
+        if trace.integer.signed:
+            bits = self.config.activation_bits
+            pixels -= (pixels >> (bits - 1)) << bits
+        return pixels.transpose(0, 3, 1, 2)

@@ -1,0 +1,163 @@
+"""Where every feature map lies in the banks, and in which element each channel is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from toolflow.ir.errors import ToolflowError
+from toolflow.ir.operator import Shape
+from toolflow.ir.quantised import QuantisedGraph
+from toolflow.operators import Concat, Flatten, MaxPool, Shortcut
+
+
+@dataclass(frozen=True)
+class Place:
+    """A map inside the banks.
+
+    Attributes:
+        base: word of the map's first pixel.
+        height, width: of the map.
+        pixel_words: words from a pixel to the next (a concat's operands share their pixels' words).
+        words: words of a pixel that belong to this map.
+        channel: int64 (C,): element of each channel, counted from the pixel's first word of this map.
+    """
+
+    base: int
+    height: int
+    width: int
+    pixel_words: int
+    words: int
+    channel: npt.NDArray[np.int64]
+
+    @property
+    def row_words(self) -> int:
+        """Words from a row to the next."""
+        return self.width * self.pixel_words
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether channel c is element c."""
+        return bool(np.array_equal(self.channel, np.arange(len(self.channel))))
+
+
+@dataclass(frozen=True)
+class MemoryMap:
+    """Places of all maps, and the words that the banks need."""
+
+    places: Mapping[str, Place]
+    words: int
+
+
+@dataclass(frozen=True)
+class _Layout:
+    words: int
+    channel: npt.NDArray[np.int64]
+
+
+def as_map(shape: Shape) -> tuple[int, int, int]:
+    """Return (C, H, W); a flat vector is a map of one pixel."""
+    return (shape[0], shape[1], shape[2]) if len(shape) == 3 else (shape[0], 1, 1)
+
+
+def allocate(graph: QuantisedGraph, sub_row: int, input_digits: int, in_result: str) -> MemoryMap:
+    """Place every map of a prepared graph; maps that do not live at the same time share words.
+
+    Args:
+        graph: as `prepare` returns it.
+        sub_row: S.
+        input_digits: digits into which the load mover cuts the image.
+        in_result: the tensor that goes to the result memory and needs no place.
+    """
+    layouts = _layouts(graph, sub_row, input_digits)
+    home = _homes(graph, layouts)
+    lives = _lives(graph, home, in_result)
+    sizes = {}
+    for root in lives:
+        _, height, width = as_map(graph.shapes[root])
+        sizes[root] = height * width * layouts[root].words
+    bases = _pack(lives, sizes)
+    places = {}
+    for tensor, (root, offset) in home.items():
+        if root not in bases:
+            continue
+        _, height, width = as_map(graph.shapes[root])
+        layout = layouts[tensor]
+        places[tensor] = Place(bases[root] + offset, height, width, layouts[root].words, layout.words, layout.channel)
+    return MemoryMap(places, max((bases[root] + sizes[root] for root in bases), default=0))
+
+
+def _layouts(graph: QuantisedGraph, sub_row: int, input_digits: int) -> dict[str, _Layout]:
+    words = -(-graph.input_shape[0] // sub_row)
+    layouts = {graph.input_name: _Layout(words * input_digits, np.arange(graph.input_shape[0]))}
+    for node in graph.nodes:
+        shape = graph.shapes[node.name]
+        if isinstance(node.op, MaxPool | Flatten):
+            layouts[node.name] = layouts[node.inputs[0]]
+        elif isinstance(node.op, Concat):
+            layouts[node.name] = _side_by_side([layouts[t] for t in node.inputs], sub_row)
+        else:
+            layouts[node.name] = _Layout(-(-shape[0] // sub_row), np.arange(shape[0]))
+    return layouts
+
+
+def _side_by_side(parts: Sequence[_Layout], sub_row: int) -> _Layout:
+    offsets = np.cumsum([0, *(part.words for part in parts)])
+    channel = np.concatenate([part.channel + offset * sub_row for part, offset in zip(parts, offsets, strict=False)])
+    return _Layout(int(offsets[-1]), channel)
+
+
+def _homes(graph: QuantisedGraph, layouts: Mapping[str, _Layout]) -> dict[str, tuple[str, int]]:
+    """Map each tensor to (the map that holds it, word offset in a pixel)."""
+    home: dict[str, tuple[str, int]] = {}
+    for node in reversed(graph.nodes):
+        root, offset = home.setdefault(node.name, (node.name, 0))
+        if isinstance(node.op, Concat):
+            for tensor in node.inputs:
+                if tensor in home:
+                    raise ToolflowError(f"tensor '{tensor}' must take part in one concat only")
+                home[tensor] = (root, offset)
+                offset += layouts[tensor].words
+    home.setdefault(graph.input_name, (graph.input_name, 0))
+    for node in graph.nodes:  # views: what only renames or re-reads another tensor's words
+        if isinstance(node.op, Flatten | Shortcut):
+            home[node.name] = home[node.inputs[0]]
+    return home
+
+
+def _lives(graph: QuantisedGraph, home: Mapping[str, tuple[str, int]], in_result: str) -> dict[str, tuple[int, int]]:
+    """Return for each root the first and the last instruction that touches it."""
+    lives: dict[str, tuple[int, int]] = {}
+
+    def touch(tensor: str, time: int) -> None:
+        root = home[tensor][0]
+        first, last = lives.get(root, (time, time))
+        lives[root] = (min(first, time), max(last, time))
+
+    touch(graph.input_name, -1)
+    for time, node in enumerate(graph.nodes):
+        if isinstance(node.op, Flatten | Shortcut | Concat):
+            continue
+        if node.name != in_result:
+            touch(node.name, time)
+        for tensor in node.inputs:
+            touch(tensor, time)
+    return lives
+
+
+def _pack(lives: Mapping[str, tuple[int, int]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """Place intervals greedily, largest map first, at the lowest words free over its whole life."""
+    bases: dict[str, int] = {}
+    for root in sorted(lives, key=lambda name: (-sizes[name], lives[name], name)):
+        first, last = lives[root]
+        others = sorted((bases[o], bases[o] + sizes[o]) for o in bases if lives[o][0] <= last and first <= lives[o][1])
+        base = 0
+        for start, end in others:
+            if base + sizes[root] <= start:
+                break
+            base = max(base, end)
+        bases[root] = base
+    return bases

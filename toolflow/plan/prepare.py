@@ -1,0 +1,131 @@
+"""Rewrites of a quantised graph that the engine's memories ask for.
+
+Before: any quantised graph. After: the output is computed by a convolution that nobody else reads;
+every shortcut is read as the residual of a convolution and by nothing else; no `Pad` is left; a
+tensor takes part in one concat at most and no concat reads the image. The integers do not change:
+what is inserted copies (weight 1, multiplier 1, shift 0).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from toolflow.ir.operator import Shape
+from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
+from toolflow.numerics.requantise import Requantise
+from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, Pad, Shortcut
+
+CONVOLUTIONS = (Conv, Linear, AvgPool, Add)
+
+
+def prepare(graph: QuantisedGraph, drain_k: int) -> QuantisedGraph:
+    """Return an equal graph in the engine's form (see the module)."""
+    graph = _materialise_moves(graph, drain_k)
+    graph = _separate_concat_inputs(graph)
+    return _own_output(graph)
+
+
+def _materialise_moves(graph: QuantisedGraph, drain_k: int) -> QuantisedGraph:
+    """Turn shortcuts that a drain cannot read, and pads, into convolutions with weights of 0 and 1."""
+    nodes = []
+    for node in graph.nodes:
+        source = graph.shapes[node.inputs[0]] if node.inputs else ()
+        if isinstance(node.op, Shortcut) and not _is_residual_only(graph, node, drain_k):
+            op = node.op
+            weight = _selection(source[0], op.before, op.after)
+            node = _copy(graph, node.name, node.inputs[0], Conv(stride=op.stride), weight)
+        elif isinstance(node.op, Pad):
+            pad = node.op
+            weight = _selection(source[0], pad.channels_before, pad.channels_after)
+            node = _copy(graph, node.name, node.inputs[0], Conv(pads=pad.pads), weight)
+        nodes.append(node)
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _is_residual_only(graph: QuantisedGraph, node: QuantisedNode, drain_k: int) -> bool:
+    assert isinstance(node.op, Shortcut)
+    source = graph.by_name.get(node.inputs[0])
+    readers = graph.consumers.get(node.name, ())
+    return (
+        node.op.before % drain_k == 0
+        and node.name != graph.output
+        and source is not None
+        and not isinstance(source.op, Concat | Shortcut)
+        and all(isinstance(r.op, (Conv, Add)) and r.inputs[0] != node.name for r in readers)
+    )
+
+
+def _separate_concat_inputs(graph: QuantisedGraph) -> QuantisedGraph:
+    """Give every concat operands of its own, so that they can be written side by side.
+
+    An operand that a residual reads is copied too where it is itself a concat: residuals are read
+    as if their channels had no gap.
+    """
+    nodes: list[QuantisedNode] = []
+    types = dict(graph.types)
+    taken = {graph.input_name}
+    gapped = {n.name for n in graph.nodes if isinstance(n.op, Concat)}
+
+    def copied(tensor: str, reader: QuantisedNode) -> str:
+        name = f"{tensor}.copy{sum(n.name.startswith(f'{tensor}.copy') for n in nodes)}"
+        nodes.append(_identity(graph, name, tensor))
+        types[name] = graph.types[tensor]
+        return name
+
+    for node in graph.nodes:
+        inputs = list(node.inputs)
+        if isinstance(node.op, Concat):
+            for place, tensor in enumerate(inputs):
+                producer = graph.by_name.get(tensor)
+                if tensor in taken or (producer is not None and isinstance(producer.op, Shortcut | Flatten)):
+                    inputs[place] = copied(tensor, node)
+                taken.add(tensor)
+        elif len(inputs) == 2 and inputs[1] in gapped:
+            inputs[1] = copied(inputs[1], node)
+        nodes.append(replace(node, inputs=tuple(inputs)))
+    return replace(graph, nodes=tuple(nodes), types=types)
+
+
+def _own_output(graph: QuantisedGraph) -> QuantisedGraph:
+    """Add a copy as the output where the output is no convolution of its own."""
+    producer = graph.by_name.get(graph.output)
+    while producer is not None and isinstance(producer.op, Flatten):
+        if graph.consumers.get(producer.name):
+            break
+        producer = graph.by_name.get(producer.inputs[0])
+    own = producer is not None and isinstance(producer.op, CONVOLUTIONS)
+    readers = () if producer is None else graph.consumers.get(producer.name, ())
+    if own and all(isinstance(reader.op, Flatten) for reader in readers) and len(readers) <= 1:
+        return graph
+    name = f"{graph.output}.result"
+    node = _identity(graph, name, graph.output)
+    types = {**graph.types, name: graph.types[graph.output]}
+    return replace(graph, nodes=(*graph.nodes, node), types=types, output=name)
+
+
+def _selection(channels: int, before: int, after: int) -> np.ndarray:
+    weight = np.zeros((before + channels + after, channels, 1, 1), dtype=np.int64)
+    weight[before + np.arange(channels), np.arange(channels)] = 1
+    return weight
+
+
+def _identity(graph: QuantisedGraph, name: str, tensor: str) -> QuantisedNode:
+    shape: Shape = graph.shapes[tensor]
+    if len(shape) == 1:
+        return _copy(graph, name, tensor, Linear(), np.eye(shape[0], dtype=np.int64))
+    return _copy(graph, name, tensor, Conv(groups=shape[0]), np.ones((shape[0], 1, 1, 1), dtype=np.int64))
+
+
+def _copy(graph: QuantisedGraph, name: str, tensor: str, op: Conv | Linear, weight: np.ndarray) -> QuantisedNode:
+    channels = len(weight)
+    kind: TensorType = graph.types[tensor]
+    rule = Requantise(
+        bias=np.zeros(channels, np.int64),
+        multiplier=np.ones(channels, np.int64),
+        shift=np.zeros(channels, np.int64),
+        lower=kind.integer.lower,
+        upper=kind.integer.upper,
+    )
+    return QuantisedNode(name, op, (tensor,), {"weight": weight}, rule, weight_bits=2)
