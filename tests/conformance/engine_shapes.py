@@ -1,0 +1,21 @@
+"""Engine shapes that the conformance suites run on; depths are fitted to each network."""
+
+from __future__ import annotations
+
+from toolflow.engine.config import EngineConfig
+
+SHAPES: dict[str, EngineConfig] = {
+    "wide": EngineConfig(lanes_k=16, lanes_p=4),
+    "batch_of_8": EngineConfig(lanes_k=16, lanes_p=8, slots=2),
+    "latency": EngineConfig(lanes_k=8, lanes_p=1, slots=16, drain_k=8, sub_row=16),
+    "odd": EngineConfig(lanes_k=5, lanes_p=3),
+    "one_lane": EngineConfig(lanes_k=1, lanes_p=1, sub_row=4, bus_bits=64),
+    "twelve": EngineConfig(lanes_k=12, lanes_p=2, slots=2, drain_k=2, sub_row=4, bus_bits=64),
+    "scalar_sub_row": EngineConfig(lanes_k=3, lanes_p=2, sub_row=1, input_lanes=1, bus_bits=64),
+    "narrow": EngineConfig(lanes_k=8, lanes_p=2, weight_bits=4, activation_bits=4, multiplier="lut"),
+    "three_bits": EngineConfig(lanes_k=6, lanes_p=3, weight_bits=3, activation_bits=3, drain_k=2, multiplier="lut"),
+    "two_bits": EngineConfig(lanes_k=4, lanes_p=2, weight_bits=2, activation_bits=2, slots=4, multiplier="lut"),
+    "mixed": EngineConfig(lanes_k=8, lanes_p=2, weight_bits=4, activation_bits=8, slots=8, drain_k=4),
+    "wide_bus": EngineConfig(lanes_k=24, lanes_p=2, slots=4, drain_k=8, sub_row=16, bus_bits=256),
+    "mixed_other": EngineConfig(lanes_k=7, lanes_p=2, weight_bits=8, activation_bits=5, slots=2),
+}

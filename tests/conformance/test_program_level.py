@@ -1,0 +1,48 @@
+"""The numpy executor of the compiled program equals the reference, bit for bit, in every map."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+
+from tests.conformance.engine_shapes import SHAPES
+from toolflow.engine.executor import run_program
+from toolflow.interpreter.run import run
+from toolflow.operators.cases import ALL_CASES
+from toolflow.plan.lower import compile_program, fit_depths
+
+IMAGES = 3
+
+
+@pytest.mark.parametrize("extreme", [False, True], ids=["random", "extreme"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ALL_CASES)
+def test_program_equals_reference(name: str, shape: str, extreme: bool) -> None:
+    """Logits and every traced map are the reference's integers."""
+    config = SHAPES[shape]
+    seed = zlib.crc32(f"{name}/{shape}".encode())
+    builder, output = ALL_CASES[name].build(config.weight_bits, config.activation_bits, seed, extreme)
+    graph = builder.build(output)
+    images = builder.images(IMAGES)
+    config = fit_depths(graph, config)
+    places = compile_program(graph, config).memory.places
+    traced = [
+        node.name
+        for node in graph.nodes
+        if node.name in places and node.op.kind not in ("flatten", "shortcut", "concat")
+    ]
+    compiled = compile_program(graph, config, trace=traced, trace_images=IMAGES)
+    raw = run_program(config, compiled.program, compiled.weights, compiled.pack_images(images), IMAGES)
+    reference = run(graph, images, keep=traced)
+    for tensor in traced:
+        expected = reference[tensor].reshape(
+            IMAGES, reference[tensor].shape[1], *(reference[tensor].shape[2:] or (1, 1))
+        )
+        np.testing.assert_array_equal(
+            compiled.unpack_trace(raw, tensor, IMAGES), expected, err_msg=f"{tensor}, seed {seed}"
+        )
+    results = compiled.unpack_results(raw, IMAGES)
+    np.testing.assert_array_equal(results.logits, reference[output])
+    np.testing.assert_array_equal(results.klass, reference[output].argmax(axis=1))

@@ -1,0 +1,132 @@
+"""Instructions, headers and weight packets survive the way to bytes and back."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conformance.engine_shapes import SHAPES
+from toolflow.engine.config import EngineConfig
+from toolflow.engine.isa import LAYOUT, Flag, Header, Instruction, Opcode, decode_program, encode_program
+from toolflow.engine.stream import Packet, pack, unpack
+from toolflow.ir.errors import ToolflowError
+
+HEADER = Header(0x0123456789ABCDEF, 4096, 64, 10, 369, 1, 3, -5, 17)
+
+
+@given(st.data())
+def test_instruction_round_trip(data: st.DataObject) -> None:
+    """Any value that fits a field comes back."""
+    values = {}
+    for name, (_, _, width, signed) in LAYOUT.items():
+        if name not in ("opcode", "flags"):
+            low = -(1 << (width - 1)) if signed else 0
+            values[name] = data.draw(st.integers(low, low + (1 << width) - 1))
+    instruction = Instruction(data.draw(st.sampled_from(Opcode)), Flag(data.draw(st.integers(0, 31))), **values)
+    assert Instruction.decode(instruction.encode()) == instruction
+
+
+def test_fields_do_not_overlap() -> None:
+    """No bit of an instruction belongs to two fields."""
+    used = [0] * 16
+    for word, low, width, _ in LAYOUT.values():
+        mask = ((1 << width) - 1) << low
+        assert used[word] & mask == 0
+        used[word] |= mask
+
+
+def test_field_too_large() -> None:
+    """A value that its field cannot hold is refused by name."""
+    with pytest.raises(ToolflowError, match=r"'conv1': channels must lie within \[0, 65535\] to be encoded, not 65536"):
+        Instruction(Opcode.CONV, channels=65536, name="conv1").encode()
+
+
+def test_program_round_trip_and_damage() -> None:
+    """The CRC covers header and instructions: any flipped bit there is found."""
+    program = encode_program(HEADER, (Instruction(Opcode.LOAD, levels=1), Instruction(Opcode.END)), b"table", 16)
+    assert decode_program(program) == (HEADER, (Instruction(Opcode.LOAD, levels=1), Instruction(Opcode.END)))
+    for byte in range(len(program) - len(b"table")):
+        damaged = bytearray(program)
+        damaged[byte] ^= 0x10
+        with pytest.raises(ToolflowError):
+            decode_program(bytes(damaged))
+    with pytest.raises(ToolflowError, match="must hold a header"):
+        decode_program(program[:60])
+    with pytest.raises(ToolflowError, match="a program of 2 instructions must have 192 bytes"):
+        decode_program(program[:130])
+
+
+def test_reserved_bits_are_refused() -> None:
+    """Reserved bits and unknown opcodes do not decode."""
+    words = Instruction(Opcode.END).encode()
+    words[15] = 1 << 20
+    with pytest.raises(ToolflowError, match="instruction word 15 has reserved bits set"):
+        Instruction.decode(words)
+    words = Instruction(Opcode.END).encode()
+    words[0] = 99
+    with pytest.raises(ToolflowError, match="99 is not a valid Opcode"):
+        Instruction.decode(words)
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize("name", SHAPES)
+def test_packet_round_trip(name: str, indexed: bool) -> None:
+    """Parameters, values and indices come back, and the length is whole beats."""
+    config = SHAPES[name]
+    rng = np.random.default_rng(1)
+    rows, shape = 7, (7, config.lanes_k, config.slots)
+    half = 1 << (config.weight_bits - 1)
+    packet = Packet(
+        bias=rng.integers(-(1 << 31), 1 << 31, config.lanes_k),
+        multiplier=rng.integers(1, 1 << 16, config.lanes_k),
+        residual_multiplier=rng.integers(0, 1 << 16, config.lanes_k),
+        shift=rng.integers(0, 48, config.lanes_k),
+        values=rng.integers(-half, half, shape),
+        indices=rng.integers(0, config.sub_row, shape) if indexed else None,
+    )
+    stream = pack(config, packet)
+    back, used = unpack(config, memoryview(stream + b"more"), config.lanes_k, rows, indexed)
+    assert used == len(stream)
+    assert used % config.bus_bytes == 0
+    for field in ("bias", "multiplier", "residual_multiplier", "shift", "values"):
+        np.testing.assert_array_equal(getattr(back, field), getattr(packet, field))
+    if indexed:
+        np.testing.assert_array_equal(back.indices, packet.indices)
+    with pytest.raises(ToolflowError, match="the weight stream must hold"):
+        unpack(config, memoryview(stream[:-1]), config.lanes_k, rows, indexed)
+
+
+def test_record_layout_is_the_specified_one() -> None:
+    """Bias, multiplier, residual multiplier, shift: 4 + 2 + 2 + 1 bytes, then 7 zeros."""
+    config = EngineConfig(lanes_k=1, lanes_p=1, bus_bits=128)
+    columns = {k: np.array([v]) for k, v in (("bias", -2), ("multiplier", 3), ("residual_multiplier", 4), ("shift", 5))}
+    packet = Packet(**columns, values=np.zeros((1, 1, 1), np.int64))
+    assert pack(config, packet)[:16] == struct.pack("<iHHB7x", -2, 3, 4, 5)
+
+
+def test_signature_names_the_configuration() -> None:
+    """Any other parameter gives another signature."""
+    config = EngineConfig()
+    assert config.signature != EngineConfig(bank_depth=config.bank_depth + 1).signature
+    assert replace(HEADER, signature=config.signature).signature == config.signature
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"sub_row": 6}, "sub_row must be a power of two, not 6"),
+        ({"slots": 16}, "slots must not exceed sub_row, not 16 > 8"),
+        ({"lanes_k": 12, "drain_k": 8}, r"drain_k must divide gcd\(lanes_k, sub_row\) = 4, not be 8"),
+        ({"sub_row": 32, "bus_bits": 128}, "sub_row must be at most bus_bits / 8, not 32 > 16"),
+        ({"bus_bits": 96}, "bus_bits must be"),
+    ],
+)
+def test_inconsistent_engine(values: dict[str, int], text: str) -> None:
+    """Parameters that do not go together are refused with the reason."""
+    with pytest.raises(ValueError, match=text):
+        EngineConfig(**values)  # type: ignore[arg-type]
