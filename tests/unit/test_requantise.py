@@ -23,9 +23,12 @@ from toolflow.operators.integers import apply_requantise
 
 def rule(bias: int, multiplier: int, shift: int, lower: int, upper: int, residual: int | None = None) -> Requantise:
     """Return a rule of one channel."""
-    column = [np.array([value], dtype=np.int64) for value in (bias, multiplier, shift)]
-    second = None if residual is None else np.array([residual], dtype=np.int64)
-    return Requantise(*column, lower, upper, second)
+
+    def column(value: int) -> np.ndarray:
+        return np.array([value], dtype=np.int64)
+
+    second = None if residual is None else column(residual)
+    return Requantise(column(bias), column(multiplier), column(shift), lower, upper, second)
 
 
 def oracle(acc: int, r: Requantise, residual: int = 0) -> int:

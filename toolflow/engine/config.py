@@ -38,20 +38,20 @@ class EngineConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    lanes_k: int = Field(16, ge=1, le=512)
-    lanes_p: int = Field(8, ge=1, le=128)
-    slots: int = Field(1, ge=1)
-    drain_k: int = Field(1, ge=1)
-    sub_row: int = Field(8, ge=1, le=64)
-    weight_bits: int = Field(8, ge=2, le=8)
-    activation_bits: int = Field(8, ge=2, le=8)
-    accumulator_bits: int = Field(32, ge=8, le=32)
+    lanes_k: int = Field(default=16, ge=1, le=512)
+    lanes_p: int = Field(default=8, ge=1, le=128)
+    slots: int = Field(default=1, ge=1)
+    drain_k: int = Field(default=1, ge=1)
+    sub_row: int = Field(default=8, ge=1, le=64)
+    weight_bits: int = Field(default=8, ge=2, le=8)
+    activation_bits: int = Field(default=8, ge=2, le=8)
+    accumulator_bits: int = Field(default=32, ge=8, le=32)
     bus_bits: int = 128
-    bank_depth: int = Field(4096, ge=1, le=1 << 20)
-    weight_depth: int = Field(1024, ge=1, le=1 << 16)
-    result_depth: int = Field(16, ge=1, le=1 << 14)
-    input_lanes: int = Field(4, ge=1)
-    table_words: int = Field(1, ge=1, le=64)
+    bank_depth: int = Field(default=4096, ge=1, le=1 << 20)
+    weight_depth: int = Field(default=1024, ge=1, le=1 << 16)
+    result_depth: int = Field(default=16, ge=1, le=1 << 14)
+    input_lanes: int = Field(default=4, ge=1)
+    table_words: int = Field(default=1, ge=1, le=64)
     multiplier: Literal["dsp", "lut"] = "dsp"
     confidence: bool = True
 

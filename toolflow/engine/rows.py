@@ -150,7 +150,8 @@ def _elements(config: EngineConfig, layer: LayerWeights, group: int) -> Int64Arr
     outputs, depth = layer.digits.shape[1:3]
     k = np.arange(group * config.lanes_k, min((group + 1) * config.lanes_k, outputs))
     source = (k // (outputs // layer.groups))[:, None] * depth + np.arange(depth)
-    return layer.channel[source]
+    element: Int64Array = layer.channel[source]
+    return element
 
 
 def _dense_taps(config: EngineConfig, layer: LayerWeights, group: int, first: int, sub_rows: int) -> Int64Array:
@@ -181,8 +182,8 @@ def _compressed(
     for d in range(layer.input_digits):
         place = element + (d * layer.pixel_words - first) * config.sub_row
         owned[place, np.arange(len(element))[:, None]] = True
-    owned = owned.reshape(walk.sub_rows, config.sub_row, config.lanes_k)
-    order = np.argsort(~owned, axis=1, kind="stable")
+    by_word = owned.reshape(walk.sub_rows, config.sub_row, config.lanes_k)
+    order = np.argsort(~by_word, axis=1, kind="stable")
     index = np.broadcast_to(order, dense.shape)
     values = np.take_along_axis(dense, index, axis=4)
     return values, np.ascontiguousarray(index)

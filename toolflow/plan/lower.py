@@ -51,6 +51,8 @@ def compile_program(
     """Compile `graph` for an engine.
 
     Args:
+        graph: the integer network.
+        config: the engine; its depths must be large enough (`fit_depths`).
         confidence: rule of the confidence unit; None accepts every image.
         trace: tensors whose raw words are stored to memory after the results (`CompiledProgram.traces`).
         trace_images: number of images of the traced run; it fixes where traces lie.

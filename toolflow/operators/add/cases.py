@@ -1,0 +1,56 @@
+"""Conformance cases of addition: shapes, widths and corners that every level runs."""
+
+from __future__ import annotations
+
+from toolflow.numerics.types import IntegerType
+from toolflow.operators.casebook import Case, NetworkBuilder, finish
+from toolflow.operators.shortcut.spec import Shortcut
+
+
+def _residual(channels: int, signed: bool) -> Case:
+    """A convolution whose drain adds its own input."""
+
+    def build(weight_bits: int, activation_bits: int, seed: int, extreme: bool) -> tuple[NetworkBuilder, str]:
+        builder = NetworkBuilder((2, 5, 4), weight_bits, activation_bits, 8, seed, extreme)
+        out = IntegerType(activation_bits, signed)
+        source = builder.conv("conv", "image", channels, 1, weight_bits=8, out=out)
+        return finish(builder, builder.conv("sum", source, channels, 3, residual=source, pads=(1, 1, 1, 1)))
+
+    return Case(f"residual,{channels}ch,signed={signed}", build)
+
+
+def _maps(channels: int) -> Case:
+    """An addition of two maps that are read elsewhere too."""
+
+    def build(weight_bits: int, activation_bits: int, seed: int, extreme: bool) -> tuple[NetworkBuilder, str]:
+        builder = NetworkBuilder((2, 4, 3), weight_bits, activation_bits, 8, seed, extreme)
+        a = builder.conv("a", "image", channels, 1, weight_bits=8)
+        b = builder.conv("b", "image", channels, 3, weight_bits=8, pads=(1, 1, 1, 1))
+        return finish(builder, builder.add("second", builder.add("first", a, b), b))
+
+    return Case(f"maps,{channels}ch", build)
+
+
+def _shortcut(channels: int, before: int, after: int) -> Case:
+    """The channel-padded, sub-sampled shortcut of the CIFAR ResNets."""
+
+    def build(weight_bits: int, activation_bits: int, seed: int, extreme: bool) -> tuple[NetworkBuilder, str]:
+        builder = NetworkBuilder((3, 7, 6), weight_bits, activation_bits, 8, seed, extreme)
+        out = IntegerType(activation_bits, signed=False)
+        source = builder.conv("conv", "image", channels, 1, weight_bits=8, out=out)
+        short = builder.shortcut("short", source, Shortcut((2, 2), before, after))
+        wide = before + channels + after
+        name = builder.conv("sum", source, wide, 3, residual=short, stride=(2, 2), pads=(1, 1, 1, 1))
+        return finish(builder, name)
+
+    return Case(f"shortcut,{channels}ch+{before}+{after}", build)
+
+
+CASES = (
+    _residual(8, signed=False),
+    _residual(19, signed=True),
+    _maps(11),
+    _shortcut(8, 4, 4),
+    _shortcut(5, 3, 2),
+    _shortcut(16, 8, 8),
+)

@@ -1,0 +1,24 @@
+"""All conformance cases, under "operator/case"."""
+
+from __future__ import annotations
+
+from toolflow.operators.add.cases import CASES as ADD
+from toolflow.operators.avg_pool.cases import CASES as AVG_POOL
+from toolflow.operators.casebook import Case
+from toolflow.operators.concat.cases import CASES as CONCAT
+from toolflow.operators.conv.cases import CASES as CONV
+from toolflow.operators.linear.cases import CASES as LINEAR
+from toolflow.operators.max_pool.cases import CASES as MAX_POOL
+
+ALL_CASES: dict[str, Case] = {
+    f"{operator}/{case.name}": case
+    for operator, cases in (
+        ("add", ADD),
+        ("avg_pool", AVG_POOL),
+        ("concat", CONCAT),
+        ("conv", CONV),
+        ("linear", LINEAR),
+        ("max_pool", MAX_POOL),
+    )
+    for case in cases
+}
