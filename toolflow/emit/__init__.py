@@ -1,0 +1,1 @@
+"""From a plan to the sources of an accelerator: templates rendered, folders written, sources checked."""
