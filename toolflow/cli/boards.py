@@ -1,0 +1,47 @@
+"""`toolflow boards`: what the shipped boards hold."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from toolflow.cli.command import command
+from toolflow.cli.terminal import Terminal
+
+
+@command
+def boards(
+    terminal: Terminal,
+    name: Annotated[str | None, typer.Argument(metavar="BOARD", help="A board's name, or the path of a file.")] = None,
+) -> None:
+    """List the boards, with the resources that a design may use.
+
+    Examples:
+
+        toolflow boards
+
+        toolflow boards zcu104 --json
+    """
+    from toolflow.plan.boards import all_boards, load_board
+
+    shown = list(all_boards().values()) if name is None else [load_board(name)]
+    table = Table(title="Boards: usable / available")
+    for column in ("board", "part", "clock", "LUT", "flip-flop", "DSP", "block RAM", "URAM", "memory"):
+        table.add_column(column, justify="left" if column in ("board", "part") else "right")
+    for board in shown:
+        usable, available = board.usable.by_name(), board.available.by_name()
+        amounts = [f"{usable[resource]:,} / {available[resource]:,}" for resource in available]
+        bandwidth = f"{board.sustained_bytes_per_s / 1e9:.2f} GB/s"
+        table.add_row(board.name, board.part, f"{board.clock_mhz} MHz", *amounts, bandwidth)
+    documents = [
+        {
+            **board.model_dump(),
+            "usable": board.usable.by_name(),
+            "available": board.available.by_name(),
+            "sustained_bytes_per_s": board.sustained_bytes_per_s,
+        }
+        for board in shown
+    ]
+    terminal.result({"boards": documents}, table)

@@ -1,0 +1,89 @@
+"""What every command shares: `--json`, `--debug`, and the one place where errors become exit codes.
+
+Exit codes: 0 done; 1 a defect of the toolflow; 2 a mistake that the user can mend; 3 the design does
+not fit; 4 verification found a difference; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any, Concatenate, ParamSpec
+
+import typer
+
+from toolflow.cli.terminal import Terminal
+from toolflow.ir.errors import ToolflowError, UnsupportedModelError
+
+DONE = 0
+DEFECT = 1
+USER_MISTAKE = 2
+INTERRUPTED = 130
+
+_Parameters = ParamSpec("_Parameters")
+
+_JSON = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
+_DEBUG = Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")]
+
+
+def command(run: Callable[Concatenate[Terminal, _Parameters], None]) -> Callable[..., None]:
+    """Make a function whose first parameter is the terminal into one that Typer can register.
+
+    The new function has the same parameters without the terminal, and `--json` and `--debug`. It
+    never returns: it ends in `typer.Exit` with the exit code.
+    """
+    _, *parameters = inspect.signature(run, eval_str=True).parameters.values()
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
+        for name, annotation in (("as_json", _JSON), ("debug", _DEBUG))
+    ]
+
+    @functools.wraps(run)
+    def guarded(**arguments: Any) -> None:
+        terminal = Terminal(arguments.pop("as_json"), arguments.pop("debug"))
+        raise typer.Exit(_exit_code(terminal, functools.partial(run, terminal, **arguments)))
+
+    keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    guarded.__signature__ = inspect.Signature([*keywords, *shared])  # type: ignore[attr-defined]  # as inspect reads it
+    guarded.__annotations__ = {parameter.name: parameter.annotation for parameter in (*keywords, *shared)}
+    return guarded
+
+
+def _exit_code(terminal: Terminal, run: Callable[[], None]) -> int:
+    """Run the command and return its exit code; the single error handler of the command line."""
+    try:
+        run()
+        sys.stdout.flush()
+        return DONE
+    except ToolflowError as error:
+        return _report(terminal, error, str(error), error.exit_code)
+    except KeyboardInterrupt as error:
+        return _report(terminal, error, "interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except OSError as error:
+        return _report(terminal, error, str(error), USER_MISTAKE)
+    except typer.Exit as error:
+        return error.exit_code
+    except Exception as error:
+        text = f"this is a defect of the toolflow, please report it: {type(error).__name__}: {error}"
+        return _report(terminal, error, text if terminal.debug else f"{text}\n--debug shows the trace", DEFECT)
+
+
+def _report(terminal: Terminal, error: BaseException, message: str, code: int) -> int:
+    if terminal.debug:
+        terminal.note("".join(traceback.format_exception(error)).rstrip())
+    notes = [str(note) for note in getattr(error, "__notes__", ())]
+    terminal.note("\n".join([f"toolflow: {message}", *notes]))
+    if terminal.as_json and not terminal.has_result:
+        document: dict[str, Any] = {"type": type(error).__name__, "message": message, "exit_code": code}
+        if isinstance(error, UnsupportedModelError):
+            document["problems"] = [asdict(problem) for problem in error.problems]
+        terminal.result({"error": document})
+    return code

@@ -1,0 +1,30 @@
+"""`toolflow disassemble`: a program binary as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolflow.cli.command import command
+from toolflow.cli.terminal import Terminal
+from toolflow.engine.disassemble import disassemble as listing
+from toolflow.engine.disassemble import program_document
+
+
+@command
+def disassemble(
+    terminal: Terminal,
+    program: Annotated[Path, typer.Argument(metavar="PROGRAM", help="The binary.", exists=True, dir_okay=False)],
+) -> None:
+    """Print the instructions of a program binary.
+
+    Examples:
+
+        toolflow disassemble out/weights/low/program.bin
+
+        toolflow disassemble program.bin --json
+    """
+    binary = program.read_bytes()
+    terminal.result(program_document(binary), listing(binary))

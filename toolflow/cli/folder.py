@@ -1,0 +1,242 @@
+"""The folder that a build writes: complete or untouched, and reused stage by stage.
+
+Work happens in DIR.partial, which takes DIR's place at the end in one step. Whatever ends the
+work early, DIR keeps what it held, and the same command goes on from the stages that finished.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from toolflow.cli.manifest import (
+    MANIFEST,
+    Manifest,
+    Stage,
+    file_digest,
+    files_below,
+    fingerprint,
+    read_manifest,
+)
+from toolflow.cli.terminal import Step, Terminal
+from toolflow.ir.errors import ToolflowError
+
+_NAMED_FILES = 5
+
+
+class BuildFolder:
+    """A build under way; `open_build` makes it.
+
+    Attributes:
+        path: where the stages write.
+        stages: the stages of this build that are finished, in order.
+    """
+
+    def __init__(self, path: Path, earlier: Path, terminal: Terminal) -> None:
+        self.path = path
+        self.stages: dict[str, Stage] = {}
+        self._terminal = terminal
+        self._sources = [
+            (folder, manifest) for folder in (path, earlier) if (manifest := read_manifest(folder)) is not None
+        ]
+        self._manifest = read_manifest(path) or Manifest()
+        self._manifest.write(path)
+
+    def stage(
+        self,
+        name: str,
+        make: Callable[[Path, Step], None],
+        *,
+        outputs: Sequence[str],
+        inputs: Mapping[str, Any],
+        after: Sequence[str] = (),
+        total: int | None = None,
+    ) -> bool:
+        """Run one stage, or reuse what it made before from the same inputs.
+
+        Args:
+            name: a verb, as the user is to read it.
+            make: writes the outputs into the folder that it is given; reports its progress to the step.
+            outputs: the files and folders that it writes, relative to the folder; no other stage writes them.
+            inputs: what it comes from: values that JSON can hold, and paths, which count by their content.
+            after: the earlier stages of this build that it reads.
+            total: units of work for the progress, where they are known.
+
+        Returns:
+            Whether the stage was reused.
+
+        Raises:
+            ToolflowError: the stage did not write one of its outputs.
+        """
+        origin = fingerprint({"stage": name, **inputs}, [self.stages[other].digest for other in after])
+        if self._reuse(name, origin):
+            self._terminal.note(f"{name}: unchanged, reused")
+            return True
+        self._forget(name, outputs)
+        start = time.monotonic()
+        with self._terminal.progress(name, total) as step:
+            make(self.path, step)
+        made: list[str] = []
+        for output in outputs:
+            target = self.path / output
+            if not target.exists():
+                raise ToolflowError(f"stage '{name}' must write '{output}', which is not there")
+            made += [f"{output}/{path}" for path in files_below(target)] if target.is_dir() else [output]
+        digests = {path: file_digest(self.path / path) for path in made}
+        self._finish(name, Stage(inputs=origin, files=digests, seconds=round(time.monotonic() - start, 3)))
+        return False
+
+    def _reuse(self, name: str, origin: str) -> bool:
+        for folder, manifest in self._sources:
+            known = manifest.stages.get(name)
+            if known is None or known.inputs != origin or not manifest.intact(name, folder):
+                continue
+            if folder != self.path:
+                for path in known.files:
+                    target = self.path / path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(folder / path, target)
+            self._finish(name, known)
+            return True
+        return False
+
+    def _forget(self, name: str, outputs: Sequence[str]) -> None:
+        if self._manifest.stages.pop(name, None) is not None:
+            self._manifest.write(self.path)
+        for output in outputs:
+            _remove(self.path / output)
+
+    def _finish(self, name: str, stage: Stage) -> None:
+        self.stages[name] = stage
+        self._manifest.stages[name] = stage
+        self._manifest.write(self.path)
+
+    def complete(self) -> None:
+        """Drop what no stage of this build made; called before the folder takes its place."""
+        self._manifest.stages = dict(self.stages)
+        self._manifest.write(self.path)
+        for path in self._manifest.strangers(self.path):
+            _remove(self.path / path)
+        for place, folders, _ in os.walk(self.path, topdown=False):
+            for folder in folders:
+                if not any((Path(place) / folder).iterdir()):
+                    (Path(place) / folder).rmdir()
+
+
+@contextmanager
+def open_build(out: Path, terminal: Terminal) -> Iterator[BuildFolder]:
+    """Open the folder `out` for a build; at the end of the block the build is there as a whole.
+
+    Raises:
+        ToolflowError: `out` holds something that no build made, or another build writes it right now.
+    """
+    out = out.resolve()
+    partial, previous = _beside(out, "partial"), _beside(out, "previous")
+    for folder in (partial, previous):
+        _check_ours(folder)
+    if previous.exists() and not out.exists():  # an earlier swap was cut short
+        previous.rename(out)
+    _check_ours(out, changes_matter=True)
+    partial.mkdir(parents=True, exist_ok=True)
+    lock = os.open(partial, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ToolflowError(f"another build is writing {partial}: wait for it, or choose another folder") from None
+        build = BuildFolder(partial, out, terminal)
+        try:
+            yield build
+        except BaseException as error:
+            _keep_aside(out, partial, error)
+            raise
+        build.complete()
+        _swap(partial, out, previous)
+    finally:
+        os.close(lock)
+
+
+def record_outputs(folder: Path, name: str, outputs: Sequence[str], inputs: Mapping[str, Any], seconds: float) -> None:
+    """Enter files that were written into a finished build, as a stage of their own.
+
+    A file that another stage made passes to this one; the next build makes that stage again.
+
+    Raises:
+        ToolflowError: `folder` is no build.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise ToolflowError(f"{folder} must be a folder that 'toolflow build' made: it holds no {MANIFEST}")
+    files = {path: file_digest(folder / path) for path in outputs}
+    for other, stage in manifest.stages.items():
+        kept = {path: digest for path, digest in stage.files.items() if path not in files}
+        if kept != stage.files:
+            manifest.stages[other] = stage.model_copy(update={"files": kept, "inputs": ""})
+    manifest.stages[name] = Stage(inputs=fingerprint(inputs), files=files, seconds=round(seconds, 3))
+    manifest.write(folder)
+
+
+def _beside(out: Path, suffix: str) -> Path:
+    return out.with_name(f"{out.name}.{suffix}")
+
+
+def _check_ours(folder: Path, changes_matter: bool = False) -> None:
+    """Refuse a folder that no build made, and one that a user has changed since where that matters."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ToolflowError(f"the output must be a folder, not the file {folder}; choose another --out")
+    manifest = read_manifest(folder)
+    if manifest is None:
+        if any(folder.iterdir()):
+            raise ToolflowError(
+                f"{folder} must be new, empty or an earlier build to be written, not hold something else; "
+                "it was left as it is; choose another --out"
+            )
+        return
+    strangers = manifest.strangers(folder) if changes_matter else []
+    if strangers:
+        more = f" and {len(strangers) - _NAMED_FILES} more" if len(strangers) > _NAMED_FILES else ""
+        raise ToolflowError(
+            f"the output folder {folder} holds files that no build made or that were changed since: "
+            f"{', '.join(strangers[:_NAMED_FILES])}{more}; it was left as it is; move them away or choose another --out"
+        )
+
+
+def _keep_aside(out: Path, partial: Path, error: BaseException) -> None:
+    manifest = read_manifest(partial)
+    if manifest is None or not manifest.stages:
+        _remove(partial)
+        return
+    kept = f"{out} is as it was. " if out.exists() else ""
+    error.add_note(
+        f"{kept}The finished stages ({', '.join(manifest.stages)}) are in {partial}; "
+        "the same command goes on from there."
+    )
+
+
+def _swap(partial: Path, out: Path, previous: Path) -> None:
+    """Put the finished folder in its place; an interrupt waits until it is there."""
+    _remove(previous)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        if out.exists():
+            out.rename(previous)
+        partial.rename(out)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _remove(previous)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,58 @@
+"""The application: which commands there are.
+
+A command is a module with a function that `toolflow.cli.command.command` wraps; it is registered
+below. Its imports at module level must be light: what loads torch, Brevitas or cocotb is imported
+inside the function, so that `toolflow boards` starts fast.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from toolflow import __version__
+from toolflow.cli.boards import boards
+from toolflow.cli.disassemble import disassemble
+from toolflow.cli.doctor import doctor
+
+app = typer.Typer(
+    name="toolflow",
+    help="From a trained CNN and an FPGA board to a bit-exact accelerator.",
+    epilog="Exit codes: 0 done, 2 a mistake to mend, 3 does not fit, 4 verification failed, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command()(boards)
+app.command()(disassemble)
+app.command()(doctor)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"cascade-toolflow {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> int:
+    """Run the command line on this process's arguments.
+
+    Returns:
+        The exit code (see `toolflow.cli.command`).
+    """
+    try:
+        app(prog_name="toolflow")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    return 0

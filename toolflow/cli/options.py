@@ -1,0 +1,184 @@
+"""The options that several commands share, and how their texts become values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from toolflow.engine.config import EngineConfig
+from toolflow.ir.errors import ToolflowError
+
+_MODEL, _BOARD, _PRECISION, _DATA = "Model", "Board and engine", "Precision and accuracy", "Images"
+
+ScaleFamily = Literal["multiplier", "fixed-point"]
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="An ONNX file, or a PyTorch module: package.module:factory or file.py:factory.",
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="State dict of a PyTorch module: safetensors, or a file that torch.save wrote of tensors only.",
+        rich_help_panel=_MODEL,
+    ),
+]
+InputShape = Annotated[
+    str | None,
+    typer.Option(
+        metavar="C,H,W",
+        help="Shape of one image, where neither the model nor the calibration file says it.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Board = Annotated[
+    str,
+    typer.Option(
+        metavar="B",
+        help="A board's name (see 'toolflow boards'), or the path of a board file.",
+        show_default=False,
+        rich_help_panel=_BOARD,
+    ),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME=VALUE,..",
+        help="Parameters of the engine to fix instead of choosing them, for example lanes_k=16,lanes_p=8,slots=2.",
+        rich_help_panel=_BOARD,
+    ),
+]
+Calibration = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE.npz",
+        help="Images x (N,H,W,C uint8, or N,C,H,W float32) and, where there are any, labels y.",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+        rich_help_panel=_DATA,
+    ),
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        metavar="M,M,M",
+        help="What is subtracted from pixel / 255, one value or one per channel; else the file's own 'mean'.",
+        rich_help_panel=_DATA,
+    ),
+]
+Std = Annotated[
+    str | None,
+    typer.Option(
+        metavar="S,S,S",
+        help="What the difference is divided by, one value or one per channel; else the file's own 'std'.",
+        rich_help_panel=_DATA,
+    ),
+]
+LowBits = Annotated[
+    int,
+    typer.Option(
+        min=2, max=8, help="Bits of weights and activations in the low-precision unit.", rich_help_panel=_PRECISION
+    ),
+]
+HighBits = Annotated[
+    int,
+    typer.Option(
+        min=2, max=8, help="Bits of weights and activations in the high-precision unit.", rich_help_panel=_PRECISION
+    ),
+]
+Tolerance = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="Accuracy that the cascade may lose against its high-precision unit: 0.01 is one point.",
+        rich_help_panel=_PRECISION,
+    ),
+]
+Scales = Annotated[
+    ScaleFamily,
+    typer.Option(help="Free scales, or powers of two only.", rich_help_panel=_PRECISION),
+]
+Single = Annotated[
+    bool,
+    typer.Option("--single", help="Build the high-precision unit alone, no cascade.", rich_help_panel=_PRECISION),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        metavar="DIR",
+        help="The folder to make; an earlier build there is replaced, stage by stage where something changed.",
+        show_default=False,
+    ),
+]
+
+_ENGINE_FIELDS: Mapping[str, object] = {
+    name: field.annotation for name, field in EngineConfig.model_fields.items() if field.annotation is not bool
+}
+
+
+def parse_engine(text: str | None) -> dict[str, int | str]:
+    """Return the engine parameters that `--engine` fixes, by the names of `EngineConfig`'s fields.
+
+    Raises:
+        ToolflowError: the text is no list of NAME=VALUE, a name is unknown or given twice, or a
+            value is of the wrong kind. Ranges are checked where the configuration is made.
+    """
+    fixed: dict[str, int | str] = {}
+    for part in text.split(",") if text else ():
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not value:
+            raise ToolflowError(f"--engine must be NAME=VALUE,NAME=VALUE,.. , not '{text}'")
+        if name not in _ENGINE_FIELDS:
+            raise ToolflowError(f"--engine: a name must be one of {', '.join(_ENGINE_FIELDS)}, not '{name}'")
+        if name in fixed:
+            raise ToolflowError(f"--engine: {name} must be given once, not twice")
+        if _ENGINE_FIELDS[name] is not int:
+            fixed[name] = value
+        elif value.isascii() and value.isdecimal():
+            fixed[name] = int(value)
+        else:
+            raise ToolflowError(f"--engine: {name} must be a whole number, not '{value}'")
+    return fixed
+
+
+def parse_shape(text: str | None) -> tuple[int, int, int] | None:
+    """Return (C, H, W) of `--input-shape`.
+
+    Raises:
+        ToolflowError: the text is not three positive whole numbers.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
+        raise ToolflowError(f"--input-shape must be C,H,W in positive whole numbers, not '{text}'")
+    channels, height, width = map(int, parts)
+    return channels, height, width
+
+
+def parse_per_channel(option: str, text: str | None) -> tuple[float, ...] | None:
+    """Return the numbers of `--mean` or `--std`, one or one per channel.
+
+    Raises:
+        ToolflowError: the text is not a list of finite numbers.
+    """
+    if text is None:
+        return None
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ToolflowError(f"{option} must be numbers with commas between them, not '{text}'") from None
+    if not all(math.isfinite(value) for value in values):
+        raise ToolflowError(f"{option} must be finite numbers, not '{text}'")
+    return values

@@ -1,0 +1,125 @@
+"""Where a command's result, notes and progress go: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+PROGRESS_AFTER_S = 2.0
+PLAIN_LINE_EVERY_S = 10.0
+_PIPE_WIDTH = 160  # characters in a table that goes to a file or a pipe
+
+
+class Terminal:
+    """The two streams of one command.
+
+    Args:
+        as_json: results are one JSON document instead of text.
+        debug: errors are shown with their trace.
+    """
+
+    def __init__(self, as_json: bool = False, debug: bool = False) -> None:
+        self.as_json = as_json
+        self.debug = debug
+        self.has_result = False
+        self._out = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def result(self, document: Mapping[str, Any], *shown: RenderableType) -> None:
+        """Print the command's result: `document` as JSON where that was asked for, else what is `shown`."""
+        self.has_result = True
+        if self.as_json:
+            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+            return
+        for item in shown:
+            if isinstance(item, str):
+                self._out.print(item, markup=False, soft_wrap=True)
+            else:
+                self._out.print(item)
+
+    def note(self, text: str) -> None:
+        """Print one line for the person at the terminal, on stderr."""
+        self._err.print(text, markup=False)
+
+    @contextmanager
+    def progress(self, what: str, total: int | None = None) -> Iterator[Step]:
+        """Show how far `what` is, from the moment on that it has taken two seconds.
+
+        On a terminal a bar that disappears at the end, elsewhere plain lines; in both cases one
+        line at the end that says how long it took.
+
+        Args:
+            what: a verb and its object, for example "quantise resnet20".
+            total: units of work, where they are known; the body reports them by `Step.advance`.
+        """
+        step = Step(what, total, self._err)
+        timer = threading.Timer(PROGRESS_AFTER_S, step.appear)
+        timer.daemon = True
+        timer.start()
+        finished = False
+        try:
+            yield step
+            finished = True
+        finally:
+            timer.cancel()
+            step.close(finished)
+
+
+class Step:
+    """One piece of work under way; `Terminal.progress` makes it."""
+
+    def __init__(self, what: str, total: int | None, console: Console) -> None:
+        self._what = what
+        self._total = total
+        self._console = console
+        self._done = 0
+        self._start = self._last_line = time.monotonic()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._visible = False
+        self._bar: tuple[Progress, TaskID] | None = None
+
+    def advance(self, amount: int = 1) -> None:
+        """Report that so many more units are done."""
+        with self._lock:
+            self._done += amount
+            if self._bar is not None:
+                self._bar[0].update(self._bar[1], completed=self._done)
+            elif self._visible and time.monotonic() - self._last_line >= PLAIN_LINE_EVERY_S:
+                self._line()
+
+    def appear(self) -> None:
+        """Begin to show the work; the timer's thread calls this."""
+        with self._lock:
+            if self._closed:
+                return
+            self._visible = True
+            if not self._console.is_terminal:
+                self._line()
+                return
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+            bar = Progress(*columns, console=self._console, transient=True)
+            self._bar = bar, bar.add_task(self._what, total=self._total, completed=self._done)
+            bar.start()
+
+    def close(self, finished: bool) -> None:
+        """Stop showing the work, and say how long it took where it was shown and has come to its end."""
+        with self._lock:
+            self._closed = True
+            if self._bar is not None:
+                self._bar[0].stop()
+            if self._visible and finished:
+                self._console.print(f"{self._what}: {time.monotonic() - self._start:.1f} s", markup=False)
+
+    def _line(self) -> None:
+        self._last_line = time.monotonic()
+        share = f" {self._done} of {self._total}" if self._total else ""
+        self._console.print(f"{self._what} ...{share}", markup=False)
