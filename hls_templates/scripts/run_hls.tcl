@@ -1,0 +1,69 @@
+# Vitis HLS for one unit: C simulation, synthesis, co-simulation, export as an IP-XACT core.
+# Sourced by hls_<unit>.tcl, which sets `unit`. Results: build/hls_<unit>, the core in solution/impl/ip there.
+
+set scripts [file dirname [file normalize [info script]]]
+set root    [file dirname $scripts]
+source [file join $scripts design.tcl]
+source [file join $scripts options.tcl]
+array set this [array get unit_$unit]
+
+foreach step $hls_steps {
+    if {$step ni {csim csynth cosim export}} {
+        puts stderr "ERROR: a step must be csim, csynth, cosim or export, not '$step' (scripts/options.tcl)"
+        exit 2
+    }
+}
+
+proc absolute {paths} {
+    global root
+    set result {}
+    foreach path $paths {
+        lappend result [file join $root $path]
+    }
+    return $result
+}
+
+proc wants {step} {
+    global hls_steps
+    return [expr {$step in $hls_steps}]
+}
+
+if {[catch {
+    file mkdir [file join $root build]
+    cd [file join $root build]
+    set flags "-std=c++17 -I[file join $root $this(hls_include)]"
+
+    open_project -reset hls_$unit
+    set_top $this(top)
+    foreach path [absolute $this(hls_sources)] {
+        add_files $path -cflags $flags
+    }
+    foreach path [absolute $this(hls_bench)] {
+        add_files -tb $path -cflags $flags
+    }
+    if {([wants csim] || [wants cosim]) && ![llength $this(hls_bench)]} {
+        error "csim and cosim need a test bench, and unit '$unit' was emitted without one"
+    }
+    open_solution -reset -flow_target vivado solution
+    set_part $part
+    create_clock -period [format %.3f [expr {1000.0 / $clock_mhz}]] -name ap_clk
+    # 64-bit addresses; ports as wide as the emitted types say, never widened behind the planner's back
+    config_interface -m_axi_addr64=true -m_axi_latency 64 -m_axi_max_widen_bitwidth 0
+    if {[wants csim]} {
+        csim_design -argv $root
+    }
+    if {[wants csynth] || [wants cosim] || [wants export]} {
+        csynth_design
+    }
+    if {[wants cosim]} {
+        cosim_design -rtl verilog -argv $root
+    }
+    if {[wants export]} {
+        export_design -rtl verilog -format ip_catalog -vendor cascade -library hls -ipname $this(top) -version 1.0
+    }
+    close_project
+} message]} {
+    puts stderr "ERROR: Vitis HLS failed for unit '$unit': $message"
+    exit 1
+}
+exit 0
