@@ -1,0 +1,82 @@
+"""The comparison of levels: it finds the first element, and it can fail."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rtl_sim.verify import LevelRun, ProgramLevel, Unit, verify_level
+from toolflow.engine.config import EngineConfig
+from toolflow.engine.stream import pack, unpack
+from toolflow.numerics.confidence import ConfidenceRule
+from toolflow.operators.cases import ALL_CASES
+from toolflow.plan.compiled import CompiledProgram
+from toolflow.plan.lower import fit_depths
+
+RULE = ConfidenceRule(k=3000, m=1, n=3, threshold=40000)
+
+
+def unit_and_images(name: str = "conv/9to20,3x3,pads=(1,1,1,1)") -> tuple[Unit, np.ndarray]:
+    """Return a small unit and four images."""
+    builder, output = ALL_CASES[name].build(8, 8, 5, False)
+    graph = builder.build(output)
+    config = fit_depths(graph, EngineConfig(lanes_k=4, lanes_p=2))
+    return Unit("single", graph, config, RULE), builder.images(4)
+
+
+class Faulty(ProgramLevel):
+    """The executor with one weight of one layer changed."""
+
+    name = "faulty"
+
+    def run(self, unit: Unit, compiled: CompiledProgram, images: bytes, count: int) -> LevelRun:
+        """Flip the first value of the first packet of the second convolution."""
+        convolutions = [i for i in compiled.instructions if i.groups]
+        view, offset = memoryview(compiled.weights), 0
+        for group in range(convolutions[0].groups):
+            channels = min(unit.config.lanes_k, convolutions[0].channels - group * unit.config.lanes_k)
+            offset += unpack(unit.config, view[offset:], channels, convolutions[0].rows, False)[1]
+        channels = min(unit.config.lanes_k, convolutions[1].channels)
+        packet, used = unpack(unit.config, view[offset:], channels, convolutions[1].rows, False)
+        values = packet.values.copy()
+        values[:, 0] = -values[:, 0]
+        damaged = pack(unit.config, replace(packet, values=values))
+        weights = compiled.weights[:offset] + damaged + compiled.weights[offset + used :]
+        return super().run(unit, replace(compiled, weights=weights), images, count)
+
+
+@pytest.mark.parametrize("name", ALL_CASES)
+def test_program_level_is_equal(name: str) -> None:
+    """Results, class and confidence are the reference's."""
+    unit, images = unit_and_images(name)
+    verdict = verify_level(unit, ProgramLevel(), images)
+    assert verdict.equal, str(verdict.difference)
+    assert verdict.images == 4
+
+
+def test_first_diverging_layer_and_element_are_named() -> None:
+    """A changed weight of 'conv' is found in channel 0 of that map, not in the results alone."""
+    unit, images = unit_and_images()
+    verdict = verify_level(unit, Faulty(), images)
+    assert not verdict.equal
+    assert verdict.difference is not None
+    assert verdict.difference.tensor == "conv"
+    assert verdict.difference.element[0] == 0
+    assert "feature map of 'conv', image 0, element (0, " in str(verdict.difference)
+
+
+def test_damaged_program_is_an_error_code() -> None:
+    """A level that stops with an error is not equal."""
+
+    class Damaged(ProgramLevel):
+        def run(self, unit: Unit, compiled: CompiledProgram, images: bytes, count: int) -> LevelRun:
+            program = bytearray(compiled.program)
+            program[70] ^= 1
+            return super().run(unit, replace(compiled, program=bytes(program)), images, count)
+
+    unit, images = unit_and_images()
+    verdict = verify_level(unit, Damaged(), images)
+    assert verdict.difference is not None
+    assert (verdict.difference.what, verdict.difference.actual) == ("error code", 3)

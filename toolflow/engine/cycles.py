@@ -1,0 +1,188 @@
+"""Cycle model of the engine: what each instruction costs, and what bounds it.
+
+The array takes one step a cycle; a position costs the rows of its group, or the drain's beats where
+those are more. The first position of a group waits for its rows, which the weight port delivers in
+program order into a FIFO of `weight_depth` rows. Everything else is movers and fixed latencies, whose
+constants (`Latencies`) were read off the RTL engine (docs/results.md compares both).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from toolflow.engine.config import EngineConfig
+from toolflow.engine.isa import Flag, Header, Instruction, Opcode
+from toolflow.engine.stream import parameter_beats, row_beats
+
+Bound = Literal["array", "drain", "weights", "memory", "control"]
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """Cycles that do not depend on the layer.
+
+    Attributes:
+        memory: from a read address to its first beat.
+        start: from the start bit to the first instruction, without the program's beats.
+        convolution: a CONV's pipeline, from its last step to the next instruction.
+        pool: the same for MAXPOOL.
+        mover: the same for TABLE, LOAD and the stores, memory latency left out.
+        image: between two images of a mover.
+    """
+
+    memory: int = 64
+    start: int = 30
+    convolution: int = 24
+    pool: int = 12
+    mover: int = 12
+    image: int = 4
+
+
+@dataclass(frozen=True)
+class InstructionCycles:
+    """One instruction's predicted cost in a pass.
+
+    Attributes:
+        name: the node, or what a mover does.
+        cycles: from the end of the instruction before to its own.
+        bound: what limits it.
+        macs: useful multiply-accumulates of all images of the pass.
+        utilisation: macs / (multipliers · cycles).
+    """
+
+    name: str
+    opcode: Opcode
+    cycles: int
+    bound: Bound
+    macs: int
+    utilisation: float
+
+
+@dataclass(frozen=True)
+class CycleReport:
+    """Predicted cycles of one start of the engine.
+
+    Attributes:
+        images: images processed.
+        passes: ceil(images / lanes_p).
+        total_cycles: from start to the last write response.
+        instructions: of the last pass.
+        utilisation: useful multiply-accumulates / (multipliers · total cycles).
+    """
+
+    images: int
+    passes: int
+    total_cycles: int
+    instructions: tuple[InstructionCycles, ...]
+    utilisation: float
+
+    @property
+    def cycles_per_image(self) -> float:
+        """Average over the images."""
+        return self.total_cycles / self.images
+
+
+def predict(
+    config: EngineConfig,
+    header: Header,
+    instructions: tuple[Instruction, ...],
+    macs: Mapping[str, int],
+    images: int,
+    latencies: Latencies | None = None,
+) -> CycleReport:
+    """Predict the cycles of `images` images.
+
+    Args:
+        config: the engine.
+        header: the program's header.
+        instructions: the program's instructions.
+        macs: useful multiply-accumulates per image, by instruction name.
+        images: N of the start.
+        latencies: constants; the defaults are the RTL engine's at the standard memory.
+    """
+    wait = latencies or Latencies()
+    passes = -(-images // config.lanes_p)
+    code_beats = -(-64 * (len(instructions) + 1) // config.bus_bytes)
+    time = wait.start + wait.memory + code_beats
+    weights = _WeightPort(config, time + wait.memory)
+    costs: list[InstructionCycles] = []
+    for index in range(passes):
+        here = min(config.lanes_p, images - index * config.lanes_p)
+        costs = []
+        for instruction in instructions:
+            began = time
+            if instruction.opcode is Opcode.CONV:
+                time, bound = _conv(config, instruction, time, weights, wait)
+            else:
+                cost, bound = _other(config, header, instruction, here, wait)
+                time += cost
+            useful = macs.get(instruction.name, 0) * here if instruction.opcode is Opcode.CONV else 0
+            share = useful / (config.multipliers * max(time - began, 1))
+            costs.append(InstructionCycles(instruction.name, instruction.opcode, time - began, bound, useful, share))
+    useful_total = sum(macs.get(i.name, 0) for i in instructions if i.opcode is Opcode.CONV) * images
+    return CycleReport(images, passes, time, tuple(costs), useful_total / (config.multipliers * time))
+
+
+class _WeightPort:
+    """When each packet has arrived: one beat a cycle, as long as the row FIFO has room."""
+
+    def __init__(self, config: EngineConfig, start: int) -> None:
+        self.config = config
+        self.arrived = start
+        self.rows_sent = 0
+        self.taken: list[tuple[int, int]] = []  # (rows taken in all, time at which the last of them was)
+
+    def packet(self, channels: int, rows: int, indexed: bool) -> int:
+        """Return the time at which the next packet is complete."""
+        self.rows_sent += rows
+        room_needed = self.rows_sent - self.config.weight_depth
+        ready = next((time for total, time in self.taken if total >= room_needed), 0) if room_needed > 0 else 0
+        beats = parameter_beats(self.config, channels) + row_beats(self.config, rows, indexed)
+        self.arrived = max(self.arrived + beats, ready + 1)
+        return self.arrived
+
+    def consumed(self, rows: int, time: int) -> None:
+        """Note that a group's first position ended at `time`: its rows have left the FIFO."""
+        total = self.taken[-1][0] + rows if self.taken else rows
+        self.taken.append((total, time))
+
+
+def _conv(config: EngineConfig, i: Instruction, time: int, weights: _WeightPort, wait: Latencies) -> tuple[int, Bound]:
+    positions = i.out_height * i.out_width
+    late, longest_drain, beats = 0, False, 0
+    for group in range(i.groups):
+        channels = min(config.lanes_k, i.channels - group * config.lanes_k)
+        beats = -(-channels // config.drain_k)
+        cost = max(i.rows, beats)
+        longest_drain |= beats > i.rows
+        arrived = weights.packet(channels, i.rows, Flag.INDEXED in i.flags)
+        first_end = max(time + cost, arrived + 2)
+        late += first_end - (time + cost)
+        weights.consumed(i.rows, first_end)
+        time = first_end + (positions - 1) * cost
+    bound: Bound = "drain" if longest_drain else "array"
+    if late > positions * i.groups * max(i.rows, beats):
+        bound = "weights"
+    return time + beats + wait.convolution, bound
+
+
+def _other(config: EngineConfig, header: Header, i: Instruction, images: int, wait: Latencies) -> tuple[int, Bound]:
+    if i.opcode is Opcode.TABLE:
+        beats = -(-i.sub_rows * 256 * i.in_words // config.bus_bytes)
+        return wait.memory + max(beats, i.sub_rows * 256) + wait.mover, "memory"
+    if i.opcode is Opcode.LOAD:
+        words = i.out_height * i.out_width * i.sub_rows
+        beats = -(-words * i.in_words // config.bus_bytes)
+        return wait.memory + images * (max(words * i.levels, beats) + wait.image) + wait.mover, "memory"
+    if i.opcode is Opcode.MAXPOOL:
+        return i.out_height * i.out_width * i.kernel_h * i.kernel_w * i.sub_rows + wait.pool, "memory"
+    if i.opcode is Opcode.STORE_RESULT:
+        beats = header.result_pitch_bytes // config.bus_bytes
+        scan = 2 * header.classes if config.confidence else header.classes
+        return images * (scan + header.classes + beats + wait.image) + wait.mover + wait.memory, "control"
+    if i.opcode is Opcode.STORE_MAP:
+        words = i.in_height * i.in_row_words
+        return images * (words + wait.image) + wait.mover + wait.memory, "memory"
+    return 1, "control"
