@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from toolflow import __version__
-from toolflow.emit.files import TEMPLATES_FOLDER, render, write_text
+from toolflow.emit.render import render, resource, write_if_changed
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards import Board
 
 DESIGN_NAME = "cascade"
+_PACKAGE = "hls_templates"
 CONTROL_RANGE_BYTES = 0x1_0000
 # address of the first unit's control registers behind each processing system's general-purpose master
 _CONTROL_BASE = {"zynq7": 0x43C0_0000, "zynqmp": 0xA000_0000, "none": 0}
@@ -92,16 +93,17 @@ def emit_scripts(board: Board, units: Sequence[UnitSources], folder: Path) -> tu
     scripts = folder / "scripts"
     vendor = board.flow == "zynq"
     rendered = ("Makefile", "run.sh", *(("design.tcl", "options.tcl") if vendor else ()))
-    texts = {name: render(f"scripts/{name}.j2", context) for name in rendered}
+    texts = {name: render(_PACKAGE, f"scripts/{name}.j2", **context) for name in rendered}
     for unit in described:
         per_unit = {**context, "unit": unit}
-        texts[f"yosys_{unit['unit']}.ys"] = render("scripts/yosys.ys.j2", per_unit)
+        texts[f"yosys_{unit['unit']}.ys"] = render(_PACKAGE, "scripts/yosys.ys.j2", **per_unit)
         if vendor:
-            texts[f"hls_{unit['unit']}.tcl"] = render("scripts/hls_unit.tcl.j2", per_unit)
+            texts[f"hls_{unit['unit']}.tcl"] = render(_PACKAGE, "scripts/hls_unit.tcl.j2", **per_unit)
     for name in _VENDOR_FILES if vendor else ():
-        texts[name] = (TEMPLATES_FOLDER / "scripts" / name).read_text(encoding="utf-8")
+        texts[name] = resource(_PACKAGE, "scripts", name).read_text(encoding="utf-8")
     for name, text in texts.items():
-        write_text(scripts / name, text, executable=name.endswith(".sh"))
+        write_if_changed(scripts / name, text)
+    (scripts / "run.sh").chmod(0o755)
     return tuple(scripts / name for name in sorted(texts))
 
 
