@@ -1,0 +1,219 @@
+"""The command line from outside: exit codes, streams, JSON, help, start-up, interrupts."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+import cascade_toolflow
+from toolflow.cli import terminal as terminal_module
+from toolflow.cli.command import command
+from toolflow.cli.main import app
+from toolflow.cli.terminal import Terminal
+from toolflow.ir.errors import (
+    DoesNotFitError,
+    Problem,
+    ToolflowError,
+    UnsupportedModelError,
+    VerificationError,
+)
+
+
+def _invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def _raising(error: BaseException) -> Callable[..., Result]:
+    @command
+    def fail(terminal: Terminal) -> NoReturn:
+        raise error
+
+    failing = typer.Typer()
+    failing.command()(fail)
+    return lambda *arguments: CliRunner().invoke(failing, arguments)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ToolflowError("bits must be 2 to 8, not 9"), 2),
+        (FileNotFoundError(2, "No such file", "x.onnx"), 2),
+        (DoesNotFitError("LUTs"), 3),
+        (VerificationError("layer 3 differs"), 4),
+        (KeyboardInterrupt(), 130),
+        (ZeroDivisionError("oops"), 1),
+    ],
+)
+def test_each_error_has_its_exit_code_and_no_trace(error: BaseException, code: int) -> None:
+    result = _raising(error)()
+    assert result.exit_code == code
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("toolflow: ")
+    assert result.stdout == ""
+
+
+def test_debug_shows_the_trace() -> None:
+    result = _raising(ToolflowError("no"))("--debug")
+    assert "Traceback" in result.stderr
+    assert result.stderr.endswith("toolflow: no\n")
+
+
+def test_a_defect_asks_for_a_report() -> None:
+    result = _raising(ZeroDivisionError("oops"))()
+    assert "a defect of the toolflow, please report it: ZeroDivisionError: oops" in result.stderr
+    assert "--debug shows the trace" in result.stderr
+
+
+def test_an_errors_notes_follow_its_message() -> None:
+    error = KeyboardInterrupt()
+    error.add_note("out is as it was")
+    assert _raising(error)().stderr == "toolflow: interrupted\nout is as it was\n"
+
+
+def test_brackets_in_a_message_survive() -> None:
+    assert "[red]" in _raising(ToolflowError("must lie within [0, 1], not [red]"))().stderr
+
+
+def test_json_reports_an_error_with_every_problem() -> None:
+    problem = Problem("c1", "Conv", "group", "3", "1 or C", "split it")
+    result = _raising(UnsupportedModelError([problem]))("--json")
+    error = json.loads(result.stdout)["error"]
+    assert (error["type"], error["exit_code"]) == ("UnsupportedModelError", 2)
+    assert error["problems"][0]["rewrite"] == "split it"
+    assert "Conv 'c1'" in result.stderr
+
+
+def test_json_is_one_document_even_where_an_error_follows_the_result() -> None:
+    @command
+    def work(terminal: Terminal, count: Annotated[int, typer.Option()] = 1) -> None:
+        terminal.result({"count": count}, "text")
+        raise VerificationError("differs")
+
+    working = typer.Typer()
+    working.command()(work)
+    result = CliRunner().invoke(working, ["--count", "3", "--json"])
+    assert json.loads(result.stdout) == {"count": 3}
+    assert result.exit_code == 4
+
+
+def test_usage_errors_end_with_two() -> None:
+    assert _invoke("boards", "--no-such-option").exit_code == 2
+    assert _invoke("no-such-command").exit_code == 2
+
+
+@pytest.mark.parametrize("name", [getattr(known.callback, "__name__", "") for known in app.registered_commands])
+def test_every_command_helps_with_examples(name: str) -> None:
+    result = _invoke(name, "--help")
+    assert result.exit_code == 0
+    assert "Examples:" in result.stdout
+    assert f"toolflow {name}" in result.stdout
+    assert "--json" in result.stdout
+
+
+def test_version() -> None:
+    assert _invoke("--version").stdout.startswith("cascade-toolflow ")
+
+
+def test_boards_as_table_and_as_json() -> None:
+    assert "ZCU104" in _invoke("boards").stdout
+    (board,) = json.loads(_invoke("boards", "zcu104", "--json").stdout)["boards"]
+    assert board["usable"]["dsps"] < board["available"]["dsps"]
+
+
+def test_an_unknown_board_is_a_mistake_to_mend() -> None:
+    result = _invoke("boards", "zcu999")
+    assert result.exit_code == 2
+    assert "the board must be one of" in result.stderr
+
+
+def test_light_commands_leave_the_heavy_packages_alone() -> None:
+    script = (
+        "import sys; from toolflow.cli.main import app; app(['boards'], standalone_mode=False)\n"
+        "heavy = {'torch', 'brevitas', 'cocotb', 'onnx', 'onnxruntime', 'hls4ml', 'sklearn', 'scipy'}\n"
+        "print('loaded', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded []"
+
+
+def test_ctrl_c_ends_with_130() -> None:
+    script = (
+        "import sys, time, typer\n"
+        "from toolflow.cli.command import command\n"
+        "from toolflow.cli.terminal import Terminal\n"
+        "def wait(terminal: Terminal) -> None:\n"
+        "    print('ready', flush=True); time.sleep(60)\n"
+        "app = typer.Typer(); app.command()(command(wait)); app([])\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{script}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "toolflow: interrupted\n")
+
+
+def test_progress_speaks_only_of_what_takes_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal_module, "PROGRESS_AFTER_S", 0.05)
+    monkeypatch.setattr(terminal_module, "PLAIN_LINE_EVERY_S", 0.0)
+    with Terminal().progress("blink"):
+        pass
+    with Terminal().progress("quantise", total=4) as step:
+        time.sleep(0.2)
+        step.advance(3)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert lines[:2] == ["quantise ... 0 of 4", "quantise ... 3 of 4"]
+    assert lines[2].startswith("quantise: 0.")
+    assert len(lines) == 3
+
+
+def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(terminal_module, "PROGRESS_AFTER_S", 0.01)
+    with Terminal().progress("quantise", total=4) as step:
+        time.sleep(0.2)
+        step.advance(3)
+    assert "━" in screen.getvalue()
+    assert "quantise: 0." in screen.getvalue()
+
+
+def test_the_launcher_names_a_package_that_shadows_ours(tmp_path: Path) -> None:
+    (tmp_path / "toolflow").mkdir()
+    (tmp_path / "toolflow/__init__.py").write_text("")
+    launcher = Path(cascade_toolflow.__file__).read_text()
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", f"{launcher}\nsys.exit(main())", "boards"],
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"another package called toolflow, at {tmp_path}/toolflow/__init__.py" in done.stderr
+    assert "pip uninstall toolflow" in done.stderr

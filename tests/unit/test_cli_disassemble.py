@@ -1,0 +1,137 @@
+"""The listing says what the words of a program say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from toolflow.cli.main import app
+from toolflow.engine.disassemble import disassemble, program_document
+from toolflow.engine.isa import LAYOUT, Flag, Header, Instruction, Opcode, encode_program
+
+HEADER = Header(
+    signature=0x0123456789ABCDEF,
+    image_pitch_bytes=4096,
+    result_pitch_bytes=48,
+    classes=10,
+    confidence_k=369,
+    confidence_m=1,
+    confidence_n=3,
+    threshold=-32768,
+    weight_beats=17,
+)
+CONV = Instruction(
+    Opcode.CONV,
+    Flag.INPUT_SIGNED | Flag.RESIDUAL | Flag.INDEXED,
+    levels=2,
+    in_base=7,
+    in_height=32,
+    in_width=31,
+    in_words=2,
+    in_row_words=62,
+    out_base=2000,
+    out_height=16,
+    out_width=15,
+    out_words=4,
+    residual_pixel_words=3,
+    channels=30,
+    groups=2,
+    kernel_h=3,
+    kernel_w=5,
+    stride_h=2,
+    stride_w=1,
+    pad_top=1,
+    pad_left=0,
+    dilation_h=1,
+    dilation_w=2,
+    sub_rows=2,
+    steps=8,
+    steps_last=5,
+    channel_step=16,
+    residual_offset=8,
+    lower=-128,
+    upper=127,
+    rows=390,
+    residual_row_words=45,
+    residual_base=3000,
+    residual_channels=16,
+)
+INSTRUCTIONS = (
+    Instruction(Opcode.TABLE, sub_rows=1, in_words=4, in_base=576),
+    Instruction(Opcode.LOAD, levels=2, out_height=32, out_width=31, sub_rows=1, in_words=4, out_base=7, out_words=2),
+    CONV,
+    replace(CONV, flags=Flag.TO_RESULT, levels=1, steps_last=8, channel_step=0),
+    Instruction(
+        Opcode.MAXPOOL, in_height=4, in_width=4, in_words=1, in_row_words=4, out_base=9, out_height=2, out_width=2,
+        out_words=1, kernel_h=2, kernel_w=2, stride_h=2, stride_w=2, sub_rows=1,
+    ),
+    Instruction(Opcode.STORE_RESULT),
+    Instruction(Opcode.STORE_MAP, in_base=9, in_height=2, in_row_words=2, out_base=4096),
+    Instruction(Opcode.END),
+)  # fmt: skip
+PROGRAM = encode_program(HEADER, INSTRUCTIONS, b"tables", 16)
+LISTING = """\
+program     version 1, 8 instructions, engine signature 0x0123456789abcdef
+images      one every 4096 bytes
+results     one every 48 bytes, 10 values each
+weights     17 beats a pass
+confidence  the 1 largest against the rest of the 3 largest, k = 369, threshold -0.500000 (-32768 / 65536)
+
+   0  TABLE         1 word(s) x 256 x 4 entries from program + 576
+   1  LOAD          32x31 pixels of 1 x 4 bytes -> @7, 2 word(s) a pixel, cut into 2 digits
+   2  CONV          32x31 signed @7, 2 word(s) a pixel, 62 a row -> 16x15 @2000, 4 word(s) a pixel
+                    30 channels in 2 group(s) of 390 indexed rows: 2 sub-row(s) of 8 step(s), 5 in the last, \
+16 input channels further per group, 2 levels of digits
+                    kernel 3x5, stride 2x1, pad 1 above, 0 left, dilation 1x2; clip to [-128, 127]
+                    plus unsigned @3000 on channels 8 to 23, 3 word(s) a pixel, 45 a row
+   3  CONV          32x31 unsigned @7, 2 word(s) a pixel, 62 a row -> 16x15 results
+                    30 channels in 2 group(s) of 390 dense rows: 2 sub-row(s) of 8 step(s)
+                    kernel 3x5, stride 2x1, pad 1 above, 0 left, dilation 1x2; clip to [-128, 127]
+   4  MAXPOOL       4x4 unsigned @0, 1 word(s) a pixel, 4 a row -> 2x2 @9, 1 word(s) a pixel
+                    1 sub-row(s), kernel 2x2, stride 2x2, pad 0 above, 0 left
+   5  STORE_RESULT  class, confidence and results of every image
+   6  STORE_MAP     2 row(s) of 2 words from @9 -> results + 4096
+   7  END           end of the pass"""
+
+
+def test_listing() -> None:
+    assert disassemble(PROGRAM) == LISTING
+
+
+def test_a_program_without_confidence_unit_says_so() -> None:
+    program = encode_program(replace(HEADER, confidence_n=0), INSTRUCTIONS, b"", 16)
+    assert "confidence  every result counts as confident" in disassemble(program)
+
+
+def test_the_document_holds_every_field() -> None:
+    document = json.loads(json.dumps(program_document(PROGRAM)))
+    assert document["header"]["threshold"] == -32768
+    assert document["header"]["signature"] == "0x0123456789abcdef"
+    conv = document["instructions"][2]
+    assert conv.pop("opcode") == "CONV"
+    assert conv.pop("flags") == ["INPUT_SIGNED", "RESIDUAL", "INDEXED"]
+    assert conv == {name: getattr(CONV, name) for name in LAYOUT if name not in ("opcode", "flags", "pad_left")}
+
+
+@pytest.mark.parametrize("json_option", [[], ["--json"]])
+def test_the_command_prints_either(tmp_path: Path, json_option: list[str]) -> None:
+    path = tmp_path / "program.bin"
+    path.write_bytes(PROGRAM)
+    result = CliRunner().invoke(app, ["disassemble", str(path), *json_option])
+    assert result.exit_code == 0
+    if json_option:
+        assert json.loads(result.stdout) == json.loads(json.dumps(program_document(PROGRAM)))
+    else:
+        assert result.stdout == LISTING + "\n"
+
+
+def test_a_damaged_program_is_a_mistake_to_mend(tmp_path: Path) -> None:
+    path = tmp_path / "program.bin"
+    path.write_bytes(PROGRAM[:70])
+    result = CliRunner().invoke(app, ["disassemble", str(path)])
+    assert result.exit_code == 2
+    assert "a program of 8 instructions must have 576 bytes, not 70" in result.stderr

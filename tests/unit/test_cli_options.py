@@ -1,0 +1,57 @@
+"""Option texts become values, or one clear message."""
+
+from __future__ import annotations
+
+import pytest
+
+from toolflow.cli.options import parse_engine, parse_per_channel, parse_shape
+from toolflow.engine.config import EngineConfig
+from toolflow.ir.errors import ToolflowError
+
+
+def test_engine_parameters_are_those_of_the_configuration() -> None:
+    fixed = parse_engine("lanes_k=16, lanes_p=8,slots=2,multiplier=lut")
+    assert fixed == {"lanes_k": 16, "lanes_p": 8, "slots": 2, "multiplier": "lut"}
+    config = EngineConfig.model_validate(fixed)
+    assert (config.lanes_k, config.lanes_p, config.slots, config.multiplier) == (16, 8, 2, "lut")
+    assert parse_engine(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lanes_k", "--engine must be NAME=VALUE,NAME=VALUE,.. , not 'lanes_k'"),
+        ("lanes_k=", "--engine must be NAME=VALUE"),
+        ("lanes=8", "a name must be one of lanes_k, lanes_p, .*, not 'lanes'"),
+        ("slots=1,slots=2", "slots must be given once, not twice"),
+        ("slots=two", "slots must be a whole number, not 'two'"),
+        ("slots=²", "slots must be a whole number, not '²'"),
+        ("slots=-1", "slots must be a whole number, not '-1'"),
+        ("slots=1,", "--engine must be NAME=VALUE"),
+    ],
+)
+def test_a_wrong_engine_text_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ToolflowError, match=message):
+        parse_engine(text)
+
+
+def test_shape() -> None:
+    assert parse_shape("3,32,32") == (3, 32, 32)
+    assert parse_shape(None) is None
+
+
+@pytest.mark.parametrize("text", ["3,32", "3,32,32,1", "3,0,32", "3,a,32", "", "-3,32,32"])
+def test_a_wrong_shape_is_refused(text: str) -> None:
+    with pytest.raises(ToolflowError, match="--input-shape must be C,H,W in positive whole numbers"):
+        parse_shape(text)
+
+
+def test_numbers_per_channel() -> None:
+    assert parse_per_channel("--mean", "0.485, 0.456,0.406") == (0.485, 0.456, 0.406)
+    assert parse_per_channel("--mean", None) is None
+
+
+@pytest.mark.parametrize(("text", "message"), [("a,b", "must be numbers"), ("nan", "finite"), ("1,inf", "finite")])
+def test_wrong_numbers_are_refused(text: str, message: str) -> None:
+    with pytest.raises(ToolflowError, match=f"--std .*{message}|--std must be {message}"):
+        parse_per_channel("--std", text)
