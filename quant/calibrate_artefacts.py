@@ -1,0 +1,176 @@
+"""What calibration leaves behind: frozen, typed, versioned, as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.confidence import THRESHOLD_ONE, ConfidenceRule
+
+SCHEMA_VERSION = 1
+
+
+class Measure(BaseModel):
+    """A cascade measured on one set of images.
+
+    Attributes:
+        images: how many.
+        labelled: whether accuracies are against labels; without labels, the high-precision unit's
+            answer counts as right, `high_accuracy` is 1 and a loss is a disagreement.
+        forwarded, forwarded_share, forwarded_interval: images that the low-precision unit is not sure of.
+        lost: accepted images that only the high-precision unit answers rightly.
+        gained: accepted images that only the low-precision unit answers rightly.
+        loss: (lost − gained) / images, accuracy given up against the high-precision unit.
+        loss_interval: its two-sided interval at `interval_confidence`.
+        float_accuracy: the user's model on the same images, where it was run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: int
+    labelled: bool
+    float_accuracy: float | None = None
+    low_accuracy: float
+    high_accuracy: float
+    cascade_accuracy: float
+    forwarded: int
+    forwarded_share: float
+    forwarded_interval: tuple[float, float]
+    lost: int
+    gained: int
+    loss: float
+    loss_interval: tuple[float, float]
+    interval_confidence: float
+
+
+class CurvePoint(BaseModel):
+    """One threshold of the chosen rule: what it forwards and what it answers rightly."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: int
+    forwarded_share: float
+    accuracy: float
+
+
+class Calibration(BaseModel):
+    """The rule that was chosen, and on what evidence.
+
+    Attributes:
+        source: SHA-256 of the logits and labels that it was chosen on.
+        logit_scale: real value of one step of the low-precision logits.
+        temperature: divides the logits; k holds scale·log2(e) / temperature (`numerics.confidence`).
+        k, m, n, threshold: the header's fields.
+        tolerance: loss that the user allows, a share of the images.
+        margin: one-sided confidence with which the loss had to stay within the tolerance, or None for
+            the measured loss itself.
+        free_share: forwarded share below which forwarding costs no time.
+        estimate: how the loss was estimated: "modelled" from both units' stacked probabilities
+            (`calibrate_expected`), "counted" from labels, or from disagreements where there are no labels.
+        expected_loss, expected_interval: that estimate and its two-sided interval; `measure` counts.
+        rules_tried, thresholds_tried: size of the search.
+        curve: accuracy against forwarded share over the chosen rule's thresholds, thinned.
+        warnings: what the user must know, in sentences.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    kind: Literal["calibration"] = "calibration"
+    source: str
+    classes: int
+    logit_scale: float
+    temperature: float
+    k: int
+    m: int
+    n: int
+    threshold: int
+    tolerance: float
+    margin: float | None
+    free_share: float
+    measure: Measure
+    estimate: Literal["modelled", "counted"]
+    expected_loss: float
+    expected_interval: tuple[float, float]
+    rules_tried: int
+    thresholds_tried: int
+    curve: tuple[CurvePoint, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def rule(self) -> ConfidenceRule:
+        """The rule as the program's header and the reference take it."""
+        return ConfidenceRule(self.k, self.m, self.n, self.threshold)
+
+    @property
+    def threshold_share(self) -> float:
+        """The threshold as a share of the total, for people."""
+        return self.threshold / THRESHOLD_ONE
+
+
+class CascadeReport(BaseModel):
+    """A calibrated cascade on images that had no part in choosing it.
+
+    Attributes:
+        calibration: SHA-256 of the `Calibration` that was measured.
+        source: SHA-256 of the held-out logits and labels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    kind: Literal["cascade-report"] = "cascade-report"
+    calibration: str
+    source: str
+    tolerance: float
+    measure: Measure
+    warnings: tuple[str, ...]
+
+
+Artefact = TypeVar("Artefact", Calibration, CascadeReport)
+
+
+def hash_arrays(*arrays: np.ndarray | None) -> str:
+    """Return the SHA-256 of shapes, types and contents; None counts as an absent array."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        if array is None:
+            digest.update(b"none")
+            continue
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def hash_artefact(artefact: BaseModel) -> str:
+    """Return the SHA-256 of an artefact's JSON."""
+    return hashlib.sha256(artefact.model_dump_json().encode()).hexdigest()
+
+
+def save_artefact(artefact: BaseModel, path: Path) -> None:
+    """Write an artefact as indented JSON."""
+    path.write_text(artefact.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def load_artefact(kind: type[Artefact], path: Path) -> Artefact:
+    """Read an artefact back.
+
+    Raises:
+        ToolflowError: the file cannot be read, or is no such artefact of this schema version.
+    """
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ToolflowError(f"{path} cannot be read: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ToolflowError(
+            f"{path} must be a {kind.__name__} of schema version {SCHEMA_VERSION}; {place}: {first['msg']}. "
+            "Calibrate again to replace it"
+        ) from error
