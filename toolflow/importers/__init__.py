@@ -1,0 +1,1 @@
+"""Importers: a PyTorch module or an ONNX file becomes a `Graph`; `load.load_model` chooses."""

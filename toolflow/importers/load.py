@@ -1,0 +1,35 @@
+"""One entry for every form in which a user names a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from toolflow.ir.errors import ToolflowError
+from toolflow.ir.graph import Graph
+from toolflow.ir.operator import Shape
+
+
+def load_model(spec: str, weights: Path | None = None, input_shape: Shape | None = None) -> Graph:
+    """Import a model as it stands; `passes.pipeline.simplify` comes next.
+
+    Args:
+        spec: an ONNX file, or package.module:factory or file.py:factory for PyTorch.
+        weights: state dict of a PyTorch model.
+        input_shape: (C, H, W), where the model does not say it.
+
+    Raises:
+        ToolflowError: there is no such model, or it cannot be read.
+        UnsupportedModelError: it holds something that cannot be imported; all of it is listed.
+    """
+    path = Path(spec)
+    if path.suffix == ".onnx":
+        if weights is not None:
+            raise ToolflowError(f"an ONNX file holds its own weights; leave out '{weights}'")
+        from toolflow.importers.onnx_import import import_onnx  # torch is not needed here, nor onnx there
+
+        return import_onnx(path, input_shape)
+    if ":" in spec:
+        from toolflow.importers.torch_import import import_torch
+
+        return import_torch(spec, weights, input_shape)
+    raise ToolflowError(f"a model must be model.onnx, file.py:factory or package.module:factory, not '{spec}'")

@@ -1,0 +1,179 @@
+"""PyTorch module -> Graph, through the ATen operators that `torch.export` records.
+
+Export resolves modules, functions, tensor methods, in-place operations and Python control flow to one
+list of operators whose schemas name every argument, so that none can be missed.
+"""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.export.graph_signature import InputKind, OutputKind
+
+from toolflow.importers.builder import GraphBuilder, Place, Value
+from toolflow.importers.torch_operators import OPERATORS, REWRITES, Call
+from toolflow.importers.torch_source import build_module, load_weights
+from toolflow.ir.errors import ToolflowError
+from toolflow.ir.graph import Graph
+from toolflow.ir.operator import Shape
+
+BATCH = 2  # of the example input: export keeps it as a number, and 1 would hide a mix-up of images
+
+
+def import_torch(spec: str, weights: Path | None = None, input_shape: Shape | None = None) -> Graph:
+    """Import the model that a factory builds.
+
+    Args:
+        spec: package.module:factory or file.py:factory.
+        weights: state dict to load, .safetensors or what torch.save wrote.
+        input_shape: (C, H, W); by default the module's own attribute `input_shape`.
+
+    Raises:
+        ToolflowError: the model cannot be built, or its weights do not fit.
+        UnsupportedModelError: it holds something that cannot be imported; all of it is listed.
+    """
+    module = build_module(spec)
+    if weights is not None:
+        load_weights(module, weights)
+    return import_module(module, input_shape, name=spec.rpartition(":")[2])
+
+
+def import_module(module: nn.Module, input_shape: Shape | None = None, name: str = "model") -> Graph:
+    """Import a module in inference mode; the module itself is left as it was.
+
+    Args:
+        module: takes one float batch of images (N, C, H, W) and returns one tensor.
+        input_shape: (C, H, W); by default the module's own attribute `input_shape`.
+        name: of the graph.
+
+    Raises:
+        UnsupportedModelError: it holds something that cannot be imported; all of it is listed.
+        ToolflowError: it cannot be exported.
+    """
+    shape = input_shape if input_shape is not None else getattr(module, "input_shape", None)
+    if shape is None:
+        raise ToolflowError(
+            "the input's shape must be known: give it as C,H,W or set the attribute `input_shape` of the module"
+        )
+    program = _export(module, tuple(int(size) for size in shape))
+    return _Walk(program, name).graph()
+
+
+def _export(module: nn.Module, shape: Shape) -> torch.export.ExportedProgram:
+    """Record the module's operators, functional and with every in-place operation resolved."""
+    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    example = torch.zeros(BATCH, *shape, dtype=dtype)
+    training = {child: child.training for child in module.modules()}
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            exported = torch.export.export(module.eval(), (example,))
+            program: torch.export.ExportedProgram = exported.run_decompositions({})
+            return program
+    except Exception as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ToolflowError(
+            f"the module cannot be traced with an input of shape {shape}: {reason}; its forward must take one "
+            "tensor and must not depend on the values in it"
+        ) from error
+    finally:
+        for child, was in training.items():
+            child.training = was
+
+
+class _Walk:
+    """Goes through an exported program, node by node."""
+
+    def __init__(self, program: torch.export.ExportedProgram, name: str) -> None:
+        self._program = program
+        self._name = name
+        self._values: dict[fx.Node, Any] = {}
+
+    def graph(self) -> Graph:
+        images = [spec for spec in self._program.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT]
+        if len(images) != 1:
+            raise ToolflowError(f"the module must take one input, not {len(images)}")
+        placeholders = [node for node in self._program.graph.nodes if node.op == "placeholder"]
+        image = next(node for node in placeholders if node.name == images[0].arg.name)
+        build = GraphBuilder(self._name, image.name, tuple(image.meta["val"].shape[1:]))
+        self._values[image] = build.input
+        self._constants(placeholders)
+        for node in self._program.graph.nodes:
+            if node.op == "call_function":
+                self._values[node] = self._call(build, node)
+        return build.finish(*self._output(build))
+
+    def _constants(self, placeholders: list[fx.Node]) -> None:
+        """Give parameters, buffers and literal tensors their values."""
+        stored: Mapping[str, Any] = {**self._program.constants, **self._program.state_dict}
+        by_name = {node.name: node for node in placeholders}
+        for spec in self._program.graph_signature.input_specs:
+            if spec.kind is not InputKind.USER_INPUT and spec.target is not None:
+                self._values[by_name[spec.arg.name]] = stored[spec.target].detach()
+
+    def _output(self, build: GraphBuilder) -> tuple[Place, Value | None]:
+        names = [
+            spec.arg.name for spec in self._program.graph_signature.output_specs if spec.kind is OutputKind.USER_OUTPUT
+        ]
+        place = Place(self._name, "output")
+        if len(names) != 1:
+            build.problem(place, "number of outputs", len(names), "1")
+            return place, None
+        value = next(value for node, value in self._values.items() if node.name == names[0])
+        return place, value if isinstance(value, Value) else None
+
+    def _call(self, build: GraphBuilder, node: fx.Node) -> Any:
+        """Return what a node computes: a `Value`, a constant, or None after a problem."""
+        args = fx.map_arg(node.args, lambda n: self._values[n])
+        kwargs = fx.map_arg(node.kwargs, lambda n: self._values[n])
+        inputs = [self._values[n] for n in node.all_input_nodes]
+        if node.target is operator.getitem:
+            # Only values of several outputs are indexed: the first is the result, the rest must not be used.
+            if args[1] == 0 or args[0] is None:
+                return args[0]
+            if isinstance(args[0], Value):
+                build.problem(_place(node), "output", args[1], "the first output only")
+                return None
+        if not any(isinstance(value, Value) or value is None for value in inputs):
+            return node.target(*args, **kwargs)  # type: ignore[operator]  # constants only: compute it now
+        place = _place(node)
+        handler = OPERATORS.get(node.target)
+        if handler is None:
+            packet = str(node.target).split(".")[1] if "." in str(node.target) else str(node.target)
+            build.problem(place, "", "the operator", "the operators that README.md lists", REWRITES.get(packet, ""))
+            return self._stand_in(build, node, place)
+        if any(value is None for value in inputs):
+            return self._stand_in(build, node, place)  # its input failed already
+        call = Call.bind(build, place, node, args, kwargs)
+        before = len(build.problems)
+        result = handler(call)
+        call.check_rest()
+        return self._stand_in(build, node, place) if len(build.problems) > before else result
+
+    def _stand_in(self, build: GraphBuilder, node: fx.Node, place: Place) -> Value | None:
+        value = node.meta.get("val")
+        if isinstance(value, tuple | list):
+            value = value[0]
+        if isinstance(value, torch.Tensor) and value.ndim > 1 and value.shape[0] == BATCH:
+            return build.stand_in(place, tuple(int(size) for size in value.shape[1:]))
+        return None
+
+
+def _place(node: fx.Node) -> Place:
+    """Name a node after the module that it is: 'layer1.0.conv1', or 'layer1.0.add' for a call in its forward."""
+    target = str(node.target).removesuffix(".default")
+    call = target.split(".")[1] if "." in target else node.name
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    if not stack:
+        return Place(call, target)
+    path, kind = stack[-1]
+    kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+    if kind.startswith("torch.nn.modules.") and ".container." not in kind and path:
+        return Place(path, f"{kind.rpartition('.')[2]} ({target})")
+    return Place(f"{path}.{call}" if path else call, target)

@@ -1,0 +1,374 @@
+"""The ATen operators that can be imported, each as a call of `vocabulary`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+
+from toolflow.importers import vocabulary
+from toolflow.importers.builder import Array, GraphBuilder, Place, Value
+from toolflow.operators import AvgPool, BatchNorm, Conv, Linear, MaxPool
+from toolflow.operators.window import Pads, Pair
+
+LOGGER = logging.getLogger(__name__)
+aten = torch.ops.aten
+
+RELU_HINT = "use ReLU or ReLU6 and train on"
+REWRITES: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "hardswish", "softplus", "tanh"), RELU_HINT
+    ),
+    **dict.fromkeys(("sigmoid", "hardsigmoid"), f"at the end leave it out, it keeps the order; inside {RELU_HINT}"),
+    **dict.fromkeys(("group_norm", "layer_norm", "instance_norm"), "use batch normalisation, which folds"),
+    **dict.fromkeys(("permute", "transpose"), "keep the layout (N, C, H, W) throughout"),
+    **dict.fromkeys(("matmul", "mm", "bmm", "einsum"), "use nn.Linear or a 1×1 convolution with constant weights"),
+    "dropout": "pass training=self.training to F.dropout",
+    "conv1d": "use a Conv2d with a kernel of (1, k) on maps of height 1",
+}
+
+
+@dataclass
+class Call:
+    """One call of an operator, with the argument of every name in its schema.
+
+    A handler takes the arguments that it understands; what it leaves must have its default.
+    """
+
+    build: GraphBuilder
+    place: Place
+    node: fx.Node
+    args: dict[str, Any]
+    defaults: Mapping[str, Any]
+
+    @classmethod
+    def bind(
+        cls, build: GraphBuilder, place: Place, node: fx.Node, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Call:
+        """Match the arguments with the operator's schema."""
+        schema = node.target._schema.arguments  # type: ignore[union-attr]
+        defaults = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
+        names = [argument.name for argument in schema]
+        bound = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
+        return cls(build, place, node, bound, defaults)
+
+    def take(self, name: str) -> Any:
+        """Return an argument and count it as understood."""
+        return self.args.pop(name)
+
+    def tensor(self, name: str = "self") -> Value:
+        """Take an argument that must be a tensor of the model."""
+        return self.take(name)  # type: ignore[no-any-return]
+
+    def constant(self, name: str) -> Array | None:
+        """Take an argument that must be constant, as float64; None, and a problem noted, where it is not."""
+        value = self.take(name)
+        if isinstance(value, Value):
+            self.problem(name, "computed from the image", "a constant")
+            return None
+        return as_array(value)
+
+    def pair(self, name: str, default: Sequence[int] = ()) -> Pair:
+        """Take an argument of one or two numbers; an empty list means `default`."""
+        values = self.take(name) or default
+        values = [values] if isinstance(values, int) else list(values)
+        return (int(values[0]), int(values[-1]))
+
+    def problem(self, attribute: str, value: object, allowed: str, rewrite: str = "") -> None:
+        """Note a problem of this call."""
+        self.build.problem(self.place, attribute, value, allowed, rewrite)
+
+    def check_rest(self) -> None:
+        """Note every argument that the handler did not take and that is not at its default."""
+        for name, value in self.args.items():
+            default = self.defaults.get(name)
+            if not isinstance(value, Value | torch.Tensor) and value == default:
+                continue
+            self.problem(name, value if not isinstance(value, Value) else "a tensor", f"{default}")
+
+
+def as_array(value: torch.Tensor | float) -> Array:
+    """Return a constant as float64."""
+    return np.asarray(value.double().cpu().numpy() if isinstance(value, torch.Tensor) else value, np.float64)
+
+
+def _both(pads: Pair) -> Pads:
+    return (*pads, *pads)
+
+
+def _conv(call: Call) -> Value | None:
+    x, weight = call.tensor("input"), call.constant("weight")
+    bias_given = call.take("bias")
+    if weight is None:
+        return None
+    if weight.ndim != 4:
+        call.problem("weight", f"of shape {weight.shape}", "(K, C/groups, kh, kw): a two-dimensional convolution")
+        return None
+    if isinstance(bias_given, Value):
+        call.problem("bias", "computed from the image", "a constant")
+        return None
+    bias = np.zeros(weight.shape[0]) if bias_given is None else as_array(bias_given)
+    stride, dilation, padding = call.pair("stride"), call.pair("dilation"), call.take("padding")
+    if isinstance(padding, str):
+        pads = _same(weight.shape[2:], dilation) if padding == "same" else (0, 0, 0, 0)
+    else:
+        values = [padding] if isinstance(padding, int) else padding
+        pads = _both((values[0], values[-1]))
+    op = Conv(stride, pads, dilation, call.take("groups"))
+    return call.build.emit(call.place, op, [x], {"weight": weight, "bias": bias})
+
+
+def _same(kernel: Sequence[int], dilation: Pair) -> Pads:
+    """PyTorch's padding='same': the odd element goes behind."""
+    total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    return (total[0] // 2, total[1] // 2, total[0] - total[0] // 2, total[1] - total[1] // 2)
+
+
+def _linear(call: Call) -> Value | None:
+    x, weight, bias_given = call.tensor("input"), call.constant("weight"), call.take("bias")
+    if weight is None:
+        return None
+    if isinstance(bias_given, Value):
+        call.problem("bias", "computed from the image", "a constant")
+        return None
+    bias = np.zeros(weight.shape[0]) if bias_given is None else as_array(bias_given)
+    return call.build.emit(call.place, Linear(), [x], {"weight": weight, "bias": bias})
+
+
+def _batch_norm(call: Call) -> Value | None:
+    x = call.tensor("input")
+    call.take("momentum")  # of the running statistics; means nothing in inference
+    channels = x.shape[0]
+    arrays = {}
+    for name, source, neutral in (
+        ("scale", "weight", 1.0),
+        ("bias", "bias", 0.0),
+        ("mean", "running_mean", None),
+        ("variance", "running_var", None),
+    ):
+        given = call.take(source)
+        if isinstance(given, Value) or (given is None and neutral is None):
+            call.problem(source, "of the batch", "a constant", "keep track_running_stats=True and train the statistics")
+            return None
+        arrays[name] = np.full(channels, neutral) if given is None else as_array(given)
+    return call.build.emit(call.place, BatchNorm(call.take("eps")), [x], arrays)
+
+
+def _relu(call: Call) -> Value | None:
+    return vocabulary.clip(call.build, call.place, call.tensor(), 0.0, None)
+
+
+def _relu6(call: Call) -> Value | None:
+    return vocabulary.clip(call.build, call.place, call.tensor(), 0.0, 6.0)
+
+
+def _hardtanh(call: Call) -> Value | None:
+    return vocabulary.clip(call.build, call.place, call.tensor(), call.take("min_val"), call.take("max_val"))
+
+
+def _clamp(call: Call) -> Value | None:
+    return vocabulary.clip(call.build, call.place, call.tensor(), call.take("min"), call.args.pop("max", None))
+
+
+def _max_pool(call: Call) -> Value | None:
+    kernel = call.pair("kernel_size")
+    op = MaxPool(
+        kernel,
+        call.pair("stride", kernel),
+        _both(call.pair("padding")),
+        call.pair("dilation"),
+        bool(call.take("ceil_mode")),
+    )
+    return call.build.emit(call.place, op, [call.tensor()])
+
+
+def _avg_pool(call: Call) -> Value | None:
+    kernel = call.pair("kernel_size")
+    op = AvgPool(
+        kernel,
+        call.pair("stride", kernel),
+        _both(call.pair("padding")),
+        bool(call.take("ceil_mode")),
+        bool(call.take("count_include_pad")),
+        call.take("divisor_override"),
+    )
+    return call.build.emit(call.place, op, [call.tensor()])
+
+
+def _adaptive(call: Call) -> Value | None:
+    """Adaptive pooling: global where the output is 1×1, plain where the output divides the input."""
+    x, size = call.tensor(), call.pair("output_size")
+    is_max = "max" in str(call.node.target)
+    if len(x.shape) != 3 or any(x.shape[1 + axis] % size[axis] for axis in (0, 1)):
+        call.problem("output_size", size, f"1×1, or a size that divides the input {x.shape[1:]}")
+        return None
+    kernel = (x.shape[1] // size[0], x.shape[2] // size[1])
+    return call.build.emit(call.place, (MaxPool if is_max else AvgPool)(kernel, kernel), [x])
+
+
+def _mean(call: Call) -> Value | None:
+    dims = call.take("dim")
+    return vocabulary.mean(call.build, call.place, call.tensor(), dims or [], bool(call.take("keepdim")))
+
+
+def _sum_of(call: Call, sign: float) -> Value | None:
+    """Sum or difference: a + sign·alpha·b."""
+    a, b, alpha = call.take("self"), call.take("other"), sign * call.args.pop("alpha", 1)
+    if isinstance(a, Value) and isinstance(b, Value):
+        if alpha != 1:
+            call.problem("alpha", alpha, "1", "scale the operand's convolution instead")
+            return None
+        return vocabulary.add(call.build, call.place, a, b)
+    if isinstance(a, Value):
+        return vocabulary.scale_shift(call.build, call.place, a, shift=alpha * as_array(b))
+    return vocabulary.scale_shift(call.build, call.place, b, np.float64(alpha).reshape(1), as_array(a))
+
+
+def _add(call: Call) -> Value | None:
+    return _sum_of(call, 1.0)
+
+
+def _sub(call: Call) -> Value | None:
+    return _sum_of(call, -1.0)
+
+
+def _mul(call: Call) -> Value | None:
+    a, b = call.take("self"), call.take("other")
+    if isinstance(a, Value) and isinstance(b, Value):
+        call.problem("other", "computed from the image", "a constant")
+        return None
+    x, constant = (a, b) if isinstance(a, Value) else (b, a)
+    return vocabulary.scale_shift(call.build, call.place, x, as_array(constant))
+
+
+def _div(call: Call) -> Value | None:
+    a, b = call.take("self"), call.take("other")
+    if isinstance(b, Value):
+        call.problem("other", "computed from the image", "a constant")
+        return None
+    return vocabulary.scale_shift(call.build, call.place, a, 1.0 / as_array(b))
+
+
+def _cat(call: Call) -> Value | None:
+    values = call.take("tensors")
+    if not all(isinstance(value, Value) for value in values):
+        call.problem("tensors", "a constant among them", "tensors computed from the image", "use F.pad for zeros")
+        return None
+    return vocabulary.concat(call.build, call.place, values, call.take("dim"))
+
+
+def _reshape(call: Call) -> Value | None:
+    """Everything that keeps the elements' order: view, reshape, flatten, squeeze, unsqueeze."""
+    x = call.tensor()
+    call.args.clear()  # the shape that results says it all
+    shape = [int(size) for size in call.node.meta["val"].shape]
+    batch = int(call.node.args[0].meta["val"].shape[0])  # type: ignore[union-attr]
+    if not shape or shape[0] != batch:
+        call.problem("shape", shape, "a shape that keeps the batch first")
+        return None
+    return call.build.view(call.place, x, tuple(shape[1:]))
+
+
+def _slice(call: Call) -> Value | None:
+    x, dim, start, end = call.tensor(), call.take("dim"), call.take("start"), call.take("end")
+    start, end = start or 0, (1 << 62) if end is None else end
+    return vocabulary.subsample(call.build, call.place, x, dim, start, end, call.take("step"))
+
+
+def _pad(call: Call) -> Value | None:
+    x, pads, value = call.tensor(), call.take("pad"), call.take("value")
+    mode = call.args.pop("mode", "constant")
+    if mode != "constant" or value not in (None, 0):
+        call.problem("mode" if mode != "constant" else "value", mode if mode != "constant" else value, "zeros")
+        return None
+    rank = 1 + len(x.shape)
+    before, after = [0] * rank, [0] * rank
+    for i in range(len(pads) // 2):  # PyTorch lists the last axis first
+        before[rank - 1 - i], after[rank - 1 - i] = pads[2 * i], pads[2 * i + 1]
+    return vocabulary.pad(call.build, call.place, x, before, after)
+
+
+def _identity(call: Call) -> Value | None:
+    x = call.tensor() if "self" in call.args else call.tensor("input")
+    if call.args.get("train", False):
+        call.problem("train", True, "False", REWRITES["dropout"])
+        return None
+    call.args.clear()  # probability, memory format and the like do not change a value
+    return x
+
+
+def _to_copy(call: Call) -> Value | None:
+    dtype = call.take("dtype")
+    if dtype is not None and dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+        call.problem("dtype", dtype, "a floating-point type")
+        return None
+    return _identity(call)
+
+
+def _softmax(call: Call) -> Value | None:
+    """At the end it is left out: it keeps the order of the classes."""
+    x, dim = call.tensor(), call.take("dim")
+    call.args.clear()
+    if [user.op for user in call.node.users] != ["output"] or dim % (1 + len(x.shape)) != 1:
+        call.problem("", "softmax inside the network", "softmax over the classes at the very end")
+        return None
+    LOGGER.warning("%s '%s' is left out: it keeps the order of the classes", call.place.operator, call.place.node)
+    return x
+
+
+OPERATORS: Mapping[Any, Callable[[Call], Value | None]] = {
+    aten.conv2d.default: _conv,
+    aten.conv2d.padding: _conv,
+    aten.linear.default: _linear,
+    aten.batch_norm.default: _batch_norm,
+    aten._native_batch_norm_legit_no_training.default: _batch_norm,
+    aten.relu.default: _relu,
+    aten.relu6.default: _relu6,
+    aten.hardtanh.default: _hardtanh,
+    aten.clamp.default: _clamp,
+    aten.clamp_min.default: _clamp,
+    aten.max_pool2d.default: _max_pool,
+    aten.max_pool2d_with_indices.default: _max_pool,
+    aten.avg_pool2d.default: _avg_pool,
+    aten.adaptive_avg_pool2d.default: _adaptive,
+    aten.adaptive_max_pool2d.default: _adaptive,
+    aten.mean.dim: _mean,
+    aten.add.Tensor: _add,
+    aten.add.Scalar: _add,
+    aten.sub.Tensor: _sub,
+    aten.sub.Scalar: _sub,
+    aten.mul.Tensor: _mul,
+    aten.mul.Scalar: _mul,
+    aten.div.Tensor: _div,
+    aten.div.Scalar: _div,
+    aten.cat.default: _cat,
+    aten.view.default: _reshape,
+    aten.reshape.default: _reshape,
+    aten._unsafe_view.default: _reshape,
+    aten.flatten.using_ints: _reshape,
+    aten.squeeze.default: _reshape,
+    aten.squeeze.dim: _reshape,
+    aten.squeeze.dims: _reshape,
+    aten.unsqueeze.default: _reshape,
+    aten.unflatten.int: _reshape,
+    aten.slice.Tensor: _slice,
+    aten.pad.default: _pad,
+    aten.constant_pad_nd.default: _pad,
+    aten.dropout.default: _identity,
+    aten.feature_dropout.default: _identity,
+    aten.alpha_dropout.default: _identity,
+    aten.clone.default: _identity,
+    aten.alias.default: _identity,
+    aten.detach.default: _identity,
+    aten.contiguous.default: _identity,
+    aten._to_copy.default: _to_copy,
+    aten.softmax.int: _softmax,
+    aten._softmax.default: _softmax,
+    aten.log_softmax.int: _softmax,
+    aten._log_softmax.default: _softmax,
+}

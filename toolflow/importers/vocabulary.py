@@ -1,0 +1,131 @@
+"""What both importers say to a `GraphBuilder`: one function for each thing a model can mean.
+
+PyTorch and ONNX name and parametrise the same operation differently; each importer translates into
+these calls, so that one network gives one graph whichever way it came. Every function notes a
+problem and returns None where it cannot say what is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from toolflow.importers.builder import Array, GraphBuilder, Place, Value
+from toolflow.operators import Add, AvgPool, BatchNorm, Concat, MaxPool, Pad, Relu, Shortcut
+
+UNBOUNDED = 3e38  # exporters write the largest float32 where they mean no upper bound
+
+
+def clip(build: GraphBuilder, place: Place, x: Value, lower: float | None, upper: float | None) -> Value | None:
+    """min(max(x, lower), upper), where that is ReLU or ReLU6."""
+    if lower == 0 and (upper is None or upper >= UNBOUNDED):
+        return build.emit(place, Relu(), [x])
+    if lower == 0 and upper == 6:
+        return build.emit(place, Relu(6.0), [x])
+    build.problem(place, "bounds", f"[{lower}, {upper}]", "[0, infinity] (ReLU) or [0, 6] (ReLU6)")
+    return None
+
+
+def scale_shift(
+    build: GraphBuilder, place: Place, x: Value, scale: Array | None = None, shift: Array | None = None
+) -> Value | None:
+    """x·scale + shift with constants that are one number or one per channel; a batch norm, which folds."""
+    channels = x.shape[0]
+    vectors = []
+    for name, constant, neutral in (("factor", scale, 1.0), ("summand", shift, 0.0)):
+        vector = np.full(channels, neutral) if constant is None else _per_channel(constant, x)
+        if vector is None:
+            shape = None if constant is None else constant.shape
+            build.problem(place, f"constant {name}", f"of shape {shape}", "one number, or one for each channel")
+            return None
+        vectors.append(vector)
+    weights = {"scale": vectors[0], "bias": vectors[1], "mean": np.zeros(channels), "variance": np.ones(channels)}
+    return build.emit(place, BatchNorm(eps=0.0), [x], weights)
+
+
+def _per_channel(constant: Array, x: Value) -> Array | None:
+    """Return a constant that broadcasts against (batch, *x.shape) as one number per channel, or None."""
+    constant = np.asarray(constant, np.float64)
+    if constant.size == 1:
+        return np.full(x.shape[0], constant.reshape(()))
+    rank = 1 + len(x.shape)
+    padded = (1,) * (rank - constant.ndim) + constant.shape
+    wanted = (1, x.shape[0], *([1] * (len(x.shape) - 1)))
+    return constant.reshape(x.shape[0]) if padded == wanted else None
+
+
+def add(build: GraphBuilder, place: Place, a: Value, b: Value) -> Value | None:
+    """Element-wise sum of two tensors of one shape; broadcasting is refused."""
+    if a.shape != b.shape:
+        build.problem(place, "operands", f"{a.shape} + {b.shape}", "two tensors of one shape")
+        return None
+    return build.emit(place, Add(), [a, b])
+
+
+def concat(build: GraphBuilder, place: Place, values: Sequence[Value], axis: int) -> Value | None:
+    """Concatenation; `axis` counts the batch as 0."""
+    rank = 1 + len(values[0].shape)
+    if axis not in (1, 1 - rank):
+        build.problem(place, "axis", axis, "1 (channels)")
+        return None
+    return values[0] if len(values) == 1 else build.emit(place, Concat(), values)
+
+
+def mean(build: GraphBuilder, place: Place, x: Value, axes: Sequence[int], keep: bool) -> Value | None:
+    """Mean over height and width; `axes` count the batch as 0."""
+    if len(x.shape) != 3 or sorted(axis % 4 for axis in axes) != [2, 3]:
+        build.problem(place, "axes", list(axes), "[2, 3] (height and width) of a feature map")
+        return None
+    size = (x.shape[1], x.shape[2])
+    pooled = build.emit(place, AvgPool(size, size), [x])
+    return pooled if keep or pooled is None else build.view(place, pooled, pooled.shape[:1])
+
+
+def global_max(build: GraphBuilder, place: Place, x: Value) -> Value | None:
+    """Maximum over height and width."""
+    if len(x.shape) != 3:
+        build.problem(place, "input shape", x.shape, "a feature map (C, H, W)")
+        return None
+    size = (x.shape[1], x.shape[2])
+    return build.emit(place, MaxPool(size, size), [x])
+
+
+def pad(build: GraphBuilder, place: Place, x: Value, before: Sequence[int], after: Sequence[int]) -> Value | None:
+    """Zeros in front and behind; one number for each axis, the batch first."""
+    if not any(before) and not any(after):
+        return x
+    if len(x.shape) != 3 or before[0] or after[0] or min(*before, *after) < 0:
+        build.problem(
+            place,
+            "pads",
+            f"{list(before)} before, {list(after)} after",
+            "non-negative numbers for channels, height and width of a feature map",
+        )
+        return None
+    return build.emit(place, Pad((before[2], before[3], after[2], after[3]), before[1], after[1]), [x])
+
+
+def subsample(build: GraphBuilder, place: Place, x: Value, axis: int, start: int, end: int, step: int) -> Value | None:
+    """x[start:end:step] along one axis, the batch being axis 0, where it takes every step-th row or column."""
+    rank = 1 + len(x.shape)
+    axis %= rank
+    if axis == 0:
+        size = end if end >= 0 else 1 << 30  # the batch has any size: only the whole of it passes
+        whole = size >= 1 << 30
+    else:
+        size = x.shape[axis - 1]
+        whole = end >= size
+    begins = start == 0 or (axis > 0 and start <= -size)
+    if begins and whole and step == 1:
+        return x
+    if not begins or not whole or step < 1 or axis < 2 or rank != 4:
+        build.problem(
+            place,
+            "slice",
+            f"axis {axis}: [{start}:{end}:{step}]",
+            "every n-th row or column from the first on",
+            "a convolution with constant weights can pick channels",
+        )
+        return None
+    return build.emit(place, Shortcut((step, 1) if axis == 2 else (1, step)), [x])
