@@ -6,7 +6,7 @@ installed wheel emits the same text as a checkout. Python decides, a template on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -30,12 +30,19 @@ def resource(package: str, *path: str) -> Traversable:
         ToolflowError: the installation lacks it.
     """
     try:
-        found = resources.files(package).joinpath(*path)
+        found = _joined(resources.files(package), path)
     except ModuleNotFoundError as error:
         raise ToolflowError(f"the installation must hold the package '{package}', not lack it: reinstall") from error
     if not (found.is_file() or found.is_dir()):
         raise ToolflowError(f"the installation must hold {'/'.join((package, *path))}, not lack it: reinstall")
     return found
+
+
+def _joined(folder: Traversable, path: Iterable[str]) -> Traversable:
+    """Return a path below a folder; part by part, because Python 3.11's namespace packages take one at a time."""
+    for part in path:
+        folder = folder.joinpath(part)
+    return folder
 
 
 def sources(package: str, *path: str, suffix: str) -> list[Traversable]:
@@ -59,7 +66,7 @@ def environment(package: str) -> jinja2.Environment:
 
 def _loader(package: str) -> Callable[[str], str | None]:
     def load(name: str) -> str | None:
-        found = resources.files(package).joinpath(*name.split("/"))
+        found = _joined(resources.files(package), name.split("/"))
         return found.read_text(encoding="utf-8") if found.is_file() else None
 
     return load
