@@ -18,9 +18,11 @@ from toolflow.engine.stream import Packet, unpack
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import ConfidenceRule, evaluate
 from toolflow.numerics.digits import cut_digits
-from toolflow.numerics.requantise import Requantise, requantise
+from toolflow.numerics.requantise import round_half_even_shift
 
 Int64Array = npt.NDArray[np.int64]
+
+SHIFT_BITS = 6
 
 ERROR_NAMES = {
     0: "none",
@@ -113,6 +115,7 @@ class _Engine:
     def fill_tables(self, i: Instruction) -> None:
         q, width = i.sub_rows, i.in_words
         self._in_range(q <= self.config.table_words and width <= self.config.sub_row, i, "tables")
+        self._in_range(i.in_base + q * 256 * width <= len(self.program), i, "tables in memory")
         data = np.frombuffer(self.program, dtype=np.uint8, count=q * 256 * width, offset=i.in_base)
         self.table[:q, :width] = data.reshape(q, 256, width).transpose(0, 2, 1)
 
@@ -121,6 +124,7 @@ class _Engine:
         end = i.out_base + (pixels - 1) * i.out_words + digits * q
         self._in_range(end <= self.config.bank_depth and q <= self.config.table_words, i, "load")
         pitch = self.header.image_pitch_bytes
+        self._in_range(width <= self.config.sub_row and 0 < pixels * q * width <= pitch, i, "image")
         raw = self.images[: self.count * pitch].reshape(self.count, pitch)[:, : pixels * q * width]
         raw = raw.reshape(self.count, pixels, q, width)
         entries = self.table[np.arange(q)[:, None], np.arange(width)[None, :], raw]
@@ -142,6 +146,10 @@ class _Engine:
             raise EngineFaultError(8, f"{i.used_fields()}")
         if i.rows > c.weight_depth:
             raise EngineFaultError(8, f"{i.rows} rows exceed weight_depth {c.weight_depth}")
+        walked = i.levels * i.kernel_h * i.kernel_w * ((i.sub_rows - 1) * i.steps + i.steps_last)
+        if i.rows != walked:
+            raise EngineFaultError(8, f"{i.rows} rows must be the {walked} that the walk takes")
+        self._in_range(positions <= max(c.bank_depth, c.result_depth), i, "output")
         indexed = Flag.INDEXED in i.flags
         for group in range(i.groups):
             channels = min(c.lanes_k, i.channels - group * c.lanes_k)
@@ -212,15 +220,11 @@ class _Engine:
         first = group * self.config.lanes_k
         channel = np.arange(first, first + acc.shape[2])
         residual = self._residual(i, channel) if Flag.RESIDUAL in i.flags else None
-        rule = Requantise(
-            packet.bias,
-            packet.multiplier,
-            packet.shift,
-            i.lower,
-            i.upper,
-            packet.residual_multiplier if residual is not None else None,
-        )
-        out = requantise(acc, rule, channel_axis=2, residual=residual)
+        scaled = (acc + packet.bias) * packet.multiplier
+        if residual is not None:
+            scaled += residual * packet.residual_multiplier
+        shift = packet.shift & ((1 << SHIFT_BITS) - 1)
+        out = np.minimum(np.maximum(round_half_even_shift(scaled, shift), i.lower), i.upper)
         positions = acc.shape[1]
         if Flag.TO_RESULT in i.flags:
             place = np.arange(positions)[:, None] * i.channels + channel
@@ -245,6 +249,8 @@ class _Engine:
         return np.where(present, self._elements(raw, Flag.RESIDUAL_SIGNED in i.flags), 0)
 
     def max_pool(self, i: Instruction) -> None:
+        self._in_range(0 < i.out_height * i.out_width <= self.config.bank_depth, i, "output")
+        self._in_range(i.sub_rows <= self.config.bank_depth, i, "words")
         oy, ox = np.divmod(np.arange(i.out_height * i.out_width), i.out_width)
         lowest = -(1 << 15)
         best = np.full((self.count, len(oy), i.sub_rows, self.config.sub_row), lowest, dtype=np.int64)
@@ -282,6 +288,7 @@ class _Engine:
 
     def store_map(self, i: Instruction) -> None:
         words = i.in_row_words * i.in_height
+        self._in_range(words > 0, i, "words")
         self._in_range(i.in_base + words <= self.config.bank_depth, i, "bank read")
         pitch = words * self.config.sub_row
         pitch += -pitch % self.config.bus_bytes

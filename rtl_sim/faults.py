@@ -1,0 +1,187 @@
+"""Random faults in programs and weight streams: the proof that a level's comparison can fail.
+
+A fault flips one bit of a weight, a bias, a multiplier, a shift or an instruction word; an instruction's
+CRC is made good again, as if the compiler had been wrong. A level is red when it ends in an error code
+or writes anything but the reference's integers. A fault that leaves a level green is unobservable if the
+executor, on many more images, is not moved by it either.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rtl_sim.verify import Level, ProgramLevel, Unit, compare
+from toolflow.engine.config import PARAMETER_RECORD_BYTES, EngineConfig
+from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, LAYOUT, Flag, Instruction, Opcode
+from toolflow.engine.stream import parameter_beats, row_beats
+from toolflow.ir.errors import ToolflowError
+from toolflow.plan.compiled import CompiledProgram
+from toolflow.plan.lower import compile_program
+
+Kind = Literal["weight", "bias", "multiplier", "shift", "instruction"]
+KINDS: tuple[Kind, ...] = ("weight", "bias", "multiplier", "shift", "instruction")
+_RECORD_BITS = {"bias": (0, 32), "multiplier": (32, 16), "shift": (64, 6)}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One flipped bit.
+
+    Attributes:
+        kind: what the bit belongs to.
+        place: layer and element, or instruction and field, for people.
+        bit: offset in the weight stream, or for an instruction in the program.
+    """
+
+    kind: Kind
+    place: str
+    bit: int
+
+
+@dataclass(frozen=True)
+class FaultOutcome:
+    """What a level made of a fault: the first difference, or None where it stayed green."""
+
+    fault: Fault
+    difference: str | None
+    unobservable: bool
+
+    @property
+    def red(self) -> bool:
+        """Whether the level's comparison failed, as it must."""
+        return self.difference is not None
+
+
+@dataclass(frozen=True)
+class _Packet:
+    """Where a packet lies in the weight stream: bits."""
+
+    layer: Instruction
+    group: int
+    channels: int
+    parameters: int
+    rows: int
+
+
+def draw_faults(compiled: CompiledProgram, count: int, seed: int) -> list[Fault]:
+    """Draw `count` faults, the kinds in turn, every bit of a kind with the same chance."""
+    rng = np.random.default_rng(seed)
+    packets = list(_packets(compiled))
+    sizes = np.array([p.layer.rows * p.channels for p in packets], dtype=np.float64)
+    channels = np.array([p.channels for p in packets], dtype=np.float64)
+    faults = []
+    for index in range(count):
+        kind = KINDS[index % len(KINDS)]
+        if kind == "instruction":
+            faults.append(_instruction_fault(compiled, rng))
+        elif kind == "weight":
+            faults.append(_weight_fault(compiled.config, packets[_choose(sizes, rng)], rng))
+        else:
+            faults.append(_parameter_fault(packets[_choose(channels, rng)], kind, rng))
+    return faults
+
+
+def apply_fault(compiled: CompiledProgram, fault: Fault) -> CompiledProgram:
+    """Return the program with the fault in it and a good CRC."""
+    if fault.kind != "instruction":
+        return replace(compiled, weights=_flipped(compiled.weights, fault.bit))
+    program = bytearray(_flipped(compiled.program, fault.bit))
+    end = 4 * (HEADER_WORDS + INSTRUCTION_WORDS * len(compiled.instructions))
+    crc = zlib.crc32(program[: 4 * 15] + program[4 * HEADER_WORDS : end])
+    program[60:64] = crc.to_bytes(4, "little")
+    return replace(compiled, program=bytes(program))
+
+
+def campaign(
+    unit: Unit,
+    level: Level,
+    images: npt.NDArray[np.uint8],
+    faults: Sequence[Fault],
+    more_images: npt.NDArray[np.uint8],
+    progress: Callable[[int], None] | None = None,
+) -> list[FaultOutcome]:
+    """Run every fault on a level.
+
+    Args:
+        unit: the engine and its network.
+        level: what is put to the test.
+        images: uint8 images that the level runs.
+        faults: from `draw_faults` on the same unit.
+        more_images: images on which the executor judges faults that left the level green.
+        progress: called with 1 after each fault.
+    """
+    compiled = compile_program(unit.graph, unit.config, unit.rule)
+    outcomes = []
+    for fault in faults:
+        damaged = apply_fault(compiled, fault)
+        outcome = level.run(unit, damaged, damaged.pack_images(images), len(images))
+        difference = compare(unit, compiled, outcome, images)
+        unobservable = difference is None and _invisible(unit, compiled, damaged, more_images)
+        outcomes.append(FaultOutcome(fault, None if difference is None else str(difference), unobservable))
+        if progress is not None:
+            progress(1)
+    return outcomes
+
+
+def _invisible(unit: Unit, compiled: CompiledProgram, damaged: CompiledProgram, images: npt.NDArray[np.uint8]) -> bool:
+    outcome = ProgramLevel().run(unit, damaged, compiled.pack_images(images), len(images))
+    return compare(unit, compiled, outcome, images) is None
+
+
+def _packets(compiled: CompiledProgram) -> Iterator[_Packet]:
+    config, at = compiled.config, 0
+    for layer in compiled.instructions:
+        if layer.opcode is not Opcode.CONV:
+            continue
+        for group in range(layer.groups):
+            channels = min(config.lanes_k, layer.channels - group * config.lanes_k)
+            rows = at + parameter_beats(config, channels) * config.bus_bits
+            yield _Packet(layer, group, channels, at, rows)
+            at = rows + row_beats(config, layer.rows, Flag.INDEXED in layer.flags) * config.bus_bits
+
+
+def _weight_fault(config: EngineConfig, packet: _Packet, rng: np.random.Generator) -> Fault:
+    row, k = int(rng.integers(packet.layer.rows)), int(rng.integers(packet.channels))
+    slot, bit = int(rng.integers(config.slots)), int(rng.integers(config.weight_bits))
+    indexed = Flag.INDEXED in packet.layer.flags
+    share = config.rows_per_beat(indexed)
+    beat = row // share * config.beats_per_row(indexed) * config.bus_bits
+    inside = row % share * config.row_bits(indexed) + (k * config.slots + slot) * config.weight_bits + bit
+    channel = packet.group * config.lanes_k + k
+    place = f"{packet.layer.name}, output channel {channel}, row {row}, slot {slot}, bit {bit}"
+    return Fault("weight", place, packet.rows + beat + inside)
+
+
+def _parameter_fault(packet: _Packet, kind: Kind, rng: np.random.Generator) -> Fault:
+    low, width = _RECORD_BITS[kind]
+    k, bit = int(rng.integers(packet.channels)), int(rng.integers(width))
+    place = f"{packet.layer.name}, record {k} of group {packet.group}, bit {bit}"
+    return Fault(kind, place, packet.parameters + 8 * PARAMETER_RECORD_BYTES * k + low + bit)
+
+
+def _instruction_fault(compiled: CompiledProgram, rng: np.random.Generator) -> Fault:
+    index = int(rng.integers(len(compiled.instructions)))
+    name = list(LAYOUT)[int(rng.integers(len(LAYOUT)))]
+    word, low, width, _ = LAYOUT[name]
+    bit = int(rng.integers(width))
+    instruction = compiled.instructions[index]
+    place = f"{instruction.opcode.name} '{instruction.name}', {name}, bit {bit}"
+    return Fault("instruction", place, 32 * (HEADER_WORDS + INSTRUCTION_WORDS * index + word) + low + bit)
+
+
+def _choose(weights: npt.NDArray[np.float64], rng: np.random.Generator) -> int:
+    return int(rng.choice(len(weights), p=weights / weights.sum()))
+
+
+def _flipped(data: bytes, bit: int) -> bytes:
+    if bit >= 8 * len(data):
+        raise ToolflowError(f"a fault must lie within {8 * len(data)} bits, not at bit {bit}")
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << (bit % 8)
+    return bytes(changed)
