@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import fx, nn
@@ -26,6 +27,7 @@ from toolflow.operators import (
     Shortcut,
 )
 from toolflow.operators.window import Pads
+from toolflow.passes.complete_windows import needed_pads
 
 
 def to_torch(graph: Graph, dtype: torch.dtype = torch.float32) -> fx.GraphModule:
@@ -127,22 +129,16 @@ def _torch_pads(pads: Pads) -> tuple[int, int, int, int]:
     return left, right, top, bottom
 
 
-def _whole_windows(op: MaxPool | AvgPool, shape: Shape) -> tuple[int, int, int, int]:
-    """Return PyTorch's pads that complete every window, so that the pool itself needs none and no ceil mode."""
-    _, *out = op.infer_shape([shape], {})
-    dilation = op.dilation if isinstance(op, MaxPool) else (1, 1)
-    behind = [
-        max(0, (out[a] - 1) * op.stride[a] + dilation[a] * (op.kernel[a] - 1) + 1 - shape[1 + a] - op.pads[a])
-        for a in (0, 1)
-    ]
-    return op.pads[1], behind[1], op.pads[0], behind[0]
-
-
 def _max_pool(op: MaxPool, shape: Shape) -> nn.Module:
+    """Return the standard layer where equal pads on both sides give the same windows."""
     reach = [d * (k - 1) + 1 for d, k in zip(op.dilation, op.kernel, strict=True)]
-    if op.pads[:2] == op.pads[2:] and all(2 * op.pads[axis] <= reach[axis] for axis in (0, 1)):
-        return nn.MaxPool2d(op.kernel, op.stride, op.pads[:2], op.dilation, ceil_mode=op.ceil_mode)
-    pads = _whole_windows(op, shape)
+    out = op.infer_shape([shape], {})
+    for ceil_mode in (False, True):
+        symmetric = replace(op, pads=(*op.pads[:2], *op.pads[:2]), ceil_mode=ceil_mode)
+        fits = all(2 * op.pads[axis] <= reach[axis] for axis in (0, 1))
+        if fits and symmetric.infer_shape([shape], {}) == out:
+            return nn.MaxPool2d(op.kernel, op.stride, op.pads[:2], op.dilation, ceil_mode=ceil_mode)
+    pads = _torch_pads(needed_pads(op, shape))
     return _Function(
         lambda x: functional.max_pool2d(
             functional.pad(x, pads, value=-torch.inf), op.kernel, op.stride, dilation=op.dilation
@@ -151,13 +147,14 @@ def _max_pool(op: MaxPool, shape: Shape) -> nn.Module:
 
 
 def _avg_pool(op: AvgPool, shape: Shape) -> nn.Module:
-    if not any(op.pads) and not op.ceil_mode:
+    pads = needed_pads(op, shape)
+    if not any(pads):
         return nn.AvgPool2d(op.kernel, op.stride, divisor_override=op.divisor_override)
-    pads = _whole_windows(op, shape)
+    sides = _torch_pads(pads)
     divisors = torch.from_numpy(op.divisors(shape))
     return _Function(
         lambda x: (
-            functional.avg_pool2d(functional.pad(x, pads), op.kernel, op.stride, divisor_override=1)
+            functional.avg_pool2d(functional.pad(x, sides), op.kernel, op.stride, divisor_override=1)
             / divisors.to(x.dtype)
         )
     )

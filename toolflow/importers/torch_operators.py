@@ -197,7 +197,7 @@ def _avg_pool(call: Call) -> Value | None:
         bool(call.take("count_include_pad")),
         call.take("divisor_override"),
     )
-    return call.build.emit(call.place, op, [call.tensor()])
+    return vocabulary.avg_pool(call.build, call.place, call.tensor(), op)
 
 
 def _adaptive(call: Call) -> Value | None:

@@ -8,6 +8,7 @@ problem and returns None where it cannot say what is meant.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -82,6 +83,11 @@ def mean(build: GraphBuilder, place: Place, x: Value, axes: Sequence[int], keep:
     return pooled if keep or pooled is None else build.view(place, pooled, pooled.shape[:1])
 
 
+def avg_pool(build: GraphBuilder, place: Place, x: Value, op: AvgPool) -> Value | None:
+    """Average pooling; where there is no padding, whether it counts is said in one way."""
+    return build.emit(place, op if any(op.pads) else replace(op, count_include_pad=True), [x])
+
+
 def global_max(build: GraphBuilder, place: Place, x: Value) -> Value | None:
     """Maximum over height and width."""
     if len(x.shape) != 3:
@@ -110,13 +116,8 @@ def subsample(build: GraphBuilder, place: Place, x: Value, axis: int, start: int
     """x[start:end:step] along one axis, the batch being axis 0, where it takes every step-th row or column."""
     rank = 1 + len(x.shape)
     axis %= rank
-    if axis == 0:
-        size = end if end >= 0 else 1 << 30  # the batch has any size: only the whole of it passes
-        whole = size >= 1 << 30
-    else:
-        size = x.shape[axis - 1]
-        whole = end >= size
-    begins = start == 0 or (axis > 0 and start <= -size)
+    size = x.shape[axis - 1] if axis else 1 << 30  # the batch has any size: only the whole of it passes
+    begins, whole = start == 0 or start <= -size, end >= size
     if begins and whole and step == 1:
         return x
     if not begins or not whole or step < 1 or axis < 2 or rank != 4:

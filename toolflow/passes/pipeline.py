@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from toolflow.ir.graph import Graph, verify_graph
+from toolflow.passes.complete_windows import complete_windows
 from toolflow.passes.express_shortcuts import express_shortcuts
 from toolflow.passes.fold_batch_norm import fold_batch_norm
 from toolflow.passes.fold_pad import fold_pad
@@ -30,6 +31,11 @@ class Step:
 
 
 PIPELINE: tuple[Step, ...] = (
+    Step(
+        complete_windows,
+        "written without ceil mode",
+        "first: the others read a pool's pads, and need them exact",
+    ),
     Step(
         merge_shortcuts,
         "merged into a sub-sampling shortcut",

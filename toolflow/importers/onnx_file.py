@@ -1,0 +1,154 @@
+"""Reads an ONNX file that may be truncated, foreign or hostile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import onnx
+import onnx.checker
+import onnx.inliner
+import onnx.shape_inference
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, external_data_helper
+
+from toolflow.ir.errors import ToolflowError
+from toolflow.ir.operator import Shape
+
+OPSETS = range(9, 22)
+
+
+def read_model(path: Path) -> ModelProto:
+    """Return the model with all its data in memory and local functions inlined.
+
+    Raises:
+        ToolflowError: the file cannot be read, its operator set is not supported, or data that it
+            keeps in other files is missing or lies outside its folder.
+    """
+    if not path.is_file():
+        raise ToolflowError(f"there is no file '{path}'")
+    try:
+        model = onnx.load_model(path, load_external_data=False)
+    except Exception as error:  # the parser's own types
+        raise ToolflowError(f"'{path}' is not a readable ONNX file: truncated, or of another format") from error
+    if not model.graph.node or not model.graph.input or not model.graph.output:
+        raise ToolflowError(f"'{path}' is not an ONNX model: it must have nodes, an input and an output")
+    version = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), None)
+    if version not in OPSETS:
+        raise ToolflowError(
+            f"the operator set of '{path}' must be {OPSETS.start} to {OPSETS.stop - 1}, not {version}; "
+            "export it again, or convert it with onnx.version_converter"
+        )
+    if model.graph.sparse_initializer:
+        raise ToolflowError(f"the weights of '{path}' must be dense, not sparse initialisers")
+    tensors = list(_tensors(model.graph))
+    tensors += [attribute.t for function in model.functions for node in function.node for attribute in node.attribute]
+    for tensor in tensors:
+        if tensor.data_location == TensorProto.EXTERNAL:
+            _load_external(tensor, path)
+    return onnx.inliner.inline_local_functions(model) if model.functions else model
+
+
+def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield attribute.t
+            yield from attribute.tensors
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors(inner)
+
+
+def _load_external(tensor: TensorProto, path: Path) -> None:
+    """Load one tensor's data from a file in the model's own folder."""
+    info = external_data_helper.ExternalDataInfo(tensor)
+    folder = path.parent.resolve()
+    where = (folder / info.location).resolve()
+    if not info.location or not where.is_relative_to(folder):
+        raise ToolflowError(
+            f"tensor '{tensor.name}' of '{path}' keeps its data in '{info.location}', "
+            "which must lie in the model's own folder; it was not read"
+        )
+    if not where.is_file():
+        raise ToolflowError(f"tensor '{tensor.name}' of '{path}' needs the file '{info.location}', which is not there")
+    try:
+        external_data_helper.load_external_data_for_tensor(tensor, str(folder))
+    except (ValueError, OSError, onnx.checker.ValidationError) as error:
+        raise ToolflowError(f"the data of tensor '{tensor.name}' in '{where}' cannot be read: {error}") from error
+
+
+def check(model: ModelProto, path: Path) -> None:
+    """Check the model against the ONNX standard.
+
+    Raises:
+        ToolflowError: it breaks the standard; the text is the checker's.
+    """
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise ToolflowError(f"'{path}' is not a valid ONNX model: {_first_lines(error)}") from error
+
+
+def _first_lines(error: Exception) -> str:
+    return " ".join(line.strip() for line in str(error).splitlines()[:2] if line.strip())
+
+
+def image_input(model: ModelProto, path: Path, wanted: Shape | None) -> tuple[ValueInfoProto, int, Shape]:
+    """Return the model's one input, the batch that it is fixed to (1 where it is free) and its shape (C, H, W).
+
+    Args:
+        model: the model.
+        path: its file, for messages.
+        wanted: shape that the user asks for; fills dynamic dimensions.
+
+    Raises:
+        ToolflowError: there are several inputs, or the input is no batch of float images of known size.
+    """
+    stored = {tensor.name for tensor in model.graph.initializer}
+    inputs = [entry for entry in model.graph.input if entry.name not in stored]
+    if len(inputs) != 1:
+        names = [entry.name for entry in inputs]
+        raise ToolflowError(f"'{path}' must have one input, the image, not {len(inputs)}: {names}")
+    kind = inputs[0].type.tensor_type
+    if kind.elem_type not in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16):
+        found = TensorProto.DataType.Name(kind.elem_type)
+        raise ToolflowError(f"input '{inputs[0].name}' of '{path}' must be floating point, not {found}")
+    dims = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in kind.shape.dim]
+    if len(dims) != 4:
+        raise ToolflowError(f"input '{inputs[0].name}' of '{path}' must have the shape (N, C, H, W), not {_text(kind)}")
+    if wanted is not None:
+        if len(wanted) != 3 or any(own > 0 and own != size for own, size in zip(dims[1:], wanted, strict=True)):
+            raise ToolflowError(f"input '{inputs[0].name}' of '{path}' has the shape {_text(kind)}, not {wanted}")
+        dims[1:] = wanted
+    if min(dims[1:]) < 1:
+        raise ToolflowError(
+            f"channels, height and width of input '{inputs[0].name}' must be known, not {_text(kind)}; "
+            "give the input's shape as C,H,W, or export with fixed sizes"
+        )
+    return inputs[0], max(dims[0], 1), (dims[1], dims[2], dims[3])
+
+
+def _text(kind: onnx.TypeProto.Tensor) -> str:
+    return "(" + ", ".join(dim.dim_param or str(dim.dim_value or "?") for dim in kind.shape.dim) + ")"
+
+
+def known_shapes(model: ModelProto, image: ValueInfoProto, batch: int, shape: Shape) -> Mapping[str, Shape]:
+    """Return the shapes that ONNX' own inference finds, without the batch; only static ones."""
+    fixed = ModelProto()
+    fixed.CopyFrom(model)
+    for entry in fixed.graph.input:
+        if entry.name == image.name:
+            for dim, size in zip(entry.type.tensor_type.shape.dim, (batch, *shape), strict=True):
+                dim.dim_value = size
+    del fixed.graph.value_info[:]
+    for entry in fixed.graph.output:
+        entry.type.tensor_type.ClearField("shape")
+    try:
+        inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError):
+        return {}  # only used to go on after a problem; the importer infers shapes itself
+    found = {}
+    for entry in (*inferred.graph.value_info, *inferred.graph.output):
+        dims = [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
+        if len(dims) > 1 and min(dims) > 0 and dims[0] == batch:
+            found[entry.name] = tuple(dims[1:])
+    return found

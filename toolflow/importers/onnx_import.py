@@ -1,0 +1,109 @@
+"""ONNX file -> Graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+from toolflow.importers import onnx_file
+from toolflow.importers.builder import GraphBuilder, Place, Value
+from toolflow.importers.onnx_constants import FOLDED, CannotFoldError, fold
+from toolflow.importers.onnx_operators import OPERATORS, REWRITES, Absent, Call
+from toolflow.ir.graph import Graph
+from toolflow.ir.operator import Shape
+
+STANDARD_DOMAINS = ("", "ai.onnx")
+
+
+def import_onnx(path: Path, input_shape: Shape | None = None) -> Graph:
+    """Import an ONNX file of operator set 9 to 21.
+
+    Args:
+        path: the file; external data must lie in its folder.
+        input_shape: (C, H, W), where the file leaves a dimension open.
+
+    Raises:
+        UnsupportedModelError: it holds something that cannot be imported; all of it is listed.
+        ToolflowError: the file cannot be read, or is no valid model of one image input.
+    """
+    model = onnx_file.read_model(path)
+    if all(_is_known(node) for node in model.graph.node):
+        onnx_file.check(model, path)  # the checker would stop at the first operator it does not know
+    return _Walk(model, path, input_shape).graph()
+
+
+def _is_known(node: NodeProto) -> bool:
+    return node.domain in STANDARD_DOMAINS and (node.op_type in OPERATORS or node.op_type in FOLDED)
+
+
+class _Walk:
+    """Goes through a model's nodes, which ONNX keeps in topological order."""
+
+    def __init__(self, model: ModelProto, path: Path, wanted: Shape | None) -> None:
+        image, self._batch, shape = onnx_file.image_input(model, path, wanted)
+        self._model = model
+        self._known = onnx_file.known_shapes(model, image, self._batch, shape)
+        self._build = GraphBuilder(path.stem, image.name, shape)
+        self._opset = next(entry.version for entry in model.opset_import if entry.domain in STANDARD_DOMAINS)
+        self._outputs = [entry.name for entry in model.graph.output]
+        self._values: dict[str, Any] = {
+            tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer
+        }
+        self._values[image.name] = self._build.input
+        self._readers: dict[str, int] = {}
+        for node in model.graph.node:
+            for name in node.input:
+                self._readers[name] = self._readers.get(name, 0) + 1
+
+    def graph(self) -> Graph:
+        for node in self._model.graph.node:
+            self._values.update({name: None for name in node.output if name})
+            self._values[node.output[0]] = self._node(node)
+        place = Place(self._model.graph.name or "model", "output")
+        output = self._values.get(self._outputs[0])
+        if len(self._outputs) != 1:
+            self._build.problem(place, "number of outputs", len(self._outputs), "1")
+        if output is not None and not isinstance(output, Value):
+            self._build.problem(place, "output", "a constant", "a tensor computed from the image")
+        return self._build.finish(place, output if isinstance(output, Value) else None)
+
+    def _node(self, node: NodeProto) -> Any:
+        """Return what a node computes: a `Value`, a constant array, or None after a problem."""
+        domain = "" if node.domain in STANDARD_DOMAINS else f"{node.domain}."
+        place = Place(node.name or node.output[0], f"{domain}{node.op_type}")
+        inputs: list[Any] = [self._values.get(name) if name else Absent.INPUT for name in node.input]
+        is_constant = not any(isinstance(value, Value) or value is None for value in inputs)
+        if not _is_known(node) or not (is_constant or node.op_type in OPERATORS):
+            allowed = "the operators that README.md lists"
+            self._build.problem(place, "", "the operator", allowed, REWRITES.get(node.op_type, ""))
+            return self._stand_in(place, node)
+        for name in node.output[1:]:
+            if name and (name in self._readers or name in self._outputs):
+                self._build.problem(place, "output", name, "the first output only")
+        if is_constant:
+            return self._constant(place, node, inputs)
+        if any(value is None for value in inputs):
+            return self._stand_in(place, node)  # an input failed already
+        attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
+        is_end = node.output[0] in self._outputs and node.output[0] not in self._readers
+        call = Call(self._build, place, attributes, dict(enumerate(inputs)), self._opset, self._batch, is_end)
+        before = len(self._build.problems)
+        result = OPERATORS[node.op_type](call)
+        if len(self._build.problems) == before:
+            call.check_rest()
+        return self._stand_in(place, node) if len(self._build.problems) > before else result
+
+    def _constant(self, place: Place, node: NodeProto, inputs: list[Any]) -> npt.NDArray[Any] | None:
+        try:
+            return fold(node, self._opset, [value if isinstance(value, np.ndarray) else None for value in inputs])
+        except CannotFoldError as error:
+            self._build.problem(place, "constant operands", str(error), "shape arithmetic")
+            return None
+
+    def _stand_in(self, place: Place, node: NodeProto) -> Value | None:
+        shape = self._known.get(node.output[0])
+        return None if shape is None else self._build.stand_in(place, shape)

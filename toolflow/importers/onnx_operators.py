@@ -1,0 +1,489 @@
+"""The ONNX operators that can be imported, each as a call of `vocabulary`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import TensorProto
+
+from toolflow.importers import vocabulary
+from toolflow.importers.builder import Array, GraphBuilder, Place, Value
+from toolflow.operators import AvgPool, BatchNorm, Conv, Linear, MaxPool
+from toolflow.operators.window import Pads, Pair
+
+LOGGER = logging.getLogger(__name__)
+
+RELU_HINT = "use ReLU or ReLU6 and train on"
+REWRITES: Mapping[str, str] = {
+    **dict.fromkeys(("LeakyRelu", "PRelu", "Elu", "Selu", "Gelu", "HardSwish", "Mish", "Softplus", "Tanh"), RELU_HINT),
+    **dict.fromkeys(("Sigmoid", "HardSigmoid"), f"at the end leave it out, it keeps the order; inside {RELU_HINT}"),
+    **dict.fromkeys(
+        ("LayerNormalization", "GroupNormalization", "InstanceNormalization", "LRN"), "use batch normalisation"
+    ),
+    **dict.fromkeys(
+        ("QuantizeLinear", "DequantizeLinear", "QLinearConv"), "give the float model; the toolflow quantises"
+    ),
+    **dict.fromkeys(("If", "Loop", "Scan"), "export the one path that inference takes"),
+    "Transpose": "keep the layout (N, C, H, W) throughout",
+    "ConvTranspose": "there is no way to express up-sampling",
+    "Resize": "there is no way to express up-sampling",
+}
+FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+
+
+class Absent(Enum):
+    """Marks an optional input that a node does not have."""
+
+    INPUT = "absent"
+
+
+@dataclass
+class Call:
+    """One node. A handler takes the attributes and inputs that it understands; the rest is a problem."""
+
+    build: GraphBuilder
+    place: Place
+    attributes: dict[str, Any]
+    inputs: dict[int, Value | npt.NDArray[Any] | Absent]
+    opset: int
+    batch: int
+    is_end: bool
+
+    def attribute(self, name: str, default: Any) -> Any:
+        """Take an attribute."""
+        value = self.attributes.pop(name, default)
+        return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+    def value(self, index: int) -> Value | None:
+        """Take an input that must be computed from the image; None, and a problem noted, where it is not."""
+        taken = self.inputs.pop(index, Absent.INPUT)
+        if isinstance(taken, Value):
+            return taken
+        self.problem(f"input {index}", "constant or absent", "a tensor computed from the image")
+        return None
+
+    def constant(self, index: int) -> npt.NDArray[Any] | None:
+        """Take an input that must be constant; None where it is absent, with a problem noted where it is computed."""
+        taken = self.inputs.pop(index, Absent.INPUT)
+        if isinstance(taken, Value):
+            self.problem(f"input {index}", "computed from the image", "a constant")
+            return None
+        return taken if isinstance(taken, np.ndarray) else None
+
+    def weight(self, index: int) -> Array | None:
+        """Take a constant input as float64, None where it is absent."""
+        taken = self.constant(index)
+        return None if taken is None else taken.astype(np.float64)
+
+    def integers(self, name: str, index: int, since: int) -> list[int] | None:
+        """Take a list of integers that is an attribute before operator set `since` and input `index` from then on."""
+        if self.opset < since:
+            values = self.attribute(name, None)
+            return None if values is None else [int(value) for value in values]
+        taken = self.constant(index)
+        return None if taken is None else [int(value) for value in taken.reshape(-1)]
+
+    def number(self, name: str, index: int, since: int) -> float | None:
+        """Take a number that is an attribute before operator set `since` and input `index` from then on."""
+        if self.opset < since:
+            value = self.attribute(name, None)
+            return None if value is None else float(value)
+        taken = self.constant(index)
+        return None if taken is None else float(taken.reshape(-1)[0])
+
+    def problem(self, attribute: str, value: object, allowed: str, rewrite: str = "") -> None:
+        """Note a problem of this node."""
+        self.build.problem(self.place, attribute, value, allowed, rewrite)
+
+    def check_rest(self) -> None:
+        """Note every attribute and input that the handler did not take."""
+        for name, value in self.attributes.items():
+            self.problem(name, value, "no such attribute here")
+        for index, given in self.inputs.items():
+            if given is not Absent.INPUT:
+                self.problem(f"input {index}", "given", "no such input here")
+
+
+def _pair(values: Sequence[int]) -> Pair:
+    return (int(values[0]), int(values[1]))
+
+
+def _window(call: Call, x: Value, kernel: Pair) -> tuple[Pair, Pads, Pair] | None:
+    """Take strides, pads, dilations and auto_pad."""
+    strides = call.attribute("strides", [1, 1])
+    dilations = call.attribute("dilations", [1, 1])
+    pads = call.attribute("pads", None)
+    mode = call.attribute("auto_pad", "NOTSET")
+    if len(strides) != 2 or len(dilations) != 2 or (pads is not None and len(pads) != 4):
+        call.problem("strides, dilations, pads", f"{strides}, {dilations}, {pads}", "two-dimensional windows")
+        return None
+    stride, dilation = _pair(strides), _pair(dilations)
+    if mode == "NOTSET":
+        top, left, bottom, right = (int(pad) for pad in (pads or [0] * 4))
+        return stride, (top, left, bottom, right), dilation
+    if mode not in ("VALID", "SAME_UPPER", "SAME_LOWER") or (pads is not None and any(pads)):
+        call.problem(
+            "auto_pad", f"{mode} with pads {pads}", "NOTSET with pads, or VALID, SAME_UPPER, SAME_LOWER without"
+        )
+        return None
+    if mode == "VALID":
+        return stride, (0, 0, 0, 0), dilation
+    sides = []
+    for axis in (0, 1):
+        size = x.shape[1 + axis]
+        reach = dilation[axis] * (kernel[axis] - 1) + 1
+        total = max((-(-size // stride[axis]) - 1) * stride[axis] + reach - size, 0)
+        small, large = total // 2, total - total // 2
+        sides.append((small, large) if mode == "SAME_UPPER" else (large, small))
+    return stride, (sides[0][0], sides[1][0], sides[0][1], sides[1][1]), dilation
+
+
+def _is_map(call: Call, x: Value) -> bool:
+    if len(x.shape) != 3:
+        call.problem("input shape", x.shape, "a feature map (C, H, W)")
+        return False
+    return True
+
+
+def _conv(call: Call) -> Value | None:
+    x, weight, bias = call.value(0), call.weight(1), call.weight(2)
+    if x is None or weight is None or not _is_map(call, x):
+        return None
+    if weight.ndim != 4:
+        call.problem("weight", f"of shape {weight.shape}", "(K, C/groups, kh, kw): a two-dimensional convolution")
+        return None
+    kernel = _pair(weight.shape[2:])
+    given = call.attribute("kernel_shape", kernel)
+    if tuple(given) != kernel:
+        call.problem("kernel_shape", list(given), f"{list(kernel)}, as the weight has it")
+        return None
+    window = _window(call, x, kernel)
+    if window is None:
+        return None
+    op = Conv(*window, call.attribute("group", 1))
+    bias = np.zeros(weight.shape[0]) if bias is None else bias
+    return call.build.emit(call.place, op, [x], {"weight": weight, "bias": bias})
+
+
+def _gemm(call: Call) -> Value | None:
+    x, weight, bias = call.value(0), call.weight(1), call.weight(2)
+    alpha, beta = call.attribute("alpha", 1.0), call.attribute("beta", 1.0)
+    transposed, first = call.attribute("transB", 0), call.attribute("transA", 0)
+    if x is None or weight is None:
+        return None
+    if first:
+        call.problem("transA", first, "0")
+        return None
+    weight = alpha * (weight if transposed else weight.T)
+    outputs = weight.shape[0]
+    if bias is not None and bias.size not in (1, outputs):
+        call.problem("input 2", f"of shape {bias.shape}", f"one number for each of the {outputs} outputs")
+        return None
+    shift = np.zeros(outputs) if bias is None else beta * np.broadcast_to(bias.reshape(-1), (outputs,))
+    return call.build.emit(call.place, Linear(), [x], {"weight": weight, "bias": shift})
+
+
+def _matmul(call: Call) -> Value | None:
+    x, weight = call.value(0), call.weight(1)
+    if x is None or weight is None:
+        return None
+    if weight.ndim != 2:
+        call.problem("input 1", f"of shape {weight.shape}", "a matrix (F, K)")
+        return None
+    return call.build.emit(call.place, Linear(), [x], {"weight": weight.T, "bias": np.zeros(weight.shape[1])})
+
+
+def _batch_norm(call: Call) -> Value | None:
+    x = call.value(0)
+    arrays = [call.weight(index) for index in range(1, 5)]
+    call.attribute("momentum", 0.9)  # of the running statistics; means nothing in inference
+    eps, training = call.attribute("epsilon", 1e-5), call.attribute("training_mode", 0)
+    if training:
+        call.problem("training_mode", training, "0")
+    if x is None or training:
+        return None
+    weights = {
+        name: array
+        for name, array in zip(("scale", "bias", "mean", "variance"), arrays, strict=True)
+        if array is not None
+    }
+    return call.build.emit(call.place, BatchNorm(eps), [x], weights) if len(weights) == 4 else None
+
+
+def _relu(call: Call) -> Value | None:
+    x = call.value(0)
+    return None if x is None else vocabulary.clip(call.build, call.place, x, 0.0, None)
+
+
+def _clip(call: Call) -> Value | None:
+    x, lower, upper = call.value(0), call.number("min", 1, 11), call.number("max", 2, 11)
+    return None if x is None else vocabulary.clip(call.build, call.place, x, lower, upper)
+
+
+def _max_pool(call: Call) -> Value | None:
+    x, kernel = call.value(0), _pair(call.attribute("kernel_shape", [0, 0]))
+    call.attribute("storage_order", 0)  # of the indices, which nobody reads
+    ceil_mode = bool(call.attribute("ceil_mode", 0))
+    if x is None or not _is_map(call, x):
+        return None
+    window = _window(call, x, kernel)
+    return None if window is None else call.build.emit(call.place, MaxPool(kernel, *window, ceil_mode), [x])
+
+
+def _avg_pool(call: Call) -> Value | None:
+    x, kernel = call.value(0), _pair(call.attribute("kernel_shape", [0, 0]))
+    ceil_mode = bool(call.attribute("ceil_mode", 0))
+    count_pads = bool(call.attribute("count_include_pad", 0))
+    if x is None or not _is_map(call, x):
+        return None
+    window = _window(call, x, kernel)
+    if window is None:
+        return None
+    stride, pads, dilation = window
+    if dilation != (1, 1):
+        call.problem("dilations", list(dilation), "[1, 1]", "use a depthwise convolution with constant weights")
+        return None
+    return vocabulary.avg_pool(call.build, call.place, x, AvgPool(kernel, stride, pads, ceil_mode, count_pads))
+
+
+def _global_average(call: Call) -> Value | None:
+    x = call.value(0)
+    return None if x is None else vocabulary.mean(call.build, call.place, x, (2, 3), keep=True)
+
+
+def _global_max(call: Call) -> Value | None:
+    x = call.value(0)
+    return None if x is None else vocabulary.global_max(call.build, call.place, x)
+
+
+def _reduce_mean(call: Call) -> Value | None:
+    x, axes = call.value(0), call.integers("axes", 1, 18)
+    keep = bool(call.attribute("keepdims", 1))
+    does_nothing = bool(call.attribute("noop_with_empty_axes", 0)) and not axes
+    if x is None or does_nothing:
+        return x
+    return vocabulary.mean(call.build, call.place, x, axes or [], keep)
+
+
+def _sum_of(call: Call, sign: float) -> Value | None:
+    """Sum or difference: a + sign·b."""
+    a, b = call.inputs.pop(0), call.inputs.pop(1)
+    if isinstance(a, Value) and isinstance(b, Value):
+        if sign != 1:
+            call.problem("input 1", "computed from the image", "a constant", "negate the operand's convolution")
+            return None
+        return vocabulary.add(call.build, call.place, a, b)
+    if isinstance(a, Value) and isinstance(b, np.ndarray):
+        return vocabulary.scale_shift(call.build, call.place, a, shift=sign * b.astype(np.float64))
+    if isinstance(b, Value) and isinstance(a, np.ndarray):
+        return vocabulary.scale_shift(call.build, call.place, b, np.full(1, sign), a.astype(np.float64))
+    return None
+
+
+def _add(call: Call) -> Value | None:
+    return _sum_of(call, 1.0)
+
+
+def _sub(call: Call) -> Value | None:
+    return _sum_of(call, -1.0)
+
+
+def _mul(call: Call) -> Value | None:
+    x, factor = (
+        (call.value(0), call.weight(1)) if isinstance(call.inputs[0], Value) else (call.value(1), call.weight(0))
+    )
+    return None if x is None or factor is None else vocabulary.scale_shift(call.build, call.place, x, factor)
+
+
+def _div(call: Call) -> Value | None:
+    x, divisor = call.value(0), call.weight(1)
+    if x is None or divisor is None:
+        return None
+    with np.errstate(divide="ignore"):  # an infinite factor is refused where the node is made
+        return vocabulary.scale_shift(call.build, call.place, x, 1.0 / divisor)
+
+
+def _sum(call: Call) -> Value | None:
+    values = [call.value(index) for index in sorted(call.inputs)]
+    known = [value for value in values if value is not None]
+    if len(known) != len(values) or len(known) > 2:
+        call.problem("number of inputs", len(values), "1 or 2", "chain additions of two")
+        return None
+    return known[0] if len(known) == 1 else vocabulary.add(call.build, call.place, *known)
+
+
+def _concat(call: Call) -> Value | None:
+    values = [call.value(index) for index in sorted(call.inputs)]
+    axis = call.attribute("axis", 1)
+    known = [value for value in values if value is not None]
+    return vocabulary.concat(call.build, call.place, known, axis) if len(known) == len(values) else None
+
+
+def _seen_as(call: Call, x: Value, shape: Sequence[int]) -> Value | None:
+    """See a tensor in a shape that includes the batch."""
+    if not shape or shape[0] != call.batch:
+        call.problem("shape", list(shape), "a shape that keeps the batch first")
+        return None
+    return call.build.view(call.place, x, tuple(shape[1:]))
+
+
+def _flatten(call: Call) -> Value | None:
+    x, axis = call.value(0), call.attribute("axis", 1)
+    if x is None:
+        return None
+    if axis not in (1, -len(x.shape)):
+        call.problem("axis", axis, "1")
+        return None
+    return call.build.view(call.place, x, (int(np.prod(x.shape)),))
+
+
+def _reshape(call: Call) -> Value | None:
+    x, target, allow_zero = call.value(0), call.constant(1), call.attribute("allowzero", 0)
+    if x is None or target is None:
+        return None
+    own = (call.batch, *x.shape)
+    shape = [int(size) for size in target]
+    if not allow_zero:
+        shape = [own[i] if size == 0 and i < len(own) else size for i, size in enumerate(shape)]
+    if shape.count(-1) == 1:
+        rest = -int(np.prod(shape))
+        shape = [int(np.prod(own)) // rest if size == -1 and rest else size for size in shape]
+    return _seen_as(call, x, shape)
+
+
+def _squeeze(call: Call) -> Value | None:
+    x, axes = call.value(0), call.integers("axes", 1, 13)
+    if x is None:
+        return None
+    own = (call.batch, *x.shape)
+    if axes is None:
+        call.problem("axes", "none", "a list without the batch")
+        return None
+    gone = {axis % len(own) for axis in axes}
+    if any(own[axis] != 1 for axis in gone) or 0 in gone:
+        call.problem("axes", axes, f"axes of size 1 without the batch, of {own}")
+        return None
+    return _seen_as(call, x, [size for axis, size in enumerate(own) if axis not in gone])
+
+
+def _unsqueeze(call: Call) -> Value | None:
+    x, axes = call.value(0), call.integers("axes", 1, 13)
+    if x is None or axes is None:
+        return None
+    rank = 1 + len(x.shape) + len(axes)
+    new = {axis % rank for axis in axes}
+    sizes = iter((call.batch, *x.shape))
+    return _seen_as(call, x, [1 if axis in new else next(sizes) for axis in range(rank)])
+
+
+def _identity(call: Call) -> Value | None:
+    return call.value(0)
+
+
+def _dropout(call: Call) -> Value | None:
+    x, training = call.value(0), call.constant(2)
+    call.constant(1)  # the ratio means nothing in inference
+    for name in ("ratio", "seed", "is_test"):
+        call.attribute(name, None)
+    if training is not None and training.any():
+        call.problem("training_mode", True, "False", "export in inference mode: model.eval()")
+        return None
+    return x
+
+
+def _cast(call: Call) -> Value | None:
+    x, to = call.value(0), call.attribute("to", TensorProto.FLOAT)
+    call.attribute("saturate", 1)  # matters for 8-bit floats only
+    if to not in FLOATS:
+        call.problem("to", TensorProto.DataType.Name(to), "a floating-point type")
+        return None
+    return x
+
+
+def _pad(call: Call) -> Value | None:
+    x, mode = call.value(0), call.attribute("mode", "constant")
+    pads, value, axes = call.integers("pads", 1, 11), call.number("value", 2, 11), call.constant(3)
+    if x is None or pads is None:
+        return None
+    if mode != "constant" or value not in (None, 0.0):
+        call.problem("mode, value", f"{mode}, {value}", "constant, 0")
+        return None
+    rank = 1 + len(x.shape)
+    chosen = list(range(rank)) if axes is None else [int(axis) % rank for axis in axes]
+    before, after = [0] * rank, [0] * rank
+    for i, axis in enumerate(chosen):
+        before[axis], after[axis] = pads[i], pads[i + len(chosen)]
+    return vocabulary.pad(call.build, call.place, x, before, after)
+
+
+def _slice(call: Call) -> Value | None:
+    x = call.value(0)
+    starts, ends = call.integers("starts", 1, 10), call.integers("ends", 2, 10)
+    axes, steps = call.integers("axes", 3, 10), call.integers("steps", 4, 10)
+    if x is None or starts is None or ends is None:
+        return None
+    axes = list(range(len(starts))) if axes is None else axes
+    steps = [1] * len(starts) if steps is None else steps
+    y: Value | None = x
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        if y is not None:
+            y = vocabulary.subsample(call.build, call.place, y, axis, start, end, step)
+    return y
+
+
+def _shape(call: Call) -> npt.NDArray[np.int64] | None:
+    """The shape is known, and the batch is what the file fixes it to, or 1."""
+    x = call.value(0)
+    start, end = call.attribute("start", 0), call.attribute("end", None)
+    return None if x is None else np.array((call.batch, *x.shape)[start:end], np.int64)
+
+
+def _softmax(call: Call) -> Value | None:
+    """At the end it is left out: it keeps the order of the classes."""
+    x, axis = call.value(0), call.attribute("axis", -1 if call.opset >= 13 else 1)
+    if x is None:
+        return None
+    if not call.is_end or axis % (1 + len(x.shape)) != 1:
+        call.problem("", "softmax inside the network", "softmax over the classes at the very end")
+        return None
+    LOGGER.warning("%s '%s' is left out: it keeps the order of the classes", call.place.operator, call.place.node)
+    return x
+
+
+OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | None]] = {
+    "Add": _add,
+    "AveragePool": _avg_pool,
+    "BatchNormalization": _batch_norm,
+    "Cast": _cast,
+    "Clip": _clip,
+    "Concat": _concat,
+    "Conv": _conv,
+    "Div": _div,
+    "Dropout": _dropout,
+    "Flatten": _flatten,
+    "Gemm": _gemm,
+    "GlobalAveragePool": _global_average,
+    "GlobalMaxPool": _global_max,
+    "Identity": _identity,
+    "LogSoftmax": _softmax,
+    "MatMul": _matmul,
+    "MaxPool": _max_pool,
+    "Mul": _mul,
+    "Pad": _pad,
+    "ReduceMean": _reduce_mean,
+    "Relu": _relu,
+    "Reshape": _reshape,
+    "Shape": _shape,
+    "Slice": _slice,
+    "Softmax": _softmax,
+    "Squeeze": _squeeze,
+    "Sub": _sub,
+    "Sum": _sum,
+    "Unsqueeze": _unsqueeze,
+}
