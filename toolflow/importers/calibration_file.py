@@ -1,0 +1,272 @@
+"""Calibration files: an `.npz` with images `x`, labels `y` where there are any, and how pixels are normalised.
+
+`x` is either uint8 (N, H, W, C), pixels as a camera gives them, or float32 (N, C, H, W), the model's own input.
+The device takes uint8 pixels. So floats are mapped to pixels by one affine map per channel, on the host:
+
+    model input = (pixel·scale − mean) / std           pixel = clip(round_half_even((input·std + mean) / scale), 0, 255)
+
+With mean and std given, the map is theirs. Without them it spans the values found: [0, 1] where all lie within it,
+[0, 255] where all are whole numbers within that, else each channel's own least and greatest value.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from toolflow.ir.errors import ToolflowError
+from toolflow.ir.operator import Shape
+
+ARRAYS = ("x", "y", "mean", "std", "scale")
+MIN_IMAGES = 32
+DEFAULT_SCALE = 1 / 255
+NAMED = 5
+# what numpy and zipfile raise for files that are truncated, encrypted, damaged or too large for the memory
+UNREADABLE = (
+    OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class CalibrationFileError(ToolflowError):
+    """A calibration file that cannot be used."""
+
+
+@dataclass(frozen=True)
+class PixelMap:
+    """How pixels and the model's input correspond; `mean` and `std` hold one value per channel.
+
+    model input = (pixel·scale − mean) / std.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    scale: float = DEFAULT_SCALE
+
+    def exact_pixels(self, inputs: np.ndarray) -> FloatArray:
+        """Return (input·std + mean) / scale for inputs (N, C, H, W), not yet rounded."""
+        mean, std = (np.array(values).reshape(1, -1, 1, 1) for values in (self.mean, self.std))
+        return np.asarray((inputs.astype(np.float64) * std + mean) / self.scale)
+
+    def to_pixels(self, inputs: np.ndarray) -> npt.NDArray[np.uint8]:
+        """Return uint8 pixels (N, H, W, C) for the model's inputs (N, C, H, W); out of range is clipped."""
+        pixels = np.clip(np.rint(self.exact_pixels(inputs)), 0, 255).astype(np.uint8)
+        return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+
+
+@dataclass(frozen=True)
+class CalibrationImages:
+    """What a calibration file holds, as the device takes it.
+
+    Attributes:
+        images: uint8 (N, H, W, C), channels in the model's order.
+        labels: int64 (N,), or None.
+        pixels: how a pixel becomes the model's input.
+        notes: what was done to the file's contents, in sentences.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64] | None
+    pixels: PixelMap
+    notes: tuple[str, ...]
+
+
+def load_calibration_file(
+    path: Path,
+    *,
+    input_shape: Shape | None = None,
+    classes: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    scale: float | None = None,
+    reverse_channels: bool = False,
+    min_images: int = MIN_IMAGES,
+) -> CalibrationImages:
+    """Read a calibration file.
+
+    Args:
+        path: the `.npz`.
+        input_shape: (C, H, W) that the model takes; None to take what the file holds.
+        classes: outputs of the model; None to leave the labels' upper bound unchecked.
+        mean: what is subtracted from pixel·scale, one value or one per channel in the model's order;
+            None for the file's array `mean`, or 0.
+        std: what the difference is divided by; None for the file's `std`, or 1.
+        scale: factor of a pixel; None for the file's `scale`, or 1/255.
+        reverse_channels: the file's channels are in the reverse of the model's order (RGB and BGR).
+        min_images: fewest images that will do.
+
+    Raises:
+        CalibrationFileError: the file cannot be read, or what it holds cannot be used; says what to do.
+    """
+    arrays = _read(path)
+    x = arrays["x"]
+    _check_shape(path, x, input_shape)
+    if len(x) < min_images:
+        raise CalibrationFileError(
+            f"{path}: x must hold at least {min_images} images, not {len(x)}: ranges and thresholds found on fewer "
+            "would not hold for others"
+        )
+    _check_values(path, x)
+    labels = _labels(path, arrays.get("y"), len(x), classes)
+    channels = x.shape[3] if x.dtype == np.uint8 else x.shape[1]
+    given = {
+        "mean": _numbers(path, "mean", arrays.get("mean") if mean is None else np.array(mean, dtype=float), channels),
+        "std": _numbers(path, "std", arrays.get("std") if std is None else np.array(std, dtype=float), channels),
+        "scale": _numbers(path, "scale", arrays.get("scale") if scale is None else np.array([scale]), 1),
+    }
+    for name in ("std", "scale"):
+        if min(given[name] or (1.0,)) <= 0:
+            raise CalibrationFileError(f"{path}: {name} must be positive, not {list(given[name] or ())}")
+    notes: list[str] = []
+    if reverse_channels:
+        x = x[..., ::-1] if x.dtype == np.uint8 else x[:, ::-1]
+        notes.append("channels were reversed")
+    named = PixelMap(
+        mean=given["mean"] or (0.0,) * channels,
+        std=given["std"] or (1.0,) * channels,
+        scale=(given["scale"] or (DEFAULT_SCALE,))[0],
+    )
+    if x.dtype == np.uint8:
+        return CalibrationImages(np.ascontiguousarray(x), labels, named, tuple(notes))
+    pixels = named if any(given.values()) else _spanning(x)
+    return CalibrationImages(_float_images(path, x, pixels, notes), labels, pixels, tuple(notes))
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise CalibrationFileError(f"{path} must be an .npz with arrays x and y, not a single array (.npy)")
+        with archive:
+            arrays = {name: archive[name] for name in ARRAYS if name in archive.files}
+            held = ", ".join(sorted(archive.files)) or "nothing"
+    except FileNotFoundError as error:
+        raise CalibrationFileError(f"{path} does not exist: give an .npz made by numpy.savez") from error
+    except UNREADABLE as error:
+        raise CalibrationFileError(
+            f"{path} cannot be read as an .npz of plain arrays ({error}): write it again by numpy.savez(file, x=…, y=…)"
+        ) from error
+    if "x" not in arrays:
+        raise CalibrationFileError(f"{path} must hold an array 'x' of images, not only: {held}")
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # numpy returns a member that is no .npy as its bytes
+            raise CalibrationFileError(f"{path}: {name} must be an array, not {type(array).__name__}")
+    return arrays
+
+
+def _check_shape(path: Path, x: np.ndarray, input_shape: Shape | None) -> None:
+    if x.dtype != np.uint8 and x.dtype.kind != "f":
+        raise CalibrationFileError(
+            f"{path}: x must be uint8 (N,H,W,C) or float32 (N,C,H,W), not {x.dtype}: convert it, for example "
+            "x.astype('uint8') where it holds pixels of 0 to 255"
+        )
+    layout = "(N,H,W,C)" if x.dtype == np.uint8 else "(N,C,H,W)"
+    if x.ndim != 4 or 0 in x.shape[1:]:
+        hint = ""
+        if x.ndim == 3:
+            hint = f": give one channel its axis, x[{':, :, :, None' if x.dtype == np.uint8 else ':, None'}]"
+        raise CalibrationFileError(f"{path}: x of {x.dtype} must have the shape {layout}, not {x.shape}{hint}")
+    if input_shape is None:
+        return
+    channels, height, width = input_shape
+    wanted = (height, width, channels) if x.dtype == np.uint8 else (channels, height, width)
+    if x.shape[1:] != wanted:
+        swapped = (channels, height, width) if x.dtype == np.uint8 else (height, width, channels)
+        axes = "0, 2, 3, 1" if x.dtype == np.uint8 else "0, 3, 1, 2"
+        hint = f": transpose it, x.transpose({axes})" if x.shape[1:] == swapped else ""
+        raise CalibrationFileError(
+            f"{path}: x of {x.dtype} must have the shape (N, {', '.join(map(str, wanted))}), {layout} as the model "
+            f"takes it, not {x.shape}{hint}"
+        )
+
+
+def _check_values(path: Path, x: np.ndarray) -> None:
+    flat = x.reshape(len(x), -1)
+    if x.dtype != np.uint8:
+        bad = np.flatnonzero(~np.isfinite(flat).all(axis=1))
+        if bad.size:
+            raise CalibrationFileError(
+                f"{path}: x must be finite, but {_places(bad)} hold NaN or infinity: leave them out, or mend "
+                "what made them"
+            )
+    constant = np.flatnonzero(flat.min(axis=1) == flat.max(axis=1))
+    if constant.size:
+        raise CalibrationFileError(
+            f"{path}: {_places(constant)} are constant, every value the same: leave them out, they show nothing"
+        )
+    if len(flat) > 1 and (flat == flat[0]).all():
+        raise CalibrationFileError(f"{path}: all {len(flat)} images of x are the same: give different ones")
+
+
+def _places(indices: np.ndarray) -> str:
+    some = ", ".join(map(str, indices[:NAMED].tolist()))
+    return f"{len(indices)} image(s) of x (at {some}{', …' if len(indices) > NAMED else ''})"
+
+
+def _labels(path: Path, y: np.ndarray | None, images: int, classes: int | None) -> npt.NDArray[np.int64] | None:
+    if y is None:
+        return None
+    if y.dtype.kind not in "iu":
+        raise CalibrationFileError(f"{path}: y must hold class numbers as integers, not {y.dtype}")
+    if y.shape != (images,):
+        hint = ": flatten it, y.reshape(-1)" if y.size == images else ""
+        raise CalibrationFileError(
+            f"{path}: y must have the shape ({images},), one label for each image, not {y.shape}{hint}"
+        )
+    lowest, highest = int(y.min()), int(y.max())
+    if lowest < 0 or (classes is not None and highest >= classes):
+        bound = "0 or more" if classes is None else f"within [0, {classes - 1}], the model's classes"
+        raise CalibrationFileError(f"{path}: y must be {bound}, not {lowest} to {highest}")
+    return y.astype(np.int64)
+
+
+def _numbers(path: Path, name: str, values: np.ndarray | None, channels: int) -> tuple[float, ...] | None:
+    """Return one finite number per channel, or None where none are given."""
+    if values is None:
+        return None
+    if values.dtype.kind not in "iuf" or values.size not in (1, channels) or not np.isfinite(values).all():
+        count = "1 finite number" if channels == 1 else f"1 or {channels} finite numbers, one per channel"
+        raise CalibrationFileError(f"{path}: {name} must be {count}, not {values.tolist()}")
+    return tuple(np.broadcast_to(values.reshape(-1).astype(float), (channels,)).tolist())
+
+
+def _spanning(x: np.ndarray) -> PixelMap:
+    """Return the map whose 256 pixel values span the values of x (N, C, H, W)."""
+    channels = x.shape[1]
+    lowest, highest = x.min(axis=(0, 2, 3)).astype(float), x.max(axis=(0, 2, 3)).astype(float)
+    if lowest.min() >= 0 and highest.max() <= 1:
+        lowest, highest = np.zeros(channels), np.ones(channels)
+    elif lowest.min() >= 0 and highest.max() <= 255 and (x == np.rint(x)).all():
+        lowest, highest = np.zeros(channels), np.full(channels, 255.0)
+    highest = np.where(highest > lowest, highest, lowest + 1)
+    std = 1 / (highest - lowest)
+    return PixelMap(mean=tuple((-lowest * std).tolist()), std=tuple(std.tolist()))
+
+
+def _float_images(path: Path, x: np.ndarray, pixels: PixelMap, notes: list[str]) -> npt.NDArray[np.uint8]:
+    exact = pixels.exact_pixels(x)
+    if exact.min() < -1 or exact.max() > 256:
+        raise CalibrationFileError(
+            f"{path}: x reaches from {x.min():g} to {x.max():g}, but with the mean, std and scale given, pixels of "
+            f"0 to 255 would have to reach from {exact.min():.0f} to {exact.max():.0f}: give those that x was "
+            "normalised with, or none to span the values found"
+        )
+    images = pixels.to_pixels(x)
+    error = float(np.abs(exact - images.transpose(0, 3, 1, 2)).max())
+    notes.append(
+        f"float images were mapped to pixels: input = (pixel·{pixels.scale:.6g} − mean) / std with "
+        f"mean {_list(pixels.mean)}, std {_list(pixels.std)}; the largest rounding is {error:.2f} of a pixel step"
+    )
+    return images
+
+
+def _list(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.6g}" for value in values)
