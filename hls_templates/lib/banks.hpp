@@ -1,0 +1,58 @@
+// Words of the banks: S elements in `granules` memories that are written one by one.
+#ifndef CASCADE_BANKS_HPP
+#define CASCADE_BANKS_HPP
+
+#include "shape.hpp"
+
+namespace cascade {
+
+template <class Config>
+struct Word {
+  UInt<Config::activation_bits> element[Config::sub_row];
+};
+
+template <class Config>
+inline void read_word(const Banks<Config>& bank, int lane, unsigned int address, Word<Config>& word) {
+  typedef Shape<Config> S;
+  for (int g = 0; g < S::granules; ++g) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    const Granule<Config> part = bank[lane][g][address];
+    for (int e = 0; e < S::granule; ++e) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      word.element[g * S::granule + e] = element<S::granule, Config::activation_bits>(part, e);
+    }
+  }
+}
+
+template <class Config>
+inline void write_word(Banks<Config>& bank, int lane, unsigned int address, const Word<Config>& word) {
+  typedef Shape<Config> S;
+  for (int g = 0; g < S::granules; ++g) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    Granule<Config> part;
+    for (int e = 0; e < S::granule; ++e) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      set_element<S::granule, Config::activation_bits>(part, e, word.element[g * S::granule + e]);
+    }
+    bank[lane][g][address] = part;
+  }
+}
+
+// An element as a number.
+template <class Config>
+inline Int<Config::activation_bits + 1> number(UInt<Config::activation_bits> raw, bool is_signed) {
+  if (is_signed) return keep_signed<Config::activation_bits>(static_cast<int64_t>(raw));
+  return Int<Config::activation_bits + 1>(raw);
+}
+
+}  // namespace cascade
+
+#endif

@@ -1,0 +1,234 @@
+// Checks a whole program before anything of it runs, so that what runs needs no checks: no count is 0,
+// no address leaves its memory, the weight stream has the length that the convolutions take.
+#ifndef CASCADE_CHECK_HPP
+#define CASCADE_CHECK_HPP
+
+#include "memory.hpp"
+#include "program.hpp"
+
+namespace cascade {
+
+typedef uint64_t Wide;
+
+// Rows of the weight stream: how many share a beat, or how many beats one takes.
+template <class Config, bool Indexed>
+struct RowLayout {
+  static constexpr int bits = Indexed ? Shape<Config>::indexed_row_bits : Shape<Config>::dense_row_bits;
+  static constexpr int per_beat = larger(Config::bus_bits / bits, 1);
+  static constexpr int beats = (bits + Config::bus_bits - 1) / Config::bus_bits;
+};
+
+template <class Config>
+inline unsigned int row_beats(unsigned int rows, bool indexed) {
+  typedef RowLayout<Config, false> Dense;
+  typedef RowLayout<Config, true> Indexed;
+  return indexed ? divide_up(rows, Indexed::per_beat) * Indexed::beats
+                 : divide_up(rows, Dense::per_beat) * Dense::beats;
+}
+
+constexpr unsigned int record_bytes = 16;
+
+// Beats of the parameters of a group of `channels` channels.
+template <class Config>
+inline unsigned int parameter_records(unsigned int channels) {
+  return divide_up(channels, Config::drain_k) * Config::drain_k;
+}
+template <class Config>
+inline unsigned int parameter_beats(unsigned int channels) {
+  return divide_up(parameter_records<Config>(channels) * record_bytes, Shape<Config>::bus_bytes);
+}
+
+// Last word that a walk over `height` x `width` positions touches.
+inline Wide last_word(Wide base, Wide height, Wide row_words, Wide width, Wide words) {
+  return base + (height - 1) * row_words + (width - 1) * words;
+}
+
+// Largest row (column) inside the map that a window reaches; negative where it never does.
+inline int64_t last_inside(unsigned int size, unsigned int positions, unsigned int stride, unsigned int kernel,
+                           unsigned int dilation, unsigned int pad) {
+  const int64_t reached = static_cast<int64_t>(positions - 1) * stride +
+                          static_cast<int64_t>(kernel - 1) * dilation - static_cast<int64_t>(pad);
+  const int64_t last = static_cast<int64_t>(size) - 1;
+  return reached < last ? reached : last;
+}
+
+// Whether every word that the windows of CONV or MAXPOOL read lies in the banks.
+template <class Config>
+inline bool windows_fit(const Instruction& i, Wide first, Wide words) {
+  const int64_t y = last_inside(i.in_height, i.out_height, i.stride_h, i.kernel_h, i.dilation_h, i.pad_top);
+  const int64_t x = last_inside(i.in_width, i.out_width, i.stride_w, i.kernel_w, i.dilation_w, i.pad_left);
+  if (y < 0 || x < 0) return true;  // nothing but padding
+  const Wide last = static_cast<Wide>(i.in_base) + static_cast<Wide>(y) * i.in_row_words +
+                    static_cast<Wide>(x) * i.in_words + first + words - 1;
+  return last < static_cast<Wide>(Config::bank_depth);
+}
+
+// Whether an output map of `words` words a position lies in the banks, one position after the other.
+template <class Config>
+inline bool output_fits(const Instruction& i, Wide words) {
+  const Wide positions = static_cast<Wide>(i.out_height) * i.out_width;
+  return i.out_base + (positions - 1) * i.out_words + words - 1 < static_cast<Wide>(Config::bank_depth);
+}
+
+inline bool power_of_two(unsigned int value) {
+  return (value & (value - 1)) == 0;
+}
+
+template <class Config>
+inline int check_table(const Instruction& i) {
+  if (i.in_words == 0 || i.sub_rows == 0) return error_count;
+  if (i.sub_rows > Config::table_words || i.in_words > Config::input_lanes) return error_address;
+  if (!power_of_two(i.in_words)) return error_count;
+  return i.in_base % Shape<Config>::bus_bytes == 0 ? error_none : error_address;
+}
+
+template <class Config>
+inline int check_load(const Instruction& i, const Header& header) {
+  const Wide pixels = static_cast<Wide>(i.out_height) * i.out_width;
+  if (i.in_words == 0 || i.sub_rows == 0 || i.levels == 0 || pixels == 0) return error_count;
+  if (i.sub_rows > Config::table_words || i.in_words > Config::input_lanes) return error_address;
+  if (!power_of_two(i.in_words) || (i.out_words == 0 && pixels > 1)) return error_count;
+  if (!output_fits<Config>(i, static_cast<Wide>(i.levels) * i.sub_rows)) return error_address;
+  const bool pitch_fits = header.image_pitch % Shape<Config>::bus_bytes == 0 &&
+                          pixels * i.sub_rows * i.in_words <= header.image_pitch;
+  return pitch_fits ? error_none : error_address;
+}
+
+template <class Config>
+inline bool residual_fits(const Instruction& i) {
+  if (i.residual_offset % Config::drain_k != 0) return false;
+  const int64_t last_channel = static_cast<int64_t>(i.channels) - 1 - i.residual_offset;
+  const int64_t last_stored = static_cast<int64_t>(i.residual_channels) - 1;
+  const int64_t last = last_channel < last_stored ? last_channel : last_stored;
+  if (last < 0) return true;  // no channel of this layer has one
+  const Wide word = last_word(i.residual_base, i.out_height, i.residual_row_words, i.out_width, i.residual_pixel_words);
+  return word + static_cast<Wide>(last) / Config::sub_row < static_cast<Wide>(Config::bank_depth);
+}
+
+template <class Config>
+inline int check_conv(const Instruction& i) {
+  const Wide positions = static_cast<Wide>(i.out_height) * i.out_width;
+  const Wide taps = static_cast<Wide>(i.levels) * i.kernel_h * i.kernel_w;
+  if (positions == 0 || taps == 0 || i.channels == 0 || i.rows == 0) return error_count;
+  if (i.sub_rows == 0 || i.steps_last == 0 || (i.sub_rows > 1 && i.steps == 0)) return error_count;
+  if (i.groups != divide_up(i.channels, Config::lanes_k) || i.rows > Config::weight_depth) return error_count;
+  const Wide rows_per_tap = static_cast<Wide>(i.sub_rows - 1) * i.steps + i.steps_last;
+  if (taps >> 32 != 0 || taps * rows_per_tap != i.rows) return error_count;
+  if (!i.to_result() && i.out_words == 0 && positions > 1) return error_count;
+  const Wide first = (static_cast<Wide>(i.groups - 1) * i.channel_step) >> Shape<Config>::sub_row_shift;
+  if (!windows_fit<Config>(i, first, i.sub_rows)) return error_address;
+  const bool output_inside = i.to_result() ? positions * i.channels <= static_cast<Wide>(Config::result_depth)
+                                           : output_fits<Config>(i, divide_up(i.channels, Config::sub_row));
+  if (!output_inside) return error_address;
+  return !i.residual() || residual_fits<Config>(i) ? error_none : error_address;
+}
+
+template <class Config>
+inline int check_max_pool(const Instruction& i) {
+  const Wide positions = static_cast<Wide>(i.out_height) * i.out_width;
+  if (positions == 0 || i.kernel_h == 0 || i.kernel_w == 0 || i.sub_rows == 0) return error_count;
+  if (i.out_words == 0 && positions > 1) return error_count;
+  return windows_fit<Config>(i, 0, i.sub_rows) && output_fits<Config>(i, i.sub_rows) ? error_none : error_address;
+}
+
+template <class Config>
+inline int check_store_result(const Header& header) {
+  if (header.classes == 0) return error_count;
+  if (header.classes > static_cast<uint32_t>(Config::result_depth)) return error_address;
+  const Wide record = larger(16, Shape<Config>::bus_bytes) + 2 * static_cast<Wide>(header.classes);
+  const bool fits = header.result_pitch % Shape<Config>::bus_bytes == 0 && record <= header.result_pitch;
+  return fits ? error_none : error_address;
+}
+
+template <class Config>
+inline int check_store_map(const Instruction& i) {
+  const Wide words = static_cast<Wide>(i.in_row_words) * i.in_height;
+  if (words == 0) return error_count;
+  const bool fits = i.in_base + words <= static_cast<Wide>(Config::bank_depth) &&
+                    i.out_base % Shape<Config>::bus_bytes == 0;
+  return fits ? error_none : error_address;
+}
+
+template <class Config>
+inline int check_instruction(const Instruction& i, const Header& header) {
+  if (i.reserved != 0 || i.reserved_high != 0 || i.flags >> 5 != 0) return error_opcode;
+  switch (i.opcode) {
+    case op_table:
+      return check_table<Config>(i);
+    case op_load:
+      return check_load<Config>(i, header);
+    case op_conv:
+      return check_conv<Config>(i);
+    case op_max_pool:
+      return check_max_pool<Config>(i);
+    case op_store_result:
+      return check_store_result<Config>(header);
+    case op_store_map:
+      return check_store_map<Config>(i);
+    case op_end:
+      return error_none;
+    default:
+      return error_opcode;
+  }
+}
+
+// Beats of the weight stream that a convolution takes.
+template <class Config>
+inline Wide packet_beats(const Instruction& i) {
+  const unsigned int last = i.channels - (i.groups - 1) * Config::lanes_k;
+  const Wide rows = row_beats<Config>(i.rows, i.indexed());
+  return (i.groups - 1) * (parameter_beats<Config>(Config::lanes_k) + rows) + parameter_beats<Config>(last) + rows;
+}
+
+// Reads the header and every instruction once. Returns the error code; `header.instructions` then counts
+// the instructions of a pass, without END and what follows it.
+template <class Config, class Memory>
+inline int check_program(Memory program, unsigned int image_count, Header& header) {
+  uint32_t word[block_words];
+  read_block<Config>(program, 0, word);
+  header = decode_header(word);
+  if (image_count == 0) return error_no_images;
+  if (word[0] != program_magic || word[1] != program_version) return error_magic;
+  if (word[2] != static_cast<uint32_t>(Config::signature & 0xffffffffu)) return error_signature;
+  if (word[3] != static_cast<uint32_t>(Config::signature >> 32)) return error_signature;
+  if (header.instructions > max_instructions) return error_crc;
+  const uint32_t expected = word[15];
+  uint32_t crc = 0xffffffffu;
+  for (int n = 0; n < block_words - 1; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS PIPELINE II=1
+#endif
+    crc = crc_word(crc, word[n]);
+  }
+
+  int error = error_none;
+  bool ended = false;
+  unsigned int used = 0;
+  Wide beats = 0;
+  for (unsigned int index = 0; index < header.instructions; ++index) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
+#endif
+    read_block<Config>(program, index + 1, word);
+    for (int n = 0; n < block_words; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS PIPELINE II=1
+#endif
+      crc = crc_word(crc, word[n]);
+    }
+    const Instruction i = decode_instruction(word);
+    if (error == error_none && !ended) error = check_instruction<Config>(i, header);
+    if (error == error_none && !ended && i.opcode == op_conv) beats += packet_beats<Config>(i);
+    ended = ended || i.opcode == op_end;
+    if (!ended) ++used;
+  }
+  if (~crc != expected) return error_crc;
+  if (header.instructions == 0) return error_count;
+  if (error == error_none && beats != header.weight_beats) error = error_count;
+  header.instructions = used;
+  return error;
+}
+
+}  // namespace cascade
+
+#endif

@@ -1,0 +1,63 @@
+// The core: owns banks, tables and results, and runs one pass of the program.
+#ifndef CASCADE_CORE_HPP
+#define CASCADE_CORE_HPP
+
+#include "convolve.hpp"
+#include "load.hpp"
+#include "pool.hpp"
+#include "store.hpp"
+
+namespace cascade {
+
+// `lanes` lanes hold an image of this pass, the first of them image `first_image`.
+template <class Config>
+void run_core(const Header header, unsigned int first_image, unsigned int lanes,
+              hls::stream<Instruction>& instructions, hls::stream<Beat<Config> >& data,
+              hls::stream<Parameters>& parameters, hls::stream<WeightRow<Config> >& rows,
+              hls::stream<StoreOrder>& orders, hls::stream<Beat<Config> >& records) {
+  static Granule<Config> bank[Config::lanes_p][Shape<Config>::granules][Config::bank_depth];
+  static Int<result_bits> result[Config::lanes_p][Config::drain_k][Shape<Config>::result_rows];
+  static UInt<8> table[Config::input_lanes][Config::table_words * 256];
+  static WeightRow<Config> replay[Config::weight_depth];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=bank complete dim=1
+#pragma HLS ARRAY_PARTITION variable=bank complete dim=2
+#pragma HLS BIND_STORAGE variable=bank type=RAM_S2P
+#pragma HLS ARRAY_PARTITION variable=result complete dim=1
+#pragma HLS ARRAY_PARTITION variable=result complete dim=2
+#pragma HLS BIND_STORAGE variable=result type=RAM_S2P
+#pragma HLS ARRAY_PARTITION variable=table complete dim=1
+#pragma HLS BIND_STORAGE variable=table type=RAM_S2P
+#pragma HLS AGGREGATE variable=replay
+#pragma HLS BIND_STORAGE variable=replay type=RAM_S2P
+#endif
+  for (unsigned int n = 0; n < header.instructions; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
+#endif
+    const Instruction i = instructions.read();
+    if (i.opcode == op_table) fill_tables<Config>(i, data, table);
+    if (i.opcode == op_conv) convolve<Config>(i, parameters, rows, replay, bank, result);
+    if (i.opcode == op_max_pool) max_pool<Config>(i, bank);
+    if (i.opcode == op_load || i.opcode == op_store_result || i.opcode == op_store_map) {
+      for (unsigned int lane = 0; lane < lanes; ++lane) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=1 max=128
+#endif
+        const uint64_t image = static_cast<uint64_t>(first_image) + lane;
+        const int p = static_cast<int>(lane);
+        if (i.opcode == op_load) load_image<Config>(i, p, data, table, bank);
+        if (i.opcode == op_store_result) send_result<Config>(header, image, p, result, orders, records);
+        if (i.opcode == op_store_map) send_map<Config>(i, image, p, bank, orders, records);
+      }
+    }
+  }
+  StoreOrder last;
+  last.first = 0;
+  last.count = 0;
+  orders.write(last);
+}
+
+}  // namespace cascade
+
+#endif

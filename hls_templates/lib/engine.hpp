@@ -1,0 +1,64 @@
+// The engine: checks the program, then runs it once per pass as a dataflow region of five processes.
+//
+//   gmem0 -> fetch_program -> run_core -> store_records -> gmem0
+//   gmem1 -> fetch_weights -> cut_weights -^
+#ifndef CASCADE_ENGINE_HPP
+#define CASCADE_ENGINE_HPP
+
+#include "core.hpp"
+#include "fetch.hpp"
+
+namespace cascade {
+
+template <class Config, class ProgramMemory, class WeightMemory, class ImageMemory, class ResultMemory>
+void run_pass(ProgramMemory program, WeightMemory weights, ImageMemory images, ResultMemory results,
+              const Header header, unsigned int first_image, unsigned int lanes) {
+#ifdef __SYNTHESIS__
+#pragma HLS DATAFLOW
+#endif
+  hls::stream<Instruction> instructions;
+  hls::stream<PacketOrder> packets;
+  hls::stream<Beat<Config> > data;
+  hls::stream<Beat<Config> > weight_beats;
+  hls::stream<Parameters> parameters;
+  hls::stream<WeightRow<Config> > rows;
+  hls::stream<StoreOrder> orders;
+  hls::stream<Beat<Config> > records;
+#ifdef __SYNTHESIS__
+#pragma HLS STREAM variable=instructions depth=4
+#pragma HLS STREAM variable=packets depth=8
+#pragma HLS STREAM variable=data depth=64
+#pragma HLS STREAM variable=weight_beats depth=64
+#pragma HLS STREAM variable=parameters depth=Shape<Config>::parameters_ahead
+#pragma HLS STREAM variable=rows depth=Shape<Config>::rows_ahead
+#pragma HLS STREAM variable=orders depth=4
+#pragma HLS STREAM variable=records depth=32
+#endif
+  fetch_program<Config>(program, images, header, first_image, lanes, instructions, data, packets);
+  fetch_weights<Config>(weights, header, weight_beats);
+  cut_weights<Config>(packets, weight_beats, parameters, rows);
+  run_core<Config>(header, first_image, lanes, instructions, data, parameters, rows, orders, records);
+  store_records<Config>(results, header.instructions * lanes + 1, orders, records);
+}
+
+template <class Config, class ProgramMemory, class WeightMemory, class ImageMemory, class ResultMemory>
+void run(ProgramMemory program, WeightMemory weights, ImageMemory images, ResultMemory results,
+         unsigned int image_count, unsigned int* status) {
+  Header header;
+  const int error = check_program<Config>(program, image_count, header);
+  const unsigned int passes = error == error_none ? divide_up(image_count, Config::lanes_p) : 0;
+  for (unsigned int pass = 0; pass < passes; ++pass) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1250
+#endif
+    const unsigned int first_image = pass * Config::lanes_p;
+    const unsigned int left = image_count - first_image;
+    run_pass<Config>(program, weights, images, results, header, first_image,
+                     left < Config::lanes_p ? left : Config::lanes_p);
+  }
+  *status = static_cast<unsigned int>(error);
+}
+
+}  // namespace cascade
+
+#endif

@@ -1,0 +1,222 @@
+// Reads what a pass needs: instructions and the beats of tables and images (gmem0), and the weight stream
+// (gmem1), which it cuts into parameters and rows. Each function is a process of the dataflow region.
+#ifndef CASCADE_FETCH_HPP
+#define CASCADE_FETCH_HPP
+
+#include "check.hpp"
+
+namespace cascade {
+
+// What the cutter of the weight stream needs of a convolution; `groups` = 0 says that the pass is over.
+struct PacketOrder {
+  uint16_t groups;
+  uint16_t channels;
+  uint16_t rows;
+  bool indexed;
+};
+
+// Instructions for the core and the cutter, in order; after TABLE its beats, after LOAD every lane's image.
+template <class Config, class ProgramMemory, class ImageMemory>
+void fetch_program(ProgramMemory program, ImageMemory images, const Header header, unsigned int first_image,
+                   unsigned int lanes, hls::stream<Instruction>& instructions, hls::stream<Beat<Config> >& data,
+                   hls::stream<PacketOrder>& packets) {
+  for (unsigned int index = 0; index < header.instructions; ++index) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
+#endif
+    uint32_t word[block_words];
+    read_block<Config>(program, index + 1, word);
+    const Instruction i = decode_instruction(word);
+    instructions.write(i);
+    if (i.opcode == op_conv) {
+      PacketOrder order;
+      order.groups = i.groups;
+      order.channels = i.channels;
+      order.rows = i.rows;
+      order.indexed = i.indexed();
+      packets.write(order);
+    }
+    const unsigned int bytes = static_cast<unsigned int>(i.sub_rows) * i.in_words;
+    if (i.opcode == op_table) {
+      stream_beats<Config>(program, i.in_base / Shape<Config>::bus_bytes, bytes * 256 / Shape<Config>::bus_bytes, data);
+    }
+    if (i.opcode == op_load) {
+      const unsigned int pixels = static_cast<unsigned int>(i.out_height) * i.out_width;
+      const Address pitch = header.image_pitch / Shape<Config>::bus_bytes;
+      for (unsigned int lane = 0; lane < lanes; ++lane) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=1 max=128
+#endif
+        stream_beats<Config>(images, (first_image + lane) * pitch, divide_up(pixels * bytes, Shape<Config>::bus_bytes),
+                             data);
+      }
+    }
+  }
+  PacketOrder last;
+  last.groups = 0;
+  last.channels = 0;
+  last.rows = 0;
+  last.indexed = false;
+  packets.write(last);
+}
+
+template <class Config, class Memory>
+void fetch_weights(Memory weights, const Header header, hls::stream<Beat<Config> >& beats) {
+  stream_beats<Config>(weights, 0, header.weight_beats, beats);
+}
+
+// `width` bits of a row from the constant position `low` on.
+template <int Width, int Chunks>
+inline UInt<Width> row_bits(const UInt<chunk_bits> (&chunk)[Chunks], int low) {
+  const int first = low / chunk_bits;
+  const int offset = low % chunk_bits;
+  UInt<chunk_bits> bits = chunk[first] >> offset;
+  if (offset + Width > chunk_bits) bits |= UInt<chunk_bits>(chunk[first + 1]) << (chunk_bits - offset);
+  return keep_unsigned<Width>(bits);
+}
+
+template <class Config, bool Indexed>
+inline void cut_row(const UInt<chunk_bits> (&chunk)[Shape<Config>::row_chunks], WeightRow<Config>& row) {
+  typedef Shape<Config> S;
+  for (int k = 0; k < Config::lanes_k; ++k) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    for (int s = 0; s < Config::slots; ++s) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      const int n = k * Config::slots + s;
+      const UInt<Config::weight_bits> value =
+          row_bits<Config::weight_bits, S::row_chunks>(chunk, n * Config::weight_bits);
+      set_element<Config::slots, Config::weight_bits>(row.value[k], s, value);
+      UInt<S::index_bits> index = 0;
+      if (Indexed) index = row_bits<S::index_bits, S::row_chunks>(chunk, S::dense_row_bits + n * S::index_bits);
+      set_element<Config::slots, S::index_bits>(row.index[k], s, index);
+    }
+  }
+}
+
+// Drops the lowest row of a beat that holds several.
+template <class Config, bool Indexed>
+inline void drop_row(UInt<chunk_bits> (&chunk)[Shape<Config>::row_chunks]) {
+  typedef Shape<Config> S;
+  const int bits = RowLayout<Config, Indexed>::bits;
+  const int whole = bits / chunk_bits;
+  const int offset = bits % chunk_bits;
+  for (int c = 0; c < S::row_chunks; ++c) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    UInt<chunk_bits> value = 0;
+    if (c + whole < S::row_chunks) value = chunk[c + whole] >> offset;
+    if (offset != 0 && c + whole + 1 < S::row_chunks) value |= chunk[c + whole + 1] << (chunk_bits - offset);
+    chunk[c] = value;
+  }
+}
+
+template <class Config, bool Indexed>
+inline void cut_rows(unsigned int rows, hls::stream<Beat<Config> >& beats, hls::stream<WeightRow<Config> >& out) {
+  typedef RowLayout<Config, Indexed> Layout;
+  typedef Shape<Config> S;
+  UInt<chunk_bits> chunk[S::row_chunks];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=chunk complete
+#endif
+  int left = 0;  // rows left in the beat
+  for (unsigned int r = 0; r < rows; ++r) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=1 max=65536
+#pragma HLS PIPELINE
+#endif
+    if (left == 0) {
+      for (int b = 0; b < Layout::beats; ++b) {
+        UInt<chunk_bits> part[S::chunks];
+        cut_beat<Config>(beats.read(), part);
+        for (int c = 0; c < S::chunks; ++c) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+          chunk[b * S::chunks + c] = part[c];
+        }
+      }
+      left = Layout::per_beat;
+    }
+    WeightRow<Config> row;
+    cut_row<Config, Indexed>(chunk, row);
+    out.write(row);
+    drop_row<Config, Indexed>(chunk);
+    --left;
+  }
+}
+
+template <class Config>
+inline void cut_parameters(unsigned int channels, hls::stream<Beat<Config> >& beats, hls::stream<Parameters>& out) {
+  typedef Shape<Config> S;
+  UInt<chunk_bits> chunk[S::chunks];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=chunk complete
+#endif
+  Parameters record;
+  record.bias = 0;
+  record.multiplier = 0;
+  record.residual_multiplier = 0;
+  record.shift = 0;
+  int left = 0;  // chunks left in the beat
+  for (unsigned int half = 0; half < 2 * parameter_records<Config>(channels); ++half) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=2 max=1024
+#pragma HLS PIPELINE II=1
+#endif
+    if (left == 0) {
+      cut_beat<Config>(beats.read(), chunk);
+      left = S::chunks;
+    }
+    const UInt<chunk_bits> bits = chunk[0];
+    for (int c = 0; c + 1 < S::chunks; ++c) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      chunk[c] = chunk[c + 1];
+    }
+    --left;
+    if (half % 2 == 0) {
+      record.bias = static_cast<int32_t>(static_cast<uint32_t>(bits & 0xffffffffu));
+      record.multiplier = static_cast<uint16_t>(bits >> 32 & 0xffff);
+      record.residual_multiplier = static_cast<uint16_t>(bits >> 48 & 0xffff);
+    } else {
+      record.shift = static_cast<uint8_t>(bits & 0xff);
+      out.write(record);
+    }
+  }
+}
+
+// Cuts packets into parameters and rows.
+template <class Config>
+void cut_weights(hls::stream<PacketOrder>& packets, hls::stream<Beat<Config> >& beats,
+                 hls::stream<Parameters>& parameters, hls::stream<WeightRow<Config> >& rows) {
+  bool more = true;
+  for (unsigned int n = 0; n < max_instructions + 1 && more; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=1 max=4097
+#endif
+    const PacketOrder order = packets.read();
+    more = order.groups != 0;
+    for (unsigned int group = 0; group < order.groups; ++group) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
+#endif
+      const unsigned int left = order.channels - group * Config::lanes_k;
+      cut_parameters<Config>(left < Config::lanes_k ? left : Config::lanes_k, beats, parameters);
+      if (order.indexed) {
+        cut_rows<Config, true>(order.rows, beats, rows);
+      } else {
+        cut_rows<Config, false>(order.rows, beats, rows);
+      }
+    }
+  }
+}
+
+}  // namespace cascade
+
+#endif

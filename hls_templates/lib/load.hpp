@@ -1,0 +1,131 @@
+// TABLE and LOAD: pixels enter the banks through the tables.
+#ifndef CASCADE_LOAD_HPP
+#define CASCADE_LOAD_HPP
+
+#include "banks.hpp"
+#include "memory.hpp"
+#include "program.hpp"
+
+namespace cascade {
+
+// Takes slices of `width` bytes (a power of two) from a stream of beats.
+template <class Config>
+struct Slicer {
+  UInt<8> byte[Shape<Config>::bus_bytes];
+  int left;  // bytes of the beat that were not taken
+
+  void take(hls::stream<Beat<Config> >& beats, int width, UInt<8> (&slice)[Config::input_lanes]) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+    if (left == 0) {
+      cut_bytes<Config>(beats.read(), byte);
+      left = Shape<Config>::bus_bytes;
+    }
+    const int taken = Shape<Config>::bus_bytes - left;
+    for (int j = 0; j < Config::input_lanes; ++j) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      slice[j] = 0;
+      if (j < width) slice[j] = byte[(taken + j) & (Shape<Config>::bus_bytes - 1)];
+    }
+    left -= width;
+  }
+};
+
+template <class Config>
+void fill_tables(const Instruction& i, hls::stream<Beat<Config> >& data, Tables<Config>& table) {
+  Slicer<Config> slicer;
+  UInt<8> slice[Config::input_lanes];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=slicer.byte complete
+#pragma HLS ARRAY_PARTITION variable=slice complete
+#endif
+  slicer.left = 0;
+  const unsigned int entries = i.sub_rows * 256u;
+  for (unsigned int n = 0; n < entries; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=256 max=16384
+#pragma HLS PIPELINE II=1
+#endif
+    slicer.take(data, i.in_words, slice);
+    for (int j = 0; j < Config::input_lanes; ++j) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      if (j < i.in_words) table[j][n] = slice[j];
+    }
+  }
+}
+
+// One image into the bank of one lane.
+template <class Config>
+void load_image(const Instruction& i, int lane, hls::stream<Beat<Config> >& data, const Tables<Config>& table,
+                Banks<Config>& bank) {
+  typedef Shape<Config> S;
+  Slicer<Config> slicer;
+  UInt<8> slice[Config::input_lanes];
+  Int<8> left[Config::input_lanes];  // of each entry, digits not yet cut
+  Word<Config> word;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=slicer.byte complete
+#pragma HLS ARRAY_PARTITION variable=slice complete
+#pragma HLS ARRAY_PARTITION variable=left complete
+#pragma HLS ARRAY_PARTITION variable=word.element complete
+#endif
+  slicer.left = 0;
+  for (int j = 0; j < Config::input_lanes; ++j) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    left[j] = 0;
+  }
+  const unsigned int words = static_cast<unsigned int>(i.out_height) * i.out_width * i.sub_rows * i.levels;
+  unsigned int digit = 0;
+  unsigned int q = 0;
+  uint32_t pixel = i.out_base;  // its first word
+  for (unsigned int n = 0; n < words; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1048576
+#pragma HLS PIPELINE II=1
+#pragma HLS DEPENDENCE variable=bank inter false
+#endif
+    if (digit == 0) slicer.take(data, i.in_words, slice);
+    for (int j = 0; j < Config::sub_row; ++j) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      word.element[j] = 0;
+    }
+    for (int j = 0; j < Config::input_lanes; ++j) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      if (digit == 0) left[j] = keep_signed<8>(static_cast<int64_t>(table[j][q * 256 + slice[j]]));
+      const Int<8> value = left[j];
+      const Int<S::digit_bits> low = keep_signed<S::digit_bits>(static_cast<int64_t>(value));
+      const int cut = i.levels > 1 ? static_cast<int>(low) : static_cast<int>(value);
+      if (j < i.in_words) {
+        word.element[j] = keep_unsigned<Config::activation_bits>(static_cast<uint64_t>(static_cast<int64_t>(cut)));
+      }
+      left[j] = keep_signed<8>((static_cast<int64_t>(value) - static_cast<int64_t>(low)) >> S::digit_bits);
+    }
+    write_word<Config>(bank, lane, pixel + digit * i.sub_rows + q, word);
+    if (digit + 1 != i.levels) {
+      ++digit;
+    } else {
+      digit = 0;
+      if (q + 1u != i.sub_rows) {
+        ++q;
+      } else {
+        q = 0;
+        pixel += i.out_words;
+      }
+    }
+  }
+}
+
+}  // namespace cascade
+
+#endif

@@ -1,0 +1,65 @@
+// MAXPOOL: element-wise maximum over windows, one word per cycle in every lane.
+#ifndef CASCADE_POOL_HPP
+#define CASCADE_POOL_HPP
+
+#include "banks.hpp"
+#include "walk.hpp"
+
+namespace cascade {
+
+template <class Config>
+void max_pool(const Instruction& i, Banks<Config>& bank) {
+  Word<Config> largest[Config::lanes_p];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=largest complete dim=0
+#endif
+  const unsigned int positions = static_cast<unsigned int>(i.out_height) * i.out_width;
+  const unsigned int taps = static_cast<unsigned int>(i.kernel_h) * i.kernel_w;
+  const uint64_t cycles = static_cast<uint64_t>(positions) * i.sub_rows * taps;
+  Position position = first_position(i);
+  Tap tap = first_tap();
+  unsigned int done = 0;  // taps of this word
+  bool started = false;   // a tap lay inside the map
+  for (uint64_t n = 0; n < cycles; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=4 max=1048576
+#pragma HLS PIPELINE II=1
+#pragma HLS DEPENDENCE variable=bank inter false
+#endif
+    const Place place = place_of(i, position, tap, 0);
+    const bool last = done + 1 == taps;
+    for (int p = 0; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      Word<Config> word;
+      read_word<Config>(bank, p, place.address, word);
+      for (int e = 0; e < Config::sub_row; ++e) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+        const bool greater = number<Config>(word.element[e], i.input_signed()) >
+                             number<Config>(largest[p].element[e], i.input_signed());
+        if (place.inside && (!started || greater)) largest[p].element[e] = word.element[e];
+      }
+      if (last) write_word<Config>(bank, p, position.out_word + tap.q, largest[p]);
+    }
+    started = !last && (started || place.inside);
+    done = last ? 0 : done + 1;
+    // Kernel columns first, then kernel rows, then the next word, then the next position.
+    if (tap.kx + 1 != i.kernel_w) {
+      tap.kx = static_cast<uint8_t>(tap.kx + 1);
+    } else {
+      tap.kx = 0;
+      tap.ky = static_cast<uint8_t>(last ? 0 : tap.ky + 1);
+      if (last) {
+        tap.q = static_cast<uint16_t>(tap.q + 1 == i.sub_rows ? 0 : tap.q + 1);
+        if (tap.q == 0) next_position(i, position);
+      }
+    }
+  }
+}
+
+}  // namespace cascade
+
+#endif

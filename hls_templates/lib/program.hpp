@@ -1,0 +1,173 @@
+// Instructions and the program's header, as toolflow/engine/PROGRAM.md lays them out.
+#ifndef CASCADE_PROGRAM_HPP
+#define CASCADE_PROGRAM_HPP
+
+#include "shape.hpp"
+
+namespace cascade {
+
+constexpr uint32_t program_magic = 0x31465443;
+constexpr uint32_t program_version = 1;
+// A damaged count must not make the engine read gigabytes before the CRC can tell.
+constexpr unsigned int max_instructions = 4096;
+
+constexpr int op_table = 1;
+constexpr int op_load = 2;
+constexpr int op_conv = 3;
+constexpr int op_max_pool = 4;
+constexpr int op_store_result = 5;
+constexpr int op_store_map = 6;
+constexpr int op_end = 7;
+
+constexpr int error_none = 0;
+constexpr int error_magic = 1;
+constexpr int error_signature = 2;
+constexpr int error_crc = 3;
+constexpr int error_opcode = 4;
+constexpr int error_address = 5;
+constexpr int error_count = 8;
+constexpr int error_no_images = 9;
+
+struct Header {
+  uint32_t instructions;
+  uint32_t image_pitch;   // bytes
+  uint32_t result_pitch;  // bytes
+  uint32_t classes;
+  uint16_t confidence_k;
+  uint8_t confidence_m;
+  uint8_t confidence_n;
+  int32_t threshold;
+  uint32_t weight_beats;
+};
+
+struct Instruction {
+  uint8_t opcode;
+  uint8_t flags;
+  uint8_t levels;
+  uint8_t reserved;
+  uint32_t in_base;
+  uint16_t in_height;
+  uint16_t in_width;
+  uint16_t in_words;
+  uint16_t in_row_words;
+  uint32_t out_base;
+  uint16_t out_height;
+  uint16_t out_width;
+  uint16_t out_words;
+  uint16_t residual_pixel_words;
+  uint16_t channels;
+  uint16_t groups;
+  uint8_t kernel_h;
+  uint8_t kernel_w;
+  uint8_t stride_h;
+  uint8_t stride_w;
+  uint8_t pad_top;
+  uint8_t pad_left;
+  uint8_t dilation_h;
+  uint8_t dilation_w;
+  uint16_t sub_rows;
+  uint8_t steps;
+  uint8_t steps_last;
+  uint16_t channel_step;
+  uint16_t residual_offset;
+  int16_t lower;
+  int16_t upper;
+  uint16_t rows;
+  uint16_t residual_row_words;
+  uint32_t residual_base;
+  uint16_t residual_channels;
+  uint16_t reserved_high;
+
+  bool input_signed() const { return (flags & 1) != 0; }
+  bool residual() const { return (flags & 2) != 0; }
+  bool residual_signed() const { return (flags & 4) != 0; }
+  bool to_result() const { return (flags & 8) != 0; }
+  bool indexed() const { return (flags & 16) != 0; }
+};
+
+inline uint16_t low_half(uint32_t word) {
+  return static_cast<uint16_t>(word & 0xffff);
+}
+inline uint16_t high_half(uint32_t word) {
+  return static_cast<uint16_t>(word >> 16);
+}
+template <int Byte>
+inline uint8_t byte_of(uint32_t word) {
+  return static_cast<uint8_t>(word >> (8 * Byte) & 0xff);
+}
+
+inline Header decode_header(const uint32_t (&word)[block_words]) {
+  Header header;
+  header.instructions = word[4];
+  header.image_pitch = word[5];
+  header.result_pitch = word[6];
+  header.classes = word[7];
+  header.confidence_k = low_half(word[8]);
+  header.confidence_m = static_cast<uint8_t>(word[8] >> 16 & 15);
+  header.confidence_n = static_cast<uint8_t>(word[8] >> 20 & 15);
+  header.threshold = static_cast<int32_t>(word[9]);
+  header.weight_beats = word[10];
+  return header;
+}
+
+inline Instruction decode_instruction(const uint32_t (&word)[block_words]) {
+  Instruction i;
+  i.opcode = byte_of<0>(word[0]);
+  i.flags = byte_of<1>(word[0]);
+  i.levels = byte_of<2>(word[0]);
+  i.reserved = byte_of<3>(word[0]);
+  i.in_base = word[1];
+  i.in_height = low_half(word[2]);
+  i.in_width = high_half(word[2]);
+  i.in_words = low_half(word[3]);
+  i.in_row_words = high_half(word[3]);
+  i.out_base = word[4];
+  i.out_height = low_half(word[5]);
+  i.out_width = high_half(word[5]);
+  i.out_words = low_half(word[6]);
+  i.residual_pixel_words = high_half(word[6]);
+  i.channels = low_half(word[7]);
+  i.groups = high_half(word[7]);
+  i.kernel_h = byte_of<0>(word[8]);
+  i.kernel_w = byte_of<1>(word[8]);
+  i.stride_h = byte_of<2>(word[8]);
+  i.stride_w = byte_of<3>(word[8]);
+  i.pad_top = byte_of<0>(word[9]);
+  i.pad_left = byte_of<1>(word[9]);
+  i.dilation_h = byte_of<2>(word[9]);
+  i.dilation_w = byte_of<3>(word[9]);
+  i.sub_rows = low_half(word[10]);
+  i.steps = byte_of<2>(word[10]);
+  i.steps_last = byte_of<3>(word[10]);
+  i.channel_step = low_half(word[11]);
+  i.residual_offset = high_half(word[11]);
+  i.lower = static_cast<int16_t>(low_half(word[12]));
+  i.upper = static_cast<int16_t>(high_half(word[12]));
+  i.rows = low_half(word[13]);
+  i.residual_row_words = high_half(word[13]);
+  i.residual_base = word[14];
+  i.residual_channels = low_half(word[15]);
+  i.reserved_high = high_half(word[15]);
+  return i;
+}
+
+inline unsigned int channels_of_group(const Instruction& i, unsigned int group, unsigned int lanes_k) {
+  const unsigned int left = i.channels - group * lanes_k;
+  return left < lanes_k ? left : lanes_k;
+}
+
+// CRC-32 of zlib (reflected 0x04C11DB7) after one more little-endian word.
+inline uint32_t crc_word(uint32_t crc, uint32_t word) {
+  uint32_t value = crc ^ word;
+  for (int bit = 0; bit < 32; ++bit) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    value = (value >> 1) ^ ((value & 1) != 0 ? 0xedb88320u : 0u);
+  }
+  return value;
+}
+
+}  // namespace cascade
+
+#endif

@@ -1,0 +1,36 @@
+// From an accumulator to the next layer's integer (toolflow/numerics/requantise.py).
+#ifndef CASCADE_REQUANTISE_HPP
+#define CASCADE_REQUANTISE_HPP
+
+#include "shape.hpp"
+
+namespace cascade {
+
+// (2^31 + 2^31) * 2^16 + 2^8 * 2^16 needs 50 bits with its sign, and adding half of 2^51 two more.
+constexpr int scaled_bits = 53;
+constexpr int largest_shift = 51;  // from here on everything rounds to 0
+
+// value / 2^shift, rounded to the nearest integer, ties to the even one: half - 1 + the quotient's lowest
+// bit is added before the bits are dropped.
+inline Int<scaled_bits> round_half_even(Int<scaled_bits> value, uint8_t shift) {
+  if (shift == 0) return value;
+  const int places = shift < largest_shift ? shift : largest_shift;
+  const Int<scaled_bits> lowest = (value >> places) & 1;
+  const Int<scaled_bits> half = Int<scaled_bits>(1) << (places - 1);
+  return Int<scaled_bits>(value + (half - 1) + lowest) >> places;
+}
+
+template <class Config>
+inline Int<result_bits> requantise(Int<Config::accumulator_bits> accumulator, const Parameters& of,
+                                   Int<Config::activation_bits + 1> residual, int16_t lower, int16_t upper) {
+  const Int<scaled_bits> total = Int<scaled_bits>(accumulator) + of.bias;
+  const Int<scaled_bits> scaled = total * of.multiplier + Int<scaled_bits>(residual) * of.residual_multiplier;
+  const Int<scaled_bits> rounded = round_half_even(scaled, of.shift);
+  if (rounded < lower) return lower;
+  if (rounded > upper) return upper;
+  return keep_signed<result_bits>(rounded);
+}
+
+}  // namespace cascade
+
+#endif

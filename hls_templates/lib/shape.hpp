@@ -1,0 +1,72 @@
+// Everything that follows from an engine's parameters. `Config` has the fields of EngineConfig as static
+// constexpr members, and `signature`.
+#ifndef CASCADE_SHAPE_HPP
+#define CASCADE_SHAPE_HPP
+
+#include "types.hpp"
+
+namespace cascade {
+
+constexpr int result_bits = 16;
+constexpr int block_words = 16;  // header and instructions: blocks of 16 words of 32 bits
+constexpr int chunk_bits = 64;   // beats are cut into chunks, which every compiler indexes well
+
+template <class Config>
+struct Shape {
+  // S elements of a word lie in `granules` memories; the drain writes one granule at a time.
+  static constexpr int granule = greatest_common_divisor(Config::lanes_k, Config::sub_row);
+  static constexpr int granules = Config::sub_row / granule;
+  static constexpr int digit_bits = smaller(Config::weight_bits, Config::activation_bits);
+  static constexpr int index_bits = larger(log2_floor(Config::sub_row), 1);
+  static constexpr int sub_row_shift = log2_floor(Config::sub_row);
+
+  static constexpr int bus_bytes = Config::bus_bits / 8;
+  static constexpr int chunks = Config::bus_bits / chunk_bits;  // in a beat
+  static constexpr int block_beats = larger(block_words * 4 / bus_bytes, 1);
+
+  static constexpr int row_values = Config::lanes_k * Config::slots;
+  static constexpr int dense_row_bits = row_values * Config::weight_bits;
+  static constexpr int indexed_row_bits = row_values * (Config::weight_bits + index_bits);
+  static constexpr int row_chunks = (indexed_row_bits + Config::bus_bits - 1) / Config::bus_bits * chunks;
+
+  // Words that hold the residual of lanes_k consecutive channels, aligned or not.
+  static constexpr int residual_words = (Config::lanes_k + Config::sub_row - 2) / Config::sub_row + 1;
+  static constexpr int result_rows = (Config::result_depth + Config::drain_k - 1) / Config::drain_k;
+  // How far the loader runs ahead: parameters of a group, and of its rows what one block RAM is deep.
+  static constexpr int parameters_ahead = larger(Config::lanes_k, 2);
+  static constexpr int rows_ahead = larger(smaller(Config::weight_depth, 512), 2);
+  static constexpr int product_bits = Config::weight_bits + Config::activation_bits + 1;
+  static constexpr int sum_bits = product_bits + log2_floor(Config::slots);
+};
+
+template <class Config>
+using Beat = ap_uint<Config::bus_bits>;
+
+// One channel's parameters of the drain.
+struct Parameters {
+  int32_t bias;
+  uint16_t multiplier;
+  uint16_t residual_multiplier;
+  uint8_t shift;
+};
+
+// One row of the weight stream: what each multiplier takes in one cycle.
+template <class Config>
+struct WeightRow {
+  Packed<Config::slots, Config::weight_bits> value[Config::lanes_k];
+  Packed<Config::slots, Shape<Config>::index_bits> index[Config::lanes_k];
+};
+
+template <class Config>
+using Granule = Packed<Shape<Config>::granule, Config::activation_bits>;
+template <class Config>
+using Banks = Granule<Config>[Config::lanes_p][Shape<Config>::granules][Config::bank_depth];
+// Word address mod drain_k chooses the memory, so that drain_k neighbours are written at once.
+template <class Config>
+using Results = Int<result_bits>[Config::lanes_p][Config::drain_k][Shape<Config>::result_rows];
+template <class Config>
+using Tables = UInt<8>[Config::input_lanes][Config::table_words * 256];
+
+}  // namespace cascade
+
+#endif

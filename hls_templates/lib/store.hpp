@@ -1,0 +1,118 @@
+// STORE_RESULT and STORE_MAP: the core makes records of whole beats, the store process writes them (gmem0).
+#ifndef CASCADE_STORE_HPP
+#define CASCADE_STORE_HPP
+
+#include "banks.hpp"
+#include "confidence.hpp"
+#include "memory.hpp"
+
+namespace cascade {
+
+// `count` beats from `first` on follow in the stream of beats; `count` = 0 ends the pass.
+struct StoreOrder {
+  uint64_t first;
+  uint32_t count;
+};
+
+// One image's record: head, K results as int16, zeros to the end.
+template <class Config>
+void send_result(const Header& header, uint64_t image, int lane, const Results<Config>& result,
+                 hls::stream<StoreOrder>& orders, hls::stream<Beat<Config> >& beats) {
+  typedef Shape<Config> S;
+  const Answer answer = answer_of<Config>(header, lane, result);
+  const uint32_t head[4] = {answer.klass, answer.confident, static_cast<uint32_t>(answer.numerator), answer.total};
+  const unsigned int head_bytes = larger(16, S::bus_bytes);
+  StoreOrder order;
+  order.count = header.result_pitch / S::bus_bytes;
+  order.first = image * order.count;
+  orders.write(order);
+  UInt<8> byte[S::bus_bytes];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=byte complete
+#pragma HLS ARRAY_PARTITION variable=head complete
+#endif
+  for (unsigned int place = 0; place < header.result_pitch; place += 2) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=16 max=2048
+#pragma HLS PIPELINE II=1
+#endif
+    uint16_t half = 0;
+    if (place < 16) {
+      const uint32_t word = head[place / 4];
+      half = (place & 2) != 0 ? high_half(word) : low_half(word);
+    }
+    if (place >= head_bytes) {
+      const unsigned int c = (place - head_bytes) / 2;
+      if (c < header.classes) {
+        half = static_cast<uint16_t>(static_cast<int16_t>(result[lane][c & (Config::drain_k - 1)][c / Config::drain_k]));
+      }
+    }
+    const unsigned int at = place & (S::bus_bytes - 1);
+    byte[at] = keep_unsigned<8>(half);
+    byte[at + 1] = keep_unsigned<8>(half >> 8);
+    if (at + 2 == S::bus_bytes) beats.write(join_bytes<Config>(byte));
+  }
+}
+
+// Raw words of one lane's bank, an element a byte.
+template <class Config>
+void send_map(const Instruction& i, uint64_t image, int lane, const Banks<Config>& bank,
+              hls::stream<StoreOrder>& orders, hls::stream<Beat<Config> >& beats) {
+  typedef Shape<Config> S;
+  const unsigned int words_per_beat = S::bus_bytes / Config::sub_row;
+  const unsigned int words = static_cast<unsigned int>(i.in_row_words) * i.in_height;
+  StoreOrder order;
+  order.count = divide_up(words, words_per_beat);
+  order.first = i.out_base / S::bus_bytes + image * order.count;
+  orders.write(order);
+  UInt<8> byte[S::bus_bytes];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=byte complete
+#endif
+  for (unsigned int n = 0; n < order.count * words_per_beat; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1048576
+#pragma HLS PIPELINE II=1
+#endif
+    Word<Config> word;
+    read_word<Config>(bank, lane, n < words ? i.in_base + n : 0, word);
+    const unsigned int slot = n & (words_per_beat - 1);
+    for (unsigned int w = 0; w < words_per_beat; ++w) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      for (int e = 0; e < Config::sub_row; ++e) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+        if (w == slot) byte[w * Config::sub_row + e] = n < words ? UInt<8>(word.element[e]) : UInt<8>(0);
+      }
+    }
+    if (slot + 1 == words_per_beat) beats.write(join_bytes<Config>(byte));
+  }
+}
+
+template <class Config, class Memory>
+void store_records(Memory results, unsigned int most, hls::stream<StoreOrder>& orders,
+                   hls::stream<Beat<Config> >& beats) {
+  bool more = true;
+  for (unsigned int n = 0; n < most && more; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
+#endif
+    const StoreOrder order = orders.read();
+    more = order.count != 0;
+    if (more) announce_write(results, order.first, order.count);
+    for (unsigned int b = 0; b < order.count; ++b) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=2 max=65536
+#pragma HLS PIPELINE II=1
+#endif
+      results[order.first + b] = beats.read();
+    }
+  }
+}
+
+}  // namespace cascade
+
+#endif
