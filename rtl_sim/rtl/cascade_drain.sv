@@ -1,0 +1,353 @@
+// Takes finished positions out of the array: DrainK output channels per lane and cycle, each through
+// bias, residual, requantise and clip, into the bank (granule by granule) or into the results.
+// Residual words come through the bank's read port in cycles in which the walker does not want it; after
+// one cycle of waiting the drain goes first. Latency from a channel's turn to its write: 8 cycles.
+module cascade_drain
+  import cascade_pkg::*;
+#(
+  parameter int unsigned LanesK = 16,
+  parameter int unsigned LanesP = 8,
+  parameter int unsigned DrainK = 1,
+  parameter int unsigned SubRow = 8,
+  parameter int unsigned ActivationBits = 8,
+  parameter int unsigned AccumulatorBits = 32,
+  parameter int unsigned BankDepth = 4096,
+  parameter int unsigned ResultDepth = 16,
+  localparam int unsigned BankBits = index_width(BankDepth),
+  localparam int unsigned ResultAddressBits = index_width(ResultDepth),
+  localparam int unsigned ChunkBits = index_width(LanesK / DrainK),
+  localparam int unsigned Granule = greatest_common_divisor(LanesK, SubRow),
+  localparam int unsigned Granules = SubRow / Granule,
+  localparam int unsigned WordBits = SubRow * ActivationBits
+) (
+  input  logic                              clk,
+  input  logic                              rst_n,
+  input  logic                              start,
+  input  operation_t                        operation,
+  output logic                              done,  // one cycle: the last write of the instruction is made
+  output error_e                            problem,
+  input  logic                              handoff,
+  input  logic signed [AccumulatorBits-1:0] drained[LanesK][LanesP],
+  output logic                              stalled,  // waiting for the bank's read port
+  output logic                              fetched,  // the position needs no more residual words
+  // the channels' parameters
+  output logic                              parameters_read,
+  output logic [ChunkBits-1:0]              parameters_chunk,
+  output logic                              parameters_release,
+  input  parameters_t [DrainK-1:0]          parameters,
+  // the bank's read port
+  output logic                              fetch_wanted,
+  output logic                              fetch_urgent,
+  input  logic                              fetch_allowed,
+  output logic [BankBits-1:0]               fetch_address,
+  input  logic [WordBits-1:0]               bank_word[LanesP],
+  // writes
+  output logic                              bank_write,
+  output logic [Granules-1:0]               bank_granules,
+  output logic [BankBits-1:0]               bank_address,
+  output logic [WordBits-1:0]               bank_data[LanesP],
+  output logic                              result_write,
+  output logic [ResultAddressBits-1:0]      result_address,
+  output logic [ResultBits-1:0]             result_data[LanesP]
+);
+  localparam int unsigned SubRowBits = $clog2(SubRow);
+  localparam int unsigned ElementBits = index_width(SubRow);
+  localparam int unsigned Parts = Granule / DrainK;  // chunks in a granule
+  localparam int unsigned PartBits = index_width(Parts);
+  localparam int unsigned GranuleIndexBits = index_width(Granules);
+  localparam int unsigned Latency = 6;  // of cascade_requantise
+  localparam int unsigned PaceBits = index_width(DrainK + 1);
+  localparam int unsigned FinishBits = $clog2(DrainK + 3);
+  localparam int unsigned OperandBits = ActivationBits + 1;
+  localparam int unsigned ChunkElementBits = DrainK * ActivationBits;
+
+  typedef logic [StoreBits-1:0] store_t;
+  typedef logic signed [17:0] residual_channel_t;
+
+  instruction_t i;
+  assign i = operation.code;
+
+  // Position and chunk at the drain's turn.
+  logic [15:0] groups_left, rows_left, columns_left;
+  logic [16:0] channels_left;  // of the map, from this group on
+  logic [16:0] group_left;  // of the group, from this chunk on
+  logic [16:0] group_channels, group_channels_next;
+  logic [ChunkBits-1:0] chunk;
+  store_t out_position, residual_line, residual_position, result_position, out_address, residual_address;
+  store_t result_index;
+  logic [15:0] group_word, out_word;
+  logic [ElementBits-1:0] group_element, out_element;
+  logic [15:0] channel, group_channel;
+  residual_channel_t residual_channel, group_residual, next_word_channel, next_word_distance;
+  logic running, active, issue, waited, last_chunk, last_column, last_row, last_group, position_ends, group_ends;
+  logic has_residual, needs_word, later_word;
+  logic [PaceBits-1:0] pace;
+
+  assign group_channels = channels_left < 17'(LanesK) ? channels_left : 17'(LanesK);
+  assign group_channels_next = channels_left < 17'(2 * LanesK) ? channels_left - 17'(LanesK) : 17'(LanesK);
+  assign active = handoff || running;
+  assign last_chunk = group_left <= 17'(DrainK);
+  assign last_column = columns_left == 16'd1;
+  assign last_row = rows_left == 16'd1;
+  assign last_group = groups_left == 16'd1;
+  assign position_ends = issue && last_chunk;
+  assign group_ends = position_ends && last_column && last_row;
+
+  assign has_residual = i.flags.residual && residual_channel >= 0 &&
+      residual_channel < residual_channel_t'({1'b0, i.residual_channels});
+  assign needs_word = has_residual && (chunk == '0 || (residual_channel & residual_channel_t'(SubRow - 1)) == '0);
+  assign next_word_channel = residual_channel < 0 ? '0 :
+      (residual_channel | residual_channel_t'(SubRow - 1)) + residual_channel_t'(1);
+  assign next_word_distance = next_word_channel - residual_channel;
+  assign later_word = i.flags.residual && next_word_channel < residual_channel_t'({1'b0, i.residual_channels}) &&
+      next_word_distance < residual_channel_t'({1'b0, group_left});
+
+  assign fetch_wanted = active && pace == '0 && needs_word;
+  assign fetch_urgent = waited;
+  assign issue = active && pace == '0 && (!needs_word || fetch_allowed);
+  assign stalled = fetch_wanted && !fetch_allowed;
+  assign fetched = issue && !later_word;
+  assign residual_address = residual_position + (store_t'(residual_channel) >> SubRowBits);
+  assign fetch_address = BankBits'(residual_address);
+  assign out_address = out_position + store_t'(out_word);
+  assign result_index = result_position + store_t'(channel);
+  assign parameters_read = issue;
+  assign parameters_chunk = chunk;
+  assign parameters_release = group_ends;
+
+  // First element and word of the next group: LanesK channels further.
+  logic [16:0] group_step;
+  assign group_step = 17'(group_element) + 17'(LanesK);
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      running <= 1'b0;
+      waited <= 1'b0;
+      pace <= '0;
+    end else begin
+      running <= active && !position_ends;
+      waited <= stalled;
+      if (issue && i.flags.to_result) pace <= PaceBits'(DrainK - 1);
+      else if (pace != '0) pace <= pace - 1'b1;
+    end
+
+    if (start) begin
+      groups_left <= i.groups;
+      rows_left <= i.out_height;
+      columns_left <= i.out_width;
+      channels_left <= 17'(i.channels);
+      group_left <= i.channels < 16'(LanesK) ? 17'(i.channels) : 17'(LanesK);
+      chunk <= '0;
+      channel <= '0;
+      group_channel <= '0;
+      group_word <= '0;
+      out_word <= '0;
+      group_element <= '0;
+      out_element <= '0;
+      out_position <= store_t'(i.out_base);
+      result_position <= '0;
+      residual_line <= store_t'(i.residual_base);
+      residual_position <= store_t'(i.residual_base);
+      residual_channel <= -residual_channel_t'({1'b0, i.residual_offset});
+      group_residual <= -residual_channel_t'({1'b0, i.residual_offset});
+    end else if (issue) begin
+      chunk <= chunk + 1'b1;
+      channel <= channel + 16'(DrainK);
+      group_left <= group_left - 17'(DrainK);
+      residual_channel <= residual_channel + residual_channel_t'(DrainK);
+      out_element <= out_element + ElementBits'(DrainK);
+      if (32'(out_element) + DrainK == SubRow) begin
+        out_element <= '0;
+        out_word <= out_word + 16'd1;
+      end
+      if (last_chunk) begin
+        chunk <= '0;
+        channel <= group_channel;
+        group_left <= group_channels;
+        residual_channel <= group_residual;
+        out_element <= group_element;
+        out_word <= group_word;
+        out_position <= out_position + store_t'(i.out_words);
+        result_position <= result_position + store_t'(i.channels);
+        residual_position <= residual_position + store_t'(i.residual_pixel_words);
+        columns_left <= columns_left - 16'd1;
+        if (last_column) begin
+          columns_left <= i.out_width;
+          rows_left <= rows_left - 16'd1;
+          residual_line <= residual_line + store_t'(i.residual_row_words);
+          residual_position <= residual_line + store_t'(i.residual_row_words);
+        end
+        if (last_column && last_row) begin
+          rows_left <= i.out_height;
+          groups_left <= groups_left - 16'd1;
+          channels_left <= channels_left - 17'(LanesK);
+          group_left <= group_channels_next;
+          group_channel <= group_channel + 16'(LanesK);
+          channel <= group_channel + 16'(LanesK);
+          group_residual <= group_residual + residual_channel_t'(LanesK);
+          residual_channel <= group_residual + residual_channel_t'(LanesK);
+          group_element <= ElementBits'(32'(group_step) % SubRow);
+          out_element <= ElementBits'(32'(group_step) % SubRow);
+          group_word <= group_word + 16'(group_step >> SubRowBits);
+          out_word <= group_word + 16'(group_step >> SubRowBits);
+          out_position <= store_t'(i.out_base);
+          result_position <= '0;
+          residual_line <= store_t'(i.residual_base);
+          residual_position <= store_t'(i.residual_base);
+        end
+      end
+    end
+  end
+
+  // What goes along with a chunk through the requantiser.
+  typedef struct packed {
+    logic valid;
+    logic write;  // its granule is complete
+    logic final_chunk;  // of the instruction
+    logic [DrainK-1:0] wanted;  // channels below K
+    logic [PartBits-1:0] part;
+    logic [GranuleIndexBits-1:0] granule;
+    logic [BankBits-1:0] bank_address;
+    logic [ResultAddressBits-1:0] result_address;
+    logic out_of_range;
+  } chunk_t;
+
+  chunk_t turn, late;
+  chunk_t pipeline[Latency+1];
+  logic fetch_now;  // the bank's word is this chunk's
+  logic [DrainK-1:0] residual_wanted;
+  logic [ElementBits-1:0] residual_element;
+  logic [SubRow-1:0][ActivationBits-1:0] residual_word[LanesP];
+  logic signed [AccumulatorBits-1:0] chosen[DrainK][LanesP];
+  logic signed [15:0] requantised[DrainK][LanesP];
+  logic out_of_range;
+
+  always_comb begin
+    logic [15:0] element;
+    element = 16'(out_element);
+    turn.valid = issue;
+    turn.final_chunk = group_ends && last_group;
+    turn.part = PartBits'((element % 16'(Granule)) / 16'(DrainK));
+    turn.write = last_chunk || 32'(turn.part) == Parts - 1;
+    turn.granule = GranuleIndexBits'(element / 16'(Granule));
+    turn.bank_address = BankBits'(out_address);
+    turn.result_address = ResultAddressBits'(result_index);
+    for (int unsigned d = 0; d < DrainK; d++) turn.wanted[d] = 17'(d) < group_left;
+    turn.out_of_range = i.flags.to_result ?
+        result_index >= store_t'(ResultDepth) ||
+        result_index + (last_chunk ? store_t'(group_left) - 1'b1 : store_t'(DrainK - 1)) >= store_t'(ResultDepth) :
+        out_address >= store_t'(BankDepth);
+  end
+  assign late = pipeline[Latency];
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      for (int unsigned n = 0; n <= Latency; n++) pipeline[n] <= '0;
+      out_of_range <= 1'b0;
+    end else begin
+      pipeline[0] <= turn;
+      for (int unsigned n = 0; n < Latency; n++) pipeline[n+1] <= pipeline[n];
+      out_of_range <= issue && (turn.out_of_range || (needs_word && residual_address >= store_t'(BankDepth)));
+    end
+    fetch_now <= needs_word;
+    residual_element <= ElementBits'(residual_channel);
+    for (int unsigned d = 0; d < DrainK; d++) begin
+      residual_wanted[d] <= has_residual &&
+          residual_channel + residual_channel_t'(d) < residual_channel_t'({1'b0, i.residual_channels});
+    end
+    if (issue) begin
+      for (int unsigned d = 0; d < DrainK; d++) begin
+        for (int unsigned p = 0; p < LanesP; p++) chosen[d][p] <= drained[32'(chunk)*DrainK+d][p];
+      end
+    end
+    if (pipeline[0].valid && fetch_now) residual_word <= bank_word;
+  end
+  assign problem = out_of_range ? ErrorAddress : ErrorNone;
+
+  for (genvar p = 0; p < LanesP; p++) begin : g_lane
+    logic [SubRow-1:0][ActivationBits-1:0] word;
+    assign word = fetch_now ? bank_word[p] : residual_word[p];
+    for (genvar d = 0; d < DrainK; d++) begin : g_channel
+      logic [ActivationBits-1:0] element;
+      logic signed [OperandBits-1:0] residual;
+      if (SubRow == 1) begin : g_single
+        assign element = word[0];
+      end else begin : g_gather
+        assign element = word[residual_element+ElementBits'(d)];
+      end
+      assign residual = residual_wanted[d] ?
+          $signed({i.flags.residual_signed && element[ActivationBits-1], element}) : '0;
+      cascade_requantise #(
+        .AccumulatorBits(AccumulatorBits),
+        .ResidualBits(OperandBits)
+      ) i_requantise (
+        .clk,
+        .accumulator(chosen[d][p]),
+        .bias(parameters[d].bias),
+        .residual,
+        .multiplier(parameters[d].multiplier),
+        .residual_multiplier(parameters[d].residual_multiplier),
+        .shift(parameters[d].shift),
+        .lower(i.lower),
+        .upper(i.upper),
+        .result(requantised[d][p])
+      );
+    end
+  end
+
+  // Granules: the parts before the last one wait.
+  logic [Parts-1:0][ChunkElementBits-1:0] granule[LanesP];
+  logic [Parts-1:0][ChunkElementBits-1:0] granule_next[LanesP];
+  always_comb begin
+    for (int unsigned p = 0; p < LanesP; p++) begin
+      granule_next[p] = granule[p];
+      for (int unsigned d = 0; d < DrainK; d++) begin
+        granule_next[p][late.part][d*ActivationBits+:ActivationBits] = requantised[d][p][ActivationBits-1:0];
+      end
+    end
+  end
+
+  // Results leave one by one, whatever DrainK is: a result layer is small.
+  logic signed [15:0] serial[DrainK][LanesP];
+  logic [DrainK-1:0] serial_wanted;
+  logic [ResultAddressBits-1:0] serial_address;
+  logic [FinishBits-1:0] finishing;
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      bank_write <= 1'b0;
+      serial_wanted <= '0;
+      finishing <= '0;
+      done <= 1'b0;
+    end else begin
+      bank_write <= late.valid && late.write && !i.flags.to_result && !late.out_of_range;
+      if (late.valid && i.flags.to_result && !late.out_of_range) serial_wanted <= late.wanted;
+      else serial_wanted <= serial_wanted >> 1;
+      if (late.valid && late.final_chunk) finishing <= i.flags.to_result ? FinishBits'(DrainK + 1) : FinishBits'(1);
+      else if (finishing != '0) finishing <= finishing - 1'b1;
+      done <= finishing == FinishBits'(1);
+    end
+    if (late.valid) begin
+      granule <= granule_next;
+      bank_address <= late.bank_address;
+      for (int unsigned g = 0; g < Granules; g++) bank_granules[g] <= 32'(late.granule) == g;
+      for (int unsigned p = 0; p < LanesP; p++) bank_data[p] <= {Granules{granule_next[p]}};
+    end
+    if (late.valid) begin
+      serial <= requantised;
+      serial_address <= late.result_address;
+    end else begin
+      for (int unsigned d = 0; d + 1 < DrainK; d++) serial[d] <= serial[d+1];
+      serial_address <= serial_address + 1'b1;
+    end
+  end
+  assign result_write = serial_wanted[0];
+  assign result_address = serial_address;
+  always_comb for (int unsigned p = 0; p < LanesP; p++) result_data[p] = serial[0][p];
+
+`ifndef SYNTHESIS
+  always_ff @(posedge clk) begin
+    if (rst_n) assert (!(handoff && running)) else $error("%m: a position arrived before the last one had left");
+  end
+`endif
+endmodule

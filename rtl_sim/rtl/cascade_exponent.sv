@@ -1,0 +1,45 @@
+// round(2^16 * 2^(-f/256)), the first entry clipped: EXPONENT_TABLE of toolflow/numerics/confidence.py.
+// A constant memory of 256 x 16 bits, latency 1.
+module cascade_exponent (
+  input  logic        clk,
+  input  logic [7:0]  fraction,
+  output logic [15:0] value
+);
+  // The last entry first: element 0 holds the lowest bits.
+  localparam logic [255:0][15:0] Table = {
+    16'h8059, 16'h80B2, 16'h810B, 16'h8165, 16'h81BF, 16'h8219, 16'h8273, 16'h82CE,
+    16'h8328, 16'h8383, 16'h83DF, 16'h843A, 16'h8496, 16'h84F2, 16'h854E, 16'h85AB,
+    16'h8608, 16'h8665, 16'h86C2, 16'h871F, 16'h877D, 16'h87DB, 16'h883A, 16'h8898,
+    16'h88F7, 16'h8956, 16'h89B5, 16'h8A15, 16'h8A75, 16'h8AD5, 16'h8B35, 16'h8B96,
+    16'h8BF7, 16'h8C58, 16'h8CB9, 16'h8D1B, 16'h8D7D, 16'h8DDF, 16'h8E41, 16'h8EA4,
+    16'h8F07, 16'h8F6B, 16'h8FCE, 16'h9032, 16'h9096, 16'h90FA, 16'h915F, 16'h91C4,
+    16'h9229, 16'h928E, 16'h92F4, 16'h935A, 16'h93C0, 16'h9427, 16'h948E, 16'h94F5,
+    16'h955C, 16'h95C4, 16'h962C, 16'h9694, 16'h96FD, 16'h9765, 16'h97CF, 16'h9838,
+    16'h98A2, 16'h990C, 16'h9976, 16'h99E0, 16'h9A4B, 16'h9AB6, 16'h9B22, 16'h9B8D,
+    16'h9BF9, 16'h9C65, 16'h9CD2, 16'h9D3F, 16'h9DAC, 16'h9E19, 16'h9E87, 16'h9EF5,
+    16'h9F64, 16'h9FD2, 16'hA041, 16'hA0B0, 16'hA120, 16'hA190, 16'hA200, 16'hA270,
+    16'hA2E1, 16'hA352, 16'hA3C3, 16'hA435, 16'hA4A7, 16'hA519, 16'hA58C, 16'hA5FF,
+    16'hA672, 16'hA6E6, 16'hA759, 16'hA7CE, 16'hA842, 16'hA8B7, 16'hA92C, 16'hA9A1,
+    16'hAA17, 16'hAA8D, 16'hAB04, 16'hAB7A, 16'hABF1, 16'hAC69, 16'hACE0, 16'hAD58,
+    16'hADD1, 16'hAE49, 16'hAEC2, 16'hAF3B, 16'hAFB5, 16'hB02F, 16'hB0A9, 16'hB124,
+    16'hB19F, 16'hB21A, 16'hB296, 16'hB312, 16'hB38E, 16'hB40B, 16'hB488, 16'hB505,
+    16'hB583, 16'hB601, 16'hB67F, 16'hB6FE, 16'hB77D, 16'hB7FC, 16'hB87C, 16'hB8FC,
+    16'hB97C, 16'hB9FD, 16'hBA7E, 16'hBAFF, 16'hBB81, 16'hBC03, 16'hBC86, 16'hBD09,
+    16'hBD8C, 16'hBE0F, 16'hBE93, 16'hBF18, 16'hBF9C, 16'hC021, 16'hC0A7, 16'hC12C,
+    16'hC1B2, 16'hC239, 16'hC2C0, 16'hC347, 16'hC3CE, 16'hC456, 16'hC4DF, 16'hC567,
+    16'hC5F0, 16'hC67A, 16'hC703, 16'hC78D, 16'hC818, 16'hC8A3, 16'hC92E, 16'hC9BA,
+    16'hCA46, 16'hCAD2, 16'hCB5F, 16'hCBEC, 16'hCC7A, 16'hCD08, 16'hCD96, 16'hCE25,
+    16'hCEB4, 16'hCF43, 16'hCFD3, 16'hD063, 16'hD0F4, 16'hD185, 16'hD216, 16'hD2A8,
+    16'hD33A, 16'hD3CD, 16'hD460, 16'hD4F3, 16'hD587, 16'hD61B, 16'hD6B0, 16'hD745,
+    16'hD7DA, 16'hD870, 16'hD906, 16'hD99D, 16'hDA34, 16'hDACC, 16'hDB63, 16'hDBFC,
+    16'hDC94, 16'hDD2E, 16'hDDC7, 16'hDE61, 16'hDEFB, 16'hDF96, 16'hE031, 16'hE0CD,
+    16'hE169, 16'hE205, 16'hE2A2, 16'hE340, 16'hE3DD, 16'hE47B, 16'hE51A, 16'hE5B9,
+    16'hE658, 16'hE6F8, 16'hE799, 16'hE839, 16'hE8DB, 16'hE97C, 16'hEA1E, 16'hEAC1,
+    16'hEB64, 16'hEC07, 16'hECAB, 16'hED4F, 16'hEDF4, 16'hEE99, 16'hEF3F, 16'hEFE5,
+    16'hF08B, 16'hF132, 16'hF1DA, 16'hF281, 16'hF32A, 16'hF3D3, 16'hF47C, 16'hF525,
+    16'hF5D0, 16'hF67A, 16'hF725, 16'hF7D1, 16'hF87D, 16'hF929, 16'hF9D6, 16'hFA84,
+    16'hFB32, 16'hFBE0, 16'hFC8F, 16'hFD3E, 16'hFDEE, 16'hFE9E, 16'hFF4F, 16'hFFFF
+  };
+
+  always_ff @(posedge clk) value <= Table[fraction];
+endmodule

@@ -1,0 +1,258 @@
+// TABLE and LOAD: cuts beats into slices of bytes (one pixel word each), one per cycle. TABLE writes them
+// into the input tables; LOAD looks every byte up there and writes the words into the lanes' banks, image
+// by image, an input wider than the array as several words of balanced digits (one per cycle each).
+// The addresses of all images are asked for at once, so only the first waits for the memory.
+module cascade_load
+  import cascade_pkg::*;
+#(
+  parameter int unsigned LanesP = 8,
+  parameter int unsigned SubRow = 8,
+  parameter int unsigned ActivationBits = 8,
+  parameter int unsigned DigitBits = 8,
+  parameter int unsigned BusBits = 128,
+  parameter int unsigned BankDepth = 4096,
+  parameter int unsigned TableWords = 1,
+  parameter int unsigned TableLanes = 4,
+  localparam int unsigned BankBits = index_width(BankDepth),
+  localparam int unsigned LaneBits = index_width(LanesP),
+  localparam int unsigned WordBits = SubRow * ActivationBits
+) (
+  input  logic                      clk,
+  input  logic                      rst_n,
+  input  logic                      start,
+  input  operation_t                operation,
+  input  logic [AxiAddressBits-1:0] program_address,
+  input  logic [AxiAddressBits-1:0] image_address,  // of the pass's first image
+  input  logic [31:0]               image_pitch,
+  input  logic [LaneBits:0]         images,  // of the pass
+  output logic                      done,
+  output error_e                    problem,
+  output logic                      request_valid,
+  input  logic                      request_ready,
+  output logic [AxiAddressBits-1:0] request_address,
+  output logic [31:0]               request_beats,
+  input  logic                      data_valid,
+  output logic                      data_ready,
+  input  logic [BusBits-1:0]        data,
+  output logic                      bank_write,
+  output logic [LanesP-1:0]         bank_lanes,
+  output logic [BankBits-1:0]       bank_address,
+  output logic [WordBits-1:0]       bank_data
+);
+  localparam int unsigned BeatBytes = BusBits / 8;
+  localparam int unsigned ByteBits = $clog2(BeatBytes);
+  localparam int unsigned SliceBits = index_width($clog2(SubRow) + 1);  // log2 of a slice's bytes
+  localparam int unsigned TableDepth = TableWords * 256;
+  localparam int unsigned TableBits = index_width(TableDepth);
+  localparam int unsigned WordIndexBits = index_width(TableWords);
+  localparam int unsigned ValueBits = 10;  // an entry and, between its digits, one more than its range
+
+  typedef logic [StoreBits-1:0] store_t;
+  typedef logic signed [ValueBits-1:0] value_t;
+
+  instruction_t i;
+  logic is_table;
+  logic [SliceBits-1:0] slice_log;
+  logic [31:0] pixels;
+  logic [7:0] digits;
+  assign i = operation.code;
+  assign is_table = i.opcode == OpTable;
+  assign pixels = is_table ? 32'd256 : operation.pixels;
+  assign digits = i.levels;
+  always_comb begin
+    slice_log = '0;
+    for (int unsigned n = 0; n <= $clog2(SubRow); n++) if (i.in_words[n]) slice_log = SliceBits'(n);
+  end
+
+  // Requests: first the number of beats of an image, then one request per image.
+  typedef enum logic [1:0] {Idle, Count, Ask} state_e;
+  state_e state;
+  logic [15:0] words_left;
+  logic [31:0] slices;
+  logic [LaneBits:0] requests_left;
+
+  assign request_valid = state == Ask;
+  assign request_beats = 32'(((40'(slices) << slice_log) + 40'(BeatBytes - 1)) >> ByteBits);
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      state <= Idle;
+    end else begin
+      case (state)
+        Idle: if (start) state <= Count;
+        Count: if (words_left == '0) state <= Ask;
+        Ask: if (request_ready && requests_left == (LaneBits + 1)'(1)) state <= Idle;
+        default: state <= Idle;
+      endcase
+    end
+    if (start) begin
+      words_left <= i.sub_rows;
+      slices <= '0;
+      requests_left <= is_table ? (LaneBits + 1)'(1) : images;
+      request_address <= is_table ? program_address + AxiAddressBits'(i.in_base) : image_address;
+    end else if (state == Count) begin
+      words_left <= words_left - 16'd1;
+      if (words_left != '0) slices <= slices + pixels;
+    end else if (state == Ask && request_ready) begin
+      requests_left <= requests_left - 1'b1;
+      request_address <= request_address + AxiAddressBits'(image_pitch);
+    end
+  end
+
+  // Slices.
+  logic [BusBits-1:0] beat, beat_shifted;
+  logic [ByteBits:0] slices_left;
+  logic have, take_slice, last_slice;
+  logic [31:0] pixels_left;
+  logic [WordIndexBits-1:0] slice_word;
+  logic [7:0] slice_value;
+  logic last_word, table_ready;
+
+  assign take_slice = have && (is_table || table_ready);
+  assign last_word = 16'(slice_word) + 16'd1 == i.sub_rows;
+  assign last_slice = pixels_left == 32'd1 && last_word;
+  assign data_ready = !have || (take_slice && slices_left == (ByteBits + 1)'(1) && !last_slice);
+  always_comb begin
+    beat_shifted = beat;
+    for (int unsigned n = 0; n <= $clog2(SubRow); n++) begin
+      if (slice_log == SliceBits'(n) && (8 << n) < BusBits) beat_shifted = beat >> (8 << n);
+    end
+  end
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      have <= 1'b0;
+    end else begin
+      if (take_slice && (slices_left == (ByteBits + 1)'(1) || last_slice)) have <= 1'b0;
+      if (data_valid && data_ready) have <= 1'b1;
+    end
+    if (data_valid && data_ready) begin
+      beat <= data;
+      slices_left <= (ByteBits + 1)'(BeatBytes) >> slice_log;
+    end else if (take_slice) begin
+      beat <= beat_shifted;
+      slices_left <= slices_left - 1'b1;
+    end
+    if (start) begin
+      pixels_left <= pixels;
+      slice_word <= '0;
+      slice_value <= '0;
+    end else if (take_slice) begin
+      // A table goes word by word, an image pixel by pixel.
+      if (is_table) begin
+        slice_value <= slice_value + 8'd1;
+        if (slice_value == 8'hFF) slice_word <= slice_word + 1'b1;
+        if (last_word) pixels_left <= pixels_left - 32'd1;
+      end else begin
+        slice_word <= last_word ? '0 : slice_word + 1'b1;
+        if (last_word) pixels_left <= last_slice ? pixels : pixels_left - 32'd1;
+      end
+    end
+  end
+
+  // Tables.
+  logic [7:0] entry[TableLanes];
+  logic entry_valid, value_ready;
+  assign table_ready = !entry_valid || value_ready;
+  for (genvar j = 0; j < TableLanes; j++) begin : g_table
+    logic [TableBits-1:0] write_address, read_address;
+    if (TableWords == 1) begin : g_one
+      assign write_address = slice_value;
+      assign read_address = beat[8*j+:8];
+    end else begin : g_many
+      assign write_address = {slice_word, slice_value};
+      assign read_address = {slice_word, beat[8*j+:8]};
+    end
+    cascade_ram #(
+      .Depth(TableDepth),
+      .PieceBits(8)
+    ) i_table (
+      .clk,
+      .write_enable(take_slice && is_table && 32'(j) < 32'(i.in_words)),
+      .write_address,
+      .write_data(beat[8*j+:8]),
+      .read_enable(take_slice && !is_table),
+      .read_address,
+      .read_data(entry[j])
+    );
+  end
+
+  // Digits and words.
+  value_t value[TableLanes];
+  value_t value_next[TableLanes];
+  logic [ActivationBits-1:0] element[TableLanes];
+  logic value_valid, last_digit, word_written;
+  logic [7:0] digits_left;
+  logic [15:0] word, digit_offset;
+  store_t pixel_address, address;
+  logic [31:0] write_pixels_left;
+  logic [LaneBits:0] lanes_left;
+  logic [LanesP-1:0] lane;
+  logic pixel_ends, image_ends;
+
+  assign last_digit = digits_left == 8'd1;
+  assign value_ready = !value_valid || last_digit;
+  assign word_written = value_valid && last_digit;
+  assign address = pixel_address + store_t'(digit_offset) + store_t'(word);
+  assign pixel_ends = word_written && word + 16'd1 == i.sub_rows;
+  assign image_ends = pixel_ends && write_pixels_left == 32'd1;
+
+  always_comb begin
+    for (int unsigned j = 0; j < TableLanes; j++) begin
+      logic signed [DigitBits-1:0] digit;
+      digit = value[j][DigitBits-1:0];
+      element[j] = digits == 8'd1 ? value[j][ActivationBits-1:0] : ActivationBits'(digit);
+      value_next[j] = (value[j] - value_t'(digit)) >>> DigitBits;
+    end
+  end
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      entry_valid <= 1'b0;
+      value_valid <= 1'b0;
+      bank_write <= 1'b0;
+      done <= 1'b0;
+      problem <= ErrorNone;
+    end else begin
+      if (take_slice && !is_table) entry_valid <= 1'b1;
+      else if (value_ready) entry_valid <= 1'b0;
+      if (entry_valid && value_ready) value_valid <= 1'b1;
+      else if (word_written) value_valid <= 1'b0;
+      bank_write <= value_valid && address < store_t'(BankDepth);
+      problem <= value_valid && address >= store_t'(BankDepth) ? ErrorAddress : ErrorNone;
+      done <= is_table ? take_slice && last_slice : image_ends && lanes_left == (LaneBits + 1)'(1);
+    end
+    if (value_ready) begin
+      for (int unsigned j = 0; j < TableLanes; j++) value[j] <= ValueBits'($signed(entry[j]));
+      digits_left <= digits;
+      digit_offset <= '0;
+    end else begin
+      value <= value_next;
+      digits_left <= digits_left - 8'd1;
+      digit_offset <= digit_offset + i.sub_rows;
+    end
+    bank_lanes <= lane;
+    bank_address <= BankBits'(address);
+    bank_data <= '0;
+    for (int unsigned j = 0; j < TableLanes; j++) begin
+      if (32'(j) < 32'(i.in_words)) bank_data[j*ActivationBits+:ActivationBits] <= element[j];
+    end
+    if (start) begin
+      word <= '0;
+      pixel_address <= store_t'(i.out_base);
+      write_pixels_left <= pixels;
+      lanes_left <= images;
+      lane <= LanesP'(1);
+    end else if (word_written) begin
+      word <= pixel_ends ? '0 : word + 16'd1;
+      if (pixel_ends) begin
+        pixel_address <= image_ends ? store_t'(i.out_base) : pixel_address + store_t'(i.out_words);
+        write_pixels_left <= image_ends ? pixels : write_pixels_left - 32'd1;
+      end
+      if (image_ends) begin
+        lane <= lane << 1;
+        lanes_left <= lanes_left - 1'b1;
+      end
+    end
+  end
+endmodule

@@ -1,0 +1,78 @@
+// The channels' parameters of two groups: the loader fills one set while the drain reads the other.
+// Cost: one memory of 2 * LanesK records. Latency of a read: 1.
+module cascade_parameters
+  import cascade_pkg::*;
+#(
+  parameter int unsigned LanesK = 16,
+  parameter int unsigned DrainK = 1,
+  localparam int unsigned ChunkBits = index_width(LanesK / DrainK)
+) (
+  input  logic                     clk,
+  input  logic                     rst_n,
+  input  logic                     record_valid,
+  output logic                     record_ready,
+  input  record_t                  record_in,
+  input  logic                     record_last,  // of its group
+  input  logic                     read_enable,
+  input  logic [ChunkBits-1:0]     read_chunk,
+  input  logic                     release_group,  // with read_enable: the group's last chunk was read
+  output parameters_t [DrainK-1:0] parameters
+);
+  localparam int unsigned PartBits = index_width(DrainK);
+
+  logic [1:0] sets;
+  logic write_set, read_set, push, freed;
+  logic [ChunkBits-1:0] chunk;
+  logic [PartBits-1:0] part;
+  logic [DrainK-1:0] part_enable;
+  parameters_t kept;
+
+  assign record_ready = sets != 2'd2;
+  assign push = record_valid && record_ready;
+  assign freed = read_enable && release_group;
+  assign kept.bias = record_in.bias;
+  assign kept.multiplier = record_in.multiplier;
+  assign kept.residual_multiplier = record_in.residual_multiplier;
+  assign kept.shift = record_in.shift[5:0];
+  always_comb begin
+    part_enable = '0;
+    part_enable[part] = push;
+  end
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      sets <= '0;
+      write_set <= 1'b0;
+      read_set <= 1'b0;
+      chunk <= '0;
+      part <= '0;
+    end else begin
+      sets <= sets + 2'(push && record_last) - 2'(freed);
+      if (freed) read_set <= !read_set;
+      if (push) begin
+        part <= 32'(part) == DrainK - 1 ? '0 : part + 1'b1;
+        if (32'(part) == DrainK - 1) chunk <= chunk + 1'b1;
+        if (record_last) begin
+          part <= '0;
+          chunk <= '0;
+          write_set <= !write_set;
+        end
+      end
+    end
+  end
+
+  // Sets are a power of two apart, whatever LanesK / DrainK is.
+  cascade_ram #(
+    .Depth(2 << ChunkBits),
+    .Pieces(DrainK),
+    .PieceBits($bits(parameters_t))
+  ) i_ram (
+    .clk,
+    .write_enable(part_enable),
+    .write_address({write_set, chunk}),
+    .write_data({DrainK{kept}}),
+    .read_enable,
+    .read_address({read_set, read_chunk}),
+    .read_data(parameters)
+  );
+endmodule

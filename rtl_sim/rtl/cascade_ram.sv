@@ -1,0 +1,28 @@
+// Simple dual-port memory: one write port with an enable for each piece of a word, one read port.
+// Cost: block RAM or LUT RAM, as the synthesiser sees fit. Latency: 1; the output keeps its value
+// while nothing is read. Reading the word that is written at the same edge gives the old one.
+module cascade_ram
+  import cascade_pkg::*;
+#(
+  parameter int unsigned Depth = 16,
+  parameter int unsigned Pieces = 1,
+  parameter int unsigned PieceBits = 8,
+  localparam int unsigned AddressBits = index_width(Depth)
+) (
+  input  logic                          clk,
+  input  logic [Pieces-1:0]             write_enable,
+  input  logic [AddressBits-1:0]        write_address,
+  input  logic [Pieces*PieceBits-1:0]   write_data,
+  input  logic                          read_enable,
+  input  logic [AddressBits-1:0]        read_address,
+  output logic [Pieces*PieceBits-1:0]   read_data
+);
+  logic [Pieces*PieceBits-1:0] memory[Depth];
+
+  always_ff @(posedge clk) begin
+    for (int unsigned i = 0; i < Pieces; i++) begin
+      if (write_enable[i]) memory[write_address][i*PieceBits+:PieceBits] <= write_data[i*PieceBits+:PieceBits];
+    end
+    if (read_enable) read_data <= memory[read_address];
+  end
+endmodule

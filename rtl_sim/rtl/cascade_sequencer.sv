@@ -1,0 +1,158 @@
+// Runs the program: hands each prepared instruction to its unit, waits for it, counts passes, and stops at
+// the first error. At every end the masters finish what is under way and the whole datapath is reset, so
+// that each run begins in the same state, whatever the one before did.
+module cascade_sequencer
+  import cascade_pkg::*;
+#(
+  parameter int unsigned LanesP = 8,
+  localparam int unsigned LaneBits = index_width(LanesP)
+) (
+  input  logic                      clk,
+  input  logic                      rst_n,
+  input  logic                      start,
+  input  logic [31:0]               image_count,
+  input  logic [AxiAddressBits-1:0] images_address,
+  input  logic [AxiAddressBits-1:0] results_address,
+  input  header_t                   header,
+  output logic                      busy,
+  output logic                      done,  // one cycle
+  output error_e                    error,
+  // of the run
+  output logic                      fetch_start,
+  input  logic                      checked,
+  input  error_e                    problem,  // of any unit, one cycle
+  output logic                      stop,
+  input  logic                      masters_idle,
+  input  logic                      writes_finished,
+  output logic                      clear,
+  // of the pass
+  output logic [AxiAddressBits-1:0] image_address,
+  output logic [AxiAddressBits-1:0] record_address,
+  output logic [31:0]               image_index,
+  output logic [LaneBits:0]         images,
+  // of the instruction
+  input  logic                      next_valid,
+  output logic                      next_ready,
+  input  operation_t                next_operation,
+  input  logic                      next_last,
+  output operation_t                operation,
+  output logic                      load_start,
+  output logic                      conv_start,
+  output logic                      pool_start,
+  output logic                      store_start,
+  input  logic                      unit_done,
+  output logic [31:0]               retired_count
+);
+  typedef enum logic [3:0] {Idle, Check, Strides, Dispatch, Run, Skip, PassEnd, Flush, Finish, Reset} state_e;
+  state_e state;
+  logic [31:0] images_left;
+  logic [AxiAddressBits-1:0] image_stride, record_stride;
+  logic [LaneBits:0] lanes_left;
+  logic running, stopped;
+
+  assign stop = state == Finish;
+  assign clear = state == Reset;
+  assign fetch_start = state == Idle && start && image_count != '0;
+  assign next_ready = state == Dispatch || state == Skip;
+  assign images = images_left < LanesP ? (LaneBits + 1)'(images_left) : (LaneBits + 1)'(LanesP);
+  assign running = state != Idle && state != Finish && state != Reset;
+  assign stopped = running && problem != ErrorNone;
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      state <= Idle;
+      busy <= 1'b0;
+      done <= 1'b0;
+      error <= ErrorNone;
+      load_start <= 1'b0;
+      conv_start <= 1'b0;
+      pool_start <= 1'b0;
+      store_start <= 1'b0;
+      retired_count <= '0;
+    end else begin
+      done <= 1'b0;
+      load_start <= 1'b0;
+      conv_start <= 1'b0;
+      pool_start <= 1'b0;
+      store_start <= 1'b0;
+      if (stopped) begin
+        error <= problem;
+        state <= Finish;
+      end else begin
+        case (state)
+          Idle:
+          if (start) begin
+            busy <= 1'b1;
+            retired_count <= '0;
+            error <= image_count == '0 ? ErrorNoImages : ErrorNone;
+            state <= image_count == '0 ? Finish : Check;
+          end
+          Check: if (checked) state <= Strides;
+          Strides: if (lanes_left == '0) state <= Dispatch;
+          Dispatch:
+          if (next_valid) begin
+            if (next_operation.problem != ErrorNone) begin
+              error <= next_operation.problem;
+              state <= Finish;
+            end else if (next_operation.code.opcode == OpEnd) begin
+              retired_count <= retired_count + 32'd1;
+              state <= next_last ? PassEnd : Skip;
+            end else if (next_last) begin
+              error <= ErrorOpcode;  // the program has no END
+              state <= Finish;
+            end else begin
+              load_start <= next_operation.code.opcode == OpTable || next_operation.code.opcode == OpLoad;
+              conv_start <= next_operation.code.opcode == OpConv;
+              pool_start <= next_operation.code.opcode == OpMaxPool;
+              store_start <= next_operation.code.opcode == OpStoreResult ||
+                  next_operation.code.opcode == OpStoreMap;
+              state <= Run;
+            end
+          end
+          Run:
+          if (unit_done) begin
+            retired_count <= retired_count + 32'd1;
+            state <= Dispatch;
+          end
+          Skip: if (next_valid && next_last) state <= PassEnd;
+          PassEnd: state <= images_left <= LanesP ? Flush : Dispatch;
+          Flush: if (writes_finished) state <= Finish;
+          Finish: if (masters_idle) state <= Reset;
+          Reset: begin
+            busy <= 1'b0;
+            done <= 1'b1;
+            state <= Idle;
+          end
+          default: state <= Idle;
+        endcase
+      end
+    end
+
+    case (state)
+      Idle:
+      if (start) begin
+        images_left <= image_count;
+        image_index <= '0;
+        image_address <= images_address;
+        record_address <= results_address;
+        image_stride <= '0;
+        record_stride <= '0;
+        lanes_left <= (LaneBits + 1)'(LanesP);
+      end
+      Strides:
+      if (lanes_left != '0) begin
+        lanes_left <= lanes_left - 1'b1;
+        image_stride <= image_stride + AxiAddressBits'(header.image_pitch);
+        record_stride <= record_stride + AxiAddressBits'(header.result_pitch);
+      end
+      Dispatch: if (next_valid) operation <= next_operation;
+      PassEnd: begin
+        images_left <= images_left - LanesP;
+        image_index <= image_index + LanesP;
+        image_address <= image_address + image_stride;
+        record_address <= record_address + record_stride;
+      end
+      default: ;
+    endcase
+  end
+endmodule

@@ -1,0 +1,210 @@
+// STORE_RESULT and STORE_MAP: for each image of the pass one record, a header (results only) and then
+// elements, zeros to its end, as beats for the write master. One element or word per cycle.
+module cascade_store
+  import cascade_pkg::*;
+#(
+  parameter int unsigned LanesP = 8,
+  parameter int unsigned SubRow = 8,
+  parameter int unsigned ActivationBits = 8,
+  parameter int unsigned BusBits = 128,
+  parameter int unsigned BankDepth = 4096,
+  parameter int unsigned ResultDepth = 16,
+  parameter bit Confidence = 1'b1,
+  localparam int unsigned BankBits = index_width(BankDepth),
+  localparam int unsigned ResultAddressBits = index_width(ResultDepth),
+  localparam int unsigned LaneBits = index_width(LanesP),
+  localparam int unsigned WordBits = SubRow * ActivationBits
+) (
+  input  logic                         clk,
+  input  logic                         rst_n,
+  input  logic                         start,
+  input  operation_t                   operation,
+  input  header_t                      header,
+  input  logic [AxiAddressBits-1:0]    results_address,  // of the run
+  input  logic [AxiAddressBits-1:0]    record_address,  // of the pass's first image
+  input  logic [31:0]                  image_index,  // of the pass's first image
+  input  logic [LaneBits:0]            images,  // of the pass
+  output logic                         done,
+  output error_e                       problem,
+  output logic                         bank_read,
+  output logic [BankBits-1:0]          bank_address,
+  input  logic [WordBits-1:0]          bank_word[LanesP],
+  output logic                         result_read,
+  output logic [ResultAddressBits-1:0] result_address,
+  input  logic [ResultBits-1:0]        result_word[LanesP],
+  output logic                         request_valid,
+  input  logic                         request_ready,
+  output logic [AxiAddressBits-1:0]    request_address,
+  output logic [31:0]                  request_beats,
+  output logic                         data_valid,
+  input  logic                         data_ready,
+  output logic [BusBits-1:0]           data
+);
+  localparam int unsigned BeatBytes = BusBits / 8;
+  localparam int unsigned ByteBits = $clog2(BeatBytes);
+  localparam int unsigned HeaderBits = maximum(BusBits, 128);
+  localparam int unsigned HeaderBeats = HeaderBits / BusBits;
+  localparam int unsigned ResultsPerBeat = BusBits / ResultBits;
+  localparam int unsigned MapBits = SubRow * 8;  // a word in memory: one byte per element
+  localparam int unsigned WordsPerBeat = BusBits / MapBits;
+  localparam int unsigned PlaceBits = $clog2(maximum(ResultsPerBeat, WordsPerBeat) + 1);
+
+  typedef enum logic [2:0] {Idle, Place, Request, Classify, Header, Body, Next} state_e;
+  state_e state;
+  instruction_t i;
+  logic is_map;
+  assign i = operation.code;
+  assign is_map = i.opcode == OpStoreMap;
+
+  // Beats and addresses of records.
+  logic [31:0] map_beats, result_beats, needed_beats, record_beats, beats_left, factor;
+  logic [AxiAddressBits-1:0] stride, addend;
+  logic [LaneBits:0] images_left;
+  logic [LaneBits-1:0] lane;
+  assign map_beats = (operation.map_words + 32'(WordsPerBeat - 1)) / WordsPerBeat;
+  assign result_beats = header.result_pitch >> ByteBits;
+  assign needed_beats = 32'(HeaderBeats) + (header.classes + 32'(ResultsPerBeat - 1)) / ResultsPerBeat;
+  assign record_beats = is_map ? map_beats : result_beats;
+  assign stride = AxiAddressBits'(record_beats) << ByteBits;
+  assign request_valid = state == Request;
+  assign request_beats = record_beats;
+
+  // Elements on their way into a beat: the first ends up lowest.
+  logic [31:0] item, items;
+  logic [PlaceBits-1:0] asked, arrived, per_beat;
+  logic read, read_zero, arriving, arriving_zero;
+  logic [BusBits-1:0] assembly;
+  logic [MapBits-1:0] map_item;
+  logic [ResultBits-1:0] result_item;
+  logic class_done, class_read, confident, header_beat;
+  logic [ResultAddressBits-1:0] class_address;
+  logic [31:0] best_class, numerator, total;
+  logic [HeaderBits-1:0] header_bits;
+
+  assign per_beat = is_map ? PlaceBits'(WordsPerBeat) : PlaceBits'(ResultsPerBeat);
+  assign items = is_map ? operation.map_words : header.classes;
+  assign read = state == Body && asked != per_beat;
+  assign read_zero = item >= items;
+  assign bank_read = read && is_map;
+  assign bank_address = BankBits'(i.in_base + item);
+  assign result_read = class_read || (read && !is_map);
+  assign result_address = class_read ? class_address : ResultAddressBits'(item);
+  assign result_item = result_word[lane];
+  always_comb begin
+    map_item = '0;
+    for (int unsigned s = 0; s < SubRow; s++) begin
+      map_item[8*s+:ActivationBits] = bank_word[lane][s*ActivationBits+:ActivationBits];
+    end
+  end
+
+  assign header_bits = HeaderBits'({total, numerator, 31'd0, confident, best_class});
+  assign data_valid = (state == Header) || (state == Body && arrived == per_beat);
+  if (HeaderBeats == 1) begin : g_one_beat
+    assign data = state == Header ? header_bits : assembly;
+  end else begin : g_two_beats
+    assign data = state == Header ? header_bits[BusBits*header_beat+:BusBits] : assembly;
+  end
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      state <= Idle;
+      done <= 1'b0;
+      problem <= ErrorNone;
+      arriving <= 1'b0;
+    end else begin
+      done <= 1'b0;
+      problem <= ErrorNone;
+      arriving <= read;
+      case (state)
+        Idle: if (start) state <= Place;
+        Place:
+        if (!is_map && needed_beats > result_beats) begin
+          problem <= ErrorCount;
+          state <= Idle;
+        end else if (factor == '0) state <= Request;
+        Request: if (request_ready) state <= is_map ? Body : Classify;
+        Classify: if (class_done) state <= Header;
+        Header: if (data_ready && 32'(header_beat) == HeaderBeats - 1) state <= beats_left == 32'd1 ? Next : Body;
+        Body: if (data_valid && data_ready && beats_left == 32'd1) state <= Next;
+        Next: begin
+          done <= images_left == (LaneBits + 1)'(1);
+          state <= images_left == (LaneBits + 1)'(1) ? Idle : Request;
+        end
+        default: state <= Idle;
+      endcase
+    end
+
+    arriving_zero <= read_zero;
+    case (state)
+      Idle: begin
+        // Records of a map lie image by image from out_base on; those of results are counted by the core.
+        factor <= is_map ? image_index : '0;
+        addend <= stride;
+        request_address <= is_map ? results_address + AxiAddressBits'(i.out_base) : record_address;
+        images_left <= images;
+        lane <= '0;
+      end
+      Place: begin
+        if (factor[0]) request_address <= request_address + addend;
+        addend <= addend << 1;
+        factor <= factor >> 1;
+      end
+      Request: begin
+        beats_left <= record_beats;
+        item <= '0;
+        asked <= '0;
+        arrived <= '0;
+        header_beat <= 1'b0;
+      end
+      Header:
+      if (data_ready) begin
+        header_beat <= 1'b1;
+        beats_left <= beats_left - 32'd1;
+      end
+      Body: begin
+        if (read) begin
+          item <= item + 32'd1;
+          asked <= asked + 1'b1;
+        end
+        if (arriving) arrived <= arrived + 1'b1;
+        if (data_valid && data_ready) begin
+          asked <= '0;
+          arrived <= '0;
+          beats_left <= beats_left - 32'd1;
+        end
+      end
+      Next: begin
+        request_address <= request_address + stride;
+        images_left <= images_left - 1'b1;
+        lane <= lane + 1'b1;
+      end
+      default: ;
+    endcase
+    if (arriving) begin
+      if (is_map) assembly <= BusBits'({arriving_zero ? MapBits'(0) : map_item, assembly} >> MapBits);
+      else assembly <= BusBits'({arriving_zero ? ResultBits'(0) : result_item, assembly} >> ResultBits);
+    end
+  end
+
+  cascade_confidence #(
+    .ResultDepth(ResultDepth),
+    .Confidence(Confidence)
+  ) i_confidence (
+    .clk,
+    .rst_n,
+    .start(request_valid && request_ready && !is_map),
+    .classes(header.classes),
+    .k(header.confidence_k),
+    .m(header.confidence_m),
+    .n(header.confidence_n),
+    .threshold(header.threshold),
+    .read_enable(class_read),
+    .read_address(class_address),
+    .logit(result_item),
+    .done(class_done),
+    .best_class,
+    .confident,
+    .numerator,
+    .total
+  );
+endmodule

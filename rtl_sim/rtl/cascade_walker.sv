@@ -1,0 +1,281 @@
+// The address generator of CONV and MAXPOOL: one step per cycle, without a gap between taps, positions and
+// groups. MAXPOOL walks as a convolution of one step per tap whose groups are the words of a pixel.
+// A step waits for its weight row, for the bank's read port and, where it is a position's last, for the
+// drain to be free when the position arrives there. Latency: bank address in the cycle of the step, the
+// step's flags (`step_*`) one cycle later, with the bank's word and the weight row.
+module cascade_walker
+  import cascade_pkg::*;
+#(
+  parameter int unsigned LanesK = 16,
+  parameter int unsigned Slots = 1,
+  parameter int unsigned DrainK = 1,
+  parameter int unsigned SubRow = 8,
+  parameter int unsigned BankDepth = 4096,
+  localparam int unsigned IndexBits = index_width(SubRow),
+  localparam int unsigned BankBits = index_width(BankDepth)
+) (
+  input  logic                 clk,
+  input  logic                 rst_n,
+  input  logic                 start,
+  input  operation_t           operation,
+  output logic                 busy,
+  output error_e               problem,
+  output logic                 stalled,  // waiting for weights
+  // weight rows
+  input  logic [17:0]          level,
+  output logic                 row_step,
+  output logic                 row_rewind,
+  output logic                 row_release,
+  // the bank's read port
+  output logic                 read_wanted,
+  input  logic                 read_allowed,
+  output logic [BankBits-1:0]  read_address,
+  // the drain
+  input  logic                 drain_stalled,
+  input  logic                 drain_fetched,  // it needs no more residual words of its position
+  // one cycle after the step
+  output logic                 step_valid,
+  output logic                 step_word,  // the bank's word is new
+  output logic                 step_inside,  // and inside the map
+  output logic [IndexBits-1:0] step_index,  // first channel of the step in a dense layer
+  output logic                 step_first,  // of its position
+  output logic                 step_shift,  // first of a further level
+  output logic                 step_last  // of its position
+);
+  localparam int unsigned CoordinateBits = 26;  // 65,535 positions times a stride of 255, signed
+  localparam int unsigned SubRowBits = $clog2(SubRow);
+  localparam int unsigned DrainBits = $clog2(DrainK);
+  localparam int unsigned SpacingBits = $clog2(LanesK + 1);
+
+  typedef logic signed [CoordinateBits-1:0] coordinate_t;
+  typedef logic [WalkBits-1:0] address_t;
+
+  instruction_t i;
+  logic pooling;
+  logic [15:0] sub_rows, groups, channel_step;
+  logic [7:0] levels, steps, steps_last;
+  assign i = operation.code;
+  assign pooling = i.opcode == OpMaxPool;
+  assign sub_rows = pooling ? 16'd1 : i.sub_rows;
+  assign groups = pooling ? i.sub_rows : i.groups;
+  assign channel_step = pooling ? 16'(SubRow) : i.channel_step;
+  assign levels = pooling ? 8'd1 : i.levels;
+  assign steps = pooling ? 8'd1 : i.steps;
+  assign steps_last = pooling ? 8'd1 : i.steps_last;
+
+  // Loop counters: what is left, the present one included.
+  logic [15:0] groups_left, rows_left, columns_left, words_left;
+  logic [7:0] levels_left, taps_h_left, taps_w_left, steps_left;
+  logic [31:0] group_channel;  // first input channel of the group
+  logic [31:0] group_channel_next;
+  logic [16:0] channels_left;
+  logic [16:0] row;  // of the position
+  address_t line_start, position_start, level_row_start, tap_start, address;
+  coordinate_t position_y, position_x, tap_y, tap_x;
+  logic new_word, new_level, first_step;
+  logic [IndexBits-1:0] index;
+  logic [SpacingBits-1:0] spacing, spacing_next;
+  logic fetches_open;
+
+  logic last_step, last_word, last_tap_w, last_tap_h, last_level, last_column, last_row, last_group;
+  logic tap_row_ends, window_ends, position_ends, line_ends, map_ends;
+  logic row_here, drain_ready, wants, go, in_map;
+
+  assign last_step = steps_left == 8'd1;
+  assign last_word = words_left == 16'd1;
+  assign last_tap_w = taps_w_left == 8'd1;
+  assign last_tap_h = taps_h_left == 8'd1;
+  assign last_level = levels_left == 8'd1;
+  assign last_column = columns_left == 16'd1;
+  assign last_row = rows_left == 16'd1;
+  assign last_group = groups_left == 16'd1;
+  assign tap_row_ends = last_step && last_word && last_tap_w;
+  assign window_ends = tap_row_ends && last_tap_h;
+  assign position_ends = window_ends && last_level;
+  assign line_ends = position_ends && last_column;
+  assign map_ends = line_ends && last_row;
+
+  assign row_here = pooling || 18'(row) < level;
+  assign drain_ready = pooling || !position_ends || (spacing == '0 && !fetches_open);
+  assign wants = busy && row_here && drain_ready;
+  assign stalled = busy && !row_here;
+  assign read_wanted = wants && new_word;
+  assign go = wants && (!new_word || read_allowed);
+  assign read_address = BankBits'(address);
+  assign in_map = tap_y >= 0 && tap_y < coordinate_t'({1'b0, i.in_height}) &&
+      tap_x >= 0 && tap_x < coordinate_t'({1'b0, i.in_width});
+  assign row_step = go && !pooling;
+  assign row_rewind = position_ends;
+  assign row_release = map_ends;
+
+  // Cycles between the last steps of two positions that the drain needs for the first of them.
+  always_comb begin
+    logic [16:0] here, chunks;
+    here = channels_left < 17'(LanesK) ? channels_left : 17'(LanesK);
+    chunks = (here + 17'(DrainK - 1)) >> DrainBits;
+    if (i.flags.to_result) chunks = chunks << DrainBits;
+    spacing_next = SpacingBits'(chunks - 17'd1);
+  end
+
+  function automatic logic [7:0] steps_of(logic is_last);
+    return is_last ? steps_last : steps;
+  endfunction
+
+  assign group_channel_next = group_channel + 32'(channel_step);
+
+  address_t tap_next, tap_row_next, position_next, line_next, group_next;
+  assign tap_next = tap_start + address_t'(operation.tap_column_step);
+  assign tap_row_next = level_row_start + address_t'(operation.tap_row_step);
+  assign position_next = position_start + address_t'(operation.column_step);
+  assign line_next = line_start + address_t'(operation.row_step);
+  assign group_next = operation.origin + (address_t'(group_channel_next) >> SubRowBits);
+
+  coordinate_t origin_y, origin_x, position_y_next, position_x_next;
+  assign origin_y = -coordinate_t'({1'b0, i.pad_top});
+  assign origin_x = -coordinate_t'({1'b0, i.pad_left});
+  assign position_x_next = line_ends ? origin_x : position_x + coordinate_t'({1'b0, i.stride_w});
+  assign position_y_next = map_ends ? origin_y : line_ends ? position_y + coordinate_t'({1'b0, i.stride_h}) :
+      position_y;
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      busy <= 1'b0;
+      spacing <= '0;
+      fetches_open <= 1'b0;
+    end else begin
+      if (spacing != '0 && !drain_stalled) spacing <= spacing - 1'b1;
+      if (drain_fetched) fetches_open <= 1'b0;
+      if (start) busy <= 1'b1;
+      else if (go) begin
+        if (map_ends && last_group) busy <= 1'b0;
+        if (position_ends && !pooling) begin
+          spacing <= spacing_next;
+          fetches_open <= i.flags.residual;
+        end
+      end
+    end
+
+    if (start) begin
+      groups_left <= groups;
+      rows_left <= i.out_height;
+      columns_left <= i.out_width;
+      levels_left <= levels;
+      taps_h_left <= i.kernel_h;
+      taps_w_left <= i.kernel_w;
+      words_left <= sub_rows;
+      steps_left <= steps_of(sub_rows == 16'd1);
+      group_channel <= '0;
+      channels_left <= 17'(i.channels);
+      row <= '0;
+      index <= '0;
+      new_word <= 1'b1;
+      new_level <= 1'b0;
+      first_step <= 1'b1;
+      line_start <= operation.origin;
+      position_start <= operation.origin;
+      level_row_start <= operation.origin;
+      tap_start <= operation.origin;
+      address <= operation.origin;
+      position_y <= origin_y;
+      position_x <= origin_x;
+      tap_y <= origin_y;
+      tap_x <= origin_x;
+    end else if (go) begin
+      row <= position_ends ? '0 : row + 17'd1;
+      first_step <= position_ends;
+      new_word <= last_step;
+      new_level <= window_ends && !last_level;
+      steps_left <= steps_left - 8'd1;
+      index <= index + IndexBits'(Slots);
+      if (last_step) begin
+        index <= '0;
+        words_left <= words_left - 16'd1;
+        steps_left <= steps_of(words_left == 16'd2);
+        address <= address + 1'b1;
+      end
+      if (last_step && last_word) begin
+        words_left <= sub_rows;
+        steps_left <= steps_of(sub_rows == 16'd1);
+        taps_w_left <= taps_w_left - 8'd1;
+        tap_x <= tap_x + coordinate_t'({1'b0, i.dilation_w});
+        tap_start <= tap_next;
+        address <= tap_next;
+      end
+      if (tap_row_ends) begin
+        taps_w_left <= i.kernel_w;
+        taps_h_left <= taps_h_left - 8'd1;
+        tap_x <= position_x;
+        tap_y <= tap_y + coordinate_t'({1'b0, i.dilation_h});
+        level_row_start <= tap_row_next;
+        tap_start <= tap_row_next;
+        address <= tap_row_next;
+      end
+      if (window_ends) begin
+        taps_h_left <= i.kernel_h;
+        levels_left <= levels_left - 8'd1;
+        tap_y <= position_y;
+        level_row_start <= position_start;
+        tap_start <= position_start;
+        address <= position_start;
+      end
+      if (position_ends) begin
+        levels_left <= levels;
+        columns_left <= columns_left - 16'd1;
+        position_x <= position_x_next;
+        position_y <= position_y_next;
+        tap_x <= position_x_next;
+        tap_y <= position_y_next;
+        position_start <= position_next;
+        level_row_start <= position_next;
+        tap_start <= position_next;
+        address <= position_next;
+      end
+      if (line_ends) begin
+        columns_left <= i.out_width;
+        rows_left <= rows_left - 16'd1;
+        line_start <= line_next;
+        position_start <= line_next;
+        level_row_start <= line_next;
+        tap_start <= line_next;
+        address <= line_next;
+      end
+      if (map_ends) begin
+        rows_left <= i.out_height;
+        groups_left <= groups_left - 16'd1;
+        group_channel <= group_channel_next;
+        channels_left <= channels_left - 17'(LanesK);
+        line_start <= group_next;
+        position_start <= group_next;
+        level_row_start <= group_next;
+        tap_start <= group_next;
+        address <= group_next;
+      end
+    end
+  end
+
+  // What goes with the bank's word, and what is wrong.
+  logic step_out_of_range, step_count_wrong;
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      step_valid <= 1'b0;
+      step_out_of_range <= 1'b0;
+      step_count_wrong <= 1'b0;
+    end else begin
+      step_valid <= go;
+      step_out_of_range <= go && new_word && in_map && address >= address_t'(BankDepth);
+      // The walk must use the packet's rows, and the groups must be those of the channels.
+      step_count_wrong <= busy && !pooling && (row >= 17'(i.rows) || channels_left == '0 || channels_left[16] ||
+          (go && position_ends && row + 17'd1 != 17'(i.rows)) ||
+          (last_group && channels_left > 17'(LanesK)));
+    end
+    if (go) begin
+      step_word <= new_word;
+      step_inside <= in_map;
+      step_index <= index;
+      step_first <= first_step;
+      step_shift <= new_level;
+      step_last <= position_ends;
+    end
+  end
+  assign problem = step_out_of_range ? ErrorAddress : step_count_wrong ? ErrorCount : ErrorNone;
+endmodule
