@@ -35,6 +35,7 @@ check: $(STAMP)  ## lint, format, types, import order, the emitted RTL under Ver
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
+	@PYTHONPATH=. $(BIN)/python .ci/lint_rtl.py
 
 format: $(STAMP)  ## put the sources into their form
 	@$(BIN)/ruff check --fix .
