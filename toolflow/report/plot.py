@@ -17,7 +17,9 @@ def plot_cascade(cascade: Cascade, path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ToolflowError("a plot needs matplotlib, which is not installed: pip install 'cascade-toolflow[plot]'") from error
+        raise ToolflowError(
+            "a plot needs matplotlib, which is not installed: pip install 'cascade-toolflow[plot]'"
+        ) from error
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
     share = [100 * point.forwarded_share for point in cascade.curve]
