@@ -18,6 +18,7 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from rich.markup import escape
 from rich.table import Table
 
 from toolflow.cli.command import command
@@ -62,7 +63,7 @@ def doctor(terminal: Terminal) -> None:
         table.add_column(column, overflow="fold")
     marks = {"ok": "[green]ok[/]", "problem": "[red]problem[/]", "optional": "[dim]optional[/]"}
     for finding in findings:
-        table.add_row(marks[finding.state], finding.what, finding.found, finding.advice)
+        table.add_row(marks[finding.state], *map(escape, (finding.what, finding.found, finding.advice)))
     terminal.result({"findings": [asdict(finding) for finding in findings]}, table)
     problems = [finding.what for finding in findings if finding.state == "problem"]
     if problems:

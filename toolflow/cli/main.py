@@ -13,6 +13,7 @@ import typer
 
 from toolflow import __version__
 from toolflow.cli.boards import boards
+from toolflow.cli.check import check
 from toolflow.cli.disassemble import disassemble
 from toolflow.cli.doctor import doctor
 
@@ -26,6 +27,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command()(boards)
+app.command()(check)
 app.command()(disassemble)
 app.command()(doctor)
 

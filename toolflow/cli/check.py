@@ -1,0 +1,54 @@
+"""`toolflow check`: what of a model runs on the engine, node by node."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table
+
+from toolflow.cli import options
+from toolflow.cli.command import command
+from toolflow.cli.terminal import Terminal
+from toolflow.ir.errors import ToolflowError
+
+
+class ModelDoesNotRunError(ToolflowError):
+    """A model that can be imported, but holds nodes that no engine runs."""
+
+
+@command
+def check(
+    terminal: Terminal,
+    model: options.Model,
+    weights: options.Weights = None,
+    input_shape: options.InputShape = None,
+) -> None:
+    """Say of every node of a model whether the engine runs it, and how.
+
+    Examples:
+
+        toolflow check model.onnx
+
+        toolflow check resnet.py:resnet20 --weights resnet20.safetensors --input-shape 3,32,32
+    """
+    shape = options.parse_shape(input_shape)
+    with terminal.progress(f"import {model}"):
+        from toolflow.importers.load import load_model
+        from toolflow.passes.check import Status
+        from toolflow.passes.check import check as check_nodes
+
+        graph = load_model(model, weights, shape)
+        reports = check_nodes(graph)
+    table = Table(title=f"{escape(graph.name)}: {graph.input_shape} to {graph.shapes[graph.output]}")
+    for column in ("node", "operator", "", "how, or why not"):
+        table.add_column(column, overflow="fold")
+    styles = {Status.ENGINE: "green", Status.FOLDED: "dim", Status.IMPORTS_ONLY: "red"}
+    for report in reports:
+        style = styles[report.status]
+        node, operator, reason = map(escape, (report.node, report.operator, report.reason))
+        table.add_row(node, operator, f"[{style}]{report.status.value}[/]", reason)
+    nodes = [{"node": r.node, "operator": r.operator, "status": r.status.value, "reason": r.reason} for r in reports]
+    terminal.result({"model": graph.name, "input_shape": list(graph.input_shape), "nodes": nodes}, table)
+    left_over = [report for report in reports if report.status is Status.IMPORTS_ONLY]
+    if left_over:
+        lines = "\n".join(f"  {report.operator} '{report.node}': {report.reason}" for report in left_over)
+        raise ModelDoesNotRunError(f"{len(left_over)} node(s) do not run on the engine:\n{lines}")
