@@ -89,3 +89,18 @@ def test_the_command_works_outside_the_checkout(site: Path, tmp_path: Path) -> N
         environment=environment,
     )
     assert Path(where.strip()).is_relative_to(site)
+
+
+def test_the_wheel_emits_a_design(site: Path, tmp_path: Path) -> None:
+    emit = (
+        "from pathlib import Path\n"
+        "from toolflow.emit.hls import emit_hls\n"
+        "from toolflow.emit.rtl import emit_rtl\n"
+        "from toolflow.engine.config import EngineConfig\n"
+        "emit_rtl(EngineConfig(), 'single', Path('rtl'))\n"
+        "emit_hls(EngineConfig(), 'single', Path('hls'))\n"
+    )
+    _run(sys.executable, "-P", "-c", emit, folder=tmp_path, environment={"PYTHONPATH": str(site)})
+    top = (tmp_path / "rtl/cascade_single.sv").read_text()
+    assert "module cascade_single" in top
+    assert any("cascade_single" in path.read_text() for path in (tmp_path / "hls").rglob("*.cpp"))
