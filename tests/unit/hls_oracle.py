@@ -1,0 +1,234 @@
+"""A naive interpreter of PROGRAM.md: plain Python integers and loops, written from the text alone.
+
+It shares no code with the executor or the engines beyond the decoding of fields. Elements that nothing has
+defined are None: multiplied by 0 they give 0, anything else fails. The results map an address of the results
+region to its byte, None where PROGRAM.md leaves it undefined.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from fractions import Fraction
+
+from toolflow.engine.config import EngineConfig
+from toolflow.engine.isa import Flag, Instruction, Opcode, decode_program
+
+Element = int | None
+
+
+def signed(value: int, width: int) -> int:
+    value &= (1 << width) - 1
+    return value - (1 << width) if value >> (width - 1) else value
+
+
+def round_half_even(value: Fraction) -> int:
+    return round(value)  # Python rounds fractions half to even
+
+
+class Oracle:
+    """One engine; `run` executes a program on every image, one after the other."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.c = config
+        self.memory: dict[int, Element] = {}
+        self.table: dict[tuple[int, int, int], int] = {}
+        self.bank: dict[tuple[int, int], Element] = {}
+        self.result: dict[int, int] = {}
+        self.image = 0
+        self.weights = b""
+        self.at = 0  # bytes of the weight stream that are used
+
+    def run(self, program: bytes, weights: bytes, images: bytes, count: int) -> dict[int, Element]:
+        self.header, instructions = decode_program(program)
+        self.program, self.images, self.weights = program, images, weights
+        perform = {
+            Opcode.TABLE: self.fill_tables,
+            Opcode.LOAD: self.load,
+            Opcode.CONV: self.conv,
+            Opcode.MAXPOOL: self.max_pool,
+            Opcode.STORE_RESULT: self.store_result,
+            Opcode.STORE_MAP: self.store_map,
+        }
+        for self.image in range(count):
+            self.bank, self.result, self.at = {}, {}, 0
+            for i in instructions:
+                if i.opcode is Opcode.END:
+                    break
+                perform[i.opcode](i)
+            assert self.at == len(weights)
+        return self.memory
+
+    def fill_tables(self, i: Instruction) -> None:
+        at = i.in_base
+        for q in range(i.sub_rows):
+            for value in range(256):
+                for j in range(i.in_words):
+                    self.table[q, j, value] = self.program[at]
+                    at += 1
+
+    def load(self, i: Instruction) -> None:
+        at = self.image * self.header.image_pitch_bytes
+        bits = self.c.digit_bits
+        for pixel in range(i.out_height * i.out_width):
+            for q in range(i.sub_rows):
+                words = [[0] * self.c.sub_row for _ in range(i.levels)]
+                for j in range(i.in_words):
+                    x = self.table[q, j, self.images[at]]
+                    at += 1
+                    if i.levels == 1:
+                        words[0][j] = x
+                        continue
+                    x = signed(x, 8)
+                    for d in range(i.levels):
+                        e = signed(x, bits)
+                        x = (x - e) >> bits
+                        words[d][j] = e
+                for d in range(i.levels):
+                    self.write(i.out_base + pixel * i.out_words + d * i.sub_rows + q, words[d])
+
+    def write(self, word: int, elements: list[int] | list[Element]) -> None:
+        for j, value in enumerate(elements):
+            mask = (1 << self.c.activation_bits) - 1
+            self.bank[word, j] = None if value is None else value & mask
+
+    def read(self, word: int, j: int, is_signed: bool) -> Element:
+        assert 0 <= word < self.c.bank_depth
+        raw = self.bank.get((word, j))
+        return signed(raw, self.c.activation_bits) if raw is not None and is_signed else raw
+
+    def conv(self, i: Instruction) -> None:
+        for g in range(i.groups):
+            channels = min(self.c.lanes_k, i.channels - g * self.c.lanes_k)
+            parameters, rows = self.packet(i, channels)
+            for oy in range(i.out_height):
+                for ox in range(i.out_width):
+                    acc = self.accumulate(i, (g * i.channel_step) // self.c.sub_row, oy, ox, rows)
+                    for k in range(channels):
+                        self.drain(i, oy, ox, g * self.c.lanes_k + k, acc[k], parameters[k])
+
+    def packet(
+        self, i: Instruction, channels: int
+    ) -> tuple[list[tuple[int, ...]], list[list[list[tuple[int, int]]]]]:
+        c = self.c
+        indexed = Flag.INDEXED in i.flags
+        count = math.ceil(channels / c.drain_k) * c.drain_k
+        parameters = [struct.unpack_from("<iHHB", self.weights, self.at + 16 * k) for k in range(count)]
+        self.at += math.ceil(16 * count / c.bus_bytes) * c.bus_bytes
+        values = c.lanes_k * c.slots
+        width = values * (c.weight_bits + (c.index_bits if indexed else 0))
+        per_beat = c.bus_bits // width
+        stride = c.bus_bits if per_beat else math.ceil(width / c.bus_bits) * c.bus_bits
+        rows = []
+        for r in range(i.rows):
+            low = r // per_beat * stride + r % per_beat * width if per_beat else r * stride
+            row = []
+            for k in range(c.lanes_k):
+                pairs = []
+                for s in range(c.slots):
+                    n = k * c.slots + s
+                    value = signed(self.bits(low + n * c.weight_bits, c.weight_bits), c.weight_bits)
+                    index = -1
+                    if indexed:
+                        index = self.bits(low + values * c.weight_bits + n * c.index_bits, c.index_bits)
+                    pairs.append((value, index))
+                row.append(pairs)
+            rows.append(row)
+        self.at += (math.ceil(i.rows / per_beat) * stride if per_beat else i.rows * stride) // 8
+        return parameters, rows
+
+    def bits(self, low: int, width: int) -> int:
+        part = self.weights[self.at + low // 8 : self.at + low // 8 + 2]
+        return int.from_bytes(part, "little") >> low % 8 & ((1 << width) - 1)
+
+    def accumulate(
+        self, i: Instruction, first: int, oy: int, ox: int, rows: list[list[list[tuple[int, int]]]]
+    ) -> list[int]:
+        c = self.c
+        acc = [0] * c.lanes_k
+        row = 0
+        for level in range(i.levels):
+            if level:
+                acc = [a << c.digit_bits for a in acc]
+            for ky in range(i.kernel_h):
+                for kx in range(i.kernel_w):
+                    iy = oy * i.stride_h + ky * i.dilation_h - i.pad_top
+                    ix = ox * i.stride_w + kx * i.dilation_w - i.pad_left
+                    inside = 0 <= iy < i.in_height and 0 <= ix < i.in_width
+                    for q in range(i.sub_rows):
+                        word = i.in_base + iy * i.in_row_words + ix * i.in_words + first + q
+                        for t in range(i.steps_last if q == i.sub_rows - 1 else i.steps):
+                            for k in range(c.lanes_k) if inside else ():
+                                for s in range(c.slots):
+                                    value, index = rows[row][k][s]
+                                    if value:
+                                        j = index if index >= 0 else (t * c.slots + s) % c.sub_row
+                                        x = self.read(word, j, Flag.INPUT_SIGNED in i.flags)
+                                        assert x is not None, "an undefined element counts"
+                                        acc[k] += value * x
+                            row += 1
+        assert row == i.rows
+        return [signed(a, c.accumulator_bits) for a in acc]
+
+    def drain(self, i: Instruction, oy: int, ox: int, channel: int, acc: int, of: tuple[int, ...]) -> None:
+        bias, multiplier, residual_multiplier, shift = of
+        S = self.c.sub_row
+        u = (acc + bias) * multiplier
+        e = channel - i.residual_offset
+        if Flag.RESIDUAL in i.flags and 0 <= e < i.residual_channels:
+            word = i.residual_base + oy * i.residual_row_words + ox * i.residual_pixel_words + e // S
+            r = self.read(word, e % S, Flag.RESIDUAL_SIGNED in i.flags)
+            assert r is not None, "an undefined residual counts"
+            u += r * residual_multiplier
+        out = min(max(round_half_even(Fraction(u, 1 << shift)), i.lower), i.upper)
+        position = oy * i.out_width + ox
+        if Flag.TO_RESULT in i.flags:
+            self.result[position * i.channels + channel] = out
+        else:
+            word = i.out_base + position * i.out_words + channel // S
+            self.bank[word, channel % S] = out & ((1 << self.c.activation_bits) - 1)
+
+    def max_pool(self, i: Instruction) -> None:
+        for oy in range(i.out_height):
+            for ox in range(i.out_width):
+                for q in range(i.sub_rows):
+                    out: list[Element] = []
+                    for j in range(self.c.sub_row):
+                        seen = []
+                        for ky in range(i.kernel_h):
+                            for kx in range(i.kernel_w):
+                                iy = oy * i.stride_h + ky * i.dilation_h - i.pad_top
+                                ix = ox * i.stride_w + kx * i.dilation_w - i.pad_left
+                                if 0 <= iy < i.in_height and 0 <= ix < i.in_width:
+                                    word = i.in_base + iy * i.in_row_words + ix * i.in_words + q
+                                    seen.append(self.read(word, j, Flag.INPUT_SIGNED in i.flags))
+                        out.append(None if None in seen else max(x for x in seen if x is not None))
+                    self.write(i.out_base + (oy * i.out_width + ox) * i.out_words + q, out)
+
+    def store_result(self, i: Instruction) -> None:
+        K, pitch = self.header.classes, self.header.result_pitch_bytes
+        logits = [self.result[n] for n in range(K)]
+        klass = logits.index(max(logits))
+        confident, numerator, total = 1, 0, 0
+        if self.c.confidence:
+            h = self.header
+            powers = []
+            for logit in logits:
+                x = ((max(logits) - logit) * h.confidence_k) >> 12
+                table = min(round(2 ** (16 - x % 256 / 256)), 65535)
+                powers.append(table >> (x // 256))
+            total = sum(powers)
+            powers.sort(reverse=True)
+            numerator = sum(powers[: h.confidence_m]) - sum(powers[h.confidence_m : h.confidence_n])
+            confident = int(numerator * 65536 >= h.threshold * total)
+        head = struct.pack("<IIiI", klass, confident, numerator, total).ljust(max(16, self.c.bus_bytes), b"\0")
+        record = (head + struct.pack(f"<{K}h", *logits)).ljust(pitch, b"\0")
+        self.memory.update({self.image * pitch + n: byte for n, byte in enumerate(record)})
+
+    def store_map(self, i: Instruction) -> None:
+        words = i.in_row_words * i.in_height
+        pitch = math.ceil(words * self.c.sub_row / self.c.bus_bytes) * self.c.bus_bytes
+        start = i.out_base + self.image * pitch
+        for n in range(pitch):
+            word, j = divmod(n, self.c.sub_row)
+            self.memory[start + n] = self.bank.get((i.in_base + word, j)) if word < words else 0

@@ -1,0 +1,376 @@
+"""Random programs that are legal by PROGRAM.md and small enough for the naive interpreter."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from toolflow.engine.config import EngineConfig
+from toolflow.engine.isa import Flag, Header, Instruction, Opcode, encode_program, table_offset_bytes
+from toolflow.engine.stream import Packet, pack
+from toolflow.numerics.digits import digit_range
+
+
+@dataclass(frozen=True)
+class Job:
+    """A program with what it works on; `result_bytes` covers everything that it may write."""
+
+    program: bytes
+    weights: bytes
+    images: bytes
+    count: int
+    result_bytes: int
+
+
+@dataclass(frozen=True)
+class Map:
+    """A feature map in the banks: words a pixel, the first `channels` elements defined."""
+
+    base: int
+    height: int
+    width: int
+    words: int
+    channels: int
+    signed: bool
+
+
+@dataclass
+class ProgramBuilder:
+    """Puts instructions, weights and memory together; every choice is drawn from `rng`."""
+
+    config: EngineConfig
+    rng: np.random.Generator
+    instructions: list[Instruction] = field(default_factory=list)
+    weights: bytes = b""
+    tables: bytes = b""
+    free: int = 0
+    image_bytes: int = 0
+    classes: int = 0
+    traced: list[Map] = field(default_factory=list)
+
+    def draw(self, low: int, high: int) -> int:
+        return int(self.rng.integers(low, high + 1))
+
+    def flip(self) -> bool:
+        return bool(self.rng.integers(2))
+
+    def allocate(self, words: int) -> int:
+        base = self.free
+        self.free += words
+        if self.free > self.config.bank_depth:
+            raise ValueError("the program is too large for the banks")
+        return base
+
+    def image(self, height: int, width: int, channels: int, digits: int = 1) -> list[Map]:
+        """TABLE and LOAD; one map for each digit (they share words)."""
+        c = self.config
+        if channels <= c.input_lanes:
+            slice_bytes, q = 1 << (channels - 1).bit_length(), 1
+        else:
+            slice_bytes, q = c.sub_row, math.ceil(channels / c.sub_row)
+            if c.input_lanes < c.sub_row or q > c.table_words:
+                raise ValueError("the tables do not cover so many channels")
+        lower, upper = digit_range(digits, c.digit_bits) if digits > 1 else (-128, 127)
+        entries = self.rng.integers(max(lower, -128), min(upper, 127) + 1, q * 256 * slice_bytes)
+        self.tables = entries.astype(np.int8).tobytes()
+        is_signed = True if digits > 1 else self.flip()
+        words = digits * q
+        base = self.allocate(height * width * words)
+        fill = Instruction(Opcode.TABLE, in_words=slice_bytes, sub_rows=q)
+        load = Instruction(
+            Opcode.LOAD,
+            levels=digits,
+            in_words=slice_bytes,
+            out_base=base,
+            out_height=height,
+            out_width=width,
+            out_words=words,
+            sub_rows=q,
+        )
+        self.instructions += [fill, load]
+        used = height * width * q * slice_bytes
+        self.image_bytes = used + -used % c.bus_bytes
+        return [Map(base + d * q, height, width, words, channels, is_signed) for d in range(digits)]
+
+    def conv(
+        self,
+        source: Map,
+        channels: int,
+        kernel: tuple[int, int],
+        *,
+        stride: tuple[int, int] = (1, 1),
+        pad: tuple[int, int] = (0, 0),
+        dilation: tuple[int, int] = (1, 1),
+        indexed: bool = False,
+        levels: int = 1,
+        channel_step: int = 0,
+        sub_rows: int | None = None,
+        residual: Map | None = None,
+        residual_offset: int = 0,
+        into: tuple[int, int] | None = None,
+        to_result: bool = False,
+    ) -> Map:
+        """One CONV; `into` = (base, words a pixel) places the output, else it gets a place of its own."""
+        c = self.config
+        S, slots = c.sub_row, c.slots
+        reach = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
+        out_height = (source.height + 2 * pad[0] - reach[0] - 1) // stride[0] + 1
+        out_width = (source.width + 2 * pad[1] - reach[1] - 1) // stride[1] + 1
+        q_count = sub_rows if sub_rows is not None else math.ceil(source.channels / S)
+        last = min(S, source.channels - (q_count - 1) * S) if sub_rows is None else S
+        if indexed:
+            steps, steps_last = self.draw(1, 4), self.draw(1, 4)
+        else:
+            steps, steps_last = math.ceil(S / slots), math.ceil(last / slots)
+        per_tap = (q_count - 1) * steps + steps_last
+        rows = levels * kernel[0] * kernel[1] * per_tap
+        words = math.ceil(channels / S)
+        base, out_words = 0, words
+        if into is not None:
+            base, out_words = into
+        elif not to_result:
+            base = self.allocate(out_height * out_width * words)
+        groups = math.ceil(channels / c.lanes_k)
+        out_signed = self.flip()
+        bits = c.activation_bits
+        lower, upper = (-(1 << bits - 1), (1 << bits - 1) - 1) if out_signed else (0, (1 << bits) - 1)
+        if to_result:
+            lower, upper = -32768, 32767
+        elif self.flip():
+            upper = max(upper - self.draw(0, 3), lower)
+        flags = Flag.NONE
+        for flag, wanted in (
+            (Flag.INPUT_SIGNED, source.signed),
+            (Flag.INDEXED, indexed),
+            (Flag.TO_RESULT, to_result),
+            (Flag.RESIDUAL, residual is not None),
+            (Flag.RESIDUAL_SIGNED, residual is not None and residual.signed),
+        ):
+            flags |= flag if wanted else Flag.NONE
+        extra: dict[str, int] = {}
+        if residual is not None:
+            step_h, step_w = residual.height // out_height, residual.width // out_width
+            extra = {
+                "residual_base": residual.base,
+                "residual_pixel_words": step_w * residual.words,
+                "residual_row_words": step_h * residual.width * residual.words,
+                "residual_channels": residual.channels,
+                "residual_offset": residual_offset,
+            }
+        self.instructions.append(
+            Instruction(
+                Opcode.CONV,
+                flags=flags,
+                levels=levels,
+                in_base=source.base,
+                in_height=source.height,
+                in_width=source.width,
+                in_words=source.words,
+                in_row_words=source.words * source.width,
+                out_base=base,
+                out_height=out_height,
+                out_width=out_width,
+                out_words=out_words,
+                channels=channels,
+                groups=groups,
+                kernel_h=kernel[0],
+                kernel_w=kernel[1],
+                stride_h=stride[0],
+                stride_w=stride[1],
+                pad_top=pad[0],
+                pad_left=pad[1],
+                dilation_h=dilation[0],
+                dilation_w=dilation[1],
+                sub_rows=q_count,
+                steps=steps,
+                steps_last=steps_last,
+                channel_step=channel_step,
+                lower=lower,
+                upper=upper,
+                rows=rows,
+                **extra,
+            )
+        )
+        taps = levels * kernel[0] * kernel[1]
+        for g in range(groups):
+            first = g * channel_step // S
+            count = min(c.lanes_k, channels - g * c.lanes_k)
+            self.weights += pack(c, self._packet(source, first, count, taps, q_count, steps, steps_last, indexed))
+        if to_result:
+            self.classes = channels * out_height * out_width
+        return Map(base, out_height, out_width, out_words, channels, out_signed)
+
+    def _packet(
+        self, source: Map, first: int, count: int, taps: int, q_count: int, steps: int, steps_last: int, indexed: bool
+    ) -> Packet:
+        """Random weights, extremes among them, 0 where an element is undefined."""
+        c, rng = self.config, self.rng
+        S = c.sub_row
+        bound = 1 << c.weight_bits - 1
+        values, indices = [], []
+        for _ in range(taps):
+            for q in range(q_count):
+                for t in range(steps_last if q == q_count - 1 else steps):
+                    shape = (c.lanes_k, c.slots)
+                    if indexed:
+                        index = rng.integers(0, S, shape)
+                    else:
+                        index = np.broadcast_to((t * c.slots + np.arange(c.slots)) % S, shape)
+                    value = rng.integers(-bound, bound, shape)
+                    value = np.where(rng.random(shape) < 0.1, rng.choice([-bound, bound - 1], shape), value)
+                    defined = (first + q) * S + index < source.channels
+                    if not indexed:
+                        defined &= t * c.slots + np.arange(c.slots) < S
+                    value = np.where(defined, value, 0)
+                    value[count:] = 0
+                    values.append(value)
+                    indices.append(index)
+        size = len(values) * S * bound << c.activation_bits
+        shift = max(size.bit_length() + 15 - c.activation_bits, 1)
+        return Packet(
+            bias=rng.integers(-size, size + 1, count),
+            multiplier=rng.choice([1, 65535, *rng.integers(1, 65536, 6)], count),
+            residual_multiplier=rng.integers(0, 65536, count),
+            shift=np.clip(rng.integers(shift - 4, shift + 2, count), 0, 47),
+            values=np.array(values),
+            indices=np.array(indices) if indexed else None,
+        )
+
+    def max_pool(
+        self, source: Map, kernel: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int], ceil: bool = False
+    ) -> Map:
+        def size(n: int, axis: int) -> int:
+            free = n + 2 * pad[axis] - kernel[axis]
+            wanted = (-(-free // stride[axis]) if ceil else free // stride[axis]) + 1
+            return wanted - 1 if (wanted - 1) * stride[axis] >= n + pad[axis] else wanted
+
+        out_height, out_width = size(source.height, 0), size(source.width, 1)
+        base = self.allocate(out_height * out_width * source.words)
+        self.instructions.append(
+            Instruction(
+                Opcode.MAXPOOL,
+                flags=Flag.INPUT_SIGNED if source.signed else Flag.NONE,
+                in_base=source.base,
+                in_height=source.height,
+                in_width=source.width,
+                in_words=source.words,
+                in_row_words=source.words * source.width,
+                out_base=base,
+                out_height=out_height,
+                out_width=out_width,
+                out_words=source.words,
+                kernel_h=kernel[0],
+                kernel_w=kernel[1],
+                stride_h=stride[0],
+                stride_w=stride[1],
+                pad_top=pad[0],
+                pad_left=pad[1],
+                dilation_h=1,
+                dilation_w=1,
+                sub_rows=source.words,
+            )
+        )
+        return Map(base, out_height, out_width, source.words, source.channels, source.signed)
+
+    def trace(self, source: Map) -> None:
+        """Store the map's words as they are, after all results."""
+        self.traced.append(source)
+        self.instructions.append(
+            Instruction(
+                Opcode.STORE_MAP,
+                in_base=source.base,
+                in_height=source.height,
+                in_row_words=source.words * source.width,
+                name=str(len(self.traced) - 1),
+            )
+        )
+
+    def finish(self, count: int, *, k: int | None = None, m: int = 1, n: int = 2) -> Job:
+        """Add STORE_RESULT and END, place tables and traces, draw images."""
+        c = self.config
+        self.instructions += [Instruction(Opcode.STORE_RESULT), Instruction(Opcode.END)]
+        pitch = max(16, c.bus_bytes) + 2 * self.classes
+        pitch += -pitch % c.bus_bytes
+        end = count * pitch
+        offset = table_offset_bytes(len(self.instructions), c.bus_bytes)
+        placed = []
+        for i in self.instructions:
+            change: dict[str, int] = {}
+            if i.opcode is Opcode.TABLE:
+                change = {"in_base": offset}
+            if i.opcode is Opcode.STORE_MAP:
+                change = {"out_base": end}
+                size = i.in_row_words * i.in_height * c.sub_row
+                end += count * (size + -size % c.bus_bytes)
+            placed.append(Instruction(**{**vars(i), **change}))
+        header = Header(
+            signature=c.signature,
+            image_pitch_bytes=self.image_bytes,
+            result_pitch_bytes=pitch,
+            classes=self.classes,
+            confidence_k=self.draw(1, 65535) if k is None else k,
+            confidence_m=m,
+            confidence_n=n,
+            threshold=self.draw(-70000, 70000),
+            weight_beats=len(self.weights) // c.bus_bytes,
+        )
+        program = encode_program(header, tuple(placed), self.tables, c.bus_bytes)
+        images = self.rng.integers(0, 256, count * self.image_bytes, dtype=np.uint8)
+        if count > 1:
+            images[: self.image_bytes] = 255
+        return Job(program, self.weights, images.tobytes(), count, end)
+
+
+def everything(config: EngineConfig, seed: int, count: int) -> Job:
+    """A network that uses every opcode and flag, with shapes drawn from `seed`; each map is traced."""
+    b = ProgramBuilder(config, np.random.default_rng(seed))
+    S, lanes = config.sub_row, config.lanes_k
+    wide = config.input_lanes == S and config.table_words > 1 and b.flip()
+    in_channels = b.draw(S + 1, 2 * S) if wide else b.draw(1, config.input_lanes)
+    digits = 1 if wide or config.digit_bits == 8 else b.draw(1, 2)
+    maps = b.image(b.draw(4, 6), b.draw(4, 6), in_channels, digits)
+    b.trace(maps[0])
+
+    first = b.conv(maps[-1], b.draw(1, 2 * lanes + 1), (3, 3), pad=(1, 1), levels=b.draw(1, 3))
+    b.trace(first)
+    strided = b.conv(
+        first, b.draw(1, lanes + 1), (b.draw(1, 3), b.draw(1, 3)), stride=(2, b.draw(1, 2)), pad=(1, b.draw(0, 2)),
+        indexed=b.flip(),
+    )
+    b.trace(strided)
+    dilated = b.conv(first, b.draw(1, S), (2, 2), dilation=(2, b.draw(1, 2)), pad=(1, 1), indexed=True)
+    b.trace(dilated)
+
+    # A residual block: same place for output and residual, and a padded, sub-sampling shortcut.
+    channels = first.channels
+    same = b.conv(first, channels, (1, 1), residual=first, into=(first.base, first.words))
+    b.trace(same)
+    half = b.conv(same, channels, (1, 1), stride=(2, 2))
+    offset = b.draw(0, 3) * config.drain_k
+    padded = b.conv(half, channels + 2 * offset, (1, 1), residual=same, residual_offset=offset)
+    b.trace(padded)
+
+    # Depthwise: each group of lanes_k channels reads from its own first word on.
+    if lanes % S == 0 or S % lanes == 0:
+        own = max(lanes // S, 1)
+        total = math.ceil(padded.channels / lanes) * lanes
+        if math.ceil(total / S) <= padded.words:
+            b.trace(b.conv(padded, padded.channels, (2, 2), indexed=True, channel_step=lanes, sub_rows=own, pad=(1, 0)))
+
+    # Two producers side by side in one map, then pooling over it.
+    left, right = b.draw(1, 2) * S, b.draw(1, S)
+    words = left // S + 1
+    base = b.allocate(first.height * first.width * words)
+    b.conv(first, left, (1, 1), into=(base, words))
+    joined = b.conv(first, right, (1, 1), into=(base + left // S, words))
+    both = Map(base, joined.height, joined.width, words, left + right, joined.signed)
+    b.trace(both)
+    pooled = b.max_pool(both, (b.draw(1, 3), 2), (2, b.draw(1, 2)), (0, b.draw(0, 1)), ceil=b.flip())
+    b.trace(pooled)
+
+    classes = b.draw(1, min(config.result_depth, 2 * lanes + 1))
+    b.conv(pooled, classes, (pooled.height, pooled.width), to_result=True)
+    n = b.draw(0, 8)
+    return b.finish(count, m=b.draw(0, n), n=n)
