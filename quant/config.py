@@ -1,0 +1,114 @@
+"""What a user may choose about quantisation."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.digits import digit_range
+
+MAX_CALIBRATION_IMAGES = 1024
+LOGIT_BITS = 16
+
+Family = Literal["multiplier", "fixed-point"]
+
+
+class Normalisation(BaseModel):
+    """How a pixel becomes the network's input: (pixel · scale − mean) / std, per channel.
+
+    Attributes:
+        mean, std: one value per channel, or one for all.
+        scale: applied first; 1/255 for images in 0 … 1, 1 for images in 0 … 255.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    scale: float = Field(1 / 255, gt=0)
+
+    @model_validator(mode="after")
+    def _positive(self) -> Self:
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be positive, not {self.std}")
+        return self
+
+    def table(self, channels: int) -> npt.NDArray[np.float64]:
+        """Return the real value of each pixel value: float64 (C, 256).
+
+        Raises:
+            ToolflowError: mean or std has neither one value nor one for each channel.
+        """
+        columns = []
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, channels):
+                raise ToolflowError(
+                    f"normalisation {name} must have 1 or {channels} values, one per image channel, not {len(values)}"
+                )
+            columns.append(np.broadcast_to(np.asarray(values, dtype=np.float64), (channels,))[:, None])
+        pixels = np.arange(256, dtype=np.float64)[None, :]
+        return (pixels * self.scale - columns[0]) / columns[1]
+
+    def apply(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        """Return the network's float input (N, C, H, W) for uint8 images (N, H, W, C)."""
+        table = self.table(images.shape[3])
+        return np.stack([table[c][images[..., c]] for c in range(images.shape[3])], axis=1)
+
+
+class QuantiseConfig(BaseModel):
+    """How one variant of a network is quantised.
+
+    Attributes:
+        weight_bits, activation_bits: for every layer that nothing below names.
+        first_last_bits: weights of the first and of the last layer, and the image's integers.
+        overrides: layer name -> (weight_bits, activation_bits of its output).
+        digit_bits: the narrowest multiplier that will compute this network. Weights and image
+            integers wider than it must fit ceil(bits / digit_bits) balanced digits.
+        family: "multiplier" (free scales) or "fixed-point" (powers of two).
+        ranges: how activation ranges are found: least squared error, or a percentile.
+        percentile: the share of activations inside the range, where `ranges` says so.
+        rounding: of weights: "gptq" makes each layer's output, given its quantised input, nearest
+            to the float network's; "nearest" rounds each weight on its own.
+        bias_correction: remove the mean error of every output channel.
+        equalise: balance channel ranges between consecutive layers beforehand.
+        seed: of the sampling of activations.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weight_bits: int = Field(8, ge=2, le=8)
+    activation_bits: int = Field(8, ge=2, le=8)
+    first_last_bits: int = Field(8, ge=2, le=8)
+    overrides: dict[str, tuple[int, int]] = Field(default_factory=dict)
+    digit_bits: int = Field(4, ge=2, le=8)
+    family: Family = "multiplier"
+    ranges: Literal["mse", "percentile"] = "mse"
+    percentile: float = Field(99.99, gt=50, le=100)
+    rounding: Literal["gptq", "nearest"] = "gptq"
+    bias_correction: bool = True
+    equalise: bool = False
+    seed: int = 0
+
+    @field_validator("overrides")
+    @classmethod
+    def _widths(cls, overrides: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        for name, widths in overrides.items():
+            if not all(2 <= bits <= 8 for bits in widths):
+                raise ValueError(f"the bits of layer '{name}' must be 2 to 8, not {widths}")
+        return overrides
+
+    def integer_range(self, bits: int) -> tuple[int, int]:
+        """Return the range of a signed weight or image integer of `bits` bits.
+
+        A value wider than `digit_bits` must fit ceil(bits / digit_bits) balanced digits; it is kept
+        symmetric there, so that the same integers run on narrow and on wide multipliers.
+        """
+        lower, upper = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+        if bits <= self.digit_bits:
+            return lower, upper
+        upper = min(upper, digit_range(-(-bits // self.digit_bits), self.digit_bits)[1])
+        return -upper, upper

@@ -1,0 +1,208 @@
+"""The quantise stage: a float graph and images in, integer networks out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from quant.arrange import Arrangement, arrange
+from quant.brevitas_model import BrevitasModel
+from quant.config import MAX_CALIBRATION_IMAGES, Normalisation, QuantiseConfig
+from quant.equalise import equalise
+from quant.extract import to_quantised_graph
+from quant.solve import LayerQuality, solve
+from toolflow.ir.errors import Problem, ToolflowError, UnsupportedModelError
+from toolflow.ir.graph import Graph
+from toolflow.ir.quantised import QuantisedGraph
+from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Pad, Shortcut
+
+Images = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class QuantiseReport:
+    """What was done to one variant.
+
+    Attributes:
+        config: what was asked for.
+        images: calibration images used.
+        seconds: wall time.
+        first, last: layers with `first_last_bits`.
+        layers: widths, types and relative error of everything that rounds.
+        notes: unified scales, inserted layers, layers treated otherwise than asked.
+    """
+
+    variant: str
+    config: QuantiseConfig
+    images: int
+    seconds: float
+    first: tuple[str, ...]
+    last: tuple[str, ...]
+    layers: tuple[LayerQuality, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One quantised network: its integers, the Brevitas model they came from, and how it was made."""
+
+    graph: QuantisedGraph
+    model: BrevitasModel
+    report: QuantiseReport
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The low- and the high-precision network of one model."""
+
+    low: Variant
+    high: Variant
+
+
+def quantise(
+    graph: Graph,
+    images: Images,
+    normalisation: Normalisation,
+    config: QuantiseConfig,
+    variant: str = "single",
+    progress: Callable[[str], None] = lambda _: None,
+) -> Variant:
+    """Quantise a float graph that has been through the passes.
+
+    Args:
+        graph: the float network.
+        images: calibration images, uint8 (N, H, W, C); the first 1,024 are used.
+        normalisation: from pixel to the network's input.
+        config: widths, family and means.
+        variant: what the result is called.
+        progress: is told each layer as it is begun.
+
+    Raises:
+        ToolflowError: the images do not fit, a layer named in the overrides does not exist, or an
+            operator cannot be quantised.
+    """
+    started = time.perf_counter()
+    _check_images(graph, images)
+    _check_operators(graph)
+    images = images[:MAX_CALIBRATION_IMAGES]
+    if config.equalise:
+        graph = equalise(graph)
+    arrangement = arrange(graph)
+    _check_overrides(arrangement, config)
+    x = torch.as_tensor(normalisation.apply(images)).float()
+    reach = float(np.abs(normalisation.table(graph.input_shape[0])).max())
+    solution = solve(arrangement, x, reach, config, progress)
+    model = BrevitasModel(arrangement, solution)
+    report = QuantiseReport(
+        variant=variant,
+        config=config,
+        images=len(images),
+        seconds=time.perf_counter() - started,
+        first=tuple(sorted(arrangement.first)),
+        last=tuple(sorted(arrangement.last)),
+        layers=solution.qualities,
+        notes=(*arrangement.notes, *solution.notes),
+    )
+    return Variant(to_quantised_graph(model, normalisation, config.family, variant), model, report)
+
+
+def make_pair(
+    graph: Graph,
+    images: Images,
+    normalisation: Normalisation,
+    low: QuantiseConfig,
+    high: QuantiseConfig,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Pair:
+    """Quantise the low- and the high-precision network of one model.
+
+    The image and the first and last layer have the same widths in both; they are cut for the
+    narrower multiplier, so that the low-precision engine runs them exactly.
+
+    Raises:
+        ToolflowError: as `quantise`; or first and last layer's widths, or the family, differ.
+    """
+    for name in ("first_last_bits", "family"):
+        if getattr(low, name) != getattr(high, name):
+            raise ToolflowError(
+                f"{name} must be the same in both variants, not {getattr(low, name)} and {getattr(high, name)}"
+            )
+    digit_bits = min(low.weight_bits, low.activation_bits)
+    low, high = (config.model_copy(update={"digit_bits": digit_bits}) for config in (low, high))
+    return Pair(
+        quantise(graph, images, normalisation, low, "low", progress),
+        quantise(graph, images, normalisation, high, "high", progress),
+    )
+
+
+def _check_images(graph: Graph, images: Images) -> None:
+    channels, height, width = graph.input_shape
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (height, width, channels):
+        raise ToolflowError(
+            f"calibration images must be uint8 of shape (N, {height}, {width}, {channels}), "
+            f"not {images.dtype} {images.shape}"
+        )
+    if len(images) == 0:
+        raise ToolflowError("there must be at least 1 calibration image, not 0")
+
+
+def _check_operators(graph: Graph) -> None:
+    known = (Conv, Linear, AvgPool, Add, MaxPool, Flatten, Pad, Shortcut, Concat)
+    problems = []
+    for node in graph.nodes:
+        if not isinstance(node.op, known):
+            problems.append(
+                Problem(
+                    node.name, node.op.kind, "", node.op.kind,
+                    "conv, linear, pools, add, concat, flatten, pad and shortcut",
+                    "run the passes (toolflow.passes.pipeline.simplify) before quantising",
+                )
+            )
+        elif isinstance(node.op, AvgPool):
+            divisors = node.op.divisors(graph.shapes[node.inputs[0]])
+            if divisors.min() != divisors.max():
+                problems.append(
+                    Problem(
+                        node.name, node.op.kind, "divisors", f"{int(divisors.min())} to {int(divisors.max())}",
+                        "one divisor for all windows",
+                        "set count_include_pad, or pad so that all windows lie inside",
+                    )
+                )
+    if problems:
+        raise UnsupportedModelError(problems)
+
+
+def _check_overrides(arrangement: Arrangement, config: QuantiseConfig) -> None:
+    names = [n.name for n in arrangement.graph.nodes if isinstance(n.op, Conv | Linear | AvgPool | Add)]
+    unknown = sorted(set(config.overrides) - set(names))
+    if unknown:
+        raise ToolflowError(f"overrides must name layers of the network, not {unknown}; its layers are {names}")
+
+
+def report_json(report: QuantiseReport) -> Mapping[str, object]:
+    """Return a report as plain values, for summary.json."""
+    return {
+        "variant": report.variant,
+        "config": report.config.model_dump(),
+        "images": report.images,
+        "seconds": round(report.seconds, 2),
+        "first_layers": list(report.first),
+        "last_layers": list(report.last),
+        "first_last_bits": report.config.first_last_bits,
+        "layers": [
+            {
+                "name": quality.name,
+                "weight_bits": quality.weight_bits,
+                "output": str(quality.output.integer),
+                "scale": quality.output.scale,
+                "relative_error": quality.relative_error,
+            }
+            for quality in report.layers
+        ],
+        "notes": list(report.notes),
+    }
