@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import json
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = ("toolflow", "quant", "rtl_sim", "hls_templates", "boards")
@@ -89,6 +94,31 @@ def test_the_command_works_outside_the_checkout(site: Path, tmp_path: Path) -> N
         environment=environment,
     )
     assert Path(where.strip()).is_relative_to(site)
+
+
+def test_every_package_that_is_imported_is_a_dependency() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    declared = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    owners = importlib.metadata.packages_distributions()
+    undeclared = {
+        f"{path.relative_to(REPOSITORY)}: {module}"
+        for package in PACKAGES
+        for path in (REPOSITORY / package).rglob("*.py")
+        for module in _imported(path) - sys.stdlib_module_names - {*PACKAGES, "cascade_toolflow"}
+        if not declared & {canonicalize_name(owner) for owner in owners.get(module, ())}
+    }
+    assert undeclared == set()
+
+
+def _imported(path: Path) -> set[str]:
+    """Return the top-level names that a module imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
 
 
 def test_the_wheel_emits_a_design(site: Path, tmp_path: Path) -> None:
