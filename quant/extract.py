@@ -39,9 +39,7 @@ def to_quantised_graph(
             ratio = source.scale * numbers.weight_scale / output.scale
             rule = _rule(node, output, ratio, residual, numbers.bias)
             nodes.append(
-                QuantisedNode(
-                    node.name, node.op, node.inputs, {"weight": numbers.weight}, rule, numbers.weight_bits
-                )
+                QuantisedNode(node.name, node.op, node.inputs, {"weight": numbers.weight}, rule, numbers.weight_bits)
             )
         elif isinstance(node.op, Add):
             channels = graph.shapes[node.name][0]

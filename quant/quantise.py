@@ -158,7 +158,10 @@ def _check_operators(graph: Graph) -> None:
         if not isinstance(node.op, known):
             problems.append(
                 Problem(
-                    node.name, node.op.kind, "", node.op.kind,
+                    node.name,
+                    node.op.kind,
+                    "",
+                    node.op.kind,
                     "conv, linear, pools, add, concat, flatten, pad and shortcut",
                     "run the passes (toolflow.passes.pipeline.simplify) before quantising",
                 )
@@ -168,7 +171,10 @@ def _check_operators(graph: Graph) -> None:
             if divisors.min() != divisors.max():
                 problems.append(
                     Problem(
-                        node.name, node.op.kind, "divisors", f"{int(divisors.min())} to {int(divisors.max())}",
+                        node.name,
+                        node.op.kind,
+                        "divisors",
+                        f"{int(divisors.min())} to {int(divisors.max())}",
                         "one divisor for all windows",
                         "set count_include_pad, or pad so that all windows lie inside",
                     )

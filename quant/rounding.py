@@ -37,9 +37,7 @@ class InputStatistics:
     cross: torch.Tensor
 
 
-def sampled_columns(
-    op: Conv | Linear, kernel: tuple[int, int], x: torch.Tensor, places: torch.Tensor
-) -> torch.Tensor:
+def sampled_columns(op: Conv | Linear, kernel: tuple[int, int], x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Return the columns that the layer's weights meet: (G, F, samples).
 
     Args:
@@ -103,9 +101,7 @@ def compensated(weight: torch.Tensor, statistics: InputStatistics) -> torch.Tens
     return solved
 
 
-def gptq(
-    weight: torch.Tensor, scales: torch.Tensor, lower: int, upper: int, covariance: torch.Tensor
-) -> torch.Tensor:
+def gptq(weight: torch.Tensor, scales: torch.Tensor, lower: int, upper: int, covariance: torch.Tensor) -> torch.Tensor:
     """Return integers (G, k, F) for weights (G, k, F): column by column, errors moved to later columns.
 
     Args:
@@ -140,9 +136,7 @@ def _ridge(covariance: torch.Tensor) -> torch.Tensor:
     return torch.diag_embed((DAMPING * mean).unsqueeze(1).expand(-1, covariance.shape[1]))
 
 
-def choose_scales(
-    weight: torch.Tensor, lower: int, upper: int, family: Family, smallest: torch.Tensor
-) -> torch.Tensor:
+def choose_scales(weight: torch.Tensor, lower: int, upper: int, family: Family, smallest: torch.Tensor) -> torch.Tensor:
     """Return the scales (K,) of weights (K, F), none below `smallest` (K,)."""
     scales = torch.maximum(weight_scales(weight, lower, upper, family), smallest)
     if family == "multiplier":

@@ -233,9 +233,7 @@ class _Walk:
 
     # ---- nodes that round -----------------------------------------------------------------
 
-    def _rounded(
-        self, node: Node, exact: Mapping[str, torch.Tensor], seen: Mapping[str, torch.Tensor]
-    ) -> torch.Tensor:
+    def _rounded(self, node: Node, exact: Mapping[str, torch.Tensor], seen: Mapping[str, torch.Tensor]) -> torch.Tensor:
         op = node.op
         if isinstance(op, AvgPool):
             divisor = int(op.divisors(_map_shape(seen[node.inputs[0]])).flat[0])
@@ -322,9 +320,7 @@ class _Walk:
         source, output, residual = self._scales_around(node)
         rows = weight.reshape(-1, weight.shape[-1]).abs().amax(1)
         by_bias = weight_of(node, "bias", torch.float64).abs() * 4 / (source * 2.0 ** (BIAS_BITS - 1))
-        smallest = max(
-            smallest_weight_scale(source, output, residual), float(rows.max()) * RELATIVE_FLOOR / 127, 1e-30
-        )
+        smallest = max(smallest_weight_scale(source, output, residual), float(rows.max()) * RELATIVE_FLOOR / 127, 1e-30)
         return by_bias.clamp_min(smallest)
 
     def _snap(self, node: Node, scales: torch.Tensor) -> torch.Tensor:

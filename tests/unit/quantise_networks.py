@@ -79,8 +79,10 @@ def residual_network() -> Graph:
 
 
 def wide_network() -> Graph:
-    """Concat of unlike ranges and signs, of the image, and of one tensor twice; ReLU6, depthwise, dilation,
-    asymmetric and ceil-mode windows, a pad, and an output that is a pooled map."""
+    """Concat of unlike ranges and signs, of the image and of one tensor twice, and everything about windows.
+
+    ReLU6, depthwise, dilation, asymmetric and ceil-mode windows, a pad, and an output that is a pooled map.
+    """
     b = Builder(2)
     x = b.conv("stem", "image", (8, 3, 3, 3), Conv(pads=(0, 1, 2, 1), activation=RELU6))
     left = b.conv("left", x, (4, 8, 1, 1), Conv(activation=RELU))

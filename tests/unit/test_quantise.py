@@ -133,9 +133,7 @@ def test_overrides_name_layers() -> None:
     assert graph.by_name["b1"].weight_bits == 6
     assert graph.types["b1"].integer.bits == 5
     with pytest.raises(ToolflowError, match="overrides must name layers of the network, not \\['nowhere'\\]"):
-        quantise(
-            residual_network(), CALIBRATION, NORMALISATION, QuantiseConfig(overrides={"nowhere": (4, 4)})
-        )
+        quantise(residual_network(), CALIBRATION, NORMALISATION, QuantiseConfig(overrides={"nowhere": (4, 4)}))
     with pytest.raises(ValueError, match="bits of layer 'b1' must be 2 to 8, not \\(9, 4\\)"):
         QuantiseConfig(overrides={"b1": (9, 4)})
 
@@ -173,8 +171,8 @@ def test_equalise_changes_no_output() -> None:
     x = torch.as_tensor(NORMALISATION.apply(HELD_OUT))
     assert torch.allclose(float_logits(graph, x), float_logits(balanced, x), rtol=1e-9)
     assert not np.allclose(graph.by_name["a1"].weights["weight"], balanced.by_name["a1"].weights["weight"])
-    ranges = [np.abs(balanced.by_name[n].weights["weight"]).max(axes) for n, axes in (("a1", (1, 2, 3)), ("a2", (0, 2, 3)))]
-    ratio = ranges[0] / ranges[1]
+    weights = [np.abs(balanced.by_name[name].weights["weight"]) for name in ("a1", "a2")]
+    ratio = weights[0].max((1, 2, 3)) / weights[1].max((0, 2, 3))
     assert ratio.max() / ratio.min() < 1.01
 
 
