@@ -29,7 +29,7 @@ class Normalisation(BaseModel):
 
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
-    scale: float = Field(1 / 255, gt=0)
+    scale: float = Field(default=1 / 255, gt=0)
 
     @model_validator(mode="after")
     def _positive(self) -> Self:
@@ -80,14 +80,14 @@ class QuantiseConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    weight_bits: int = Field(8, ge=2, le=8)
-    activation_bits: int = Field(8, ge=2, le=8)
-    first_last_bits: int = Field(8, ge=2, le=8)
+    weight_bits: int = Field(default=8, ge=2, le=8)
+    activation_bits: int = Field(default=8, ge=2, le=8)
+    first_last_bits: int = Field(default=8, ge=2, le=8)
     overrides: dict[str, tuple[int, int]] = Field(default_factory=dict)
-    digit_bits: int = Field(4, ge=2, le=8)
+    digit_bits: int = Field(default=4, ge=2, le=8)
     family: Family = "multiplier"
     ranges: Literal["mse", "percentile"] = "mse"
-    percentile: float = Field(99.99, gt=50, le=100)
+    percentile: float = Field(default=99.99, gt=50, le=100)
     rounding: Literal["gptq", "nearest"] = "gptq"
     bias_correction: bool = True
     equalise: bool = False

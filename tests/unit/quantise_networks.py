@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from quant.config import Normalisation
 from toolflow.ir.graph import Graph, Node
+from toolflow.ir.operator import Operator
 from toolflow.operators import (
     Activation,
     Add,
@@ -22,6 +23,7 @@ from toolflow.operators import (
 
 NORMALISATION = Normalisation(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 RELU, RELU6 = Activation.RELU, Activation.RELU6
+SAME = (1, 1, 1, 1)
 
 
 def images(count: int, seed: int = 0, size: int = 12, channels: int = 3) -> npt.NDArray[np.uint8]:
@@ -52,8 +54,8 @@ class Builder:
         self.nodes.append(Node(name, Linear(), (inputs,), {"weight": weight, "bias": bias}))
         return name
 
-    def node(self, name: str, op: object, *inputs: str) -> str:
-        self.nodes.append(Node(name, op, inputs))  # type: ignore[arg-type]
+    def node(self, name: str, op: Operator, *inputs: str) -> str:
+        self.nodes.append(Node(name, op, inputs))
         return name
 
     def graph(self, output: str, name: str = "network") -> Graph:
@@ -63,13 +65,12 @@ class Builder:
 def residual_network() -> Graph:
     """Residual, sub-sampling shortcut, an addition that no layer can host, pools, global average, linear."""
     b = Builder()
-    same = {"pads": (1, 1, 1, 1)}
-    x = b.conv("stem", "image", (8, 3, 3, 3), Conv(activation=RELU, **same))
-    y = b.conv("a1", x, (8, 8, 3, 3), Conv(activation=RELU, **same))
-    y = b.conv("a2", y, (8, 8, 3, 3), Conv(**same))
+    x = b.conv("stem", "image", (8, 3, 3, 3), Conv(activation=RELU, pads=SAME))
+    y = b.conv("a1", x, (8, 8, 3, 3), Conv(activation=RELU, pads=SAME))
+    y = b.conv("a2", y, (8, 8, 3, 3), Conv(pads=SAME))
     x = b.node("a", Add(RELU), y, x)
-    y = b.conv("b1", x, (16, 8, 3, 3), Conv(stride=(2, 2), activation=RELU, **same))
-    y = b.conv("b2", y, (16, 16, 3, 3), Conv(**same))
+    y = b.conv("b1", x, (16, 8, 3, 3), Conv(stride=(2, 2), activation=RELU, pads=SAME))
+    y = b.conv("b2", y, (16, 16, 3, 3), Conv(pads=SAME))
     shortcut = b.node("b0", Shortcut((2, 2), 4, 4), x)
     x = b.node("b", Add(RELU), y, shortcut)
     pooled = b.node("c0", MaxPool((3, 3), (1, 1), (1, 1, 1, 1)), x)

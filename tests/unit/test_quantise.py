@@ -145,7 +145,7 @@ def test_concat_unifies_scales_and_says_what_it_inserted() -> None:
     assert types["left"].integer.signed
     assert types["image"] != types["seen"]
     assert variant.graph.by_name["left"].requantise is not None
-    assert variant.graph.by_name["left"].requantise.lower == 0  # type: ignore[union-attr]
+    assert variant.graph.by_name["left"].requantise.lower == 0
     notes = "\n".join(variant.report.notes)
     assert "concat 'both': its 3 operands share one scale" in notes
     assert "concat 'seen' reads a requantised copy of the image's 'image'" in notes
