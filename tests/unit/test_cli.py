@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 
 import pytest
 import typer
+from pydantic import ValidationError
 from typer.testing import CliRunner, Result
 
 import cascade_toolflow
@@ -21,6 +22,7 @@ from toolflow.cli import terminal as terminal_module
 from toolflow.cli.command import command
 from toolflow.cli.main import app
 from toolflow.cli.terminal import Terminal
+from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import (
     DoesNotFitError,
     Problem,
@@ -61,6 +63,20 @@ def test_each_error_has_its_exit_code_and_no_trace(error: BaseException, code: i
     assert "Traceback" not in result.stderr
     assert result.stderr.startswith("toolflow: ")
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("fixed", "message"),
+    [
+        ({"slots": 3}, "EngineConfig: slots must be a power of two, not 3"),
+        ({"lanes_k": 0}, "EngineConfig: lanes_k: Input should be greater than or equal to 1, not 0"),
+    ],
+)
+def test_a_value_that_a_configuration_refuses_is_a_mistake_to_mend(fixed: dict[str, int], message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        EngineConfig.model_validate(fixed)
+    result = _raising(caught.value)()
+    assert (result.exit_code, result.stderr) == (2, f"toolflow: {message}\n")
 
 
 def test_debug_shows_the_trace() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from toolflow.cli.options import parse_engine, parse_per_channel, parse_shape
+from toolflow.cli.options import parse_engine, parse_layer_bits, parse_names, parse_per_channel, parse_shape
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 
@@ -33,6 +33,30 @@ def test_engine_parameters_are_those_of_the_configuration() -> None:
 def test_a_wrong_engine_text_is_refused(text: str, message: str) -> None:
     with pytest.raises(ToolflowError, match=message):
         parse_engine(text)
+
+
+def test_bits_of_single_layers() -> None:
+    assert parse_layer_bits("layer1.conv1=6/5, fc = 8/8") == {"layer1.conv1": (6, 5), "fc": (8, 8)}
+    assert parse_layer_bits(None) == {}
+
+
+@pytest.mark.parametrize("text", ["conv1", "conv1=4", "conv1=4/9", "conv1=1/4", "=4/4", "conv1=4/4/4", "conv1=4/4,"])
+def test_wrong_bits_of_a_layer_are_refused(text: str) -> None:
+    with pytest.raises(ToolflowError, match=r"--layer-bits must be NAME=W/A,.* with bits from 2 to 8, not"):
+        parse_layer_bits(text)
+
+
+def test_a_layer_given_twice_is_refused() -> None:
+    with pytest.raises(ToolflowError, match="layer 'a' must be given once"):
+        parse_layer_bits("a=4/4,a=5/5")
+
+
+def test_names_come_in_their_own_order() -> None:
+    allowed = ("program", "hls", "rtl")
+    assert parse_names("--levels", "rtl, program", allowed) == ("program", "rtl")
+    assert parse_names("--levels", None, allowed) is None
+    with pytest.raises(ToolflowError, match="--levels must be of program, hls, rtl, not 'vhdl'"):
+        parse_names("--levels", "program,vhdl", allowed)
 
 
 def test_shape() -> None:

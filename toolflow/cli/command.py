@@ -16,6 +16,7 @@ from dataclasses import asdict
 from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
+from pydantic import ValidationError
 
 from toolflow.cli.terminal import Terminal
 from toolflow.ir.errors import ToolflowError, UnsupportedModelError
@@ -67,6 +68,8 @@ def _exit_code(terminal: Terminal, run: Callable[[], None]) -> int:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except ValidationError as error:  # values that options handed to a configuration
+        return _report(terminal, error, _explain(error), USER_MISTAKE)
     except OSError as error:
         return _report(terminal, error, str(error), USER_MISTAKE)
     except typer.Exit as error:
@@ -74,6 +77,15 @@ def _exit_code(terminal: Terminal, run: Callable[[], None]) -> int:
     except Exception as error:
         text = f"this is a defect of the toolflow, please report it: {type(error).__name__}: {error}"
         return _report(terminal, error, text if terminal.debug else f"{text}\n--debug shows the trace", DEFECT)
+
+
+def _explain(error: ValidationError) -> str:
+    problems = []
+    for problem in error.errors():
+        place = ".".join(map(str, problem["loc"]))
+        text = problem["msg"].removeprefix("Value error, ")
+        problems.append(f"{place}: {text}, not {problem['input']!r}" if place else text)
+    return f"{error.title}: {'; '.join(problems)}"
 
 
 def _report(terminal: Terminal, error: BaseException, message: str, code: int) -> int:

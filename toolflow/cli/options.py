@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,8 +13,11 @@ from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 
 _MODEL, _BOARD, _PRECISION, _DATA = "Model", "Board and engine", "Precision and accuracy", "Images"
+_CHECKS = "Verification"
 
 ScaleFamily = Literal["multiplier", "fixed-point"]
+RangeMethod = Literal["mse", "percentile"]
+RoundingMethod = Literal["gptq", "nearest"]
 
 Model = Annotated[
     str,
@@ -72,7 +75,7 @@ Mean = Annotated[
     str | None,
     typer.Option(
         metavar="M,M,M",
-        help="What is subtracted from pixel / 255, one value or one per channel; else the file's own 'mean'.",
+        help="What is subtracted from pixel x scale, one value or one per channel; else the file's own 'mean', or 0.",
         rich_help_panel=_DATA,
     ),
 ]
@@ -80,7 +83,23 @@ Std = Annotated[
     str | None,
     typer.Option(
         metavar="S,S,S",
-        help="What the difference is divided by, one value or one per channel; else the file's own 'std'.",
+        help="What the difference is divided by, one value or one per channel; else the file's own 'std', or 1.",
+        rich_help_panel=_DATA,
+    ),
+]
+PixelScale = Annotated[
+    float | None,
+    typer.Option(
+        "--pixel-scale",
+        help="Factor of a pixel; else the file's own 'scale', or 1/255.",
+        rich_help_panel=_DATA,
+    ),
+]
+ReverseChannels = Annotated[
+    bool,
+    typer.Option(
+        "--reverse-channels",
+        help="The file's channels are in the reverse of the model's order (RGB and BGR).",
         rich_help_panel=_DATA,
     ),
 ]
@@ -94,6 +113,42 @@ HighBits = Annotated[
     int,
     typer.Option(
         min=2, max=8, help="Bits of weights and activations in the high-precision unit.", rich_help_panel=_PRECISION
+    ),
+]
+FirstLastBits = Annotated[
+    int,
+    typer.Option(
+        min=2, max=8, help="Bits of the first and the last layer's weights, in both units.", rich_help_panel=_PRECISION
+    ),
+]
+LayerBits = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME=W/A,..",
+        help="Bits of single layers, weights/activations, in the low-precision unit, for example layer1.conv1=6/5.",
+        rich_help_panel=_PRECISION,
+    ),
+]
+Ranges = Annotated[
+    RangeMethod,
+    typer.Option(help="Activation ranges by least squared error, or by a percentile.", rich_help_panel=_PRECISION),
+]
+Percentile = Annotated[
+    float,
+    typer.Option(
+        min=50.0, max=100.0, help="Share of activations inside the range, in per cent.", rich_help_panel=_PRECISION
+    ),
+]
+Rounding = Annotated[
+    RoundingMethod,
+    typer.Option(
+        help="Weights rounded for the nearest output of each layer, or each on its own.", rich_help_panel=_PRECISION
+    ),
+]
+Equalise = Annotated[
+    bool,
+    typer.Option(
+        "--equalise", help="Balance channel ranges between consecutive layers first.", rich_help_panel=_PRECISION
     ),
 ]
 Tolerance = Annotated[
@@ -113,6 +168,26 @@ Single = Annotated[
     bool,
     typer.Option("--single", help="Build the high-precision unit alone, no cascade.", rich_help_panel=_PRECISION),
 ]
+Levels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LEVEL,..",
+        help="The levels to compare with the reference; all that are installed, where none is named.",
+        rich_help_panel=_CHECKS,
+    ),
+]
+ImageCount = Annotated[
+    int | None,
+    typer.Option("--images", metavar="N", min=1, help="How many images each level runs.", rich_help_panel=_CHECKS),
+]
+Seed = Annotated[
+    int,
+    typer.Option(metavar="N", min=0, help="Seed of the random stalls and faults.", rich_help_panel=_CHECKS),
+]
+Build = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="A folder that 'toolflow build' made.", exists=True, file_okay=False),
+]
 Out = Annotated[
     Path,
     typer.Option(
@@ -125,6 +200,7 @@ Out = Annotated[
 _ENGINE_FIELDS: Mapping[str, object] = {
     name: field.annotation for name, field in EngineConfig.model_fields.items() if field.annotation is not bool
 }
+_WIDTHS = {str(bits) for bits in range(2, 9)}
 
 
 def parse_engine(text: str | None) -> dict[str, int | str]:
@@ -150,6 +226,39 @@ def parse_engine(text: str | None) -> dict[str, int | str]:
         else:
             raise ToolflowError(f"--engine: {name} must be a whole number, not '{value}'")
     return fixed
+
+
+def parse_layer_bits(text: str | None) -> dict[str, tuple[int, int]]:
+    """Return {layer: (weight bits, activation bits)} of `--layer-bits`.
+
+    Raises:
+        ToolflowError: the text is no list of NAME=W/A, a layer is given twice, or bits are not 2 to 8.
+    """
+    bits: dict[str, tuple[int, int]] = {}
+    for part in text.split(",") if text else ():
+        name, _, widths = (piece.strip() for piece in part.rpartition("="))
+        numbers = [number.strip() for number in widths.split("/")]
+        if not name or len(numbers) != 2 or not all(number in _WIDTHS for number in numbers):
+            raise ToolflowError(f"--layer-bits must be NAME=W/A,.. with bits from 2 to 8, not '{part.strip()}'")
+        if name in bits:
+            raise ToolflowError(f"--layer-bits: layer '{name}' must be given once, not twice")
+        bits[name] = int(numbers[0]), int(numbers[1])
+    return bits
+
+
+def parse_names(option: str, text: str | None, allowed: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the names of a list such as `--levels`, in the order of `allowed`; None where none is given.
+
+    Raises:
+        ToolflowError: a name is not one of `allowed`.
+    """
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in allowed:
+            raise ToolflowError(f"{option} must be of {', '.join(allowed)}, not '{name}'")
+    return tuple(name for name in allowed if name in names)
 
 
 def parse_shape(text: str | None) -> tuple[int, int, int] | None:
