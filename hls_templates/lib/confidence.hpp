@@ -46,6 +46,11 @@ struct Leaders {
 };
 
 
+template <class Config>
+inline int16_t result_of(const Results<Config>& result, int lane, unsigned int place) {
+  return static_cast<int16_t>(result[lane][place & (Config::drain_k - 1)][place / Config::drain_k]);
+}
+
 // Largest logit and its lowest index; then the exponentials, their sum and the N largest.
 template <class Config>
 Answer answer_of(const Header& header, int lane, const Results<Config>& result) {
@@ -57,7 +62,7 @@ Answer answer_of(const Header& header, int lane, const Results<Config>& result) 
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE II=1
 #endif
-    const int16_t logit = static_cast<int16_t>(result[lane][c & (Config::drain_k - 1)][c / Config::drain_k]);
+    const int16_t logit = result_of<Config>(result, lane, c);
     if (c == 0 || logit > largest) {
       largest = logit;
       answer.klass = c;
@@ -78,7 +83,7 @@ Answer answer_of(const Header& header, int lane, const Results<Config>& result) 
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE II=1
 #endif
-    const int16_t logit = static_cast<int16_t>(result[lane][c & (Config::drain_k - 1)][c / Config::drain_k]);
+    const int16_t logit = result_of<Config>(result, lane, c);
     const uint32_t distance = static_cast<uint32_t>(static_cast<int32_t>(largest) - logit);
     const uint32_t x = distance * header.confidence_k >> 12;  // 16 x 16 bits; 8 fraction bits are left
     const uint32_t whole = x >> 8;

@@ -25,7 +25,12 @@ using Accumulator = uint32_t;
 template <class Config>
 using Accumulators = Accumulator<Config>[Config::lanes_p][Config::lanes_k];
 template <class Config>
+using Words = Word<Config>[Config::lanes_p];
+template <class Config>
 using Residuals = Word<Config>[Config::lanes_p][Shape<Config>::residual_words];
+// Outputs that wait for the rest of their granule.
+template <class Config>
+using Pending = UInt<Config::activation_bits>[Config::lanes_p][Shape<Config>::granule];
 
 // What stays the same while an output-channel group is computed.
 struct Group {
@@ -63,9 +68,9 @@ inline Group group_of(const Instruction& i, unsigned int index) {
 
 // One cycle of the array: every multiplier takes its weight and the element that its index picks.
 template <class Config>
-inline void multiply_accumulate(const Banks<Config>& bank, const Place& place, bool is_signed,
-                                const WeightRow<Config>& row, bool indexed, unsigned int step, bool clear,
-                                bool shift, Accumulators<Config>& accumulator) {
+inline void multiply_accumulate(const Words<Config>& word, bool inside, bool is_signed, const WeightRow<Config>& row,
+                                bool indexed, unsigned int step, bool clear, bool shift,
+                                Accumulators<Config>& accumulator) {
   typedef Shape<Config> S;
   Int<Config::weight_bits> weight[Config::slots][Config::lanes_k];
   UInt<S::index_bits> index[Config::slots][Config::lanes_k];
@@ -92,19 +97,16 @@ inline void multiply_accumulate(const Banks<Config>& bank, const Place& place, b
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-    Word<Config> word;
     Int<Config::activation_bits + 1> operand[Config::sub_row];
 #ifdef __SYNTHESIS__
-#pragma HLS ARRAY_PARTITION variable=word.element complete
 #pragma HLS ARRAY_PARTITION variable=operand complete
 #endif
-    read_word<Config>(bank, p, place.address, word);
     for (int e = 0; e < Config::sub_row; ++e) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
       operand[e] = 0;
-      if (place.inside) operand[e] = number<Config>(word.element[e], is_signed);
+      if (inside) operand[e] = number<Config>(word[p].element[e], is_signed);
     }
     for (int k = 0; k < Config::lanes_k; ++k) {
 #ifdef __SYNTHESIS__
@@ -129,7 +131,7 @@ inline void multiply_accumulate(const Banks<Config>& bank, const Place& place, b
 template <class Config>
 inline void drain_chunk(const Instruction& i, const Group& group, unsigned int chunk, const Position& position,
                         const Accumulators<Config>& held, const Residuals<Config>& residual,
-                        const Parameters (&parameters)[Config::lanes_k], Granule<Config> (&pending)[Config::lanes_p],
+                        const Parameters (&parameters)[Config::lanes_k], Pending<Config>& pending,
                         Banks<Config>& bank, Results<Config>& result) {
   typedef Shape<Config> S;
 #ifdef __SYNTHESIS__
@@ -163,15 +165,21 @@ inline void drain_chunk(const Instruction& i, const Group& group, unsigned int c
       const Int<Config::accumulator_bits> total =
           keep_signed<Config::accumulator_bits>(static_cast<int64_t>(held[p][lane_k + d]));
       out[d] = requantise<Config>(total, parameters[lane_k + d], r, i.lower, i.upper);
-      set_element<S::granule, Config::activation_bits>(
-          pending[p], static_cast<int>((lane_k + d) % S::granule),
-          keep_unsigned<Config::activation_bits>(static_cast<uint64_t>(static_cast<int64_t>(out[d]))));
+      pending[p][(lane_k + d) % S::granule] =
+          keep_unsigned<Config::activation_bits>(static_cast<uint64_t>(static_cast<int64_t>(out[d])));
+    }
+    Granule<Config> whole;
+    for (int e = 0; e < S::granule; ++e) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      set_element<S::granule, Config::activation_bits>(whole, e, pending[p][e]);
     }
     for (int g = 0; g < S::granules; ++g) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-      if (!i.to_result() && granule_ends && granule == static_cast<unsigned int>(g)) bank[p][g][word] = pending[p];
+      if (!i.to_result() && granule_ends && granule == static_cast<unsigned int>(g)) bank[p][g][word] = whole;
     }
     for (int b = 0; b < Config::drain_k; ++b) {
 #ifdef __SYNTHESIS__
@@ -194,14 +202,14 @@ void convolve_group(const Instruction& i, const Group& group, hls::stream<Parame
   Accumulators<Config> held;
   Residuals<Config> residual;
   Residuals<Config> residual_held;
-  Granule<Config> pending[Config::lanes_p];
+  Pending<Config> pending;
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=parameters cyclic factor=Config::drain_k
 #pragma HLS ARRAY_PARTITION variable=accumulator complete dim=0
 #pragma HLS ARRAY_PARTITION variable=held complete dim=0
 #pragma HLS ARRAY_PARTITION variable=residual complete dim=0
 #pragma HLS ARRAY_PARTITION variable=residual_held complete dim=0
-#pragma HLS ARRAY_PARTITION variable=pending complete
+#pragma HLS ARRAY_PARTITION variable=pending complete dim=0
 #endif
   const unsigned int records = group.chunks * Config::drain_k;
   for (unsigned int n = 0; n < records; ++n) {
@@ -232,6 +240,23 @@ void convolve_group(const Instruction& i, const Group& group, hls::stream<Parame
       drain_chunk<Config>(i, group, cycle, drained, held, residual_held, parameters, pending, bank, result);
     }
     const bool computes = done < positions && cycle < i.rows;
+    const bool fetches = done < positions && cycle >= i.rows && cycle < i.rows + group.residual_words;
+    const unsigned int nth = cycle - i.rows;  // word of the residual
+    const Place place = place_of(i, position, tap, group.first_word);
+    const unsigned int residual_address = residual_pixel(i, position) + group.residual_first_word + nth;
+    Words<Config> word;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=word complete dim=0
+#endif
+    if (computes || fetches) {
+      for (int p = 0; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+        read_word<Config>(bank, p, fetches ? residual_address : place.address, word[p]);
+        if (fetches) residual[p][nth] = word[p];
+      }
+    }
     if (computes) {
       WeightRow<Config> row;
       if (done == 0) {
@@ -240,27 +265,14 @@ void convolve_group(const Instruction& i, const Group& group, hls::stream<Parame
       } else {
         row = replay[cycle];
       }
-      const Place place = place_of(i, position, tap, group.first_word);
       const bool level_begins = cycle != 0 && step == 0 && tap.q == 0 && tap.kx == 0 && tap.ky == 0;
-      multiply_accumulate<Config>(bank, place, i.input_signed(), row, i.indexed(), step, cycle == 0, level_begins,
-                                  accumulator);
+      multiply_accumulate<Config>(word, place.inside, i.input_signed(), row, i.indexed(), step, cycle == 0,
+                                  level_begins, accumulator);
       const unsigned int steps = tap.q + 1 == i.sub_rows ? i.steps_last : i.steps;
       ++step;
       if (step == steps) {
         step = 0;
         next_tap(i, tap);
-      }
-    }
-    if (done < positions && cycle >= i.rows && cycle < i.rows + group.residual_words) {
-      const unsigned int nth = cycle - i.rows;
-      const unsigned int pixel =
-          i.residual_base + position.y * static_cast<unsigned int>(i.residual_row_words) +
-          position.x * static_cast<unsigned int>(i.residual_pixel_words);
-      for (int p = 0; p < Config::lanes_p; ++p) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-        read_word<Config>(bank, p, pixel + group.residual_first_word + nth, residual[p][nth]);
       }
     }
     if (cycle + 1 == group.length) {

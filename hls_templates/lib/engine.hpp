@@ -10,7 +10,8 @@
 
 namespace cascade {
 
-template <class Config, class ProgramMemory, class WeightMemory, class ImageMemory, class ResultMemory>
+// `Depths` says how deep the streams are that an engine's parameters decide.
+template <class Config, class Depths, class ProgramMemory, class WeightMemory, class ImageMemory, class ResultMemory>
 void run_pass(ProgramMemory program, WeightMemory weights, ImageMemory images, ResultMemory results,
               const Header header, unsigned int first_image, unsigned int lanes) {
 #ifdef __SYNTHESIS__
@@ -29,8 +30,8 @@ void run_pass(ProgramMemory program, WeightMemory weights, ImageMemory images, R
 #pragma HLS STREAM variable=packets depth=8
 #pragma HLS STREAM variable=data depth=64
 #pragma HLS STREAM variable=weight_beats depth=64
-#pragma HLS STREAM variable=parameters depth=Shape<Config>::parameters_ahead
-#pragma HLS STREAM variable=rows depth=Shape<Config>::rows_ahead
+#pragma HLS STREAM variable=parameters depth=Depths::parameters_ahead
+#pragma HLS STREAM variable=rows depth=Depths::rows_ahead
 #pragma HLS STREAM variable=orders depth=4
 #pragma HLS STREAM variable=records depth=32
 #endif
@@ -38,7 +39,7 @@ void run_pass(ProgramMemory program, WeightMemory weights, ImageMemory images, R
   fetch_weights<Config>(weights, header, weight_beats);
   cut_weights<Config>(packets, weight_beats, parameters, rows);
   run_core<Config>(header, first_image, lanes, instructions, data, parameters, rows, orders, records);
-  store_records<Config>(results, header.instructions * lanes + 1, orders, records);
+  store_records<Config>(results, header, lanes, orders, records);
 }
 
 template <class Config, class ProgramMemory, class WeightMemory, class ImageMemory, class ResultMemory>
@@ -53,8 +54,8 @@ void run(ProgramMemory program, WeightMemory weights, ImageMemory images, Result
 #endif
     const unsigned int first_image = pass * Config::lanes_p;
     const unsigned int left = image_count - first_image;
-    run_pass<Config>(program, weights, images, results, header, first_image,
-                     left < Config::lanes_p ? left : Config::lanes_p);
+    run_pass<Config, Shape<Config> >(program, weights, images, results, header, first_image,
+                                     left < Config::lanes_p ? left : Config::lanes_p);
   }
   *status = static_cast<unsigned int>(error);
 }

@@ -14,7 +14,7 @@ constexpr int chunk_bits = 64;   // beats are cut into chunks, which every compi
 template <class Config>
 struct Shape {
   // S elements of a word lie in `granules` memories; the drain writes one granule at a time.
-  static constexpr int granule = greatest_common_divisor(Config::lanes_k, Config::sub_row);
+  static constexpr int granule = common_divisor(Config::lanes_k, Config::sub_row);
   static constexpr int granules = Config::sub_row / granule;
   static constexpr int digit_bits = smaller(Config::weight_bits, Config::activation_bits);
   static constexpr int index_bits = larger(log2_floor(Config::sub_row), 1);

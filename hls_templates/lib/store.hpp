@@ -41,12 +41,8 @@ void send_result(const Header& header, uint64_t image, int lane, const Results<C
       const uint32_t word = head[place / 4];
       half = (place & 2) != 0 ? high_half(word) : low_half(word);
     }
-    if (place >= head_bytes) {
-      const unsigned int c = (place - head_bytes) / 2;
-      if (c < header.classes) {
-        half = static_cast<uint16_t>(static_cast<int16_t>(result[lane][c & (Config::drain_k - 1)][c / Config::drain_k]));
-      }
-    }
+    const unsigned int c = (place - head_bytes) / 2;
+    if (place >= head_bytes && c < header.classes) half = static_cast<uint16_t>(result_of<Config>(result, lane, c));
     const unsigned int at = place & (S::bus_bytes - 1);
     byte[at] = keep_unsigned<8>(half);
     byte[at + 1] = keep_unsigned<8>(half >> 8);
@@ -93,8 +89,9 @@ void send_map(const Instruction& i, uint64_t image, int lane, const Banks<Config
 }
 
 template <class Config, class Memory>
-void store_records(Memory results, unsigned int most, hls::stream<StoreOrder>& orders,
+void store_records(Memory results, const Header header, unsigned int lanes, hls::stream<StoreOrder>& orders,
                    hls::stream<Beat<Config> >& beats) {
+  const unsigned int most = header.instructions * lanes + 1;
   bool more = true;
   for (unsigned int n = 0; n < most && more; ++n) {
 #ifdef __SYNTHESIS__

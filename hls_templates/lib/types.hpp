@@ -116,11 +116,21 @@ inline void set_element(Packed<Count, Width>& packed, int position, UInt<Width> 
 #endif
 
 constexpr int log2_floor(int value) {
-  return value > 1 ? 1 + log2_floor(value / 2) : 0;
+  int exponent = 0;
+  for (int n = 1; n < 31; ++n) {
+    if (value >> n != 0) exponent = n;
+  }
+  return exponent;
 }
 
-constexpr int greatest_common_divisor(int a, int b) {
-  return b == 0 ? a : greatest_common_divisor(b, a % b);
+// Of `a` and a power of two.
+constexpr int common_divisor(int a, int power_of_two) {
+  int divisor = 1;
+  for (int n = 1; n < 31; ++n) {
+    const int candidate = 1 << n;
+    if (candidate <= power_of_two && a % candidate == 0) divisor = candidate;
+  }
+  return divisor;
 }
 
 constexpr int larger(int a, int b) {

@@ -49,24 +49,14 @@ inline Tap first_tap() {
   return tap;
 }
 
-// To the next word; true after the window's last one, when the tap is the first again.
-inline bool next_tap(const Instruction& i, Tap& tap) {
-  if (tap.q + 1 != i.sub_rows) {
-    tap.q = static_cast<uint16_t>(tap.q + 1);
-    return false;
-  }
-  tap.q = 0;
-  if (tap.kx + 1 != i.kernel_w) {
-    tap.kx = static_cast<uint8_t>(tap.kx + 1);
-    return false;
-  }
-  tap.kx = 0;
-  if (tap.ky + 1 != i.kernel_h) {
-    tap.ky = static_cast<uint8_t>(tap.ky + 1);
-    return false;
-  }
-  tap.ky = 0;
-  return true;
+// To the next word; after the window's last one the tap is the first again.
+inline void next_tap(const Instruction& i, Tap& tap) {
+  const bool word_ends = tap.q + 1 == i.sub_rows;
+  const bool column_ends = word_ends && tap.kx + 1 == i.kernel_w;
+  const bool row_ends = column_ends && tap.ky + 1 == i.kernel_h;
+  tap.q = static_cast<uint16_t>(word_ends ? 0 : tap.q + 1);
+  if (word_ends) tap.kx = static_cast<uint8_t>(column_ends ? 0 : tap.kx + 1);
+  if (column_ends) tap.ky = static_cast<uint8_t>(row_ends ? 0 : tap.ky + 1);
 }
 
 // The word that a tap reads at a position: whether it lies inside the map, and its address (0 where not).
@@ -86,6 +76,12 @@ inline Place place_of(const Instruction& i, const Position& p, const Tap& tap, u
                     first + tap.q;
   }
   return place;
+}
+
+// First word of the residual pixel that belongs to a position.
+inline uint32_t residual_pixel(const Instruction& i, const Position& p) {
+  return i.residual_base + p.y * static_cast<uint32_t>(i.residual_row_words) +
+         p.x * static_cast<uint32_t>(i.residual_pixel_words);
 }
 
 }  // namespace cascade

@@ -1,0 +1,134 @@
+"""Units of the HLS library against `toolflow.numerics`, with native types and with the synthesis' own."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toolflow.emit.hls_native import EXACT_TYPES, FLAGS, ap_types_folder
+from toolflow.emit.render import resource
+from toolflow.engine.config import EngineConfig
+from toolflow.numerics.confidence import EXPONENT_TABLE, ConfidenceRule, evaluate
+from toolflow.numerics.requantise import Requantise, requantise
+
+SOURCE = Path(__file__).parent / "hls_units.cpp"
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["native", "exact"])
+def units(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    binary = tmp_path_factory.mktemp("units") / "units"
+    library = Path(str(resource("hls_templates", "lib", "types.hpp"))).parents[1]
+    types = [EXACT_TYPES] if request.param else []
+    command = ["g++", *FLAGS, *types, f"-I{ap_types_folder()}", f"-I{library}", str(SOURCE), "-o", str(binary)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (built.returncode, built.stderr) == (0, "")
+    return binary
+
+
+def ask(units: Path, what: str, data: bytes) -> bytes:
+    return subprocess.run([str(units), what], input=data, capture_output=True, check=True).stdout
+
+
+def requantise_one_by_one(records: np.ndarray) -> np.ndarray:
+    """Apply the definition to rows of (acc, bias, multiplier, residual, residual multiplier, shift, lower, upper)."""
+    acc, bias, multiplier, residual, residual_multiplier, shift, lower, upper = records.astype(np.int64).T
+    out = np.empty(len(records), dtype=np.int64)
+    for bounds in np.unique(np.stack([lower, upper], axis=1), axis=0):
+        at = (lower == bounds[0]) & (upper == bounds[1])
+        rule = Requantise(
+            bias[at], multiplier[at], shift[at], int(bounds[0]), int(bounds[1]), np.maximum(residual_multiplier[at], 1)
+        )
+        counted = np.where(residual_multiplier[at] > 0, residual[at], 0)
+        out[at] = requantise(acc[at][None], rule, residual=counted[None])[0]
+    return out
+
+
+def test_requantise_exhaustively_at_small_widths(units: Path) -> None:
+    grid = itertools.product(
+        range(-24, 25), (-3, 0, 2), (1, 2, 3, 5), (-4, 0, 3), (0, 3), range(7), ((-8, 7), (0, 15))
+    )  # fmt: skip
+    records = np.array([(*head, *bounds) for *head, bounds in grid], dtype="<i4")
+    out = np.frombuffer(ask(units, "requantise", records.tobytes()), dtype="<i2")
+    np.testing.assert_array_equal(out, requantise_one_by_one(records))
+
+
+def test_requantise_at_the_ends_of_every_range(units: Path) -> None:
+    ends = (-(1 << 31), (1 << 31) - 1, -1, 0, 1)
+    grid = itertools.product(ends, ends, (1, 65535), (-128, 255), (0, 65535), (0, 1, 31, 46, 47))
+    extreme = np.array([(*values, -32768, 32767) for values in grid])
+    rng = np.random.default_rng(1)
+    drawn = np.stack(
+        [
+            rng.integers(-(1 << 31), 1 << 31, 20000),
+            rng.integers(-(1 << 31), 1 << 31, 20000),
+            rng.integers(1, 1 << 16, 20000),
+            rng.integers(-128, 256, 20000),
+            rng.integers(0, 1 << 16, 20000),
+            rng.integers(20, 48, 20000),
+            np.full(20000, -32768),
+            np.full(20000, 32767),
+        ],
+        axis=1,
+    )
+    records = np.concatenate([extreme, drawn]).astype("<i4")
+    out = np.frombuffer(ask(units, "requantise", records.tobytes()), dtype="<i2")
+    np.testing.assert_array_equal(out, requantise_one_by_one(records))
+
+
+def test_a_shift_beyond_the_range_gives_zero(units: Path) -> None:
+    records = np.array(
+        [(acc, 0, 65535, 0, 0, shift, -99, 99) for acc in ((1 << 31) - 1, -(1 << 31)) for shift in (52, 64, 200, 255)]
+    )
+    assert not any(ask(units, "requantise", records.astype("<i4").tobytes()))
+
+
+def test_confidence(units: Path) -> None:
+    rng = np.random.default_rng(2)
+    cases: list[tuple[np.ndarray, ConfidenceRule]] = []
+    for n in range(600):
+        classes = int(rng.choice([1, 2, 3, 7, 8, 9, 10, 100, 1000]))
+        spread = int(rng.choice([1, 4, 300, 32768]))
+        logits = rng.integers(-spread, spread, classes)
+        if n % 10 == 0:
+            logits = rng.choice([-32768, 32767], classes)
+        last = int(rng.integers(0, 9))
+        threshold = int(rng.choice([-(1 << 31), (1 << 31) - 1, 65536, 65537, -65536, 0, rng.integers(-70000, 70000)]))
+        k = int(rng.choice([0, 1, 369, 5909, 65535]))
+        cases.append((logits, ConfidenceRule(k, int(rng.integers(0, last + 1)), last, threshold)))
+    data = b"".join(
+        np.array([len(logits), rule.k, rule.m, rule.n, rule.threshold, *logits], dtype="<i4").tobytes()
+        for logits, rule in cases
+    )
+    out = np.frombuffer(ask(units, "confidence", data), dtype="<i4").reshape(-1, 4)
+    for (logits, rule), row in zip(cases, out, strict=True):
+        answer = evaluate(logits[None].astype(np.int64), rule)
+        expected = (answer.klass[0], answer.confident[0], answer.numerator[0], answer.total[0])
+        assert tuple(row) == expected, f"{logits}, {rule}"
+    assert 100 < out[:, 1].sum() < 500
+
+
+def test_a_tie_at_the_threshold_is_confident(units: Path) -> None:
+    logits = np.array([5, 5], dtype=np.int64)
+    rows = [[2, 369, 1, 2, threshold, *logits] for threshold in (0, 1)]
+    out = np.frombuffer(ask(units, "confidence", np.array(rows, dtype="<i4").tobytes()), dtype="<i4").reshape(-1, 4)
+    assert out[:, 1].tolist() == [1, 0]
+    assert out[:, 0].tolist() == [0, 0]
+
+
+def test_the_exponent_table_is_the_reference_one() -> None:
+    text = resource("hls_templates", "lib", "exponent_table.hpp").read_text(encoding="utf-8")
+    body = text[text.index("{", text.index("exponent_table[256]")) : text.index("};")]
+    assert [int(n) for n in re.findall(r"\d+", body)] == EXPONENT_TABLE.tolist()
+
+
+def test_parameters_of_the_library_are_those_of_the_configuration() -> None:
+    fields = {name for name, value in EngineConfig().model_dump().items() if not isinstance(value, str)}
+    used: set[str] = set()
+    for file in resource("hls_templates", "lib").iterdir():
+        used |= set(re.findall(r"Config::(\w+)", file.read_text(encoding="utf-8")))
+    assert used - {"signature"} == fields
