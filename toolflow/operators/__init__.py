@@ -1,5 +1,8 @@
 """The operators: one folder each, and here their specifications under one name."""
 
+from collections.abc import Mapping
+
+from toolflow.ir.operator import Operator
 from toolflow.operators.activation import Activation
 from toolflow.operators.add.spec import Add
 from toolflow.operators.avg_pool.spec import AvgPool
@@ -13,7 +16,13 @@ from toolflow.operators.pad.spec import Pad
 from toolflow.operators.relu.spec import Relu
 from toolflow.operators.shortcut.spec import Shortcut
 
+BY_KIND: Mapping[str, type[Operator]] = {
+    operator.kind: operator
+    for operator in (Add, AvgPool, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Pad, Relu, Shortcut)
+}
+
 __all__ = [
+    "BY_KIND",
     "Activation",
     "Add",
     "AvgPool",

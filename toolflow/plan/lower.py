@@ -308,27 +308,10 @@ class Lowering:
     def assemble(self, rule: ConfidenceRule, trace: tuple[str, ...], trace_images: int) -> CompiledProgram:
         """Return program and weights as bytes."""
         c = self.config
-        classes = int(np.prod(self.graph.shapes[self.in_result]))
-        image_pitch = _round_up(self.image.bytes, c.bus_bytes)
-        result_pitch = _round_up(max(16, c.bus_bytes) + 2 * classes, c.bus_bytes)
-        body, traces = self._instructions(trace, result_pitch * trace_images, trace_images)
-        table_at = table_offset_bytes(len(body) + 1, c.bus_bytes)
-        table = Instruction(
-            Opcode.TABLE, in_base=table_at, in_words=self._slice(), sub_rows=self.image.words, name="table"
-        )
-        instructions = (table, *body)
+        body, traces = self._instructions(trace, self._result_pitch() * trace_images, trace_images)
+        instructions = (self._table(len(body) + 1), *body)
         weights = b"".join(self._packets(self.layers[i.name]) for i in instructions if i.opcode is Opcode.CONV)
-        header = Header(
-            signature=c.signature,
-            image_pitch_bytes=image_pitch,
-            result_pitch_bytes=result_pitch,
-            classes=classes,
-            confidence_k=rule.k,
-            confidence_m=rule.m,
-            confidence_n=rule.n,
-            threshold=rule.threshold,
-            weight_beats=len(weights) // c.bus_bytes,
-        )
+        header = self._header(rule, len(weights) // c.bus_bytes)
         return CompiledProgram(
             config=c,
             header=header,
@@ -338,8 +321,42 @@ class Lowering:
             image=self.image,
             output_shape=self.graph.shapes[self.in_result],
             memory=self.memory,
-            macs={name: macs(layer.form, as_map(self.graph.shapes[name])) for name, layer in self.layers.items()},
+            macs=self.macs(),
             traces=traces,
+        )
+
+    def outline(self) -> tuple[Header, tuple[Instruction, ...]]:
+        """Return header and instructions as `assemble` would, without packing a weight."""
+        body, _ = self._instructions((), 0, 0)
+        return self._header(ACCEPT_ALL, 0), (self._table(len(body) + 1), *body)
+
+    def macs(self) -> dict[str, int]:
+        """Return useful multiply-accumulates per image of each CONV, by name."""
+        return {name: macs(layer.form, as_map(self.graph.shapes[name])) for name, layer in self.layers.items()}
+
+    def _header(self, rule: ConfidenceRule, weight_beats: int) -> Header:
+        return Header(
+            signature=self.config.signature,
+            image_pitch_bytes=_round_up(self.image.bytes, self.config.bus_bytes),
+            result_pitch_bytes=self._result_pitch(),
+            classes=self._classes(),
+            confidence_k=rule.k,
+            confidence_m=rule.m,
+            confidence_n=rule.n,
+            threshold=rule.threshold,
+            weight_beats=weight_beats,
+        )
+
+    def _classes(self) -> int:
+        return int(np.prod(self.graph.shapes[self.in_result]))
+
+    def _result_pitch(self) -> int:
+        return _round_up(max(16, self.config.bus_bytes) + 2 * self._classes(), self.config.bus_bytes)
+
+    def _table(self, instructions: int) -> Instruction:
+        offset = table_offset_bytes(instructions, self.config.bus_bytes)
+        return Instruction(
+            Opcode.TABLE, in_base=offset, in_words=self._slice(), sub_rows=self.image.words, name="table"
         )
 
     def _instructions(
