@@ -1,0 +1,1 @@
+"""One file per board; `toolflow.plan.boards` reads them."""
