@@ -103,19 +103,20 @@ class GraphBuilder:
 
         Raises:
             UnsupportedModelError: problems were noted.
-            ToolflowError: the output is the input.
+            ToolflowError: the output is the input, or does not depend on it; None says that it is constant.
         """
         tensor = self._tensor(place, output) if output is not None else None
-        if self.problems or tensor is None:
+        if self.problems:
             raise UnsupportedModelError(self.problems)
         if tensor == self._input:
             raise ToolflowError(f"model '{self._name}' computes nothing: its output is its input")
-        needed, kept = {tensor}, []
+        needed: set[str] = set() if tensor is None else {tensor}
+        kept = []
         for node in reversed(self._nodes):
             if node.name in needed:
                 kept.append(node)
                 needed.update(node.inputs)
-        if self._input not in needed:
+        if tensor is None or self._input not in needed:
             raise ToolflowError(f"the output of model '{self._name}' does not depend on its input")
         graph = Graph(self._name, self._input, self._shapes[self._input], tuple(reversed(kept)), tensor)
         verify_graph(graph)

@@ -67,8 +67,6 @@ class _Walk:
         output = self._values.get(self._outputs[0])
         if len(self._outputs) != 1:
             self._build.problem(place, "number of outputs", len(self._outputs), "1")
-        if output is not None and not isinstance(output, Value):
-            self._build.problem(place, "output", "a constant", "a tensor computed from the image")
         return self._build.finish(place, output if isinstance(output, Value) else None)
 
     def _node(self, node: NodeProto) -> Any:

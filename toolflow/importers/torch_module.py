@@ -131,12 +131,10 @@ def _torch_pads(pads: Pads) -> tuple[int, int, int, int]:
 
 def _max_pool(op: MaxPool, shape: Shape) -> nn.Module:
     """Return the standard layer where equal pads on both sides give the same windows."""
-    reach = [d * (k - 1) + 1 for d, k in zip(op.dilation, op.kernel, strict=True)]
     out = op.infer_shape([shape], {})
     for ceil_mode in (False, True):
         symmetric = replace(op, pads=(*op.pads[:2], *op.pads[:2]), ceil_mode=ceil_mode)
-        fits = all(2 * op.pads[axis] <= reach[axis] for axis in (0, 1))
-        if fits and symmetric.infer_shape([shape], {}) == out:
+        if _torch_shape(symmetric, shape) == out:
             return nn.MaxPool2d(op.kernel, op.stride, op.pads[:2], op.dilation, ceil_mode=ceil_mode)
     pads = _torch_pads(needed_pads(op, shape))
     return _Function(
@@ -144,6 +142,16 @@ def _max_pool(op: MaxPool, shape: Shape) -> nn.Module:
             functional.pad(x, pads, value=-torch.inf), op.kernel, op.stride, dilation=op.dilation
         )
     )
+
+
+def _torch_shape(op: MaxPool, shape: Shape) -> Shape | None:
+    """Return the output's shape, None where PyTorch refuses the pool."""
+    if any(2 * op.pads[axis] > op.kernel[axis] for axis in (0, 1)):
+        return None
+    try:
+        return op.infer_shape([shape], {})
+    except ValueError:
+        return None
 
 
 def _avg_pool(op: AvgPool, shape: Shape) -> nn.Module:

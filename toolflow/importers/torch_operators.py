@@ -216,9 +216,9 @@ def _mean(call: Call) -> Value | None:
     return vocabulary.mean(call.build, call.place, call.tensor(), dims or [], bool(call.take("keepdim")))
 
 
-def _sum_of(call: Call, sign: float) -> Value | None:
+def _sum_of(call: Call, sign: float, first: str = "self", second: str = "other") -> Value | None:
     """Sum or difference: a + sign·alpha·b."""
-    a, b, alpha = call.take("self"), call.take("other"), sign * call.args.pop("alpha", 1)
+    a, b, alpha = call.take(first), call.take(second), sign * call.args.pop("alpha", 1)
     if isinstance(a, Value) and isinstance(b, Value):
         if alpha != 1:
             call.problem("alpha", alpha, "1", "scale the operand's convolution instead")
@@ -235,6 +235,10 @@ def _add(call: Call) -> Value | None:
 
 def _sub(call: Call) -> Value | None:
     return _sum_of(call, -1.0)
+
+
+def _rsub(call: Call) -> Value | None:
+    return _sum_of(call, -1.0, "other", "self")
 
 
 def _mul(call: Call) -> Value | None:
@@ -342,6 +346,8 @@ OPERATORS: Mapping[Any, Callable[[Call], Value | None]] = {
     aten.add.Scalar: _add,
     aten.sub.Tensor: _sub,
     aten.sub.Scalar: _sub,
+    aten.rsub.Tensor: _rsub,
+    aten.rsub.Scalar: _rsub,
     aten.mul.Tensor: _mul,
     aten.mul.Scalar: _mul,
     aten.div.Tensor: _div,

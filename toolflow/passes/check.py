@@ -1,0 +1,138 @@
+"""Says of every node of an imported model what becomes of it: `toolflow check`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from toolflow.ir.graph import Graph, Node, verify_graph
+from toolflow.ir.operator import Shape
+from toolflow.operators import AvgPool, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Pad, Relu, Shortcut
+from toolflow.passes.fuse_residual import fuse_residual
+from toolflow.passes.pipeline import PIPELINE, Step
+
+BYTE_FIELD = 255  # kernel, stride, pads and dilation in an instruction (engine/PROGRAM.md)
+HALF_WORD_FIELD = 65535  # sizes, channels and weight rows of a group
+
+RESIDUAL = Step(fuse_residual, "added by the layer before it, with one rounding", "")
+
+
+class Status(Enum):
+    """What becomes of a node."""
+
+    ENGINE = "engine"
+    IMPORTS_ONLY = "imports only"
+    FOLDED = "folded"
+
+
+@dataclass(frozen=True)
+class NodeReport:
+    """One line of `toolflow check`.
+
+    Attributes:
+        node: the node's name.
+        operator: its kind as imported.
+        status: what becomes of it.
+        reason: how it runs, what it is folded into, or why it does not run.
+    """
+
+    node: str
+    operator: str
+    status: Status
+    reason: str
+
+
+def check(graph: Graph) -> tuple[NodeReport, ...]:
+    """Return a report for every node of an imported graph, in order.
+
+    Raises:
+        ToolflowError: the graph is not sound.
+    """
+    verify_graph(graph)
+    folded: dict[str, str] = {}
+    final = graph
+    for step in (*PIPELINE, RESIDUAL):
+        changed = step.run(final)
+        folded.update({node.name: step.does for node in final.nodes if node.name not in changed.by_name})
+        final = changed
+    return tuple(_report(node, final, folded) for node in graph.nodes)
+
+
+def _report(node: Node, final: Graph, folded: dict[str, str]) -> NodeReport:
+    kind = node.op.kind
+    if node.name in folded:
+        return NodeReport(node.name, kind, Status.FOLDED, folded[node.name])
+    now = final.by_name[node.name]
+    obstacles = list(_obstacles(now, final))
+    if obstacles:
+        return NodeReport(node.name, kind, Status.IMPORTS_ONLY, "; ".join(obstacles))
+    if isinstance(now.op, Flatten | Concat | Shortcut):
+        return NodeReport(node.name, kind, Status.ENGINE, "costs nothing: a matter of addresses")
+    how = "as it is" if now.op.kind == kind else f"as {now.op.kind}"
+    return NodeReport(node.name, kind, Status.ENGINE, f"{how}{_needs(now, final)}")
+
+
+def _obstacles(node: Node, graph: Graph) -> Iterator[str]:
+    """Yield why a node of a simplified graph does not run on any engine."""
+    source, shape = graph.shapes[node.inputs[0]], graph.shapes[node.name]
+    yield from _too_large(f"the output {shape}", shape, HALF_WORD_FIELD)
+    if isinstance(node.op, Pad | Relu | BatchNorm):
+        yield f"{node.op.kind} has no place in the engine"
+    if isinstance(node.op, Conv | MaxPool | AvgPool):
+        yield from _too_large("the stride", node.op.stride, BYTE_FIELD)
+        yield from _too_large("the padding", node.op.pads, BYTE_FIELD)
+        yield from _too_large("the kernel", _kernel(node, graph), BYTE_FIELD)
+    if isinstance(node.op, Conv | MaxPool):
+        yield from _too_large("the dilation", node.op.dilation, BYTE_FIELD)
+    if isinstance(node.op, Linear):
+        yield from _too_large("the flattened map", _kernel(node, graph), BYTE_FIELD)
+    if isinstance(node.op, AvgPool):
+        divisors = np.unique(node.op.divisors(source)).tolist()
+        if len(divisors) > 1:
+            yield (
+                f"its windows have the divisors {divisors}, the engine has one for all: use count_include_pad=True "
+                "without ceil mode, or no padding"
+            )
+    if isinstance(node.op, Concat) and len(shape) == 1:
+        maps = [t for t in node.inputs if math.prod(_spatial(t, graph)) > 1]
+        if maps:
+            yield f"it joins the flattened maps {maps}: concatenate before flattening"
+
+
+def _too_large(what: str, values: tuple[int, ...], bound: int) -> Iterator[str]:
+    if max(values, default=0) > bound:
+        yield f"{what} must be at most {bound}, not {values}"
+
+
+def _spatial(tensor: str, graph: Graph) -> Shape:
+    """Return (H, W) of the map behind a flat tensor."""
+    node = graph.by_name.get(tensor)
+    if node is not None and isinstance(node.op, Flatten):
+        return graph.shapes[node.inputs[0]][1:]
+    return ()
+
+
+def _kernel(node: Node, graph: Graph) -> tuple[int, ...]:
+    match node.op:
+        case MaxPool() | AvgPool():
+            return node.op.kernel
+        case Linear():
+            return _spatial(node.inputs[0], graph)
+        case _:
+            return node.weights["weight"].shape[2:]
+
+
+def _needs(node: Node, graph: Graph) -> str:
+    """Return what a node asks of the engine's parameters, as text to append."""
+    weight = node.weights.get("weight")
+    rows = 0 if weight is None else math.prod(weight.shape[1:])
+    needs = []
+    if rows > HALF_WORD_FIELD:
+        needs.append(f"{-(-rows // HALF_WORD_FIELD)} or more slots")
+    if graph.input_name in node.inputs and not isinstance(node.op, Conv):
+        needs.append("activations as wide as the image's integers")
+    return f"; needs {' and '.join(needs)}" if needs else ""
