@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
+from pathlib import Path
 
 
 def main() -> int:
@@ -14,15 +15,25 @@ def main() -> int:
     """
     try:
         from toolflow.cli.main import main as run
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "toolflow":
+    except ImportError as error:
+        place = _foreign_package()
+        if place is None:
             raise
-        spec = importlib.util.find_spec("toolflow")
         print(
-            f"toolflow: Python finds another package called toolflow, at {spec.origin if spec else 'no place'}, "
-            "in front of Cascade Toolflow.\n"
-            "Do this: pip uninstall toolflow; pip install --force-reinstall --no-deps cascade-toolflow",
+            f"toolflow: Python finds another package called toolflow, at {place}, in front of Cascade Toolflow "
+            f"({error}).\nDo this: pip uninstall toolflow; pip install --force-reinstall --no-deps cascade-toolflow",
             file=sys.stderr,
         )
         return 2
     return run()
+
+
+def _foreign_package() -> Path | None:
+    """Return the file of the package `toolflow` that Python finds, or None where it is ours or there is none."""
+    try:
+        package = importlib.import_module("toolflow")
+    except ImportError:
+        return None
+    place = Path(package.__file__ or next(iter(package.__path__), ""))
+    ours = hasattr(package, "__version__") and (place.parent / "cli/main.py").is_file()
+    return None if ours else place
