@@ -29,7 +29,7 @@ module cascade_drain
   input  logic                              handoff,
   input  logic signed [AccumulatorBits-1:0] drained[LanesK][LanesP],
   output logic                              stalled,  // waiting for the bank's read port
-  output logic                              fetched,  // the position needs no more residual words
+  output logic                              fetched,  // once a position: it needs no more residual words
   // the channels' parameters
   output logic                              parameters_read,
   output logic [ChunkBits-1:0]              parameters_chunk,
@@ -80,7 +80,7 @@ module cascade_drain
   logic [15:0] channel, group_channel;
   residual_channel_t residual_channel, group_residual, next_word_channel, next_word_distance;
   logic running, active, issue, waited, last_chunk, last_column, last_row, last_group, position_ends, group_ends;
-  logic has_residual, needs_word, later_word;
+  logic has_residual, needs_word, later_word, announced;
   logic [PaceBits-1:0] pace;
 
   assign group_channels = channels_left < 17'(LanesK) ? channels_left : 17'(LanesK);
@@ -106,7 +106,7 @@ module cascade_drain
   assign fetch_urgent = waited;
   assign issue = active && pace == '0 && (!needs_word || fetch_allowed);
   assign stalled = fetch_wanted && !fetch_allowed;
-  assign fetched = issue && !later_word;
+  assign fetched = issue && !later_word && !announced;
   assign residual_address = residual_position + (store_t'(residual_channel) >> SubRowBits);
   assign fetch_address = BankBits'(residual_address);
   assign out_address = out_position + store_t'(out_word);
@@ -123,10 +123,12 @@ module cascade_drain
     if (!rst_n) begin
       running <= 1'b0;
       waited <= 1'b0;
+      announced <= 1'b0;
       pace <= '0;
     end else begin
       running <= active && !position_ends;
       waited <= stalled;
+      announced <= (announced || fetched) && !position_ends;
       if (issue && i.flags.to_result) pace <= PaceBits'(DrainK - 1);
       else if (pace != '0) pace <= pace - 1'b1;
     end
@@ -322,7 +324,7 @@ module cascade_drain
     end else begin
       bank_write <= late.valid && late.write && !i.flags.to_result && !late.out_of_range;
       if (late.valid && i.flags.to_result && !late.out_of_range) serial_wanted <= late.wanted;
-      else serial_wanted <= serial_wanted >> 1;
+      else serial_wanted <= DrainK'({1'b0, serial_wanted} >> 1);
       if (late.valid && late.final_chunk) finishing <= i.flags.to_result ? FinishBits'(DrainK + 1) : FinishBits'(1);
       else if (finishing != '0) finishing <= finishing - 1'b1;
       done <= finishing == FinishBits'(1);
