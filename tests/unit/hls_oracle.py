@@ -107,9 +107,7 @@ class Oracle:
                     for k in range(channels):
                         self.drain(i, oy, ox, g * self.c.lanes_k + k, acc[k], parameters[k])
 
-    def packet(
-        self, i: Instruction, channels: int
-    ) -> tuple[list[tuple[int, ...]], list[list[list[tuple[int, int]]]]]:
+    def packet(self, i: Instruction, channels: int) -> tuple[list[tuple[int, ...]], list[list[list[tuple[int, int]]]]]:
         c = self.c
         indexed = Flag.INDEXED in i.flags
         count = math.ceil(channels / c.drain_k) * c.drain_k

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -149,50 +149,48 @@ class ProgramBuilder:
             (Flag.RESIDUAL_SIGNED, residual is not None and residual.signed),
         ):
             flags |= flag if wanted else Flag.NONE
-        extra: dict[str, int] = {}
+        instruction = Instruction(
+            Opcode.CONV,
+            flags=flags,
+            levels=levels,
+            in_base=source.base,
+            in_height=source.height,
+            in_width=source.width,
+            in_words=source.words,
+            in_row_words=source.words * source.width,
+            out_base=base,
+            out_height=out_height,
+            out_width=out_width,
+            out_words=out_words,
+            channels=channels,
+            groups=groups,
+            kernel_h=kernel[0],
+            kernel_w=kernel[1],
+            stride_h=stride[0],
+            stride_w=stride[1],
+            pad_top=pad[0],
+            pad_left=pad[1],
+            dilation_h=dilation[0],
+            dilation_w=dilation[1],
+            sub_rows=q_count,
+            steps=steps,
+            steps_last=steps_last,
+            channel_step=channel_step,
+            lower=lower,
+            upper=upper,
+            rows=rows,
+        )
         if residual is not None:
             step_h, step_w = residual.height // out_height, residual.width // out_width
-            extra = {
-                "residual_base": residual.base,
-                "residual_pixel_words": step_w * residual.words,
-                "residual_row_words": step_h * residual.width * residual.words,
-                "residual_channels": residual.channels,
-                "residual_offset": residual_offset,
-            }
-        self.instructions.append(
-            Instruction(
-                Opcode.CONV,
-                flags=flags,
-                levels=levels,
-                in_base=source.base,
-                in_height=source.height,
-                in_width=source.width,
-                in_words=source.words,
-                in_row_words=source.words * source.width,
-                out_base=base,
-                out_height=out_height,
-                out_width=out_width,
-                out_words=out_words,
-                channels=channels,
-                groups=groups,
-                kernel_h=kernel[0],
-                kernel_w=kernel[1],
-                stride_h=stride[0],
-                stride_w=stride[1],
-                pad_top=pad[0],
-                pad_left=pad[1],
-                dilation_h=dilation[0],
-                dilation_w=dilation[1],
-                sub_rows=q_count,
-                steps=steps,
-                steps_last=steps_last,
-                channel_step=channel_step,
-                lower=lower,
-                upper=upper,
-                rows=rows,
-                **extra,
+            instruction = replace(
+                instruction,
+                residual_base=residual.base,
+                residual_pixel_words=step_w * residual.words,
+                residual_row_words=step_h * residual.width * residual.words,
+                residual_channels=residual.channels,
+                residual_offset=residual_offset,
             )
-        )
+        self.instructions.append(instruction)
         taps = levels * kernel[0] * kernel[1]
         for g in range(groups):
             first = g * channel_step // S
@@ -296,15 +294,15 @@ class ProgramBuilder:
         end = count * pitch
         offset = table_offset_bytes(len(self.instructions), c.bus_bytes)
         placed = []
-        for i in self.instructions:
-            change: dict[str, int] = {}
+        for instruction in self.instructions:
+            i = instruction
             if i.opcode is Opcode.TABLE:
-                change = {"in_base": offset}
+                i = replace(i, in_base=offset)
             if i.opcode is Opcode.STORE_MAP:
-                change = {"out_base": end}
+                i = replace(i, out_base=end)
                 size = i.in_row_words * i.in_height * c.sub_row
                 end += count * (size + -size % c.bus_bytes)
-            placed.append(Instruction(**{**vars(i), **change}))
+            placed.append(i)
         header = Header(
             signature=c.signature,
             image_pitch_bytes=self.image_bytes,
@@ -336,7 +334,11 @@ def everything(config: EngineConfig, seed: int, count: int) -> Job:
     first = b.conv(maps[-1], b.draw(1, 2 * lanes + 1), (3, 3), pad=(1, 1), levels=b.draw(1, 3))
     b.trace(first)
     strided = b.conv(
-        first, b.draw(1, lanes + 1), (b.draw(1, 3), b.draw(1, 3)), stride=(2, b.draw(1, 2)), pad=(1, b.draw(0, 2)),
+        first,
+        b.draw(1, lanes + 1),
+        (b.draw(1, 3), b.draw(1, 3)),
+        stride=(2, b.draw(1, 2)),
+        pad=(1, b.draw(0, 2)),
         indexed=b.flip(),
     )
     b.trace(strided)

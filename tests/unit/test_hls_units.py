@@ -97,7 +97,9 @@ def test_confidence(units: Path) -> None:
         if n % 10 == 0:
             logits = rng.choice([-32768, 32767], classes)
         last = int(rng.integers(0, 9))
-        threshold = int(rng.choice([-(1 << 31), (1 << 31) - 1, 65536, 65537, -65536, 0, rng.integers(-70000, 70000)]))
+        threshold = int(
+            rng.choice([-(1 << 31), (1 << 31) - 1, 65536, 65537, -65536, 0, int(rng.integers(-70000, 70000))])
+        )
         k = int(rng.choice([0, 1, 369, 5909, 65535]))
         cases.append((logits, ConfidenceRule(k, int(rng.integers(0, last + 1)), last, threshold)))
     data = b"".join(
