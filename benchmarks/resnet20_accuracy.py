@@ -22,6 +22,7 @@ from quant.calibrate import CalibrationOptions, calibrate
 from quant.calibrate_measure import evaluate_cascade
 from quant.cascade import logits_of
 from quant.config import Family, Normalisation, QuantiseConfig
+from quant.float_accuracy import float_classes
 from quant.quantise import Pair, make_pair
 from toolflow.importers.load import load_model
 from toolflow.importers.torch_module import to_torch
@@ -63,17 +64,6 @@ def pair(data: Path, graph: Graph, family: Family = "multiplier", low_bits: int 
     return make_pair(graph, training_images(data), NORMALISATION, low, QuantiseConfig(family=family))
 
 
-def float_classes(graph: Graph, images: UInt8Array, batch: int = 250) -> npt.NDArray[np.int64]:
-    """Return the float network's answers."""
-    module = to_torch(graph).eval()
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(images), batch):
-            x = torch.as_tensor(NORMALISATION.apply(images[start : start + batch])).float()
-            parts.append(module(x).argmax(dim=1).numpy())
-    return np.concatenate(parts)
-
-
 def speed(graph: Graph, variants: Pair, images: UInt8Array) -> tuple[float, float]:
     """Return images per second of the integer reference and of torch float, best of three, interleaved."""
     module = to_torch(graph).eval()
@@ -101,7 +91,7 @@ def main() -> None:
     start = time.perf_counter()
     variants = pair(arguments.data, graph, arguments.family, arguments.low_bits)
     print(f"quantise both variants: {time.perf_counter() - start:.1f} s")
-    float_right = float_classes(graph, images) == labels
+    float_right = float_classes(graph, images, NORMALISATION) == labels
     low, high = (logits_of(v.graph, images) for v in (variants.low, variants.high))
     print(f"float: {100 * float_right.mean():.2f} %")
     for name, logits in (("high", high), ("low", low)):
@@ -114,7 +104,7 @@ def main() -> None:
         found = calibrate(low[tune], high[tune], labels[tune], scale, CalibrationOptions(tolerance=TOLERANCE))
         held = evaluate_cascade(found, low[report], high[report], labels[report]).measure
         print(
-            f"tuned on {tune.start}..: M={found.m} N={found.n} threshold={found.threshold}, reported on the other half: "
+            f"tuned on {tune.start}..: M={found.m} N={found.n} threshold={found.threshold}, other half: "
             f"forwarded {100 * held.forwarded_share:.2f} %, cascade {100 * held.cascade_accuracy:.2f} %, "
             f"high {100 * held.high_accuracy:.2f} %, loss {100 * held.loss:.2f} points "
             f"[{100 * held.loss_interval[0]:.2f}, {100 * held.loss_interval[1]:.2f}]"

@@ -1,0 +1,96 @@
+"""The stage that writes everything an engineer takes from a build: binaries, sources, scripts, host code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rtl_sim.verify import Unit
+from toolflow.cli.project import VECTORS, WEIGHTS, Project, open_project
+from toolflow.cli.stages import Images
+from toolflow.cli.terminal import Step
+from toolflow.emit.hls import emit_hls
+from toolflow.emit.rtl import emit_rtl
+from toolflow.emit.scripts import UnitSources, emit_scripts
+from toolflow.interpreter.run import run
+from toolflow.plan.compiled import CompiledProgram
+from toolflow.plan.lower import compile_program
+
+VECTOR_IMAGES = 64
+OUTPUTS = (WEIGHTS, VECTORS, "hls", "rtl", "scripts")
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """The files of one unit that every level and the host read."""
+
+    program: Path
+    weights: Path
+
+    @classmethod
+    def of(cls, folder: Path, unit: str) -> Binaries:
+        """Return the paths inside a project."""
+        return cls(folder / WEIGHTS / f"{unit}.program.bin", folder / WEIGHTS / f"{unit}.weights.bin")
+
+
+def emit_stage() -> Callable[[Path, Step], None]:
+    """Return the stage that writes weights/, vectors/, hls/, rtl/ and scripts/."""
+
+    def make(folder: Path, step: Step) -> None:
+        project = open_project(folder)
+        _write_vectors(project)
+        units = []
+        for name in project.plan.units:
+            unit = project.unit(name)
+            compiled = compile_program(unit.graph, unit.config, unit.rule)
+            _write_binaries(folder, unit, compiled)
+            units.append(_write_sources(folder, unit))
+            step.advance()
+        emit_scripts(project.board, units, folder)
+
+    return make
+
+
+def _write_vectors(project: Project) -> None:
+    """Keep the first held-out images for verification."""
+    data = Images.read(project.folder)
+    folder = project.folder / VECTORS
+    folder.mkdir(exist_ok=True)
+    labels = data.labels_of("held_out")
+    arrays: dict[str, np.ndarray] = {"x": data.part("held_out")[:VECTOR_IMAGES]}
+    if labels is not None:
+        arrays["y"] = labels[:VECTOR_IMAGES]
+    np.savez_compressed(folder / "images.npz", **arrays)  # type: ignore[arg-type]
+
+
+def _write_binaries(folder: Path, unit: Unit, compiled: CompiledProgram) -> None:
+    paths = Binaries.of(folder, unit.name)
+    paths.program.parent.mkdir(exist_ok=True)
+    paths.program.write_bytes(compiled.program)
+    paths.weights.write_bytes(compiled.weights)
+    with np.load(folder / VECTORS / "images.npz", allow_pickle=False) as archive:
+        images = archive["x"]
+    (folder / VECTORS / f"{unit.name}.images.bin").write_bytes(compiled.pack_images(images))
+    logits = run(unit.graph, images)[unit.graph.output]
+    np.save(folder / VECTORS / f"{unit.name}.logits.npy", logits)
+
+
+def _write_sources(folder: Path, unit: Unit) -> UnitSources:
+    hls = emit_hls(unit.config, unit.name, folder / "hls")
+    rtl = emit_rtl(unit.config, unit.name, folder / "rtl" / unit.name)
+    top = f"cascade_{unit.name}"
+    return UnitSources(
+        unit=unit.name,
+        config=unit.config,
+        hls_sources=tuple(_inside(folder, path) for path in hls if path.name == f"{top}.cpp"),
+        hls_include="hls",
+        rtl_sources=tuple(_inside(folder, path) for path in rtl if path.suffix == ".sv"),
+        hls_bench=tuple(_inside(folder, path) for path in hls if path.name == f"{top}_tb.cpp"),
+    )
+
+
+def _inside(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()

@@ -1,0 +1,96 @@
+"""The stage that chooses the engines and decides whether a cascade pays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from quant.calibrate_decide import Decision, UnitCycles, decide
+from toolflow.cli.project import DECISION, PLAN, PlanFile, PlannedUnit, write_json
+from toolflow.cli.stages import load_graph, read_report
+from toolflow.cli.terminal import Step
+from toolflow.ir.quantised import QuantisedGraph
+from toolflow.plan.boards import Board, load_board
+from toolflow.plan.choose import Candidate, UnitRequest, best_pair, best_single, bound_by, candidates
+from toolflow.plan.resources_count import ResourceCount
+
+LUT_BITS = 5  # up to this width a multiplier of LUTs is worth trying
+
+
+def plan_stage(
+    board_name: str, tolerance: float, bits: Mapping[str, int], fixed: Mapping[str, int | str]
+) -> Callable[[Path, Step], None]:
+    """Return the stage that writes plan.json, and decision.json where there are two variants.
+
+    Args:
+        board_name: name or path of the board.
+        tolerance: of the cascade.
+        bits: width of the inner layers by variant, "low" and "high" or "high" alone.
+        fixed: engine parameters that the user fixes, for every unit.
+    """
+
+    def make(folder: Path, step: Step) -> None:
+        board = load_board(board_name)
+        graphs = {name: load_graph(folder, name) for name in bits}
+        timed = {
+            name: candidates(request(graph, bits[name], fixed), board, step.advance) for name, graph in graphs.items()
+        }
+        if "low" not in timed:
+            single = best_single(timed["high"], board, f"the network at {bits['high']} bits")
+            _write_plan(folder, board_name, board, {"single": ("high", single)})
+            return
+        decision, units = _decided(folder, timed, board, tolerance)
+        write_json(folder / DECISION, decision)
+        _write_plan(folder, board_name, board, units)
+
+    return make
+
+
+def request(graph: QuantisedGraph, bits: int, fixed: Mapping[str, int | str]) -> UnitRequest:
+    """Return what a unit of that width must run; narrow multipliers are tried in LUTs too."""
+    kinds = ("dsp", "lut") if bits <= LUT_BITS else ("dsp",)
+    return UnitRequest(graph, bits, bits, kinds, fixed)
+
+
+def _decided(
+    folder: Path, timed: Mapping[str, list[Candidate]], board: Board, tolerance: float
+) -> tuple[Decision, dict[str, tuple[str, Candidate]]]:
+    """Compare the designs that fit and return the decision and its units, by name, with their networks."""
+    measure = read_report(folder).measure
+    pair = best_pair(timed["low"], timed["high"], board, measure.forwarded_share)
+    low, high = (_single(timed[name], board) for name in ("low", "high"))
+    if pair is None and high is None and low is None:
+        best_single(timed["high"], board, "the high-precision network")  # raises with the shortage
+    decision = decide(
+        measure,
+        tolerance,
+        UnitCycles(
+            single_high=None if high is None else high.cycles_per_image,
+            single_low=None if low is None else low.cycles_per_image,
+            resident=None if pair is None else (pair[0].cycles_per_image, pair[1].cycles_per_image),
+        ),
+    )
+    if decision.cascade_pays and pair is not None:
+        return decision, {"low": ("low", pair[0]), "high": ("high", pair[1])}
+    if decision.choice == "single low" and low is not None:
+        return decision, {"single": ("low", low)}
+    return decision, {"single": ("high", best_single(timed["high"], board, "the high-precision network"))}
+
+
+def _single(timed: list[Candidate], board: Board) -> Candidate | None:
+    fitting = [c for c in timed if not c.resources.over(board.usable)]
+    return best_single(fitting, board, "") if fitting else None
+
+
+def _write_plan(folder: Path, board_name: str, board: Board, units: Mapping[str, tuple[str, Candidate]]) -> None:
+    planned = {
+        name: PlannedUnit(
+            engine=candidate.config,
+            graph=graph,
+            cycles_per_image=candidate.cycles_per_image,
+            resources=candidate.resources.by_name(),
+        )
+        for name, (graph, candidate) in units.items()
+    }
+    total = sum((candidate.resources for _, candidate in units.values()), start=ResourceCount())
+    write_json(folder / PLAN, PlanFile(board=board_name, units=planned, bound=bound_by(total, board)))

@@ -1,0 +1,143 @@
+"""What lies where in a built project, and how its units are read back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from quant.calibrate_artefacts import Calibration, load_artefact
+from rtl_sim.verify import Unit
+from toolflow.engine.config import EngineConfig
+from toolflow.ir.errors import ToolflowError
+from toolflow.ir.quantised import QuantisedGraph
+from toolflow.ir.store import load_quantised
+from toolflow.operators import BY_KIND
+from toolflow.plan.boards import Board, load_board
+from toolflow.plan.resources_count import ResourceCount
+
+SCHEMA_VERSION = 1
+PLAN, CALIBRATION, REPORT, DECISION = "plan.json", "calibration.json", "cascade.json", "decision.json"
+GRAPHS, WEIGHTS, VECTORS, SUMMARY = "graphs", "weights", "vectors", "summary.json"
+
+
+class PlannedUnit(BaseModel):
+    """One engine of a plan.
+
+    Attributes:
+        engine: its parameters.
+        graph: the stored network that it runs, "low" or "high".
+        cycles_per_image: predicted at a batch of `lanes_p`.
+        resources: predicted amounts by name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: EngineConfig
+    graph: str
+    cycles_per_image: float
+    resources: dict[str, float]
+
+    @property
+    def amounts(self) -> ResourceCount:
+        """The predicted amounts."""
+        return ResourceCount(**self.resources)
+
+
+class PlanFile(BaseModel):
+    """The plan of a build, as `plan.json` holds it.
+
+    Attributes:
+        board: name or path, as the user gave it.
+        units: by name.
+        bound: what bounds the design.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    board: str
+    units: dict[str, PlannedUnit]
+    bound: str = ""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The user's images that are kept in a project for verification.
+
+    Attributes:
+        images: uint8 (N, H, W, C).
+        labels: int64 (N,), or None.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64] | None
+
+
+@dataclass(frozen=True)
+class Project:
+    """A built project.
+
+    Attributes:
+        folder: where it lies.
+        plan: the engines.
+        board: what they were planned for.
+        calibration: the cascade's rule, None for a single unit.
+    """
+
+    folder: Path
+    plan: PlanFile
+    board: Board
+    calibration: Calibration | None
+
+    def graph(self, name: str) -> QuantisedGraph:
+        """Return a stored network."""
+        return load_quantised(self.folder / GRAPHS / name, BY_KIND)
+
+    def unit(self, name: str) -> Unit:
+        """Return an engine with its network and rule."""
+        planned = self.plan.units[name]
+        rule = self.calibration.rule if self.calibration is not None and name == "low" else None
+        return Unit(name, self.graph(planned.graph), planned.engine, rule)
+
+    def vectors(self) -> Vectors:
+        """Return the images that are kept for verification."""
+        with np.load(self.folder / VECTORS / "images.npz", allow_pickle=False) as archive:
+            return Vectors(archive["x"], archive["y"] if "y" in archive.files else None)
+
+
+def open_project(folder: Path) -> Project:
+    """Read a built project.
+
+    Raises:
+        ToolflowError: the folder is no complete build, or a file in it is damaged.
+    """
+    path = folder / PLAN
+    try:
+        plan = PlanFile.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ToolflowError(f"{folder} must be a folder that 'toolflow build' made: {error}") from error
+    except ValidationError as error:
+        raise ToolflowError(f"{path} is damaged ({error.errors()[0]['msg']}): build again") from error
+    calibration = folder / CALIBRATION
+    return Project(
+        folder,
+        plan,
+        load_board(plan.board),
+        load_artefact(Calibration, calibration) if calibration.exists() else None,
+    )
+
+
+def write_json(path: Path, model: BaseModel) -> None:
+    """Write a pydantic model as indented JSON."""
+    path.write_text(model.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def read_document(path: Path) -> dict[str, object]:
+    """Read a JSON document of an earlier stage."""
+    document: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    return document

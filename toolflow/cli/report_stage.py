@@ -1,0 +1,188 @@
+"""The stage that writes summary.json from what the others left behind."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from quant.calibrate_artefacts import Measure
+from quant.calibrate_decide import Decision
+from toolflow import __version__
+from toolflow.cli.emit_stage import Binaries
+from toolflow.cli.project import DECISION, GRAPHS, SUMMARY, Project, open_project, read_document
+from toolflow.cli.stages import Images, Source, read_report
+from toolflow.cli.terminal import Step
+from toolflow.engine.cycles import predict
+from toolflow.interpreter.run import run
+from toolflow.ir.store import digest
+from toolflow.plan.lower import Lowering
+from toolflow.report.from_artefacts import cascade_section, installed_versions, resources_section, run_section
+from toolflow.report.summary import Board as BoardSection
+from toolflow.report.summary import LevelAccuracy, Model, Run, Summary, Unit, UnitName, Variant, write_summary
+
+
+def report_stage(source: Source) -> Callable[[Path, Step], None]:
+    """Return the stage that writes summary.json."""
+
+    def make(folder: Path, step: Step) -> None:
+        project = open_project(folder)
+        quantised = read_document(folder / GRAPHS / "quantise.json")
+        data = Images.read(folder)
+        units = tuple(_unit(project, name) for name in project.plan.units)
+        decision = None
+        if (folder / DECISION).exists():
+            decision = Decision.model_validate_json((folder / DECISION).read_text(encoding="utf-8"))
+        cascade = None
+        if project.calibration is not None and "low" in project.plan.units:
+            cascade = cascade_section(project.calibration, read_report(folder))
+        share = decision.forwarded_share if decision is not None and cascade is not None else 0.0
+        cycles = _cycles_per_image(project, share)
+        summary = Summary(
+            made_by=f"cascade-toolflow {__version__}",
+            versions=dict(installed_versions()),
+            hashes=_hashes(source, folder),
+            model=_model(source, quantised, project, units),
+            board=_board(project),
+            variants=tuple(_variant(project, quantised, name) for name in project.plan.units),
+            accuracy=_accuracies(project, quantised, data, folder),
+            cascade=cascade,
+            decision=decision,
+            units=units,
+            cycles_per_image=cycles,
+            images_per_second=project.board.clock_mhz * 1e6 / cycles,
+            notes=_notes(project, quantised),
+        )
+        write_summary(summary, folder / SUMMARY)
+
+    return make
+
+
+def _unit(project: Project, name: str) -> Unit:
+    planned = project.plan.units[name]
+    config = planned.engine
+    lowering = Lowering(project.graph(planned.graph), config)
+    header, instructions = lowering.outline()
+    runs: list[Run] = []
+    for images in dict.fromkeys((1, config.lanes_p)):
+        report = predict(config, header, instructions, lowering.macs(), images)
+        runs.append(run_section(report, config.multipliers, project.board.clock_mhz))
+    files = Binaries.of(project.folder, name)
+    program, weights = files.program.read_bytes(), files.weights.read_bytes()
+    return Unit(
+        unit=cast(UnitName, name),
+        engine=config.model_dump(),
+        signature=f"{config.signature:016x}",
+        multipliers=config.multipliers,
+        program_sha256=hashlib.sha256(program).hexdigest(),
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        program_bytes=len(program),
+        weight_bytes=len(weights),
+        runs=tuple(runs),
+        predicted=resources_section(planned.amounts),
+    )
+
+
+def _cycles_per_image(project: Project, forwarded_share: float) -> float:
+    """Both units run at once: the slower one's share of the work decides."""
+    units = project.plan.units
+    if "low" not in units:
+        return units["single"].cycles_per_image
+    return max(units["low"].cycles_per_image, forwarded_share * units["high"].cycles_per_image)
+
+
+def _model(source: Source, quantised: Mapping[str, Any], project: Project, units: tuple[Unit, ...]) -> Model:
+    planned = next(iter(project.plan.units.values()))
+    lowering = Lowering(project.graph(planned.graph), planned.engine)
+    header, _ = lowering.outline()
+    return Model(
+        name=quantised["name"],
+        source=source.model,
+        sha256=_file_hash(source.weights),
+        input_shape=tuple(quantised["input_shape"]),
+        classes=header.classes,
+        parameters=quantised["parameters"],
+        macs=sum(lowering.macs().values()),
+    )
+
+
+def _board(project: Project) -> BoardSection:
+    board = project.board
+    return BoardSection(
+        name=board.name, part=board.part, clock_mhz=board.clock_mhz, usable=resources_section(board.usable)
+    )
+
+
+def _variant(project: Project, quantised: Mapping[str, Any], unit: str) -> Variant:
+    planned = project.plan.units[unit]
+    config = quantised["variants"][planned.graph]["config"]
+    return Variant(
+        unit=cast(UnitName, unit),
+        weight_bits=config["weight_bits"],
+        activation_bits=config["activation_bits"],
+        first_last_bits=config["first_last_bits"],
+        overrides=config["overrides"],
+        family=config["family"],
+        sha256=digest(project.graph(planned.graph)),
+    )
+
+
+def _accuracies(
+    project: Project, quantised: Mapping[str, Any], data: Images, folder: Path
+) -> tuple[LevelAccuracy, ...]:
+    """Accuracy on held-out images: float, Brevitas, reference, and the cascade."""
+    images = data.part("held_out")
+    labels = data.labels_of("held_out")
+    floats = data.float_classes[data.split.held_out]
+    truth = floats if labels is None else labels
+    labelled = labels is not None
+    rows = []
+    if labels is not None:
+        share = float((floats == labels).mean())
+        rows.append(LevelAccuracy(level="float", unit="model", images=len(images), accuracy=share, labelled=True))
+    for name, planned in project.plan.units.items():
+        unit = cast(UnitName, name)
+        brevitas = quantised["variants"][planned.graph]["brevitas"]
+        if brevitas["accuracy"] is not None:
+            rows.append(
+                LevelAccuracy(
+                    level="brevitas", unit=unit, images=brevitas["images"], accuracy=brevitas["accuracy"], labelled=True
+                )
+            )
+        graph = project.graph(planned.graph)
+        klass = run(graph, images)[graph.output].reshape(len(images), -1).argmax(axis=1)
+        right = float(np.mean(klass == truth))
+        rows.append(LevelAccuracy(level="reference", unit=unit, images=len(images), accuracy=right, labelled=labelled))
+    if "low" in project.plan.units:
+        measure: Measure = read_report(folder).measure
+        rows.append(
+            LevelAccuracy(
+                level="reference",
+                unit="cascade",
+                images=measure.images,
+                accuracy=measure.cascade_accuracy,
+                labelled=measure.labelled,
+            )
+        )
+    return tuple(rows)
+
+
+def _notes(project: Project, quantised: Mapping[str, Any]) -> tuple[str, ...]:
+    notes = [f"the design is bounded by {project.plan.bound}"]
+    notes += quantised["notes"]
+    for planned in project.plan.units.values():
+        notes += quantised["variants"][planned.graph]["notes"]
+    return tuple(dict.fromkeys(notes))
+
+
+def _hashes(source: Source, folder: Path) -> dict[str, str]:
+    paths = {"weights": source.weights, "calibration": source.calibration}
+    hashes = {name: _file_hash(path) for name, path in paths.items() if path is not None}
+    return {**hashes, "graphs": _file_hash(folder / GRAPHS / "quantise.json")}
+
+
+def _file_hash(path: Path | None) -> str:
+    return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()

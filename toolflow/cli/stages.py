@@ -1,0 +1,314 @@
+"""The stages of a build, each from files of the one before to files of its own.
+
+    quantise -> graphs/  calibrate -> calibration.json  plan -> plan.json  emit -> weights/ hls/ rtl/ ...  report
+
+What loads torch is imported inside the stage that needs it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quant.calibrate import CalibrationOptions, calibrate
+from quant.calibrate_artefacts import Calibration, CascadeReport, save_artefact
+from quant.calibrate_measure import evaluate_cascade
+from quant.calibrate_split import stratified_split
+from quant.cascade import logits_of
+from toolflow.cli.options import ScaleFamily
+from toolflow.cli.project import CALIBRATION, GRAPHS, REPORT
+from toolflow.cli.terminal import Step
+from toolflow.importers.calibration_file import CalibrationImages, load_calibration_file
+from toolflow.ir.errors import ToolflowError
+from toolflow.ir.graph import Graph
+from toolflow.ir.operator import Shape
+from toolflow.ir.quantised import QuantisedGraph
+from toolflow.ir.store import load_quantised, save_quantised
+from toolflow.operators import BY_KIND
+
+if TYPE_CHECKING:
+    from quant.config import Normalisation, QuantiseConfig
+    from quant.quantise import Variant
+
+MAX_RANGE_IMAGES = 1024
+CHECKED_IMAGES = 64  # on which Brevitas' own integers are compared with the reference
+
+Int64Array = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What the user asked of quantisation, for both variants."""
+
+    low_bits: int = 4
+    high_bits: int = 8
+    first_last_bits: int = 8
+    layer_bits: tuple[tuple[str, tuple[int, int]], ...] = ()
+    scales: ScaleFamily = "multiplier"
+    ranges: str = "mse"
+    percentile: float = 99.99
+    rounding: str = "gptq"
+    equalise: bool = False
+
+    def config(self, variant: str) -> QuantiseConfig:
+        """Return the quantiser's configuration of one variant."""
+        from quant.config import QuantiseConfig
+
+        bits = self.low_bits if variant == "low" else self.high_bits
+        return QuantiseConfig(
+            weight_bits=bits,
+            activation_bits=bits,
+            first_last_bits=self.first_last_bits,
+            overrides=dict(self.layer_bits) if variant == "low" else {},
+            family=self.scales,
+            ranges=self.ranges,  # type: ignore[arg-type]  # checked by the model
+            percentile=self.percentile,
+            rounding=self.rounding,  # type: ignore[arg-type]  # checked by the model
+            equalise=self.equalise,
+        )
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model and its images come from.
+
+    Attributes:
+        model: what `load_model` takes.
+        weights: state dict of a PyTorch module.
+        input_shape: (C, H, W), or None where the model or the images say it.
+        calibration: the `.npz`.
+        mean, std, pixel_scale, reverse_channels: how pixels are normalised, None to ask the file.
+    """
+
+    model: str
+    weights: Path | None
+    input_shape: Shape | None
+    calibration: Path
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    pixel_scale: float | None = None
+    reverse_channels: bool = False
+
+    def inputs(self) -> dict[str, Any]:
+        """Return what a stage's fingerprint must cover."""
+        path = Path(self.model.rpartition(":")[0] or self.model)
+        return {
+            "model": self.model,
+            "source": path if path.is_file() else None,
+            "weights": self.weights,
+            "input_shape": self.input_shape,
+            "calibration": self.calibration,
+            "normalisation": [self.mean, self.std, self.pixel_scale, self.reverse_channels],
+        }
+
+    def images(self, graph: Graph) -> CalibrationImages:
+        """Read the calibration file for a model."""
+        return load_calibration_file(
+            self.calibration,
+            input_shape=graph.input_shape,
+            classes=int(np.prod(graph.shapes[graph.output])),
+            mean=self.mean,
+            std=self.std,
+            scale=self.pixel_scale,
+            reverse_channels=self.reverse_channels,
+        )
+
+    def graph(self) -> Graph:
+        """Import and simplify the model."""
+        from toolflow.importers.load import load_model
+        from toolflow.passes.pipeline import simplify
+
+        return simplify(load_model(self.model, self.weights, self.input_shape))
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices of the calibration file's images: for ranges, for the cascade's rule, for the report."""
+
+    ranges: Int64Array
+    rule: Int64Array
+    held_out: Int64Array
+
+
+def split_images(count: int, labels: Int64Array | None) -> Split:
+    """Cut a calibration file into three disjoint parts: a third, at most 1,024, for ranges; the rest in halves."""
+    share = min(MAX_RANGE_IMAGES / count, 1 / 3)
+    ranges, rest = stratified_split(count, labels, share)
+    rule, held_out = stratified_split(len(rest), None if labels is None else labels[rest])
+    return Split(ranges, rest[rule], rest[held_out])
+
+
+def quantise_stage(
+    source: Source, precision: Precision, variants: Sequence[str], note: Callable[[str], None]
+) -> Callable[[Path, Step], None]:
+    """Return the stage that writes graphs/: integers of every variant, float answers, and how they were made."""
+
+    def make(folder: Path, step: Step) -> None:
+        from quant.config import Normalisation
+        from quant.float_accuracy import float_classes
+
+        graph = source.graph()
+        data = source.images(graph)
+        for sentence in data.notes:
+            note(sentence)
+        split = split_images(len(data.images), data.labels)
+        normalisation = Normalisation(mean=data.pixels.mean, std=data.pixels.std, scale=data.pixels.scale)
+        made = _quantised(graph, data.images[split.ranges], normalisation, precision, variants, step)
+        target = folder / GRAPHS
+        target.mkdir(parents=True, exist_ok=True)
+        checked = data.images[split.held_out][:CHECKED_IMAGES]
+        document: dict[str, Any] = {
+            "name": graph.name,
+            "input_shape": graph.input_shape,
+            "parameters": sum(int(values.size) for node in graph.nodes for values in node.weights.values()),
+            "normalisation": asdict(data.pixels),
+            "notes": list(data.notes),
+            "variants": {},
+        }
+        for name, variant in made.items():
+            save_quantised(variant.graph, target / name)
+            document["variants"][name] = _described(variant, checked, normalisation, data, split)
+            step.advance()
+        arrays = {"ranges": split.ranges, "rule": split.rule, "held_out": split.held_out, "x": data.images}
+        if data.labels is not None:
+            arrays["y"] = data.labels
+        arrays["float"] = float_classes(graph, data.images, normalisation)
+        np.savez_compressed(target / "images.npz", **arrays)  # type: ignore[arg-type]
+        (target / "quantise.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+    return make
+
+
+def calibrate_stage(tolerance: float) -> Callable[[Path, Step], None]:
+    """Return the stage that writes the cascade's rule and its report on held-out images."""
+
+    def make(folder: Path, step: Step) -> None:
+        data = Images.read(folder)
+        low, high = (load_graph(folder, name) for name in ("low", "high"))
+        parts = {}
+        for name, graph in (("low", low), ("high", high)):
+            for part in ("rule", "held_out"):
+                parts[name, part] = logits_of(graph, data.part(part), step.advance)
+        scale = low.types[low.output].scale
+        labels = data.labels_of("rule")
+        found = calibrate(parts["low", "rule"], parts["high", "rule"], labels, scale, CalibrationOptions(tolerance))
+        report = evaluate_cascade(
+            found,
+            parts["low", "held_out"],
+            parts["high", "held_out"],
+            data.labels_of("held_out"),
+            data.float_classes[data.split.held_out],
+        )
+        save_artefact(found, folder / CALIBRATION)
+        save_artefact(report, folder / REPORT)
+
+    return make
+
+
+@dataclass(frozen=True)
+class Images:
+    """The calibration file's images and their three parts, as the quantise stage left them."""
+
+    images: npt.NDArray[np.uint8]
+    labels: Int64Array | None
+    float_classes: Int64Array
+    split: Split
+
+    @classmethod
+    def read(cls, folder: Path) -> Images:
+        """Read graphs/images.npz."""
+        with np.load(folder / GRAPHS / "images.npz", allow_pickle=False) as archive:
+            labels = archive["y"] if "y" in archive.files else None
+            split = Split(archive["ranges"], archive["rule"], archive["held_out"])
+            return cls(archive["x"], labels, archive["float"], split)
+
+    def part(self, name: str) -> npt.NDArray[np.uint8]:
+        """Return the images of "ranges", "rule" or "held_out"."""
+        picked: npt.NDArray[np.uint8] = self.images[getattr(self.split, name)]
+        return picked
+
+    def labels_of(self, name: str) -> Int64Array | None:
+        """Return the labels of a part, None where the file has none."""
+        if self.labels is None:
+            return None
+        picked: Int64Array = self.labels[getattr(self.split, name)]
+        return picked
+
+
+def load_graph(folder: Path, name: str) -> QuantisedGraph:
+    """Read a variant that the quantise stage wrote."""
+    return load_quantised(folder / GRAPHS / name, BY_KIND)
+
+
+def read_report(folder: Path) -> CascadeReport:
+    """Read the held-out report."""
+    from quant.calibrate_artefacts import load_artefact
+
+    return load_artefact(CascadeReport, folder / REPORT)
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """Read the cascade's rule."""
+    from quant.calibrate_artefacts import load_artefact
+
+    return load_artefact(Calibration, folder / CALIBRATION)
+
+
+def _quantised(
+    graph: Graph,
+    images: npt.NDArray[np.uint8],
+    normalisation: Normalisation,
+    precision: Precision,
+    variants: Sequence[str],
+    step: Step,
+) -> dict[str, Variant]:
+    from quant.quantise import make_pair, quantise
+
+    def told(_: str) -> None:
+        step.advance()
+
+    if list(variants) == ["high"]:
+        return {"high": quantise(graph, images, normalisation, precision.config("high"), "high", told)}
+    pair = make_pair(graph, images, normalisation, precision.config("low"), precision.config("high"), told)
+    return {"low": pair.low, "high": pair.high}
+
+
+def _described(
+    variant: Variant,
+    checked: npt.NDArray[np.uint8],
+    normalisation: Normalisation,
+    data: CalibrationImages,
+    split: Split,
+) -> dict[str, Any]:
+    """Return what is recorded of a variant, Brevitas' own inference compared with the reference on `checked`."""
+    from quant.extract import brevitas_integers
+    from toolflow.interpreter.run import run
+
+    expected = run(variant.graph, checked, keep=list(variant.graph.shapes))
+    found = brevitas_integers(variant.model, checked, normalisation)
+    differing = {name: int((expected[name] != found[name]).sum()) for name in expected if name in found}
+    if any(differing.values()):
+        first = next(name for name, count in differing.items() if count)
+        raise ToolflowError(
+            f"Brevitas and the integer reference of '{variant.graph.variant}' must agree, but {differing[first]} "
+            f"elements of '{first}' differ: this is a defect of the toolflow, please report the model"
+        )
+    klass = found[variant.graph.output].reshape(len(checked), -1).argmax(axis=1)
+    right = None if data.labels is None else float((klass == data.labels[split.held_out][: len(checked)]).mean())
+    report = variant.report
+    return {
+        "config": report.config.model_dump(),
+        "images": report.images,
+        "seconds": round(report.seconds, 2),
+        "first": report.first,
+        "last": report.last,
+        "notes": report.notes,
+        "layers": [asdict(layer) for layer in report.layers],
+        "brevitas": {"images": len(checked), "tensors": len(differing), "differing": 0, "accuracy": right},
+    }
