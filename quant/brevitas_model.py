@@ -153,7 +153,7 @@ class BrevitasModel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (N, K)."""
-        return self.tensors(x, ())[self.arrangement.graph.output].value  # type: ignore[no-any-return]
+        return _value(self.tensors(x, ())[self.arrangement.graph.output])
 
     def tensors(self, x: Tensor, keep: Sequence[str] | None) -> dict[str, IntQuantTensor]:
         """Return the output and the tensors of `keep`, all of them where it is None."""
@@ -173,18 +173,18 @@ class BrevitasModel(nn.Module):
         if isinstance(op, Conv | Linear):
             if isinstance(op, Conv) and symmetric_pads(op) is None:
                 kernel = self.solution.layers[node.name].weight.shape
-                x = _with_value(x, pad_for_windows(x.value, op, (kernel[2], kernel[3])))
+                x = _with_value(x, pad_for_windows(_value(x), op, (kernel[2], kernel[3])))
             return self._rounded(key, op.activation, [self.layers[key](x), *inputs[1:]])
         if isinstance(op, Add):
             return self._rounded(key, op.activation, inputs)
         if isinstance(op, AvgPool):
-            return self.quantisers[key](self.layers[key](x.value))
-        return _with_value(x, move(op, [t.value for t in inputs]))  # type: ignore[arg-type]
+            return self.quantisers[key](self.layers[key](_value(x)))
+        return _with_value(x, move(op, [_value(t) for t in inputs]))  # type: ignore[arg-type]
 
     def _rounded(self, key: str, activation: Activation, terms: Sequence[IntQuantTensor]) -> IntQuantTensor:
-        total = terms[0].value
+        total = _value(terms[0])
         for term in terms[1:]:
-            total = total + term.value
+            total = total + _value(term)
         return self.quantisers[key](apply_activation(activation, total))
 
     def weights(self) -> Mapping[str, LayerNumbers]:
@@ -207,7 +207,15 @@ class BrevitasModel(nn.Module):
         return found
 
 
+def _value(x: IntQuantTensor | Tensor) -> Tensor:
+    """Return the real values; while Brevitas exports, its layers pass plain tensors."""
+    value: Tensor = x.value if isinstance(x, IntQuantTensor) else x
+    return value
+
+
 def _with_value(like: IntQuantTensor, value: Tensor) -> IntQuantTensor:
+    if not isinstance(like, IntQuantTensor):
+        return value
     return IntQuantTensor(value, like.scale, like.zero_point, like.bit_width, like.signed, like.training)
 
 

@@ -23,7 +23,7 @@ def apply_activation(activation: Activation, x: Tensor) -> Tensor:
     """Return activation(x)."""
     if activation is Activation.NONE:
         return x
-    return torch.clamp(x, min=0.0, max=activation.upper)
+    return torch.relu(x) if activation.upper is None else torch.clamp(x, min=0.0, max=activation.upper)
 
 
 def symmetric_pads(op: Conv | MaxPool) -> tuple[int, int] | None:
