@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quant.calibrate_artefacts import Calibration, CurvePoint, hash_arrays
-from quant.calibrate_expected import expected_losses
+from quant.calibrate_expected import ExpectedLosses, expected_losses
 from quant.calibrate_measure import INTERVAL_CONFIDENCE, Answers, answers, calibration_warnings, check_logits, measure
 from quant.calibrate_statistics import allowed_losses, mean_bounds, normal_quantile, paired_bounds, wilson_bounds
 from toolflow.ir.errors import ToolflowError
@@ -51,9 +51,10 @@ class CalibrationOptions:
         free_share: forwarded share that costs no time, t_low / t_high where both units run at once
             (the high-precision unit would idle); 0 where they take turns.
         temperatures: divisors of the logits to try; 1 is the plain softmax; the first is preferred on a tie.
-        margin: one-sided confidence with which the loss must stay within the tolerance, None to take
-            the estimated loss as it is. The bound holds for a threshold fixed beforehand: the search makes
-            it a little optimistic, which only the held-out report can show.
+        margin: one-sided confidence with which another set of as many images must lose no more than the
+            tolerance; None to take the estimated loss as it is, which other images exceed every second time.
+            It holds for a threshold fixed beforehand: the search makes it a little optimistic, which only
+            the held-out report can show.
         estimate: "modelled" for expected losses from both units' logits (`calibrate_expected`), "counted" for
             labels as they fell. Without labels, disagreements are counted.
     """
@@ -61,7 +62,7 @@ class CalibrationOptions:
     tolerance: float = 0.01
     free_share: float = 0.0
     temperatures: tuple[float, ...] = (1.0,)
-    margin: float | None = None
+    margin: float | None = 0.95
     estimate: Literal["modelled", "counted"] = "modelled"
 
     def __post_init__(self) -> None:
@@ -82,25 +83,37 @@ class _Evidence:
 
     Attributes:
         right: which unit answers which image rightly.
-        modelled: expected loss of each image, (N,), or None where losses are counted.
+        modelled: expected loss of each image, or None where losses are counted.
     """
 
     right: Answers
-    modelled: FloatArray | None
+    modelled: ExpectedLosses | None
 
     def losses(self, order: Int64Array, ends: Int64Array) -> FloatArray:
         """Return the images lost when the first `ends` images of `order` are accepted; shape of `ends`."""
         if self.modelled is None:
             lost, gained = self._counts(order, ends)
             return (lost - gained).astype(np.float64)
-        return _sums(self.modelled[order])[ends]
+        return _sums(self.modelled.loss[order])[ends]
 
     def bounds(self, order: Int64Array, ends: Int64Array, z: float) -> tuple[FloatArray, FloatArray]:
         """Return the interval of the estimated loss, a share of the images, for the same splits."""
         if self.modelled is not None:
-            values = self.modelled[order]
+            values = self.modelled.loss[order]
             return mean_bounds(_sums(values)[ends], _sums(values**2)[ends], len(order), z)
         return self.counted_bounds(order, ends, z)
+
+    def reach(self, order: Int64Array, ends: Int64Array, z: float) -> FloatArray:
+        """Return the loss that another set of as many images is not expected to exceed, for the same splits.
+
+        Two independent errors add: that of the estimate, and the other set's own luck.
+        """
+        if self.modelled is None:
+            return self.counted_bounds(order, ends, z * math.sqrt(2))[1]
+        values, squares = self.modelled.loss[order], self.modelled.square[order]
+        mean = _sums(values)[ends] / len(order)
+        variance = (_sums(values**2)[ends] + _sums(squares)[ends]) / len(order) - 2 * mean**2
+        return np.asarray(mean + z * np.sqrt(np.maximum(variance, 0.0) / len(order)))
 
     def counted_bounds(self, order: Int64Array, ends: Int64Array, z: float) -> tuple[FloatArray, FloatArray]:
         """Return the interval of the counted loss."""
@@ -233,7 +246,7 @@ def _best_threshold(
         allowed &= evidence.counted_bounds(order, ends, two_sided)[0] <= options.tolerance
     if options.margin is not None:
         z = normal_quantile(options.margin, two_sided=False)
-        allowed &= evidence.bounds(order, ends, z)[1] <= options.tolerance
+        allowed &= evidence.reach(order, ends, z) <= options.tolerance
     allowed[0] = True  # accepting none loses nothing
     forwarded = count - ends
     paid = np.maximum(forwarded, math.floor(options.free_share * count))

@@ -76,8 +76,8 @@ class Calibration(BaseModel):
         temperature: divides the logits; k holds scale·log2(e) / temperature (`numerics.confidence`).
         k, m, n, threshold: the header's fields.
         tolerance: loss that the user allows, a share of the images.
-        margin: one-sided confidence with which the loss had to stay within the tolerance, or None for
-            the measured loss itself.
+        margin: one-sided confidence with which another set of as many images had to stay within the
+            tolerance, or None for the estimated loss itself.
         free_share: forwarded share below which forwarding costs no time.
         estimate: how the loss was estimated: "modelled" from both units' stacked probabilities
             (`calibrate_expected`), "counted" from labels, or from disagreements where there are no labels.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import ALWAYS, NEVER, ConfidenceRule, confidence_k, evaluate
 
 SCALE = 2.0**-10
-COUNTED = CalibrationOptions(tolerance=0.02, estimate="counted")
+COUNTED = CalibrationOptions(tolerance=0.02, estimate="counted", margin=None)
+PLAIN = CalibrationOptions(tolerance=0.02, margin=None)
 
 
 def synthetic(images: int, classes: int, seed: int, noise: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -31,9 +33,7 @@ def synthetic(images: int, classes: int, seed: int, noise: float = 1.0) -> tuple
     return low.clip(-32768, 32767), high.clip(-32768, 32767), labels
 
 
-def brute_force(
-    low: np.ndarray, high: np.ndarray, labels: np.ndarray | None, tolerance: Fraction, classes: int
-) -> int:
+def brute_force(low: np.ndarray, high: np.ndarray, labels: np.ndarray | None, tolerance: Fraction, classes: int) -> int:
     """Fewest images forwarded, over every M, N and every threshold that int32 can hold near the metric."""
     truth = high.argmax(axis=1) if labels is None else labels
     high_right, low_right = high.argmax(axis=1) == truth, low.argmax(axis=1) == truth
@@ -81,20 +81,36 @@ def test_modelled_loss_generalises_better_than_counted() -> None:
         for start in range(0, 8000, 400):
             chosen = np.zeros(8000, dtype=bool)
             chosen[start : start + 400] = True
-            options = CalibrationOptions(tolerance=0.02, estimate="modelled" if estimate == "modelled" else "counted")
+            options = PLAIN if estimate == "modelled" else COUNTED
             calibration = calibrate(low[chosen], high[chosen], labels[chosen], SCALE, options)
             losses.append(evaluate_cascade(calibration, low[~chosen], high[~chosen], labels[~chosen]).measure.loss)
         spread[estimate] = np.sqrt(np.mean((np.array(losses) - 0.02) ** 2))
     assert spread["modelled"] < 0.7 * spread["counted"]
 
 
+@pytest.mark.parametrize("estimate", ["modelled", "counted"])
+def test_margin_holds_on_other_sets(estimate: Literal["modelled", "counted"]) -> None:
+    """Of calibrations with a margin of 0.8, about four in five keep the tolerance on a set of the same size."""
+    low, high, labels = synthetic(40_000, 10, 13, noise=0.6)
+    kept = {0.8: 0, None: 0}
+    for margin in kept:
+        for start in range(0, 40_000, 1000):
+            first, second = slice(start, start + 500), slice(start + 500, start + 1000)
+            options = CalibrationOptions(tolerance=0.03, margin=margin, estimate=estimate)
+            found = calibrate(low[first], high[first], labels[first], SCALE, options)
+            report = evaluate_cascade(found, low[second], high[second], labels[second])
+            kept[margin] += report.measure.loss <= 0.03
+    assert kept[0.8] >= 0.7 * 40 > kept[None]
+
+
 def test_margin_and_free_share() -> None:
     low, high, labels = synthetic(1500, 10, 5, noise=0.6)
-    plain = calibrate(low, high, labels, SCALE, CalibrationOptions(tolerance=0.02))
-    careful = calibrate(low, high, labels, SCALE, CalibrationOptions(tolerance=0.02, margin=0.95))
+    plain = calibrate(low, high, labels, SCALE, PLAIN)
+    careful = calibrate(low, high, labels, SCALE, CalibrationOptions(tolerance=0.02))
+    assert (plain.margin, careful.margin) == (None, 0.95)
     assert careful.measure.forwarded > plain.measure.forwarded
     assert careful.expected_loss < plain.expected_loss <= 0.02
-    free = calibrate(low, high, labels, SCALE, CalibrationOptions(tolerance=0.02, free_share=0.5))
+    free = calibrate(low, high, labels, SCALE, CalibrationOptions(tolerance=0.02, free_share=0.5, margin=None))
     assert plain.measure.forwarded_share < free.measure.forwarded_share <= 0.5
     assert free.expected_loss < plain.expected_loss
 

@@ -90,7 +90,7 @@ class Cascade(Section):
         threshold_share: the threshold as a share.
         temperature: what k divides the logits by.
         tolerance: accuracy that the user allowed to be lost against the high-precision unit.
-        margin: one-sided confidence asked of that, or null.
+        margin: one-sided confidence with which another set of as many images stays within it, or null.
         estimate: "modelled" or "counted", how the loss was estimated in the search.
         expected_loss: that estimate on the calibration images.
         calibration: the cascade on the images that chose the rule.
