@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from rtl_sim.job import FILL, Job, Outcome, RunOptions, SimulationError
@@ -95,9 +96,7 @@ def write_job(folder: Path, number: int, config: EngineConfig, job: Job, options
     }
 
 
-def read_outcome(
-    folder: Path, number: int, job: Job, options: RunOptions, answer: dict[str, int], log: str
-) -> Outcome:
+def read_outcome(folder: Path, number: int, job: Job, options: RunOptions, answer: dict[str, int], log: str) -> Outcome:
     """Return what a job did, from the bench's answer, the files it wrote and the simulator's log.
 
     Raises:
@@ -124,7 +123,7 @@ def read_outcome(
         results=content[: job.result_bytes],
         cycles=answer["cycles_reported"] or answer["cycles_seen"],
         weight_stall_cycles=answer["weight_stalls"],
-        instruction_cycles=tuple(after - before for before, after in zip(marks, marks[1:], strict=False)),
+        instruction_cycles=tuple(after - before for before, after in itertools.pairwise(marks)),
         cycles_seen=answer["cycles_seen"],
         signature=answer["signature"],
         beats_read=(answer["read_beats_0"], answer["read_beats_1"]),

@@ -9,7 +9,6 @@ from toolflow.ir.errors import ToolflowError
 FILL = 0xA5  # what results and guards hold before a job
 
 
-
 class SimulationError(ToolflowError):
     """The design hung, broke a protocol, wrote where it must not, or the simulator failed."""
 

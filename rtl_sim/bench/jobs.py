@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import cast
 
 import cocotb
-from cocotb.handle import HierarchyObject
+from cocotb.handle import HierarchyObject, LogicArrayObject
 from cocotb.triggers import ReadOnly, Timer, ValueChange
 
 OUTCOME_SIGNALS = (
@@ -40,17 +41,21 @@ ENDING_DONE = 0
 @cocotb.test()
 async def run_jobs(bench: HierarchyObject) -> None:
     """Run every job; stop after the first that does not end by itself."""
+
+    def signal(name: str) -> LogicArrayObject:
+        return cast(LogicArrayObject, bench[name])
+
     jobs: list[dict[str, int]] = json.loads(Path(os.environ["CASCADE_JOBS"]).read_text())
     outcomes = Path(os.environ["CASCADE_OUTCOMES"])
     answers: list[dict[str, int]] = []
     for number, job in enumerate(jobs, start=1):
         await Timer(1, "ns")
-        for signal, value in job.items():
-            getattr(bench, signal).value = value
-        bench.request.value = number
-        await ValueChange(bench.served)
+        for name, value in job.items():
+            signal(name).value = value
+        signal("request").value = number
+        await ValueChange(signal("served"))
         await ReadOnly()
-        answers.append({signal: int(getattr(bench, signal).value) for signal in OUTCOME_SIGNALS})
+        answers.append({name: int(signal(name).value) for name in OUTCOME_SIGNALS})
         outcomes.write_text(json.dumps(answers))
         if answers[-1]["ending"] != ENDING_DONE:
             break
