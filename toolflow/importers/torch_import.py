@@ -6,9 +6,12 @@ list of operators whose schemas name every argument, so that none can be missed.
 
 from __future__ import annotations
 
+import io
+import logging
 import operator
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +76,7 @@ def _export(module: nn.Module, shape: Shape) -> torch.export.ExportedProgram:
     example = torch.zeros(BATCH, *shape, dtype=dtype)
     training = {child: child.training for child in module.modules()}
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
+        with _quiet(), torch.no_grad():
             exported = torch.export.export(module.eval(), (example,))
             program: torch.export.ExportedProgram = exported.run_decompositions({})
             return program
@@ -87,6 +89,19 @@ def _export(module: nn.Module, shape: Shape) -> torch.export.ExportedProgram:
     finally:
         for child, was in training.items():
             child.training = was
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what export prints and logs about its inner workings from the user; errors still raise."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 class _Walk:

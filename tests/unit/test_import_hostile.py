@@ -1,0 +1,337 @@
+"""Files that are broken, foreign, hostile or beyond what is supported: one clear message each."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, external_data_helper, helper
+
+from tests.unit.import_tools import onnx_model, random_array, saved
+from toolflow.importers.load import load_model
+from toolflow.importers.onnx_import import import_onnx
+from toolflow.ir.errors import ToolflowError, UnsupportedModelError
+
+CONV = helper.make_node("Conv", ["x", "w"], ["y"], name="c1")
+WEIGHT = {"w": random_array(4, 3, 3, 3)}
+
+
+def refused(path: Path, text: str) -> None:
+    with pytest.raises(ToolflowError, match=text):
+        import_onnx(path)
+
+
+def test_a_truncated_file(tmp_path: Path) -> None:
+    content = onnx_model([CONV], WEIGHT).SerializeToString()
+    path = tmp_path / "model.onnx"
+    for length in range(0, len(content) - 1, 17):
+        path.write_bytes(content[:length])
+        refused(path, "not a readable ONNX file|not an ONNX model|not a valid ONNX model|operator set")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(st.binary(max_size=200))
+def test_a_foreign_file(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    refused(path, "ONNX")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(st.integers(0, 10**6), st.integers(1, 255))
+def test_a_damaged_byte_never_ends_in_a_trace(tmp_path: Path, place: int, flip: int) -> None:
+    nodes = [CONV, helper.make_node("Relu", ["y"], ["z"])]
+    content = bytearray(onnx_model(nodes, WEIGHT, outputs=("z",)).SerializeToString())
+    content[place % len(content)] ^= flip
+    path = tmp_path / "model.onnx"
+    path.write_bytes(bytes(content))
+    try:
+        import_onnx(path)
+    except ToolflowError as error:
+        if not str(error):
+            raise
+
+
+def test_no_file(tmp_path: Path) -> None:
+    refused(tmp_path / "missing.onnx", "there is no file")
+    refused(tmp_path, "there is no file")
+
+
+@pytest.mark.parametrize("opset", [8, 22])
+def test_an_operator_set_out_of_range(tmp_path: Path, opset: int) -> None:
+    refused(saved(onnx_model([CONV], WEIGHT, opset=opset), tmp_path), f"must be 9 to 21, not {opset}")
+
+
+def external(folder: Path, location: str, **info: str) -> Path:
+    model = onnx_model([CONV], WEIGHT)
+    (tensor,) = model.graph.initializer
+    external_data_helper.set_external_data(tensor, location)
+    for key, value in info.items():
+        tensor.external_data.add(key=key, value=value)
+    tensor.ClearField("raw_data")
+    return saved(model, folder)
+
+
+def test_external_data_in_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"\0" * 16 + WEIGHT["w"].tobytes())
+    graph = import_onnx(external(tmp_path, "weights.bin", offset="16", length="432"))
+    np.testing.assert_array_equal(graph.nodes[0].weights["weight"], WEIGHT["w"])
+
+
+@pytest.mark.parametrize("location", ["../secret.bin", "/etc/hostname", "sub/../../secret.bin", "", "link.bin"])
+def test_external_data_outside_the_folder(tmp_path: Path, location: str) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "secret.bin").write_bytes(WEIGHT["w"].tobytes())
+    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    refused(external(folder, location), "must lie in the model's own folder; it was not read")
+
+
+def test_external_data_missing_or_short(tmp_path: Path) -> None:
+    refused(external(tmp_path, "none.bin"), "needs the file 'none.bin', which is not there")
+    (tmp_path / "short.bin").write_bytes(b"\0" * 8)
+    refused(external(tmp_path, "short.bin"), r"cannot be read|does not fit")
+    refused(external(tmp_path, "short.bin", offset="4", length="432"), r"cannot be read|does not fit")
+    refused(external(tmp_path, "short.bin", offset="-4", length="x"), r"cannot be read|does not fit")
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"),
+    [
+        (("N", 3, "H", 8), r"must be known, not \(N, 3, H, 8\)"),
+        (("N", "C", 8, 8), "must be known"),
+        (("N", 3, 8), r"must have the shape \(N, C, H, W\), not \(N, 3, 8\)"),
+        ((1, 3, 0, 8), "must be known|valid"),
+    ],
+)
+def test_shapes_that_are_not_known(tmp_path: Path, shape: tuple[int | str, ...], text: str) -> None:
+    refused(saved(onnx_model([helper.make_node("Relu", ["x"], ["y"])], shape=shape), tmp_path), text)
+
+
+def test_a_wanted_shape_must_fit(tmp_path: Path) -> None:
+    path = saved(onnx_model([CONV], WEIGHT), tmp_path)
+    with pytest.raises(ToolflowError, match=r"has the shape \(N, 3, 9, 8\), not \(3, 5, 5\)"):
+        import_onnx(path, (3, 5, 5))
+
+
+def test_inputs_that_are_no_image(tmp_path: Path) -> None:
+    model = onnx_model([helper.make_node("Add", ["x", "z"], ["y"])], shape=("N", 3, 4, 4))
+    model.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, ["N", 3, 4, 4]))
+    refused(saved(model, tmp_path), "must have one input, the image, not 2")
+    node = helper.make_node("Identity", ["x"], ["y"])
+    refused(saved(onnx_model([node], kind=TensorProto.UINT8), tmp_path), "must be floating point, not UINT8")
+
+
+def test_every_unsupported_thing_is_listed_at_once(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Foo", ["x"], ["a"], name="foo", domain="com.example"),
+        helper.make_node("Conv", ["x", "w"], ["b"], name="fine"),
+        helper.make_node("LeakyRelu", ["b"], ["c"], name="leaky", alpha=0.1),
+        helper.make_node("MaxPool", ["c"], ["d", "indices"], name="pool", kernel_shape=[2, 2]),
+        helper.make_node("Clip", ["d", "", "six"], ["e"], name="clip"),
+        helper.make_node("Pad", ["e", "pads", "six"], ["f"], name="pad"),
+        helper.make_node("AveragePool", ["f"], ["g"], name="average", kernel_shape=[2, 2], dilations=[2, 1]),
+        helper.make_node("Transpose", ["g"], ["h"], name="turn", perm=[0, 2, 3, 1]),
+        helper.make_node("Softmax", ["h"], ["i"], name="soft", axis=1),
+        helper.make_node("Mul", ["i", "i"], ["j"], name="square"),
+        helper.make_node("BatchNormalization", ["j", "v", "v", "v", "v"], ["k"], name="norm", training_mode=1),
+        helper.make_node("Sigmoid", ["k"], ["l"], name="sigmoid"),
+        helper.make_node("Concat", ["j", "j"], ["y"], name="rows", axis=2),
+    ]
+    constants = {
+        **WEIGHT,
+        "six": np.array(6, np.float32),
+        "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
+        "v": np.ones(4, np.float32),
+    }
+    model = onnx_model(nodes, constants, ("N", 3, 9, 8), opset=19, outputs=("y", "indices"))
+    model.opset_import.append(helper.make_opsetid("com.example", 1))
+    with pytest.raises(UnsupportedModelError) as caught:
+        import_onnx(saved(model, tmp_path))
+    found = {(problem.node, problem.operator, problem.attribute) for problem in caught.value.problems}
+    assert {
+        ("foo", "com.example.Foo", ""),
+        ("leaky", "LeakyRelu", ""),
+        ("pool", "MaxPool", "output"),
+        ("clip", "Clip", "bounds"),
+        ("pad", "Pad", "mode, value"),
+        ("average", "AveragePool", "dilations"),
+        ("turn", "Transpose", ""),
+        ("soft", "Softmax", ""),
+        ("square", "Mul", "input 1"),
+        ("norm", "BatchNormalization", "training_mode"),
+        ("sigmoid", "Sigmoid", ""),
+        ("rows", "Concat", "axis"),
+        ("tiny", "output", "number of outputs"),
+    } <= found
+    assert not any(node == "fine" for node, *_ in found)
+    assert "LeakyRelu 'leaky': the operator is not handled" in str(caught.value)
+    assert "use ReLU or ReLU6 and train on" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("node", "text"),
+    [
+        (helper.make_node("Conv", ["x", "x"], ["y"], name="c"), "input 1 = computed from the image"),
+        (helper.make_node("Conv", ["x", "w"], ["y"], name="c", kernel_shape=[2, 3]), r"kernel_shape = \[2, 3\]"),
+        (helper.make_node("Conv", ["x", "w"], ["y"], name="c", group=3), "must have 1 channels per group|divide"),
+        (helper.make_node("Conv", ["x", "w"], ["y"], name="c", auto_pad="SAME_UPPER", pads=[1, 1, 1, 1]), "auto_pad"),
+        (helper.make_node("Conv", ["x", "w"], ["y"], name="c", strides=[0, 1]), "stride must be at least 1|valid"),
+        (helper.make_node("Conv", ["x", "w"], ["y"], name="c", pads=[-1, 0, 0, 0]), "pads must be at least 0|valid"),
+        (helper.make_node("Slice", ["x", "i1", "i3", "i1"], ["y"]), "every n-th row or column"),
+        (helper.make_node("Squeeze", ["x"], ["y"]), "axes = none"),
+        (helper.make_node("Reshape", ["x", "i1"], ["y"]), "a shape of 216 elements per image"),
+        (helper.make_node("Flatten", ["x"], ["y"], axis=2), "axis = 2"),
+        (helper.make_node("Softmax", ["x"], ["y"], axis=2), "softmax over the classes"),
+        (helper.make_node("Cast", ["x"], ["y"], to=6), "to = INT32"),
+        (helper.make_node("Expand", ["w", "huge"], ["y"]), "constant operands = a shape of"),
+        (helper.make_node("Relu", ["w"], ["y"]), "constant operands = all inputs of Relu"),
+        (helper.make_node("ReduceMean", ["x"], ["y"], axes=[1]), r"axes = \[1\]"),
+        (helper.make_node("MatMul", ["x", "w"], ["y"]), "a matrix"),
+        (helper.make_node("Gemm", ["x", "w"], ["y"]), "valid|flat vector"),
+        (helper.make_node("Add", ["x", "line"], ["y"]), "one number, or one for each channel"),
+        (helper.make_node("Identity", ["x"], ["y"]), "computes nothing"),
+        (helper.make_node("Identity", ["w"], ["y"]), "does not depend on its input"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, node: onnx.NodeProto, text: str) -> None:
+    constants = {
+        **WEIGHT, "i1": np.array([1]), "i3": np.array([3]), "huge": np.array([1 << 20, 1 << 20]),
+        "line": np.ones(8, np.float32),
+    }  # fmt: skip
+    refused(saved(onnx_model([node], constants), tmp_path), text)
+
+
+def test_quantised_and_nan_weights(tmp_path: Path) -> None:
+    weight = {"w": np.full((4, 3, 3, 3), np.inf, np.float32)}
+    refused(saved(onnx_model([CONV], weight), tmp_path), "weight = NaN or infinity")
+
+
+FACTORY = """
+from torch import nn
+class Net(nn.Module):
+    input_shape = (3, 4, 4)
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 1)
+        self.bn = nn.BatchNorm2d(2)
+    def forward(self, x):
+        return self.bn(self.conv(x))
+def wrong(): return 3
+def fails(): raise KeyError("inside")
+"""
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    path = tmp_path / "net.py"
+    path.write_text(FACTORY)
+    return path
+
+
+def state() -> dict[str, torch.Tensor]:
+    return {
+        "conv.weight": torch.arange(6.0).view(2, 3, 1, 1), "conv.bias": torch.zeros(2), "bn.weight": torch.ones(2),
+        "bn.bias": torch.zeros(2), "bn.running_mean": torch.zeros(2), "bn.running_var": torch.ones(2),
+    }  # fmt: skip
+
+
+SAVERS: dict[str, Callable[[Path], object]] = {
+    "w.safetensors": lambda path: safetensors.torch.save_file(state(), path),
+    "w.pt": lambda path: torch.save(state(), path),
+    "nested.pth": lambda path: torch.save({"state_dict": state(), "epoch": 3}, path),
+    "parallel.pt": lambda path: torch.save({f"module.{name}": tensor for name, tensor in state().items()}, path),
+}
+
+
+@pytest.mark.parametrize("name", SAVERS)
+def test_state_dicts(net: Path, name: str) -> None:
+    weights = net.parent / name
+    SAVERS[name](weights)
+    graph = load_model(f"{net}:Net", weights)
+    np.testing.assert_array_equal(graph.nodes[0].weights["weight"].ravel(), np.arange(6))
+
+
+class Attack:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_pickle_that_carries_code_is_refused(net: Path) -> None:
+    weights, trace = net.parent / "attack.pt", net.parent / "harm"
+    torch.save({"conv.weight": Attack(trace)}, weights)
+    plain = net.parent / "plain.pt"
+    plain.write_bytes(pickle.dumps(Attack(trace)))
+    for path in (weights, plain):
+        with pytest.raises(ToolflowError, match=r"was refused, because loading it could run foreign code"):
+            load_model(f"{net}:Net", path)
+    assert not trace.exists()
+
+
+def test_weights_that_do_not_fit_are_listed(net: Path) -> None:
+    weights = net.parent / "w.pt"
+    wrong = state()
+    del wrong["bn.bias"]
+    torch.save({**wrong, "conv.weight": torch.zeros(2, 3, 3, 3), "extra": torch.zeros(1)}, weights)
+    with pytest.raises(ToolflowError) as caught:
+        load_model(f"{net}:Net", weights)
+    text = str(caught.value)
+    assert "missing 'bn.bias'" in text
+    assert "'extra' is not in the model" in text
+    assert "'conv.weight' must have the shape (2, 3, 1, 1), not (2, 3, 3, 3)" in text
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pt"])
+@pytest.mark.parametrize("content", [b"", b"{}", os.urandom(99), b"\xff" * 40])
+def test_weight_files_that_are_none(net: Path, name: str, content: bytes) -> None:
+    (net.parent / name).write_bytes(content)
+    with pytest.raises(ToolflowError, match=r"not a readable|refused"):
+        load_model(f"{net}:Net", net.parent / name)
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ("{}/net.py:wrong", "must return a torch.nn.Module, not int"),
+        ("{}/net.py:fails", r"failed: KeyError: 'inside'"),
+        ("{}/net.py:none", "must have a function 'none'"),
+        ("{}/missing.py:Net", "there is no file"),
+        ("{}/net.py:", "must be given as file.py:factory"),
+        ("no.such.package:Net", "cannot be imported: ModuleNotFoundError"),
+        ("{}/broken.py:Net", "cannot be imported: SyntaxError"),
+        ("{}/leaves.py:Net", "cannot be imported: SystemExit"),
+        ("{}/model.pb", "must be model.onnx, file.py:factory or package.module:factory"),
+    ],
+)
+def test_models_that_are_none(net: Path, spec: str, text: str) -> None:
+    (net.parent / "broken.py").write_text("def (")
+    (net.parent / "leaves.py").write_text("raise SystemExit(3)")
+    with pytest.raises(ToolflowError, match=text):
+        load_model(spec.format(net.parent))
+
+
+def test_an_onnx_file_takes_no_weights(tmp_path: Path) -> None:
+    with pytest.raises(ToolflowError, match="holds its own weights"):
+        load_model("model.onnx", tmp_path / "w.pt")
+
+
+def test_a_package_is_found_from_the_current_folder(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(net.parent)
+    (net.parent / "toolflow_test_net.py").write_text(FACTORY)
+    assert load_model("toolflow_test_net:Net").name == "Net"
+    with pytest.raises(ToolflowError, match="there is no weight file"):
+        load_model("toolflow_test_net:Net", Path("none.pt"))
