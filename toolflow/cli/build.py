@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from toolflow.cli import options
 from toolflow.cli.command import command
 from toolflow.cli.folder import BuildFolder, open_build
 from toolflow.cli.terminal import Terminal
 from toolflow.ir.errors import ToolflowError
+
+if TYPE_CHECKING:
+    from toolflow.cli.stages import Precision, Source
 
 
 @command
@@ -28,6 +32,7 @@ def build(
     tolerance: options.Tolerance = 0.01,
     scales: options.Scales = "multiplier",
     single: options.Single = False,
+    cascade: options.Cascade = False,
     engine: options.Engine = None,
     ranges: options.Ranges = "mse",
     percentile: options.Percentile = 99.99,
@@ -53,6 +58,8 @@ def build(
         from toolflow.cli.stages import Precision, Source
         from toolflow.plan.boards import load_board
 
+    if single and cascade:
+        raise ToolflowError("--single and --cascade must not be given together")
     load_board(board)  # a wrong name must not cost the time of a quantisation
     fixed = options.parse_engine(engine)
     source = Source(
@@ -77,7 +84,8 @@ def build(
         equalise=equalise,
     )
     with open_build(out, terminal) as folder:
-        _stages(terminal, folder, source, precision, board, tolerance, single or low_bits == high_bits, fixed)
+        single = single or low_bits == high_bits
+        _stages(terminal, folder, source, precision, Target(board, fixed, tolerance, single, cascade))
     from toolflow.cli.project import SUMMARY
     from toolflow.report.summary import read_summary
     from toolflow.report.tables import summary_tables
@@ -87,26 +95,33 @@ def build(
     terminal.note(f"built {out}; check it with: toolflow verify {out}")
 
 
-def _stages(
-    terminal: Terminal,
-    folder: BuildFolder,
-    source: Any,
-    precision: Any,
-    board: str,
-    tolerance: float,
-    single: bool,
-    fixed: dict[str, int | str],
-) -> None:
-    """Run the stages in their order; each reuses what has not changed."""
-    from dataclasses import asdict
+@dataclass(frozen=True)
+class Target:
+    """What is to be built.
 
+    Attributes:
+        board: name or path.
+        fixed: engine parameters that the user fixes.
+        tolerance: accuracy that the cascade may lose.
+        single: the high-precision unit alone.
+        cascade: both units, whatever is faster.
+    """
+
+    board: str
+    fixed: dict[str, int | str]
+    tolerance: float
+    single: bool
+    cascade: bool
+
+
+def _stages(terminal: Terminal, folder: BuildFolder, source: Source, precision: Precision, target: Target) -> None:
+    """Run the stages in their order; each reuses what has not changed."""
     from toolflow.cli import emit_stage, plan_stage, report_stage, stages
     from toolflow.cli.project import CALIBRATION, DECISION, GRAPHS, PLAN, REPORT, SUMMARY
 
-    variants = ["high"] if single else ["low", "high"]
+    variants = ["high"] if target.single else ["low", "high"]
     bits = {"low": precision.low_bits, "high": precision.high_bits}
-    path = Path(board)
-    board_input = path if path.is_file() else board
+    path = Path(target.board)
     folder.stage(
         "quantise",
         stages.quantise_stage(source, precision, variants, terminal.note),
@@ -114,25 +129,27 @@ def _stages(
         inputs={**source.inputs(), **asdict(precision), "variants": variants},
     )
     after = ["quantise"]
-    if not single:
+    if not target.single:
         folder.stage(
             "calibrate",
-            stages.calibrate_stage(tolerance),
+            stages.calibrate_stage(target.tolerance),
             outputs=[CALIBRATION, REPORT],
-            inputs={"tolerance": tolerance},
+            inputs={"tolerance": target.tolerance},
             after=after,
         )
         after.append("calibrate")
+    plan = plan_stage.plan_stage(
+        target.board, target.tolerance, {name: bits[name] for name in variants}, target.fixed, target.cascade
+    )
     folder.stage(
         "plan",
-        plan_stage.plan_stage(board, tolerance, {name: bits[name] for name in variants}, fixed),
-        outputs=[PLAN] if single else [PLAN, DECISION],
-        inputs={"board": board_input, "tolerance": tolerance, "engine": fixed},
+        plan,
+        outputs=[PLAN] if target.single else [PLAN, DECISION],
+        inputs={**asdict(target), "board": path if path.is_file() else target.board},
         after=after,
     )
     after.append("plan")
     folder.stage("emit", emit_stage.emit_stage(), outputs=list(emit_stage.OUTPUTS), inputs={}, after=after)
     after.append("emit")
-    folder.stage(
-        "report", report_stage.report_stage(source), outputs=[SUMMARY], inputs={"model": source.model}, after=after
-    )
+    report = report_stage.report_stage(source)
+    folder.stage("report", report, outputs=[SUMMARY], inputs={"model": source.model}, after=after)

@@ -13,9 +13,11 @@ import typer
 
 from toolflow import __version__
 from toolflow.cli.boards import boards
+from toolflow.cli.build import build
 from toolflow.cli.check import check
 from toolflow.cli.disassemble import disassemble
 from toolflow.cli.doctor import doctor
+from toolflow.cli.verify import verify
 
 app = typer.Typer(
     name="toolflow",
@@ -26,6 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command()(build)
+app.command()(verify)
 app.command()(boards)
 app.command()(check)
 app.command()(disassemble)

@@ -168,6 +168,12 @@ Single = Annotated[
     bool,
     typer.Option("--single", help="Build the high-precision unit alone, no cascade.", rich_help_panel=_PRECISION),
 ]
+Cascade = Annotated[
+    bool,
+    typer.Option(
+        "--cascade", help="Build both units even where one alone would be faster.", rich_help_panel=_PRECISION
+    ),
+]
 Levels = Annotated[
     str | None,
     typer.Option(

@@ -9,6 +9,7 @@ from quant.calibrate_decide import Decision, UnitCycles, decide
 from toolflow.cli.project import DECISION, PLAN, PlanFile, PlannedUnit, write_json
 from toolflow.cli.stages import load_graph, read_report
 from toolflow.cli.terminal import Step
+from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.boards import Board, load_board
 from toolflow.plan.choose import Candidate, UnitRequest, best_pair, best_single, bound_by, candidates
@@ -18,7 +19,7 @@ LUT_BITS = 5  # up to this width a multiplier of LUTs is worth trying
 
 
 def plan_stage(
-    board_name: str, tolerance: float, bits: Mapping[str, int], fixed: Mapping[str, int | str]
+    board_name: str, tolerance: float, bits: Mapping[str, int], fixed: Mapping[str, int | str], cascade: bool
 ) -> Callable[[Path, Step], None]:
     """Return the stage that writes plan.json, and decision.json where there are two variants.
 
@@ -27,6 +28,7 @@ def plan_stage(
         tolerance: of the cascade.
         bits: width of the inner layers by variant, "low" and "high" or "high" alone.
         fixed: engine parameters that the user fixes, for every unit.
+        cascade: take the pair even where a single unit is faster.
     """
 
     def make(folder: Path, step: Step) -> None:
@@ -39,7 +41,7 @@ def plan_stage(
             single = best_single(timed["high"], board, f"the network at {bits['high']} bits")
             _write_plan(folder, board_name, board, {"single": ("high", single)})
             return
-        decision, units = _decided(folder, timed, board, tolerance)
+        decision, units = _decided(folder, timed, board, tolerance, cascade)
         write_json(folder / DECISION, decision)
         _write_plan(folder, board_name, board, units)
 
@@ -53,7 +55,7 @@ def request(graph: QuantisedGraph, bits: int, fixed: Mapping[str, int | str]) ->
 
 
 def _decided(
-    folder: Path, timed: Mapping[str, list[Candidate]], board: Board, tolerance: float
+    folder: Path, timed: Mapping[str, list[Candidate]], board: Board, tolerance: float, cascade: bool
 ) -> tuple[Decision, dict[str, tuple[str, Candidate]]]:
     """Compare the designs that fit and return the decision and its units, by name, with their networks."""
     measure = read_report(folder).measure
@@ -70,7 +72,11 @@ def _decided(
             resident=None if pair is None else (pair[0].cycles_per_image, pair[1].cycles_per_image),
         ),
     )
-    if decision.cascade_pays and pair is not None:
+    if cascade and pair is None:
+        raise DoesNotFitError(f"no pair of units fits {board.name}; without --cascade: {decision.reason}")
+    if cascade and not decision.cascade_pays:
+        decision = decision.model_copy(update={"reason": f"both units, as asked for; {decision.reason}"})
+    if (decision.cascade_pays or cascade) and pair is not None:
         return decision, {"low": ("low", pair[0]), "high": ("high", pair[1])}
     if decision.choice == "single low" and low is not None:
         return decision, {"single": ("low", low)}

@@ -20,7 +20,7 @@ from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.boards import Board
 from toolflow.plan.estimate import estimate
-from toolflow.plan.resources import count_resources
+from toolflow.plan.resources import estimate_resources
 from toolflow.plan.resources_count import BLOCK_RAM_NAMES, ResourceCount
 
 LANES_K = (4, 8, 12, 16, 24, 32, 48, 64)
@@ -120,6 +120,7 @@ def _shapes(request: UnitRequest, board: Board, limit: ResourceCount) -> Iterato
     base = {"weight_bits": request.weight_bits, "activation_bits": request.activation_bits}
     base["bus_bits"] = min(board.axi_data_bits, 128)
     found: list[EngineConfig] = []
+    refused: ValidationError | None = None
     for k, p, slots, s, kind in product(LANES_K, LANES_P, SLOTS, SUB_ROWS, request.multipliers):
         drains = [d for d in DRAIN_K if s % d == 0 and k % d == 0 and d <= max(1, slots // 2)][-1:] or [1]
         for drain in drains:
@@ -128,10 +129,11 @@ def _shapes(request: UnitRequest, board: Board, limit: ResourceCount) -> Iterato
             try:
                 found.append(EngineConfig(**values))  # type: ignore[arg-type]  # checked by the model
             except ValidationError as error:
-                if fixed and len(fixed) >= 3:
-                    raise ToolflowError(f"--engine: {error.errors()[0]['msg']}") from error
+                refused = error
+    if not found and refused is not None:
+        raise ToolflowError(f"--engine: {refused.errors()[0]['msg']}") from refused
     unique = dict.fromkeys(found)
-    possible = [c for c in unique if fixed or not count_resources(c, board.family).over(limit)]
+    possible = [c for c in unique if fixed or not estimate_resources(c, board.family).total.over(limit)]
     if not possible:
         possible = sorted(unique, key=lambda c: c.multipliers)[:1]
     return iter(sorted(possible, key=lambda c: (-c.multipliers, c.lanes_p, c.slots)))
@@ -139,7 +141,7 @@ def _shapes(request: UnitRequest, board: Board, limit: ResourceCount) -> Iterato
 
 def _candidate(graph: QuantisedGraph, shape: EngineConfig, board: Board) -> Candidate:
     config, report = estimate(graph, shape, shape.lanes_p)
-    return Candidate(config, report, count_resources(config, board.family))
+    return Candidate(config, report, estimate_resources(config, board.family).total)
 
 
 def _order(candidate: Candidate) -> tuple[float, float, int]:

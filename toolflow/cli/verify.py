@@ -1,0 +1,187 @@
+"""`toolflow verify`: every level of a built project against the integer reference."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from toolflow.cli import options
+from toolflow.cli.command import command
+from toolflow.cli.terminal import Terminal
+from toolflow.ir.errors import VerificationError
+
+if TYPE_CHECKING:
+    from rtl_sim.verify import LevelVerdict
+    from toolflow.cli.project import Project, Vectors
+    from toolflow.report.summary import LevelAccuracy, LevelCheck, Summary, Unit
+
+ALL_LEVELS = ("program", "hls", "cosim", "rtl")
+DEFAULT_IMAGES = 16
+STALL_PROBABILITY = 0.2
+
+
+@command
+def verify(
+    terminal: Terminal,
+    build: options.Build,
+    levels: options.Levels = None,
+    images: options.ImageCount = None,
+    seed: options.Seed = 1,
+) -> None:
+    """Run a project's binaries on every level and compare each integer with the reference.
+
+    Levels: program (numpy executor), hls (the C++ under g++), cosim (the C++ behind the cocotb bench),
+    rtl (the SystemVerilog behind the same bench). Both benches pause every channel at random; a second
+    run of rtl without pauses counts cycles.
+
+    Examples:
+
+        toolflow verify build/digits
+
+        toolflow verify build/resnet20 --levels program,hls --images 32
+    """
+    chosen = options.parse_names("--levels", levels, ALL_LEVELS) or ALL_LEVELS
+    with terminal.progress("load the toolflow"):
+        from toolflow.cli.folder import record_outputs
+        from toolflow.cli.project import SUMMARY, open_project
+        from toolflow.report.summary import read_summary, write_summary
+        from toolflow.report.tables import summary_tables
+
+        project = open_project(build)
+        summary = read_summary(build / SUMMARY)
+        vectors = project.vectors()
+    started = time.monotonic()
+    count = min(images or DEFAULT_IMAGES, len(vectors.images))
+    if images is not None and images > count:
+        terminal.note(f"{build} keeps {count} images for verification: {count} are run, not {images}")
+    runs = _Runs(terminal, project, vectors, count, seed)
+    for name in project.plan.units:
+        for level in chosen:
+            runs.level(name, level)
+        if "rtl" in chosen:
+            runs.count_cycles(name)
+    summary = runs.entered(summary)
+    write_summary(summary, build / SUMMARY)
+    inputs = {"levels": list(chosen), "images": count, "seed": seed}
+    record_outputs(build, "verify", [SUMMARY], inputs, time.monotonic() - started)
+    terminal.result(summary.model_dump(mode="json"), *summary_tables(summary))
+    failed = [check for check in summary.verification if check.equal is False]
+    if failed:
+        lines = "\n".join(f"  {check.unit} unit, {check.level}: {check.detail}" for check in failed)
+        raise VerificationError(f"{len(failed)} level(s) differ from the reference:\n{lines}")
+
+
+class _Runs:
+    """The levels that were run, and what they gave."""
+
+    def __init__(self, terminal: Terminal, project: Project, vectors: Vectors, count: int, seed: int) -> None:
+        from rtl_sim.job import RunOptions
+
+        self.terminal = terminal
+        self.project = project
+        self.images = vectors.images[:count]
+        self.labels = None if vectors.labels is None else vectors.labels[:count]
+        self.stalled = RunOptions(seed=seed, stall_probability=STALL_PROBABILITY)
+        self.work = _work_folder(project.folder)
+        self.checks: list[LevelCheck] = []
+        self.accuracies: list[LevelAccuracy] = []
+        self.counted: dict[str, list[LevelVerdict]] = {}
+
+    def level(self, unit_name: str, level_name: str) -> None:
+        """Compare one level of one unit with the reference."""
+        from rtl_sim.levels import make_level
+        from rtl_sim.verify import verify_level
+        from toolflow.report.summary import LevelCheck, UnitName
+
+        unit = self.project.unit(unit_name)
+        level = make_level(level_name, self.project.folder, unit_name, self.work, self.stalled)
+        start = time.monotonic()
+        with self.terminal.progress(f"{level_name} of the {unit_name} unit, {len(self.images)} images"):
+            verdict = verify_level(unit, level, self.images, self.terminal.note)
+        self.checks.append(
+            LevelCheck(
+                level=level_name,
+                unit=cast(UnitName, unit_name),
+                images=len(self.images),
+                equal=verdict.equal,
+                detail="" if verdict.difference is None else str(verdict.difference),
+                seconds=round(time.monotonic() - start, 2),
+            )
+        )
+        if verdict.equal and self.labels is not None:
+            self._accuracy(unit_name, level_name)
+
+    def count_cycles(self, unit_name: str) -> None:
+        """Simulate the RTL without pauses at batches of one and of all lanes, and keep its counters."""
+        from rtl_sim.job import RunOptions
+        from rtl_sim.levels import make_level
+        from rtl_sim.verify import verify_level
+
+        unit = self.project.unit(unit_name)
+        level = make_level("rtl", self.project.folder, unit_name, self.work, RunOptions())
+        verdicts = []
+        for batch in dict.fromkeys((1, unit.config.lanes_p)):
+            if batch <= len(self.images):
+                with self.terminal.progress(f"count cycles of the {unit_name} unit, batch {batch}"):
+                    verdicts.append(verify_level(unit, level, self.images[:batch], self.terminal.note))
+        self.counted[unit_name] = verdicts
+
+    def entered(self, summary: Summary) -> Summary:
+        """Return the summary with what was found; levels that were not run keep their earlier entry."""
+        ran = {(check.unit, check.level) for check in self.checks}
+        kept = tuple(check for check in summary.verification if (check.unit, check.level) not in ran)
+        levels = {(row.unit, row.level) for row in self.accuracies}
+        rows = tuple(row for row in summary.accuracy if (row.unit, row.level) not in levels)
+        units = tuple(self._with_cycles(unit) for unit in summary.units)
+        return summary.model_copy(
+            update={
+                "verification": (*kept, *self.checks),
+                "accuracy": (*rows, *self.accuracies),
+                "units": units,
+            }
+        )
+
+    def _accuracy(self, unit_name: str, level_name: str) -> None:
+        """Enter the accuracy of a level that equals the reference on these images."""
+        from toolflow.interpreter.run import run
+        from toolflow.report.summary import LevelAccuracy, UnitName
+
+        graph = self.project.graph(self.project.plan.units[unit_name].graph)
+        klass = run(graph, self.images)[graph.output].reshape(len(self.images), -1).argmax(axis=1)
+        share = float((klass == self.labels).mean())
+        self.accuracies.append(
+            LevelAccuracy(
+                level=level_name,
+                unit=cast(UnitName, unit_name),
+                images=len(self.images),
+                accuracy=share,
+                labelled=True,
+            )
+        )
+
+    def _with_cycles(self, unit: Unit) -> Unit:
+        from toolflow.engine.cycles import predict
+        from toolflow.plan.lower import Lowering
+        from toolflow.report.from_artefacts import run_section
+
+        verdicts = {verdict.images: verdict for verdict in self.counted.get(unit.unit, ())}
+        if not verdicts:
+            return unit
+        planned = self.project.plan.units[unit.unit]
+        lowering = Lowering(self.project.graph(planned.graph), planned.engine)
+        header, instructions = lowering.outline()
+        runs: list[Any] = []
+        for earlier in unit.runs:
+            report = predict(planned.engine, header, instructions, lowering.macs(), earlier.images)
+            found = verdicts.get(earlier.images)
+            clock = self.project.board.clock_mhz
+            runs.append(earlier if found is None else run_section(report, unit.multipliers, clock, found))
+        return unit.model_copy(update={"runs": tuple(runs)})
+
+
+def _work_folder(build: Path) -> Path:
+    """Return where simulators are built and kept between runs, beside the project and not inside it."""
+    folder = build.resolve().with_name(f"{build.resolve().name}.simulators")
+    folder.mkdir(exist_ok=True)
+    return folder
