@@ -173,7 +173,7 @@ inline void cut_parameters(unsigned int channels, hls::stream<Beat<Config> >& be
       left = S::chunks;
     }
     const UInt<chunk_bits> bits = chunk[0];
-    for (int c = 0; c + 1 < S::chunks; ++c) {
+    for (int c = 0; c < S::chunks - 1; ++c) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif

@@ -1,0 +1,367 @@
+"""The check that emitted C++ keeps to what Vitis HLS and PandA-Bambu both accept.
+
+What the vendor's classes may be used for is stated by the declarations of `hls_templates/portable`: anything
+else does not parse. The rules here are about the language and the pragmas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolflow.emit.cxx import Function, Kind, Loop, Pragma, Token, Unit, parse_unit
+from toolflow.emit.hls import top_function
+from toolflow.ir.errors import VerificationError
+
+ALLOWED_INCLUDES = ("ap_int.h", "hls_stream.h", "stdint.h")
+
+# Pragma -> words that may follow it, alone or before "=".
+PRAGMAS: dict[str, frozenset[str]] = {
+    "INTERFACE": frozenset({"m_axi", "s_axilite", "port", "bundle", "offset", "depth", "latency"})
+    | {"max_read_burst_length", "max_write_burst_length"},
+    "DATAFLOW": frozenset(),
+    "STREAM": frozenset({"variable", "depth"}),
+    "PIPELINE": frozenset({"II"}),
+    "UNROLL": frozenset(),
+    "INLINE": frozenset(),
+    "ARRAY_PARTITION": frozenset(["variable", "complete", "cyclic", "block", "factor", "dim"]),
+    "AGGREGATE": frozenset({"variable"}),
+    "BIND_STORAGE": frozenset(["variable", "type", "impl"]),
+    "DEPENDENCE": frozenset(["variable", "inter", "intra", "RAW", "WAR", "WAW", "distance", "true", "false"]),
+    "LOOP_TRIPCOUNT": frozenset({"min", "max"}),
+}
+
+_FORBIDDEN = {
+    Kind.WHILE_STMT: ("loop", "a loop must be a counted `for`, not `while`"),
+    Kind.DO_STMT: ("loop", "a loop must be a counted `for`, not `do`"),
+    Kind.CXX_FOR_RANGE_STMT: ("loop", "a loop must be a counted `for`, not a range-based one"),
+    Kind.GOTO_STMT: ("loop", "control flow must be structured, not `goto`"),
+    Kind.CXX_NEW_EXPR: ("heap", "memory must be static or local, not from `new`"),
+    Kind.CXX_DELETE_EXPR: ("heap", "memory must be static or local, not given back by `delete`"),
+    Kind.LAMBDA_EXPR: ("lambda", "a function must have a name, not be a lambda"),
+    Kind.CXX_THROW_EXPR: ("exception", "an error must be a return value, not an exception"),
+    Kind.CXX_TRY_STMT: ("exception", "an error must be a return value, not an exception"),
+}
+_ASSIGNMENTS = {"=", "+=", "-=", "*=", "/=", "%=", "<<=", ">>=", "&=", "|=", "^="}
+_COMPARISONS = {"<", "<=", ">", ">=", "!="}
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One place that breaks a rule."""
+
+    file: str
+    line: int
+    rule: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text} [{self.rule}]"
+
+
+def check_synthesisable(folder: Path, unit: str) -> list[Finding]:
+    """Return what keeps a unit's sources in `folder` from synthesis, in order of place; [] where nothing does.
+
+    Raises:
+        ToolflowError: the unit's source file is not there.
+    """
+    top = top_function(unit)
+    parsed = parse_unit(folder / f"{top}.cpp")
+    found = [finding for rule in _RULES for finding in rule(parsed)]
+    found += _top(parsed, top)
+    return sorted(set(found))
+
+
+def require_synthesisable(folder: Path, unit: str) -> None:
+    """Raise VerificationError, with every finding, where a unit's sources break a rule."""
+    found = check_synthesisable(folder, unit)
+    if found:
+        lines = "\n".join(f"  {finding}" for finding in found)
+        raise VerificationError(f"the HLS C++ in '{folder}' must be synthesisable, not break these rules:\n{lines}")
+
+
+def _finding(unit: Unit, file: Path, line: int, rule: str, text: str) -> Finding:
+    inside = unit.folder in file.resolve().parents
+    return Finding(str(file.resolve().relative_to(unit.folder)) if inside else file.name, line, rule, text)
+
+
+def _subset(unit: Unit) -> Iterator[Finding]:
+    """Whatever is not declared by the portable headers: containers, printf, named streams, wide conversions."""
+    for file, line, text in unit.diagnostics:
+        yield _finding(unit, file, line, "subset", f"it must parse with the portable subset, not fail: {text}")
+
+
+def _includes(unit: Unit) -> Iterator[Finding]:
+    for file, line, name in unit.includes:
+        if name not in ALLOWED_INCLUDES and not (file.parent / name).is_file():
+            allowed = ", ".join(ALLOWED_INCLUDES)
+            yield _finding(unit, file, line, "include", f"a header must be the project's or {allowed}, not {name}")
+
+
+def _language(unit: Unit) -> Iterator[Finding]:
+    for cursor in unit.cursors:
+        if cursor.kind in _FORBIDDEN:
+            rule, text = _FORBIDDEN[cursor.kind]
+            yield _finding(unit, Path(cursor.location.file.name), cursor.location.line, rule, text)
+        if cursor.kind is Kind.CXX_METHOD and cursor.is_virtual_method():
+            text = f"a method must be called directly, not be virtual: {cursor.spelling}"
+            yield _finding(unit, Path(cursor.location.file.name), cursor.location.line, "virtual", text)
+
+
+def _pragmas(unit: Unit) -> Iterator[Finding]:
+    owned = {pragma: function for function in unit.functions for pragma in function.pragmas}
+    for pragma in unit.pragmas:
+        words = pragma.words
+        if words == ["once"]:
+            continue
+        kind = words[1].upper() if len(words) > 1 and words[0] == "HLS" else ""
+        if kind not in PRAGMAS:
+            text = f"a pragma must be HLS {', '.join(PRAGMAS)}, not '{pragma.text}'"
+            yield _finding(unit, pragma.file, pragma.line, "pragma", text)
+            continue
+        for word in words[2:]:
+            if word.split("=")[0] not in PRAGMAS[kind]:
+                text = f"an option of {kind} must be one of {', '.join(sorted(PRAGMAS[kind]))}, not '{word}'"
+                yield _finding(unit, pragma.file, pragma.line, "pragma", text)
+        if pragma not in owned:
+            text = f"a pragma must stand in a function, not outside: '{pragma.text}'"
+            yield _finding(unit, pragma.file, pragma.line, "pragma", text)
+            continue
+        name = _option(pragma, "variable") or _option(pragma, "port")
+        function = owned[pragma]
+        known = {*function.parameters, *function.variables, "return"}
+        if name and name.split(".")[0] not in known:
+            text = f"a pragma must name a variable of its function, not '{name}'"
+            yield _finding(unit, pragma.file, pragma.line, "pragma", text)
+
+
+def _option(pragma: Pragma, key: str) -> str:
+    return next((word.split("=", 1)[1] for word in pragma.words if word.startswith(f"{key}=")), "")
+
+
+def _loops(unit: Unit) -> Iterator[Finding]:
+    for function in unit.functions:
+        for loop in function.loops:
+            problem = _loop_problem(unit, function, loop)
+            if problem:
+                yield _finding(unit, function.file, loop.first_line, "loop", problem)
+
+
+def _loop_problem(unit: Unit, function: Function, loop: Loop) -> str:
+    """Return what is wrong with a `for`, "" where it counts to a bound that synthesis knows or is told."""
+    variable, (_, condition, step) = loop.variable, loop.clauses
+    if not variable:
+        return "a loop must begin with one counter's first value"
+    if len(condition) < 3 or condition[0].text != variable or condition[1].text not in _COMPARISONS:
+        return f"a loop's condition must compare the counter '{variable}' with its bound first"
+    steps = [token.text for token in step]
+    constant_step = len(steps) == 3 and steps[:2] in ([variable, "+="], [variable, "-="])
+    if steps not in ([variable, "++"], [variable, "--"], ["++", variable], ["--", variable]) and not (
+        constant_step and _constant(unit, function, step[2:])
+    ):
+        return f"a loop must count '{variable}' up or down by a constant"
+    bound = _until(condition[2:], "&&")
+    assigned = _assigned(loop.body)
+    changed = [token.text for token in bound if token.name and token.text in assigned]
+    if variable in assigned or changed:
+        return f"a loop must not change its counter or its bound: {', '.join(changed) or variable}"
+    if not _constant(unit, function, bound) and not any(p.is_hls("LOOP_TRIPCOUNT") for p in loop.pragmas):
+        return "a loop's bound must be a constant, or its range be given by LOOP_TRIPCOUNT"
+    return ""
+
+
+def _until(tokens: Sequence[Token], end: str) -> list[Token]:
+    texts = [token.text for token in tokens]
+    return list(tokens[: texts.index(end)] if end in texts else tokens)
+
+
+def _assigned(tokens: Sequence[Token]) -> set[str]:
+    """Return the names of plain variables that tokens assign to, or pass through ++ or --."""
+    found = set()
+    for n, token in enumerate(tokens):
+        before = tokens[n - 1].text if n else ""
+        after = tokens[n + 1].text if n + 1 < len(tokens) else ""
+        if token.name and before not in (".", "->", "::"):
+            declares = n > 0 and (tokens[n - 1].name or before in ("int", "unsigned", "long", "bool", ">", "&"))
+            if (after in _ASSIGNMENTS and not declares) or "++" in (before, after) or "--" in (before, after):
+                found.add(token.text)
+    return found
+
+
+def _constant(unit: Unit, function: Function, tokens: Sequence[Token]) -> bool:
+    """Tell whether an expression is known when the hardware is built."""
+    return not _unknown(unit, function, tokens)
+
+
+def _unknown(unit: Unit, function: Function, tokens: Sequence[Token]) -> list[str]:
+    """Return the names in an expression that are no constants; counters of unrolled loops around it are."""
+    found = []
+    offset = tokens[0].offset if tokens else 0
+    qualified_until = 0  # the end of a template's name in front of "::"
+    for n, token in enumerate(tokens):
+        end = _past_angles(tokens, n + 1)
+        if end > n + 1 and end < len(tokens) and tokens[end].text == "::":
+            qualified_until = end
+        if n < qualified_until:
+            continue
+        neighbours = (tokens[n - 1].text if n else "", tokens[n + 1].text if n + 1 < len(tokens) else "")
+        if not token.name or "::" in neighbours or token.text.endswith("_t"):
+            continue
+        if token.text in unit.constants or token.text in function.template_values:
+            continue
+        if token.text in {loop.variable for loop in function.loops if _unrolled(loop) and _holds(loop, offset)}:
+            continue
+        variable = function.variables.get(token.text)
+        if variable is not None and variable.type.is_const_qualified():
+            value = [
+                t for t in function.tokens if variable.extent.start.offset <= t.offset < variable.extent.end.offset
+            ]
+            texts = [t.text for t in value]
+            if "=" in texts:  # a constant of its own is as constant as its value
+                found += _unknown(unit, function, value[texts.index("=") + 1 :])
+                continue
+        found.append(token.text)
+    return found
+
+
+def _unrolled(loop: Loop) -> bool:
+    return any(pragma.is_hls("UNROLL") for pragma in loop.pragmas)
+
+
+def _holds(loop: Loop, offset: int) -> bool:
+    return bool(loop.cursor.extent.start.offset <= offset < loop.cursor.extent.end.offset)
+
+
+def _bit_positions(unit: Unit) -> Iterator[Finding]:
+    """Bits of wide integers are picked at constant positions: also through parameters of functions."""
+    constant_parameters: set[tuple[str, int]] = set()
+    for _ in unit.functions:  # each round reaches the callers of the functions found in the one before
+        size = len(constant_parameters)
+        for function in unit.functions:
+            for _, expression in _positions(function, constant_parameters):
+                for name in _unknown(unit, function, expression):
+                    if name in function.parameters:
+                        constant_parameters.add((function.name, function.parameters.index(name)))
+        if len(constant_parameters) == size:
+            break
+    for function in unit.functions:
+        for line, expression in _positions(function, constant_parameters):
+            unknown = [n for n in _unknown(unit, function, expression) if n not in function.parameters]
+            if unknown:
+                text = f"a bit position must be constant when unrolled, not depend on {', '.join(unknown)}"
+                yield _finding(unit, function.file, line, "bits", text)
+
+
+def _positions(function: Function, constant_parameters: set[tuple[str, int]]) -> Iterator[tuple[int, list[Token]]]:
+    """Yield (line, expression) of every argument that must be constant."""
+    for name, before, arguments, line in _calls(function.tokens):
+        for index, argument in enumerate(arguments):
+            if (name == "range" and before == ".") or (name, index) in constant_parameters:
+                yield line, argument
+
+
+def _calls(tokens: Sequence[Token]) -> Iterator[tuple[str, str, list[list[Token]], int]]:
+    """Yield (name, token before, arguments, line) of what looks like a call, template arguments skipped."""
+    for n, token in enumerate(tokens):
+        if not token.name:
+            continue
+        at = _past_angles(tokens, n + 1)
+        if at < len(tokens) and tokens[at].text == "(":
+            yield token.text, tokens[n - 1].text if n else "", _arguments(tokens, at), token.line
+
+
+def _past_angles(tokens: Sequence[Token], at: int) -> int:
+    """Return the place behind a list of template arguments that begins at `at`, or `at`."""
+    if at >= len(tokens) or tokens[at].text != "<":
+        return at
+    depth = 0
+    for n in range(at, len(tokens)):
+        depth += {"<": 1, ">": -1, ">>": -2}.get(tokens[n].text, 0)
+        if tokens[n].text in (";", "{", "&&", "||"):
+            return at
+        if depth <= 0:
+            return n + 1
+    return at
+
+
+def _arguments(tokens: Sequence[Token], opening: int) -> list[list[Token]]:
+    arguments: list[list[Token]] = [[]]
+    depth = 0
+    for token in tokens[opening:]:
+        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(token.text, 0)
+        if depth == 0:
+            break
+        if token.text == "," and depth == 1:
+            arguments.append([])
+        elif token.text != "(" or depth > 1:
+            arguments[-1].append(token)
+    return [argument for argument in arguments if argument]
+
+
+def _recursion(unit: Unit) -> Iterator[Finding]:
+    names = {function.name for function in unit.functions}
+    calls = {name: set[str]() for name in names}
+    for function in unit.functions:
+        calls[function.name] |= {name for name, *_ in _calls(function.tokens) if name in names}
+    reached = {name: set(called) for name, called in calls.items()}
+    for _ in names:
+        for name in names:
+            for called in tuple(reached[name]):
+                reached[name] |= reached[called]
+    for function in unit.functions:
+        if function.name in reached[function.name]:
+            text = f"a function must not call itself, not even through others: {function.name}"
+            yield _finding(unit, function.file, function.first_line, "recursion", text)
+
+
+def _dataflow(unit: Unit) -> Iterator[Finding]:
+    """A dataflow region is streams with a depth each, one producer and one consumer, and calls."""
+    for function in unit.functions:
+        streams = {n for n, v in function.variables.items() if v.type.spelling.startswith("hls::stream")}
+        depths = {_option(p, "variable") for p in function.pragmas if p.is_hls("STREAM") and _option(p, "depth")}
+        for name in sorted(streams - depths):
+            line = function.variables[name].location.line
+            yield _finding(unit, function.file, line, "dataflow", f"a stream must have a STREAM depth: {name}")
+        if not any(pragma.is_hls("DATAFLOW") for pragma in function.pragmas):
+            continue
+        for statement in function.body.get_children():
+            if statement.kind not in (Kind.DECL_STMT, Kind.CALL_EXPR, Kind.UNEXPOSED_EXPR):
+                text = "a dataflow region must hold declarations and calls only"
+                yield _finding(unit, function.file, statement.location.line, "dataflow", text)
+        for name in sorted(streams):
+            users = sum(
+                any(t.text == name for a in arguments for t in a) for *_, arguments, _ in _calls(function.tokens)
+            )
+            if users != 2:
+                line = function.variables[name].location.line
+                text = f"a stream must have one producer and one consumer, not {users} users: {name}"
+                yield _finding(unit, function.file, line, "dataflow", text)
+
+
+def _top(unit: Unit, top: str) -> Iterator[Finding]:
+    tops = [function for function in unit.functions if function.name == top]
+    if len(tops) != 1:
+        yield _finding(unit, unit.folder / f"{top}.cpp", 1, "top", f"there must be one function {top}, not {len(tops)}")
+        return
+    function = tops[0]
+    if function.cursor.mangled_name != top or function.cursor.semantic_parent.kind is Kind.NAMESPACE:
+        text = f'{top} must be extern "C", outside of namespaces'
+        yield _finding(unit, function.file, function.first_line, "top", text)
+    covered = {_option(p, "port") for p in function.pragmas if p.is_hls("INTERFACE") and "s_axilite" in p.words}
+    for name in (*function.parameters, "return"):
+        if name not in covered:
+            text = f"every argument of {top} must have a control register (INTERFACE s_axilite), '{name}' has none"
+            yield _finding(unit, function.file, function.first_line, "top", text)
+
+
+_RULES: tuple[Callable[[Unit], Iterator[Finding]], ...] = (
+    _subset,
+    _includes,
+    _language,
+    _pragmas,
+    _loops,
+    _bit_positions,
+    _recursion,
+    _dataflow,
+)
