@@ -59,7 +59,8 @@ def _decided(
 ) -> tuple[Decision, dict[str, tuple[str, Candidate]]]:
     """Compare the designs that fit and return the decision and its units, by name, with their networks."""
     measure = read_report(folder).measure
-    pair = best_pair(timed["low"], timed["high"], board, measure.forwarded_share)
+    share = measure.forwarded_interval[1]  # what more images may turn out to forward
+    pair = best_pair(timed["low"], timed["high"], board, share)
     low, high = (_single(timed[name], board) for name in ("low", "high"))
     if pair is None and high is None and low is None:
         best_single(timed["high"], board, "the high-precision network")  # raises with the shortage

@@ -293,7 +293,8 @@ def _described(
     expected = run(variant.graph, checked, keep=list(variant.graph.shapes))
     found = brevitas_integers(variant.model, checked, normalisation)
     differing = {name: int((expected[name] != found[name]).sum()) for name in expected if name in found}
-    if any(differing.values()):
+    # free scales are no binary fractions: Brevitas' float64 may round a tie the other way (design section 8)
+    if variant.graph.family == "fixed-point" and any(differing.values()):
         first = next(name for name, count in differing.items() if count)
         raise ToolflowError(
             f"Brevitas and the integer reference of '{variant.graph.variant}' must agree, but {differing[first]} "
@@ -310,5 +311,10 @@ def _described(
         "last": report.last,
         "notes": report.notes,
         "layers": [asdict(layer) for layer in report.layers],
-        "brevitas": {"images": len(checked), "tensors": len(differing), "differing": 0, "accuracy": right},
+        "brevitas": {
+            "images": len(checked),
+            "tensors": len(differing),
+            "differing": sum(differing.values()),
+            "accuracy": right,
+        },
     }

@@ -8,7 +8,7 @@ on the forwarded share, so an image takes max(t_low, p·t_high).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -28,7 +28,8 @@ LANES_P = (1, 2, 4, 8, 16)
 SLOTS = (1, 2, 4, 8, 16)
 SUB_ROWS = (8, 16)
 DRAIN_K = (1, 2, 4, 8)
-MAX_CANDIDATES = 72  # shapes that are timed per unit: seconds, not minutes
+SLACK = 1.03  # of designs within so much of the fastest, the smallest is taken
+LARGEST, SMALLER = 48, 48  # shapes that are timed per unit: seconds, not minutes
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,18 @@ def candidates(request: UnitRequest, board: Board, progress: Callable[[int], Non
     """Return the engines that run the network, whether they fit or not, in the order of the search."""
     limit = board.usable
     timed = []
-    for shape in _shapes(request, board, limit):
+    for shape in _spread(_shapes(request, board, limit)):
         timed.append(_candidate(request.graph, shape, board))
         progress(1)
-        if len(timed) >= MAX_CANDIDATES:
-            break
     return timed
+
+
+def _spread(shapes: Sequence[EngineConfig]) -> Sequence[EngineConfig]:
+    """Return the largest shapes, and some of every smaller size."""
+    if len(shapes) <= LARGEST + SMALLER:
+        return shapes
+    rest = shapes[LARGEST:]
+    return (*shapes[:LARGEST], *(rest[index * len(rest) // SMALLER] for index in range(SMALLER)))
 
 
 def best_single(timed: Sequence[Candidate], board: Board, what: str) -> Candidate:
@@ -90,7 +97,8 @@ def best_single(timed: Sequence[Candidate], board: Board, what: str) -> Candidat
     fitting = [c for c in timed if not c.resources.over(board.usable)]
     if not fitting:
         raise DoesNotFitError(_shortage(timed, board, what))
-    return min(fitting, key=_order)
+    best = min(c.cycles_per_image for c in fitting)
+    return min((c for c in fitting if c.cycles_per_image <= SLACK * best), key=lambda c: c.resources.luts)
 
 
 def best_pair(
@@ -98,13 +106,17 @@ def best_pair(
 ) -> tuple[Candidate, Candidate] | None:
     """Return the two candidates that fit together and take least per image, None where no two fit."""
     usable = board.usable
-    best: tuple[tuple[float, float], Candidate, Candidate] | None = None
+    fitting = []
     for first, second in product(low, high):
-        time = max(first.cycles_per_image, forwarded_share * second.cycles_per_image)
-        cost = (time, (first.resources + second.resources).luts)
-        if (best is None or cost < best[0]) and not (first.resources + second.resources).over(usable):
-            best = cost, first, second
-    return None if best is None else best[1:]
+        together = first.resources + second.resources
+        if not together.over(usable):
+            time = max(first.cycles_per_image, forwarded_share * second.cycles_per_image)
+            fitting.append((time, together.luts, first, second))
+    if not fitting:
+        return None
+    best = min(time for time, *_ in fitting)
+    _, _, first, second = min((f for f in fitting if f[0] <= SLACK * best), key=lambda f: f[1])
+    return first, second
 
 
 def bound_by(amounts: ResourceCount, board: Board) -> str:
@@ -114,8 +126,8 @@ def bound_by(amounts: ResourceCount, board: Board) -> str:
     return f"{_resource_name(name, board)}: {shares[name]:.0%} of what is usable"
 
 
-def _shapes(request: UnitRequest, board: Board, limit: ResourceCount) -> Iterator[EngineConfig]:
-    """Yield shapes by descending number of multipliers, those first whose array alone could fit."""
+def _shapes(request: UnitRequest, board: Board, limit: ResourceCount) -> Sequence[EngineConfig]:
+    """Return shapes by descending number of multipliers, those first whose array alone could fit."""
     fixed = dict(request.fixed or {})
     base = {"weight_bits": request.weight_bits, "activation_bits": request.activation_bits}
     base["bus_bits"] = min(board.axi_data_bits, 128)
@@ -136,16 +148,12 @@ def _shapes(request: UnitRequest, board: Board, limit: ResourceCount) -> Iterato
     possible = [c for c in unique if fixed or not estimate_resources(c, board.family).total.over(limit)]
     if not possible:
         possible = sorted(unique, key=lambda c: c.multipliers)[:1]
-    return iter(sorted(possible, key=lambda c: (-c.multipliers, c.lanes_p, c.slots)))
+    return sorted(possible, key=lambda c: (-c.multipliers, c.lanes_p, c.slots))
 
 
 def _candidate(graph: QuantisedGraph, shape: EngineConfig, board: Board) -> Candidate:
     config, report = estimate(graph, shape, shape.lanes_p)
     return Candidate(config, report, estimate_resources(config, board.family).total)
-
-
-def _order(candidate: Candidate) -> tuple[float, float, int]:
-    return candidate.cycles_per_image, candidate.resources.luts, candidate.config.lanes_p
 
 
 def _shortage(timed: Iterable[Candidate], board: Board, what: str) -> str:
