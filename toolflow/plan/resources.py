@@ -1,0 +1,82 @@
+"""The resource model: what an engine of a given configuration takes on a family of devices.
+
+Memories and DSP blocks follow from geometry; LUTs and flip-flops are sums of the terms of
+`resources_features`, with coefficients fitted to Yosys (`benchmarks/yosys_resources.py`, which writes
+`resources_fit.json` and says how far the model is off on configurations that the fit has not seen).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from toolflow.engine.config import EngineConfig
+from toolflow.plan.resources_count import BLOCK_RAM_NAMES, Family, ResourceCount
+from toolflow.plan.resources_features import MODULES, dsps, memories
+from toolflow.plan.resources_memory import map_memory
+
+FIT_FILE = "resources_fit.json"
+Coefficients = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+@dataclass(frozen=True)
+class ResourceEstimate:
+    """Predicted resources of one engine.
+
+    Attributes:
+        family: of the device.
+        parts: amounts of each part, largest number of LUTs first.
+    """
+
+    family: Family
+    parts: Mapping[str, ResourceCount]
+
+    @property
+    def total(self) -> ResourceCount:
+        """The whole engine, in whole LUTs and flip-flops."""
+        total = sum(self.parts.values(), ResourceCount())
+        return ResourceCount(round(total.luts), round(total.flip_flops), total.dsps, total.block_rams, total.urams)
+
+    def as_document(self) -> dict[str, Any]:
+        """Return total and parts for JSON."""
+        return {
+            "family": self.family,
+            "block_ram_unit": BLOCK_RAM_NAMES[self.family],
+            "total": self.total.by_name(),
+            "parts": {
+                name: {key: round(amount, 1) for key, amount in part.by_name().items()}
+                for name, part in self.parts.items()
+            },
+        }
+
+
+@cache
+def fitted_coefficients() -> Mapping[str, Coefficients]:
+    """Return LUTs and flip-flops per unit of each term: family → module → resource → term → amount."""
+    text = resources.files("toolflow.plan").joinpath(FIT_FILE).read_text(encoding="utf-8")
+    coefficients: Mapping[str, Coefficients] = json.loads(text)["coefficients"]
+    return coefficients
+
+
+def estimate_resources(config: EngineConfig, family: Family) -> ResourceEstimate:
+    """Return what `config` takes on `family`."""
+    parts: dict[str, ResourceCount] = defaultdict(ResourceCount)
+    fitted = fitted_coefficients()[family]
+    for name, module in MODULES.items():
+        terms = module.terms(config)
+        amounts = {
+            resource: sum(per_unit * terms[term] for term, per_unit in fitted[name][resource].items())
+            for resource in ("luts", "flip_flops")
+        }
+        parts[module.part] += ResourceCount(**amounts)
+    for use in memories(config):
+        mapped = map_memory(family, use.words, use.piece_bits, use.pieces)
+        parts[use.part] += mapped.count * use.copies
+    for name, blocks in dsps(config, family).items():
+        parts[name] += ResourceCount(dsps=blocks)
+    return ResourceEstimate(family, dict(sorted(parts.items(), key=lambda item: -item[1].luts)))

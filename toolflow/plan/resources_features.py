@@ -1,0 +1,192 @@
+"""What the size of each of the engine's modules grows with: the terms of the resource model.
+
+A term is a count of bits or instances that follows from the configuration's geometry; how many LUTs and
+flip-flops one unit of it takes is fitted to synthesis (`resources_fit.json`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from toolflow.engine.config import PARAMETER_RECORD_BYTES, RESULT_BITS, EngineConfig
+from toolflow.plan.resources_count import Family
+
+# A product narrower than this stays in LUTs, whatever it is meant for.
+MIN_DSP_PRODUCT_BITS = 9
+PARAMETER_BITS = 70  # bias 32, multiplier 16, residual multiplier 16, shift 6
+READ_FIFO_BEATS = 128
+WRITE_FIFO_BEATS = 32
+
+Terms = Mapping[str, float]
+
+
+def product_bits(config: EngineConfig) -> int:
+    """Width of one product: a signed weight times a signed activation with one more bit for unsigned ones."""
+    return config.weight_bits + config.activation_bits + 1
+
+
+def products_in_dsp(config: EngineConfig) -> bool:
+    """Whether the array's products are made in DSP blocks."""
+    return config.multiplier == "dsp" and product_bits(config) >= MIN_DSP_PRODUCT_BITS
+
+
+def word_bits(config: EngineConfig) -> int:
+    """Bits of one word of a bank."""
+    return config.sub_row * config.activation_bits
+
+
+def multiplexer(inputs: float) -> float:
+    """Return the LUT6 per bit of an `inputs`:1 multiplexer."""
+    return inputs / 4 if inputs > 1 else 0
+
+
+def _array(c: EngineConfig) -> Terms:
+    accumulators = c.lanes_k * c.lanes_p
+    sum_bits = product_bits(c) + (c.slots - 1).bit_length()
+    in_dsp = products_in_dsp(c)
+    return {
+        "gather": c.multipliers * c.activation_bits * multiplexer(c.sub_row),
+        "operands": c.multipliers * (c.activation_bits + 1),
+        "products_dsp": c.multipliers * product_bits(c) if in_dsp else 0,
+        "products_lut": 0 if in_dsp else c.multipliers * product_bits(c),
+        "partial_products": 0 if in_dsp else c.multipliers * c.weight_bits * (c.activation_bits + 1),
+        "sums": accumulators * (c.slots - 1) * sum_bits,
+        "sum_registers": accumulators * sum_bits if c.slots > 1 else 0,
+        "accumulators": accumulators * c.accumulator_bits,
+        "words": c.lanes_p * word_bits(c),
+        "weights": c.lanes_k * c.slots * (2 * c.weight_bits + c.index_bits),
+    }
+
+
+def _drain(c: EngineConfig) -> Terms:
+    lanes = c.lanes_p * c.drain_k
+    return {
+        "one": 1,
+        "chunk_select": lanes * c.accumulator_bits * multiplexer(c.lanes_k / c.drain_k),
+        "accumulators": lanes * c.accumulator_bits,
+        "residual_select": lanes * c.activation_bits * multiplexer(c.sub_row / c.drain_k),
+        "results": lanes * RESULT_BITS,
+        "words": c.lanes_p * word_bits(c),
+        "records": c.drain_k * PARAMETER_BITS,
+    }
+
+
+def _requantise(c: EngineConfig) -> Terms:
+    lanes = c.lanes_p * c.drain_k
+    return {"instances": lanes, "residual_bits": lanes * c.activation_bits}
+
+
+def _words(c: EngineConfig) -> Terms:
+    return {"one": 1, "words": c.lanes_p * word_bits(c)}
+
+
+def _store(c: EngineConfig) -> Terms:
+    return {
+        "one": 1,
+        "bus": c.bus_bits,
+        "lane_select": (RESULT_BITS + word_bits(c)) * multiplexer(c.lanes_p),
+        "words": word_bits(c),
+    }
+
+
+def _load(c: EngineConfig) -> Terms:
+    return {"one": 1, "bus": c.bus_bits, "word": word_bits(c), "lanes": c.lanes_p, "slice": table_lanes(c) * 8}
+
+
+def _unpack(c: EngineConfig) -> Terms:
+    beats = max(c.beats_per_row(True), -(-8 * PARAMETER_RECORD_BYTES // c.bus_bits))
+    return {"one": 1, "bus": c.bus_bits, "assembly": beats * c.bus_bits}
+
+
+def _one(c: EngineConfig) -> Terms:
+    return {"one": 1}
+
+
+def _bus(c: EngineConfig) -> Terms:
+    return {"one": 1, "bus": c.bus_bits}
+
+
+def _confidence(c: EngineConfig) -> Terms:
+    return {"class": 1, "confidence": float(c.confidence)}
+
+
+def _exponent(c: EngineConfig) -> Terms:
+    return {"confidence": float(c.confidence)}
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of the engine: the part of the report that it belongs to, and its terms for all its instances."""
+
+    part: str
+    terms: Callable[[EngineConfig], Terms]
+
+
+MODULES: dict[str, Module] = {
+    "array": Module("array", _array),
+    "drain": Module("requantisers", _drain),
+    "requantise": Module("requantisers", _requantise),
+    "ring": Module("replay buffer", _one),
+    "bank": Module("banks", _words),
+    "parameters": Module("movers", _one),
+    "loader": Module("movers", _one),
+    "unpack": Module("movers", _unpack),
+    "load": Module("movers", _load),
+    "store": Module("movers", _store),
+    "maxpool": Module("movers", _words),
+    "axi_read": Module("ports and FIFOs", _bus),
+    "axi_write": Module("ports and FIFOs", _bus),
+    "share": Module("ports and FIFOs", _bus),
+    "fifo": Module("ports and FIFOs", _bus),
+    "confidence": Module("confidence", _confidence),
+    "exponent": Module("confidence", _exponent),
+    "control": Module("control", _one),
+    "fetch": Module("control", _one),
+    "decode": Module("control", _one),
+    "sequencer": Module("control", _one),
+    "walker": Module("control", _one),
+    "engine": Module("control", _words),
+}
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """One memory of the engine: how many, and its words × pieces × bits."""
+
+    part: str
+    copies: int
+    words: int
+    piece_bits: int
+    pieces: int = 1
+
+
+def table_lanes(config: EngineConfig) -> int:
+    """Input tables side by side."""
+    return config.sub_row if config.table_words > 1 else config.input_lanes
+
+
+def memories(config: EngineConfig) -> tuple[MemoryUse, ...]:
+    """Return every registered memory of the engine."""
+    c = config
+    chunks = 1 << max((-(-c.lanes_k // c.drain_k) - 1).bit_length(), 1)
+    return (
+        MemoryUse("banks", c.lanes_p, c.bank_depth, c.granule * c.activation_bits, c.sub_row // c.granule),
+        MemoryUse("banks", c.lanes_p, c.result_depth, RESULT_BITS),
+        MemoryUse("replay buffer", 1, 2 * c.weight_depth, c.row_bits(True)),
+        MemoryUse("movers", 1, 2 * chunks, PARAMETER_BITS, c.drain_k),
+        MemoryUse("movers", table_lanes(c), 256 * c.table_words, 8),
+        MemoryUse("ports and FIFOs", 2, READ_FIFO_BEATS, c.bus_bits),
+    )
+
+
+def dsps(config: EngineConfig, family: Family) -> dict[str, int]:
+    """Return the DSP blocks of each part.
+
+    A requantiser multiplies 33 by 17 bits, two blocks on every family, and the residual in a third.
+    """
+    return {
+        "array": config.multipliers if products_in_dsp(config) else 0,
+        "requantisers": 3 * config.lanes_p * config.drain_k,
+        "confidence": int(config.confidence),
+    }
