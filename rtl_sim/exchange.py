@@ -121,7 +121,7 @@ def read_outcome(folder: Path, number: int, job: Job, options: RunOptions, answe
     return Outcome(
         error=answer["error_code"],
         results=content[: job.result_bytes],
-        cycles=answer["cycles_reported"] or answer["cycles_seen"],
+        cycles=answer["cycles_reported"],
         weight_stall_cycles=answer["weight_stalls"],
         instruction_cycles=tuple(after - before for before, after in itertools.pairwise(marks)),
         cycles_seen=answer["cycles_seen"],

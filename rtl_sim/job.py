@@ -78,10 +78,11 @@ class Outcome:
     Attributes:
         error: the status register's code.
         results: the results buffer; bytes that were not written hold `FILL`.
-        cycles: from the start to the last write response: the RTL engine's own counter, the bench's for HLS.
+        cycles: from the start to the last write response, by the RTL engine's own counter; 0 for HLS, whose model
+            computes in no time.
         weight_stall_cycles: cycles in which the array waited for weights (RTL).
         instruction_cycles: cycles of every instruction in the order of retirement, over all passes (RTL).
-        cycles_seen: the bench's count of `cycles`.
+        cycles_seen: the bench's count of the same.
         signature: the engine's signature register (RTL).
         beats_read: beats read from m_axi_gmem0 and m_axi_gmem1.
         beats_written: beats written to m_axi_gmem0.

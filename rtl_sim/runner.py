@@ -10,14 +10,14 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from rtl_sim.exchange import MEMORY_BYTES, read_outcome, write_job
 from rtl_sim.hls_model import build_model
 from rtl_sim.job import FILL, Job, Outcome, RunOptions, SimulationError
-from rtl_sim.simulator import TOP, Design, Simulator, build_simulator, cache_folder
+from rtl_sim.simulator import Design, Simulator, build_simulator, cache_folder
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 
@@ -26,6 +26,7 @@ __all__ = ["FILL", "Dut", "Job", "Outcome", "RunOptions", "Simulation", "Simulat
 Dut = Literal["rtl", "hls"]
 
 BENCH = Path(__file__).resolve().parent / "bench"
+TOP = "cascade_bench"
 SHIM = BENCH / "cascade_hls_shim.sv"
 UNITS = ("low", "high", "single")
 
@@ -77,52 +78,58 @@ def build_simulation(config: EngineConfig, dut: Dut, folder: Path, sources: Path
         sources: the folder of the unit's emitted sources.
 
     Raises:
-        ToolflowError: `sources` does not hold exactly one unit.
+        ToolflowError: `sources` does not hold a unit with this engine.
         SimulationError: the sources do not compile.
     """
+    top = find_unit(config, dut, sources)
     if dut == "rtl":
-        return Simulation(config, dut, build_simulator(folder, _rtl_design(config, sources)))
-    return Simulation(config, dut, _hls_simulator(config, folder, sources))
+        return Simulation(config, dut, build_simulator(folder, _rtl_design(config, sources, top)))
+    shim = Design(TOP, (SHIM, *_bench_sources()), {"CASCADE_HLS": "1"}, _parameters(config))
+    return Simulation(config, dut, build_hls_simulator(folder, sources, top, shim))
 
 
-def _rtl_design(config: EngineConfig, sources: Path) -> Design:
-    files = sorted(sources.rglob("*.sv"), key=lambda path: (not path.stem.endswith("_pkg"), path.name))
-    top = _top(sources, ".sv")
-    instance = re.search(r"\bcascade_engine\s*(?:#\(.*?\)\s*)?(\w+)\s*\(", top.read_text(), re.DOTALL)
+def find_unit(config: EngineConfig, dut: Dut, sources: Path) -> Path:
+    """Return the top's file of the unit in `sources` that has this engine.
+
+    Raises:
+        ToolflowError: there is none.
+    """
+    suffix, parameters = (".sv", ".sv") if dut == "rtl" else (".cpp", ".hpp")
+    found = [path for unit in UNITS for path in sorted(sources.rglob(f"cascade_{unit}{suffix}"))]
+    for path in found:
+        if f"{config.signature:016x}" in path.with_suffix(parameters).read_text(encoding="utf-8"):
+            return path
+    names = ", ".join(path.name for path in found) or "no unit at all"
+    raise ToolflowError(
+        f"'{sources}' must hold a unit with the signature {config.signature:016x}, not {names}: emit it again"
+    )
+
+
+def rtl_sources(sources: Path) -> list[Path]:
+    """Return a unit's SystemVerilog files, packages first."""
+    return sorted(sources.rglob("*.sv"), key=lambda path: (not path.stem.endswith("_pkg"), path.name))
+
+
+def build_hls_simulator(folder: Path, sources: Path, top: Path, shim: Design) -> Simulator:
+    """Build the model in `folder`, beside a copy of the simulator `shim` that all models of one bus width share."""
+    shim = replace(shim, library=build_model(folder, sources, top.stem))
+    shared = build_simulator(cache_folder() / f"{shim.top}_{shim.digest[:16]}", shim)
+    fresh = folder / f"{shim.top}.new"
+    shutil.copy(shared.folder / shim.top, fresh)
+    fresh.replace(folder / shim.top)
+    return Simulator(folder.resolve(), shim.top)
+
+
+def _rtl_design(config: EngineConfig, sources: Path, top: Path) -> Design:
+    instance = re.search(r"\bcascade_engine\s*(?:#\(.*?\)\s*)?(\w+)\s*\(", top.read_text(encoding="utf-8"), re.DOTALL)
     defines = {"CASCADE_DUT": top.stem}
     if instance:
         defines["CASCADE_RETIRED"] = f"dut.{instance[1]}.retired_count"
-    return Design(sources=(*files, *_bench_sources()), defines=defines, parameters=_parameters(config))
-
-
-def _hls_simulator(config: EngineConfig, folder: Path, sources: Path) -> Simulator:
-    """Build the model in `folder`, beside a copy of the simulator that all models of one bus width share."""
-    model = build_model(folder, sources, _top(sources, ".cpp").stem)
-    design = Design(
-        sources=(SHIM, *_bench_sources()),
-        defines={"CASCADE_HLS": "1"},
-        parameters=_parameters(config),
-        library=model,
-    )
-    shared = build_simulator(cache_folder() / f"hls_{config.bus_bits}_{design.digest[:16]}", design)
-    fresh = folder / f"{TOP}.new"
-    shutil.copy(shared.folder / TOP, fresh)
-    fresh.replace(folder / TOP)
-    return Simulator(folder.resolve())
+    return Design(TOP, (*rtl_sources(sources), *_bench_sources()), defines, _parameters(config))
 
 
 def _parameters(config: EngineConfig) -> dict[str, int]:
     return {"BusBits": config.bus_bits, "MemoryBytes": MEMORY_BYTES}
-
-
-def _top(sources: Path, suffix: str) -> Path:
-    """Return the file of the one unit that `sources` holds."""
-    found = [path for unit in UNITS for path in sources.rglob(f"cascade_{unit}{suffix}")]
-    if len(found) != 1:
-        raise ToolflowError(
-            f"'{sources}' must hold one of {', '.join(f'cascade_{unit}{suffix}' for unit in UNITS)}, not {len(found)}"
-        )
-    return found[0]
 
 
 def _bench_sources() -> list[Path]:

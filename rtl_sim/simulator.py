@@ -32,7 +32,7 @@ BUILD_ARGUMENTS = (
     "fast",
     "--x-initial",
     "fast",
-    "--no-public-flat-rw",  # the bench marks what Python reads; everything public would cost half of the speed
+    "--no-public-flat-rw",  # everything public would cost half of the speed: the bench marks what Python needs
     "-Wno-fatal",
     "-Wno-lint",
     "-Wno-style",
@@ -41,7 +41,6 @@ BUILD_ARGUMENTS = (
     "-MAKEFLAGS",
     "OPT_FAST=-O2",
 )
-TOP = "cascade_bench"
 LOG_LINES = 40
 BOOKKEEPING = (
     " INFO ",
@@ -60,22 +59,26 @@ class Design:
     """What a simulator is built from.
 
     Attributes:
+        top: the top module.
         sources: SystemVerilog files, packages first.
         defines: macros of the bench.
-        parameters: parameters of the bench's top.
+        parameters: parameters of the top.
+        arguments: further arguments of Verilator.
         library: shared library to link, which lies beside the simulator when it runs; its content may change.
     """
 
+    top: str
     sources: tuple[Path, ...]
     defines: Mapping[str, str]
     parameters: Mapping[str, int]
+    arguments: tuple[str, ...] = ()
     library: Path | None = None
 
     @property
     def digest(self) -> str:
         """Hash of everything that the simulator depends on."""
-        total = hashlib.sha256(repr((sorted(self.defines.items()), sorted(self.parameters.items()))).encode())
-        total.update(repr((toolchain_digest(), self.library and self.library.name)).encode())
+        total = hashlib.sha256(repr((self.top, sorted(self.defines.items()), sorted(self.parameters.items()))).encode())
+        total.update(repr((toolchain_digest(), self.arguments, self.library and self.library.name)).encode())
         return files_digest(self.sources, total.hexdigest())
 
 
@@ -94,9 +97,10 @@ class Log:
 
 @dataclass(frozen=True)
 class Simulator:
-    """A built simulator."""
+    """A built simulator and its top module."""
 
     folder: Path
+    top: str
 
     @contextlib.contextmanager
     def work_folder(self) -> Iterator[Path]:
@@ -112,7 +116,7 @@ class Simulator:
         try:
             runner.test(
                 test_module=module,
-                hdl_toplevel=TOP,
+                hdl_toplevel=self.top,
                 hdl_toplevel_lang="verilog",
                 build_dir=self.folder,
                 test_dir=folder,
@@ -136,7 +140,7 @@ def build_simulator(folder: Path, design: Design) -> Simulator:
     with unless_built(folder, design.digest) as needed:
         if needed:
             _build(folder, design)
-    return Simulator(folder)
+    return Simulator(folder, design.top)
 
 
 @contextlib.contextmanager
@@ -168,10 +172,10 @@ def _build(folder: Path, design: Design) -> None:
         try:
             runner.build(
                 sources=list(design.sources),
-                hdl_toplevel=TOP,
+                hdl_toplevel=design.top,
                 defines=dict(design.defines),
                 parameters=dict(design.parameters),
-                build_args=[*BUILD_ARGUMENTS, *_link_arguments(design.library)],
+                build_args=[*BUILD_ARGUMENTS, *design.arguments, *_link_arguments(design.library)],
                 build_dir=folder,
                 timescale=("1ns", "1ns"),
                 log_file=log_file,
