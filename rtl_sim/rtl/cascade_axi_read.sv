@@ -36,7 +36,7 @@ module cascade_axi_read
   localparam int unsigned CountBits = $clog2(FifoBeats + 1);
   localparam int unsigned LengthBits = $clog2(BurstBeats + 1);
   if (BurstBeats > FifoBeats || BurstBeats > 256) begin : g_check_1
-    $fatal(1, "%m: BurstBeats must be at most FifoBeats %0d and 256, not %0d", FifoBeats, BurstBeats);
+    $fatal(1, "cascade_axi_read: BurstBeats must be at most FifoBeats %0d and 256, not %0d", FifoBeats, BurstBeats);
   end
 
   typedef enum logic [1:0] {Idle, Split, Ask} state_e;

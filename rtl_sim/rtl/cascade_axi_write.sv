@@ -40,7 +40,7 @@ module cascade_axi_write
   localparam int unsigned LengthBits = $clog2(BurstBeats + 1);
   localparam int unsigned OpenBits = 4;  // responses awaited at once: up to 15
   if (BurstBeats > FifoBeats || BurstBeats > 256) begin : g_check_1
-    $fatal(1, "%m: BurstBeats must be at most FifoBeats %0d and 256, not %0d", FifoBeats, BurstBeats);
+    $fatal(1, "cascade_axi_write: BurstBeats must be at most FifoBeats %0d and 256, not %0d", FifoBeats, BurstBeats);
   end
 
   typedef enum logic [1:0] {Idle, Split, Burst} state_e;

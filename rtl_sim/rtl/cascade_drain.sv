@@ -272,11 +272,7 @@ module cascade_drain
     for (genvar d = 0; d < DrainK; d++) begin : g_channel
       logic [ActivationBits-1:0] element;
       logic signed [OperandBits-1:0] residual;
-      if (SubRow == 1) begin : g_single
-        assign element = word[0];
-      end else begin : g_gather
-        assign element = word[residual_element+ElementBits'(d)];
-      end
+      assign element = word[SubRow == 1 ? '0 : residual_element+ElementBits'(d)];
       assign residual = residual_wanted[d] ?
           $signed({i.flags.residual_signed && element[ActivationBits-1], element}) : '0;
       cascade_requantise #(

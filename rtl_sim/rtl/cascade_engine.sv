@@ -116,29 +116,29 @@ module cascade_engine
   localparam int unsigned TableLanes = TableWords > 1 ? SubRow : InputLanes;
 
   if (LanesK < 1 || LanesP < 1 || BankDepth < 2 || WeightDepth < 1 || ResultDepth < 1) begin : g_check_1
-    $fatal(1, "%m: LanesK, LanesP, WeightDepth, ResultDepth must be 1 or more and BankDepth 2 or more, not %0d %0d %0d %0d %0d",
+    $fatal(1, "cascade_engine: LanesK, LanesP, WeightDepth, ResultDepth must be 1 or more and BankDepth 2 or more, not %0d %0d %0d %0d %0d",
            LanesK, LanesP, WeightDepth, ResultDepth, BankDepth);
   end
   if ((SubRow & (SubRow - 1)) != 0 || SubRow * 8 > BusBits) begin : g_check_2
-    $fatal(1, "%m: SubRow must be a power of two of at most BusBits / 8 = %0d, not %0d", BusBits / 8, SubRow);
+    $fatal(1, "cascade_engine: SubRow must be a power of two of at most BusBits / 8 = %0d, not %0d", BusBits / 8, SubRow);
   end
   if ((Slots & (Slots - 1)) != 0 || Slots > SubRow) begin : g_check_3
-    $fatal(1, "%m: Slots must be a power of two of at most SubRow = %0d, not %0d", SubRow, Slots);
+    $fatal(1, "cascade_engine: Slots must be a power of two of at most SubRow = %0d, not %0d", SubRow, Slots);
   end
   if (Granule % DrainK != 0) begin : g_check_4
-    $fatal(1, "%m: DrainK must divide gcd(LanesK, SubRow) = %0d, not be %0d", Granule, DrainK);
+    $fatal(1, "cascade_engine: DrainK must divide gcd(LanesK, SubRow) = %0d, not be %0d", Granule, DrainK);
   end
   if ((InputLanes & (InputLanes - 1)) != 0 || InputLanes > SubRow) begin : g_check_5
-    $fatal(1, "%m: InputLanes must be a power of two of at most SubRow = %0d, not %0d", SubRow, InputLanes);
+    $fatal(1, "cascade_engine: InputLanes must be a power of two of at most SubRow = %0d, not %0d", SubRow, InputLanes);
   end
   if (BusBits != 64 && BusBits != 128 && BusBits != 256 && BusBits != 512) begin : g_check_6
-    $fatal(1, "%m: BusBits must be 64, 128, 256 or 512, not %0d", BusBits);
+    $fatal(1, "cascade_engine: BusBits must be 64, 128, 256 or 512, not %0d", BusBits);
   end
   if (WeightBits < 2 || WeightBits > 8 || ActivationBits < 2 || ActivationBits > 8) begin : g_check_7
-    $fatal(1, "%m: WeightBits and ActivationBits must be 2 to 8, not %0d and %0d", WeightBits, ActivationBits);
+    $fatal(1, "cascade_engine: WeightBits and ActivationBits must be 2 to 8, not %0d and %0d", WeightBits, ActivationBits);
   end
   if (AccumulatorBits < 8 || AccumulatorBits > 32) begin : g_check_8
-    $fatal(1, "%m: AccumulatorBits must be 8 to 32, not %0d", AccumulatorBits);
+    $fatal(1, "cascade_engine: AccumulatorBits must be 8 to 32, not %0d", AccumulatorBits);
   end
 
   logic clk, rst_n, clear;

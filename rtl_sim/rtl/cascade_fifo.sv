@@ -19,7 +19,7 @@ module cascade_fifo
   localparam int unsigned AddressBits = index_width(Depth);
   localparam int unsigned CountBits = $clog2(Depth + 1);
   if (Depth < 2 || (Depth & (Depth - 1)) != 0) begin : g_check_1
-    $fatal(1, "%m: Depth must be a power of two of 2 or more, not %0d", Depth);
+    $fatal(1, "cascade_fifo: Depth must be a power of two of 2 or more, not %0d", Depth);
   end
 
   logic [AddressBits-1:0] write_pointer, read_pointer;

@@ -1,6 +1,7 @@
 // From an accumulator to the next layer's integer, exactly as toolflow/numerics/requantise.py:
 // clip(round_half_even(((accumulator + bias) * multiplier + residual * residual_multiplier) / 2^shift)).
-// One value per cycle, latency 6. Cost: two multipliers.
+// One value per cycle, latency 6; the bounds are an instruction's and taken at the last stage.
+// Cost: two multipliers.
 module cascade_requantise #(
   parameter int unsigned AccumulatorBits = 32,
   parameter int unsigned ResidualBits = 9,

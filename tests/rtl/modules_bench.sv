@@ -1,0 +1,316 @@
+// Feeds single modules of the engine from files and writes what comes out, for test_rtl_modules.py.
+// Everything is driven at the falling edge, so that no order of events within a rising edge matters.
+
+module requantise_bench #(
+  parameter string Name = "",
+  parameter int unsigned AccumulatorBits = 32,
+  parameter int unsigned ResidualBits = 9
+) (
+  input  logic  clk,
+  input  string folder,
+  input  logic  go,
+  output logic  finished
+);
+  localparam int unsigned Latency = 6;
+  logic signed [AccumulatorBits-1:0] accumulator;
+  logic signed [31:0] bias;
+  logic signed [ResidualBits-1:0] residual;
+  logic [15:0] multiplier, residual_multiplier;
+  logic [5:0] shift;
+  logic signed [15:0] lower, upper, result;
+  cascade_requantise #(
+    .AccumulatorBits(AccumulatorBits),
+    .ResidualBits(ResidualBits)
+  ) dut (.*);
+
+  initial begin
+    int in, out, a, b, r, m, rm, s, lo, up;
+    logic [Latency-1:0] valid;
+    logic [Latency-1:0][31:0] bounds;  // the module takes them as they are at its last stage
+    finished = 1'b0;
+    wait (go);
+    in = $fopen({folder, "/", Name, ".in"}, "r");
+    out = $fopen({folder, "/", Name, ".out"}, "w");
+    valid = '0;
+    do begin
+      @(negedge clk);
+      if (valid[Latency-1]) $fdisplay(out, "%0d", result);
+      valid = {valid[Latency-2:0], 1'(8 == $fscanf(in, "%d %d %d %d %d %d %d %d", a, b, r, m, rm, s, lo, up))};
+      accumulator = AccumulatorBits'(a);
+      bias = b;
+      residual = ResidualBits'(r);
+      multiplier = 16'(m);
+      residual_multiplier = 16'(rm);
+      shift = 6'(s);
+      bounds = {bounds[Latency-2:0], 16'(lo), 16'(up)};
+      {lower, upper} = bounds[Latency-1];
+    end while (valid != '0);
+    $fclose(out);
+    finished = 1'b1;
+  end
+endmodule
+
+module unpack_bench
+  import cascade_pkg::*;
+#(
+  parameter string Name = "",
+  parameter int unsigned BusBits = 128,
+  parameter int unsigned DenseBits = 128,
+  parameter int unsigned IndexedBits = 176
+) (
+  input  logic  clk,
+  input  string folder,
+  input  logic  go,
+  output logic  finished
+);
+  localparam int unsigned ItemBits = maximum(IndexedBits, RecordBits);
+  logic rst_n, section_valid, section_ready, beat_valid, beat_ready, item_valid, item_ready, item_is_record, item_last;
+  logic [1:0] section_kind;
+  logic [16:0] section_items;
+  logic [BusBits-1:0] beat;
+  logic [ItemBits-1:0] item;
+  cascade_unpack #(
+    .BusBits(BusBits),
+    .DenseBits(DenseBits),
+    .IndexedBits(IndexedBits)
+  ) dut (.*);
+
+  initial begin
+    int sections, beats, out, kind, items, left;
+    int unsigned random;
+    finished = 1'b0;
+    rst_n = 1'b0;
+    section_valid = 1'b0;
+    beat_valid = 1'b0;
+    item_ready = 1'b0;
+    wait (go);
+    sections = $fopen({folder, "/", Name, ".sections"}, "r");
+    beats = $fopen({folder, "/", Name, ".beats"}, "r");
+    out = $fopen({folder, "/", Name, ".out"}, "w");
+    random = 1;
+    repeat (2) @(negedge clk);
+    rst_n = 1'b1;
+    while (2 == $fscanf(sections, "%d %d", kind, items)) begin
+      section_kind = 2'(kind);
+      section_items = 17'(items);
+      section_valid = 1'b1;
+      #0;
+      while (!section_ready) @(negedge clk);
+      @(negedge clk);
+      section_valid = 1'b0;
+      left = items;
+      while (left != 0) begin
+        random = random * 32'd1664525 + 32'd1013904223;
+        if (!beat_valid && random[31]) begin
+          void'($fscanf(beats, "%h", beat));
+          beat_valid = 1'b1;
+        end
+        item_ready = random[30];
+        #0;
+        if (item_valid && item_ready) begin
+          $fdisplay(out, "%0d %0d %h", item_is_record, item_last, item);
+          left--;
+        end
+        if (beat_valid && beat_ready) begin
+          @(negedge clk);
+          beat_valid = 1'b0;
+        end else @(negedge clk);
+      end
+      item_ready = 1'b0;
+    end
+    $fclose(out);
+    finished = 1'b1;
+  end
+endmodule
+
+module confidence_bench #(
+  parameter string Name = "confidence",
+  parameter int unsigned ResultDepth = 40
+) (
+  input  logic  clk,
+  input  string folder,
+  input  logic  go,
+  output logic  finished
+);
+  logic rst_n, start, read_enable, done, confident;
+  logic [31:0] classes, best_class, numerator, total;
+  logic [15:0] k;
+  logic [3:0] m, n;
+  logic signed [31:0] threshold;
+  logic [5:0] read_address;
+  logic signed [15:0] logit;
+  logic signed [15:0] logits[ResultDepth];
+  cascade_confidence #(.ResultDepth(ResultDepth)) dut (.*);
+  always_ff @(posedge clk) if (read_enable) logit <= logits[read_address];
+
+  initial begin
+    int in, out, c, kk, mm, nn, t, value;
+    finished = 1'b0;
+    rst_n = 1'b0;
+    start = 1'b0;
+    wait (go);
+    in = $fopen({folder, "/", Name, ".in"}, "r");
+    out = $fopen({folder, "/", Name, ".out"}, "w");
+    repeat (2) @(negedge clk);
+    rst_n = 1'b1;
+    while (5 == $fscanf(in, "%d %d %d %d %d", c, kk, mm, nn, t)) begin
+      for (int i = 0; i < c; i++) begin
+        void'($fscanf(in, "%d", value));
+        logits[i] = 16'(value);
+      end
+      classes = c;
+      k = 16'(kk);
+      m = 4'(mm);
+      n = 4'(nn);
+      threshold = t;
+      start = 1'b1;
+      @(negedge clk);
+      start = 1'b0;
+      while (!done) @(negedge clk);
+      $fdisplay(out, "%0d %0d %0d %0d", best_class, confident, $signed(numerator), total);
+    end
+    $fclose(out);
+    finished = 1'b1;
+  end
+endmodule
+
+module walker_bench
+  import cascade_pkg::*;
+#(
+  parameter string Name = "walker",
+  parameter int unsigned LanesK = 4,
+  parameter int unsigned Slots = 2,
+  parameter int unsigned DrainK = 2,
+  parameter int unsigned SubRow = 4,
+  parameter int unsigned BankDepth = 1000
+) (
+  input  logic  clk,
+  input  string folder,
+  input  logic  go,
+  output logic  finished
+);
+  logic rst_n, in_valid, in_ready, out_valid, out_ready, last, start, busy, stalled;
+  logic row_step, row_rewind, row_release, read_wanted, read_allowed, drain_stalled, drain_fetched;
+  logic step_valid, step_word, step_inside, step_first, step_shift, step_last;
+  logic [1:0] step_index;
+  logic [9:0] read_address, address;
+  logic [17:0] level;
+  instruction_t in_instruction;
+  operation_t operation;
+  error_e problem;
+  cascade_decode #(
+    .BankDepth(BankDepth)
+  ) i_decode (
+    .in_last(1'b0),
+    .classes(32'd10),
+    .*
+  );
+  cascade_walker #(
+    .LanesK(LanesK),
+    .Slots(Slots),
+    .DrainK(DrainK),
+    .SubRow(SubRow),
+    .BankDepth(BankDepth)
+  ) i_walker (.*);
+  always_ff @(posedge clk) if (read_wanted && read_allowed) address <= read_address;
+
+  initial begin
+    int in, out, waits;
+    int unsigned random, steps, cycles;
+    logic [511:0] words;
+    finished = 1'b0;
+    rst_n = 1'b0;
+    {in_valid, out_ready, start, drain_stalled} = '0;
+    {read_allowed, drain_fetched} = '1;
+    level = 18'h3FFFF;
+    wait (go);
+    in = $fopen({folder, "/", Name, ".in"}, "r");
+    out = $fopen({folder, "/", Name, ".out"}, "w");
+    random = 1;
+    repeat (2) @(negedge clk);
+    rst_n = 1'b1;
+    while (2 == $fscanf(in, "%d %h", waits, words)) begin
+      in_instruction = words;
+      in_valid = 1'b1;
+      @(negedge clk);
+      in_valid = 1'b0;
+      while (!out_valid) @(negedge clk);
+      $fdisplay(out, "problem %0d", operation.problem);
+      start = 1'b1;
+      @(negedge clk);
+      start = 1'b0;
+      steps = 0;
+      cycles = 0;
+      while (busy || step_valid) begin
+        if (waits != 0) begin
+          random = random * 32'd1664525 + 32'd1013904223;
+          read_allowed = random[31];
+          level = random[30] ? 18'h3FFFF : '0;
+        end
+        @(negedge clk);
+        cycles++;
+        if (step_valid) begin
+          steps++;
+          $fdisplay(out, "%0d %0d %0d %0d %0d %0d %0d", step_word, step_inside,
+                    step_inside ? address : 10'd0, step_index, step_first, step_shift, step_last);
+        end
+      end
+      $fdisplay(out, "end %0d %0d", steps, cycles);
+      {read_allowed, level} = '1;
+      out_ready = 1'b1;
+      @(negedge clk);
+      out_ready = 1'b0;
+    end
+    $fclose(out);
+    finished = 1'b1;
+  end
+endmodule
+
+module modules_bench;
+  import cascade_pkg::*;
+  logic clk = 1'b0;
+  always #1 clk = !clk;
+  string folder;
+  logic go = 1'b0;
+  logic [6:0] finished;
+
+  requantise_bench #(.Name("requantise_small"), .AccumulatorBits(8), .ResidualBits(4)) i_small (
+    .clk, .folder, .go, .finished(finished[0]));
+  requantise_bench #(.Name("requantise_full")) i_full (.clk, .folder, .go, .finished(finished[1]));
+  unpack_bench #(.Name("unpack_narrow"), .BusBits(64), .DenseBits(15), .IndexedBits(30)) i_narrow (
+    .clk, .folder, .go, .finished(finished[2]));
+  unpack_bench #(.Name("unpack_wide"), .BusBits(128), .DenseBits(256), .IndexedBits(352)) i_wide (
+    .clk, .folder, .go, .finished(finished[3]));
+  unpack_bench #(.Name("unpack_bus"), .BusBits(512), .DenseBits(128), .IndexedBits(192)) i_bus (
+    .clk, .folder, .go, .finished(finished[4]));
+  confidence_bench i_confidence (.clk, .folder, .go, .finished(finished[5]));
+  walker_bench i_walker (.clk, .folder, .go, .finished(finished[6]));
+
+  // A master to which a beat comes that it did not ask for: its assertion must end the simulation.
+  logic stray = 1'b0;
+  cascade_axi_read i_read (
+    .clk, .rst_n(go), .stop(1'b0), .idle(), .failed(), .request_valid(1'b0), .request_ready(), .request_address('0),
+    .request_beats('0), .data_valid(), .data_ready(1'b0), .data(), .m_axi_arvalid(), .m_axi_arready(1'b0),
+    .m_axi_araddr(), .m_axi_arlen(), .m_axi_rvalid(stray), .m_axi_rready(), .m_axi_rdata('0), .m_axi_rresp('0));
+
+  initial begin
+    int in, out;
+    logic [31:0] crc, word;
+    if (!$value$plusargs("folder=%s", folder)) folder = ".";
+    in = $fopen({folder, "/crc.in"}, "r");
+    out = $fopen({folder, "/crc.out"}, "w");
+    crc = '1;
+    while (1 == $fscanf(in, "%h", word)) begin
+      crc = crc32_word(crc, word);
+      $fdisplay(out, "%h", ~crc);
+    end
+    $fclose(out);
+    @(negedge clk);
+    go = 1'b1;
+    repeat (4) @(negedge clk);
+    stray = 1'($test$plusargs("stray"));
+    while (finished != '1) @(negedge clk);
+    $display("modules_bench: done");
+    $finish;
+  end
+endmodule

