@@ -14,6 +14,10 @@ RTL = Path(__file__).parents[2] / "rtl_sim" / "rtl"
 PACKAGE = RTL / "cascade_pkg.sv"
 WAIVERS = RTL / "cascade.vlt"
 BENCH = Path(__file__).parent / "modules_bench.sv"
+BUILD_OPTIONS = (
+    *("--binary", "--timing", "--assert", "-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style"),
+    *("-j", "2", "-MAKEFLAGS", "OPT_FAST=-O1"),
+)
 
 
 def modules() -> list[Path]:
@@ -42,20 +46,7 @@ def lint(top: str, parameters: Sequence[str] = ()) -> subprocess.CompletedProces
 def build_bench(folder: Path) -> Path:
     """Compile `modules_bench.sv` and return the program."""
     sources = [path for path in modules() if path.stem != "cascade_engine"]
-    options = [
-        "--binary",
-        "--timing",
-        "--assert",
-        "-O3",
-        "-Wno-fatal",
-        "-Wno-lint",
-        "-Wno-style",
-        "-j",
-        "2",
-        "-MAKEFLAGS",
-        "OPT_FAST=-O1",
-    ]
-    done = verilator(*options, "--Mdir", folder, PACKAGE, *sources, BENCH, "--top", "modules_bench")
+    done = verilator(*BUILD_OPTIONS, "--Mdir", folder, PACKAGE, *sources, BENCH, "--top", "modules_bench")
     assert done.returncode == 0, done.stderr
     return folder / "Vmodules_bench"
 
