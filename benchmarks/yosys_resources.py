@@ -3,8 +3,9 @@
     python benchmarks/yosys_resources.py fit --families xc7 xcup ecp5     # writes toolflow/plan/resources_fit.json
     python benchmarks/yosys_resources.py check --families xc7 xcup        # prints the table of docs/results.md
 
-`fit` synthesises each configuration of FIT module by module (hierarchy kept, copies of one module once) and
-fits every module's LUTs and flip-flops to its terms by non-negative least squares on relative errors.
+`fit` synthesises each configuration of FIT module by module (hierarchy kept, copies of one module once, modules
+that only the bus width and the confidence unit change left out where these repeat) and fits every module's
+LUTs and flip-flops to its terms by non-negative least squares on relative errors.
 `check` synthesises each configuration of HELD_OUT as a whole, flattened, as a user would, and compares.
 One run takes minutes; results are kept in build/yosys by the hash of sources and script.
 """
@@ -66,6 +67,12 @@ HELD_OUT = (
     _config(4, 4, 1, 1, 8, (8, 8, 24), bus_bits=64, bank_depth=2048),
 )
 
+# modules that depend on nothing but the bus width and on whether there is a confidence unit
+STEADY = (
+    *("control", "fetch", "decode", "sequencer", "walker", "confidence", "exponent"),
+    *("share", "axi_read", "axi_write", "fifo"),
+)
+
 # LUTs of each primitive that is made of LUTs; inverters are absorbed by what they drive
 LUTS = {f"LUT{n}": 1 for n in range(1, 7)} | {
     "SRL16E": 1,
@@ -106,8 +113,11 @@ def yosys_command() -> str:
     return found
 
 
-def synthesise(config: EngineConfig, family: Family, by_module: bool) -> dict[str, Any]:
-    """Return Yosys' statistics of one engine; by module, copies of lanes and channels are left as black boxes."""
+def synthesise(config: EngineConfig, family: Family, by_module: bool, without: Sequence[str] = ()) -> dict[str, Any]:
+    """Return Yosys' statistics of one engine.
+
+    By module, all lanes and channels but the first are left as black boxes, and so are the modules `without`.
+    """
     synth = f"synth_xilinx -family {family} -top {TOP} -noiopad"
     if family == "ecp5":
         synth = f"synth_ecp5 -top {TOP}" + (" -noflatten" if by_module else "")
@@ -117,6 +127,7 @@ def synthesise(config: EngineConfig, family: Family, by_module: bool) -> dict[st
             "select -set lanes cascade_*g_lane* cascade_*g_table*",
             "select -set first cascade_*g_lane?0?.i_* cascade_*g_lane?0?.g_channel?0?.* cascade_*g_table?0?.*",
             "blackbox @lanes @first %d",
+            *(f"blackbox cascade_{kind}$*" for kind in without),
         ]
     script = "\n".join([*lines, synth, "tee -o stat.json stat -json"])
     with tempfile.TemporaryDirectory(dir=_made(CACHE)) as name:
@@ -176,11 +187,13 @@ def fit(families: Sequence[Family]) -> None:
     """Fit every module of every family and write the coefficients."""
     document = json.loads(FIT_PATH.read_text(encoding="utf-8")) if FIT_PATH.exists() else {"coefficients": {}}
     for family in families:
-        measured = [modules_of(synthesise(config, family, by_module=True)) for config in FIT]
+        measured = _measure(family)
         document["coefficients"][family] = {
             name: {
-                "luts": _fit_terms(name, [m.get(name, ResourceCount()).luts for m in measured]),
-                "flip_flops": _fit_terms(name, [m.get(name, ResourceCount()).flip_flops for m in measured]),
+                resource: _fit_terms(
+                    name, [(config, m[name].by_name()[resource]) for config, m in measured if name in m]
+                )
+                for resource in ("luts", "flip_flops")
             }
             for name in MODULES
         }
@@ -192,13 +205,28 @@ def fit(families: Sequence[Family]) -> None:
     FIT_PATH.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def _fit_terms(name: str, amounts: Sequence[float]) -> dict[str, float]:
-    terms = [MODULES[name].terms(config) for config in FIT]
+def _measure(family: Family) -> list[tuple[EngineConfig, dict[str, ResourceCount]]]:
+    """Return the amounts of every module that was synthesised, for each configuration of the fit."""
+    seen: set[tuple[int, bool]] = set()
+    measured = []
+    for config in FIT:
+        known = (config.bus_bits, config.confidence) in seen
+        seen.add((config.bus_bits, config.confidence))
+        left_out = STEADY if known else ()
+        found = modules_of(synthesise(config, family, by_module=True, without=left_out))
+        present = [name for name in MODULES if name not in left_out]
+        measured.append((config, {name: found.get(name, ResourceCount()) for name in present}))
+    return measured
+
+
+def _fit_terms(name: str, measured: Sequence[tuple[EngineConfig, float]]) -> dict[str, float]:
+    terms = [MODULES[name].terms(config) for config, _ in measured]
+    amounts = np.array([amount for _, amount in measured], dtype=float)
     names = list(terms[0])
-    weight = 1 / np.maximum(np.array(amounts, dtype=float), 1)
+    weight = 1 / np.maximum(amounts, 1)
     matrix = np.array([[t[n] for n in names] for t in terms], dtype=float)
     scale = np.maximum(matrix.max(axis=0), 1e-9)
-    solution, _ = nnls(matrix / scale * weight[:, None], np.array(amounts) * weight)
+    solution, _ = nnls(matrix / scale * weight[:, None], amounts * weight)
     return {n: round(float(v / s), 6) for n, v, s in zip(names, solution, scale, strict=True) if v / s > 1e-6}
 
 
