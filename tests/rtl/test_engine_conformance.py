@@ -1,0 +1,78 @@
+"""Every engine shape, as RTL and as emitted HLS C++, equals the numpy executor in every byte it writes."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from rtl_sim.job import RunOptions
+from rtl_sim.runner import Dut, Simulation
+from tests.conformance.engine_shapes import SHAPES
+from tests.rtl.units import Run, build_unit, fitted, make_run
+from toolflow.engine.config import EngineConfig
+from toolflow.operators.cases import ALL_CASES
+
+WATCHDOG_CYCLES = 50_000
+
+
+def _options(seed: int, stalls: bool) -> RunOptions:
+    draw = random.Random(seed)
+    return RunOptions(
+        seed=seed,
+        stall_probability=draw.choice([0.1, 0.3, 0.7]) if stalls else 0.0,
+        latency_cycles=draw.choice([2, 20, 64, 200]) if stalls else 64,
+        by_interrupt=draw.random() < 0.5,
+        watchdog_cycles=WATCHDOG_CYCLES,
+    )
+
+
+def _check(simulation: Simulation, config: EngineConfig, runs: list[Run], options: list[RunOptions]) -> None:
+    """Run back to back without a reset and compare every byte."""
+    outcomes = simulation.run([run.job(option) for run, option in zip(runs, options, strict=True)])
+    for run, option, outcome in zip(runs, options, outcomes, strict=True):
+        what = f"{run.name}, {run.count} images, {option}"
+        assert outcome.error == 0, what
+        assert run.equals(outcome.results), what
+        assert outcome.outside_reads == (0, 0), what
+        if simulation.dut == "rtl":
+            passes = -(-run.count // config.lanes_p)
+            assert outcome.cycles == outcome.cycles_seen, what
+            assert outcome.signature == config.signature, what
+            assert len(outcome.instruction_cycles) == passes * len(run.compiled.instructions), what
+
+
+@pytest.mark.parametrize("dut", ["rtl", "hls"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_engine_equals_executor(shape: str, dut: Dut, simulators: Path) -> None:
+    """All cases, once without stalls and once with random ones and other images; batches below and above the lanes."""
+    config = fitted(shape)
+    simulation = build_unit(config, dut, simulators / f"{dut}_{shape}")
+    runs, options = [], []
+    for number, name in enumerate(ALL_CASES):
+        for stalls in (False, True):
+            seed = 2 * number + stalls
+            count = 1 + (number + 2 * stalls) % (config.lanes_p + 1)
+            runs.append(make_run(config, name, count=count, seed=seed, extreme=number % 3 == 2, trace=number % 4 == 1))
+            options.append(_options(seed, stalls))
+    _check(simulation, config, runs, options)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("dut", ["rtl", "hls"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_engine_equals_executor_at_length(shape: str, dut: Dut, simulators: Path) -> None:
+    """Random and extreme networks, every map traced, several seeds of stalls, up to three passes."""
+    config = fitted(shape)
+    simulation = build_unit(config, dut, simulators / f"{dut}_{shape}")
+    for seed in range(100, 103):
+        draw = random.Random(seed)
+        runs = [
+            make_run(
+                config, name, count=draw.randint(1, 3 * config.lanes_p), seed=seed + n, extreme=extreme, trace=True
+            )
+            for n, name in enumerate(ALL_CASES)
+            for extreme in (False, True)
+        ]
+        _check(simulation, config, runs, [_options(seed + n, n % 3 != 0) for n in range(len(runs))])

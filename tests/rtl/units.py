@@ -1,0 +1,106 @@
+"""Units under the bench: engine shapes with depths that hold every conformance case, built once, run many times."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from rtl_sim.job import Job, RunOptions
+from rtl_sim.runner import Dut, Simulation, build_simulation
+from tests.conformance.engine_shapes import SHAPES
+from toolflow.emit.hls import emit_hls
+from toolflow.emit.rtl import emit_rtl
+from toolflow.engine.config import EngineConfig
+from toolflow.engine.executor import run_program
+from toolflow.ir.quantised import QuantisedGraph
+from toolflow.numerics.confidence import ConfidenceRule
+from toolflow.operators.cases import ALL_CASES
+from toolflow.plan.compiled import CompiledProgram
+from toolflow.plan.lower import compile_program, fit_depths
+
+UNIT = "single"
+DEPTHS = ("bank_depth", "weight_depth", "result_depth", "input_lanes", "table_words", "accumulator_bits")
+RULE = ConfidenceRule(k=3000, m=1, n=3, threshold=20000)
+UNTRACED = ("flatten", "shortcut", "concat")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A compiled network with its images, and the bytes that the engine must write."""
+
+    name: str
+    compiled: CompiledProgram
+    images: bytes
+    count: int
+    expected: bytes
+
+    def equals(self, results: bytes) -> bool:
+        """Compare the result records byte by byte, and traced maps without what pads their channels (undefined)."""
+        records = self.count * self.compiled.header.result_pitch_bytes
+        return results[:records] == self.expected[:records] and all(
+            np.array_equal(
+                self.compiled.unpack_trace(results, tensor, self.count),
+                self.compiled.unpack_trace(self.expected, tensor, self.count),
+            )
+            for tensor in self.compiled.traces
+        )
+
+    def job(self, options: RunOptions | None = None, program: bytes | None = None, count: int | None = None) -> Job:
+        """Return the job, with another program or count where a test damages them."""
+        return Job(
+            program=self.compiled.program if program is None else program,
+            weights=self.compiled.weights,
+            images=self.images,
+            image_count=self.count if count is None else count,
+            result_bytes=len(self.expected),
+            options=options,
+            name=self.name,
+        )
+
+
+def make_run(
+    config: EngineConfig, name: str, *, count: int, seed: int, extreme: bool = False, trace: bool = False
+) -> Run:
+    """Compile one case for `config` with random images; odd seeds ask the confidence unit."""
+    graph = _graph(config.weight_bits, config.activation_bits, name, extreme)
+    builder, _ = ALL_CASES[name].build(config.weight_bits, config.activation_bits, seed, extreme)
+    images = builder.images(count)
+    rule = RULE if seed % 2 and config.confidence else None
+    traced: list[str] = []
+    if trace:
+        places = compile_program(graph, config).memory.places
+        traced = [node.name for node in graph.nodes if node.name in places and node.op.kind not in UNTRACED]
+    compiled = compile_program(graph, config, rule, trace=traced, trace_images=count if traced else 0)
+    packed = compiled.pack_images(images)
+    expected = run_program(config, compiled.program, compiled.weights, packed, count)
+    return Run(name, compiled, packed, count, expected)
+
+
+@cache
+def fitted(shape: str) -> EngineConfig:
+    """Return a shape with depths that hold every case, random and extreme."""
+    config = SHAPES[shape]
+    needs = [
+        fit_depths(_graph(config.weight_bits, config.activation_bits, name, extreme), config)
+        for name in ALL_CASES
+        for extreme in (False, True)
+    ]
+    depths = {depth: max(getattr(need, depth) for need in needs) for depth in DEPTHS}
+    return EngineConfig(**{**config.model_dump(), **depths})
+
+
+def build_unit(config: EngineConfig, dut: Dut, folder: Path) -> Simulation:
+    """Emit a unit and build its simulator in `folder`."""
+    emit = emit_rtl if dut == "rtl" else emit_hls
+    emit(config, UNIT, folder / "sources")
+    return build_simulation(config, dut, folder / "build", folder / "sources")
+
+
+def _graph(weight_bits: int, activation_bits: int, name: str, extreme: bool) -> QuantisedGraph:
+    seed = zlib.crc32(f"{name}/{weight_bits}/{activation_bits}".encode())
+    builder, output = ALL_CASES[name].build(weight_bits, activation_bits, seed, extreme)
+    return builder.build(output)
