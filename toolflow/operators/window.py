@@ -55,17 +55,14 @@ def window_count(
     Raises:
         ValueError: not even one window fits.
     """
-    padded = size + before + after
-    room = padded - dilation * (kernel - 1) - 1
-    if room < 0:
+    room = size + before + after - dilation * (kernel - 1) - 1
+    count = (-(-room // stride) if ceil_mode else room // stride) + 1
+    if count < 1:
         raise ValueError(
             f"the padded input must be at least as large as the dilated kernel, "
-            f"not {padded} < {dilation * (kernel - 1) + 1}"
+            f"not {size + before + after} < {dilation * (kernel - 1) + 1}"
         )
-    count = (-(-room // stride) if ceil_mode else room // stride) + 1
-    if ceil_mode and (count - 1) * stride >= size + before:
-        count -= 1
-    return count
+    return count - 1 if ceil_mode and (count - 1) * stride >= size + before else count
 
 
 def window_shape(
