@@ -107,6 +107,8 @@ def test_the_test_bench_finds_differences_and_writes_past_the_end(tmp_path: Path
         return subprocess.run([binary, job, "1", str(result_bytes)], capture_output=True, check=False).returncode
 
     assert bench(32) == 2
+    with pytest.raises(ToolflowError, match="must end within 0 s, not run on"):
+        run_native(binary, bytes(64), bytes(64), bytes(64), 1, 32, limit_s=0)
     for name in ("program", "weights", "images"):
         (job / f"{name}.bin").write_bytes(bytes(64))
     assert bench(32) == 3

@@ -174,8 +174,8 @@ def test_no_field_can_make_it_hang_or_write_past_its_memories(binary: Path, job:
         mask = (1 << width) - 1
         value = int(rng.choice([0, 1, mask, mask >> 1, int(rng.integers(mask, endpoint=True))]))
         words[at] = int(words[at]) & ~(mask << low) | value << low
-        if instructions[nth].opcode is Opcode.STORE_MAP and name == "out_base":
-            continue  # moves a trace beyond the buffer of this test
+        if (instructions[nth].opcode, name) in ((Opcode.STORE_MAP, "out_base"), (Opcode.TABLE, "in_base")):
+            continue  # offsets into buffers whose sizes no program states
         codes.add(run(binary, job, with_crc(words))[0])
     assert codes <= {0, 4, 5, 8}
     assert len(codes) >= 3

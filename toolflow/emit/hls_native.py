@@ -79,19 +79,29 @@ def build_native(folder: Path, config: EngineConfig, unit: str, *, exact_types: 
 
 
 def run_native(
-    binary: Path, program: bytes, weights: bytes, images: bytes, image_count: int, result_bytes: int
+    binary: Path,
+    program: bytes,
+    weights: bytes,
+    images: bytes,
+    image_count: int,
+    result_bytes: int,
+    *,
+    limit_s: float = 3600.0,
 ) -> tuple[int, bytes]:
     """Run a program of `build_native` and return (error code of PROGRAM.md, the results region's bytes).
 
     Raises:
-        ToolflowError: the program crashed or wrote past the results.
+        ToolflowError: the program crashed, wrote past the results or took longer than `limit_s`.
     """
     with tempfile.TemporaryDirectory(prefix="toolflow-hls-") as name:
         folder = Path(name)
         for stem, data in (("program", program), ("weights", weights), ("images", images)):
             (folder / f"{stem}.bin").write_bytes(data)
         command = [str(binary.resolve()), name, str(image_count), str(result_bytes)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit_s)
+        except subprocess.TimeoutExpired as late:
+            raise ToolflowError(f"{binary.name} must end within {limit_s:g} s, not run on") from late
         if result.returncode not in (_ENDED, _ENGINE_ERROR):
             raise ToolflowError(
                 f"{binary.name} must end well, not with {result.returncode}: {_relevant(result.stderr)}"
