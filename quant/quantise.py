@@ -23,6 +23,8 @@ from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxP
 
 Images = npt.NDArray[np.uint8]
 
+MAX_TENSOR_ELEMENTS = 1 << 27  # of one tensor over all calibration images; about ten such are alive at once
+
 
 @dataclass(frozen=True)
 class QuantiseReport:
@@ -76,7 +78,8 @@ def quantise(
 
     Args:
         graph: the float network.
-        images: calibration images, uint8 (N, H, W, C); the first 1,024 are used.
+        images: calibration images, uint8 (N, H, W, C); the first 1,024 are used, fewer where the
+            network's maps would not fit the memory (the report says how many).
         normalisation: from pixel to the network's input.
         config: widths, family and means.
         variant: what the result is called.
@@ -89,7 +92,8 @@ def quantise(
     started = time.perf_counter()
     _check_images(graph, images)
     _check_operators(graph)
-    images = images[:MAX_CALIBRATION_IMAGES]
+    used = min(len(images), MAX_CALIBRATION_IMAGES, max(MAX_TENSOR_ELEMENTS // _largest(graph), 1))
+    images = images[:used]
     if config.equalise:
         graph = equalise(graph)
     arrangement = arrange(graph)
@@ -138,6 +142,10 @@ def make_pair(
         quantise(graph, images, normalisation, low, "low", progress),
         quantise(graph, images, normalisation, high, "high", progress),
     )
+
+
+def _largest(graph: Graph) -> int:
+    return max(int(np.prod(shape)) for shape in graph.shapes.values())
 
 
 def _check_images(graph: Graph, images: Images) -> None:

@@ -223,3 +223,8 @@ def test_a_conv_that_is_first_and_last_keeps_its_bits() -> None:
     assert isinstance(variant.graph.by_name["stem"].op, Conv)
     assert variant.graph.by_name["stem"].weight_bits == 8
     assert variant.graph.types["stem"].integer.bits == 16
+
+
+def test_large_maps_bound_the_calibration_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quant.quantise.MAX_TENSOR_ELEMENTS", 10 * 8 * 12 * 12)
+    assert quantise(residual_network(), CALIBRATION, NORMALISATION, QuantiseConfig()).report.images == 10
