@@ -37,3 +37,7 @@ def _foreign_package() -> Path | None:
     place = Path(package.__file__ or next(iter(package.__path__), ""))
     ours = hasattr(package, "__version__") and (place.parent / "cli/main.py").is_file()
     return None if ours else place
+
+
+if __name__ == "__main__":
+    sys.exit(main())
