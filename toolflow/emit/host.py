@@ -1,0 +1,75 @@
+"""The host code of an emitted project: a PYNQ driver in Python, a driver in C++, and what they need to know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolflow.emit.render import banner, render, resource, write_if_changed
+from toolflow.emit.scripts import DESIGN_NAME, control_addresses
+from toolflow.ir.errors import ToolflowError
+from toolflow.plan.boards import Board
+from toolflow.plan.compiled import CompiledProgram
+
+_PACKAGE = "hls_templates"
+_PLAIN = ("cascade_pynq.py", "cascade_driver.hpp", "devmem.hpp", "classify.cpp")
+RECORD_BYTES = 16
+
+
+@dataclass(frozen=True)
+class HostUnit:
+    """One unit as the host sees it; paths are relative to the project's folder, with slashes."""
+
+    compiled: CompiledProgram
+    program: str
+    weights: str
+
+
+def emit_host(board: Board, units: Mapping[str, HostUnit], folder: Path) -> tuple[Path, ...]:
+    """Write `folder`/host and return its files; the low-precision unit comes first.
+
+    Raises:
+        ToolflowError: the units are neither one nor a low and a high one.
+    """
+    if len(units) != 1 and list(units) != ["low", "high"]:
+        raise ToolflowError(f"the units must be one, or low and high in this order, not {', '.join(units)}")
+    addresses = control_addresses(board, list(units))
+    described = {name: _describe(unit, addresses[name]) for name, unit in units.items()}
+    design = {"design": DESIGN_NAME, "board": board.name, "clock_mhz": board.clock_mhz, "units": described}
+    values = {"banner": banner(), "units": [{"name": name, **unit} for name, unit in described.items()]}
+    texts = {name: resource(_PACKAGE, "host", name).read_text(encoding="utf-8") for name in _PLAIN}
+    texts["design.json"] = json.dumps(design, indent=2) + "\n"
+    for name in ("design.hpp", "Makefile"):
+        texts[name] = render(_PACKAGE, f"host/{name}.j2", **values)
+    for name, text in texts.items():
+        write_if_changed(folder / "host" / name, text)
+    return tuple(folder / "host" / name for name in sorted(texts))
+
+
+def _describe(unit: HostUnit, control_base: int) -> dict[str, Any]:
+    compiled = unit.compiled
+    image, header = compiled.image, compiled.header
+    return {
+        "control_base": control_base,
+        "signature": f"{compiled.config.signature:016x}",
+        "program": unit.program,
+        "weights": unit.weights,
+        "lanes_p": compiled.config.lanes_p,
+        "image": {
+            "height": image.height,
+            "width": image.width,
+            "channels": image.channels,
+            "pixel_bytes": image.pixel_bytes,
+            "pitch": header.image_pitch_bytes,
+        },
+        "result": {
+            "classes": int(np.prod(compiled.output_shape)),
+            "header_bytes": max(RECORD_BYTES, compiled.config.bus_bytes),
+            "pitch": header.result_pitch_bytes,
+        },
+    }
