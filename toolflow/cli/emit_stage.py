@@ -13,6 +13,7 @@ from toolflow.cli.project import VECTORS, WEIGHTS, Project, open_project
 from toolflow.cli.stages import Images
 from toolflow.cli.terminal import Step
 from toolflow.emit.hls import emit_hls
+from toolflow.emit.host import HostUnit, emit_host
 from toolflow.emit.rtl import emit_rtl
 from toolflow.emit.scripts import UnitSources, emit_scripts
 from toolflow.interpreter.run import run
@@ -20,7 +21,7 @@ from toolflow.plan.compiled import CompiledProgram
 from toolflow.plan.lower import compile_program
 
 VECTOR_IMAGES = 64
-OUTPUTS = (WEIGHTS, VECTORS, "hls", "rtl", "scripts")
+OUTPUTS = (WEIGHTS, VECTORS, "hls", "rtl", "scripts", "host")
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,22 @@ class Binaries:
 
 
 def emit_stage() -> Callable[[Path, Step], None]:
-    """Return the stage that writes weights/, vectors/, hls/, rtl/ and scripts/."""
+    """Return the stage that writes weights/, vectors/, hls/, rtl/, scripts/ and host/."""
 
     def make(folder: Path, step: Step) -> None:
         project = open_project(folder)
         _write_vectors(project)
         units = []
+        hosted = {}
         for name in project.plan.units:
             unit = project.unit(name)
             compiled = compile_program(unit.graph, unit.config, unit.rule)
-            _write_binaries(folder, unit, compiled)
+            binaries = _write_binaries(folder, unit, compiled)
+            hosted[name] = HostUnit(compiled, _inside(folder, binaries.program), _inside(folder, binaries.weights))
             units.append(_write_sources(folder, unit))
             step.advance()
         emit_scripts(project.board, units, folder)
+        emit_host(project.board, hosted, folder)
 
     return make
 
@@ -66,7 +70,7 @@ def _write_vectors(project: Project) -> None:
     np.savez_compressed(folder / "images.npz", **arrays)  # type: ignore[arg-type]
 
 
-def _write_binaries(folder: Path, unit: Unit, compiled: CompiledProgram) -> None:
+def _write_binaries(folder: Path, unit: Unit, compiled: CompiledProgram) -> Binaries:
     paths = Binaries.of(folder, unit.name)
     paths.program.parent.mkdir(exist_ok=True)
     paths.program.write_bytes(compiled.program)
@@ -76,6 +80,7 @@ def _write_binaries(folder: Path, unit: Unit, compiled: CompiledProgram) -> None
     (folder / VECTORS / f"{unit.name}.images.bin").write_bytes(compiled.pack_images(images))
     logits = run(unit.graph, images)[unit.graph.output]
     np.save(folder / VECTORS / f"{unit.name}.logits.npy", logits)
+    return paths
 
 
 def _write_sources(folder: Path, unit: Unit) -> UnitSources:
