@@ -100,18 +100,8 @@ module cascade_engine
   input  logic [1:0]           m_axi_gmem1_rresp,
   input  logic                 m_axi_gmem1_rlast
 );
-  localparam int unsigned IndexBits = index_width(SubRow);
-  localparam int unsigned BankBits = index_width(BankDepth);
-  localparam int unsigned ResultAddressBits = index_width(ResultDepth);
   localparam int unsigned LaneBits = index_width(LanesP);
-  localparam int unsigned WordBits = SubRow * ActivationBits;
   localparam int unsigned Granule = greatest_common_divisor(LanesK, SubRow);
-  localparam int unsigned Granules = SubRow / Granule;
-  localparam int unsigned DigitBits = WeightBits < ActivationBits ? WeightBits : ActivationBits;
-  localparam int unsigned DenseBits = LanesK * Slots * WeightBits;
-  localparam int unsigned RowBits = LanesK * Slots * (WeightBits + IndexBits);
-  localparam int unsigned ItemBits = maximum(RowBits, RecordBits);
-  localparam int unsigned ChunkBits = index_width(LanesK / DrainK);
   // A pixel of several words fills them: its tables cover the whole word.
   localparam int unsigned TableLanes = TableWords > 1 ? SubRow : InputLanes;
 
@@ -272,7 +262,7 @@ module cascade_engine
     .last(next_last)
   );
 
-  logic load_start, conv_start, pool_start, store_start, load_done, drain_done, pool_done, store_done;
+  logic load_start, conv_start, pool_start, store_start, unit_done;
   logic [AxiAddressBits-1:0] image_address, record_address;
   logic [31:0] image_index;
   logic [LaneBits:0] images;
@@ -309,7 +299,7 @@ module cascade_engine
     .conv_start,
     .pool_start,
     .store_start,
-    .unit_done(load_done || drain_done || pool_done || store_done),
+    .unit_done,
     .retired_count
   );
 
@@ -460,371 +450,42 @@ module cascade_engine
   logic unused;
   assign unused = ^{m_axi_gmem0_bid, m_axi_gmem0_rid, m_axi_gmem0_rlast, m_axi_gmem1_rid, m_axi_gmem1_rlast};
 
-  // Weights.
-  logic item_valid, item_ready, item_is_record, item_last, loader_exhausted;
-  logic row_ready, row_step, row_rewind, row_release, record_ready;
-  logic [ItemBits-1:0] item;
-  logic [17:0] level;
-  logic [RowBits-1:0] step_row;
-  assign item_ready = item_is_record ? record_ready : row_ready;
-
-  cascade_loader #(
-    .LanesK(LanesK),
-    .LanesP(LanesP),
-    .DrainK(DrainK),
-    .BusBits(BusBits),
-    .DenseBits(DenseBits),
-    .IndexedBits(RowBits)
-  ) i_loader (
-    .clk,
-    .rst_n,
-    .start(checked),
-    .weights_address,
-    .weight_beats(header.weight_beats),
-    .image_count,
-    .exhausted(loader_exhausted),
-    .packet_valid,
-    .packet_ready,
-    .packet,
-    .request_valid(weights_request_valid),
-    .request_ready(weights_request_ready),
-    .request_address(weights_request_address),
-    .request_beats(weights_request_beats),
-    .data_valid(weights_data_valid),
-    .data_ready(weights_data_ready),
-    .data(weights_data),
-    .item_valid,
-    .item_ready,
-    .item_is_record,
-    .item,
-    .item_last
-  );
-
-  cascade_ring #(
-    .WeightDepth(WeightDepth),
-    .RowBits(RowBits)
-  ) i_ring (
-    .clk,
-    .rst_n,
-    .row_valid(item_valid && !item_is_record),
-    .row_ready,
-    .row(item[RowBits-1:0]),
-    .rows(operation.code.rows),
-    .step(row_step),
-    .rewind(row_rewind),
-    .release_group(row_release),
-    .level,
-    .step_row
-  );
-
-  logic parameters_read, parameters_release;
-  logic [ChunkBits-1:0] parameters_chunk;
-  parameters_t [DrainK-1:0] parameters;
-  cascade_parameters #(
-    .LanesK(LanesK),
-    .DrainK(DrainK)
-  ) i_parameters (
-    .clk,
-    .rst_n,
-    .record_valid(item_valid && item_is_record),
-    .record_ready,
-    .record_in(item[RecordBits-1:0]),
-    .record_last(item_last),
-    .read_enable(parameters_read),
-    .read_chunk(parameters_chunk),
-    .release_group(parameters_release),
-    .parameters
-  );
-
-  // Banks and results: the instruction says who reads and who writes.
-  logic walker_wanted, walker_allowed, fetch_wanted, fetch_urgent, fetch_allowed, store_read;
-  logic [BankBits-1:0] walker_address, fetch_address, store_address, bank_read_address, bank_write_address;
-  logic [WordBits-1:0] bank_word[LanesP];
-  logic [WordBits-1:0] bank_write_data[LanesP];
-  logic [WordBits-1:0] drain_data[LanesP];
-  logic [WordBits-1:0] pool_data[LanesP];
-  logic [WordBits-1:0] load_data;
-  logic load_write, drain_write, pool_write, bank_read;
-  logic [LanesP-1:0] load_lanes, bank_write_lanes;
-  logic [Granules-1:0] drain_granules, bank_write_granules;
-  logic [BankBits-1:0] load_address, drain_address, pool_address;
-
-  assign fetch_allowed = fetch_urgent || !walker_wanted;
-  assign walker_allowed = !(fetch_wanted && fetch_urgent);
-  assign bank_read = store_read || fetch_wanted || walker_wanted;
-  assign bank_read_address = store_read ? store_address :
-      fetch_wanted && fetch_allowed ? fetch_address : walker_address;
-  always_comb begin
-    bank_write_lanes = '0;
-    bank_write_granules = '1;
-    bank_write_address = load_address;
-    for (int unsigned p = 0; p < LanesP; p++) bank_write_data[p] = load_data;
-    if (load_write) begin
-      bank_write_lanes = load_lanes;
-    end else if (pool_write) begin
-      bank_write_lanes = '1;
-      bank_write_address = pool_address;
-      bank_write_data = pool_data;
-    end else if (drain_write) begin
-      bank_write_lanes = '1;
-      bank_write_granules = drain_granules;
-      bank_write_address = drain_address;
-      bank_write_data = drain_data;
-    end
-  end
-
-  cascade_bank #(
-    .LanesP(LanesP),
-    .BankDepth(BankDepth),
-    .Granules(Granules),
-    .GranuleBits(Granule * ActivationBits)
-  ) i_bank (
-    .clk,
-    .write_lanes(bank_write_lanes),
-    .write_granules(bank_write_granules),
-    .write_address(bank_write_address),
-    .write_data(bank_write_data),
-    .read_enable(bank_read),
-    .read_address(bank_read_address),
-    .read_data(bank_word)
-  );
-
-  logic result_write, result_read;
-  logic [ResultAddressBits-1:0] result_write_address, result_read_address;
-  logic [ResultBits-1:0] result_write_data[LanesP];
-  logic [ResultBits-1:0] result_word[LanesP];
-  cascade_bank #(
-    .LanesP(LanesP),
-    .BankDepth(ResultDepth),
-    .Granules(1),
-    .GranuleBits(ResultBits)
-  ) i_result (
-    .clk,
-    .write_lanes({LanesP{result_write}}),
-    .write_granules(1'b1),
-    .write_address(result_write_address),
-    .write_data(result_write_data),
-    .read_enable(result_read),
-    .read_address(result_read_address),
-    .read_data(result_word)
-  );
-
   // Units.
-  error_e load_problem, walker_problem, drain_problem, pool_problem, store_problem;
-  cascade_load #(
-    .LanesP(LanesP),
-    .SubRow(SubRow),
-    .ActivationBits(ActivationBits),
-    .DigitBits(DigitBits),
-    .BusBits(BusBits),
-    .BankDepth(BankDepth),
-    .TableWords(TableWords),
-    .TableLanes(TableLanes)
-  ) i_load (
-    .clk,
-    .rst_n,
-    .start(load_start),
-    .operation,
-    .program_address,
-    .image_address,
-    .image_pitch(header.image_pitch),
-    .images,
-    .done(load_done),
-    .problem(load_problem),
-    .request_valid(client_request_valid[0]),
-    .request_ready(client_request_ready[0]),
-    .request_address(client_request_address[0]),
-    .request_beats(client_request_beats[0]),
-    .data_valid(client_data_valid[0]),
-    .data_ready(client_data_ready[0]),
-    .data(client_data),
-    .bank_write(load_write),
-    .bank_lanes(load_lanes),
-    .bank_address(load_address),
-    .bank_data(load_data)
-  );
-
-  logic walking, drain_stalled, drain_fetched, handoff;
-  logic step_valid, step_word, step_inside, step_first, step_shift, step_last, pooling;
-  logic [IndexBits-1:0] step_index;
-  logic signed [AccumulatorBits-1:0] drained[LanesK][LanesP];
-  assign pooling = operation.code.opcode == OpMaxPool;
-  cascade_walker #(
+  error_e unit_problem;
+  cascade_core #(
     .LanesK(LanesK),
+    .LanesP(LanesP),
     .Slots(Slots),
     .DrainK(DrainK),
-    .SubRow(SubRow),
-    .BankDepth(BankDepth)
-  ) i_walker (
-    .clk,
-    .rst_n,
-    .start(conv_start || pool_start),
-    .operation,
-    .busy(walking),
-    .problem(walker_problem),
-    .stalled(weight_stalled),
-    .level,
-    .row_step,
-    .row_rewind,
-    .row_release,
-    .read_wanted(walker_wanted),
-    .read_allowed(walker_allowed),
-    .read_address(walker_address),
-    .drain_stalled,
-    .drain_fetched,
-    .step_valid,
-    .step_word,
-    .step_inside,
-    .step_index,
-    .step_first,
-    .step_shift,
-    .step_last
-  );
-
-  cascade_array #(
-    .LanesK(LanesK),
-    .LanesP(LanesP),
-    .Slots(Slots),
     .SubRow(SubRow),
     .WeightBits(WeightBits),
     .ActivationBits(ActivationBits),
     .AccumulatorBits(AccumulatorBits),
-    .MultiplierLut(MultiplierLut)
-  ) i_array (
-    .clk,
-    .rst_n,
-    .input_signed(operation.code.flags.input_signed),
-    .indexed(operation.code.flags.indexed),
-    .step_valid(step_valid && !pooling),
-    .step_word,
-    .step_inside,
-    .step_index,
-    .step_first,
-    .step_shift,
-    .step_last,
-    .step_row,
-    .bank_word,
-    .handoff,
-    .drained
-  );
-
-  cascade_drain #(
-    .LanesK(LanesK),
-    .LanesP(LanesP),
-    .DrainK(DrainK),
-    .SubRow(SubRow),
-    .ActivationBits(ActivationBits),
-    .AccumulatorBits(AccumulatorBits),
-    .BankDepth(BankDepth),
-    .ResultDepth(ResultDepth)
-  ) i_drain (
-    .clk,
-    .rst_n,
-    .start(conv_start),
-    .operation,
-    .done(drain_done),
-    .problem(drain_problem),
-    .handoff,
-    .drained,
-    .stalled(drain_stalled),
-    .fetched(drain_fetched),
-    .parameters_read,
-    .parameters_chunk,
-    .parameters_release,
-    .parameters,
-    .fetch_wanted,
-    .fetch_urgent,
-    .fetch_allowed,
-    .fetch_address,
-    .bank_word,
-    .bank_write(drain_write),
-    .bank_granules(drain_granules),
-    .bank_address(drain_address),
-    .bank_data(drain_data),
-    .result_write,
-    .result_address(result_write_address),
-    .result_data(result_write_data)
-  );
-
-  cascade_maxpool #(
-    .LanesP(LanesP),
-    .SubRow(SubRow),
-    .ActivationBits(ActivationBits),
-    .BankDepth(BankDepth)
-  ) i_maxpool (
-    .clk,
-    .rst_n,
-    .start(pool_start),
-    .operation,
-    .done(pool_done),
-    .problem(pool_problem),
-    .step_valid(step_valid && pooling),
-    .step_inside,
-    .step_first,
-    .step_last,
-    .bank_word,
-    .bank_write(pool_write),
-    .bank_address(pool_address),
-    .bank_data(pool_data)
-  );
-
-  cascade_store #(
-    .LanesP(LanesP),
-    .SubRow(SubRow),
-    .ActivationBits(ActivationBits),
     .BusBits(BusBits),
     .BankDepth(BankDepth),
+    .WeightDepth(WeightDepth),
     .ResultDepth(ResultDepth),
-    .Confidence(Confidence)
-  ) i_store (
-    .clk,
-    .rst_n,
-    .start(store_start),
-    .operation,
-    .header,
-    .results_address,
-    .record_address,
-    .image_index,
-    .images,
-    .done(store_done),
-    .problem(store_problem),
-    .bank_read(store_read),
-    .bank_address(store_address),
-    .bank_word,
-    .result_read,
-    .result_address(result_read_address),
-    .result_word,
-    .request_valid(write_request_valid),
-    .request_ready(write_request_ready),
-    .request_address(write_request_address),
-    .request_beats(write_request_beats),
-    .data_valid(write_data_valid),
-    .data_ready(write_data_ready),
-    .data(write_data)
+    .TableWords(TableWords),
+    .MultiplierLut(MultiplierLut),
+    .Confidence(Confidence),
+    .TableLanes(TableLanes)
+  ) i_core (
+    .load_request_valid(client_request_valid[0]),
+    .load_request_ready(client_request_ready[0]),
+    .load_request_address(client_request_address[0]),
+    .load_request_beats(client_request_beats[0]),
+    .load_data_valid(client_data_valid[0]),
+    .load_data_ready(client_data_ready[0]),
+    .load_data(client_data),
+    .problem(unit_problem),
+    .*
   );
 
   // The first error counts; several in one cycle: the memory's first.
   always_comb begin
-    problem = ErrorNone;
     if (read_failed || weights_failed) problem = ErrorAxiRead;
     else if (write_failed) problem = ErrorAxiWrite;
     else if (fetch_problem != ErrorNone) problem = fetch_problem;
-    else if (load_problem != ErrorNone) problem = load_problem;
-    else if (walker_problem != ErrorNone) problem = walker_problem;
-    else if (drain_problem != ErrorNone) problem = drain_problem;
-    else if (pool_problem != ErrorNone) problem = pool_problem;
-    else if (store_problem != ErrorNone) problem = store_problem;
-    else if (loader_exhausted) problem = ErrorCount;
+    else problem = unit_problem;
   end
-
-`ifndef SYNTHESIS
-  always_ff @(posedge clk) begin
-    if (rst_n) begin
-      assert ($onehot0({load_write, drain_write, pool_write}))
-      else $error("%m: two units write the banks at once");
-      assert (!(walking && (load_start || store_start)))
-      else $error("%m: an instruction began before the last one had ended");
-    end
-  end
-`endif
 endmodule

@@ -86,5 +86,11 @@ def test_multipliers_and_memories_land_where_they_should(multiplier: str, tmp_pa
     drain = 3 * config.lanes_p * config.drain_k  # accumulator times multiplier takes two, the residual one
     confidence = 1
     assert cells["DSP48E2"] == drain + confidence + (config.multipliers if multiplier == "dsp" else 0)
-    for memory in ("i_bank.g_lane[0]", "i_bank.g_lane[1]", "i_ring", "i_read.i_fifo", "i_weights.i_fifo"):
+    for memory in (
+        "i_core.i_bank.g_lane[0]",
+        "i_core.i_bank.g_lane[1]",
+        "i_core.i_ring",
+        "i_read.i_fifo",
+        "i_weights.i_fifo",
+    ):
         assert re.search(rf"mapping memory cascade_engine\.{re.escape(memory)}\S* via \S*BLOCKRAM", log), memory
