@@ -77,7 +77,19 @@ def normalise(x: Pixels) -> torch.Tensor:
 
 
 def train(seed: int = 0, epochs: int = 40) -> dict[str, torch.Tensor]:
-    """Train and return the state dict; the same for the same seed on the same machine."""
+    """Train and return the state dict; the same for the same seed, however many cores there are.
+
+    One thread: batches of 32 small images are too little to share, and sums keep their order.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _train(seed, epochs)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(seed: int, epochs: int) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, helper
 
-from toolflow.importers import onnx_file
+from toolflow.importers import onnx_file, vocabulary
 from toolflow.importers.builder import GraphBuilder, Place, Value
 from toolflow.importers.onnx_constants import FOLDED, CannotFoldError, fold
 from toolflow.importers.onnx_operators import OPERATORS, REWRITES, Absent, Call
@@ -74,8 +74,7 @@ class _Walk:
         inputs: list[Any] = [self._values.get(name) if name else Absent.INPUT for name in node.input]
         is_constant = not any(isinstance(value, Value) or value is None for value in inputs)
         if not _is_known(node) or not (is_constant or node.op_type in OPERATORS):
-            allowed = "the operators that README.md lists"
-            self._build.problem(place, "", "the operator", allowed, REWRITES.get(node.op_type, ""))
+            self._build.problem(place, "", "the operator", vocabulary.OPERATORS, REWRITES.get(node.op_type, ""))
             return self._stand_in(place, node)
         for name in node.output[1:]:
             if name and (name in self._readers or name in self._outputs):

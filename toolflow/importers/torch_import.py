@@ -19,6 +19,7 @@ import torch
 from torch import fx, nn
 from torch.export.graph_signature import InputKind, OutputKind
 
+from toolflow.importers import vocabulary
 from toolflow.importers.builder import GraphBuilder, Place, Value
 from toolflow.importers.torch_operators import OPERATORS, REWRITES, Call
 from toolflow.importers.torch_source import build_module, load_weights
@@ -163,7 +164,7 @@ class _Walk:
         handler = OPERATORS.get(node.target)
         if handler is None:
             packet = str(node.target).split(".")[1] if "." in str(node.target) else str(node.target)
-            build.problem(place, "", "the operator", "the operators that README.md lists", REWRITES.get(packet, ""))
+            build.problem(place, "", "the operator", vocabulary.OPERATORS, REWRITES.get(packet, ""))
             return self._stand_in(build, node, place)
         if any(value is None for value in inputs):
             return self._stand_in(build, node, place)  # its input failed already

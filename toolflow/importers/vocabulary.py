@@ -15,6 +15,10 @@ import numpy as np
 from toolflow.importers.builder import Array, GraphBuilder, Place, Value
 from toolflow.operators import Add, AvgPool, BatchNorm, Concat, MaxPool, Pad, Relu, Shortcut
 
+OPERATORS = (
+    "two-dimensional convolution, linear, batch norm, ReLU, ReLU6, max, average and global pooling, sum of two, "
+    "concat of channels, flatten, zero padding, constants per channel, sub-sampling, dropout, identity"
+)
 UNBOUNDED = 3e38  # exporters write the largest float32 where they mean no upper bound
 
 
