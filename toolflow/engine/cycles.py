@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.isa import Flag, Header, Instruction, Opcode
+from toolflow.engine.isa import INSTRUCTION_WORDS, Flag, Header, Instruction, Opcode
 from toolflow.engine.stream import parameter_beats, row_beats
 
+PARAMETER_BANKS = 2  # groups whose parameters the drain holds: the one at work and the next
 Bound = Literal["array", "drain", "weights", "memory", "control"]
 
 
@@ -25,19 +26,19 @@ class Latencies:
 
     Attributes:
         memory: from a read address to its first beat.
-        start: from the start bit to the first instruction, without the program's beats.
+        start: from the start bit to the first instruction, the program's two readings left out.
         convolution: a CONV's pipeline, from its last step to the next instruction.
         pool: the same for MAXPOOL.
-        mover: the same for TABLE, LOAD and the stores, memory latency left out.
+        mover: the same for TABLE, LOAD and STORE_MAP, memory latency left out.
         image: between two images of a mover.
     """
 
     memory: int = 64
-    start: int = 30
-    convolution: int = 24
-    pool: int = 12
-    mover: int = 12
-    image: int = 4
+    start: int = 160
+    convolution: int = 16
+    pool: int = 5
+    mover: int = 11
+    image: int = 1
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,10 @@ def predict(
     """
     wait = latencies or Latencies()
     passes = -(-images // config.lanes_p)
-    code_beats = -(-64 * (len(instructions) + 1) // config.bus_bytes)
-    time = wait.start + wait.memory + code_beats
+    words = INSTRUCTION_WORDS * (len(instructions) + 1)
+    time = (
+        wait.start + 2 * wait.memory + words
+    )  # the CRC takes a word a cycle; then the first instruction is read again
     weights = _WeightPort(config, time + wait.memory)
     costs: list[InstructionCycles] = []
     for index in range(passes):
@@ -126,13 +129,14 @@ def predict(
 
 
 class _WeightPort:
-    """When each packet has arrived: one beat a cycle, as long as the row FIFO has room."""
+    """When each packet has arrived: one beat a cycle, while the row FIFO has room and a parameter bank is free."""
 
     def __init__(self, config: EngineConfig, start: int) -> None:
         self.config = config
         self.arrived = start
         self.rows_sent = 0
         self.taken: list[tuple[int, int]] = []  # (rows taken in all, time at which the last of them was)
+        self.ended: list[int] = []  # time at which each group ended and gave its parameter bank back
 
     def packet(self, channels: int, rows: int, indexed: bool) -> int:
         """Return the time at which the next packet is complete."""
@@ -140,13 +144,18 @@ class _WeightPort:
         room_needed = self.rows_sent - self.config.weight_depth
         ready = next((time for total, time in self.taken if total >= room_needed), 0) if room_needed > 0 else 0
         beats = parameter_beats(self.config, channels) + row_beats(self.config, rows, indexed)
-        self.arrived = max(self.arrived + beats, ready + 1)
+        bank_free = self.ended[-PARAMETER_BANKS] if len(self.ended) >= PARAMETER_BANKS else 0
+        self.arrived = max(max(self.arrived, bank_free) + beats, ready + 1)
         return self.arrived
 
     def consumed(self, rows: int, time: int) -> None:
         """Note that a group's first position ended at `time`: its rows have left the FIFO."""
         total = self.taken[-1][0] + rows if self.taken else rows
         self.taken.append((total, time))
+
+    def finished(self, time: int) -> None:
+        """Note that a group ended at `time`."""
+        self.ended.append(time)
 
 
 def _conv(config: EngineConfig, i: Instruction, time: int, weights: _WeightPort, wait: Latencies) -> tuple[int, Bound]:
@@ -162,6 +171,7 @@ def _conv(config: EngineConfig, i: Instruction, time: int, weights: _WeightPort,
         late += first_end - (time + cost)
         weights.consumed(i.rows, first_end)
         time = first_end + (positions - 1) * cost
+        weights.finished(time)
     bound: Bound = "drain" if longest_drain else "array"
     if late > positions * i.groups * max(i.rows, beats):
         bound = "weights"
@@ -179,9 +189,8 @@ def _other(config: EngineConfig, header: Header, i: Instruction, images: int, wa
     if i.opcode is Opcode.MAXPOOL:
         return i.out_height * i.out_width * i.kernel_h * i.kernel_w * i.sub_rows + wait.pool, "memory"
     if i.opcode is Opcode.STORE_RESULT:
-        beats = header.result_pitch_bytes // config.bus_bytes
-        scan = 2 * header.classes if config.confidence else header.classes
-        return images * (scan + header.classes + beats + wait.image) + wait.mover + wait.memory, "control"
+        # an image's record is written, and its response awaited, while the next is scanned twice
+        return images * (wait.memory + 2 * header.classes), "control"
     if i.opcode is Opcode.STORE_MAP:
         words = i.in_height * i.in_row_words
         return images * (words + wait.image) + wait.mover + wait.memory, "memory"
