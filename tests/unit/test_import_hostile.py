@@ -296,7 +296,9 @@ def test_weights_that_do_not_fit_are_listed(net: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pt"])
-@pytest.mark.parametrize("content", [b"", b"{}", os.urandom(99), b"\xff" * 40])
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", bytes(range(1, 99)), b"\xff" * 40], ids=["empty", "json", "counting", "ones"]
+)
 def test_weight_files_that_are_none(net: Path, name: str, content: bytes) -> None:
     (net.parent / name).write_bytes(content)
     with pytest.raises(ToolflowError, match=r"not a readable|refused"):
