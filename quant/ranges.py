@@ -15,6 +15,7 @@ from quant.config import Family
 FloatArray = npt.NDArray[np.float64]
 
 BINS = 2048
+COUNTED_TOGETHER = 1 << 22  # values; torch counts in float32, which is exact up to 2^24 only
 ACTIVATION_CANDIDATES = np.linspace(0.1, 1.0, 181)
 WEIGHT_CANDIDATES = np.linspace(0.35, 1.0, 53)
 POWERS_DOWN = 5  # a clip at 1/32 of the largest magnitude is never the best one
@@ -36,12 +37,15 @@ class Histogram:
 
 def histogram(x: torch.Tensor) -> Histogram:
     """Return the histogram of |x|."""
-    magnitude = x.detach().abs().flatten().float()
-    largest = float(magnitude.max())
+    values = x.detach().flatten().float()
+    smallest, greatest = values.aminmax()
+    largest = max(-float(smallest), float(greatest))
+    counts = np.zeros(BINS)
     if largest == 0:
-        return Histogram(np.zeros(BINS), magnitude.numel(), 0.0)
-    zeros = int((magnitude == 0).sum())
-    counts = torch.histc(magnitude, BINS, 0.0, largest).double().numpy()
+        return Histogram(counts, values.numel(), 0.0)
+    for piece in values.split(COUNTED_TOGETHER):
+        counts += torch.histc(piece.abs(), BINS, 0.0, largest).double().numpy()
+    zeros = values.numel() - int(values.count_nonzero())
     counts[0] -= zeros
     return Histogram(counts, zeros, largest)
 
