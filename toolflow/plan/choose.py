@@ -1,35 +1,32 @@
 """Which engines to build: shapes that fit the board, ranked by predicted time per image.
 
-Candidates come from a fixed list of shapes, largest array first; each is given the depths that the
-network needs, counted by the resource model and timed by the cycle model. A pair takes the two
-candidates that fit together and finish an image first: both units run at once, the high-precision one
-on the forwarded share, so an image takes max(t_low, p·t_high).
+Every shape that the parameters allow is ranked by the network's demand; the fastest of several budgets are
+timed by the cycle model and held against the memory's bandwidth. A pair takes the two candidates that fit
+together and finish an image first: both units run at once, the high-precision one on the forwarded share,
+and share the memory, so an image takes max(t_low, p·t_high, (bytes_low + p·bytes_high) / bandwidth).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from pydantic import ValidationError
-
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.cycles import CycleReport
-from toolflow.ir.errors import DoesNotFitError, ToolflowError
+from toolflow.engine.cycles import CycleReport, predict
+from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.plan.boards import Board
-from toolflow.plan.estimate import estimate
+from toolflow.plan.boards import Board, all_boards
+from toolflow.plan.choose_shapes import UnitRequest, rank_shapes, worth_timing
+from toolflow.plan.demand import weight_bytes
+from toolflow.plan.lower import Lowering, fit_depths
 from toolflow.plan.resources import estimate_resources
 from toolflow.plan.resources_count import BLOCK_RAM_NAMES, ResourceCount
 
-LANES_K = (4, 8, 12, 16, 24, 32, 48, 64)
-LANES_P = (1, 2, 4, 8, 16)
-SLOTS = (1, 2, 4, 8, 16)
-SUB_ROWS = (8, 16)
-DRAIN_K = (1, 2, 4, 8)
+__all__ = ["Candidate", "UnitRequest", "best_pair", "best_single", "bound_by", "candidates", "explain"]
+
 SLACK = 1.03  # of designs within so much of the fastest, the smallest is taken
-LARGEST, SMALLER = 48, 48  # shapes that are timed per unit: seconds, not minutes
 
 
 @dataclass(frozen=True)
@@ -38,61 +35,42 @@ class Candidate:
 
     Attributes:
         config: with the depths that the network needs.
-        report: predicted cycles of a batch of `lanes_p` images.
+        report: predicted cycles of one start, memory without stalls.
         resources: predicted amounts.
+        bytes_per_image: traffic to and from the external memory.
+        memory_cycles: cycles per image that this traffic takes at the board's sustained bandwidth.
     """
 
     config: EngineConfig
     report: CycleReport
     resources: ResourceCount
+    bytes_per_image: float
+    memory_cycles: float
 
     @property
     def cycles_per_image(self) -> float:
-        """Predicted, at a full batch."""
-        return self.report.cycles_per_image
-
-
-@dataclass(frozen=True)
-class UnitRequest:
-    """What one unit must run.
-
-    Attributes:
-        graph: the network.
-        weight_bits, activation_bits: the array's widths.
-        multipliers: kinds of multiplier to try.
-        fixed: engine parameters that the user fixes.
-    """
-
-    graph: QuantisedGraph
-    weight_bits: int
-    activation_bits: int
-    multipliers: tuple[str, ...] = ("dsp",)
-    fixed: Mapping[str, int | str] | None = None
+        """Predicted on the board: engine and memory work at the same time, the slower one counts."""
+        return max(self.report.cycles_per_image, self.memory_cycles)
 
 
 def candidates(request: UnitRequest, board: Board, progress: Callable[[int], None]) -> list[Candidate]:
-    """Return the engines that run the network, whether they fit or not, in the order of the search."""
-    limit = board.usable
+    """Return engines that run the network, timed: the fastest of several budgets, or the nearest where none fits.
+
+    Raises:
+        ToolflowError: no shape is allowed by the fixed parameters, or no engine runs the network.
+    """
     timed = []
-    for shape in _spread(_shapes(request, board, limit)):
-        timed.append(_candidate(request.graph, shape, board))
+    for shape in worth_timing(rank_shapes(request, board), board.usable):
+        timed.append(_candidate(request.graph, shape, board, request.batch))
         progress(1)
     return timed
-
-
-def _spread(shapes: Sequence[EngineConfig]) -> Sequence[EngineConfig]:
-    """Return the largest shapes, and some of every smaller size."""
-    if len(shapes) <= LARGEST + SMALLER:
-        return shapes
-    rest = shapes[LARGEST:]
-    return (*shapes[:LARGEST], *(rest[index * len(rest) // SMALLER] for index in range(SMALLER)))
 
 
 def best_single(timed: Sequence[Candidate], board: Board, what: str) -> Candidate:
     """Return the fastest candidate that fits the board.
 
     Raises:
-        DoesNotFitError: none fits; names the resource, both amounts, and what would help.
+        DoesNotFitError: none fits; names the resource, both amounts, and the nearest change that helps.
     """
     fitting = [c for c in timed if not c.resources.over(board.usable)]
     if not fitting:
@@ -110,7 +88,8 @@ def best_pair(
     for first, second in product(low, high):
         together = first.resources + second.resources
         if not together.over(usable):
-            time = max(first.cycles_per_image, forwarded_share * second.cycles_per_image)
+            memory = first.memory_cycles + forwarded_share * second.memory_cycles
+            time = max(first.cycles_per_image, forwarded_share * second.cycles_per_image, memory)
             fitting.append((time, together.luts, first, second))
     if not fitting:
         return None
@@ -126,38 +105,37 @@ def bound_by(amounts: ResourceCount, board: Board) -> str:
     return f"{_resource_name(name, board)}: {shares[name]:.0%} of what is usable"
 
 
-def _shapes(request: UnitRequest, board: Board, limit: ResourceCount) -> Sequence[EngineConfig]:
-    """Return shapes by descending number of multipliers, those first whose array alone could fit."""
-    fixed = dict(request.fixed or {})
-    base = {"weight_bits": request.weight_bits, "activation_bits": request.activation_bits}
-    base["bus_bits"] = min(board.axi_data_bits, 128)
-    found: list[EngineConfig] = []
-    refused: ValidationError | None = None
-    for k, p, slots, s, kind in product(LANES_K, LANES_P, SLOTS, SUB_ROWS, request.multipliers):
-        drains = [d for d in DRAIN_K if s % d == 0 and k % d == 0 and d <= max(1, slots // 2)][-1:] or [1]
-        for drain in drains:
-            values = {"lanes_k": k, "lanes_p": p, "slots": slots, "sub_row": s, "drain_k": drain, "multiplier": kind}
-            values = {**base, **values, **fixed}
-            try:
-                found.append(EngineConfig(**values))  # type: ignore[arg-type]  # checked by the model
-            except ValidationError as error:
-                refused = error
-    if not found and refused is not None:
-        raise ToolflowError(f"--engine: {refused.errors()[0]['msg']}") from refused
-    unique = dict.fromkeys(found)
-    possible = [c for c in unique if fixed or not estimate_resources(c, board.family).total.over(limit)]
-    if not possible:
-        possible = sorted(unique, key=lambda c: c.multipliers)[:1]
-    return sorted(possible, key=lambda c: (-c.multipliers, c.lanes_p, c.slots))
+def explain(candidate: Candidate, board: Board) -> str:
+    """Return what bounds one engine: what its cycles go to, its memory traffic, and the scarcest resource."""
+    cycles: Counter[str] = Counter()
+    for instruction in candidate.report.instructions:
+        cycles[instruction.bound] += instruction.cycles
+    total = max(sum(cycles.values()), 1)
+    spent = ", ".join(f"{name} {share / total:.0%}" for name, share in cycles.most_common() if share / total >= 0.01)
+    bandwidth = candidate.memory_cycles / candidate.cycles_per_image
+    limit = "the external memory bounds it" if bandwidth >= 1 else f"external memory {bandwidth:.0%} busy"
+    return f"cycles: {spent}; {limit}; {bound_by(candidate.resources, board)}"
 
 
-def _candidate(graph: QuantisedGraph, shape: EngineConfig, board: Board) -> Candidate:
-    config, report = estimate(graph, shape, shape.lanes_p)
-    return Candidate(config, report, estimate_resources(config, board.family).total)
+def _candidate(graph: QuantisedGraph, shape: EngineConfig, board: Board, batch: int | None) -> Candidate:
+    config = fit_depths(graph, shape)
+    lowering = Lowering(graph, config)
+    header, instructions = lowering.outline()
+    images = batch or config.lanes_p
+    report = predict(config, header, instructions, lowering.macs(), images)
+    traffic = report.passes * weight_bytes(config, instructions) / images
+    traffic += header.image_pitch_bytes + header.result_pitch_bytes
+    return Candidate(
+        config,
+        report,
+        estimate_resources(config, board.family).total,
+        traffic,
+        traffic / board.sustained_bytes_per_cycle,
+    )
 
 
-def _shortage(timed: Iterable[Candidate], board: Board, what: str) -> str:
-    """Describe the candidate that comes nearest, and what it lacks."""
+def _shortage(timed: Sequence[Candidate], board: Board, what: str) -> str:
+    """Describe the candidate that comes nearest, what it lacks, and what would fit."""
     usable = board.usable
 
     def excess(candidate: Candidate) -> float:
@@ -168,11 +146,44 @@ def _shortage(timed: Iterable[Candidate], board: Board, what: str) -> str:
         f"{needed:,.0f} {_resource_name(name, board)} of {have:,.0f} usable"
         for name, (needed, have) in nearest.resources.over(usable).items()
     ]
-    shape = f"lanes_k={nearest.config.lanes_k}, lanes_p={nearest.config.lanes_p}, slots={nearest.config.slots}"
     return (
-        f"{what} does not fit {board.name}: the nearest engine ({shape}) needs {' and '.join(parts)}. "
-        "Take a larger board, fewer bits, smaller images or a smaller network"
+        f"{what} does not fit {board.name}: the nearest engine ({_shape(nearest.config)}) needs "
+        f"{' and '.join(parts)}. {_nearest_change(nearest.config, board)}"
     )
+
+
+def _nearest_change(config: EngineConfig, board: Board) -> str:
+    """Return the smallest change that fits: fewer lanes, a smaller map memory, or another board."""
+    smaller = [
+        config.model_copy(update={"lanes_p": p, "lanes_k": k, "slots": s, "drain_k": 1})
+        for p, k, s in product(_halves(config.lanes_p), _halves(config.lanes_k), _halves(config.slots))
+    ]
+    fitting = [c for c in smaller if not estimate_resources(c, board.family).total.over(board.usable)]
+    if fitting:
+        return f"It fits with {_shape(max(fitting, key=lambda c: c.multipliers))}"
+    others = sorted(all_boards().values(), key=lambda b: (b.flow != board.flow, b.available.luts))
+    for other in others:
+        if other.name != board.name and not estimate_resources(config, other.family).total.over(other.usable):
+            return f"It fits {other.name}; else take fewer bits, smaller images or a smaller network"
+    depth = config.bank_depth
+    while depth > 1:
+        depth //= 2
+        reduced = config.model_copy(update={"bank_depth": depth})
+        if not estimate_resources(reduced, board.family).total.over(board.usable):
+            return (
+                f"No shipped board holds it; here the maps may take {depth} words of {config.sub_row} channels, "
+                f"not {config.bank_depth}: take smaller images or a smaller network"
+            )
+    return "No shipped board holds it: take fewer bits, smaller images or a smaller network"
+
+
+def _halves(value: int) -> list[int]:
+    """Return value, half of it, and so on, down to 1."""
+    return [value, *_halves(value // 2)] if value > 1 else [value]
+
+
+def _shape(config: EngineConfig) -> str:
+    return f"lanes_k={config.lanes_k}, lanes_p={config.lanes_p}, slots={config.slots}, drain_k={config.drain_k}"
 
 
 def _resource_name(name: str, board: Board) -> str:

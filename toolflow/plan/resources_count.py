@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Literal
 
 Family = Literal["xc7", "xcup", "ecp5"]
+RESOURCES = ("luts", "flip_flops", "dsps", "block_rams", "urams")
 
 # what one block RAM of a family is, for reports
 BLOCK_RAM_NAMES: dict[Family, str] = {
@@ -33,19 +34,25 @@ class ResourceCount:
     block_rams: float = 0
     urams: float = 0
 
-    def __add__(self, other: ResourceCount) -> Self:
-        return type(self)(*(a + b for a, b in zip(self.amounts(), other.amounts(), strict=True)))
+    def __add__(self, other: ResourceCount) -> ResourceCount:
+        return ResourceCount(
+            self.luts + other.luts,
+            self.flip_flops + other.flip_flops,
+            self.dsps + other.dsps,
+            self.block_rams + other.block_rams,
+            self.urams + other.urams,
+        )
 
-    def __mul__(self, factor: float) -> Self:
-        return type(self)(*(factor * a for a in self.amounts()))
+    def __mul__(self, factor: float) -> ResourceCount:
+        return ResourceCount(*(factor * amount for amount in self.amounts()))
 
-    def amounts(self) -> tuple[float, ...]:
+    def amounts(self) -> tuple[float, float, float, float, float]:
         """The amounts in the order of the fields."""
-        return tuple(getattr(self, f.name) for f in fields(self))
+        return self.luts, self.flip_flops, self.dsps, self.block_rams, self.urams
 
     def by_name(self) -> dict[str, float]:
         """The amounts under their field names."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return dict(zip(RESOURCES, self.amounts(), strict=True))
 
     def over(self, limit: ResourceCount) -> dict[str, tuple[float, float]]:
         """Return (needed, available) of every resource of which `limit` has too little."""

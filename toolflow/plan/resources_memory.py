@@ -9,6 +9,7 @@ ECP5 TN1264) as Yosys' memory descriptions state them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from toolflow.plan.resources_count import Family, ResourceCount
@@ -70,6 +71,7 @@ class Memory:
     count: ResourceCount
 
 
+@cache
 def map_memory(family: Family, words: int, piece_bits: int, pieces: int = 1, registered: bool = True) -> Memory:
     """Return how `words` words of `pieces` × `piece_bits` bits are held.
 

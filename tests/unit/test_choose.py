@@ -1,0 +1,154 @@
+"""The planner: its ranking against the cycle model, its choice against an exhaustive search, its messages."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from toolflow.engine.config import EngineConfig
+from toolflow.ir.errors import DoesNotFitError, ToolflowError
+from toolflow.ir.quantised import QuantisedGraph
+from toolflow.operators.avg_pool.spec import AvgPool
+from toolflow.operators.casebook import RESULT, NetworkBuilder
+from toolflow.operators.max_pool.spec import MaxPool
+from toolflow.operators.shortcut.spec import Shortcut
+from toolflow.plan.boards import Board, UsableShares, load_board
+from toolflow.plan.choose import UnitRequest, best_pair, best_single, candidates, explain
+from toolflow.plan.choose_shapes import rank_shapes
+from toolflow.plan.demand import demand, weight_bytes
+from toolflow.plan.estimate import estimate
+from toolflow.plan.lower import Lowering, compile_program, fit_depths
+from toolflow.plan.resources import estimate_resources
+
+
+def resnet(bits: int, size: int = 16) -> QuantisedGraph:
+    """Two stages of residual blocks with the padded shortcut between them."""
+    b = NetworkBuilder((3, size, size), bits, bits, 8, 3)
+    x = b.conv("stem", "image", 16, 3, pads=(1, 1, 1, 1), weight_bits=8)
+    y = b.conv("a1", x, 16, 3, pads=(1, 1, 1, 1))
+    x = b.conv("a2", y, 16, 3, pads=(1, 1, 1, 1), residual=x)
+    y = b.conv("b1", x, 32, 3, pads=(1, 1, 1, 1), stride=(2, 2))
+    x = b.conv("b2", y, 32, 3, pads=(1, 1, 1, 1), residual=b.shortcut("s", x, Shortcut((2, 2), 8, 8)))
+    half = size // 2
+    x = b.avg_pool("pool", x, AvgPool((half, half), (half, half), (0, 0, 0, 0)))
+    return b.build(b.linear("fc", b.flatten("flat", x), 10, out=RESULT))
+
+
+HIGH, LOW = resnet(8), resnet(4)
+
+
+def no_progress(_: int) -> None:
+    """Show nothing."""
+
+
+def with_shares(board: Board, **shares: float) -> Board:
+    return board.model_copy(update={"usable_shares": UsableShares(**shares)})
+
+
+@pytest.mark.parametrize("lanes", list(product((8, 12, 32), (2, 8), (1, 4), (8, 16))), ids=str)
+def test_demand_agrees_with_the_cycle_model(lanes: tuple[int, int, int, int]) -> None:
+    shape = EngineConfig(lanes_k=lanes[0], lanes_p=lanes[1], slots=lanes[2], sub_row=lanes[3], drain_k=2)
+    config, report = estimate(HIGH, shape, shape.lanes_p)
+    needs = demand(HIGH, shape)
+    quick = needs.fit(shape)
+    assert config.bank_depth - 1 <= quick.bank_depth <= config.bank_depth  # a word that the last group overruns
+    assert quick.result_depth == config.result_depth
+    assert quick.weight_depth == pytest.approx(config.weight_depth, rel=0.1)
+    array = sum(i.cycles for i in report.instructions if i.macs)
+    assert needs.cycles_per_pass(quick) == pytest.approx(array, rel=0.12)
+
+
+def test_weight_traffic_is_the_streams_length() -> None:
+    config = fit_depths(HIGH, EngineConfig(lanes_k=12, lanes_p=2, drain_k=4))
+    compiled = compile_program(HIGH, config)
+    _, instructions = Lowering(HIGH, config).outline()
+    assert weight_bytes(config, instructions) == len(compiled.weights)
+
+
+def test_no_shape_that_fits_is_faster() -> None:
+    board = load_board("pynq-z2")
+    request = UnitRequest(HIGH, 8, 8, fixed={"sub_row": 8, "drain_k": 2})
+    chosen = best_single(candidates(request, board, no_progress), board, "it")
+    times = []
+    for ranked in rank_shapes(request, board):
+        if ranked.cycles_per_image < chosen.cycles_per_image:
+            config, report = estimate(HIGH, ranked.config, ranked.config.lanes_p)
+            if not estimate_resources(config, board.family).total.over(board.usable):
+                times.append(report.cycles_per_image)
+    assert times
+    assert chosen.cycles_per_image <= 1.03 * min(times)
+    assert not chosen.resources.over(board.usable)
+
+
+def test_a_batch_of_one_gets_another_engine() -> None:
+    board = load_board("zcu104")
+    full = best_single(candidates(UnitRequest(HIGH, 8, 8), board, no_progress), board, "it")
+    single = best_single(candidates(UnitRequest(HIGH, 8, 8, batch=1), board, no_progress), board, "it")
+    _, full_at_one = estimate(HIGH, full.config, 1)
+    assert single.config.lanes_p == 1
+    assert single.report.total_cycles < full_at_one.total_cycles
+    assert full.cycles_per_image < single.cycles_per_image
+
+
+def test_a_pair_shares_the_board() -> None:
+    board = load_board("pynq-z2")
+    low = candidates(UnitRequest(LOW, 4, 4, ("lut",)), board, no_progress)
+    high = candidates(UnitRequest(HIGH, 8, 8), board, no_progress)
+    pair = best_pair(low, high, board, 0.2)
+    assert pair is not None
+    assert not (pair[0].resources + pair[1].resources).over(board.usable)
+    assert pair[0].config.multiplier == "lut"
+    assert pair[0].cycles_per_image < pair[1].cycles_per_image
+    none_left = with_shares(board, luts=0.2)
+    assert best_pair(low, high, none_left, 0.2) is None
+
+
+def test_slow_memory_counts_and_is_named() -> None:
+    board = load_board("zcu104")
+    slow = board.model_copy(update={"memory": board.memory.model_copy(update={"efficiency": 1e-4})})
+    quick = best_single(candidates(UnitRequest(HIGH, 8, 8), board, no_progress), board, "it")
+    held = best_single(candidates(UnitRequest(HIGH, 8, 8), slow, no_progress), slow, "it")
+    assert held.cycles_per_image == held.memory_cycles > held.report.cycles_per_image
+    assert "the external memory bounds it" in explain(held, slow)
+    assert "the external memory bounds it" not in explain(quick, board)
+    assert "of what is usable" in explain(quick, board)
+
+
+def test_what_does_not_fit_says_what_and_where_it_would() -> None:
+    board = with_shares(load_board("pynq-z2"), block_rams=0.02)
+    timed = candidates(UnitRequest(HIGH, 8, 8), board, no_progress)
+    with pytest.raises(DoesNotFitError) as caught:
+        best_single(timed, board, "the network at 8 bits")
+    text = str(caught.value)
+    assert text.startswith("the network at 8 bits does not fit PYNQ-Z2: the nearest engine (lanes_k=")
+    assert "BRAM (36 Kb) of 2 usable" in text
+    assert "It fits KV260; else take fewer bits" in text
+
+
+def test_an_engine_that_the_user_fixed_too_large_gets_a_smaller_one_named() -> None:
+    board = load_board("pynq-z2")
+    fixed = {"lanes_k": 64, "lanes_p": 32, "slots": 1, "drain_k": 1, "sub_row": 8}
+    timed = candidates(UnitRequest(HIGH, 8, 8, fixed=fixed), board, no_progress)
+    with pytest.raises(DoesNotFitError, match=r"DSPs of 176 usable.*It fits with lanes_k=") as caught:
+        best_single(timed, board, "it")
+    text = str(caught.value).rsplit("It fits with ", 1)[1]
+    smaller = {name: int(value) for name, value in (part.split("=") for part in text.split(", "))}
+    again = candidates(UnitRequest(HIGH, 8, 8, fixed={**smaller, "sub_row": 8}), board, no_progress)
+    assert best_single(again, board, "it").config.lanes_k == smaller["lanes_k"]
+
+
+def test_a_network_that_no_board_holds_names_the_depth_that_would() -> None:
+    board = load_board("pynq-z2")
+    b = NetworkBuilder((3, 400, 400), 8, 8, 8, 3)
+    wide = b.conv("wide", "image", 32, 1)
+    narrow = b.max_pool("pool", b.conv("narrow", wide, 8, 8, stride=(8, 8)), MaxPool((50, 50), (50, 50), (0, 0, 0, 0)))
+    large = b.build(b.linear("fc", b.flatten("flat", narrow), 10, out=RESULT))
+    timed = candidates(UnitRequest(large, 8, 8, fixed={"lanes_k": 8, "lanes_p": 1, "slots": 1}), board, no_progress)
+    with pytest.raises(DoesNotFitError, match=r"No shipped board holds it; here the maps may take \d+ words of"):
+        best_single(timed, board, "it")
+
+
+def test_fixed_parameters_that_contradict_each_other() -> None:
+    with pytest.raises(ToolflowError, match="--engine: drain_k must divide"):
+        candidates(UnitRequest(HIGH, 8, 8, fixed={"drain_k": 3}), load_board("zcu104"), no_progress)

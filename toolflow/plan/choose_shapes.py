@@ -1,0 +1,128 @@
+"""Which engine shapes are worth timing: all that the parameters allow, ranked by demand, within budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+
+from pydantic import ValidationError
+
+from toolflow.engine.config import EngineConfig
+from toolflow.ir.errors import ToolflowError
+from toolflow.ir.quantised import QuantisedGraph
+from toolflow.plan.boards import Board
+from toolflow.plan.demand import Demand, demand
+from toolflow.plan.resources import estimate_resources
+from toolflow.plan.resources_count import ResourceCount
+from toolflow.plan.resources_features import dsps
+
+LANES_K = (4, 8, 12, 16, 24, 32, 48, 64)
+LANES_P = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+SLOTS = (1, 2, 4, 8, 16)
+SUB_ROWS = (8, 16)
+DRAIN_K = (1, 2, 4, 8)
+MAX_BUS_BITS = 128
+# Shares of LUTs, flip-flops and memories, and of DSPs, that one unit of a pair may be given.
+LOGIC_SHARES = (1.0, 0.75, 0.55, 0.4, 0.25, 0.12)
+DSP_SHARES = (1.0, 0.7, 0.4, 0.15)
+PER_BUDGET = 4  # shapes that are timed for each budget
+
+
+@dataclass(frozen=True)
+class UnitRequest:
+    """What one unit must run.
+
+    Attributes:
+        graph: the network.
+        weight_bits, activation_bits: the array's widths.
+        multipliers: kinds of multiplier to try.
+        fixed: engine parameters that the user fixes.
+        batch: images of a start that are to be fast; None where every lane always has an image.
+    """
+
+    graph: QuantisedGraph
+    weight_bits: int
+    activation_bits: int
+    multipliers: tuple[str, ...] = ("dsp",)
+    fixed: Mapping[str, int | str] | None = None
+    batch: int | None = None
+
+
+@dataclass(frozen=True)
+class RankedShape:
+    """A shape with depths, what it takes, and the cycles per image that its array and drain need."""
+
+    config: EngineConfig
+    resources: ResourceCount
+    cycles_per_image: float
+
+
+def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
+    """Return the shapes that the parameters allow, fastest first, whether they fit the board or not.
+
+    Those with too many multipliers are left out, if others remain.
+
+    Raises:
+        ToolflowError: the parameters that the user fixed allow no shape.
+    """
+    demands: dict[int, Demand] = {}
+    ranked = []
+    shapes = _shapes(request, board)
+    possible = [s for s in shapes if sum(dsps(s, board.family).values()) <= board.usable.dsps]
+    for shape in possible or shapes:
+        if shape.sub_row not in demands:
+            demands[shape.sub_row] = demand(request.graph, shape)
+        needs = demands[shape.sub_row]
+        config = needs.fit(shape)
+        images = request.batch or config.lanes_p
+        passes = -(-images // config.lanes_p)
+        cycles = passes * needs.cycles_per_pass(config) / images
+        ranked.append(RankedShape(config, estimate_resources(config, board.family).total, cycles))
+    return sorted(ranked, key=lambda r: (r.cycles_per_image, r.resources.luts))
+
+
+def worth_timing(ranked: list[RankedShape], usable: ResourceCount) -> list[EngineConfig]:
+    """Return the fastest shapes of every budget, each once; the nearest ones where none fits the board."""
+    chosen: dict[EngineConfig, None] = {}
+    for logic, dsp in product(LOGIC_SHARES, DSP_SHARES):
+        budget = ResourceCount(
+            usable.luts * logic,
+            usable.flip_flops * logic,
+            usable.dsps * dsp,
+            usable.block_rams * logic,
+            usable.urams * logic,
+        )
+        fitting = (r.config for r in ranked if not r.resources.over(budget))
+        chosen.update(dict.fromkeys(c for c, _ in zip(fitting, range(PER_BUDGET), strict=False)))
+    if not chosen:
+        nearest = sorted(ranked, key=lambda r: max(r.resources.shares(usable).values()))
+        chosen.update(dict.fromkeys(r.config for r in nearest[:PER_BUDGET]))
+    return list(chosen)
+
+
+def _shapes(request: UnitRequest, board: Board) -> list[EngineConfig]:
+    base: dict[str, int | str] = {
+        "weight_bits": request.weight_bits,
+        "activation_bits": request.activation_bits,
+        "bus_bits": min(board.axi_data_bits, MAX_BUS_BITS),
+    }
+    fixed = dict(request.fixed or {})
+    lists: dict[str, tuple[int, ...] | tuple[str, ...]] = {
+        "lanes_k": LANES_K,
+        "lanes_p": LANES_P,
+        "slots": SLOTS,
+        "sub_row": SUB_ROWS,
+        "drain_k": DRAIN_K,
+        "multiplier": request.multipliers,
+    }
+    free = {name: values for name, values in lists.items() if name not in fixed}
+    found, refused = [], None
+    for values in product(*free.values()):
+        try:
+            found.append(EngineConfig.model_validate({**base, **fixed, **dict(zip(free, values, strict=True))}))
+        except ValidationError as error:
+            refused = error
+    if not found and refused is not None:
+        raise ToolflowError(f"--engine: {refused.errors()[0]['msg'].removeprefix('Value error, ')}") from refused
+    return found
