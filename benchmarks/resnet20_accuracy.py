@@ -22,7 +22,7 @@ from quant.calibrate import CalibrationOptions, calibrate
 from quant.calibrate_measure import evaluate_cascade
 from quant.cascade import logits_of
 from quant.config import Family, Normalisation, QuantiseConfig
-from quant.float_accuracy import float_classes
+from toolflow.importers.float_accuracy import float_classes
 from quant.quantise import Pair, make_pair
 from toolflow.importers.load import load_model
 from toolflow.importers.torch_module import to_torch
@@ -91,7 +91,7 @@ def main() -> None:
     start = time.perf_counter()
     variants = pair(arguments.data, graph, arguments.family, arguments.low_bits)
     print(f"quantise both variants: {time.perf_counter() - start:.1f} s")
-    float_right = float_classes(graph, images, NORMALISATION) == labels
+    float_right = float_classes(graph, images, NORMALISATION.apply) == labels
     low, high = (logits_of(v.graph, images) for v in (variants.low, variants.high))
     print(f"float: {100 * float_right.mean():.2f} %")
     for name, logits in (("high", high), ("low", low)):

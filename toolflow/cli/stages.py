@@ -151,7 +151,7 @@ def quantise_stage(
 
     def make(folder: Path, step: Step) -> None:
         from quant.config import Normalisation
-        from quant.float_accuracy import float_classes
+        from toolflow.importers.float_accuracy import float_classes
 
         graph = source.graph()
         data = source.images(graph)
@@ -178,7 +178,7 @@ def quantise_stage(
         arrays = {"ranges": split.ranges, "rule": split.rule, "held_out": split.held_out, "x": data.images}
         if data.labels is not None:
             arrays["y"] = data.labels
-        arrays["float"] = float_classes(graph, data.images, normalisation)
+        arrays["float"] = float_classes(graph, data.images, normalisation.apply)
         np.savez_compressed(target / "images.npz", **arrays)  # type: ignore[arg-type]
         (target / "quantise.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
