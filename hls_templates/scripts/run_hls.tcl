@@ -28,6 +28,17 @@ proc wants {step} {
     return [expr {$step in $hls_steps}]
 }
 
+# Put the unit's vectors where the test bench looks for them, and return the test bench's arguments.
+proc make_vectors {unit} {
+    global root this
+    set folder [file join $root build vectors_$unit]
+    file mkdir $folder
+    foreach {name path} $this(vectors) {
+        file copy -force [file join $root $path] [file join $folder $name.bin]
+    }
+    return "$folder $this(vector_count) $this(result_bytes)"
+}
+
 if {[catch {
     file mkdir [file join $root build]
     cd [file join $root build]
@@ -41,8 +52,12 @@ if {[catch {
     foreach path [absolute $this(hls_bench)] {
         add_files -tb $path -cflags $flags
     }
-    if {([wants csim] || [wants cosim]) && ![llength $this(hls_bench)]} {
-        error "csim and cosim need a test bench, and unit '$unit' was emitted without one"
+    set arguments ""
+    if {[wants csim] || [wants cosim]} {
+        if {![llength $this(hls_bench)] || ![llength $this(vectors)]} {
+            error "csim and cosim need a test bench and vectors, and unit '$unit' was emitted without them"
+        }
+        set arguments [make_vectors $unit]
     }
     open_solution -reset -flow_target vivado solution
     set_part $part
@@ -50,13 +65,13 @@ if {[catch {
     # 64-bit addresses; ports as wide as the emitted types say, never widened behind the planner's back
     config_interface -m_axi_addr64=true -m_axi_latency 64 -m_axi_max_widen_bitwidth 0
     if {[wants csim]} {
-        csim_design -argv $root
+        csim_design -argv $arguments
     }
     if {[wants csynth] || [wants cosim] || [wants export]} {
         csynth_design
     }
     if {[wants cosim]} {
-        cosim_design -rtl verilog -argv $root
+        cosim_design -rtl verilog -argv $arguments
     }
     if {[wants export]} {
         export_design -rtl verilog -format ip_catalog -vendor cascade -library hls -ipname $this(top) -version 1.0

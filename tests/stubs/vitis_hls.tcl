@@ -51,9 +51,19 @@ proc config_interface {args} {
         -m_axi_alignment_byte_size value
     } $args
 }
+# The bench takes a folder, a count and a number of bytes.
+proc check_bench {command call} {
+    need_state $command bench "add a test bench"
+    lassign [dict get $call -argv] folder count bytes
+    if {[llength [dict get $call -argv]] != 3 || $count < 1 || $bytes < 1} {
+        error "$command: the bench's arguments must be FOLDER COUNT RESULT_BYTES, not '[dict get $call -argv]'"
+    }
+    foreach name {program weights images expected} {
+        need_file $command [file join $folder $name.bin]
+    }
+}
 proc csim_design {args} {
-    parse csim_design {-argv value -clean flag} $args
-    need_state csim_design bench "add a test bench"
+    check_bench csim_design [parse csim_design {-argv value -clean flag} $args]
 }
 proc csynth_design {args} {
     parse csynth_design {} $args
@@ -67,9 +77,8 @@ proc csynth_design {args} {
     dict set ::hls synthesised 1
 }
 proc cosim_design {args} {
-    parse cosim_design {-rtl {verilog vhdl} -argv value} $args
     need_state cosim_design synthesised "csynth_design"
-    need_state cosim_design bench "add a test bench"
+    check_bench cosim_design [parse cosim_design {-rtl {verilog vhdl} -argv value} $args]
 }
 proc export_design {args} {
     set call [parse export_design {

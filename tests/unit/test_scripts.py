@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from toolflow.emit.scripts import UnitSources, control_addresses, emit_scripts
+from toolflow.emit.scripts import HlsVectors, UnitSources, control_addresses, emit_scripts
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards import load_board
@@ -41,6 +42,7 @@ class Project:
                 f"hls/{unit}/cascade_{unit}.cpp": "",
                 f"hls/{unit}/bench.cpp": "",
                 "hls/lib/engine.hpp": "",
+                **{f"vectors/{unit}.{name}.bin": name for name in ("program", "weights", "images", "expected")},
                 "rtl/lib/cascade_pkg.sv": "package cascade_pkg; endpackage",
                 f"rtl/{unit}/cascade_{unit}.sv": f"module cascade_{unit} ({PORTS});",
             }
@@ -55,6 +57,14 @@ class Project:
                     hls_sources=(f"hls/{unit}/cascade_{unit}.cpp",),
                     hls_include="hls/lib",
                     hls_bench=(f"hls/{unit}/bench.cpp",),
+                    vectors=HlsVectors(
+                        program=f"vectors/{unit}.program.bin",
+                        weights=f"vectors/{unit}.weights.bin",
+                        images=f"vectors/{unit}.images.bin",
+                        expected=f"vectors/{unit}.expected.bin",
+                        count=2,
+                        result_bytes=96,
+                    ),
                     rtl_sources=("rtl/lib/cascade_pkg.sv", f"rtl/{unit}/cascade_{unit}.sv"),
                 )
             )
@@ -115,6 +125,20 @@ def test_the_newer_command_is_preferred(tmp_path: Path) -> None:
     assert project.run("./run.sh", "hls", "low", "csim", "csynth", "cosim").returncode == 0
     order = [c.split()[0] for c in project.calls() if c.split()[0].endswith("_design")]
     assert order == ["csim_design", "csynth_design", "cosim_design"]
+    vectors = project.folder / "build" / "vectors_low"
+    assert f"csim_design -argv {{{vectors} 2 96}}" in project.calls()
+    assert (vectors / "expected.bin").read_text() == "expected"
+
+
+@needs_tcl
+def test_simulation_without_vectors_is_refused(tmp_path: Path) -> None:
+    project = Project(tmp_path, "zcu104", ["single"])
+    project.install("vitis-run")
+    design = project.scripts / "design.tcl"
+    design.write_text(re.sub(r"vectors +{[^}]*}", "vectors {}", design.read_text()))
+    done = project.run("make", "csim")
+    assert done.returncode != 0
+    assert "need a test bench and vectors, and unit 'single' was emitted without them" in done.stderr
 
 
 @needs_tcl

@@ -15,12 +15,14 @@ from toolflow.cli.terminal import Step
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.host import HostUnit, emit_host
 from toolflow.emit.rtl import emit_rtl
-from toolflow.emit.scripts import UnitSources, emit_scripts
+from toolflow.emit.scripts import HlsVectors, UnitSources, emit_scripts
+from toolflow.engine.executor import run_program
 from toolflow.interpreter.run import run
 from toolflow.plan.compiled import CompiledProgram
 from toolflow.plan.lower import compile_program
 
 VECTOR_IMAGES = 64
+SIMULATED_IMAGES = 2  # of the vendor's C++ and RTL simulation
 OUTPUTS = (WEIGHTS, VECTORS, "hls", "rtl", "scripts", "host")
 
 
@@ -50,7 +52,8 @@ def emit_stage() -> Callable[[Path, Step], None]:
             compiled = compile_program(unit.graph, unit.config, unit.rule)
             binaries = _write_binaries(folder, unit, compiled)
             hosted[name] = HostUnit(compiled, _inside(folder, binaries.program), _inside(folder, binaries.weights))
-            units.append(_write_sources(folder, unit))
+            vectors = _write_expected(folder, unit.name, compiled, binaries)
+            units.append(_write_sources(folder, unit, vectors))
             step.advance()
         emit_scripts(project.board, units, folder)
         emit_host(project.board, hosted, folder)
@@ -83,7 +86,25 @@ def _write_binaries(folder: Path, unit: Unit, compiled: CompiledProgram) -> Bina
     return paths
 
 
-def _write_sources(folder: Path, unit: Unit) -> UnitSources:
+def _write_expected(folder: Path, unit: str, compiled: CompiledProgram, binaries: Binaries) -> HlsVectors:
+    """Write the results of the first images as the engine must write them, for the C++ test bench."""
+    images = folder / VECTORS / f"{unit}.images.bin"
+    raw = images.read_bytes()
+    count = min(SIMULATED_IMAGES, len(raw) // compiled.header.image_pitch_bytes)
+    results = run_program(compiled.config, compiled.program, compiled.weights, raw, count)
+    expected = folder / VECTORS / f"{unit}.expected.bin"
+    expected.write_bytes(results)
+    return HlsVectors(
+        program=_inside(folder, binaries.program),
+        weights=_inside(folder, binaries.weights),
+        images=_inside(folder, images),
+        expected=_inside(folder, expected),
+        count=count,
+        result_bytes=len(results),
+    )
+
+
+def _write_sources(folder: Path, unit: Unit, vectors: HlsVectors) -> UnitSources:
     hls = emit_hls(unit.config, unit.name, folder / "hls")
     rtl = emit_rtl(unit.config, unit.name, folder / "rtl" / unit.name)
     top = f"cascade_{unit.name}"
@@ -94,6 +115,7 @@ def _write_sources(folder: Path, unit: Unit) -> UnitSources:
         hls_include="hls",
         rtl_sources=tuple(_inside(folder, path) for path in rtl if path.suffix == ".sv"),
         hls_bench=tuple(_inside(folder, path) for path in hls if path.name == f"{top}_tb.cpp"),
+        vectors=vectors,
     )
 
 

@@ -33,6 +33,28 @@ _VENDOR_FILES = ("run_hls.tcl", "package_rtl.tcl", "build_bitstream.tcl", "block
 
 
 @dataclass(frozen=True)
+class HlsVectors:
+    """What the C++ test bench reads: binaries and expected results of `count` images.
+
+    Attributes:
+        program, weights, images, expected: paths relative to the project's folder.
+        result_bytes: length of the expected results.
+    """
+
+    program: str
+    weights: str
+    images: str
+    expected: str
+    count: int
+    result_bytes: int
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The paths under the names that the test bench uses, without their suffix."""
+        return {name: getattr(self, name) for name in ("program", "weights", "images", "expected")}
+
+
+@dataclass(frozen=True)
 class UnitSources:
     """Where the emitted sources of one unit lie; every path is relative to the project's folder, with slashes.
 
@@ -41,6 +63,7 @@ class UnitSources:
         hls_sources: C++ files to synthesise.
         hls_include: folder of the C++ library's headers.
         hls_bench: files of the C++ test bench, none where there is none.
+        vectors: what it reads; csim and cosim need both.
         rtl_sources: SystemVerilog files, packages before their users.
     """
 
@@ -50,6 +73,7 @@ class UnitSources:
     hls_include: str
     rtl_sources: tuple[str, ...]
     hls_bench: tuple[str, ...] = ()
+    vectors: HlsVectors | None = None
 
     @property
     def top(self) -> str:
@@ -109,7 +133,9 @@ def emit_scripts(board: Board, units: Sequence[UnitSources], folder: Path) -> tu
 
 def _check(board: Board, units: Sequence[UnitSources]) -> None:
     for unit in units:
-        for path in (*unit.hls_sources, unit.hls_include, *unit.hls_bench, *unit.rtl_sources, unit.unit):
+        vectors = unit.vectors.files.values() if unit.vectors is not None else ()
+        sources = (*unit.hls_sources, unit.hls_include, *unit.hls_bench, *unit.rtl_sources)
+        for path in (unit.unit, *sources, *vectors):
             if not re.fullmatch(r"[A-Za-z0-9_./-]+", path):
                 raise ToolflowError(
                     f"a path of an emitted project must be made of letters, digits and . _ - /, not '{path}'"
