@@ -45,6 +45,7 @@ def export_qonnx(model: BrevitasModel, path: Path) -> onnx.ModelProto:
         quiet.setLevel(level)
     exported = single_precision(onnx.load(str(path)))
     onnx.save(exported, str(path))
+    path.with_name(f"{path.name}.data").unlink(missing_ok=True)  # the exporter's own weights file, now inside
     return exported
 
 

@@ -52,8 +52,6 @@ def build(
 
         toolflow build resnet20.onnx --board zcu104 --calibration cifar.npz --tolerance 0.005 --out build/resnet20
     """
-    if low_bits > high_bits:
-        raise ToolflowError(f"--low-bits must not exceed --high-bits, not {low_bits} > {high_bits}")
     with terminal.progress("load the toolflow"):
         from toolflow.cli.stages import Precision, Source
         from toolflow.plan.boards import load_board
@@ -62,13 +60,13 @@ def build(
         raise ToolflowError("--single and --cascade must not be given together")
     load_board(board)  # a wrong name must not cost the time of a quantisation
     fixed = options.parse_engine(engine)
-    source = Source(
-        model=model,
+    source = Source.of_options(
+        model,
+        calibration,
         weights=weights,
-        input_shape=options.parse_shape(input_shape),
-        calibration=calibration,
-        mean=options.parse_per_channel("--mean", mean),
-        std=options.parse_per_channel("--std", std),
+        input_shape=input_shape,
+        mean=mean,
+        std=std,
         pixel_scale=pixel_scale,
         reverse_channels=reverse_channels,
     )
@@ -126,7 +124,7 @@ def _stages(terminal: Terminal, folder: BuildFolder, source: Source, precision: 
         "quantise",
         stages.quantise_stage(source, precision, variants, terminal.note),
         outputs=[GRAPHS],
-        inputs={**source.inputs(), **asdict(precision), "variants": variants},
+        inputs=stages.quantise_inputs(source, precision, variants),
     )
     after = ["quantise"]
     if not target.single:

@@ -76,7 +76,7 @@ class BuildFolder:
             ToolflowError: the stage did not write one of its outputs.
         """
         origin = fingerprint({"stage": name, **inputs}, [self.stages[other].digest for other in after])
-        if self._reuse(name, origin):
+        if self._reuse(name, origin, outputs):
             self._terminal.note(f"{name}: unchanged, reused")
             return True
         self._forget(name, outputs)
@@ -93,11 +93,13 @@ class BuildFolder:
         self._finish(name, Stage(inputs=origin, files=digests, seconds=round(time.monotonic() - start, 3)))
         return False
 
-    def _reuse(self, name: str, origin: str) -> bool:
+    def _reuse(self, name: str, origin: str, outputs: Sequence[str]) -> bool:
         for folder, manifest in self._sources:
             known = manifest.stages.get(name)
             if known is None or known.inputs != origin or not manifest.intact(name, folder):
                 continue
+            if not all(any(path == out or path.startswith(f"{out}/") for path in known.files) for out in outputs):
+                continue  # made by a command that asks less of this stage
             if folder != self.path:
                 for path in known.files:
                     target = self.path / path

@@ -17,6 +17,8 @@ from toolflow.cli.build import build
 from toolflow.cli.check import check
 from toolflow.cli.disassemble import disassemble
 from toolflow.cli.doctor import doctor
+from toolflow.cli.estimate import estimate
+from toolflow.cli.quantise import quantise
 from toolflow.cli.verify import verify
 
 app = typer.Typer(
@@ -29,6 +31,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command()(build)
+app.command()(quantise)
+app.command()(estimate)
 app.command()(verify)
 app.command()(boards)
 app.command()(check)

@@ -39,7 +39,7 @@ InputShape = Annotated[
     str | None,
     typer.Option(
         metavar="C,H,W",
-        help="Shape of one image, where neither the model nor the calibration file says it.",
+        help="Shape of one image, where the model does not say it.",
         rich_help_panel=_MODEL,
     ),
 ]

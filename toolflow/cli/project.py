@@ -22,7 +22,7 @@ from toolflow.plan.resources_count import ResourceCount
 
 SCHEMA_VERSION = 1
 PLAN, CALIBRATION, REPORT, DECISION = "plan.json", "calibration.json", "cascade.json", "decision.json"
-GRAPHS, WEIGHTS, VECTORS, SUMMARY = "graphs", "weights", "vectors", "summary.json"
+GRAPHS, QONNX, WEIGHTS, VECTORS, SUMMARY = "graphs", "qonnx", "weights", "vectors", "summary.json"
 
 
 class PlannedUnit(BaseModel):

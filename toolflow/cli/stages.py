@@ -21,8 +21,9 @@ from quant.calibrate_artefacts import Calibration, CascadeReport, save_artefact
 from quant.calibrate_measure import evaluate_cascade
 from quant.calibrate_split import stratified_split
 from quant.cascade import logits_of
+from toolflow.cli import options
 from toolflow.cli.options import ScaleFamily
-from toolflow.cli.project import CALIBRATION, GRAPHS, REPORT
+from toolflow.cli.project import CALIBRATION, GRAPHS, QONNX, REPORT
 from toolflow.cli.terminal import Step
 from toolflow.importers.calibration_file import CalibrationImages, load_calibration_file
 from toolflow.ir.errors import ToolflowError
@@ -55,6 +56,10 @@ class Precision:
     percentile: float = 99.99
     rounding: str = "gptq"
     equalise: bool = False
+
+    def __post_init__(self) -> None:
+        if self.low_bits > self.high_bits:
+            raise ToolflowError(f"--low-bits must not exceed --high-bits, not {self.low_bits} > {self.high_bits}")
 
     def config(self, variant: str) -> QuantiseConfig:
         """Return the quantiser's configuration of one variant."""
@@ -94,6 +99,35 @@ class Source:
     std: tuple[float, ...] | None = None
     pixel_scale: float | None = None
     reverse_channels: bool = False
+
+    @classmethod
+    def of_options(
+        cls,
+        model: str,
+        calibration: Path,
+        *,
+        weights: Path | None,
+        input_shape: str | None,
+        mean: str | None,
+        std: str | None,
+        pixel_scale: float | None,
+        reverse_channels: bool,
+    ) -> Source:
+        """Return what the command line's options say.
+
+        Raises:
+            ToolflowError: a text is not what its option takes.
+        """
+        return cls(
+            model=model,
+            weights=weights,
+            input_shape=options.parse_shape(input_shape),
+            calibration=calibration,
+            mean=options.parse_per_channel("--mean", mean),
+            std=options.parse_per_channel("--std", std),
+            pixel_scale=pixel_scale,
+            reverse_channels=reverse_channels,
+        )
 
     def inputs(self) -> dict[str, Any]:
         """Return what a stage's fingerprint must cover."""
@@ -145,9 +179,12 @@ def split_images(count: int, labels: Int64Array | None) -> Split:
 
 
 def quantise_stage(
-    source: Source, precision: Precision, variants: Sequence[str], note: Callable[[str], None]
+    source: Source, precision: Precision, variants: Sequence[str], note: Callable[[str], None], qonnx: bool = False
 ) -> Callable[[Path, Step], None]:
-    """Return the stage that writes graphs/: integers of every variant, float answers, and how they were made."""
+    """Return the stage that writes graphs/: integers of every variant, float answers, and how they were made.
+
+    With `qonnx` it also writes every variant as qonnx/<variant>.onnx.
+    """
 
     def make(folder: Path, step: Step) -> None:
         from quant.config import Normalisation
@@ -174,6 +211,8 @@ def quantise_stage(
         for name, variant in made.items():
             save_quantised(variant.graph, target / name)
             document["variants"][name] = _described(variant, checked, normalisation, data, split)
+            if qonnx:
+                _export(variant, folder / QONNX / f"{name}.onnx")
             step.advance()
         arrays = {"ranges": split.ranges, "rule": split.rule, "held_out": split.held_out, "x": data.images}
         if data.labels is not None:
@@ -183,6 +222,11 @@ def quantise_stage(
         (target / "quantise.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
     return make
+
+
+def quantise_inputs(source: Source, precision: Precision, variants: Sequence[str]) -> dict[str, Any]:
+    """Return what the quantise stage comes from; the same in every command, so that one reuses another's work."""
+    return {**source.inputs(), **asdict(precision), "variants": list(variants)}
 
 
 def calibrate_stage(tolerance: float) -> Callable[[Path, Step], None]:
@@ -277,6 +321,12 @@ def _quantised(
         return {"high": quantise(graph, images, normalisation, precision.config("high"), "high", told)}
     pair = make_pair(graph, images, normalisation, precision.config("low"), precision.config("high"), told)
     return {"low": pair.low, "high": pair.high}
+
+
+def _export(variant: Variant, path: Path) -> None:
+    from quant.export_qonnx import export_qonnx
+
+    export_qonnx(variant.model, path)
 
 
 def _described(

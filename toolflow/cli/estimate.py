@@ -1,0 +1,272 @@
+"""`toolflow estimate`: cycles, utilisation and resources of quantised networks on a board, in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.table import Table
+
+from toolflow.cli import options
+from toolflow.cli.command import command
+from toolflow.cli.terminal import Step, Terminal
+from toolflow.ir.errors import DoesNotFitError, ToolflowError
+
+if TYPE_CHECKING:
+    from toolflow.engine.config import EngineConfig
+    from toolflow.ir.quantised import QuantisedGraph
+    from toolflow.plan.boards import Board
+    from toolflow.plan.resources_count import ResourceCount
+    from toolflow.report.summary import Run
+
+_PANEL = "Board and engine"
+
+Folder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR", help="A folder of 'toolflow quantise' or 'toolflow build'.", exists=True, file_okay=False
+    ),
+]
+OtherBoard = Annotated[
+    str | None,
+    typer.Option("--board", metavar="B", help="A board's name or file; else the build's own.", rich_help_panel=_PANEL),
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        "--batch", metavar="N", min=1, help="Images in a start; else 1 and one per lane.", rich_help_panel=_PANEL
+    ),
+]
+Forwarded = Annotated[
+    float | None,
+    typer.Option(
+        "--forwarded",
+        metavar="SHARE",
+        min=0.0,
+        max=1.0,
+        help="Share of images that the low unit forwards, to estimate both together; else the build's own.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class UnitEstimate:
+    """One engine: its parameters, starts by batch, predicted amounts, and cycles per image of a full batch."""
+
+    unit: str
+    config: EngineConfig
+    runs: tuple[Run, ...]
+    resources: ResourceCount
+    cycles_per_image: float
+
+
+@dataclass(frozen=True)
+class Design:
+    """Engines that share a device.
+
+    Attributes:
+        name: "single low", "single high", "resident pair", or "as built".
+        units: the engines.
+        cycles_per_image: at full batches, over both units and the forwarded share.
+        bound: the resource that is used most.
+    """
+
+    name: str
+    units: tuple[UnitEstimate, ...]
+    cycles_per_image: float
+    bound: str
+
+
+@command
+def estimate(
+    terminal: Terminal,
+    folder: Folder,
+    board: OtherBoard = None,
+    engine: options.Engine = None,
+    batch: Batch = None,
+    forwarded: Forwarded = None,
+) -> None:
+    """Predict cycles per layer, utilisation and resources, and say what bounds them.
+
+    For a build, and no other board or engine: the engines that it holds. Else the best engines for each
+    quantised network alone and, where the forwarded share is known, for both together.
+
+    Examples:
+
+        toolflow estimate build/resnet20
+
+        toolflow estimate build/resnet20 --board kv260 --engine lanes_k=16,lanes_p=8,slots=2 --forwarded 0.2
+    """
+    fixed = options.parse_engine(engine)
+    with terminal.progress("load the toolflow"):
+        from toolflow.cli.project import PLAN, open_project
+        from toolflow.plan.boards import load_board
+
+        built = open_project(folder) if (folder / PLAN).exists() else None
+    if board is None and built is None:
+        raise ToolflowError(f"--board must be given: {folder} holds no plan for a board")
+    target = built.board if built is not None and board is None else load_board(str(board))
+    if built is not None and board is None and not fixed and forwarded is None:
+        designs = [_as_built(folder, batch)]
+    else:
+        with terminal.progress(f"search engines for {target.name}") as step:
+            designs = _searched(terminal, folder, target, fixed, batch, forwarded, step)
+    terminal.result(_document(target, designs), *_tables(target, designs))
+
+
+def _as_built(folder: Path, batch: int | None) -> Design:
+    from toolflow.cli.project import DECISION, open_project, read_document
+
+    project = open_project(folder)
+    units = tuple(
+        _unit(name, project.graph(unit.graph), unit.engine, unit.amounts, project.board, batch)
+        for name, unit in project.plan.units.items()
+    )
+    share = float(str(read_document(folder / DECISION)["forwarded_share"])) if len(units) > 1 else 0.0
+    return Design("as built", units, _cycles(units, share), project.plan.bound)
+
+
+def _searched(
+    terminal: Terminal,
+    folder: Path,
+    board: Board,
+    fixed: Mapping[str, int | str],
+    batch: int | None,
+    forwarded: float | None,
+    step: Step,
+) -> list[Design]:
+    """Return the fastest design of every kind that fits; say of the others what they lack."""
+    from toolflow.cli.plan_stage import request
+    from toolflow.cli.project import GRAPHS, REPORT, read_document
+    from toolflow.cli.stages import load_graph, read_report
+    from toolflow.plan.choose import best_pair, best_single, bound_by, candidates
+
+    recorded: Any = read_document(folder / GRAPHS / "quantise.json")
+    bits = {name: made["config"]["weight_bits"] for name, made in recorded["variants"].items()}
+    graphs = {name: load_graph(folder, name) for name in bits}
+    timed = {name: candidates(request(graphs[name], bits[name], fixed), board, step.advance) for name in bits}
+    designs: list[Design] = []
+    refused: list[DoesNotFitError] = []
+    for name, found in timed.items():
+        try:
+            best = best_single(found, board, f"the {name}-precision network alone")
+        except DoesNotFitError as error:
+            refused.append(error)
+            continue
+        unit = _unit(name, graphs[name], best.config, best.resources, board, batch)
+        designs.append(Design(f"single {name}", (unit,), unit.cycles_per_image, bound_by(best.resources, board)))
+    if not designs:
+        raise refused[-1]
+    for shortage in refused:
+        terminal.note(str(shortage))
+    share = forwarded
+    if share is None and (folder / REPORT).exists():
+        share = read_report(folder).measure.forwarded_share
+    if share is None or len(timed) < 2:
+        return designs
+    pair = best_pair(timed["low"], timed["high"], board, share)
+    if pair is None:
+        terminal.note(f"no pair of units fits {board.name}")
+        return designs
+    units = tuple(
+        _unit(name, graphs[name], found.config, found.resources, board, batch)
+        for name, found in zip(("low", "high"), pair, strict=True)
+    )
+    bound = bound_by(pair[0].resources + pair[1].resources, board)
+    return [*designs, Design(f"resident pair, {share:.1%} forwarded", units, _cycles(units, share), bound)]
+
+
+def _cycles(units: Sequence[UnitEstimate], forwarded_share: float) -> float:
+    """Both units run at once: the slower one's share of the work decides."""
+    return max(unit.cycles_per_image * share for unit, share in zip(units, (1.0, forwarded_share), strict=False))
+
+
+def _unit(
+    name: str, graph: QuantisedGraph, config: EngineConfig, amounts: ResourceCount, board: Board, batch: int | None
+) -> UnitEstimate:
+    from toolflow.plan.estimate import estimate as predict
+    from toolflow.report.from_artefacts import run_section
+
+    batches = (1, config.lanes_p) if batch is None else (batch,)
+    reports = (predict(graph, config, images)[1] for images in dict.fromkeys(batches))
+    runs = tuple(run_section(report, config.multipliers, board.clock_mhz) for report in reports)
+    return UnitEstimate(name, config, runs, amounts, predict(graph, config, config.lanes_p)[1].cycles_per_image)
+
+
+def _document(board: Board, designs: Sequence[Design]) -> dict[str, Any]:
+    return {
+        "board": board.name,
+        "clock_mhz": board.clock_mhz,
+        "usable": board.usable.by_name(),
+        "designs": [
+            {
+                "design": design.name,
+                "cycles_per_image": design.cycles_per_image,
+                "images_per_second": board.clock_mhz * 1e6 / design.cycles_per_image,
+                "bound": design.bound,
+                "units": [
+                    {
+                        "unit": unit.unit,
+                        "engine": unit.config.model_dump(),
+                        "resources": unit.resources.by_name(),
+                        "runs": [run.model_dump(mode="json") for run in unit.runs],
+                    }
+                    for unit in design.units
+                ],
+            }
+            for design in designs
+        ],
+    }
+
+
+def _tables(board: Board, designs: Sequence[Design]) -> list[RenderableType]:
+    from toolflow.report.tables import layer_table
+
+    shown: list[RenderableType] = []
+    for design in designs:
+        shown += [layer_table(f"{design.name}: {unit.unit}", unit.runs[-1]) for unit in design.units]
+    shown += [_speed(board, designs), _amounts(board, designs)]
+    shown += [f"{design.name}: bounded by {design.bound}" for design in designs]
+    return shown
+
+
+def _speed(board: Board, designs: Sequence[Design]) -> Table:
+    from toolflow.report.tables import percent
+
+    table = Table(title=f"predicted speed on {board.name} at {board.clock_mhz:g} MHz", title_justify="left")
+    for column in ("design", "unit", "lanes_k × lanes_p × slots", "batch", "cycles/image", "utilisation", "images/s"):
+        table.add_column(column, justify="left" if column in ("design", "unit") else "right")
+    for design in designs:
+        for unit in design.units:
+            shape = f"{unit.config.lanes_k} × {unit.config.lanes_p} × {unit.config.slots}"
+            for run in unit.runs:
+                each = f"{run.cycles / run.images:,.0f}"
+                speed = f"{run.images_per_second:,.0f}"
+                table.add_row(design.name, unit.unit, shape, f"{run.images}", each, percent(run.utilisation), speed)
+        if len(design.units) > 1:
+            together = f"{board.clock_mhz * 1e6 / design.cycles_per_image:,.0f}"
+            table.add_row(design.name, "both", "", "", f"{design.cycles_per_image:,.0f}", "", together)
+    return table
+
+
+def _amounts(board: Board, designs: Sequence[Design]) -> Table:
+    from toolflow.report.tables import RESOURCE_NAMES
+
+    usable = board.usable.by_name()
+    names = [name for name in RESOURCE_NAMES if usable[name]]
+    table = Table(title=f"predicted resources on {board.name}", title_justify="left")
+    for column in ("design", "unit", *(RESOURCE_NAMES[name] for name in names)):
+        table.add_column(column, justify="left" if column in ("design", "unit") else "right")
+    for design in designs:
+        for unit in design.units:
+            amounts = unit.resources.by_name()
+            cells = (f"{amounts[name]:,.10g} ({amounts[name] / usable[name]:.0%})" for name in names)
+            table.add_row(design.name, unit.unit, *cells)
+    table.add_section()
+    table.add_row("usable", "", *(f"{usable[name]:,.10g}" for name in names))
+    return table

@@ -1,0 +1,145 @@
+"""`toolflow quantise`: from a model and images to integers, and to QONNX files for other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from toolflow.cli import options
+from toolflow.cli.command import command
+from toolflow.cli.folder import open_build
+from toolflow.cli.terminal import Terminal
+
+
+@command
+def quantise(
+    terminal: Terminal,
+    model: options.Model,
+    calibration: options.Calibration,
+    out: options.Out,
+    weights: options.Weights = None,
+    input_shape: options.InputShape = None,
+    low_bits: options.LowBits = 4,
+    high_bits: options.HighBits = 8,
+    first_last_bits: options.FirstLastBits = 8,
+    layer_bits: options.LayerBits = None,
+    scales: options.Scales = "multiplier",
+    single: options.Single = False,
+    ranges: options.Ranges = "mse",
+    percentile: options.Percentile = 99.99,
+    rounding: options.Rounding = "gptq",
+    equalise: options.Equalise = False,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    pixel_scale: options.PixelScale = None,
+    reverse_channels: options.ReverseChannels = False,
+) -> None:
+    """Quantise a model to its low- and its high-precision variant, and measure both.
+
+    DIR gets graphs/ (the integers) and qonnx/ (the variants as QONNX). 'toolflow estimate DIR' says how fast
+    they would be on a board; 'toolflow build' with the same options and DIR goes on from here.
+
+    Examples:
+
+        toolflow quantise resnet20.onnx --calibration cifar.npz --low-bits 4 --out build/resnet20
+
+        toolflow quantise digits.py:digits --weights digits.safetensors --calibration calibration.npz
+        --scales fixed-point --layer-bits conv2=5/4 --out build/digits
+    """
+    with terminal.progress("load the toolflow"):
+        from toolflow.cli.project import GRAPHS, QONNX
+        from toolflow.cli.stages import Precision, Source, quantise_inputs, quantise_stage
+
+    source = Source.of_options(
+        model,
+        calibration,
+        weights=weights,
+        input_shape=input_shape,
+        mean=mean,
+        std=std,
+        pixel_scale=pixel_scale,
+        reverse_channels=reverse_channels,
+    )
+    precision = Precision(
+        low_bits=low_bits,
+        high_bits=high_bits,
+        first_last_bits=first_last_bits,
+        layer_bits=tuple(options.parse_layer_bits(layer_bits).items()),
+        scales=scales,
+        ranges=ranges,
+        percentile=percentile,
+        rounding=rounding,
+        equalise=equalise,
+    )
+    variants = ["high"] if single or low_bits == high_bits else ["low", "high"]
+    with open_build(out, terminal) as folder:
+        folder.stage(
+            "quantise",
+            quantise_stage(source, precision, variants, terminal.note, qonnx=True),
+            outputs=[GRAPHS, QONNX],
+            inputs=quantise_inputs(source, precision, variants),
+        )
+    with terminal.progress("measure the variants"):
+        document = _document(out)
+    terminal.result(document, *_tables(document))
+    terminal.note(f"quantised into {out}; see what a board makes of it with: toolflow estimate {out} --board B")
+
+
+def _document(folder: Path) -> dict[str, Any]:
+    """Return what the stage recorded, and each variant's accuracy on the images that quantisation did not see."""
+    from quant.cascade import logits_of
+    from toolflow.cli.project import GRAPHS, read_document
+    from toolflow.cli.stages import Images, load_graph
+
+    recorded: dict[str, Any] = read_document(folder / GRAPHS / "quantise.json")
+    data = Images.read(folder)
+    images, labels = data.part("held_out"), data.labels_of("held_out")
+    floats = data.float_classes[data.split.held_out]
+    truth = floats if labels is None else labels
+    accuracy = {"float": float((floats == truth).mean())}
+    for name in recorded["variants"]:
+        accuracy[name] = float((logits_of(load_graph(folder, name), images).argmax(axis=1) == truth).mean())
+    return {**recorded, "images": len(images), "labelled": labels is not None, "accuracy": accuracy}
+
+
+def _tables(document: Mapping[str, Any]) -> list[RenderableType]:
+    """Return the accuracies, the layers, and what the user must know."""
+    from toolflow.report.tables import percent
+
+    variants = document["variants"]
+    what = "accuracy" if document["labelled"] else "agreement with the float model"
+    title = f"{escape(document['name'])}: {document['images']:,} unseen images"
+    accuracy = Table(title=title, title_justify="left")
+    for column in ("network", "weights / activations", what):
+        accuracy.add_column(column, justify="left" if column == "network" else "right")
+    for name, share in document["accuracy"].items():
+        config = variants[name]["config"] if name in variants else None
+        widths = "" if config is None else f"{config['weight_bits']} / {config['activation_bits']} bits"
+        accuracy.add_row(name, widths, percent(share))
+    notes = [*document["notes"], *(note for made in variants.values() for note in made["notes"])]
+    sentences = (f"note: {note}" for note in dict.fromkeys(notes))
+    return [accuracy, _layers(variants), *sentences]
+
+
+def _layers(variants: Mapping[str, Any]) -> Table:
+    """Bits of every layer's weights and outputs, and the relative error of its output."""
+    table = Table(title="layers: weights / outputs, error energy / signal energy", title_justify="left")
+    table.add_column("layer")
+    for name in variants:
+        table.add_column(f"{name} bits", justify="right")
+        table.add_column(f"{name} error", justify="right")
+    rows: dict[str, list[str]] = {}
+    for column, made in enumerate(variants.values()):
+        for layer in made["layers"]:
+            cells = rows.setdefault(layer["name"], [""] * (2 * len(variants)))
+            weights = f"{layer['weight_bits']} / " if layer["weight_bits"] else ""
+            cells[2 * column] = f"{weights}{layer['output']['integer']['bits']}"
+            cells[2 * column + 1] = f"{layer['relative_error']:.2e}"
+    for name, cells in rows.items():
+        table.add_row(escape(name), *cells)
+    return table
