@@ -18,16 +18,22 @@ LEVELS = ("program", "hls", "cosim", "rtl")
 
 @dataclass
 class NativeLevel:
-    """The emitted C++ with ap_types, compiled by g++ and run as a process."""
+    """The emitted C++ with ap_types, compiled by g++ and run as a process.
+
+    Attributes:
+        sources: the emitted folder.
+        work: where the program is built and kept; None for `sources`/build.
+    """
 
     sources: Path
+    work: Path | None = None
     name: str = "hls"
     _binary: Path | None = None
 
     def run(self, unit: Unit, compiled: CompiledProgram, images: bytes, count: int) -> LevelRun:
         """Run `count` packed images."""
         if self._binary is None:
-            self._binary = build_native(self.sources, unit.config, unit.name)
+            self._binary = build_native(self.sources, unit.config, unit.name, work=self.work)
         size = compiled.result_bytes(count)
         error, results = run_native(self._binary, compiled.program, compiled.weights, images, count, size)
         return LevelRun(error, results)
@@ -93,7 +99,7 @@ def make_level(name: str, project: Path, unit: str, work: Path, options: RunOpti
     if name == "program":
         return ProgramLevel()
     if name == "hls":
-        return NativeLevel(project / "hls")
+        return NativeLevel(project / "hls", work / f"hls_{unit}")
     if name == "cosim":
         return SimulationLevel("hls", project / "hls", work / f"cosim_{unit}", options)
     if name == "rtl":

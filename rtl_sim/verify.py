@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from rtl_sim.binaries import Binaries
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import EngineFaultError, run_program
 from toolflow.interpreter.run import run
@@ -127,7 +128,11 @@ class ProgramLevel:
 
 
 def verify_level(
-    unit: Unit, level: Level, images: UInt8Array, progress: Callable[[str], None] | None = None
+    unit: Unit,
+    level: Level,
+    images: UInt8Array,
+    progress: Callable[[str], None] | None = None,
+    binaries: Binaries | None = None,
 ) -> LevelVerdict:
     """Run one level on images (N, H, W, C) and compare every integer that it writes.
 
@@ -136,14 +141,17 @@ def verify_level(
         level: what executes it.
         images: uint8 images.
         progress: told what is being done, where it may take long.
+        binaries: a project's own files, of the compilation's sizes, to run instead of the compilation's bytes.
     """
     compiled = compile_program(unit.graph, unit.config, unit.rule)
+    if binaries is not None:
+        compiled = binaries.into(compiled)
     outcome = level.run(unit, compiled, compiled.pack_images(images), len(images))
     difference = compare(unit, compiled, outcome, images)
     if difference is not None and outcome.error == 0:
         if progress is not None:
             progress(f"{level.name} of {unit.name} differs; tracing every feature map")
-        difference = locate(unit, level, images[difference.image : difference.image + 1]) or difference
+        difference = locate(unit, level, images[difference.image : difference.image + 1], binaries) or difference
     return LevelVerdict(unit.name, level.name, len(images), difference, outcome.cycles, outcome.instruction_cycles)
 
 
@@ -180,11 +188,16 @@ def expected_results(unit: Unit, compiled: CompiledProgram, images: UInt8Array) 
     return Results(shaped, answer.klass, answer.confident, answer.numerator, answer.total)
 
 
-def locate(unit: Unit, level: Level, images: UInt8Array) -> Difference | None:
-    """Store every feature map through the level itself and return the first element that differs."""
+def locate(unit: Unit, level: Level, images: UInt8Array, binaries: Binaries | None = None) -> Difference | None:
+    """Store every feature map through the level itself and return the first element that differs.
+
+    None where nothing differs any more: the fault lies in an instruction of `binaries`, which tracing replaces.
+    """
     compiled = compile_program(unit.graph, unit.config, unit.rule)
     tensors = traceable(unit, compiled)
     traced = compile_program(unit.graph, unit.config, unit.rule, trace=tensors, trace_images=len(images))
+    if binaries is not None:
+        traced = binaries.into_traced(compiled, traced)
     outcome = level.run(unit, traced, traced.pack_images(images), len(images))
     if outcome.error:
         return Difference("results", 0, (), 0, outcome.error, "error code")

@@ -12,6 +12,7 @@ from toolflow.cli.terminal import Terminal
 from toolflow.ir.errors import VerificationError
 
 if TYPE_CHECKING:
+    from rtl_sim.binaries import Binaries
     from rtl_sim.verify import LevelVerdict
     from toolflow.cli.project import Project, Vectors
     from toolflow.report.summary import LevelAccuracy, LevelCheck, Summary, Unit
@@ -31,9 +32,10 @@ def verify(
 ) -> None:
     """Run a project's binaries on every level and compare each integer with the reference.
 
-    Levels: program (numpy executor), hls (the C++ under g++), cosim (the C++ behind the cocotb bench),
-    rtl (the SystemVerilog behind the same bench). Both benches pause every channel at random; a second
-    run of rtl without pauses counts cycles.
+    The files in DIR/weights are first compared with what DIR/graphs compile to, and then run on every level:
+    program (numpy executor), hls (the C++ under g++), cosim (the C++ behind the cocotb bench), rtl (the
+    SystemVerilog behind the same bench). Both benches pause every channel at random; a second run of rtl
+    without pauses counts cycles.
 
     Examples:
 
@@ -57,9 +59,10 @@ def verify(
         terminal.note(f"{build} keeps {count} images for verification: {count} are run, not {images}")
     runs = _Runs(terminal, project, vectors, count, seed)
     for name in project.plan.units:
+        runnable = runs.files(name)
         for level in chosen:
-            runs.level(name, level)
-        if "rtl" in chosen:
+            runs.level(name, level) if runnable else runs.left_out(name, level)
+        if runnable and "rtl" in chosen:
             runs.count_cycles(name)
     summary = runs.entered(summary)
     write_summary(summary, build / SUMMARY)
@@ -69,7 +72,7 @@ def verify(
     failed = [check for check in summary.verification if check.equal is False]
     if failed:
         lines = "\n".join(f"  {check.unit} unit, {check.level}: {check.detail}" for check in failed)
-        raise VerificationError(f"{len(failed)} level(s) differ from the reference:\n{lines}")
+        raise VerificationError(f"{len(failed)} check(s) differ from the reference:\n{lines}")
 
 
 class _Runs:
@@ -84,9 +87,43 @@ class _Runs:
         self.labels = None if vectors.labels is None else vectors.labels[:count]
         self.stalled = RunOptions(seed=seed, stall_probability=STALL_PROBABILITY)
         self.work = _work_folder(project.folder)
+        self.binaries: dict[str, Binaries] = {}
         self.checks: list[LevelCheck] = []
         self.accuracies: list[LevelAccuracy] = []
         self.counted: dict[str, list[LevelVerdict]] = {}
+
+    def files(self, unit_name: str) -> bool:
+        """Compare the unit's program and weights files with its network; return whether a level can run them."""
+        from rtl_sim.binaries import Binaries
+        from toolflow.cli.emit_stage import Binaries as Paths
+        from toolflow.plan.lower import compile_program
+        from toolflow.report.summary import LevelCheck, UnitName
+
+        start = time.monotonic()
+        unit = self.project.unit(unit_name)
+        paths = Paths.of(self.project.folder, unit_name)
+        stored = Binaries(paths.program.read_bytes(), paths.weights.read_bytes())
+        compiled = compile_program(unit.graph, unit.config, unit.rule)
+        difference = stored.difference(compiled)
+        self.binaries[unit_name] = stored
+        self.checks.append(
+            LevelCheck(
+                level="files",
+                unit=cast(UnitName, unit_name),
+                images=0,
+                equal=difference is None,
+                detail=difference or "",
+                seconds=round(time.monotonic() - start, 2),
+            )
+        )
+        return stored.same_sizes(compiled)
+
+    def left_out(self, unit_name: str, level_name: str) -> None:
+        """Enter a level that cannot run files of another size."""
+        from toolflow.report.summary import LevelCheck, UnitName
+
+        unit = cast(UnitName, unit_name)
+        self.checks.append(LevelCheck(level=level_name, unit=unit, images=0, equal=None, detail="not these files"))
 
     def level(self, unit_name: str, level_name: str) -> None:
         """Compare one level of one unit with the reference."""
@@ -98,7 +135,7 @@ class _Runs:
         level = make_level(level_name, self.project.folder, unit_name, self.work, self.stalled)
         start = time.monotonic()
         with self.terminal.progress(f"{level_name} of the {unit_name} unit, {len(self.images)} images"):
-            verdict = verify_level(unit, level, self.images, self.terminal.note)
+            verdict = verify_level(unit, level, self.images, self.terminal.note, self.binaries[unit_name])
         self.checks.append(
             LevelCheck(
                 level=level_name,
@@ -124,7 +161,8 @@ class _Runs:
         for batch in dict.fromkeys((1, unit.config.lanes_p)):
             if batch <= len(self.images):
                 with self.terminal.progress(f"count cycles of the {unit_name} unit, batch {batch}"):
-                    verdicts.append(verify_level(unit, level, self.images[:batch], self.terminal.note))
+                    stored = self.binaries[unit_name]
+                    verdicts.append(verify_level(unit, level, self.images[:batch], self.terminal.note, stored))
         self.counted[unit_name] = verdicts
 
     def entered(self, summary: Summary) -> Summary:

@@ -40,17 +40,20 @@ def ap_types_folder() -> Path:
     )
 
 
-def build_native(folder: Path, config: EngineConfig, unit: str, *, exact_types: bool = False) -> Path:
+def build_native(
+    folder: Path, config: EngineConfig, unit: str, *, exact_types: bool = False, work: Path | None = None
+) -> Path:
     """Compile one unit's C++ and test bench and return the program.
 
     Sources that lie in `folder` are compiled as they are; where there are none they are emitted first.
     Nothing is compiled where sources, compiler and flags are those of the program that is there.
 
     Args:
-        folder: holds, or gets, what `emit_hls` writes; the program goes to `folder`/build.
+        folder: holds, or gets, what `emit_hls` writes.
         config: the engine; sources in `folder` must be for the same one.
         unit: "low", "high" or "single".
         exact_types: use the synthesis' ap_int types throughout: the same bits, much slower.
+        work: where the program goes, `folder`/build where it is None.
 
     Raises:
         ToolflowError: g++ or the headers are missing, the sources are for another engine or do not compile.
@@ -61,7 +64,7 @@ def build_native(folder: Path, config: EngineConfig, unit: str, *, exact_types: 
         emit_hls(config, unit, folder)
     _check_signature(folder / f"{top}.hpp", config)
     flags = [*FLAGS, *([EXACT_TYPES] if exact_types else []), f"-I{ap_types_folder()}"]
-    binary = folder / "build" / (f"{top}_exact" if exact_types else top)
+    binary = (work or folder / "build") / (f"{top}_exact" if exact_types else top)
     stamp = binary.with_suffix(".stamp")
     key = _key(folder, compiler, flags)
     if binary.is_file() and stamp.is_file() and stamp.read_text(encoding="utf-8") == key:

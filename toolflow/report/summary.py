@@ -227,9 +227,10 @@ class LevelCheck(Section):
     """One level of verification on one unit.
 
     Attributes:
-        level: what was compared with the integer reference.
+        level: what was compared with the integer reference; "files": the binaries in weights/, byte by byte,
+            with what the stored graphs compile to.
         unit: which engine.
-        images: how many.
+        images: how many; 0 for "files".
         equal: whether every integer was the same; null where the level was not run.
         detail: the first differing layer and element, or why the level was not run.
         seconds: how long it took.

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quant.calibrate_artefacts import Measure
-from toolflow.report.summary import Cascade, Resources, Run, Summary, Unit
+from toolflow.report.summary import Cascade, Resources, Run, Summary
 
 RESOURCE_NAMES = {
     "luts": "LUTs",
@@ -32,7 +32,7 @@ def summary_tables(summary: Summary, layers: bool = False) -> tuple[RenderableTy
         shown.append(cascade_table(summary.cascade))
     shown.append(speed_table(summary))
     if layers:
-        shown += [layer_table(unit, run) for unit in summary.units for run in unit.runs[-1:]]
+        shown += [layer_table(unit.unit, run) for unit in summary.units for run in unit.runs[-1:]]
     shown.append(resource_table(summary))
     if summary.verification:
         shown.append(verification_table(summary))
@@ -90,19 +90,17 @@ def speed_table(summary: Summary) -> Table:
     return table
 
 
-def layer_table(unit: Unit, run: Run) -> Table:
+def layer_table(unit: str, run: Run) -> Table:
     """Cycles of every instruction of one pass."""
-    title = f"{unit.unit} unit, last pass of a batch of {run.images}"
-    columns = ("predicted>", "simulated>", "bound by", "utilisation>")
-    table = _table(title, "layer", "operation", *columns)
+    simulated = any(layer.simulated_cycles is not None for layer in run.layers)
+    columns = ("predicted>", *(["simulated>"] if simulated else []), "bound by", "utilisation>")
+    table = _table(f"{unit} unit, last pass of a batch of {run.images}", "layer", "operation", *columns)
     for layer in run.layers:
+        cycles = [f"{layer.predicted_cycles:,}"]
+        if simulated:
+            cycles.append("" if layer.simulated_cycles is None else f"{layer.simulated_cycles:,}")
         table.add_row(
-            layer.name,
-            layer.operation,
-            f"{layer.predicted_cycles:,}",
-            "" if layer.simulated_cycles is None else f"{layer.simulated_cycles:,}",
-            layer.bound,
-            percent(layer.utilisation) if layer.macs else "",
+            layer.name, layer.operation, *cycles, layer.bound, percent(layer.utilisation) if layer.macs else ""
         )
     return table
 
@@ -127,7 +125,7 @@ def verification_table(summary: Summary) -> Table:
         verdict = {True: "equal", False: "DIFFERENT", None: "not run"}[check.equal]
         style = {True: "green", False: "bold red", None: "yellow"}[check.equal]
         text = Text(f"{verdict}: {check.detail}" if check.detail else verdict, style=style)
-        images = f"{check.images:,}" if check.equal is not None else ""
+        images = f"{check.images:,}" if check.images and check.equal is not None else ""
         seconds = f"{check.seconds:.1f}" if check.equal is not None else ""
         table.add_row(check.unit, check.level, images, text, seconds)
     return table

@@ -1,0 +1,71 @@
+"""The files of one unit that every level, the host and the board read, against what its network compiles to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, Flag, Opcode
+from toolflow.engine.stream import parameter_beats, row_beats
+from toolflow.plan.compiled import CompiledProgram
+
+_INSTRUCTION_BYTES = 4 * INSTRUCTION_WORDS
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """A program binary and a weight stream as they were read from a project."""
+
+    program: bytes
+    weights: bytes
+
+    def into(self, compiled: CompiledProgram) -> CompiledProgram:
+        """Return the compilation with these bytes in place of its own."""
+        return replace(compiled, program=self.program, weights=self.weights)
+
+    def into_traced(self, compiled: CompiledProgram, traced: CompiledProgram) -> CompiledProgram:
+        """Return a traced compilation with these weights and tables; its instructions stay its own."""
+        tables = self.program[compiled.instructions[0].in_base :]
+        code = traced.program[: traced.instructions[0].in_base]
+        return replace(traced, program=code + tables, weights=self.weights)
+
+    def difference(self, compiled: CompiledProgram) -> str | None:
+        """Return the first place at which the files leave the compilation, as text; None where there is none."""
+        for what, stored, expected, parts in (
+            ("program", self.program, compiled.program, _program_parts(compiled)),
+            ("weights", self.weights, compiled.weights, _weight_parts(compiled)),
+        ):
+            if len(stored) != len(expected):
+                return f"the {what} file must hold {len(expected):,} bytes, not {len(stored):,}"
+            if stored != expected:
+                place = next(i for i, (a, b) in enumerate(zip(stored, expected, strict=True)) if a != b)
+                part = next(name for name, end in parts if place < end)
+                return f"byte {place} of the {what} file, {part}: expected {expected[place]}, got {stored[place]}"
+        return None
+
+    def same_sizes(self, compiled: CompiledProgram) -> bool:
+        """Return whether a level can run these bytes: nothing is read past their end."""
+        return len(self.program) == len(compiled.program) and len(self.weights) == len(compiled.weights)
+
+
+def _program_parts(compiled: CompiledProgram) -> Iterator[tuple[str, int]]:
+    """Yield the parts of a program binary, each with the byte at which it ends."""
+    end = 4 * HEADER_WORDS
+    yield "header", end
+    for instruction in compiled.instructions:
+        end += _INSTRUCTION_BYTES
+        yield f"instruction '{instruction.name}'", end
+    yield "input table", len(compiled.program)
+
+
+def _weight_parts(compiled: CompiledProgram) -> Iterator[tuple[str, int]]:
+    """Yield the layers of a weight stream, each with the byte at which it ends."""
+    config, end = compiled.config, 0
+    for i in compiled.instructions:
+        if i.opcode is not Opcode.CONV:
+            continue
+        for group in range(i.groups):
+            channels = min(config.lanes_k, i.channels - group * config.lanes_k)
+            beats = parameter_beats(config, channels) + row_beats(config, i.rows, Flag.INDEXED in i.flags)
+            end += beats * config.bus_bytes
+        yield f"layer '{i.name}'", end
