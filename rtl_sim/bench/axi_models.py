@@ -44,7 +44,7 @@ async def run_job(dut: HierarchyObject) -> None:
 
     clock, reset_n = cast(LogicObject, dut["ap_clk"]), cast(LogicObject, dut["ap_rst_n"])
     reset_n.value = 0
-    cocotb.start_soon(Clock(clock, PERIOD_NS, "ns").start())
+    Clock(clock, PERIOD_NS, "ns").start()
     reset = {"reset": reset_n, "reset_active_level": False}
     host = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi_control"), clock, **reset)
     memory = AxiRam(AxiBus.from_prefix(dut, "m_axi_gmem0"), clock, **reset, size=size)

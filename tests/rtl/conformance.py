@@ -1,15 +1,12 @@
-"""Every engine shape, as RTL and as emitted HLS C++, equals the numpy executor in every byte it writes."""
+"""What the conformance suites of RTL and HLS do: every case on one engine shape, compared with the executor."""
 
 from __future__ import annotations
 
 import random
 from pathlib import Path
 
-import pytest
-
 from rtl_sim.job import RunOptions
 from rtl_sim.runner import Dut, Simulation
-from tests.conformance.engine_shapes import SHAPES
 from tests.rtl.units import Run, build_unit, fitted, make_run
 from toolflow.engine.config import EngineConfig
 from toolflow.operators.cases import ALL_CASES
@@ -43,9 +40,7 @@ def _check(simulation: Simulation, config: EngineConfig, runs: list[Run], option
             assert len(outcome.instruction_cycles) == passes * len(run.compiled.instructions), what
 
 
-@pytest.mark.parametrize("dut", ["rtl", "hls"])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_engine_equals_executor(shape: str, dut: Dut, simulators: Path) -> None:
+def check_shape(shape: str, dut: Dut, simulators: Path) -> None:
     """All cases, once without stalls and once with random ones and other images; batches below and above the lanes."""
     config = fitted(shape)
     simulation = build_unit(config, dut, simulators / f"{dut}_{shape}")
@@ -59,10 +54,7 @@ def test_engine_equals_executor(shape: str, dut: Dut, simulators: Path) -> None:
     _check(simulation, config, runs, options)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("dut", ["rtl", "hls"])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_engine_equals_executor_at_length(shape: str, dut: Dut, simulators: Path) -> None:
+def check_shape_at_length(shape: str, dut: Dut, simulators: Path) -> None:
     """Random and extreme networks, every map traced, several seeds of stalls, up to three passes."""
     config = fitted(shape)
     simulation = build_unit(config, dut, simulators / f"{dut}_{shape}")

@@ -1,0 +1,21 @@
+"""Every engine shape, as emitted SystemVerilog under the bench, equals the numpy executor in every byte it writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.engine_shapes import SHAPES
+from tests.rtl.conformance import check_shape, check_shape_at_length
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_engine_equals_executor(shape: str, simulators: Path) -> None:
+    check_shape(shape, "rtl", simulators)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shape", SHAPES)
+def test_engine_equals_executor_at_length(shape: str, simulators: Path) -> None:
+    check_shape_at_length(shape, "rtl", simulators)
