@@ -127,7 +127,7 @@ proc make_block_design {} {
     set addresses [open [file join $root build addresses.txt] w]
     foreach unit $units {
         array set this [array get unit_$unit]
-        assign_bd_address -offset $this(control_base) -range 64K [get_bd_addr_segs $unit/s_axi_control/*]
+        assign_bd_address -offset $this(control_base) [get_bd_addr_segs $unit/s_axi_control/*]
         puts $addresses "$unit $this(control_base)"
     }
     close $addresses

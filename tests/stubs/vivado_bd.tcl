@@ -174,7 +174,7 @@ proc get_bd_addr_segs {args} {
     error "get_bd_addr_segs: nothing matches '$pattern'"
 }
 proc assign_bd_address {args} {
-    set call [parse assign_bd_address {-offset value -range {4K 64K}} $args]
+    set call [parse assign_bd_address {-offset value} $args]
     if {[dict exists $call -offset]} {
         set ::bd_address([positional assign_bd_address $call 1]) [dict get $call -offset]
     }
