@@ -30,11 +30,11 @@ from quant.calibrate_measure import evaluate_cascade
 from quant.calibrate_statistics import wilson_bounds
 from quant.cascade import logits_of
 from quant.config import Normalisation, QuantiseConfig
-from toolflow.importers.float_accuracy import float_classes
 from quant.quantise import make_pair
 from rtl_sim.levels import make_level
 from rtl_sim.verify import Unit, verify_level
 from toolflow.engine.config import EngineConfig
+from toolflow.importers.float_accuracy import float_classes
 from toolflow.importers.load import load_model
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph
@@ -54,7 +54,8 @@ SIDE = 227
 CALIBRATION_IMAGES = 96
 TOLERANCE = 0.01
 SEED = 1
-SHAPE = {"lanes_k": 64, "lanes_p": 1, "slots": 4, "sub_row": 16, "drain_k": 4}  # few slots: the stem fills 3 of 16
+# one lane; wide in output channels, as the stem fills 3 of a sub-row's 16 input channels
+SHAPE = EngineConfig(lanes_k=64, lanes_p=1, slots=4, sub_row=16, drain_k=4)
 URAM_WORDS, URAM_BITS = 4096, 72  # of an UltraRAM block (UG573)
 NORMAL_95 = 1.96
 UNITS = ("low", "high")
@@ -110,8 +111,8 @@ def quantised(data: Path, graph: Graph, places: Sequence[int], low_bits: int, ke
 
 def unit(name: str, graph: QuantisedGraph, bits: int, board: Board) -> Unit:
     """Return a unit whose array is `bits` wide and whose memories are as deep as the graph needs."""
-    shape = EngineConfig(**SHAPE, weight_bits=bits, activation_bits=bits, bus_bits=min(board.axi_data_bits, 128))
-    return Unit(name, graph, fit_depths(graph, shape))
+    widths = {"weight_bits": bits, "activation_bits": bits, "bus_bits": min(board.axi_data_bits, 128)}
+    return Unit(name, graph, fit_depths(graph, SHAPE.model_copy(update=widths)))
 
 
 def print_engine(which: Unit, board: Board) -> None:
@@ -189,7 +190,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="folder in which the quantised graphs are kept for the next run")
     parser.add_argument("--board", default="zcu104")
     arguments = parser.parse_args()
-    order = np.random.default_rng(SEED).permutation(1000)[: arguments.calibration + arguments.images]
+    order = np.random.default_rng(SEED).permutation(1000)[: arguments.calibration + arguments.images].tolist()
     graph, board = squeezenet(arguments.data), load_board(arguments.board)
     images, labels = photographs(arguments.data, order[arguments.calibration :])
 

@@ -43,7 +43,7 @@ def histogram(x: torch.Tensor) -> Histogram:
     counts = np.zeros(BINS)
     if largest == 0:
         return Histogram(counts, values.numel(), 0.0)
-    for piece in values.split(COUNTED_TOGETHER):
+    for piece in torch.split(values, COUNTED_TOGETHER):
         counts += torch.histc(piece.abs(), BINS, 0.0, largest).double().numpy()
     zeros = values.numel() - int(values.count_nonzero())
     counts[0] -= zeros
