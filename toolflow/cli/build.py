@@ -53,12 +53,14 @@ def build(
         toolflow build resnet20.onnx --board zcu104 --calibration cifar.npz --tolerance 0.005 --out build/resnet20
     """
     with terminal.progress("load the toolflow"):
+        from quant.calibrate import CalibrationOptions
         from toolflow.cli.stages import Precision, Source
         from toolflow.plan.boards import load_board
 
     if single and cascade:
         raise ToolflowError("--single and --cascade must not be given together")
-    load_board(board)  # a wrong name must not cost the time of a quantisation
+    load_board(board)  # a wrong name or tolerance must not cost the time of a quantisation
+    CalibrationOptions(tolerance)
     fixed = options.parse_engine(engine)
     source = Source.of_options(
         model,

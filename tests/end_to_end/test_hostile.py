@@ -1,0 +1,150 @@
+"""Mistakes and interrupts through the real command line: one clear message, a code, and nothing lost."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.end_to_end.projects import ENVIRONMENT, LAUNCH, SMALL_ENGINE, digest_all, toolflow, write_models
+from toolflow.report.summary import read_summary
+
+FAST = ["--rounding", "nearest", "--engine", SMALL_ENGINE, "--tolerance", "0.5"]
+LIMIT_S = 120.0
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with the models and their images."""
+    write_models(tmp_path)
+    return tmp_path
+
+
+def arguments(place: Path, **changed: str | Path) -> list[str]:
+    """Return a build that succeeds, but for what is changed."""
+    values: dict[str, str | Path] = {
+        "model": f"{place / 'models.py'}:small",
+        "input-shape": "1,8,8",
+        "calibration": place / "small.npz",
+        "board": "ulx3s-85f",
+        "out": place / "out",
+    }
+    values.update({name.replace("_", "-"): value for name, value in changed.items()})
+    model = values.pop("model")
+    options = [text for name, value in values.items() for text in (f"--{name}", str(value))]
+    return ["build", str(model), *options]
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "message"),
+    [
+        ({"board": "zcu999"}, 2, "the board must be one of "),
+        ({"low_bits": "1"}, 2, "'--low-bits': Input should be greater than or equal to 2"),
+        ({"high_bits": "9"}, 2, "'--high-bits': Input should be less than or equal to 8"),
+        ({"low_bits": "7", "high_bits": "6"}, 2, "--low-bits must not exceed --high-bits, not 7 > 6"),
+        ({"layer_bits": "0=4/9"}, 2, "--layer-bits must be NAME=W/A,.. with bits from 2 to 8, not '0=4/9'"),
+        ({"layer_bits": "conv9=4/4"}, 2, "conv9"),
+        ({"tolerance": "1.5"}, 2, "'--tolerance': Input should be less than or equal to 1"),
+        ({"tolerance": "1"}, 2, "the tolerance must lie between 0 and 1 (0.01 is one point), not 1.0"),
+        ({"calibration": "one_pixel.npz"}, 2, "must have the shape (N, 8, 8, 1), "),
+        ({"calibration": "models.py"}, 2, "models.py"),
+        ({"calibration": "nowhere.npz"}, 2, "does not exist"),
+        ({"engine": "lanes_k=0"}, 2, "--engine: "),
+        ({"engine": "slots=3"}, 2, "slots must be a power of two"),
+        ({"input_shape": "1,8"}, 2, "--input-shape must be C,H,W in positive whole numbers, not '1,8'"),
+        ({"weights": "models.py"}, 2, "models.py"),
+    ],
+)
+def test_a_mistake_ends_in_one_message(place: Path, changed: dict[str, str], code: int, message: str) -> None:
+    paths = {key: str(place / value) for key, value in changed.items() if key in ("calibration", "weights")}
+    result = toolflow(*arguments(place, **{**changed, **paths}))
+    assert result.exit_code == code
+    said = " ".join(result.stderr.replace("│", " ").split())
+    assert message in said
+    assert "Traceback" not in said
+    assert "defect" not in said
+    assert not (place / "out").exists()
+
+
+def test_a_board_that_is_too_small_is_told_by_how_much(place: Path) -> None:
+    result = toolflow(*arguments(place), *FAST, "--engine", "lanes_k=64,lanes_p=16,slots=4", "--single")
+    assert result.exit_code == 3
+    assert "does not fit ULX3S-85F: the nearest engine (lanes_k=64, lanes_p=16, slots=4, " in result.stderr
+    assert "DSPs of 124 usable" in result.stderr
+    assert not (place / "out").exists()
+    assert f"The finished stages (quantise) are in {place / 'out'}.partial" in result.stderr
+
+
+def test_an_operator_that_does_not_import_is_named(place: Path) -> None:
+    result = toolflow(*arguments(place, model=f"{place / 'models.py'}:unsupported"))
+    assert result.exit_code == 2
+    assert "GELU (aten.gelu) '1': the operator is not handled" in result.stderr
+    assert not (place / "out").exists()
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(place: Path) -> None:
+    out = place / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("three years")
+    result = toolflow(*arguments(place))
+    assert result.exit_code == 2
+    assert "hold something else; it was left as it is" in result.stderr
+    assert digest_all(out) == {"thesis.txt": b"three years"}
+    assert not (place / "out.partial").exists()
+
+
+@pytest.mark.parametrize("command", ["verify", "estimate"])
+def test_a_folder_that_is_no_project_is_refused(place: Path, command: str) -> None:
+    result = toolflow(command, place)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.stderr
+    assert str(place) in result.stderr
+
+
+def test_an_image_of_one_pixel_is_built_and_exact(place: Path) -> None:
+    changed = {"model": f"{place / 'models.py'}:one_pixel", "input_shape": "3,1,1"}
+    built = toolflow(*arguments(place, **changed, calibration=place / "one_pixel.npz"), *FAST, "--cascade")
+    assert built.exit_code == 0, built.stderr
+    result = toolflow("verify", place / "out", "--levels", "program", "--images", "5")
+    assert result.exit_code == 0, result.stderr
+    assert read_summary(place / "out" / "summary.json").verified
+
+
+def test_an_interrupt_keeps_what_was_there_and_a_rerun_completes(place: Path) -> None:
+    """SIGINT reaches a build while it plans; quantisation, which was finished, is not done again."""
+    out = place / "out"
+    first = toolflow(*arguments(place), *FAST, "--single")
+    assert first.exit_code == 0, first.stderr
+    before = digest_all(out)
+    again = [*arguments(place), *FAST, "--low-bits", "3", "--cascade"]
+    with subprocess.Popen([*LAUNCH, *again], stderr=subprocess.PIPE, env=ENVIRONMENT, text=True) as process:
+        manifest = out.with_name("out.partial") / "toolflow.json"
+        deadline = time.monotonic() + LIMIT_S
+        while not (manifest.exists() and '"quantise"' in manifest.read_text()):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130
+    assert "toolflow: interrupted" in errors
+    assert f"{out} is as it was. The finished stages (quantise" in errors
+    assert "Traceback" not in errors
+    assert digest_all(out) == before
+    rerun = toolflow(*again)
+    assert rerun.exit_code == 0, rerun.stderr
+    assert "quantise: unchanged, reused" in rerun.stderr
+    assert {unit.unit for unit in read_summary(out / "summary.json").units} == {"low", "high"}
+    assert not out.with_name("out.partial").exists()
+
+
+def test_too_few_images_are_refused(place: Path) -> None:
+    with np.load(place / "small.npz") as archive:
+        np.savez(place / "few.npz", x=archive["x"][:2], y=archive["y"][:2])
+    result = toolflow(*arguments(place, calibration=place / "few.npz"))
+    assert result.exit_code == 2
+    assert "few.npz" in result.stderr
