@@ -1,0 +1,226 @@
+"""The first example from training to simulated RTL, through the command line, each artefact checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.end_to_end.projects import DIGITS, SMALL_ENGINE, digest_all, flipped, toolflow, train_digits
+from toolflow.engine.isa import Flag, Opcode, decode_program
+from toolflow.engine.stream import unpack
+from toolflow.plan.lower import compile_program
+from toolflow.report.summary import Summary, read_summary
+
+ENGINE = "lanes_k=8,lanes_p=4,slots=2"
+FLOAT_ACCURACY, LOST = 0.96, 0.03
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained network and its images."""
+    folder = tmp_path_factory.mktemp("digits")
+    train_digits(folder)
+    return folder
+
+
+def source(trained: Path) -> list[str | Path]:
+    """Return the model and its images as every command takes them."""
+    weights, images = trained / "digits.safetensors", trained / "calibration.npz"
+    return [f"{DIGITS}:digits", "--weights", weights, "--calibration", images, "--scales", "fixed-point"]
+
+
+def build_arguments(trained: Path, out: Path) -> list[str | Path]:
+    """Return the build of the cascade."""
+    target = ["--board", "ulx3s-85f", "--engine", ENGINE, "--cascade", "--low-bits", "3"]
+    return ["build", *source(trained), *target, "--out", out]
+
+
+@pytest.fixture(scope="module")
+def project(trained: Path) -> Path:
+    """The cascade: quantised first, then built in the same folder."""
+    out = trained / "project"
+    quantised = toolflow("quantise", *source(trained), "--low-bits", "3", "--out", out, "--json")
+    assert quantised.exit_code == 0, quantised.stderr
+    document = json.loads(quantised.stdout)
+    assert document["accuracy"]["float"] >= FLOAT_ACCURACY
+    assert min(document["accuracy"].values()) >= document["accuracy"]["float"] - LOST
+    widths = {name: [layer["weight_bits"] for layer in v["layers"]] for name, v in document["variants"].items()}
+    assert widths == {"low": [8, 3, 8], "high": [8, 8, 8]}
+    assert {path.name for path in (out / "qonnx").iterdir()} == {"low.onnx", "high.onnx"}
+    for path in (out / "qonnx").iterdir():
+        assert any(node.op_type == "Quant" for node in onnx.load(str(path)).graph.node)
+    built = toolflow(*build_arguments(trained, out))
+    assert built.exit_code == 0, built.stderr
+    assert "quantise: unchanged, reused" in built.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def verified(project: Path) -> Summary:
+    """The cascade's summary after the executor and the C++ have run."""
+    result = toolflow("verify", project, "--levels", "program,hls", "--images", "12")
+    assert result.exit_code == 0, result.stderr
+    return read_summary(project / "summary.json")
+
+
+def test_every_level_that_ran_is_equal(verified: Summary) -> None:
+    checks = {(check.unit, check.level): check for check in verified.verification}
+    assert set(checks) == {(unit, level) for unit in ("low", "high") for level in ("files", "program", "hls")}
+    assert all(check.equal for check in checks.values())
+    assert checks["low", "hls"].images == 12
+    assert verified.verified
+
+
+def test_the_summary_says_what_was_built(verified: Summary, project: Path) -> None:
+    assert [unit.unit for unit in verified.units] == ["low", "high"]
+    assert [(v.unit, v.weight_bits, v.first_last_bits) for v in verified.variants] == [("low", 3, 8), ("high", 8, 8)]
+    accuracy = {(row.unit, row.level): row.accuracy for row in verified.accuracy}
+    assert accuracy["model", "float"] >= FLOAT_ACCURACY
+    assert accuracy["cascade", "reference"] >= accuracy["high", "reference"] - LOST
+    assert accuracy["high", "hls"] == accuracy["high", "program"]
+    assert verified.cascade is not None
+    macs = 64 * 16 * 9 + 16 * 16 * 9 * 32 + 128 * 10
+    assert verified.model.macs == macs
+    for unit in verified.units:
+        header, _ = decode_program((project / "weights" / f"{unit.unit}.program.bin").read_bytes())
+        assert f"{header.signature:016x}" == unit.signature
+        assert (project / "weights" / f"{unit.unit}.weights.bin").stat().st_size == unit.weight_bytes
+        for run in unit.runs:
+            assert run.utilisation == pytest.approx(macs * run.images / (unit.multipliers * run.cycles))
+
+
+def test_a_second_build_reuses_what_is_unchanged(verified: Summary, project: Path, trained: Path) -> None:
+    before = digest_all(project / "weights") | digest_all(project / "rtl")
+    result = toolflow(*build_arguments(trained, project))
+    assert result.exit_code == 0, result.stderr
+    for stage in ("quantise", "calibrate", "plan", "emit"):
+        assert f"{stage}: unchanged, reused" in result.stderr
+    assert digest_all(project / "weights") | digest_all(project / "rtl") == before
+    assert (project / "qonnx" / "low.onnx").exists()
+
+
+def test_another_engine_reuses_the_integers(project: Path, trained: Path) -> None:
+    result = toolflow(*build_arguments(trained, project), "--engine", SMALL_ENGINE)
+    assert result.exit_code == 0, result.stderr
+    assert "quantise: unchanged, reused" in result.stderr
+    assert "plan: unchanged, reused" not in result.stderr
+    assert read_summary(project / "summary.json").units[0].multipliers == 8
+    assert toolflow(*build_arguments(trained, project)).exit_code == 0
+
+
+def weight_byte(project: Path, layer: str) -> int:
+    """Return a byte of the high unit's stream that holds a weight of the layer's first output channel."""
+    from toolflow.cli.project import open_project
+
+    unit = open_project(project).unit("high")
+    compiled = compile_program(unit.graph, unit.config)
+    offset, view = 0, memoryview(compiled.weights)
+    for instruction in compiled.instructions:
+        if instruction.opcode is not Opcode.CONV:
+            continue
+        for group in range(instruction.groups):
+            channels = min(unit.config.lanes_k, instruction.channels - group * unit.config.lanes_k)
+            indexed = Flag.INDEXED in instruction.flags
+            packet, used = unpack(unit.config, view[offset:], channels, instruction.rows, indexed)
+            if instruction.name == layer:
+                row = int(np.flatnonzero(packet.values[:, 0, 0])[0])  # eight bits: byte 0 of a row is lane 0, slot 0
+                rows = offset + used - len(packet.values) * unit.config.lanes_k * unit.config.slots
+                return rows + row * unit.config.lanes_k * unit.config.slots
+            offset += used
+    raise AssertionError(f"there is no layer {layer}")
+
+
+def test_a_flipped_weight_in_the_file_turns_every_level_red(verified: Summary, project: Path) -> None:
+    with flipped(project / "weights" / "high.weights.bin", weight_byte(project, "conv2")):
+        result = toolflow("verify", project, "--levels", "program,hls", "--images", "4")
+    assert result.exit_code == 4
+    assert "high unit, files: byte" in result.stderr
+    for level in ("program", "hls"):
+        assert f"high unit, {level}: feature map of 'conv2', image " in result.stderr
+    assert "low unit" not in result.stderr.partition("differ from the reference")[2]
+    assert not read_summary(project / "summary.json").verified
+    assert toolflow("verify", project, "--levels", "program,hls", "--images", "4").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("byte", "text"),
+    [
+        (8, "byte 8 of the program file, header: "),
+        (64 + 70, "byte 134 of the program file, instruction 'load': "),
+        (-1, r"byte \d+ of the program file, input table: "),
+    ],
+)
+def test_a_damaged_program_file_is_named(project: Path, byte: int, text: str) -> None:
+    with flipped(project / "weights" / "low.program.bin", byte):
+        result = toolflow("verify", project, "--levels", "program", "--images", "2")
+    assert result.exit_code == 4
+    assert re.search(f"low unit, files: {text}", result.stderr)
+
+
+def test_a_truncated_file_is_not_run(project: Path) -> None:
+    path = project / "weights" / "low.weights.bin"
+    original = path.read_bytes()
+    path.write_bytes(original[:-16])
+    try:
+        result = toolflow("verify", project, "--levels", "program", "--json")
+    finally:
+        path.write_bytes(original)
+    assert result.exit_code == 4
+    assert f"the weights file must hold {len(original):,} bytes, not {len(original) - 16:,}" in result.stderr
+    checks = {(c["unit"], c["level"]): c["equal"] for c in json.loads(result.stdout)["verification"]}
+    assert checks["low", "program"] is None
+    assert checks["high", "program"] is True
+
+
+def test_estimate_of_a_build_is_its_prediction(project: Path) -> None:
+    result = toolflow("estimate", project, "--json")
+    assert result.exit_code == 0, result.stderr
+    (design,) = json.loads(result.stdout)["designs"]
+    units = {unit.unit: unit for unit in read_summary(project / "summary.json").units}
+    assert design["design"] == "as built"
+    for found in design["units"]:
+        predicted = {run.images: run.predicted_cycles for run in units[found["unit"]].runs}
+        assert {run["images"]: run["predicted_cycles"] for run in found["runs"]} == predicted
+    shown = toolflow("estimate", project).stdout
+    assert "conv2" in shown
+    assert "as built: bounded by " in shown
+
+
+def test_estimate_on_another_board_compares_designs(project: Path) -> None:
+    options = ["--board", "zcu104", "--engine", ENGINE, "--forwarded", "0.5", "--batch", "8"]
+    result = toolflow("estimate", project, *options, "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    low, high, pair = document["designs"]
+    assert (document["board"], low["design"], high["design"]) == ("ZCU104", "single low", "single high")
+    assert pair["design"] == "resident pair, 50.0% forwarded"
+    assert pair["cycles_per_image"] == max(low["cycles_per_image"], 0.5 * high["cycles_per_image"])
+    assert [run["images"] for run in low["units"][0]["runs"]] == [8]
+
+
+def test_estimate_says_what_does_not_fit(project: Path) -> None:
+    result = toolflow("estimate", project, "--board", "ulx3s-85f", "--engine", "lanes_k=64,lanes_p=16,slots=8")
+    assert result.exit_code == 3
+    assert "DSPs of 124 usable" in result.stderr
+
+
+def test_rtl_and_the_cpp_behind_its_bench(trained: Path) -> None:
+    """The high unit alone on an engine so small that both simulators are compiled in seconds."""
+    out = trained / "single"
+    target = ["--board", "ulx3s-85f", "--engine", SMALL_ENGINE, "--single"]
+    built = toolflow("build", *source(trained), *target, "--out", out)
+    assert built.exit_code == 0, built.stderr
+    result = toolflow("verify", out, "--levels", "cosim,rtl", "--images", "3")
+    assert result.exit_code == 0, result.stderr
+    summary = read_summary(out / "summary.json")
+    assert {check.level: check.equal for check in summary.verification} == {"files": True, "cosim": True, "rtl": True}
+    (unit,) = summary.units
+    for run in unit.runs:
+        assert run.simulated_cycles is not None
+        assert abs(run.predicted_cycles - run.simulated_cycles) <= 0.03 * run.simulated_cycles
+        assert all(layer.simulated_cycles is not None for layer in run.layers)
