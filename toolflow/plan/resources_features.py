@@ -42,20 +42,25 @@ def multiplexer(inputs: float) -> float:
 
 
 def _array(c: EngineConfig) -> Terms:
+    """Terms of LUTs and of flip-flops; `registers` are those that no synthesiser can move into a DSP block."""
     accumulators = c.lanes_k * c.lanes_p
     sum_bits = product_bits(c) + (c.slots - 1).bit_length()
     in_dsp = products_in_dsp(c)
+    weights = c.lanes_k * c.slots * (2 * c.weight_bits + c.index_bits)
     return {
         "gather": c.multipliers * c.activation_bits * multiplexer(c.sub_row),
-        "operands": c.multipliers * (c.activation_bits + 1),
-        "products_dsp": c.multipliers * product_bits(c) if in_dsp else 0,
-        "products_lut": 0 if in_dsp else c.multipliers * product_bits(c),
-        "partial_products": 0 if in_dsp else c.multipliers * c.weight_bits * (c.activation_bits + 1),
-        "sums": accumulators * (c.slots - 1) * sum_bits,
-        "sum_registers": accumulators * sum_bits if c.slots > 1 else 0,
+        "operands": c.multipliers * c.activation_bits,
         "accumulators": accumulators * c.accumulator_bits,
-        "words": c.lanes_p * word_bits(c),
-        "weights": c.lanes_k * c.slots * (2 * c.weight_bits + c.index_bits),
+        "sums": accumulators * (c.slots - 1) * sum_bits,
+        "partial_products": 0 if in_dsp else c.multipliers * c.weight_bits * (c.activation_bits + 1),
+        "weights": weights,
+        "registers": 2 * accumulators * c.accumulator_bits
+        + c.lanes_p * word_bits(c)
+        + weights
+        + (accumulators * sum_bits if c.slots > 1 else 0),
+        "products_summed": c.multipliers * product_bits(c) if in_dsp and c.slots > 1 else 0,
+        "products_alone": c.multipliers * product_bits(c) if in_dsp and c.slots == 1 else 0,
+        "products_lut": 0 if in_dsp else c.multipliers * (product_bits(c) + c.activation_bits + 1),
     }
 
 
@@ -117,14 +122,27 @@ def _exponent(c: EngineConfig) -> Terms:
 
 @dataclass(frozen=True)
 class Module:
-    """A module of the engine: the part of the report that it belongs to, and its terms for all its instances."""
+    """A module of the engine.
+
+    Attributes:
+        part: of the report that it belongs to.
+        terms: for all its instances together.
+        luts, flip_flops: which terms count for the resource; all where there is none.
+    """
 
     part: str
     terms: Callable[[EngineConfig], Terms]
+    luts: tuple[str, ...] = ()
+    flip_flops: tuple[str, ...] = ()
 
 
 MODULES: dict[str, Module] = {
-    "array": Module("array", _array),
+    "array": Module(
+        "array",
+        _array,
+        luts=("gather", "operands", "accumulators", "sums", "partial_products", "weights"),
+        flip_flops=("operands", "registers", "products_summed", "products_alone", "products_lut"),
+    ),
     "drain": Module("requantisers", _drain),
     "requantise": Module("requantisers", _requantise),
     "ring": Module("replay buffer", _one),
