@@ -46,12 +46,30 @@ def test_a_foreign_file(tmp_path: Path, content: bytes) -> None:
     refused(path, "ONNX")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
-@given(st.integers(0, 10**6), st.integers(1, 255))
-def test_a_damaged_byte_never_ends_in_a_trace(tmp_path: Path, place: int, flip: int) -> None:
-    nodes = [CONV, helper.make_node("Relu", ["y"], ["z"])]
-    content = bytearray(onnx_model(nodes, WEIGHT, outputs=("z",)).SerializeToString())
-    content[place % len(content)] ^= flip
+def rich_model() -> bytes:
+    """Return a model with attributes and constants of every kind."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="c1", pads=[1, 1, 1, 1], strides=[1, 1]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("MaxPool", ["b"], ["c"], kernel_shape=[2, 2], auto_pad="SAME_UPPER"),
+        helper.make_node("Slice", ["c", "zero", "end", "two"], ["d"]),
+        helper.make_node("Pad", ["d", "pads"], ["e"]),
+        helper.make_node("ReduceMean", ["e"], ["f"], axes=[2, 3], keepdims=0),
+        helper.make_node("Gemm", ["f", "g"], ["h"], transB=1),
+        helper.make_node("Shape", ["h"], ["s"]),
+        helper.make_node("Reshape", ["h", "s"], ["y"]),
+    ]
+    integers = {"zero": [0], "end": [99], "two": [2], "pads": [0, 1, 0, 0, 0, 1, 0, 0]}
+    constants = {**WEIGHT, "g": random_array(5, 6), **{name: np.array(value) for name, value in integers.items()}}
+    return onnx_model(nodes, constants).SerializeToString()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 255)), min_size=1, max_size=3))
+def test_damaged_bytes_never_end_in_a_trace(tmp_path: Path, damage: list[tuple[int, int]]) -> None:
+    content = bytearray(rich_model())
+    for place, flip in damage:
+        content[place % len(content)] ^= flip
     path = tmp_path / "model.onnx"
     path.write_bytes(bytes(content))
     try:
@@ -133,7 +151,7 @@ def test_inputs_that_are_no_image(tmp_path: Path) -> None:
 
 def test_every_unsupported_thing_is_listed_at_once(tmp_path: Path) -> None:
     nodes = [
-        helper.make_node("Foo", ["x"], ["a"], name="foo", domain="com.example"),
+        helper.make_node("Foo", ["x"], ["foo"], name="foo", domain="com.example"),
         helper.make_node("Conv", ["x", "w"], ["b"], name="fine"),
         helper.make_node("LeakyRelu", ["b"], ["c"], name="leaky", alpha=0.1),
         helper.make_node("MaxPool", ["c"], ["d", "indices"], name="pool", kernel_shape=[2, 2]),
@@ -187,7 +205,21 @@ def test_every_unsupported_thing_is_listed_at_once(tmp_path: Path) -> None:
         (helper.make_node("Conv", ["x", "w"], ["y"], name="c", auto_pad="SAME_UPPER", pads=[1, 1, 1, 1]), "auto_pad"),
         (helper.make_node("Conv", ["x", "w"], ["y"], name="c", strides=[0, 1]), "stride must be at least 1|valid"),
         (helper.make_node("Conv", ["x", "w"], ["y"], name="c", pads=[-1, 0, 0, 0]), "pads must be at least 0|valid"),
+        (helper.make_node("Conv", ["x", "w"], ["y"], name="c", pads=[1 << 40] * 4), "at most 16777216 positions"),
+        (helper.make_node("Conv", ["x", "w"], ["y"], name="c", dilations=[1 << 40] * 2), "at least as large as"),
+        (
+            helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[1 << 40] * 2, pads=[1 << 40] * 4),
+            "at most 16777216 positions",
+        ),
+        (helper.make_node("Pad", ["x", "pads"], ["y"]), "at most 1073741824 elements per image"),
         (helper.make_node("Slice", ["x", "i1", "i3", "i1"], ["y"]), "every n-th row or column"),
+        (helper.make_node("Slice", ["x", "i1", "i3", "i9"], ["y"]), "every n-th row or column"),
+        (helper.make_node("Slice", ["x", "i1", "i3", "two"], ["y"]), "lists of one length"),
+        (helper.make_node("Pad", ["x", "i1"], ["y"]), "two numbers for each"),
+        (helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2]), r"kernel_shape = \[2\]"),
+        (helper.make_node("Conv", ["x", "w"], ["y"], strides=[2]), r"strides = \[2\]"),
+        (helper.make_node("ReduceMean", ["x"], ["y"], axes=[6, 7]), r"axes = \[6, 7\]"),
+        (helper.make_node("Squeeze", ["x", "i9"], ["y"]), "axes of size 1"),
         (helper.make_node("Squeeze", ["x"], ["y"]), "axes = none"),
         (helper.make_node("Reshape", ["x", "i1"], ["y"]), "a shape of 216 elements per image"),
         (helper.make_node("Flatten", ["x"], ["y"], axis=2), "axis = 2"),
@@ -205,8 +237,8 @@ def test_every_unsupported_thing_is_listed_at_once(tmp_path: Path) -> None:
 )
 def test_what_is_refused(tmp_path: Path, node: onnx.NodeProto, text: str) -> None:
     constants = {
-        **WEIGHT, "i1": np.array([1]), "i3": np.array([3]), "huge": np.array([1 << 20, 1 << 20]),
-        "line": np.ones(8, np.float32),
+        **WEIGHT, "i1": np.array([1]), "i9": np.array([9]), "two": np.array([2, 3]), "i3": np.array([3]), "huge": np.array([1 << 20, 1 << 20]),
+        "line": np.ones(8, np.float32), "pads": np.array([0, 0, 1 << 40, 0, 0, 0, 0, 0]),
     }  # fmt: skip
     refused(saved(onnx_model([node], constants), tmp_path), text)
 

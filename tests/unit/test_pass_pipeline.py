@@ -115,6 +115,12 @@ def test_batch_norm_of_a_vector_folds_forward() -> None:
     assert kinds(equal(alone, fold_batch_norm(alone))) == ["flatten", "linear"]
 
 
+def test_a_long_vector_is_not_scaled_alone() -> None:
+    graph = graph_of(node("f", Flatten(), "x"), norm("n", "f", 4200), shape=(42, 10, 10))
+    with pytest.raises(ToolflowError, match="at most 4096 can be done so: do it before flattening"):
+        simplify(graph)
+
+
 def test_batch_norm_is_folded_in_float64() -> None:
     layer = conv("c", "x")
     graph = graph_of(

@@ -14,6 +14,8 @@ from toolflow.ir.graph import Graph, Node, verify_graph
 from toolflow.ir.operator import Operator, Shape
 from toolflow.operators import Flatten
 
+MAX_ELEMENTS = 1 << 30  # of one image's tensor; more is a damaged model, and would exhaust the memory
+
 Array = npt.NDArray[np.float64]
 
 
@@ -47,8 +49,10 @@ class GraphBuilder:
     """Builds a `Graph`; goes on after a problem so that all of them are reported at once."""
 
     def __init__(self, name: str, input_name: str, input_shape: Shape) -> None:
-        if len(input_shape) != 3 or min(input_shape) < 1:
-            raise ToolflowError(f"the input must have a shape (C, H, W) of positive numbers, not {input_shape}")
+        if len(input_shape) != 3 or min(input_shape) < 1 or math.prod(input_shape) > MAX_ELEMENTS:
+            raise ToolflowError(
+                f"the input must have a shape (C, H, W) of at most {MAX_ELEMENTS} elements, not {input_shape}"
+            )
         self._name = name
         self._input = input_name
         self._shapes: dict[str, Shape] = {input_name: input_shape}
@@ -83,6 +87,9 @@ class GraphBuilder:
             shapes = ", ".join(str(self._shapes[tensor]) for tensor in known)
             self.problem(place, "shapes", f"{shapes} ({error})", "shapes that fit the attributes")
             return None
+        if math.prod(shape) > MAX_ELEMENTS:
+            self.problem(place, "output shape", shape, f"at most {MAX_ELEMENTS} elements per image")
+            return None
         return self._place(place.node, op, known, shape, weights)
 
     def view(self, place: Place, value: Value, shape: Shape) -> Value | None:
@@ -92,8 +99,10 @@ class GraphBuilder:
             return None
         return Value(value.tensor, shape)
 
-    def stand_in(self, place: Place, shape: Shape) -> Value:
+    def stand_in(self, place: Place, shape: Shape) -> Value | None:
         """Return a value for the output of a node that cannot be imported, so that its readers are checked too."""
+        if math.prod(shape) > MAX_ELEMENTS:
+            return None
         name = self._unique(place.node)
         self._shapes[name] = shape
         return Value(name, shape)

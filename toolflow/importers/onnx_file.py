@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 import onnx
 import onnx.checker
+import onnx.defs
 import onnx.inliner
 import onnx.shape_inference
-from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, external_data_helper, numpy_helper
+from onnx import (
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    external_data_helper,
+    helper,
+    numpy_helper,
+)
 
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.operator import Shape
@@ -35,6 +44,9 @@ def read_model(path: Path) -> ModelProto:
         raise ToolflowError(f"'{path}' is not a readable ONNX file: truncated, or of another format") from error
     if not model.graph.node or not model.graph.input or not model.graph.output:
         raise ToolflowError(f"'{path}' is not an ONNX model: it must have nodes, an input and an output")
+    idle = [node.name or node.op_type for node in model.graph.node if not node.output or not node.output[0]]
+    if idle:
+        raise ToolflowError(f"every node of '{path}' must have an output; {idle} have none")
     version = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), None)
     if version not in OPSETS:
         raise ToolflowError(
@@ -89,7 +101,7 @@ def check(model: ModelProto, path: Path) -> None:
     """
     try:
         onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, UnicodeDecodeError) as error:  # names need not be text in a damaged file
         raise ToolflowError(f"'{path}' is not a valid ONNX model: {_first_lines(error)}") from error
 
 
@@ -115,7 +127,8 @@ def image_input(model: ModelProto, path: Path, wanted: Shape | None) -> tuple[Va
         raise ToolflowError(f"'{path}' must have one input, the image, not {len(inputs)}: {names}")
     kind = inputs[0].type.tensor_type
     if kind.elem_type not in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16):
-        found = TensorProto.DataType.Name(kind.elem_type)
+        known = kind.elem_type in TensorProto.DataType.values()
+        found = TensorProto.DataType.Name(kind.elem_type) if known else f"type {kind.elem_type}"
         raise ToolflowError(f"input '{inputs[0].name}' of '{path}' must be floating point, not {found}")
     dims = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in kind.shape.dim]
     if len(dims) != 4:
@@ -136,31 +149,48 @@ def _text(kind: onnx.TypeProto.Tensor) -> str:
     return "(" + ", ".join(dim.dim_param or str(dim.dim_value or "?") for dim in kind.shape.dim) + ")"
 
 
-def known_shapes(model: ModelProto, image: ValueInfoProto, batch: int, shape: Shape) -> Mapping[str, Shape]:
-    """Return the shapes, without the batch, that the file states or that ONNX' own inference finds.
-
-    They only serve to go on behind a node that cannot be imported; the importer infers shapes itself.
-    """
-    fixed = ModelProto()
-    fixed.CopyFrom(model)
-    for entry in fixed.graph.input:
-        if entry.name == image.name:
-            for dim, size in zip(entry.type.tensor_type.shape.dim, (batch, *shape), strict=True):
-                dim.dim_value = size
-    del fixed.graph.value_info[:]
-    for entry in fixed.graph.output:
-        entry.type.tensor_type.ClearField("shape")
-    found = dict(_static(model.graph))
-    with suppress(onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError):
-        found.update(_static(onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph))
+def stated_shapes(model: ModelProto) -> Mapping[str, Shape]:
+    """Return the shapes, without the batch, that the file itself states for inner tensors; only static ones."""
+    found = {}
+    for entry in model.graph.value_info:
+        dims = [dim.dim_value for dim in entry.type.tensor_type.shape.dim[1:]]
+        if dims and min(dims) > 0:
+            found[entry.name] = tuple(dims)
     return found
 
 
-def _static(graph: GraphProto) -> Iterator[tuple[str, Shape]]:
-    for entry in (*graph.value_info, *graph.output):
-        dims = [dim.dim_value for dim in entry.type.tensor_type.shape.dim[1:]]
-        if dims and min(dims) > 0:
-            yield entry.name, tuple(dims)
+def output_shape(
+    node: NodeProto, opset: int, inputs: Mapping[str, Shape | npt.NDArray[Any]], batch: int
+) -> Shape | None:
+    """Return the shape, without the batch, that ONNX itself infers for a node's first output, None where it cannot.
+
+    It only serves to go on behind a node that cannot be imported.
+
+    Args:
+        node: the node.
+        opset: version of the standard operators.
+        inputs: shape without the batch of each computed input, value of each constant one.
+        batch: images at once.
+    """
+    if node.domain not in ("", "ai.onnx") or node.op_type == "Slice":  # Slice: ends the process on absurd constants
+        return None
+    types, data = {}, {}
+    for name, value in inputs.items():
+        if isinstance(value, tuple):
+            types[name] = helper.make_tensor_type_proto(TensorProto.FLOAT, (batch, *value))
+        else:
+            kind = helper.np_dtype_to_tensor_dtype(value.dtype)
+            types[name] = helper.make_tensor_type_proto(kind, value.shape)
+            data[name] = numpy_helper.from_array(value, name)
+    try:
+        schema = onnx.defs.get_schema(node.op_type, opset, "")
+        outputs = onnx.shape_inference.infer_node_outputs(schema, node, types, data)
+    except Exception:  # whatever the native code raises: the shape is then unknown
+        return None
+    if node.output[0] not in outputs:
+        return None
+    dims = [dim.dim_value for dim in outputs[node.output[0]].tensor_type.shape.dim]
+    return tuple(dims[1:]) if len(dims) > 1 and min(dims) > 0 and dims[0] == batch else None
 
 
 def constants(model: ModelProto, path: Path) -> Mapping[str, npt.NDArray[Any]]:

@@ -46,7 +46,7 @@ class _Walk:
     def __init__(self, model: ModelProto, path: Path, wanted: Shape | None) -> None:
         image, self._batch, shape = onnx_file.image_input(model, path, wanted)
         self._model = model
-        self._known = onnx_file.known_shapes(model, image, self._batch, shape)
+        self._stated = onnx_file.stated_shapes(model)
         self._build = GraphBuilder(path.stem, image.name, shape)
         self._opset = next(entry.version for entry in model.opset_import if entry.domain in STANDARD_DOMAINS)
         self._outputs = [entry.name for entry in model.graph.output]
@@ -100,5 +100,11 @@ class _Walk:
             return None
 
     def _stand_in(self, place: Place, node: NodeProto) -> Value | None:
-        shape = self._known.get(node.output[0])
+        """Return a value of the shape that the node's output has, None where nobody knows."""
+        shapes: dict[str, Shape | npt.NDArray[Any]] = {}
+        for name in filter(None, node.input):
+            value = self._values.get(name)
+            if value is not None:
+                shapes[name] = value.shape if isinstance(value, Value) else value
+        shape = onnx_file.output_shape(node, self._opset, shapes, self._batch) or self._stated.get(node.output[0])
         return None if shape is None else self._build.stand_in(place, shape)

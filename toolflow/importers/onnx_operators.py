@@ -79,7 +79,19 @@ class Call:
     def weight(self, index: int) -> Array | None:
         """Take a constant input as float64, None where it is absent."""
         taken = self.constant(index)
-        return None if taken is None else taken.astype(np.float64)
+        if taken is not None and taken.dtype.kind in "cSUO":
+            self.problem(f"input {index}", f"of type {taken.dtype}", "real numbers")
+            return None
+        with np.errstate(invalid="ignore"):  # NaN is refused where the node is made
+            return None if taken is None else taken.astype(np.float64)
+
+    def numbers(self, name: str, default: Sequence[int], count: int) -> list[int] | None:
+        """Take an attribute of `count` integers; None, and a problem noted, where it has another number of them."""
+        values = self.attributes.pop(name, default)
+        if not isinstance(values, Sequence) or len(values) != count:
+            self.problem(name, values, f"{count} numbers")
+            return None
+        return [int(value) for value in values]
 
     def integers(self, name: str, index: int, since: int) -> list[int] | None:
         """Take a list of integers that is an attribute before operator set `since` and input `index` from then on."""
@@ -87,6 +99,9 @@ class Call:
             values = self.attribute(name, None)
             return None if values is None else [int(value) for value in values]
         taken = self.constant(index)
+        if taken is not None and taken.dtype.kind not in "iu":
+            self.problem(f"input {index}", f"of type {taken.dtype}", "integers")
+            return None
         return None if taken is None else [int(value) for value in taken.reshape(-1)]
 
     def number(self, name: str, index: int, since: int) -> float | None:
@@ -116,18 +131,15 @@ def _pair(values: Sequence[int]) -> Pair:
 
 def _window(call: Call, x: Value, kernel: Pair) -> tuple[Pair, Pads, Pair] | None:
     """Take strides, pads, dilations and auto_pad."""
-    strides = call.attribute("strides", [1, 1])
-    dilations = call.attribute("dilations", [1, 1])
-    pads = call.attribute("pads", None)
+    strides, dilations = call.numbers("strides", (1, 1), 2), call.numbers("dilations", (1, 1), 2)
     mode = call.attribute("auto_pad", "NOTSET")
-    if len(strides) != 2 or len(dilations) != 2 or (pads is not None and len(pads) != 4):
-        call.problem("strides, dilations, pads", f"{strides}, {dilations}, {pads}", "two-dimensional windows")
+    pads = call.numbers("pads", (0, 0, 0, 0), 4)
+    if strides is None or dilations is None or pads is None:
         return None
     stride, dilation = _pair(strides), _pair(dilations)
     if mode == "NOTSET":
-        top, left, bottom, right = (int(pad) for pad in (pads or [0] * 4))
-        return stride, (top, left, bottom, right), dilation
-    if mode not in ("VALID", "SAME_UPPER", "SAME_LOWER") or (pads is not None and any(pads)):
+        return stride, (pads[0], pads[1], pads[2], pads[3]), dilation
+    if mode not in ("VALID", "SAME_UPPER", "SAME_LOWER") or any(pads):
         call.problem(
             "auto_pad", f"{mode} with pads {pads}", "NOTSET with pads, or VALID, SAME_UPPER, SAME_LOWER without"
         )
@@ -159,9 +171,9 @@ def _conv(call: Call) -> Value | None:
         call.problem("weight", f"of shape {weight.shape}", "(K, C/groups, kh, kw): a two-dimensional convolution")
         return None
     kernel = _pair(weight.shape[2:])
-    given = call.attribute("kernel_shape", kernel)
-    if tuple(given) != kernel:
-        call.problem("kernel_shape", list(given), f"{list(kernel)}, as the weight has it")
+    given = call.numbers("kernel_shape", kernel, 2)
+    if given is not None and tuple(given) != kernel:
+        call.problem("kernel_shape", given, f"{list(kernel)}, as the weight has it")
         return None
     window = _window(call, x, kernel)
     if window is None:
@@ -227,21 +239,23 @@ def _clip(call: Call) -> Value | None:
 
 
 def _max_pool(call: Call) -> Value | None:
-    x, kernel = call.value(0), _pair(call.attribute("kernel_shape", [0, 0]))
+    x, size = call.value(0), call.numbers("kernel_shape", (), 2)
     call.attribute("storage_order", 0)  # of the indices, which nobody reads
     ceil_mode = bool(call.attribute("ceil_mode", 0))
-    if x is None or not _is_map(call, x):
+    if x is None or size is None or not _is_map(call, x):
         return None
+    kernel = _pair(size)
     window = _window(call, x, kernel)
     return None if window is None else call.build.emit(call.place, MaxPool(kernel, *window, ceil_mode), [x])
 
 
 def _avg_pool(call: Call) -> Value | None:
-    x, kernel = call.value(0), _pair(call.attribute("kernel_shape", [0, 0]))
+    x, size = call.value(0), call.numbers("kernel_shape", (), 2)
     ceil_mode = bool(call.attribute("ceil_mode", 0))
     count_pads = bool(call.attribute("count_include_pad", 0))
-    if x is None or not _is_map(call, x):
+    if x is None or size is None or not _is_map(call, x):
         return None
+    kernel = _pair(size)
     window = _window(call, x, kernel)
     if window is None:
         return None
@@ -365,8 +379,8 @@ def _squeeze(call: Call) -> Value | None:
     if axes is None:
         call.problem("axes", "none", "a list without the batch")
         return None
-    gone = {axis % len(own) for axis in axes}
-    if any(own[axis] != 1 for axis in gone) or 0 in gone:
+    gone = {vocabulary.position(axis, len(own)) for axis in axes}
+    if min(gone, default=1) < 1 or any(own[axis] != 1 for axis in gone):
         call.problem("axes", axes, f"axes of size 1 without the batch, of {own}")
         return None
     return _seen_as(call, x, [size for axis, size in enumerate(own) if axis not in gone])
@@ -377,7 +391,10 @@ def _unsqueeze(call: Call) -> Value | None:
     if x is None or axes is None:
         return None
     rank = 1 + len(x.shape) + len(axes)
-    new = {axis % rank for axis in axes}
+    new = {vocabulary.position(axis, rank) for axis in axes}
+    if min(new, default=1) < 1 or len(new) < len(axes):
+        call.problem("axes", axes, f"different axes of {rank}, without the batch")
+        return None
     sizes = iter((call.batch, *x.shape))
     return _seen_as(call, x, [1 if axis in new else next(sizes) for axis in range(rank)])
 
@@ -401,21 +418,25 @@ def _cast(call: Call) -> Value | None:
     x, to = call.value(0), call.attribute("to", TensorProto.FLOAT)
     call.attribute("saturate", 1)  # matters for 8-bit floats only
     if to not in FLOATS:
-        call.problem("to", TensorProto.DataType.Name(to), "a floating-point type")
+        known = to in TensorProto.DataType.values()
+        call.problem("to", TensorProto.DataType.Name(to) if known else to, "a floating-point type")
         return None
     return x
 
 
 def _pad(call: Call) -> Value | None:
     x, mode = call.value(0), call.attribute("mode", "constant")
-    pads, value, axes = call.integers("pads", 1, 11), call.number("value", 2, 11), call.constant(3)
+    pads, value, axes = call.integers("pads", 1, 11), call.number("value", 2, 11), call.integers("axes", 3, 1)
     if x is None or pads is None:
         return None
     if mode != "constant" or value not in (None, 0.0):
         call.problem("mode, value", f"{mode}, {value}", "constant, 0")
         return None
     rank = 1 + len(x.shape)
-    chosen = list(range(rank)) if axes is None else [int(axis) % rank for axis in axes]
+    chosen = list(range(rank)) if axes is None else [vocabulary.position(axis, rank) for axis in axes]
+    if min(chosen, default=0) < 0 or len(set(chosen)) < len(chosen) or len(pads) != 2 * len(chosen):
+        call.problem("pads, axes", f"{pads}, {axes}", f"two numbers for each of different axes of {rank}")
+        return None
     before, after = [0] * rank, [0] * rank
     for i, axis in enumerate(chosen):
         before[axis], after[axis] = pads[i], pads[i + len(chosen)]
@@ -430,6 +451,9 @@ def _slice(call: Call) -> Value | None:
         return None
     axes = list(range(len(starts))) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps
+    if not len(starts) == len(ends) == len(axes) == len(steps):
+        call.problem("starts, ends, axes, steps", f"{starts}, {ends}, {axes}, {steps}", "lists of one length")
+        return None
     y: Value | None = x
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         if y is not None:

@@ -77,9 +77,14 @@ def concat(build: GraphBuilder, place: Place, values: Sequence[Value], axis: int
     return values[0] if len(values) == 1 else build.emit(place, Concat(), values)
 
 
+def position(axis: int, rank: int) -> int:
+    """Return an axis counted from the front, -1 where there is no such axis."""
+    return axis % rank if -rank <= axis < rank else -1
+
+
 def mean(build: GraphBuilder, place: Place, x: Value, axes: Sequence[int], keep: bool) -> Value | None:
     """Mean over height and width; `axes` count the batch as 0."""
-    if len(x.shape) != 3 or sorted(axis % 4 for axis in axes) != [2, 3]:
+    if len(x.shape) != 3 or sorted(position(axis, 4) for axis in axes) != [2, 3]:
         build.problem(place, "axes", list(axes), "[2, 3] (height and width) of a feature map")
         return None
     size = (x.shape[1], x.shape[2])
@@ -119,10 +124,10 @@ def pad(build: GraphBuilder, place: Place, x: Value, before: Sequence[int], afte
 def subsample(build: GraphBuilder, place: Place, x: Value, axis: int, start: int, end: int, step: int) -> Value | None:
     """x[start:end:step] along one axis, the batch being axis 0, where it takes every step-th row or column."""
     rank = 1 + len(x.shape)
-    axis %= rank
-    size = x.shape[axis - 1] if axis else 1 << 30  # the batch has any size: only the whole of it passes
+    axis = position(axis, rank)
+    size = x.shape[axis - 1] if axis > 0 else 1 << 30  # the batch has any size: only the whole of it passes
     begins, whole = start == 0 or start <= -size, end >= size
-    if begins and whole and step == 1:
+    if axis >= 0 and begins and whole and step == 1:
         return x
     if not begins or not whole or step < 1 or axis < 2 or rank != 4:
         build.problem(

@@ -9,6 +9,8 @@ from toolflow.ir.operator import Shape
 Pair = tuple[int, int]  # (vertical, horizontal)
 Pads = tuple[int, int, int, int]  # (top, left, bottom, right)
 
+MAX_POSITIONS = 1 << 24  # of a map; more is a damaged model, and would exhaust the memory
+
 
 def feature_map(shape: Shape) -> tuple[int, int, int]:
     """Return a shape as (C, H, W).
@@ -79,15 +81,18 @@ def window_shape(
     at_least("pads", pads, 0)
     _, height, width = feature_map(shape)
     top, left, bottom, right = pads
-    return (
-        window_count(height, kernel[0], stride[0], top, bottom, dilation[0], ceil_mode),
-        window_count(width, kernel[1], stride[1], left, right, dilation[1], ceil_mode),
-    )
+    rows = window_count(height, kernel[0], stride[0], top, bottom, dilation[0], ceil_mode)
+    columns = window_count(width, kernel[1], stride[1], left, right, dilation[1], ceil_mode)
+    if rows * columns > MAX_POSITIONS:
+        raise ValueError(f"the output must have at most {MAX_POSITIONS} positions, not {rows}×{columns}")
+    return rows, columns
 
 
 def inside_counts(size: int, count: int, kernel: int, stride: int, before: int, dilation: int = 1) -> list[int]:
     """Return for each of `count` windows along one axis how many of its elements lie inside the input."""
-    return [
-        sum(0 <= start + k * dilation < size for k in range(kernel))
-        for start in range(-before, -before + count * stride, stride)
-    ]
+    counts = []
+    for start in range(-before, -before + count * stride, stride):
+        first = max(-(start // dilation), 0)  # the first element at or behind 0
+        last = min((size - 1 - start) // dilation, kernel - 1)
+        counts.append(max(last - first + 1, 0))
+    return counts

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Node
 from toolflow.ir.operator import Shape
 from toolflow.operators import Activation, Conv, Linear
 from toolflow.operators.window import Pads
 
 NO_PADS: Pads = (0, 0, 0, 0)
+MAX_DIAGONAL = 4096
 
 
 def scale_node(
@@ -28,8 +30,16 @@ def scale_node(
 
     `shape` is the input's, (C, H, W) or (F,); scale and bias are float64 (C,) or (F,). `pads` are zeros
     around a feature map, which stay zeros only with a bias of zero.
+
+    Raises:
+        ToolflowError: a flat vector is too long for a diagonal matrix.
     """
     if len(shape) == 1:
+        if shape[0] > MAX_DIAGONAL:
+            raise ToolflowError(
+                f"'{name}' scales or rectifies a flat vector of {shape[0]} values alone; at most {MAX_DIAGONAL} can be "
+                "done so: do it before flattening, or next to a linear layer"
+            )
         return Node(name, Linear(activation), (tensor,), {"weight": np.diag(scale), "bias": bias})
     conv = Conv(pads=pads, groups=shape[0], activation=activation)
     return Node(name, conv, (tensor,), {"weight": scale.reshape(-1, 1, 1, 1), "bias": bias})
