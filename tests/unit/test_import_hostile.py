@@ -61,7 +61,7 @@ def rich_model() -> bytes:
     ]
     integers = {"zero": [0], "end": [99], "two": [2], "pads": [0, 1, 0, 0, 0, 1, 0, 0]}
     constants = {**WEIGHT, "g": random_array(5, 6), **{name: np.array(value) for name, value in integers.items()}}
-    return onnx_model(nodes, constants).SerializeToString()
+    return bytes(onnx_model(nodes, constants).SerializeToString())
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
@@ -237,7 +237,8 @@ def test_every_unsupported_thing_is_listed_at_once(tmp_path: Path) -> None:
 )
 def test_what_is_refused(tmp_path: Path, node: onnx.NodeProto, text: str) -> None:
     constants = {
-        **WEIGHT, "i1": np.array([1]), "i9": np.array([9]), "two": np.array([2, 3]), "i3": np.array([3]), "huge": np.array([1 << 20, 1 << 20]),
+        **WEIGHT, "i1": np.array([1]), "i9": np.array([9]), "two": np.array([2, 3]),
+        "i3": np.array([3]), "huge": np.array([1 << 20, 1 << 20]),
         "line": np.ones(8, np.float32), "pads": np.array([0, 0, 1 << 40, 0, 0, 0, 0, 0]),
     }  # fmt: skip
     refused(saved(onnx_model([node], constants), tmp_path), text)

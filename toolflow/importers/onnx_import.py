@@ -11,8 +11,9 @@ from onnx import ModelProto, NodeProto, helper
 
 from toolflow.importers import onnx_file, vocabulary
 from toolflow.importers.builder import GraphBuilder, Place, Value
+from toolflow.importers.onnx_call import Absent, Call
 from toolflow.importers.onnx_constants import FOLDED, CannotFoldError, fold
-from toolflow.importers.onnx_operators import OPERATORS, REWRITES, Absent, Call
+from toolflow.importers.onnx_operators import OPERATORS, REWRITES
 from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape
 
