@@ -50,12 +50,12 @@ class Decision(BaseModel):
     """The design to build.
 
     Attributes:
-        choice: the fastest design that keeps the tolerance.
+        choice: the fastest design that keeps the tolerance, or a pair that the user asked for.
         cycles_per_image: its expected time.
         alternatives: every design that was compared, with its expected cycles an image, fastest first.
         forwarded_share: p that the expectation holds for.
         speedup: single high-precision unit's time over the choice's; None where that unit does not fit.
-        cascade_pays: whether the choice is a pair.
+        cascade_pays: whether a pair is the fastest.
         reason: why, for the user.
     """
 

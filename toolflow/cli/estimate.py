@@ -164,12 +164,13 @@ def _searched(
         raise refused[-1]
     for shortage in refused:
         terminal.note(str(shortage))
-    share = forwarded
-    if share is None and (folder / REPORT).exists():
-        share = read_report(folder).measure.forwarded_share
-    if share is None or len(timed) < 2:
+    share, planned_share = forwarded, forwarded
+    if forwarded is None and (folder / REPORT).exists():
+        measure = read_report(folder).measure
+        share, planned_share = measure.forwarded_share, measure.forwarded_interval[1]  # as a build plans
+    if share is None or planned_share is None or len(timed) < 2:
         return designs
-    pair = best_pair(timed["low"], timed["high"], board, share)
+    pair = best_pair(timed["low"], timed["high"], board, planned_share)
     if pair is None:
         terminal.note(f"no pair of units fits {board.name}")
         return designs

@@ -76,12 +76,26 @@ def _decided(
     if cascade and pair is None:
         raise DoesNotFitError(f"no pair of units fits {board.name}; without --cascade: {decision.reason}")
     if cascade and not decision.cascade_pays:
-        decision = decision.model_copy(update={"reason": f"both units, as asked for; {decision.reason}"})
+        decision = _asked_for(decision)
     if (decision.cascade_pays or cascade) and pair is not None:
         return decision, {"low": ("low", pair[0]), "high": ("high", pair[1])}
     if decision.choice == "single low" and low is not None:
         return decision, {"single": ("low", low)}
     return decision, {"single": ("high", best_single(timed["high"], board, "the high-precision network"))}
+
+
+def _asked_for(decision: Decision) -> Decision:
+    """Return the decision for a pair although a single unit would be faster, its figures those of the pair."""
+    cycles = dict(decision.alternatives)["resident pair"]
+    fastest = decision.speedup
+    return decision.model_copy(
+        update={
+            "choice": "resident pair",
+            "cycles_per_image": cycles,
+            "speedup": None if fastest is None else fastest * decision.cycles_per_image / cycles,
+            "reason": f"both units, as asked for; {decision.reason}",
+        }
+    )
 
 
 def _single(timed: list[Candidate], board: Board) -> Candidate | None:
