@@ -244,3 +244,20 @@ def test_a_file_that_was_written_again_later_is_made_again_by_the_next_build(out
 def test_later_outputs_need_a_build(tmp_path: Path) -> None:
     with pytest.raises(ToolflowError, match="must be a folder that 'toolflow build' made"):
         record_outputs(tmp_path, "verify", [], {}, 0.0)
+
+
+def test_a_stage_of_which_more_is_asked_is_made_again(out: Path, terminal: Terminal) -> None:
+    """A command that needs one output more cannot take what another left; one that needs less can."""
+    log: list[str] = []
+
+    def run(outputs: list[str]) -> bool:
+        def make(folder: Path, step: Step) -> None:
+            for name in outputs:
+                _writer(name, name, log)(folder, step)
+
+        with open_build(out, terminal) as build:
+            return build.stage("quantise", make, outputs=outputs, inputs={})
+
+    assert [run(["graphs"]), run(["graphs", "qonnx"]), run(["graphs"])] == [False, False, True]
+    assert log == ["graphs", "graphs", "qonnx"]
+    assert set(_content(out)) == {"graphs/file.txt", "qonnx/file.txt", "toolflow.json"}
