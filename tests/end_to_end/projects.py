@@ -17,7 +17,9 @@ from toolflow.cli.main import app
 REPOSITORY = Path(__file__).resolve().parents[2]
 DIGITS = REPOSITORY / "examples" / "digits.py"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-LAUNCH = [sys.executable, "-m", "cascade_toolflow"]
+# A test run in the background ignores SIGINT, and its children would too.
+INTERRUPTIBLE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+LAUNCH = [sys.executable, "-c", f"{INTERRUPTIBLE}; import sys, cascade_toolflow; sys.exit(cascade_toolflow.main())"]
 SMALL_ENGINE = "lanes_k=4,lanes_p=2,slots=1"
 
 MODELS = """
