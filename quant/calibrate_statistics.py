@@ -23,9 +23,7 @@ def normal_quantile(confidence: float, two_sided: bool = True) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2 if two_sided else confidence)
 
 
-def paired_bounds(
-    lost: npt.ArrayLike, gained: npt.ArrayLike, images: int, z: float
-) -> tuple[FloatArray, FloatArray]:
+def paired_bounds(lost: npt.ArrayLike, gained: npt.ArrayLike, images: int, z: float) -> tuple[FloatArray, FloatArray]:
     """Return lower and upper bound of the difference of two accuracies measured on the same images.
 
     The Wald interval after half an observation is added to each of the four cells of the paired table:

@@ -22,7 +22,7 @@ from toolflow.ir.errors import ToolflowError
 # What the wheel's generated makefiles lack (its configure step did not run on this machine).
 MAKE_FLAGS = (
     "CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_STD=-std=gnu++20 CFG_CXXFLAGS_COROUTINES=-fcoroutines "
-    "CFG_LDLIBS_THREADS=-pthread"
+    "CFG_LDLIBS_THREADS=-pthread OPT_FAST=-O2"
 )
 BUILD_ARGUMENTS = (
     "-O3",
@@ -38,8 +38,6 @@ BUILD_ARGUMENTS = (
     "-Wno-style",
     "--output-split",
     "0",
-    "-MAKEFLAGS",
-    "OPT_FAST=-O2",
 )
 LOG_LINES = 40
 BOOKKEEPING = (

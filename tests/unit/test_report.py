@@ -75,9 +75,7 @@ def summary() -> Summary:
         program_sha256="a", weights_sha256="b", program_bytes=4096, weight_bytes=65536,
         runs=(run_section(PREDICTED, CONFIG.multipliers, 200.0),), predicted=predicted,
     )  # fmt: skip
-    high = Variant(
-        unit="high", weight_bits=8, activation_bits=8, first_last_bits=8, family="multiplier", sha256="c"
-    )
+    high = Variant(unit="high", weight_bits=8, activation_bits=8, first_last_bits=8, family="multiplier", sha256="c")
     low = high.model_copy(update={"unit": "low", "weight_bits": 4, "activation_bits": 4})
     return Summary(
         made_by="cascade-toolflow 0.1.0", versions=dict(installed_versions()),
