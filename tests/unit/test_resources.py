@@ -1,0 +1,122 @@
+"""The resource model: its geometry, its growth, and its distance from recorded syntheses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from toolflow.engine.config import EngineConfig
+from toolflow.plan.resources import FIT_FILE, estimate_resources, fitted_coefficients
+from toolflow.plan.resources_count import Family, ResourceCount
+from toolflow.plan.resources_features import MODULES, memories
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RECORD = REPOSITORY / "benchmarks" / "yosys_resources.json"
+TOLERANCE = 0.20
+FAMILIES: tuple[Family, ...] = get_args(Family)
+BASE = EngineConfig(lanes_k=8, lanes_p=4, bank_depth=1024, weight_depth=256)
+
+
+def changed(**values: object) -> EngineConfig:
+    return EngineConfig.model_validate({**BASE.model_dump(), **values})
+
+
+def recorded() -> list[Any]:
+    entries = json.loads(RECORD.read_text(encoding="utf-8"))
+    return [pytest.param(entry, id=name) for name, entry in entries.items()]
+
+
+@pytest.mark.parametrize("entry", recorded())
+def test_the_model_is_near_what_yosys_made(entry: dict[str, Any]) -> None:
+    model = estimate_resources(EngineConfig(**entry["config"]), entry["family"]).total.by_name()
+    for resource, amount in entry["amounts"].items():
+        assert model[resource] == pytest.approx(amount, rel=TOLERANCE), resource
+
+
+def test_four_configurations_were_held_out_on_both_xilinx_families() -> None:
+    entries = json.loads(RECORD.read_text(encoding="utf-8")).values()
+    fitted = json.loads((REPOSITORY / "toolflow" / "plan" / FIT_FILE).read_text(encoding="utf-8"))["configurations"]
+    for family in ("xc7", "xcup"):
+        assert sum(entry["family"] == family for entry in entries) >= 4
+    assert not set(fitted) & {name.split(" ", 1)[1] for name in json.loads(RECORD.read_text(encoding="utf-8"))}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_module_has_coefficients_and_none_is_negative(family: Family) -> None:
+    fitted = fitted_coefficients()[family]
+    assert set(fitted) == set(MODULES)
+    amounts = [a for module in fitted.values() for terms in module.values() for a in terms.values()]
+    assert min(amounts) >= 0
+    for name, module in fitted.items():
+        for terms in module.values():
+            assert set(terms) <= set(MODULES[name].terms(BASE))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_total_is_the_sum_of_the_parts(family: Family) -> None:
+    estimate = estimate_resources(BASE, family)
+    total = sum(estimate.parts.values(), ResourceCount())
+    assert estimate.total.amounts() == pytest.approx(total.amounts(), abs=0.5)
+    assert {"array", "requantisers", "banks", "replay buffer", "movers", "confidence", "control"} < set(estimate.parts)
+    assert estimate.as_document()["total"] == estimate.total.by_name()
+
+
+def test_multipliers_are_in_dsps_or_in_luts() -> None:
+    in_dsps = estimate_resources(BASE, "xc7")
+    in_luts = estimate_resources(changed(multiplier="lut"), "xc7")
+    assert in_dsps.parts["array"].dsps == 32
+    assert in_luts.parts["array"].dsps == 0
+    assert in_luts.parts["array"].luts > in_dsps.parts["array"].luts + 32 * 30
+
+
+def test_a_product_too_narrow_for_a_dsp_stays_in_luts() -> None:
+    assert estimate_resources(changed(weight_bits=4, activation_bits=4), "xc7").parts["array"].dsps == 32
+    assert estimate_resources(changed(weight_bits=3, activation_bits=4), "xc7").parts["array"].dsps == 0
+
+
+def test_a_requantiser_takes_three_dsps_per_lane_and_channel() -> None:
+    assert estimate_resources(changed(drain_k=4), "xcup").parts["requantisers"].dsps == 3 * 4 * 4
+
+
+def test_banks_follow_their_geometry() -> None:
+    assert estimate_resources(BASE, "xc7").parts["banks"].block_rams == 4 * 2  # 1,024 words of 64 bits a lane
+    assert estimate_resources(changed(bank_depth=512), "xc7").parts["banks"].block_rams == 4
+    assert estimate_resources(changed(bank_depth=1024), "ecp5").parts["banks"].block_rams == 4 * 4
+
+
+def test_odd_groups_split_the_words_of_a_bank() -> None:
+    whole = next(use for use in memories(BASE) if use.part == "banks")
+    split = next(use for use in memories(changed(lanes_k=12)) if use.part == "banks")
+    assert (whole.piece_bits, whole.pieces) == (64, 1)
+    assert (split.piece_bits, split.pieces) == (32, 2)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "more",
+    [{"lanes_k": 16}, {"lanes_p": 8}, {"slots": 2}, {"drain_k": 2}, {"accumulator_bits": 32}, {"bus_bits": 256}],
+    ids=str,
+)
+def test_more_of_anything_takes_no_less(family: Family, more: dict[str, int]) -> None:
+    small = changed(accumulator_bits=20)
+    large = EngineConfig.model_validate({**small.model_dump(), **more})
+    before, after = (estimate_resources(c, family).total for c in (small, large))
+    assert not before.over(after)
+
+
+def test_leaving_the_confidence_unit_out_saves_it() -> None:
+    with_unit = estimate_resources(BASE, "xc7").parts["confidence"]
+    without = estimate_resources(changed(confidence=False), "xc7").parts["confidence"]
+    assert without.luts < with_unit.luts
+    assert (with_unit.dsps, without.dsps) == (1, 0)
+
+
+def test_counts_compare_by_resource() -> None:
+    need, have = ResourceCount(luts=10, dsps=5), ResourceCount(luts=8, dsps=6)
+    assert need.over(have) == {"luts": (10, 8)}
+    assert need.shares(have) == {"luts": 1.25, "dsps": 5 / 6}
+    assert ResourceCount(urams=1).shares(have)["urams"] == float("inf")
+    assert (need + have * 2).amounts() == (26, 0, 17, 0, 0)
