@@ -164,8 +164,11 @@ def _conv(config: EngineConfig, i: Instruction, time: int, weights: _WeightPort,
     for group in range(i.groups):
         channels = min(config.lanes_k, i.channels - group * config.lanes_k)
         beats = -(-channels // config.drain_k)
-        cost = max(i.rows, beats)
-        longest_drain |= beats > i.rows
+        # a word that feeds one step leaves the bank's read port no free cycle: residual words take one each
+        steals = Flag.RESIDUAL in i.flags and i.steps == 1
+        rows = i.rows + (-(-channels // config.sub_row) if steals else 0)
+        cost = max(rows, beats)
+        longest_drain |= beats > rows
         arrived = weights.packet(channels, i.rows, Flag.INDEXED in i.flags)
         first_end = max(time + cost, arrived + 2)
         late += first_end - (time + cost)
