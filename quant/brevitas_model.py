@@ -20,11 +20,10 @@ from brevitas.quant.solver.weight import WeightQuantSolver
 from brevitas.quant_tensor import IntQuantTensor
 from torch import nn
 
-from quant.arrange import Arrangement
 from quant.float_run import apply_activation, move, pad_for_windows, symmetric_pads, window_sums
 from quant.multipliers import multipliers
-from quant.solve import LayerNumbers, Solution
-from toolflow.ir.graph import Node
+from quant.solve import LayerNumbers
+from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import TensorType
 from toolflow.operators import Activation, Add, AvgPool, Conv, Linear
 
@@ -129,12 +128,16 @@ class BrevitasModel(nn.Module):
     """Walks an arranged graph with Brevitas layers; float64.
 
     Every tensor that is rounded passes one Brevitas quantiser. Input: normalised images (N, C, H, W).
+
+    Attributes:
+        graph: operators and their order; its float weights are not read.
+        types: of every tensor.
+        numbers: integers and scales of every conv and linear.
     """
 
-    def __init__(self, arrangement: Arrangement, solution: Solution) -> None:
+    def __init__(self, graph: Graph, types: Mapping[str, TensorType], numbers: Mapping[str, LayerNumbers]) -> None:
         super().__init__()
-        self.arrangement, self.solution = arrangement, solution
-        graph, types = arrangement.graph, solution.types
+        self.graph, self.types, self.numbers = graph, types, numbers
         self.image = _quantiser(types[graph.input_name])
         self.layers = nn.ModuleDict()
         self.quantisers = nn.ModuleDict()
@@ -142,8 +145,7 @@ class BrevitasModel(nn.Module):
         for node in graph.nodes:
             source, output = types[node.inputs[0]], types[node.name]
             if isinstance(node.op, Conv | Linear):
-                numbers = solution.layers[node.name]
-                self.layers[self.key[node.name]] = _weight_layer(node.op, numbers, source.scale)
+                self.layers[self.key[node.name]] = _weight_layer(node.op, numbers[node.name], source.scale)
             elif isinstance(node.op, AvgPool):
                 divisor = int(node.op.divisors(graph.shapes[node.inputs[0]]).flat[0])
                 self.layers[self.key[node.name]] = _AveragePool(node.op, divisor, source, output)
@@ -153,11 +155,11 @@ class BrevitasModel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (N, K)."""
-        return _value(self.tensors(x, ())[self.arrangement.graph.output])
+        return _value(self.tensors(x, ())[self.graph.output])
 
     def tensors(self, x: Tensor, keep: Sequence[str] | None) -> dict[str, IntQuantTensor]:
         """Return the output and the tensors of `keep`, all of them where it is None."""
-        graph = self.arrangement.graph
+        graph = self.graph
         live: dict[str, IntQuantTensor] = {graph.input_name: self.image(x)}
         last_use = {tensor: i for i, node in enumerate(graph.nodes) for tensor in node.inputs}
         for index, node in enumerate(graph.nodes):
@@ -172,7 +174,7 @@ class BrevitasModel(nn.Module):
         key = self.key[node.name]
         if isinstance(op, Conv | Linear):
             if isinstance(op, Conv) and symmetric_pads(op) is None:
-                kernel = self.solution.layers[node.name].weight.shape
+                kernel = self.numbers[node.name].weight.shape
                 x = _with_value(x, pad_for_windows(_value(x), op, (kernel[2], kernel[3])))
             return self._rounded(key, op.activation, [self.layers[key](x), *inputs[1:]])
         if isinstance(op, Add):
@@ -190,10 +192,10 @@ class BrevitasModel(nn.Module):
     def weights(self) -> Mapping[str, LayerNumbers]:
         """Return the integers that Brevitas itself makes of every layer's weights and biases."""
         found = {}
-        for node in self.arrangement.graph.nodes:
+        for node in self.graph.nodes:
             if isinstance(node.op, Conv | Linear):
                 layer: Any = self.layers[self.key[node.name]]
-                source = self.solution.types[node.inputs[0]]
+                source = self.types[node.inputs[0]]
                 with torch.no_grad():
                     weight = layer.quant_weight()
                     one = _constant(source)

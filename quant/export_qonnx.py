@@ -24,8 +24,7 @@ def export_qonnx(model: BrevitasModel, path: Path) -> onnx.ModelProto:
     There powers of two and integers stay exact while accumulators are below 2^24: the fixed-point
     family gives the reference's integers, the multiplier family the same up to float32's rounding.
     """
-    graph = model.arrangement.graph
-    example = torch.zeros((1, *graph.input_shape), dtype=torch.float64)
+    example = torch.zeros((1, *model.graph.input_shape), dtype=torch.float64)
     path.parent.mkdir(parents=True, exist_ok=True)
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level

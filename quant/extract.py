@@ -28,7 +28,7 @@ def to_quantised_graph(
     Weights and biases are Brevitas' integers; the input table is its input quantiser, applied to
     every pixel value.
     """
-    graph, types = model.arrangement.graph, model.solution.types
+    graph, types = model.graph, model.types
     layers = model.weights()
     nodes = []
     for node in graph.nodes:
@@ -68,7 +68,7 @@ def to_quantised_graph(
 
 def input_table(model: BrevitasModel, normalisation: Normalisation) -> Int64Array:
     """Return the first layer's integer of every pixel value: int64 (C, 256), one rounding."""
-    channels = model.arrangement.graph.input_shape[0]
+    channels = model.graph.input_shape[0]
     values = torch.as_tensor(normalisation.table(channels)).view(1, channels, 1, 256)
     with torch.no_grad():
         table: Int64Array = model.image(values).int(float_datatype=True).view(channels, 256).numpy().astype(np.int64)
@@ -89,14 +89,18 @@ def _rule(
 
 
 def brevitas_integers(
-    model: BrevitasModel, images: npt.NDArray[np.uint8], normalisation: Normalisation, batch: int = 16
+    model: BrevitasModel, images: npt.NDArray[np.uint8], normalisation: Normalisation
 ) -> dict[str, Int64Array]:
     """Return the integers of every tensor of Brevitas' own float64 inference on uint8 images (N, H, W, C)."""
+    return integers_of(model, normalisation.apply(images))
+
+
+def integers_of(model: BrevitasModel, x: FloatArray, batch: int = 16) -> dict[str, Int64Array]:
+    """Return the same for the network's real input, float64 (N, C, H, W)."""
     parts: list[dict[str, Int64Array]] = []
     with torch.no_grad():
-        for start in range(0, len(images), batch):
-            x = torch.as_tensor(normalisation.apply(images[start : start + batch]))
-            tensors = model.tensors(x, None)
+        for start in range(0, len(x), batch):
+            tensors = model.tensors(torch.as_tensor(x[start : start + batch]), None)
             parts.append({name: _integers(t.value, t.scale) for name, t in tensors.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

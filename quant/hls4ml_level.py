@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from quant.brevitas_level import rebuilt_model
 from quant.brevitas_model import BrevitasModel
 from quant.export_qonnx import export_qonnx
 from toolflow.ir.errors import ToolflowError
@@ -26,14 +27,11 @@ from toolflow.operators import AvgPool
 INTEGER_BITS = 24
 
 
-def hls4ml_logits(
-    model: BrevitasModel, graph: QuantisedGraph, images: npt.NDArray[np.uint8], folder: Path
-) -> npt.NDArray[np.int64]:
+def hls4ml_logits(graph: QuantisedGraph, images: npt.NDArray[np.uint8], folder: Path) -> npt.NDArray[np.int64]:
     """Return the integer logits (N, K) of hls4ml's emulation.
 
     Args:
-        model: the Brevitas model of a variant.
-        graph: its integers; the input table makes the images' integers.
+        graph: a variant; its input table makes the images' integers.
         images: uint8 (N, H, W, C).
         folder: for the QONNX file, the emitted project and its library; made if missing.
 
@@ -41,6 +39,7 @@ def hls4ml_logits(
         ToolflowError: the network cannot be expressed there, with the reason.
     """
     check_expressible(graph)
+    model = rebuilt_model(graph)
     export_qonnx(model, folder / "network.onnx")
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -97,9 +96,9 @@ def _convert(folder: Path, fraction_bits: int):  # type: ignore[no-untyped-def] 
 
 def _fraction_bits(model: BrevitasModel) -> int:
     """Return the fraction bits that the finest weight or bias step of the network needs."""
-    steps = [kind.scale for kind in model.solution.types.values()]
-    for node in model.arrangement.graph.nodes:
-        if node.name in model.solution.layers:
-            finest = float(model.solution.layers[node.name].weight_scale.min())
-            steps += [finest, finest * model.solution.types[node.inputs[0]].scale]
+    steps = [kind.scale for kind in model.types.values()]
+    for node in model.graph.nodes:
+        if node.name in model.numbers:
+            finest = float(model.numbers[node.name].weight_scale.min())
+            steps += [finest, finest * model.types[node.inputs[0]].scale]
     return max(1 - math.frexp(min(steps))[1], 0)

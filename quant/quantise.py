@@ -101,7 +101,7 @@ def quantise(
     x = torch.as_tensor(normalisation.apply(images)).float()
     reach = float(np.abs(normalisation.table(graph.input_shape[0])).max())
     solution = solve(arrangement, x, reach, config, progress)
-    model = BrevitasModel(arrangement, solution)
+    model = BrevitasModel(arrangement.graph, solution.types, solution.layers)
     report = QuantiseReport(
         variant=variant,
         config=config,

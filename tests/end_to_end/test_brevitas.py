@@ -76,7 +76,7 @@ def test_digits_hls4ml_equals_reference(
 ) -> None:
     pair, parts, _ = digits
     low = pair.low
-    found = hls4ml_logits(low.model, low.graph, parts["test"], tmp_path)
+    found = hls4ml_logits(low.graph, parts["test"], tmp_path)
     assert np.array_equal(found, run(low.graph, parts["test"])[low.graph.output])
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from toolflow.cli.project import Project, Vectors
     from toolflow.report.summary import LevelAccuracy, LevelCheck, Summary, Unit
 
-ALL_LEVELS = ("program", "hls", "cosim", "rtl")
+ORACLES = ("brevitas", "hls4ml")
+ENGINE_LEVELS = ("program", "hls", "cosim", "rtl")
 DEFAULT_IMAGES = 16
 STALL_PROBABILITY = 0.2
 
@@ -32,7 +33,10 @@ def verify(
 ) -> None:
     """Run a project's binaries on every level and compare each integer with the reference.
 
-    The files in DIR/weights are first compared with what DIR/graphs compile to, and then run on every level:
+    Two levels ask others about the network in DIR/graphs: brevitas (its float64 inference) and hls4ml (its
+    g++ emulation, where it can hold the network).
+
+    The files in DIR/weights are then compared with what DIR/graphs compile to, and run on the others:
     program (numpy executor), hls (the C++ under g++), cosim (the C++ behind the cocotb bench), rtl (the
     SystemVerilog behind the same bench). Both benches pause every channel at random; a second run of rtl
     without pauses counts cycles.
@@ -43,7 +47,8 @@ def verify(
 
         toolflow verify build/resnet20 --levels program,hls --images 32
     """
-    chosen = options.parse_names("--levels", levels, ALL_LEVELS) or ALL_LEVELS
+    every = (*ORACLES, *ENGINE_LEVELS)
+    chosen = options.parse_names("--levels", levels, every) or every
     with terminal.progress("load the toolflow"):
         from toolflow.cli.folder import record_outputs
         from toolflow.cli.project import SUMMARY, open_project
@@ -59,8 +64,10 @@ def verify(
         terminal.note(f"{build} keeps {count} images for verification: {count} are run, not {images}")
     runs = _Runs(terminal, project, vectors, count, seed)
     for name in project.plan.units:
+        for oracle in (level for level in ORACLES if level in chosen):
+            runs.oracle(name, oracle)
         runnable = runs.files(name)
-        for level in chosen:
+        for level in (level for level in ENGINE_LEVELS if level in chosen):
             runs.level(name, level) if runnable else runs.left_out(name, level)
         if runnable and "rtl" in chosen:
             runs.count_cycles(name)
@@ -92,12 +99,23 @@ class _Runs:
         self.accuracies: list[LevelAccuracy] = []
         self.counted: dict[str, list[LevelVerdict]] = {}
 
+    def oracle(self, unit_name: str, oracle: str) -> None:
+        """Compare the unit's network with what an oracle makes of it."""
+        with self.terminal.progress(f"{oracle} of the {unit_name} unit, {len(self.images)} images"):
+            from rtl_sim.oracles import ask_oracle  # loads torch
+
+            start = time.monotonic()
+            graph = self.project.unit(unit_name).graph
+            verdict = ask_oracle(oracle, graph, self.images, self.work / f"{oracle}_{unit_name}")
+        self._enter(unit_name, oracle, verdict.equal, verdict.detail, start, len(self.images))
+        if verdict.equal and self.labels is not None:
+            self._accuracy(unit_name, oracle)
+
     def files(self, unit_name: str) -> bool:
         """Compare the unit's program and weights files with its network; return whether a level can run them."""
         from rtl_sim.binaries import Binaries
         from toolflow.cli.emit_stage import Binaries as Paths
         from toolflow.plan.lower import compile_program
-        from toolflow.report.summary import LevelCheck, UnitName
 
         start = time.monotonic()
         unit = self.project.unit(unit_name)
@@ -106,46 +124,25 @@ class _Runs:
         compiled = compile_program(unit.graph, unit.config, unit.rule)
         difference = stored.difference(compiled)
         self.binaries[unit_name] = stored
-        self.checks.append(
-            LevelCheck(
-                level="files",
-                unit=cast(UnitName, unit_name),
-                images=0,
-                equal=difference is None,
-                detail=difference or "",
-                seconds=round(time.monotonic() - start, 2),
-            )
-        )
+        self._enter(unit_name, "files", difference is None, difference or "", start)
         return stored.same_sizes(compiled)
 
     def left_out(self, unit_name: str, level_name: str) -> None:
         """Enter a level that cannot run files of another size."""
-        from toolflow.report.summary import LevelCheck, UnitName
-
-        unit = cast(UnitName, unit_name)
-        self.checks.append(LevelCheck(level=level_name, unit=unit, images=0, equal=None, detail="not these files"))
+        self._enter(unit_name, level_name, None, "not these files")
 
     def level(self, unit_name: str, level_name: str) -> None:
         """Compare one level of one unit with the reference."""
         from rtl_sim.levels import make_level
         from rtl_sim.verify import verify_level
-        from toolflow.report.summary import LevelCheck, UnitName
 
         unit = self.project.unit(unit_name)
         level = make_level(level_name, self.project.folder, unit_name, self.work, self.stalled)
         start = time.monotonic()
         with self.terminal.progress(f"{level_name} of the {unit_name} unit, {len(self.images)} images"):
             verdict = verify_level(unit, level, self.images, self.terminal.note, self.binaries[unit_name])
-        self.checks.append(
-            LevelCheck(
-                level=level_name,
-                unit=cast(UnitName, unit_name),
-                images=len(self.images),
-                equal=verdict.equal,
-                detail="" if verdict.difference is None else str(verdict.difference),
-                seconds=round(time.monotonic() - start, 2),
-            )
-        )
+        detail = "" if verdict.difference is None else str(verdict.difference)
+        self._enter(unit_name, level_name, verdict.equal, detail, start, len(self.images))
         if verdict.equal and self.labels is not None:
             self._accuracy(unit_name, level_name)
 
@@ -178,6 +175,19 @@ class _Runs:
                 "accuracy": (*rows, *self.accuracies),
                 "units": units,
             }
+        )
+
+    def _enter(
+        self, unit: str, level: str, equal: bool | None, detail: str, start: float | None = None, images: int = 0
+    ) -> None:
+        """Enter a verdict; `start` is when its work began."""
+        from toolflow.report.summary import LevelCheck, UnitName
+
+        seconds = 0.0 if start is None else round(time.monotonic() - start, 2)
+        self.checks.append(
+            LevelCheck(
+                level=level, unit=cast(UnitName, unit), images=images, equal=equal, detail=detail, seconds=seconds
+            )
         )
 
     def _accuracy(self, unit_name: str, level_name: str) -> None:
