@@ -54,13 +54,13 @@ def build(
     """
     with terminal.progress("load the toolflow"):
         from quant.calibrate import CalibrationOptions
+        from toolflow.cli.plan_stage import check_engine
         from toolflow.cli.stages import Precision, Source
         from toolflow.plan.boards import load_board
 
     if single and cascade:
         raise ToolflowError("--single and --cascade must not be given together")
-    load_board(board)  # a wrong name or tolerance must not cost the time of a quantisation
-    CalibrationOptions(tolerance)
+    CalibrationOptions(tolerance)  # a wrong option must not cost the time of a quantisation
     fixed = options.parse_engine(engine)
     source = Source.of_options(
         model,
@@ -83,8 +83,9 @@ def build(
         rounding=rounding,
         equalise=equalise,
     )
+    single = single or low_bits == high_bits
+    check_engine(fixed, {high_bits} if single else {low_bits, high_bits}, load_board(board))
     with open_build(out, terminal) as folder:
-        single = single or low_bits == high_bits
         _stages(terminal, folder, source, precision, Target(board, fixed, tolerance, single, cascade))
     from toolflow.cli.project import SUMMARY
     from toolflow.report.summary import read_summary
@@ -117,7 +118,7 @@ class Target:
 def _stages(terminal: Terminal, folder: BuildFolder, source: Source, precision: Precision, target: Target) -> None:
     """Run the stages in their order; each reuses what has not changed."""
     from toolflow.cli import emit_stage, plan_stage, report_stage, stages
-    from toolflow.cli.project import CALIBRATION, DECISION, GRAPHS, PLAN, REPORT, SUMMARY
+    from toolflow.cli.project import CALIBRATION, DECISION, GRAPHS, LOGITS, PLAN, REPORT, SUMMARY
 
     variants = ["high"] if target.single else ["low", "high"]
     bits = {"low": precision.low_bits, "high": precision.high_bits}
@@ -133,7 +134,7 @@ def _stages(terminal: Terminal, folder: BuildFolder, source: Source, precision: 
         folder.stage(
             "calibrate",
             stages.calibrate_stage(target.tolerance),
-            outputs=[CALIBRATION, REPORT],
+            outputs=[CALIBRATION, REPORT, LOGITS],
             inputs={"tolerance": target.tolerance},
             after=after,
         )

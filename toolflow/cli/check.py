@@ -8,11 +8,6 @@ from rich.table import Table
 from toolflow.cli import options
 from toolflow.cli.command import command
 from toolflow.cli.terminal import Terminal
-from toolflow.ir.errors import ToolflowError
-
-
-class ModelDoesNotRunError(ToolflowError):
-    """A model that can be imported, but holds nodes that no engine runs."""
 
 
 @command
@@ -33,7 +28,7 @@ def check(
     shape = options.parse_shape(input_shape)
     with terminal.progress(f"import {model}"):
         from toolflow.importers.load import load_model
-        from toolflow.passes.check import Status
+        from toolflow.passes.check import Status, refuse
         from toolflow.passes.check import check as check_nodes
 
         graph = load_model(model, weights, shape)
@@ -48,7 +43,4 @@ def check(
         table.add_row(node, operator, f"[{style}]{report.status.value}[/]", reason)
     nodes = [{"node": r.node, "operator": r.operator, "status": r.status.value, "reason": r.reason} for r in reports]
     terminal.result({"model": graph.name, "input_shape": list(graph.input_shape), "nodes": nodes}, table)
-    left_over = [report for report in reports if report.status is Status.IMPORTS_ONLY]
-    if left_over:
-        lines = "\n".join(f"  {report.operator} '{report.node}': {report.reason}" for report in left_over)
-        raise ModelDoesNotRunError(f"{len(left_over)} node(s) do not run on the engine:\n{lines}")
+    refuse(reports)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from quant.calibrate_decide import Decision, UnitCycles, decide
@@ -13,6 +13,7 @@ from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.boards import Board, load_board
 from toolflow.plan.choose import Candidate, UnitRequest, best_pair, best_single, bound_by, candidates
+from toolflow.plan.choose_shapes import allowed_shapes
 from toolflow.plan.resources_count import ResourceCount
 
 LUT_BITS = 5  # up to this width a multiplier of LUTs is worth trying
@@ -50,8 +51,21 @@ def plan_stage(
 
 def request(graph: QuantisedGraph, bits: int, fixed: Mapping[str, int | str]) -> UnitRequest:
     """Return what a unit of that width must run; narrow multipliers are tried in LUTs too."""
-    kinds = ("dsp", "lut") if bits <= LUT_BITS else ("dsp",)
-    return UnitRequest(graph, bits, bits, kinds, fixed)
+    return UnitRequest(graph, bits, bits, _multipliers(bits), fixed)
+
+
+def check_engine(fixed: Mapping[str, int | str], widths: Iterable[int], board: Board) -> None:
+    """Refuse engine parameters that no unit of one of these widths can have, before anything is computed.
+
+    Raises:
+        ToolflowError: says which parameter is wrong.
+    """
+    for bits in widths:
+        allowed_shapes(bits, bits, _multipliers(bits), fixed, board)
+
+
+def _multipliers(bits: int) -> tuple[str, ...]:
+    return ("dsp", "lut") if bits <= LUT_BITS else ("dsp",)
 
 
 def _decided(

@@ -14,10 +14,9 @@ from quant.calibrate_decide import Decision
 from toolflow import __version__
 from toolflow.cli.emit_stage import Binaries
 from toolflow.cli.project import DECISION, GRAPHS, SUMMARY, Project, open_project, read_document
-from toolflow.cli.stages import Images, Source, read_report
+from toolflow.cli.stages import Images, Source, held_out_logits, read_report
 from toolflow.cli.terminal import Step
 from toolflow.engine.cycles import predict
-from toolflow.interpreter.run import run
 from toolflow.ir.store import digest
 from toolflow.plan.lower import Lowering
 from toolflow.report.from_artefacts import cascade_section, installed_versions, resources_section, run_section
@@ -152,8 +151,7 @@ def _accuracies(
                     level="brevitas", unit=unit, images=brevitas["images"], accuracy=brevitas["accuracy"], labelled=True
                 )
             )
-        graph = project.graph(planned.graph)
-        klass = run(graph, images)[graph.output].reshape(len(images), -1).argmax(axis=1)
+        klass = held_out_logits(folder, planned.graph).argmax(axis=1)
         right = float(np.mean(klass == truth))
         rows.append(LevelAccuracy(level="reference", unit=unit, images=len(images), accuracy=right, labelled=labelled))
     if "low" in project.plan.units:

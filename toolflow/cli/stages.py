@@ -23,7 +23,7 @@ from quant.calibrate_split import stratified_split
 from quant.cascade import logits_of
 from toolflow.cli import options
 from toolflow.cli.options import ScaleFamily
-from toolflow.cli.project import CALIBRATION, GRAPHS, QONNX, REPORT
+from toolflow.cli.project import CALIBRATION, GRAPHS, LOGITS, QONNX, REPORT
 from toolflow.cli.terminal import Step
 from toolflow.importers.calibration_file import CalibrationImages, load_calibration_file
 from toolflow.ir.errors import ToolflowError
@@ -154,11 +154,18 @@ class Source:
         )
 
     def graph(self) -> Graph:
-        """Import and simplify the model."""
+        """Import and simplify the model.
+
+        Raises:
+            ToolflowError: it cannot be imported, or a node of it does not run on the engine.
+        """
         from toolflow.importers.load import load_model
+        from toolflow.passes.check import require_engine
         from toolflow.passes.pipeline import simplify
 
-        return simplify(load_model(self.model, self.weights, self.input_shape))
+        imported = load_model(self.model, self.weights, self.input_shape)
+        require_engine(imported)
+        return simplify(imported)
 
 
 @dataclass(frozen=True)
@@ -230,7 +237,7 @@ def quantise_inputs(source: Source, precision: Precision, variants: Sequence[str
 
 
 def calibrate_stage(tolerance: float) -> Callable[[Path, Step], None]:
-    """Return the stage that writes the cascade's rule and its report on held-out images."""
+    """Return the stage that writes the cascade's rule, its report on held-out images, and both units' logits there."""
 
     def make(folder: Path, step: Step) -> None:
         data = Images.read(folder)
@@ -251,8 +258,18 @@ def calibrate_stage(tolerance: float) -> Callable[[Path, Step], None]:
         )
         save_artefact(found, folder / CALIBRATION)
         save_artefact(report, folder / REPORT)
+        np.savez_compressed(folder / LOGITS, low=parts["low", "held_out"], high=parts["high", "held_out"])
 
     return make
+
+
+def held_out_logits(folder: Path, name: str) -> Int64Array:
+    """Return a variant's logits (N, K) on the held-out images: those of calibration, where there was one."""
+    if (folder / LOGITS).exists():
+        with np.load(folder / LOGITS, allow_pickle=False) as archive:
+            logits: Int64Array = archive[name]
+            return logits
+    return logits_of(load_graph(folder, name), Images.read(folder).part("held_out"))
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
 
+from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node, verify_graph
 from toolflow.ir.operator import Shape
 from toolflow.operators import AvgPool, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Pad, Relu, Shortcut
@@ -19,6 +20,10 @@ BYTE_FIELD = 255  # kernel, stride, pads and dilation in an instruction (engine/
 HALF_WORD_FIELD = 65535  # sizes, channels and weight rows of a group
 
 RESIDUAL = Step(fuse_residual, "added by the layer before it, with one rounding", "")
+
+
+class ModelDoesNotRunError(ToolflowError):
+    """A model that can be imported, but holds nodes that no engine runs."""
 
 
 class Status(Enum):
@@ -60,6 +65,27 @@ def check(graph: Graph) -> tuple[NodeReport, ...]:
         folded.update({node.name: step.does for node in final.nodes if node.name not in changed.by_name})
         final = changed
     return tuple(_report(node, final, folded) for node in graph.nodes)
+
+
+def require_engine(graph: Graph) -> None:
+    """Refuse an imported graph of which a node does not run.
+
+    Raises:
+        ModelDoesNotRunError: names every such node and says why.
+    """
+    refuse(check(graph))
+
+
+def refuse(reports: Iterable[NodeReport]) -> None:
+    """Refuse the nodes among `reports` that import but do not run.
+
+    Raises:
+        ModelDoesNotRunError: there are some.
+    """
+    left_over = [report for report in reports if report.status is Status.IMPORTS_ONLY]
+    if left_over:
+        lines = "\n".join(f"  {report.operator} '{report.node}': {report.reason}" for report in left_over)
+        raise ModelDoesNotRunError(f"{len(left_over)} node(s) do not run on the engine:\n{lines}")
 
 
 def _report(node: Node, final: Graph, folded: dict[str, str]) -> NodeReport:

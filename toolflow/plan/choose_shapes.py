@@ -61,6 +61,8 @@ class RankedShape:
 def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
     """Return the shapes that the parameters allow, fastest first, whether they fit the board or not.
 
+    Of two that differ in the memory of their banks only, the one without UltraRAM comes first.
+
     Those with too many multipliers are left out, if others remain.
 
     Raises:
@@ -68,7 +70,8 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
     """
     demands: dict[int, Demand] = {}
     ranked = []
-    shapes = _shapes(request, board)
+    r = request
+    shapes = allowed_shapes(r.weight_bits, r.activation_bits, r.multipliers, r.fixed or {}, board)
     possible = [s for s in shapes if sum(dsps(s, board.family).values()) <= board.usable.dsps]
     for shape in possible or shapes:
         if shape.sub_row not in demands:
@@ -79,11 +82,14 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
         passes = -(-images // config.lanes_p)
         cycles = passes * needs.cycles_per_pass(config) / images
         ranked.append(RankedShape(config, estimate_resources(config, board.family).total, cycles))
-    return sorted(ranked, key=lambda r: (r.cycles_per_image, r.resources.luts))
+    return sorted(ranked, key=lambda r: (r.cycles_per_image, r.resources.urams, r.resources.luts))
 
 
 def worth_timing(ranked: list[RankedShape], usable: ResourceCount) -> list[EngineConfig]:
-    """Return the fastest shapes of every budget, each once; the nearest ones where none fits the board."""
+    """Return the fastest shapes of every budget, each once; the nearest ones where none fits the board.
+
+    A shape's banks are in UltraRAM only where block RAM of the budget does not hold them.
+    """
     chosen: dict[EngineConfig, None] = {}
     for logic, dsp in product(LOGIC_SHARES, DSP_SHARES):
         budget = ResourceCount(
@@ -93,28 +99,44 @@ def worth_timing(ranked: list[RankedShape], usable: ResourceCount) -> list[Engin
             usable.block_rams * logic,
             usable.urams * logic,
         )
-        fitting = (r.config for r in ranked if not r.resources.over(budget))
-        chosen.update(dict.fromkeys(c for c, _ in zip(fitting, range(PER_BUDGET), strict=False)))
+        found: dict[EngineConfig, EngineConfig] = {}
+        for shape in ranked:
+            if len(found) == PER_BUDGET:
+                break
+            if not shape.resources.over(budget):
+                found.setdefault(shape.config.model_copy(update={"bank_memory": "block"}), shape.config)
+        chosen.update(dict.fromkeys(found.values()))
     if not chosen:
         nearest = sorted(ranked, key=lambda r: max(r.resources.shares(usable).values()))
         chosen.update(dict.fromkeys(r.config for r in nearest[:PER_BUDGET]))
     return list(chosen)
 
 
-def _shapes(request: UnitRequest, board: Board) -> list[EngineConfig]:
+def allowed_shapes(
+    weight_bits: int,
+    activation_bits: int,
+    multipliers: tuple[str, ...],
+    fixed: Mapping[str, int | str],
+    board: Board,
+) -> list[EngineConfig]:
+    """Return every shape that the parameters allow; arguments as in `UnitRequest`.
+
+    Raises:
+        ToolflowError: there is none.
+    """
     base: dict[str, int | str] = {
-        "weight_bits": request.weight_bits,
-        "activation_bits": request.activation_bits,
+        "weight_bits": weight_bits,
+        "activation_bits": activation_bits,
         "bus_bits": min(board.axi_data_bits, MAX_BUS_BITS),
     }
-    fixed = dict(request.fixed or {})
     lists: dict[str, tuple[int, ...] | tuple[str, ...]] = {
         "lanes_k": LANES_K,
         "lanes_p": LANES_P,
         "slots": SLOTS,
         "sub_row": SUB_ROWS,
         "drain_k": DRAIN_K,
-        "multiplier": request.multipliers,
+        "multiplier": multipliers,
+        "bank_memory": ("block", "ultra") if board.available.urams else ("block",),
     }
     free = {name: values for name, values in lists.items() if name not in fixed}
     found, refused = [], None
