@@ -45,8 +45,6 @@ from toolflow.plan.boards import Board, load_board
 from toolflow.plan.estimate import estimate
 from toolflow.plan.lower import fit_depths
 from toolflow.plan.resources import estimate_resources
-from toolflow.plan.resources_features import memories
-from toolflow.plan.resources_memory import map_memory
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "squeezenet.py"
 NORMALISATION = Normalisation(mean=(104.0, 117.0, 123.0), scale=1.0)  # of blue, green and red
@@ -56,7 +54,6 @@ TOLERANCE = 0.01
 SEED = 1
 # one lane; wide in output channels, as the stem fills 3 of a sub-row's 16 input channels
 SHAPE = EngineConfig(lanes_k=64, lanes_p=1, slots=4, sub_row=16, drain_k=4)
-URAM_WORDS, URAM_BITS = 4096, 72  # of an UltraRAM block (UG573)
 NORMAL_95 = 1.96
 UNITS = ("low", "high")
 
@@ -119,18 +116,17 @@ def print_engine(which: Unit, board: Board) -> None:
     """Print what the engine takes of the board, its banks as BRAM or as UltraRAM, and its predicted speed."""
     config = which.config
     _, report = estimate(which.graph, config, 1)
-    total = estimate_resources(config, board.family).total
+    total, in_ultra = (
+        estimate_resources(config.model_copy(update={"bank_memory": memory}), board.family).total
+        for memory in ("block", "ultra")
+    )
     bits = config.sub_row * config.activation_bits
-    (banks,) = (use for use in memories(config) if use.part == "banks" and use.words == config.bank_depth)
-    in_brams = map_memory(board.family, banks.words, banks.piece_bits, banks.pieces).count.block_rams
-    in_urams = -(-config.bank_depth // URAM_WORDS) * -(-bits // URAM_BITS)
     have = board.available
-    others = total.block_rams - in_brams
     print(
         f"{which.name} on {board.name}: {config.multipliers} multipliers of {config.weight_bits} x "
         f"{config.activation_bits} bits, bank of {config.bank_depth} words of {bits} bits "
-        f"({config.bank_depth * bits / 1e6:.1f} Mbit): {in_brams:.0f} BRAM36 of {have.block_rams:.0f}, or "
-        f"{in_urams} UltraRAMs of {have.urams:.0f}; the rest of the engine: {others:.1f} BRAM36, "
+        f"({config.bank_depth * bits / 1e6:.1f} Mbit): {total.block_rams:.0f} BRAM36 of {have.block_rams:.0f}, or "
+        f"{in_ultra.block_rams:.0f} and {in_ultra.urams:.0f} UltraRAMs of {have.urams:.0f}; "
         f"{total.luts:.0f} LUTs of {have.luts:.0f}, {total.dsps:.0f} DSPs of {have.dsps:.0f}"
     )
     print(

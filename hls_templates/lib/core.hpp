@@ -22,7 +22,6 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=bank complete dim=1
 #pragma HLS ARRAY_PARTITION variable=bank complete dim=2
-#pragma HLS BIND_STORAGE variable=bank type=RAM_S2P
 #pragma HLS ARRAY_PARTITION variable=result complete dim=1
 #pragma HLS ARRAY_PARTITION variable=result complete dim=2
 #pragma HLS BIND_STORAGE variable=result type=RAM_S2P
@@ -30,6 +29,11 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
 #pragma HLS BIND_STORAGE variable=table type=RAM_S2P
 #pragma HLS AGGREGATE variable=replay
 #pragma HLS BIND_STORAGE variable=replay type=RAM_S2P
+  if (Config::bank_ultra) {
+#pragma HLS BIND_STORAGE variable=bank type=RAM_S2P impl=URAM
+  } else {
+#pragma HLS BIND_STORAGE variable=bank type=RAM_S2P
+  }
 #endif
   for (unsigned int n = 0; n < header.instructions; ++n) {
 #ifdef __SYNTHESIS__

@@ -1,5 +1,5 @@
-// Everything that follows from an engine's parameters. `Config` has the fields of EngineConfig as static
-// constexpr members, and `signature`.
+// Everything that follows from an engine's parameters. `Config` has the numbers and switches of EngineConfig as
+// static constexpr members, `bank_ultra` (banks in UltraRAM) and `signature`.
 #ifndef CASCADE_SHAPE_HPP
 #define CASCADE_SHAPE_HPP
 

@@ -7,6 +7,7 @@ module cascade_bank
   parameter int unsigned BankDepth = 4096,
   parameter int unsigned Granules = 1,
   parameter int unsigned GranuleBits = 64,
+  parameter bit Ultra = 1'b0,
   localparam int unsigned BankBits = index_width(BankDepth)
 ) (
   input  logic                            clk,
@@ -22,7 +23,8 @@ module cascade_bank
     cascade_ram #(
       .Depth(BankDepth),
       .Pieces(Granules),
-      .PieceBits(GranuleBits)
+      .PieceBits(GranuleBits),
+      .Style(Ultra ? "ultra" : "auto")
     ) i_ram (
       .clk,
       .write_enable(write_granules & {Granules{write_lanes[p]}}),

@@ -17,6 +17,7 @@ module cascade_core
   parameter int unsigned ResultDepth = 16,
   parameter int unsigned TableWords = 1,
   parameter bit MultiplierLut = 1'b0,
+  parameter bit BankUltra = 1'b0,
   parameter bit Confidence = 1'b1,
   parameter int unsigned TableLanes = 4,
   localparam int unsigned LaneBits = index_width(LanesP)
@@ -202,7 +203,8 @@ module cascade_core
     .LanesP(LanesP),
     .BankDepth(BankDepth),
     .Granules(Granules),
-    .GranuleBits(Granule * ActivationBits)
+    .GranuleBits(Granule * ActivationBits),
+    .Ultra(BankUltra)
   ) i_bank (
     .clk,
     .write_lanes(bank_write_lanes),

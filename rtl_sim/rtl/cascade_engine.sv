@@ -19,6 +19,7 @@ module cascade_engine
   parameter int unsigned InputLanes = 4,
   parameter int unsigned TableWords = 1,
   parameter bit MultiplierLut = 1'b0,
+  parameter bit BankUltra = 1'b0,
   parameter bit Confidence = 1'b1,
   parameter logic [63:0] Signature = 64'd0
 ) (
@@ -467,6 +468,7 @@ module cascade_engine
     .ResultDepth(ResultDepth),
     .TableWords(TableWords),
     .MultiplierLut(MultiplierLut),
+    .BankUltra(BankUltra),
     .Confidence(Confidence),
     .TableLanes(TableLanes)
   ) i_core (

@@ -1,12 +1,14 @@
 // Simple dual-port memory: one write port with an enable for each piece of a word, one read port.
-// Cost: block RAM or LUT RAM, as the synthesiser sees fit. Latency: 1; the output keeps its value
-// while nothing is read. Reading the word that is written at the same edge gives the old one.
+// Cost: block RAM or LUT RAM, as the synthesiser sees fit, or UltraRAM where `Style` is "ultra" (AMD's
+// `ram_style`). Latency: 1; the output keeps its value while nothing is read. Words hold nothing before they are
+// written. Reading the word that is written at the same edge gives the old one.
 module cascade_ram
   import cascade_pkg::*;
 #(
   parameter int unsigned Depth = 16,
   parameter int unsigned Pieces = 1,
   parameter int unsigned PieceBits = 8,
+  parameter string Style = "auto",
   localparam int unsigned AddressBits = index_width(Depth)
 ) (
   input  logic                          clk,
@@ -17,6 +19,7 @@ module cascade_ram
   input  logic [AddressBits-1:0]        read_address,
   output logic [Pieces*PieceBits-1:0]   read_data
 );
+  (* ram_style = Style *)
   logic [Pieces*PieceBits-1:0] memory[Depth];
 
   always_ff @(posedge clk) begin

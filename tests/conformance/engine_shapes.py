@@ -7,7 +7,7 @@ from toolflow.engine.config import EngineConfig
 SHAPES: dict[str, EngineConfig] = {
     "wide": EngineConfig(lanes_k=16, lanes_p=4),
     "batch_of_8": EngineConfig(lanes_k=16, lanes_p=8, slots=2),
-    "latency": EngineConfig(lanes_k=8, lanes_p=1, slots=16, drain_k=8, sub_row=16),
+    "latency": EngineConfig(lanes_k=8, lanes_p=1, slots=16, drain_k=8, sub_row=16, bank_memory="ultra"),
     "odd": EngineConfig(lanes_k=5, lanes_p=3),
     "one_lane": EngineConfig(lanes_k=1, lanes_p=1, sub_row=4, bus_bits=64),
     "twelve": EngineConfig(lanes_k=12, lanes_p=2, slots=2, drain_k=2, sub_row=4, bus_bits=64),

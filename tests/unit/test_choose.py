@@ -35,7 +35,18 @@ def resnet(bits: int, size: int = 16) -> QuantisedGraph:
     return b.build(b.linear("fc", b.flatten("flat", x), 10, out=RESULT))
 
 
+def large_maps(size: int) -> QuantisedGraph:
+    """A map of 32 channels at full size, then little."""
+    b = NetworkBuilder((3, size, size), 8, 8, 8, 3)
+    wide = b.conv("wide", "image", 32, 1)
+    rest = size // 8
+    narrow = b.conv("narrow", wide, 8, 8, stride=(8, 8))
+    pooled = b.max_pool("pool", narrow, MaxPool((rest, rest), (rest, rest), (0, 0, 0, 0)))
+    return b.build(b.linear("fc", b.flatten("flat", pooled), 10, out=RESULT))
+
+
 HIGH, LOW = resnet(8), resnet(4)
+ONE_LANE = {"lanes_k": 8, "lanes_p": 1, "slots": 1}
 
 
 def no_progress(_: int) -> None:
@@ -140,13 +151,59 @@ def test_an_engine_that_the_user_fixed_too_large_gets_a_smaller_one_named() -> N
 
 def test_a_network_that_no_board_holds_names_the_depth_that_would() -> None:
     board = load_board("pynq-z2")
-    b = NetworkBuilder((3, 400, 400), 8, 8, 8, 3)
-    wide = b.conv("wide", "image", 32, 1)
-    narrow = b.max_pool("pool", b.conv("narrow", wide, 8, 8, stride=(8, 8)), MaxPool((50, 50), (50, 50), (0, 0, 0, 0)))
-    large = b.build(b.linear("fc", b.flatten("flat", narrow), 10, out=RESULT))
-    timed = candidates(UnitRequest(large, 8, 8, fixed={"lanes_k": 8, "lanes_p": 1, "slots": 1}), board, no_progress)
+    timed = candidates(UnitRequest(large_maps(400), 8, 8, fixed=ONE_LANE), board, no_progress)
     with pytest.raises(DoesNotFitError, match=r"No shipped board holds it; here the maps may take \d+ words of"):
         best_single(timed, board, "it")
+
+
+def test_banks_that_block_ram_does_not_hold_go_to_ultraram() -> None:
+    board, network = load_board("zcu104"), large_maps(200)
+    chosen = best_single(candidates(UnitRequest(network, 8, 8, fixed=ONE_LANE), board, no_progress), board, "it")
+    assert chosen.config.bank_memory == "ultra"
+    assert 40 < chosen.resources.urams <= board.usable.urams
+    assert chosen.resources.block_rams < 20
+    in_blocks = chosen.config.model_copy(update={"bank_memory": "block"})
+    assert "block_rams" in estimate_resources(in_blocks, board.family).total.over(board.usable)
+    assert estimate(network, in_blocks, 1)[1] == chosen.report
+
+
+def test_ultraram_is_left_alone_where_block_ram_suffices() -> None:
+    board = load_board("zcu104")
+    chosen = best_single(candidates(UnitRequest(HIGH, 8, 8), board, no_progress), board, "it")
+    assert (chosen.config.bank_memory, chosen.resources.urams) == ("block", 0)
+
+
+def test_a_pair_whose_banks_do_not_share_the_block_ram_takes_ultraram() -> None:
+    board = with_shares(load_board("zcu104"), block_rams=0.1)
+    low = candidates(UnitRequest(LOW, 4, 4, ("lut",)), board, no_progress)
+    high = candidates(UnitRequest(HIGH, 8, 8), board, no_progress)
+    pair = best_pair(low, high, board, 0.2)
+    assert pair is not None
+    together = pair[0].resources + pair[1].resources
+    assert not together.over(board.usable)
+    assert together.urams
+
+
+@pytest.mark.parametrize(
+    ("size", "fixed", "text"),
+    [
+        (200, "block", r"BRAM \(36 Kb\) of 249 usable. It fits with lanes_k=8, .*, bank_memory=ultra$"),
+        (400, "ultra", r"bank_memory=ultra\) needs \d+ URAMs of 76 usable. No shipped board holds it; here"),
+        (400, None, r"bank_memory=ultra\) needs \d+ URAMs of 76 usable"),
+    ],
+)
+def test_the_memory_of_the_banks_that_is_short_is_named(size: int, fixed: str | None, text: str) -> None:
+    board = load_board("zcu104")
+    more = {"bank_memory": fixed} if fixed else {}
+    timed = candidates(UnitRequest(large_maps(size), 8, 8, fixed={**ONE_LANE, **more}), board, no_progress)
+    with pytest.raises(DoesNotFitError, match=text):
+        best_single(timed, board, "it")
+
+
+def test_ultraram_on_a_board_without_it() -> None:
+    board = load_board("pynq-z2")
+    with pytest.raises(DoesNotFitError, match=r"\d+ URAMs of 0 usable. It fits with lanes_k=\d+, .*drain_k=\d+$"):
+        best_single(candidates(UnitRequest(HIGH, 8, 8, fixed={"bank_memory": "ultra"}), board, no_progress), board, "")
 
 
 def test_fixed_parameters_that_contradict_each_other() -> None:

@@ -23,6 +23,8 @@ def test_parameters_are_the_engine_s() -> None:
     values = engine_parameters(CONFIG)
     assert list(values) == names
     assert (values["LanesP"], values["MultiplierLut"], values["Confidence"]) == ("3", "1'b1", "1'b0")
+    assert values["BankUltra"] == "1'b0"
+    assert engine_parameters(CONFIG.model_copy(update={"bank_memory": "ultra"}))["BankUltra"] == "1'b1"
     assert values["Signature"] == f"64'h{CONFIG.signature:016x}"
 
 

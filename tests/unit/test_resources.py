@@ -82,6 +82,15 @@ def test_banks_follow_their_geometry() -> None:
     assert estimate_resources(changed(bank_depth=1024), "ecp5").parts["banks"].block_rams == 4 * 4
 
 
+def test_banks_in_ultraram_leave_the_block_ram_to_others() -> None:
+    blocks = estimate_resources(BASE, "xcup")
+    ultra = estimate_resources(changed(bank_memory="ultra"), "xcup")
+    assert (blocks.total.urams, ultra.total.urams) == (0, 4)  # a word of 64 bits and 1,024 words: one block a lane
+    assert ultra.total.block_rams == blocks.total.block_rams - 4 * 2
+    assert estimate_resources(changed(bank_memory="ultra", bank_depth=5000), "xcup").parts["banks"].urams == 4 * 2
+    assert estimate_resources(changed(bank_memory="ultra"), "xc7").total.urams == 4  # none there, so it does not fit
+
+
 def test_odd_groups_split_the_words_of_a_bank() -> None:
     whole = next(use for use in memories(BASE) if use.part == "banks")
     split = next(use for use in memories(changed(lanes_k=12)) if use.part == "banks")

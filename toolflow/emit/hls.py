@@ -41,13 +41,14 @@ def emit_hls(config: EngineConfig, unit: str, folder: Path) -> list[Path]:
     for source in sources(TEMPLATES, "lib", suffix=".hpp"):
         written.append(folder / "lib" / source.name)
         write_if_changed(written[-1], source.read_text(encoding="utf-8"))
+    parameters = [(name, value) for name, value in config.model_dump().items() if not isinstance(value, str)]
     values = {
         "banner": banner(config),
         "unit": unit,
         "top": top,
         "config_name": "".join(part.capitalize() for part in top.split("_")) + "Config",
         "signature": f"{config.signature:016x}",
-        "parameters": [(name, value) for name, value in config.model_dump().items() if not isinstance(value, str)],
+        "parameters": [*parameters, ("bank_ultra", config.bank_memory == "ultra")],
         "bus_bits": config.bus_bits,
         "burst": min(LONGEST_BURST_BEATS, BURST_BYTES // config.bus_bytes),
         "depth": COSIMULATION_BEATS,

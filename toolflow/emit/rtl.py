@@ -11,6 +11,8 @@ from toolflow.engine.config import EngineConfig
 PACKAGE = "rtl_sim"
 FOLDER = "rtl"
 FILE_LIST = "sources.f"
+# parameters that are one of two words: the bit of the RTL, and the word that sets it
+_BITS = {"multiplier": ("MultiplierLut", "lut"), "bank_memory": ("BankUltra", "ultra")}
 
 
 def emit_rtl(config: EngineConfig, unit: str, folder: Path) -> list[Path]:
@@ -47,8 +49,9 @@ def engine_parameters(config: EngineConfig) -> dict[str, str]:
     """Return the parameters of `cascade_engine` as SystemVerilog literals, in the order of its header."""
     values: dict[str, str] = {}
     for name, value in config.model_dump().items():
-        if name == "multiplier":
-            values["MultiplierLut"] = f"1'b{int(value == 'lut')}"
+        if name in _BITS:
+            bit, word = _BITS[name]
+            values[bit] = f"1'b{int(value == word)}"
         elif isinstance(value, bool):
             values[_upper_camel(name)] = f"1'b{int(value)}"
         else:

@@ -33,6 +33,7 @@ class EngineConfig(BaseModel):
         input_lanes: channels of a pixel word that the load mover's tables cover.
         table_words: pixel words (of up to S channels) that the tables cover.
         multiplier: whether multipliers are meant for DSP blocks or for LUTs.
+        bank_memory: whether the banks are meant for block RAM (LUT RAM where they are small) or for UltraRAM.
         confidence: whether the confidence unit is built.
     """
 
@@ -53,6 +54,7 @@ class EngineConfig(BaseModel):
     input_lanes: int = Field(default=4, ge=1)
     table_words: int = Field(default=1, ge=1, le=64)
     multiplier: Literal["dsp", "lut"] = "dsp"
+    bank_memory: Literal["block", "ultra"] = "block"
     confidence: bool = True
 
     @model_validator(mode="after")
@@ -116,6 +118,9 @@ class EngineConfig(BaseModel):
 
     @property
     def signature(self) -> int:
-        """64-bit hash of every parameter, compared by the engine with the program's header."""
-        text = json.dumps(self.model_dump(), sort_keys=True).encode()
+        """64-bit hash of every parameter that a program could notice, compared by the engine with the program's header.
+
+        Which memory holds the banks is none of them.
+        """
+        text = json.dumps(self.model_dump(exclude={"bank_memory"}), sort_keys=True).encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")

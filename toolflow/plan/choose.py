@@ -26,7 +26,7 @@ from toolflow.plan.resources_count import BLOCK_RAM_NAMES, ResourceCount
 
 __all__ = ["Candidate", "UnitRequest", "best_pair", "best_single", "bound_by", "candidates", "explain"]
 
-SLACK = 1.03  # of designs within so much of the fastest, the smallest is taken
+SLACK = 1.03  # of designs within so much of the fastest, the smallest is taken, of those without UltraRAM first
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def best_single(timed: Sequence[Candidate], board: Board, what: str) -> Candidat
     if not fitting:
         raise DoesNotFitError(_shortage(timed, board, what))
     best = min(c.cycles_per_image for c in fitting)
-    return min((c for c in fitting if c.cycles_per_image <= SLACK * best), key=lambda c: c.resources.luts)
+    return min((c for c in fitting if c.cycles_per_image <= SLACK * best), key=lambda c: _size(c.resources))
 
 
 def best_pair(
@@ -90,7 +90,7 @@ def best_pair(
         if not together.over(usable):
             memory = first.memory_cycles + forwarded_share * second.memory_cycles
             time = max(first.cycles_per_image, forwarded_share * second.cycles_per_image, memory)
-            fitting.append((time, together.luts, first, second))
+            fitting.append((time, _size(together), first, second))
     if not fitting:
         return None
     best = min(time for time, *_ in fitting)
@@ -134,6 +134,10 @@ def _candidate(graph: QuantisedGraph, shape: EngineConfig, board: Board, batch: 
     )
 
 
+def _size(amounts: ResourceCount) -> tuple[float, float]:
+    return amounts.urams, amounts.luts
+
+
 def _shortage(timed: Sequence[Candidate], board: Board, what: str) -> str:
     """Describe the candidate that comes nearest, what it lacks, and what would fit."""
     usable = board.usable
@@ -158,23 +162,31 @@ def _nearest_change(config: EngineConfig, board: Board) -> str:
         config.model_copy(update={"lanes_p": p, "lanes_k": k, "slots": s, "drain_k": 1})
         for p, k, s in product(_halves(config.lanes_p), _halves(config.lanes_k), _halves(config.slots))
     ]
-    fitting = [c for c in smaller if not estimate_resources(c, board.family).total.over(board.usable)]
+    fitting = [held for held in (_held(c, board) for c in smaller) if held]
     if fitting:
         return f"It fits with {_shape(max(fitting, key=lambda c: c.multipliers))}"
     others = sorted(all_boards().values(), key=lambda b: (b.flow != board.flow, b.available.luts))
     for other in others:
-        if other.name != board.name and not estimate_resources(config, other.family).total.over(other.usable):
+        if other.name != board.name and _held(config, other):
             return f"It fits {other.name}; else take fewer bits, smaller images or a smaller network"
     depth = config.bank_depth
     while depth > 1:
         depth //= 2
-        reduced = config.model_copy(update={"bank_depth": depth})
-        if not estimate_resources(reduced, board.family).total.over(board.usable):
+        if _held(config.model_copy(update={"bank_depth": depth}), board):
             return (
                 f"No shipped board holds it; here the maps may take {depth} words of {config.sub_row} channels, "
                 f"not {config.bank_depth}: take smaller images or a smaller network"
             )
     return "No shipped board holds it: take fewer bits, smaller images or a smaller network"
+
+
+def _held(config: EngineConfig, board: Board) -> EngineConfig | None:
+    """Return the engine as it fits the board, its banks in UltraRAM where block RAM does not hold them, or None."""
+    for memory in ("block", "ultra"):
+        variant = config.model_copy(update={"bank_memory": memory})
+        if not estimate_resources(variant, board.family).total.over(board.usable):
+            return variant
+    return None
 
 
 def _halves(value: int) -> list[int]:
@@ -183,7 +195,8 @@ def _halves(value: int) -> list[int]:
 
 
 def _shape(config: EngineConfig) -> str:
-    return f"lanes_k={config.lanes_k}, lanes_p={config.lanes_p}, slots={config.slots}, drain_k={config.drain_k}"
+    memory = ", bank_memory=ultra" if config.bank_memory == "ultra" else ""
+    return f"lanes_k={config.lanes_k}, lanes_p={config.lanes_p}, slots={config.slots}, drain_k={config.drain_k}{memory}"
 
 
 def _resource_name(name: str, board: Board) -> str:

@@ -75,7 +75,7 @@ def estimate_resources(config: EngineConfig, family: Family) -> ResourceEstimate
         }
         parts[module.part] += ResourceCount(**amounts)
     for use in memories(config):
-        mapped = map_memory(family, use.words, use.piece_bits, use.pieces)
+        mapped = map_memory(family, use.words, use.piece_bits, use.pieces, ultra=use.ultra)
         parts[use.part] += mapped.count * use.copies
     for name, blocks in dsps(config, family).items():
         parts[name] += ResourceCount(dsps=blocks)

@@ -170,13 +170,14 @@ MODULES: dict[str, Module] = {
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """One memory of the engine: how many, and its words × pieces × bits."""
+    """One memory of the engine: how many, its words × pieces × bits, and whether it is meant for UltraRAM."""
 
     part: str
     copies: int
     words: int
     piece_bits: int
     pieces: int = 1
+    ultra: bool = False
 
 
 def table_lanes(config: EngineConfig) -> int:
@@ -188,8 +189,10 @@ def memories(config: EngineConfig) -> tuple[MemoryUse, ...]:
     """Return every registered memory of the engine."""
     c = config
     chunks = 1 << max((-(-c.lanes_k // c.drain_k) - 1).bit_length(), 1)
+    granules = c.sub_row // c.granule
+    ultra = c.bank_memory == "ultra"
     return (
-        MemoryUse("banks", c.lanes_p, c.bank_depth, c.granule * c.activation_bits, c.sub_row // c.granule),
+        MemoryUse("banks", c.lanes_p, c.bank_depth, c.granule * c.activation_bits, granules, ultra),
         MemoryUse("banks", c.lanes_p, c.result_depth, RESULT_BITS),
         MemoryUse("replay buffer", 1, 2 * c.weight_depth, c.row_bits(True)),
         MemoryUse("movers", 1, 2 * chunks, PARAMETER_BITS, c.drain_k),

@@ -1,9 +1,9 @@
-"""How a memory of depth × width maps to block RAM and LUT RAM on each family.
+"""How a memory of depth × width maps to block RAM, LUT RAM and UltraRAM on each family.
 
 One write port with an enable for each piece of a word, one read port with a register, as every memory of the
 engine has. The rule is the synthesiser's: of all shapes that a block can take, and of LUT RAM, the cheapest
-by the costs of its RAM descriptions. Shapes and costs are the devices' (7 series UG473, UltraScale UG573,
-ECP5 TN1264) as Yosys' memory descriptions state them.
+by the costs of its RAM descriptions. UltraRAM is only taken where it is asked for. Shapes and costs are the
+devices' (7 series UG473, UltraScale UG573, ECP5 TN1264) as Yosys' memory descriptions state them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Literal
 from toolflow.plan.resources_count import Family, ResourceCount
 
 LANE_BITS = 9  # a block's write enables cover 9 bits each
+ULTRA_WORDS, ULTRA_BITS = 4096, 72
+ULTRA_LANE_BITS = (8, 9)  # what its write enables can cover
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,18 @@ class Memory:
     """A memory as it is mapped.
 
     Attributes:
-        kind: block RAM or LUT RAM.
+        kind: block RAM, LUT RAM or UltraRAM.
         count: blocks, LUTs as memory and as read multiplexer, and the read register where LUTs hold the words.
     """
 
-    kind: Literal["block", "lut"]
+    kind: Literal["block", "lut", "ultra"]
     count: ResourceCount
 
 
 @cache
-def map_memory(family: Family, words: int, piece_bits: int, pieces: int = 1, registered: bool = True) -> Memory:
+def map_memory(
+    family: Family, words: int, piece_bits: int, pieces: int = 1, registered: bool = True, ultra: bool = False
+) -> Memory:
     """Return how `words` words of `pieces` × `piece_bits` bits are held.
 
     Args:
@@ -81,14 +85,19 @@ def map_memory(family: Family, words: int, piece_bits: int, pieces: int = 1, reg
         piece_bits: bits that are written together.
         pieces: such pieces in a word.
         registered: whether the read is registered; a memory that is read within the cycle cannot be block RAM.
+        ultra: whether UltraRAM is asked for; families that have none count it too, so that it never fits.
     """
+    width = pieces * piece_bits
+    if ultra:
+        deep = -(-words // ULTRA_WORDS)
+        luts = _read_multiplexer(family, deep, width)
+        return Memory("ultra", ResourceCount(luts=luts, urams=deep * _ultra_wide(piece_bits, pieces)))
     lut_cost, lut = min(
         (
             (-(-words // s.words) * pieces * -(-piece_bits // s.bits) * s.cost, index)
             for index, s in enumerate(LUT_SHAPES[family])
         ),
     )
-    width = pieces * piece_bits
     if registered:
         block_cost, block = min(
             (_blocks(shape, words, piece_bits, pieces) * shape.cost, index)
@@ -123,6 +132,13 @@ def _blocks(shape: BlockShape, words: int, piece_bits: int, pieces: int) -> int:
     else:
         wide = -(-pieces * -(-piece_bits // LANE_BITS) // (shape.bits // LANE_BITS))
     return deep * wide
+
+
+def _ultra_wide(piece_bits: int, pieces: int) -> int:
+    """Return how many UltraRAM blocks lie side by side for a word."""
+    if pieces == 1:
+        return -(-piece_bits // ULTRA_BITS)
+    return min(-(-pieces * -(-piece_bits // lane) // (ULTRA_BITS // lane)) for lane in ULTRA_LANE_BITS)
 
 
 def _read_multiplexer(family: Family, inputs: int, width: int) -> float:
