@@ -1,10 +1,12 @@
 # Every target does its own set-up into .venv; no root is needed.
 # PYTHON     the Python to build .venv with, 3.11 or newer
 # PIP_FLAGS  further arguments of pip install, for example another index
+# DATA       the real images and pretrained weights that make bench measures with
 
 PYTHON ?= python3
 PIP_FLAGS ?=
 JOBS ?= 2
+DATA ?= $(TOOLFLOW_SHARED_DATA)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,8 +29,9 @@ test: $(STAMP)  ## every test but the long ones
 test-long: $(STAMP)  ## every test
 	@$(PYTEST) -n $(JOBS) --dist loadfile --run-long
 
-bench: $(STAMP)  ## measure the figures of docs/results.md
-	@$(PYTEST) -m bench --run-bench -s
+bench: $(STAMP)  ## measure the figures of docs/results.md: make bench DATA=the folder of weights and images
+	@test -n "$(DATA)" || { echo "make bench needs DATA=the folder of pretrained weights and images"; exit 1; }
+	@PYTHONPATH=. $(BIN)/python benchmarks/everything.py $(DATA)
 
 check: $(STAMP)  ## lint, format, types, import order, the emitted RTL under Verilator
 	@$(BIN)/ruff check .

@@ -25,7 +25,6 @@ settings.load_profile("toolflow")
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("toolflow")
     group.addoption("--run-long", action="store_true", help="also run the tests marked long")
-    group.addoption("--run-bench", action="store_true", help="also run the tests marked bench")
     group.addoption(
         "--fail-on-skip",
         action="store_true",
@@ -35,10 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out long tests and benches unless asked for: deselected, which is no skip."""
-    unwanted = [name for name in ("long", "bench") if not config.getoption(f"--run-{name}")]
-    left_out = [item for item in items if any(item.get_closest_marker(name) for name in unwanted)]
-    if left_out:
+    """Leave out long tests unless asked for: deselected, which is no skip."""
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    if left_out and not config.getoption("--run-long"):
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
 

@@ -25,9 +25,6 @@ def test_wants_data(shared_data): assert shared_data.is_dir()
 
 @pytest.mark.long
 def test_is_long(): pass
-
-@pytest.mark.bench
-def test_measures(): pass
 """
 
 
@@ -58,7 +55,7 @@ def _pytest(folder: Path, *options: str, **variables: str) -> tuple[int, str]:
 def test_a_developer_may_skip(suite: Path) -> None:
     code, out = _pytest(suite)
     assert code == 0
-    assert "1 passed, 3 skipped, 2 deselected" in out
+    assert "1 passed, 3 skipped, 1 deselected" in out
     assert "no real data at" in out
     assert "set TOOLFLOW_SHARED_DATA" in out
 
@@ -86,5 +83,5 @@ def test_named_data_is_used(suite: Path, tmp_path: Path) -> None:
     assert "2 passed, 2 skipped" in out
 
 
-def test_long_tests_and_benches_run_when_asked_for(suite: Path) -> None:
-    assert "3 passed, 3 skipped" in _pytest(suite, "--run-long", "--run-bench")[1]
+def test_long_tests_run_when_asked_for(suite: Path) -> None:
+    assert "2 passed, 3 skipped" in _pytest(suite, "--run-long")[1]
