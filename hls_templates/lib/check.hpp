@@ -77,7 +77,7 @@ inline bool power_of_two(unsigned int value) {
 template <class Config>
 inline int check_table(const Instruction& i) {
   if (i.in_words == 0 || i.sub_rows == 0) return error_count;
-  if (i.sub_rows > Config::table_words || i.in_words > Config::input_lanes) return error_address;
+  if (i.sub_rows > Config::table_words || i.in_words > Shape<Config>::table_lanes) return error_address;
   if (!power_of_two(i.in_words)) return error_count;
   return i.in_base % Shape<Config>::bus_bytes == 0 ? error_none : error_address;
 }
@@ -86,7 +86,7 @@ template <class Config>
 inline int check_load(const Instruction& i, const Header& header) {
   const Wide pixels = static_cast<Wide>(i.out_height) * i.out_width;
   if (i.in_words == 0 || i.sub_rows == 0 || i.levels == 0 || pixels == 0) return error_count;
-  if (i.sub_rows > Config::table_words || i.in_words > Config::input_lanes) return error_address;
+  if (i.sub_rows > Config::table_words || i.in_words > Shape<Config>::table_lanes) return error_address;
   if (!power_of_two(i.in_words) || (i.out_words == 0 && pixels > 1)) return error_count;
   if (!output_fits<Config>(i, static_cast<Wide>(i.levels) * i.sub_rows)) return error_address;
   const bool pitch_fits = header.image_pitch % Shape<Config>::bus_bytes == 0 &&
@@ -224,6 +224,7 @@ inline int check_program(Memory program, unsigned int image_count, Header& heade
   }
   if (~crc != expected) return error_crc;
   if (header.instructions == 0) return error_count;
+  if (error == error_none && !ended) error = error_opcode;
   if (error == error_none && beats != header.weight_beats) error = error_count;
   header.instructions = used;
   return error;

@@ -17,7 +17,7 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
               hls::stream<StoreOrder>& orders, hls::stream<Beat<Config> >& records) {
   static Granule<Config> bank[Config::lanes_p][Shape<Config>::granules][Config::bank_depth];
   static Int<result_bits> result[Config::lanes_p][Config::drain_k][Shape<Config>::result_rows];
-  static UInt<8> table[Config::input_lanes][Config::table_words * 256];
+  static UInt<8> table[Shape<Config>::table_lanes][Config::table_words * 256];
   static WeightRow<Config> replay[Config::weight_depth];
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=bank complete dim=1

@@ -14,7 +14,7 @@ struct Slicer {
   UInt<8> byte[Shape<Config>::bus_bytes];
   int left;  // bytes of the beat that were not taken
 
-  void take(hls::stream<Beat<Config> >& beats, int width, UInt<8> (&slice)[Config::input_lanes]) {
+  void take(hls::stream<Beat<Config> >& beats, int width, UInt<8> (&slice)[Shape<Config>::table_lanes]) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
@@ -23,7 +23,7 @@ struct Slicer {
       left = Shape<Config>::bus_bytes;
     }
     const int taken = Shape<Config>::bus_bytes - left;
-    for (int j = 0; j < Config::input_lanes; ++j) {
+    for (int j = 0; j < Shape<Config>::table_lanes; ++j) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
@@ -37,7 +37,7 @@ struct Slicer {
 template <class Config>
 void fill_tables(const Instruction& i, hls::stream<Beat<Config> >& data, Tables<Config>& table) {
   Slicer<Config> slicer;
-  UInt<8> slice[Config::input_lanes];
+  UInt<8> slice[Shape<Config>::table_lanes];
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=slicer.byte complete
 #pragma HLS ARRAY_PARTITION variable=slice complete
@@ -50,7 +50,7 @@ void fill_tables(const Instruction& i, hls::stream<Beat<Config> >& data, Tables<
 #pragma HLS PIPELINE II=1
 #endif
     slicer.take(data, i.in_words, slice);
-    for (int j = 0; j < Config::input_lanes; ++j) {
+    for (int j = 0; j < Shape<Config>::table_lanes; ++j) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
@@ -65,8 +65,8 @@ void load_image(const Instruction& i, int lane, hls::stream<Beat<Config> >& data
                 Banks<Config>& bank) {
   typedef Shape<Config> S;
   Slicer<Config> slicer;
-  UInt<8> slice[Config::input_lanes];
-  Int<8> left[Config::input_lanes];  // of each entry, digits not yet cut
+  UInt<8> slice[Shape<Config>::table_lanes];
+  Int<8> left[Shape<Config>::table_lanes];  // of each entry, digits not yet cut
   Word<Config> word;
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=slicer.byte complete
@@ -75,7 +75,7 @@ void load_image(const Instruction& i, int lane, hls::stream<Beat<Config> >& data
 #pragma HLS ARRAY_PARTITION variable=word.element complete
 #endif
   slicer.left = 0;
-  for (int j = 0; j < Config::input_lanes; ++j) {
+  for (int j = 0; j < Shape<Config>::table_lanes; ++j) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
@@ -98,7 +98,7 @@ void load_image(const Instruction& i, int lane, hls::stream<Beat<Config> >& data
 #endif
       word.element[j] = 0;
     }
-    for (int j = 0; j < Config::input_lanes; ++j) {
+    for (int j = 0; j < Shape<Config>::table_lanes; ++j) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif

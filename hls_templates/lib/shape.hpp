@@ -29,6 +29,9 @@ struct Shape {
   static constexpr int indexed_row_bits = row_values * (Config::weight_bits + index_bits);
   static constexpr int row_chunks = (indexed_row_bits + Config::bus_bits - 1) / Config::bus_bits * chunks;
 
+  // A pixel of several words fills them: its tables cover the whole word.
+  static constexpr int table_lanes = Config::table_words > 1 ? Config::sub_row : Config::input_lanes;
+
   // Words that hold the residual of lanes_k consecutive channels, aligned or not.
   static constexpr int residual_words = (Config::lanes_k + Config::sub_row - 2) / Config::sub_row + 1;
   static constexpr int result_rows = (Config::result_depth + Config::drain_k - 1) / Config::drain_k;
@@ -65,7 +68,7 @@ using Banks = Granule<Config>[Config::lanes_p][Shape<Config>::granules][Config::
 template <class Config>
 using Results = Int<result_bits>[Config::lanes_p][Config::drain_k][Shape<Config>::result_rows];
 template <class Config>
-using Tables = UInt<8>[Config::input_lanes][Config::table_words * 256];
+using Tables = UInt<8>[Shape<Config>::table_lanes][Config::table_words * 256];
 
 }  // namespace cascade
 

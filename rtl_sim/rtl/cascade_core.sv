@@ -26,6 +26,7 @@ module cascade_core
   input  logic                      rst_n,
   // of the run
   input  logic                      checked,  // one cycle: `header` is good, passes begin
+  input  logic                      pass_ends,  // one cycle
   input  header_t                   header,
   input  logic [31:0]               image_count,
   input  logic [AxiAddressBits-1:0] program_address,
@@ -87,7 +88,7 @@ module cascade_core
   localparam int unsigned ChunkBits = index_width(LanesK / DrainK);
 
   // Weights.
-  logic item_valid, item_ready, item_is_record, item_last, loader_exhausted;
+  logic item_valid, item_ready, item_is_record, item_last, loader_wrong_length;
   logic row_ready, row_step, row_rewind, row_release, record_ready;
   logic [ItemBits-1:0] item;
   logic [17:0] level;
@@ -108,7 +109,7 @@ module cascade_core
     .weights_address,
     .weight_beats(header.weight_beats),
     .image_count,
-    .exhausted(loader_exhausted),
+    .wrong_length(loader_wrong_length),
     .packet_valid,
     .packet_ready,
     .packet,
@@ -439,7 +440,7 @@ module cascade_core
     else if (drain_problem != ErrorNone) problem = drain_problem;
     else if (pool_problem != ErrorNone) problem = pool_problem;
     else if (store_problem != ErrorNone) problem = store_problem;
-    else if (loader_exhausted) problem = ErrorCount;
+    else if (loader_wrong_length && (weight_stalled || pass_ends)) problem = ErrorCount;
   end
 
 `ifndef SYNTHESIS

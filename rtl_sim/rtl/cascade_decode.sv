@@ -4,6 +4,8 @@
 module cascade_decode
   import cascade_pkg::*;
 #(
+  parameter int unsigned DrainK = 1,
+  parameter int unsigned BusBits = 128,
   parameter int unsigned BankDepth = 4096,
   parameter int unsigned WeightDepth = 1024,
   parameter int unsigned ResultDepth = 16,
@@ -12,7 +14,7 @@ module cascade_decode
 ) (
   input  logic         clk,
   input  logic         rst_n,
-  input  logic [31:0]  classes,
+  input  header_t      header,
   input  logic         in_valid,
   output logic         in_ready,
   input  instruction_t in_instruction,
@@ -24,11 +26,14 @@ module cascade_decode
 );
   localparam logic [3:0] Products = 4'd11;  // the last step sees the finished sums
 
+  localparam logic [31:0] BeatMask = 32'(BusBits / 8 - 1);
+
   logic busy;
   logic [3:0] count;
   logic [15:0] a;
   logic [7:0] b;
   logic [23:0] product;
+  logic stands_still;
   instruction_t i;
   error_e found;
 
@@ -37,6 +42,7 @@ module cascade_decode
   assign i = operation.code;
 
   always_comb begin
+    logic [23:0] partial[8];
     a = i.in_row_words;
     b = i.stride_h;
     case (count)
@@ -52,10 +58,16 @@ module cascade_decode
       4'd9: {a, b} = {i.in_row_words, i.in_height[15:8]};
       default: ;
     endcase
-    // Partial products, so that no DSP block is spent on it.
-    product = '0;
-    for (int unsigned n = 0; n < 8; n++) if (b[n]) product = product + (24'(a) << n);
+    // Partial products, added pair by pair, so that no DSP block is spent on it.
+    for (int unsigned n = 0; n < 8; n++) partial[n] = b[n] ? 24'(a) << n : '0;
+    for (int unsigned half = 4; half != 0; half /= 2) begin
+      for (int unsigned n = 0; n < half; n++) partial[n] = partial[n] + partial[n+half];
+    end
+    product = partial[0];
   end
+
+  // All positions in one place: no address would ever leave the bank, whatever the number of positions is.
+  assign stands_still = i.out_words == '0 && operation.pixels != 32'd1;
 
   always_comb begin
     found = ErrorNone;
@@ -64,6 +76,7 @@ module cascade_decode
         if (i.in_words == '0 || i.sub_rows == '0) found = ErrorCount;
         else if (32'(i.sub_rows) > TableWords || 32'(i.in_words) > TableLanes) found = ErrorAddress;
         else if ((i.in_words & (i.in_words - 16'd1)) != '0) found = ErrorCount;
+        else if ((i.in_base & BeatMask) != '0) found = ErrorAddress;
       end
       OpLoad: begin
         if (i.in_words == '0 || i.sub_rows == '0 || i.levels == '0 || i.out_height == '0 || i.out_width == '0)
@@ -71,29 +84,33 @@ module cascade_decode
         else if (32'(i.sub_rows) > TableWords || 32'(i.in_words) > TableLanes || i.out_base >= BankDepth ||
                  operation.pixels > BankDepth)
           found = ErrorAddress;
-        else if ((i.in_words & (i.in_words - 16'd1)) != '0) found = ErrorCount;
+        else if ((i.in_words & (i.in_words - 16'd1)) != '0 || stands_still) found = ErrorCount;
+        else if ((header.image_pitch & BeatMask) != '0) found = ErrorAddress;
       end
       OpConv: begin
         if (i.out_height == '0 || i.out_width == '0 || i.kernel_h == '0 || i.kernel_w == '0 || i.levels == '0 ||
             i.sub_rows == '0 || i.steps_last == '0 || (i.sub_rows != 16'd1 && i.steps == '0) ||
-            i.channels == '0 || i.groups == '0 || i.rows == '0 || 32'(i.rows) > WeightDepth)
+            i.channels == '0 || i.groups == '0 || i.rows == '0 || 32'(i.rows) > WeightDepth ||
+            (!i.flags.to_result && stands_still))
           found = ErrorCount;
         else if (i.in_base >= BankDepth || (!i.flags.to_result && i.out_base >= BankDepth) ||
-                 (i.flags.residual && i.residual_base >= BankDepth))
+                 (i.flags.residual && (i.residual_base >= BankDepth || 32'(i.residual_offset) % DrainK != 0)))
           found = ErrorAddress;
       end
       OpMaxPool: begin
-        if (i.out_height == '0 || i.out_width == '0 || i.kernel_h == '0 || i.kernel_w == '0 || i.sub_rows == '0)
+        if (i.out_height == '0 || i.out_width == '0 || i.kernel_h == '0 || i.kernel_w == '0 || i.sub_rows == '0 ||
+            stands_still)
           found = ErrorCount;
         else if (i.in_base >= BankDepth || i.out_base >= BankDepth) found = ErrorAddress;
       end
       OpStoreResult: begin
-        if (classes == '0) found = ErrorCount;
-        else if (classes > ResultDepth) found = ErrorAddress;
+        if (header.classes == '0) found = ErrorCount;
+        else if (header.classes > ResultDepth || (header.result_pitch & BeatMask) != '0) found = ErrorAddress;
       end
       OpStoreMap: begin
         if (i.in_row_words == '0 || i.in_height == '0) found = ErrorCount;
-        else if (34'(i.in_base) + 34'(operation.map_words) > 34'(BankDepth)) found = ErrorAddress;
+        else if (34'(i.in_base) + 34'(operation.map_words) > 34'(BankDepth) || (i.out_base & BeatMask) != '0)
+          found = ErrorAddress;
       end
       OpEnd: ;
       default: found = ErrorOpcode;

@@ -106,20 +106,25 @@ module cascade_engine
   // A pixel of several words fills them: its tables cover the whole word.
   localparam int unsigned TableLanes = TableWords > 1 ? SubRow : InputLanes;
 
-  if (LanesK < 1 || LanesP < 1 || BankDepth < 2 || WeightDepth < 1 || ResultDepth < 1) begin : g_check_1
-    $fatal(1, "cascade_engine: LanesK, LanesP, WeightDepth, ResultDepth must be 1 or more and BankDepth 2 or more, not %0d %0d %0d %0d %0d",
-           LanesK, LanesP, WeightDepth, ResultDepth, BankDepth);
+  if (LanesK < 1 || LanesK > 512 || LanesP < 1 || LanesP > 128 || TableWords < 1 || TableWords > 64) begin : g_check_1
+    $fatal(1, "cascade_engine: LanesK must be 1 to 512, LanesP 1 to 128 and TableWords 1 to 64, not %0d, %0d and %0d",
+           LanesK, LanesP, TableWords);
   end
-  if ((SubRow & (SubRow - 1)) != 0 || SubRow * 8 > BusBits) begin : g_check_2
+  if (BankDepth < 1 || BankDepth > 1 << 20 || WeightDepth < 1 || WeightDepth > 1 << 16 || ResultDepth < 1 ||
+      ResultDepth > 1 << 14) begin : g_check_9
+    $fatal(1, "cascade_engine: BankDepth must be 1 to 2^20, WeightDepth 1 to 2^16 and ResultDepth 1 to 2^14, not %0d, %0d and %0d",
+           BankDepth, WeightDepth, ResultDepth);
+  end
+  if (SubRow < 1 || (SubRow & (SubRow - 1)) != 0 || SubRow * 8 > BusBits) begin : g_check_2
     $fatal(1, "cascade_engine: SubRow must be a power of two of at most BusBits / 8 = %0d, not %0d", BusBits / 8, SubRow);
   end
-  if ((Slots & (Slots - 1)) != 0 || Slots > SubRow) begin : g_check_3
+  if (Slots < 1 || (Slots & (Slots - 1)) != 0 || Slots > SubRow) begin : g_check_3
     $fatal(1, "cascade_engine: Slots must be a power of two of at most SubRow = %0d, not %0d", SubRow, Slots);
   end
-  if (Granule % DrainK != 0) begin : g_check_4
+  if (DrainK < 1 || Granule % maximum(DrainK, 1) != 0) begin : g_check_4
     $fatal(1, "cascade_engine: DrainK must divide gcd(LanesK, SubRow) = %0d, not be %0d", Granule, DrainK);
   end
-  if ((InputLanes & (InputLanes - 1)) != 0 || InputLanes > SubRow) begin : g_check_5
+  if (InputLanes < 1 || (InputLanes & (InputLanes - 1)) != 0 || InputLanes > SubRow) begin : g_check_5
     $fatal(1, "cascade_engine: InputLanes must be a power of two of at most SubRow = %0d, not %0d", SubRow, InputLanes);
   end
   if (BusBits != 64 && BusBits != 128 && BusBits != 256 && BusBits != 512) begin : g_check_6
@@ -137,7 +142,7 @@ module cascade_engine
   assign rst_n = ap_rst_n && !clear;
 
   // Registers and the run.
-  logic start, done, fetch_start, checked, stop, writes_finished, masters_idle;
+  logic start, done, fetch_start, checked, pass_ends, stop, writes_finished, masters_idle;
   logic busy /* verilator public_flat_rd */;
   logic [31:0] retired_count /* verilator public_flat_rd */;
   logic [63:0] program_address, weights_address, images_address, results_address, cycles, last_write;
@@ -244,6 +249,8 @@ module cascade_engine
   logic next_valid, next_ready, next_last;
   operation_t next_operation, operation;
   cascade_decode #(
+    .DrainK(DrainK),
+    .BusBits(BusBits),
     .BankDepth(BankDepth),
     .WeightDepth(WeightDepth),
     .ResultDepth(ResultDepth),
@@ -252,7 +259,7 @@ module cascade_engine
   ) i_decode (
     .clk,
     .rst_n,
-    .classes(header.classes),
+    .header,
     .in_valid(fetched_valid),
     .in_ready(fetched_ready),
     .in_instruction(fetched_instruction),
@@ -287,6 +294,7 @@ module cascade_engine
     .masters_idle,
     .writes_finished,
     .clear,
+    .pass_ends,
     .image_address,
     .record_address,
     .image_index,

@@ -69,18 +69,25 @@ module cascade_load
   state_e state;
   logic [15:0] words_left;
   logic [31:0] slices;
+  logic [39:0] image_bytes;
   logic [LaneBits:0] requests_left;
+  logic too_long, out_of_range;
 
+  assign image_bytes = 40'(slices) << slice_log;
   assign request_valid = state == Ask;
-  assign request_beats = 32'(((40'(slices) << slice_log) + 40'(BeatBytes - 1)) >> ByteBits);
+  assign request_beats = 32'((image_bytes + 40'(BeatBytes - 1)) >> ByteBits);
+  assign problem = too_long || out_of_range ? ErrorAddress : ErrorNone;
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       state <= Idle;
+      too_long <= 1'b0;
     end else begin
+      // An image never reaches into the next one, nor the last one past its buffer.
+      too_long <= state == Count && words_left == '0 && !is_table && image_bytes > 40'(image_pitch);
       case (state)
         Idle: if (start) state <= Count;
-        Count: if (words_left == '0) state <= Ask;
+        Count: if (words_left == '0) state <= !is_table && image_bytes > 40'(image_pitch) ? Idle : Ask;
         Ask: if (request_ready && requests_left == (LaneBits + 1)'(1)) state <= Idle;
         default: state <= Idle;
       endcase
@@ -212,14 +219,14 @@ module cascade_load
       value_valid <= 1'b0;
       bank_write <= 1'b0;
       done <= 1'b0;
-      problem <= ErrorNone;
+      out_of_range <= 1'b0;
     end else begin
       if (take_slice && !is_table) entry_valid <= 1'b1;
       else if (value_ready) entry_valid <= 1'b0;
       if (entry_valid && value_ready) value_valid <= 1'b1;
       else if (word_written) value_valid <= 1'b0;
       bank_write <= value_valid && address < store_t'(BankDepth);
-      problem <= value_valid && address >= store_t'(BankDepth) ? ErrorAddress : ErrorNone;
+      out_of_range <= value_valid && address >= store_t'(BankDepth);
       done <= is_table ? take_slice && last_slice : image_ends && lanes_left == (LaneBits + 1)'(1);
     end
     if (value_ready) begin

@@ -1,6 +1,7 @@
 // Reads the weight stream ahead of the core: for each CONV and each of its groups one packet, parameters
 // first, then rows. Asks for the whole stream of each pass at once and counts what it takes, so that a
-// program that wants more than its header promised stops with an error and not in silence.
+// program that wants more or less than its header promised stops with an error and not in silence: where the
+// core waits for what does not come, or at the pass's end, so that an instruction's own error comes first.
 module cascade_loader
   import cascade_pkg::*;
 #(
@@ -18,7 +19,7 @@ module cascade_loader
   input  logic [AxiAddressBits-1:0] weights_address,
   input  logic [31:0]               weight_beats,
   input  logic [31:0]               image_count,
-  output logic                      exhausted,  // the instructions want more beats than there are
+  output logic                      wrong_length,  // until reset: the instructions want more beats than there are, or less
   input  logic                      packet_valid,
   output logic                      packet_ready,
   input  packet_t                   packet,
@@ -44,11 +45,11 @@ module cascade_loader
   assign request_beats = weight_beats;
 
   // Sections of the packets.
-  typedef enum logic [2:0] {Wait, Parameters, Rows, Discard, Halted} state_e;
+  typedef enum logic [2:0] {Wait, Parameters, Rows, Last, Halted} state_e;
   state_e state;
   logic [15:0] channels_left, groups_left, channels_here;
   logic [31:0] beats_left;
-  logic section_valid, section_ready, beat_valid, beat_ready, take_beat, discards, pass_ends, skip;
+  logic section_valid, section_ready, beat_valid, beat_ready, take_beat, pass_ends, skip;
   logic [1:0] section_kind;
   logic [16:0] section_items;
 
@@ -60,13 +61,12 @@ module cascade_loader
   // A packet stays at the head of the FIFO until its last section has been handed over.
   assign packet_ready = (state == Wait && !packet.last && (!packet.is_conv || skip)) ||
       (state == Rows && section_ready && groups_left == 16'd1) || pass_ends;
-  assign pass_ends = state == Discard && section_ready && beats_left == '0;
+  assign pass_ends = state == Last && section_ready && beats_left == '0;
 
-  assign discards = state == Discard && section_ready && beats_left != '0;
   assign beat_valid = data_valid && beats_left != '0;
-  assign data_ready = beats_left != '0 && (beat_ready || discards);
+  assign data_ready = beats_left != '0 && beat_ready;
   assign take_beat = data_valid && data_ready;
-  assign exhausted = beat_ready && beats_left == '0;
+  assign wrong_length = beats_left == '0 ? beat_ready : state == Last && section_ready;
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin
@@ -88,8 +88,8 @@ module cascade_loader
         Wait:
         if (packet_valid) begin
           if (packet.last) begin
-            // The pass ends here, whatever the instruction; a conv in this place is an error of the core's.
-            state <= Discard;
+            // The pass ends here; where there was no END, the core finds that.
+            state <= skip || packet.is_end ? Last : Halted;
             skip <= 1'b0;
           end else if (packet.is_end) begin
             skip <= 1'b1;  // what follows END never runs
@@ -107,7 +107,7 @@ module cascade_loader
           groups_left <= groups_left - 16'd1;
           state <= groups_left == 16'd1 ? Wait : Parameters;
         end
-        Discard:
+        Last:
         if (pass_ends) begin
           beats_left <= weight_beats;
           state <= Wait;

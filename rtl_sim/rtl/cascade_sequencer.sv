@@ -25,6 +25,7 @@ module cascade_sequencer
   input  logic                      masters_idle,
   input  logic                      writes_finished,
   output logic                      clear,
+  output logic                      pass_ends,  // one cycle
   // of the pass
   output logic [AxiAddressBits-1:0] image_address,
   output logic [AxiAddressBits-1:0] record_address,
@@ -52,6 +53,7 @@ module cascade_sequencer
 
   assign stop = state == Finish;
   assign clear = state == Reset;
+  assign pass_ends = state == PassEnd;
   assign fetch_start = state == Idle && start && image_count != '0;
   assign next_ready = state == Dispatch || state == Skip;
   assign images = images_left < LanesP ? (LaneBits + 1)'(images_left) : (LaneBits + 1)'(LanesP);

@@ -119,7 +119,7 @@ module cascade_store
         Idle: if (start) state <= Place;
         Place:
         if (!is_map && needed_beats > result_beats) begin
-          problem <= ErrorCount;
+          problem <= ErrorAddress;
           state <= Idle;
         end else if (factor == '0) state <= Request;
         Request: if (request_ready) state <= is_map ? Body : Classify;

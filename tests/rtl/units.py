@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +18,7 @@ from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
+from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, Opcode
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.confidence import ConfidenceRule
 from toolflow.operators.cases import ALL_CASES
@@ -25,6 +28,7 @@ from toolflow.plan.lower import compile_program, fit_depths
 UNIT = "single"
 DEPTHS = ("bank_depth", "weight_depth", "result_depth", "input_lanes", "table_words", "accumulator_bits")
 RULE = ConfidenceRule(k=3000, m=1, n=3, threshold=20000)
+Words = list[int]
 UNTRACED = ("flatten", "shortcut", "concat")
 
 
@@ -37,6 +41,11 @@ class Run:
     images: bytes
     count: int
     expected: bytes
+
+    @property
+    def table_offset(self) -> int:
+        """Where the program's first table lies: bytes."""
+        return next(i.in_base for i in self.compiled.instructions if i.opcode is Opcode.TABLE)
 
     def equals(self, results: bytes) -> bool:
         """Compare the result records byte by byte, and traced maps without what pads their channels (undefined)."""
@@ -91,6 +100,16 @@ def fitted(shape: str) -> EngineConfig:
     ]
     depths = {depth: max(getattr(need, depth) for need in needs) for depth in DEPTHS}
     return EngineConfig(**{**config.model_dump(), **depths})
+
+
+def edited(program: bytes, edit: Callable[[Words], None], checked: bool = True) -> bytes:
+    """Return the program with words changed, its CRC right again unless `checked` is false."""
+    words = list(struct.unpack(f"<{len(program) // 4}I", program))
+    edit(words)
+    end = HEADER_WORDS + INSTRUCTION_WORDS * words[4]
+    if checked and end <= len(words):
+        words[15] = zlib.crc32(struct.pack("<15I", *words[:15]) + struct.pack(f"<{end - 16}I", *words[16:end]))
+    return struct.pack(f"<{len(words)}I", *words)
 
 
 def build_unit(config: EngineConfig, dut: Dut, folder: Path) -> Simulation:

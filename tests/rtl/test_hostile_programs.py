@@ -1,0 +1,84 @@
+"""Programs with a good CRC and one field that is wrong: both engines end, in the same code, and write nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtl_sim.job import Job, RunOptions
+from rtl_sim.runner import Simulation
+from tests.rtl.units import Run, Words, build_unit, edited, fitted, make_run
+from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, LAYOUT, Opcode
+
+SHAPE = "twelve"  # it drains two channels at once
+CASE = "add/residual,8ch,signed=False"
+OPTIONS = RunOptions(watchdog_cycles=50_000, limit_cycles=4_000_000, stall_probability=0.1)
+FAULTS = 150
+
+
+@pytest.fixture(scope="module")
+def simulations(simulators: Path) -> dict[str, Simulation]:
+    config = fitted(SHAPE)
+    return {
+        "rtl": build_unit(config, "rtl", simulators / f"rtl_{SHAPE}"),
+        "hls": build_unit(config, "hls", simulators / f"hls_{SHAPE}"),
+    }
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return make_run(fitted(SHAPE), CASE, count=3, seed=2, trace=True)
+
+
+def with_field(run: Run, number: int, name: str, value: int) -> bytes:
+    """Return the program with one field of one instruction changed and a good CRC."""
+    word, low, width, _ = LAYOUT[name]
+
+    def edit(words: Words) -> None:
+        index = HEADER_WORDS + INSTRUCTION_WORDS * number + word
+        mask = ((1 << width) - 1) << low
+        words[index] = words[index] & ~mask | value << low & mask
+
+    return edited(run.compiled.program, edit)
+
+
+def codes(simulation: Simulation, jobs: list[Job]) -> list[int]:
+    return [outcome.error for outcome in simulation.run(jobs, OPTIONS)]
+
+
+@pytest.mark.parametrize("dut", ["rtl", "hls"])
+def test_directed(simulations: dict[str, Simulation], run: Run, dut: str) -> None:
+    instructions = run.compiled.instructions
+    adds = next(n for n, i in enumerate(instructions) if i.residual_channels)
+    stores = next(n for n, i in enumerate(instructions) if i.opcode is Opcode.STORE_MAP)
+    programs = {
+        "residual between the channels of a chunk, 1": (5, with_field(run, adds, "residual_offset", 1)),
+        "residual between the channels of a chunk, 3": (5, with_field(run, adds, "residual_offset", 3)),
+        "residual between the channels of a chunk, 7": (5, with_field(run, adds, "residual_offset", 7)),
+        "residual of no channel": (0, with_field(run, adds, "residual_channels", 0)),
+        "residual of channels that are not there": (0, with_field(run, adds, "residual_offset", 1 << 14)),
+        "map not at a beat": (5, with_field(run, stores, "out_base", instructions[stores].out_base + 1)),
+    }
+    got = codes(simulations[dut], [run.job(program=program) for _, program in programs.values()])
+    assert dict(zip(programs, got, strict=True)) == {name: code for name, (code, _) in programs.items()}
+
+
+def test_both_engines_end_alike(simulations: dict[str, Simulation], run: Run) -> None:
+    """Random values, extremes among them, in random fields."""
+    rng = np.random.default_rng(5)
+    faults: list[tuple[str, bytes]] = []
+    while len(faults) < FAULTS:
+        number = int(rng.integers(len(run.compiled.instructions)))
+        name = str(rng.choice(list(LAYOUT)))
+        opcode, mask = run.compiled.instructions[number].opcode, (1 << LAYOUT[name][2]) - 1
+        value = int(rng.choice([0, 1, 2, mask, mask >> 1, int(rng.integers(mask, endpoint=True))]))
+        if (opcode, name) in ((Opcode.STORE_MAP, "out_base"), (Opcode.TABLE, "in_base")):
+            continue  # no program states where the buffers end; the bus does
+        faults.append((f"{opcode.name}.{name} = {value}", with_field(run, number, name, value)))
+    jobs = [run.job(program=program) for _, program in faults]
+    rtl, hls = codes(simulations["rtl"], jobs), codes(simulations["hls"], jobs)
+    differing = {name: (a, b) for (name, _), a, b in zip(faults, rtl, hls, strict=True) if a != b}
+    assert differing == {}
+    assert {0, 4, 5, 8} <= set(rtl)
