@@ -8,11 +8,25 @@ namespace cascade {
 
 typedef unsigned long long Address;  // of a beat, counted from the pointer
 
-// Says that `count` beats from `first` on will be read (written) in order. Nothing to do for a plain pointer.
+// Says that `count` beats from `first` on will be read (written) in order. Nothing to do for a plain pointer, but in
+// a native program, which knows where its buffers end and stops a program that leaves them.
+#if defined(CASCADE_BOUNDS) && !defined(__SYNTHESIS__)
+void check_read(const void* begin, Address first, unsigned int count);
+void check_write(const void* begin, Address first, unsigned int count);
+template <class Word>
+inline void announce_read(const Word* memory, Address first, unsigned int count) {
+  check_read(memory, first, count);
+}
+template <class Word>
+inline void announce_write(Word* memory, Address first, unsigned int count) {
+  check_write(memory, first, count);
+}
+#else
 template <class Word>
 inline void announce_read(const Word*, Address, unsigned int) {}
 template <class Word>
 inline void announce_write(Word*, Address, unsigned int) {}
+#endif
 
 // A beat as chunks of 64 bits, and its bytes.
 template <class Config>

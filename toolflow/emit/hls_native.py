@@ -16,7 +16,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 
 COMPILER = "g++"
-FLAGS = ("-std=c++17", "-O2", "-Wall", "-Wextra")
+FLAGS = ("-std=c++17", "-O2", "-Wall", "-Wextra", "-DCASCADE_BOUNDS")
 EXACT_TYPES = "-DCASCADE_AP_TYPES"
 SHOWN_LINES = 20
 
@@ -92,6 +92,8 @@ def run_native(
     limit_s: float = 3600.0,
 ) -> tuple[int, bytes]:
     """Run a program of `build_native` and return (error code of PROGRAM.md, the results region's bytes).
+
+    A program that leaves its buffers ends as on a bus: error 6 for a read, 7 for a write.
 
     Raises:
         ToolflowError: the program crashed, wrote past the results or took longer than `limit_s`.
