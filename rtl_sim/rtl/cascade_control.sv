@@ -1,5 +1,6 @@
 // Registers behind s_axi_control (AXI4-Lite), in the layout that Vitis gives a kernel (PROGRAM.md).
-// One access at a time, one cycle to answer. A start written while the engine runs is ignored.
+// One write and one read at a time; an address is taken first, then its data. No output follows an input in the
+// same cycle. A start written while the engine runs is ignored.
 module cascade_control
   import cascade_pkg::*;
 #(
@@ -45,15 +46,14 @@ module cascade_control
 
   logic starting, finished, ready, error_valid, global_enable;
   logic [1:0] enable, status;
-  logic write, read;
+  logic addressed, write, read;
   logic [4:0] write_word, read_word;
 
-  assign write = s_axi_awvalid && s_axi_wvalid && !s_axi_bvalid;
-  assign read = s_axi_arvalid && !s_axi_rvalid;
-  assign s_axi_awready = write;
-  assign s_axi_wready = write;
-  assign s_axi_arready = read;
-  assign write_word = s_axi_awaddr[6:2];
+  assign s_axi_awready = !addressed && !s_axi_bvalid;
+  assign s_axi_wready = addressed;
+  assign s_axi_arready = !s_axi_rvalid;
+  assign write = addressed && s_axi_wvalid;
+  assign read = s_axi_arvalid && s_axi_arready;
   assign read_word = s_axi_araddr[6:2];
   assign interrupt = global_enable && status != '0;
 
@@ -68,6 +68,8 @@ module cascade_control
       s_axi_bvalid <= 1'b0;
       s_axi_rvalid <= 1'b0;
       s_axi_rdata <= '0;
+      addressed <= 1'b0;
+      write_word <= '0;
       start <= 1'b0;
       starting <= 1'b0;
       finished <= 1'b0;
@@ -86,7 +88,12 @@ module cascade_control
       if (s_axi_bready) s_axi_bvalid <= 1'b0;
       if (s_axi_rready) s_axi_rvalid <= 1'b0;
 
+      if (s_axi_awvalid && s_axi_awready) begin
+        addressed <= 1'b1;
+        write_word <= s_axi_awaddr[6:2];
+      end
       if (write) begin
+        addressed <= 1'b0;
         s_axi_bvalid <= 1'b1;
         case (write_word)
           Control:

@@ -23,6 +23,9 @@ module cascade_requantise #(
   localparam int unsigned AddedBits = ResidualBits + 16;
   localparam int unsigned SumBits = (ScaledBits > AddedBits ? ScaledBits : AddedBits) + 1;
 
+  // A sum is less than half of this power of two: from here on everything rounds to 0.
+  localparam logic [ShiftBits-1:0] LargestShift = ShiftBits'(SumBits - 1);
+
   typedef logic signed [SumBits-1:0] sum_t;
 
   logic signed [TotalBits-1:0] total;
@@ -43,7 +46,7 @@ module cascade_requantise #(
     residual_1 <= residual;
     multiplier_1 <= multiplier;
     residual_multiplier_1 <= residual_multiplier;
-    shift_1 <= shift;
+    shift_1 <= shift < LargestShift ? shift : LargestShift;
 
     scaled <= ScaledBits'(total) * ScaledBits'($signed({1'b0, multiplier_1}));
     added <= AddedBits'(residual_1) * AddedBits'($signed({1'b0, residual_multiplier_1}));

@@ -199,10 +199,11 @@ module walker_bench
   operation_t operation;
   error_e problem;
   cascade_decode #(
+    .DrainK(DrainK),
     .BankDepth(BankDepth)
   ) i_decode (
     .in_last(1'b0),
-    .classes(32'd10),
+    .header('{classes: 32'd10, default: '0}),
     .*
   );
   cascade_walker #(
@@ -266,13 +267,116 @@ module walker_bench
   end
 endmodule
 
+module control_bench
+  import cascade_pkg::*;
+(
+  input  logic  clk,
+  input  string folder,
+  input  logic  go,
+  output logic  finished
+);
+  logic rst_n, s_axi_awvalid, s_axi_awready, s_axi_wvalid, s_axi_wready, s_axi_bvalid, s_axi_bready;
+  logic s_axi_arvalid, s_axi_arready, s_axi_rvalid, s_axi_rready, interrupt, start, busy, done;
+  logic [6:0] s_axi_awaddr, s_axi_araddr;
+  logic [31:0] s_axi_wdata, s_axi_rdata, image_count;
+  logic [3:0] s_axi_wstrb;
+  logic [63:0] program_address, weights_address, images_address, results_address;
+  cascade_control #(.Signature(64'h0123_4567_89AB_CDEF)) dut (
+    .error(ErrorCrc), .cycles(64'h1_0000_0002), .weight_stall_cycles(32'd7), .*);
+
+  int out, starts;
+  always_ff @(posedge clk) if (start) starts <= starts + 1;
+
+  // Address and data are offered after so many cycles, the answer is taken `slack` cycles after it came.
+  task automatic write(input logic [6:0] address, input logic [31:0] data, input logic [3:0] strobe,
+                       input int address_delay, input int data_delay, input int slack);
+    automatic logic address_sent = 1'b0, data_sent = 1'b0;
+    for (int cycle = 0; !address_sent || !data_sent; cycle++) begin
+      s_axi_awvalid = !address_sent && cycle >= address_delay;
+      s_axi_wvalid = !data_sent && cycle >= data_delay;
+      {s_axi_awaddr, s_axi_wdata, s_axi_wstrb} = {address, data, strobe};
+      @(posedge clk);
+      address_sent |= s_axi_awvalid && s_axi_awready;
+      data_sent |= s_axi_wvalid && s_axi_wready;
+      @(negedge clk);
+    end
+    {s_axi_awvalid, s_axi_wvalid} = '0;
+    while (!s_axi_bvalid) @(negedge clk);
+    repeat (slack) begin
+      @(negedge clk);
+      if (!s_axi_bvalid) $fdisplay(out, "an answer was not held");
+    end
+    s_axi_bready = 1'b1;
+    @(negedge clk);
+    s_axi_bready = 1'b0;
+  endtask
+
+  task automatic read(input logic [6:0] address, input int slack);
+    logic [31:0] first;
+    automatic logic sent = 1'b0;
+    s_axi_araddr = address;
+    s_axi_arvalid = 1'b1;
+    while (!sent) begin
+      @(posedge clk);
+      sent = s_axi_arready;
+      @(negedge clk);
+    end
+    s_axi_arvalid = 1'b0;
+    while (!s_axi_rvalid) @(negedge clk);
+    first = s_axi_rdata;
+    repeat (slack) @(negedge clk);
+    if (!s_axi_rvalid || s_axi_rdata != first) $fdisplay(out, "an answer was not held");
+    $fdisplay(out, "%h", s_axi_rdata);
+    s_axi_rready = 1'b1;
+    @(negedge clk);
+    s_axi_rready = 1'b0;
+  endtask
+
+  initial begin
+    int in, event_kind, address_delay, data_delay, slack, kind;
+    logic [31:0] address, data, strobe, other;
+    logic [2:0] quiet;
+    finished = 1'b0;
+    {rst_n, s_axi_awvalid, s_axi_wvalid, s_axi_bready, s_axi_arvalid, s_axi_rready, busy, done} = '0;
+    wait (go);
+    in = $fopen({folder, "/control.in"}, "r");
+    out = $fopen({folder, "/control.out"}, "w");
+    repeat (2) @(negedge clk);
+    rst_n = 1'b1;
+    starts = 0;
+    @(negedge clk);
+    // No output follows an input in the same cycle.
+    quiet = {s_axi_awready, s_axi_wready, s_axi_arready};
+    {s_axi_awvalid, s_axi_wvalid, s_axi_arvalid} = '1;
+    #0;
+    if (quiet != {s_axi_awready, s_axi_wready, s_axi_arready}) $fdisplay(out, "a ready follows a valid");
+    {s_axi_awvalid, s_axi_wvalid, s_axi_arvalid} = '0;
+    @(negedge clk);
+    while (9 == $fscanf(in, "%d %h %h %h %h %d %d %d %d", event_kind, address, data, strobe, other, address_delay,
+                        data_delay, slack, kind)) begin
+      busy = event_kind == 0 ? busy : event_kind == 1;
+      done = event_kind == 2;
+      if (event_kind == 2) @(negedge clk);
+      done = 1'b0;
+      fork
+        if (kind[0]) write(7'(address), data, 4'(strobe), address_delay, data_delay, slack);
+        if (kind[1]) read(7'(other), slack);
+      join
+      if (kind == 0) $fdisplay(out, "%0d starts, interrupt %b", starts, interrupt);
+    end
+    $fclose(in);
+    $fclose(out);
+    finished = 1'b1;
+  end
+endmodule
+
 module modules_bench;
   import cascade_pkg::*;
   logic clk = 1'b0;
   always #1 clk = !clk;
   string folder;
   logic go = 1'b0;
-  logic [6:0] finished;
+  logic [7:0] finished;
 
   requantise_bench #(.Name("requantise_small"), .AccumulatorBits(8), .ResidualBits(4)) i_small (
     .clk, .folder, .go, .finished(finished[0]));
@@ -285,6 +389,7 @@ module modules_bench;
     .clk, .folder, .go, .finished(finished[4]));
   confidence_bench i_confidence (.clk, .folder, .go, .finished(finished[5]));
   walker_bench i_walker (.clk, .folder, .go, .finished(finished[6]));
+  control_bench i_control (.clk, .folder, .go, .finished(finished[7]));
 
   // A master to which a beat comes that it did not ask for: its assertion must end the simulation.
   logic stray = 1'b0;
