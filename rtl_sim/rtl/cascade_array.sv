@@ -127,9 +127,12 @@ module cascade_array
       if (control_product.valid) begin
         for (int unsigned k = 0; k < LanesK; k++) begin
           for (int unsigned p = 0; p < LanesP; p++) begin
-            automatic sum_t total = '0;
-            for (int unsigned s = 0; s < Slots; s++) total = total + sum_t'(product[k*Slots+s][p]);
-            sum[k][p] <= total;
+            automatic sum_t part[Slots];
+            for (int unsigned s = 0; s < Slots; s++) part[s] = sum_t'(product[k*Slots+s][p]);
+            for (int unsigned half = Slots / 2; half != 0; half /= 2) begin
+              for (int unsigned s = 0; s < half; s++) part[s] = part[s] + part[s+half];
+            end
+            sum[k][p] <= part[0];
           end
         end
       end
