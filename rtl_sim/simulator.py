@@ -35,6 +35,8 @@ BUILD_ARGUMENTS = (
     "fast",
     "--no-public-flat-rw",  # everything public would cost half of the speed: the bench marks what Python needs
     "-Wno-fatal",
+    "-Werror-USERFATAL",  # parameters that an elaboration check refuses
+    "-Werror-USERERROR",
     "-Wno-lint",
     "-Wno-style",
     "--output-split",
