@@ -5,9 +5,6 @@ Near the threshold a few dozen such images decide, and their luck decides with t
 stacked, softmax(a·high + b·low) with a and b fitted to the labels by maximum likelihood (temperature scaling,
 C. Guo et al., "On calibration of modern neural networks", ICML 2017, with a second classifier), they give
 the probability of either answer, so every image counts with its expectation instead of one draw.
-On ResNet-20, 4 bits by plain rounding against 8 bits, tolerance 0.5 points without a margin, 1,000 calibration
-images, 60 random splits: the loss on the other 9,000 images is 0.44 ± 0.21 points so, and 1.02 ± 0.67 with labels
-merely counted.
 """
 
 from __future__ import annotations

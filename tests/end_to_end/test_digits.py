@@ -62,15 +62,16 @@ def project(trained: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def verified(project: Path) -> Summary:
-    """The cascade's summary after the executor and the C++ have run."""
-    result = toolflow("verify", project, "--levels", "program,hls", "--images", "12")
+    """The cascade's summary after both oracles, the executor and the C++ have run."""
+    result = toolflow("verify", project, "--levels", "brevitas,hls4ml,program,hls", "--images", "12")
     assert result.exit_code == 0, result.stderr
     return read_summary(project / "summary.json")
 
 
 def test_every_level_that_ran_is_equal(verified: Summary) -> None:
     checks = {(check.unit, check.level): check for check in verified.verification}
-    assert set(checks) == {(unit, level) for unit in ("low", "high") for level in ("files", "program", "hls")}
+    levels = ("brevitas", "hls4ml", "files", "synthesisable", "program", "hls")
+    assert set(checks) == {(unit, level) for unit in ("low", "high") for level in levels}
     assert all(check.equal for check in checks.values())
     assert checks["low", "hls"].images == 12
     assert verified.verified
@@ -149,6 +150,21 @@ def test_a_flipped_weight_in_the_file_turns_every_level_red(verified: Summary, p
     assert "low unit" not in result.stderr.partition("differ from the reference")[2]
     assert not read_summary(project / "summary.json").verified
     assert toolflow("verify", project, "--levels", "program,hls", "--images", "4").exit_code == 0
+
+
+def test_cpp_that_no_hls_compiler_takes_turns_red(project: Path) -> None:
+    source = project / "hls" / "cascade_low.cpp"
+    original = source.read_bytes()
+    source.write_bytes(original + b"static int *kept = new int[4];\n")
+    try:
+        result = toolflow("verify", project, "--levels", "hls", "--images", "2")
+    finally:
+        source.write_bytes(original)
+    assert result.exit_code == 4
+    assert (
+        "low unit, synthesisable: 1 place(s) break the rules of synthesis, the first cascade_low.cpp:" in result.stderr
+    )
+    assert "low unit, hls:" not in result.stderr
 
 
 @pytest.mark.parametrize(

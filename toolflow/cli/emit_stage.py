@@ -16,6 +16,7 @@ from toolflow.emit.hls import emit_hls
 from toolflow.emit.host import HostUnit, emit_host
 from toolflow.emit.rtl import emit_rtl
 from toolflow.emit.scripts import HlsVectors, UnitSources, emit_scripts
+from toolflow.emit.synthesisable import require_synthesisable
 from toolflow.engine.executor import run_program
 from toolflow.interpreter.run import run
 from toolflow.plan.compiled import CompiledProgram
@@ -106,6 +107,7 @@ def _write_expected(folder: Path, unit: str, compiled: CompiledProgram, binaries
 
 def _write_sources(folder: Path, unit: Unit, vectors: HlsVectors) -> UnitSources:
     hls = emit_hls(unit.config, unit.name, folder / "hls")
+    require_synthesisable(folder / "hls", unit.name)
     rtl = emit_rtl(unit.config, unit.name, folder / "rtl" / unit.name)
     top = f"cascade_{unit.name}"
     return UnitSources(

@@ -67,6 +67,8 @@ def verify(
         for oracle in (level for level in ORACLES if level in chosen):
             runs.oracle(name, oracle)
         runnable = runs.files(name)
+        if "hls" in chosen:
+            runs.synthesisable(name)
         for level in (level for level in ENGINE_LEVELS if level in chosen):
             runs.level(name, level) if runnable else runs.left_out(name, level)
         if runnable and "rtl" in chosen:
@@ -126,6 +128,15 @@ class _Runs:
         self.binaries[unit_name] = stored
         self._enter(unit_name, "files", difference is None, difference or "", start)
         return stored.same_sizes(compiled)
+
+    def synthesisable(self, unit_name: str) -> None:
+        """Check that the unit's C++ keeps to what HLS compilers accept, as the build left it."""
+        from toolflow.emit.synthesisable import check_synthesisable
+
+        start = time.monotonic()
+        found = check_synthesisable(self.project.folder / "hls", unit_name)
+        detail = f"{len(found)} place(s) break the rules of synthesis, the first {found[0]}" if found else ""
+        self._enter(unit_name, "synthesisable", not found, detail, start)
 
     def left_out(self, unit_name: str, level_name: str) -> None:
         """Enter a level that cannot run files of another size."""

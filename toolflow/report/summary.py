@@ -228,11 +228,12 @@ class LevelCheck(Section):
 
     Attributes:
         level: what was compared with the integer reference; "files": the binaries in weights/, byte by byte,
-            with what the stored graphs compile to.
+            with what the stored graphs compile to; "synthesisable": the C++ with the rules of HLS compilers.
         unit: which engine.
-        images: how many; 0 for "files".
-        equal: whether every integer was the same; null where the level was not run.
-        detail: the first differing layer and element, or why the level was not run.
+        images: how many; 0 for "files" and "synthesisable".
+        equal: whether every integer was the same; null where the level was not run. Brevitas may break ties
+            otherwise where scales are free: there every class must be the same, and `detail` counts integers.
+        detail: the first differing layer and element, why the level was not run, or what "equal" leaves open.
         seconds: how long it took.
     """
 
