@@ -118,7 +118,7 @@ class Target:
 def _stages(terminal: Terminal, folder: BuildFolder, source: Source, precision: Precision, target: Target) -> None:
     """Run the stages in their order; each reuses what has not changed."""
     from toolflow.cli import emit_stage, plan_stage, report_stage, stages
-    from toolflow.cli.project import CALIBRATION, DECISION, GRAPHS, LOGITS, PLAN, REPORT, SUMMARY
+    from toolflow.cli.project import CALIBRATION, CURVE, DECISION, GRAPHS, LOGITS, PLAN, REPORT, SUMMARY
 
     variants = ["high"] if target.single else ["low", "high"]
     bits = {"low": precision.low_bits, "high": precision.high_bits}
@@ -134,7 +134,7 @@ def _stages(terminal: Terminal, folder: BuildFolder, source: Source, precision: 
         folder.stage(
             "calibrate",
             stages.calibrate_stage(target.tolerance),
-            outputs=[CALIBRATION, REPORT, LOGITS],
+            outputs=[CALIBRATION, REPORT, CURVE, LOGITS],
             inputs={"tolerance": target.tolerance},
             after=after,
         )

@@ -22,6 +22,7 @@ from toolflow.plan.resources_count import ResourceCount
 
 SCHEMA_VERSION = 1
 PLAN, CALIBRATION, REPORT, DECISION = "plan.json", "calibration.json", "cascade.json", "decision.json"
+CURVE = "cascade.svg"
 LOGITS = "logits.npz"  # of both variants on the held-out images
 GRAPHS, QONNX, WEIGHTS, VECTORS, SUMMARY = "graphs", "qonnx", "weights", "vectors", "summary.json"
 

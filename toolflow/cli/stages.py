@@ -23,7 +23,7 @@ from quant.calibrate_split import stratified_split
 from quant.cascade import logits_of
 from toolflow.cli import options
 from toolflow.cli.options import ScaleFamily
-from toolflow.cli.project import CALIBRATION, GRAPHS, LOGITS, QONNX, REPORT
+from toolflow.cli.project import CALIBRATION, CURVE, GRAPHS, LOGITS, QONNX, REPORT
 from toolflow.cli.terminal import Step
 from toolflow.importers.calibration_file import CalibrationImages, load_calibration_file
 from toolflow.ir.errors import ToolflowError
@@ -32,6 +32,8 @@ from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised, save_quantised
 from toolflow.operators import BY_KIND
+from toolflow.report.from_artefacts import cascade_section
+from toolflow.report.plot import plot_cascade
 
 if TYPE_CHECKING:
     from quant.config import Normalisation, QuantiseConfig
@@ -258,6 +260,7 @@ def calibrate_stage(tolerance: float) -> Callable[[Path, Step], None]:
         )
         save_artefact(found, folder / CALIBRATION)
         save_artefact(report, folder / REPORT)
+        plot_cascade(cascade_section(found, report), folder / CURVE)
         np.savez_compressed(folder / LOGITS, low=parts["low", "held_out"], high=parts["high", "held_out"])
 
     return make

@@ -1,25 +1,23 @@
-"""Accuracy against forwarded share, as a picture; matplotlib is imported only here and only when asked for."""
+"""Accuracy against forwarded share, as a picture."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from toolflow.ir.errors import ToolflowError
 from toolflow.report.summary import Cascade
 
 
 def plot_cascade(cascade: Cascade, path: Path) -> None:
-    """Draw every threshold of the rule as a curve, and mark the one chosen; the file's ending gives its format.
+    """Draw every threshold of the rule as a curve, and mark the one chosen; the file's ending gives its format."""
+    from matplotlib import rc_context  # slow to load
 
-    Raises:
-        ToolflowError: matplotlib is not installed, or the ending is not one that it writes.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ToolflowError(
-            "a plot needs matplotlib, which is not installed: pip install 'cascade-toolflow[plot]'"
-        ) from error
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "cascade"}):  # text as text, the same file each time
+        _draw(cascade, path)
+
+
+def _draw(cascade: Cascade, path: Path) -> None:
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
     share = [100 * point.forwarded_share for point in cascade.curve]
@@ -35,7 +33,4 @@ def plot_cascade(cascade: Cascade, path: Path) -> None:
     axes.set_xlabel("images forwarded to the high-precision unit, %")
     axes.set_ylabel("accuracy, %" if found.labelled else "agreement with the high-precision unit, %")
     axes.legend()
-    try:
-        figure.savefig(path)
-    except ValueError as error:
-        raise ToolflowError(f"{path} must end like an image file, for example .png or .svg: {error}") from error
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
