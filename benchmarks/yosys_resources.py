@@ -74,12 +74,13 @@ FIT_ARRAY = (
     _config(4, 4, 4, 1, 16, (4, 4, 16), multiplier="lut"),
     _config(4, 4, 2, 1, 8, (3, 3, 14), multiplier="lut"),
 )
+# small ones first; the last is the engine of the main example, 256 multipliers
 HELD_OUT = (
-    _config(16, 8, 1, 2, 8, (4, 4, 20), multiplier="lut"),
-    _config(8, 8, 2, 4, 16, (8, 8, 27), bus_bits=128),
     _config(12, 3, 1, 4, 4, (6, 6, 24), bus_bits=64),
+    _config(4, 4, 2, 4, 16, (8, 8, 27), bank_depth=2048),
     _config(16, 1, 8, 4, 8, (8, 8, 25)),
-    _config(4, 4, 1, 1, 8, (8, 8, 24), bus_bits=64, bank_depth=2048),
+    _config(16, 8, 1, 2, 8, (4, 4, 20), multiplier="lut"),
+    _config(16, 8, 2, 1, 8, (8, 8, 26)),
 )
 
 # modules that depend on nothing but the bus width and on whether there is a confidence unit
