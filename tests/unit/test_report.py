@@ -16,6 +16,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import CycleReport, InstructionCycles
 from toolflow.engine.isa import Opcode
 from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.confidence import ALWAYS, NEVER
 from toolflow.plan.resources_count import ResourceCount
 from toolflow.report.from_artefacts import cascade_section, installed_versions, resources_section, run_section
 from toolflow.report.plot import plot_cascade
@@ -129,7 +130,7 @@ def test_verdict_of_all_levels() -> None:
 def test_tables_show_the_figures() -> None:
     text = shown(summary(), layers=True)
     for expected in (
-        "88.07 %", "90.00 % (agreement)", "gBvSB<1,2> at or above 0.3019", "0.35 points (0.11 … 0.62)",
+        "88.07 %", "90.00 % (agreement)", "answer holds at gBvSB<1,2> >= 0.3019", "0.35 points (0.11 … 0.62)",
         "18.80 % (17.8 … 19.8)", "lost (allowed 0.50 points)", "1,600,000", "conv1", "62.50 %", "40.5", "usable",
         "DIFFERENT: 'conv1', image 3, (2, 0, 1)", "not run: no vendor tool on PATH",
         "built: resident pair:", "warning: 1,000 calibration images are too few",
@@ -147,6 +148,13 @@ def test_tables_of_a_single_unit() -> None:
     assert list(remarks(single)) == []
     no_held_out = whole.model_copy(update={"cascade": cascade(None)})
     assert "held out" not in shown(no_held_out)
+
+
+@pytest.mark.parametrize(("threshold", "word"), [(ALWAYS, "always"), (NEVER, "never")])
+def test_a_rule_without_a_threshold_is_said_in_words(threshold: int, word: str) -> None:
+    rule = cascade(None).model_copy(update={"threshold": threshold})
+    text = shown(summary().model_copy(update={"cascade": rule}))
+    assert f"cascade: the low unit's answer {word} holds" in text
 
 
 def test_simulated_cycles_replace_predicted_ones() -> None:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quant.calibrate_artefacts import Measure
+from toolflow.numerics.confidence import ALWAYS, NEVER
 from toolflow.report.summary import Cascade, Resources, Run, Summary
 
 RESOURCE_NAMES = {
@@ -51,7 +52,9 @@ def accuracy_table(summary: Summary) -> Table:
 
 def cascade_table(cascade: Cascade) -> Table:
     """The rule, on the images that chose it and on the others."""
-    title = f"cascade: gBvSB<{cascade.m},{cascade.n}> at or above {cascade.threshold_share:.4f}"
+    title = f"cascade: the low unit's answer holds at gBvSB<{cascade.m},{cascade.n}> >= {cascade.threshold_share:.4f}"
+    if cascade.threshold in (ALWAYS, NEVER):
+        title = f"cascade: the low unit's answer {'always' if cascade.threshold == ALWAYS else 'never'} holds"
     held = cascade.held_out
     table = _table(title, "", "calibration>", *(["held out>"] if held else []))
     measures = [cascade.calibration, *([held] if held else [])]
