@@ -19,7 +19,8 @@ void max_pool(const Instruction& i, Banks<Config>& bank) {
   Position position = first_position(i);
   Tap tap = first_tap();
   unsigned int done = 0;  // taps of this word
-  bool started = false;   // a tap lay inside the map
+  UInt<Config::activation_bits> lowest = 0;
+  if (i.input_signed()) lowest = keep_unsigned<Config::activation_bits>(1u << (Config::activation_bits - 1));
   for (uint64_t n = 0; n < cycles; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=4 max=1048576
@@ -38,13 +39,13 @@ void max_pool(const Instruction& i, Banks<Config>& bank) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-        const bool greater = number<Config>(word.element[e], i.input_signed()) >
-                             number<Config>(largest[p].element[e], i.input_signed());
-        if (place.inside && (!started || greater)) largest[p].element[e] = word.element[e];
+        const UInt<Config::activation_bits> best = done == 0 ? lowest : largest[p].element[e];
+        const bool greater =
+            number<Config>(word.element[e], i.input_signed()) > number<Config>(best, i.input_signed());
+        largest[p].element[e] = place.inside && greater ? word.element[e] : best;
       }
       if (last) write_word<Config>(bank, p, position.out_word + tap.q, largest[p]);
     }
-    started = !last && (started || place.inside);
     done = last ? 0 : done + 1;
     // Kernel columns first, then kernel rows, then the next word, then the next position.
     if (tap.kx + 1 != i.kernel_w) {
