@@ -139,8 +139,8 @@ def make_pair(
     digit_bits = min(low.weight_bits, low.activation_bits)
     low, high = (config.model_copy(update={"digit_bits": digit_bits}) for config in (low, high))
     return Pair(
-        quantise(graph, images, normalisation, low, "low", progress),
-        quantise(graph, images, normalisation, high, "high", progress),
+        quantise(graph, images, normalisation, low, "low", lambda layer: progress(f"low, {layer}")),
+        quantise(graph, images, normalisation, high, "high", lambda layer: progress(f"high, {layer}")),
     )
 
 

@@ -192,13 +192,14 @@ def test_progress_speaks_only_of_what_takes_long(
     monkeypatch.setattr(terminal_module, "PLAIN_LINE_EVERY_S", 0.0)
     with Terminal().progress("blink"):
         pass
-    with Terminal().progress("quantise", total=4) as step:
+    with Terminal().progress("quantise") as step:
+        step.expect(4)
         time.sleep(0.2)
-        step.advance(3)
+        step.advance(3, doing="conv1")
     captured = capsys.readouterr()
     assert captured.out == ""
     lines = captured.err.splitlines()
-    assert lines[:2] == ["quantise ... 0 of 4", "quantise ... 3 of 4"]
+    assert lines[:2] == ["quantise ... 0 s, 0 of 4", "quantise: conv1 ... 0 s, 3 of 4"]
     assert lines[2].startswith("quantise: 0.")
     assert len(lines) == 3
 
@@ -212,9 +213,10 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(terminal_module, "PROGRESS_AFTER_S", 0.01)
-    with Terminal().progress("quantise", total=4) as step:
+    with Terminal().progress("quantise") as step:
+        step.expect(4)
         time.sleep(0.2)
-        step.advance(3)
+        step.advance(3, doing="conv1")
     assert "━" in screen.getvalue()
     assert "quantise: 0." in screen.getvalue()
 

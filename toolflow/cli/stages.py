@@ -245,6 +245,7 @@ def calibrate_stage(tolerance: float) -> Callable[[Path, Step], None]:
         data = Images.read(folder)
         low, high = (load_graph(folder, name) for name in ("low", "high"))
         parts = {}
+        step.expect(2 * (len(data.split.rule) + len(data.split.held_out)))
         for name, graph in (("low", low), ("high", high)):
             for part in ("rule", "held_out"):
                 parts[name, part] = logits_of(graph, data.part(part), step.advance)
@@ -334,8 +335,8 @@ def _quantised(
 ) -> dict[str, Variant]:
     from quant.quantise import make_pair, quantise
 
-    def told(_: str) -> None:
-        step.advance()
+    def told(layer: str) -> None:
+        step.advance(doing=layer)
 
     if list(variants) == ["high"]:
         return {"high": quantise(graph, images, normalisation, precision.config("high"), "high", told)}

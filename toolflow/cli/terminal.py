@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 PROGRESS_AFTER_S = 2.0
@@ -81,18 +82,27 @@ class Step:
         self._total = total
         self._console = console
         self._done = 0
+        self._doing = ""
         self._start = self._last_line = time.monotonic()
         self._lock = threading.Lock()
         self._closed = False
         self._visible = False
         self._bar: tuple[Progress, TaskID] | None = None
 
-    def advance(self, amount: int = 1) -> None:
-        """Report that so many more units are done."""
+    def expect(self, total: int) -> None:
+        """Say how many units of work there are, where that is known only now."""
+        with self._lock:
+            self._total = total
+            if self._bar is not None:
+                self._bar[0].update(self._bar[1], total=total)
+
+    def advance(self, amount: int = 1, doing: str = "") -> None:
+        """Report that so many more units are done, and what is done now."""
         with self._lock:
             self._done += amount
+            self._doing = doing
             if self._bar is not None:
-                self._bar[0].update(self._bar[1], completed=self._done)
+                self._bar[0].update(self._bar[1], completed=self._done, description=escape(self._described()))
             elif self._visible and time.monotonic() - self._last_line >= PLAIN_LINE_EVERY_S:
                 self._line()
 
@@ -107,7 +117,7 @@ class Step:
                 return
             columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
             bar = Progress(*columns, console=self._console, transient=True)
-            self._bar = bar, bar.add_task(self._what, total=self._total, completed=self._done)
+            self._bar = bar, bar.add_task(escape(self._described()), total=self._total, completed=self._done)
             bar.start()
 
     def close(self, finished: bool) -> None:
@@ -119,7 +129,10 @@ class Step:
             if self._visible and finished:
                 self._console.print(f"{self._what}: {time.monotonic() - self._start:.1f} s", markup=False)
 
+    def _described(self) -> str:
+        return f"{self._what}: {self._doing}" if self._doing else self._what
+
     def _line(self) -> None:
         self._last_line = time.monotonic()
-        share = f" {self._done} of {self._total}" if self._total else ""
-        self._console.print(f"{self._what} ...{share}", markup=False)
+        share = f", {self._done} of {self._total}" if self._total else ""
+        self._console.print(f"{self._described()} ... {self._last_line - self._start:.0f} s{share}", markup=False)
