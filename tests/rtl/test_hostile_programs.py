@@ -1,4 +1,4 @@
-"""Programs with a good CRC and one field that is wrong: both engines end, in the same code, and write nowhere else."""
+"""Programs with a good CRC and one wrong field: executor, HLS and RTL end, in the same code, and write nowhere else."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from rtl_sim.job import Job, RunOptions
 from rtl_sim.runner import Simulation
 from tests.rtl.units import Run, Words, build_unit, edited, fitted, make_run
+from toolflow.engine.executor import EngineFaultError, run_program
 from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, LAYOUT, Opcode
 
 SHAPE = "twelve"  # it drains two channels at once
@@ -54,6 +55,7 @@ def test_directed(simulations: dict[str, Simulation], run: Run, dut: str) -> Non
     adds = next(n for n, i in enumerate(instructions) if i.residual_channels)
     stores = next(n for n, i in enumerate(instructions) if i.opcode is Opcode.STORE_MAP)
     programs = {
+        "unknown flag": (4, with_field(run, adds, "flags", 128 | int(instructions[adds].flags))),
         "residual between the channels of a chunk, 1": (5, with_field(run, adds, "residual_offset", 1)),
         "residual between the channels of a chunk, 3": (5, with_field(run, adds, "residual_offset", 3)),
         "residual between the channels of a chunk, 7": (5, with_field(run, adds, "residual_offset", 7)),
@@ -65,7 +67,15 @@ def test_directed(simulations: dict[str, Simulation], run: Run, dut: str) -> Non
     assert dict(zip(programs, got, strict=True)) == {name: code for name, (code, _) in programs.items()}
 
 
-def test_both_engines_end_alike(simulations: dict[str, Simulation], run: Run) -> None:
+def executor_code(run: Run, program: bytes) -> int:
+    try:
+        run_program(run.compiled.config, program, run.compiled.weights, run.images, run.count)
+    except EngineFaultError as fault:
+        return fault.code
+    return 0
+
+
+def test_all_engines_end_alike(simulations: dict[str, Simulation], run: Run) -> None:
     """Random values, extremes among them, in random fields."""
     rng = np.random.default_rng(5)
     faults: list[tuple[str, bytes]] = []
@@ -79,6 +89,21 @@ def test_both_engines_end_alike(simulations: dict[str, Simulation], run: Run) ->
         faults.append((f"{opcode.name}.{name} = {value}", with_field(run, number, name, value)))
     jobs = [run.job(program=program) for _, program in faults]
     rtl, hls = codes(simulations["rtl"], jobs), codes(simulations["hls"], jobs)
-    differing = {name: (a, b) for (name, _), a, b in zip(faults, rtl, hls, strict=True) if a != b}
+    executor = [executor_code(run, program) for _, program in faults]
+    differing = {
+        name: every for (name, _), *every in zip(faults, rtl, hls, executor, strict=True) if len(set(every)) > 1
+    }
     assert differing == {}
     assert {0, 4, 5, 8} <= set(rtl)
+
+
+def test_the_executor_stops_where_a_buffer_ends(run: Run) -> None:
+    """Read past, program and images give what a bus answers where it has nothing."""
+    far = 1 << 24
+    fills = next(n for n, i in enumerate(run.compiled.instructions) if i.opcode is Opcode.TABLE)
+    assert executor_code(run, with_field(run, fills, "in_base", far)) == 6
+
+    def longer_pitch(words: Words) -> None:
+        words[5] = far
+
+    assert executor_code(run, edited(run.compiled.program, longer_pitch)) == 6

@@ -7,7 +7,7 @@ images run at once as lanes, which PROGRAM.md allows: passes do not see each oth
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +56,7 @@ def run_program(config: EngineConfig, program: bytes, weights: bytes, images: by
         raise EngineFaultError(9, f"the number of images must be 1 or more, not {image_count}")
     header, instructions = _checked_program(config, program)
     engine = _Engine(config, header, program, images, image_count)
-    stream = memoryview(weights)
+    stream = memoryview(weights)[: header.weight_beats * config.bus_bytes]
     for instruction in instructions:
         if instruction.opcode is Opcode.END:
             break
@@ -64,6 +64,10 @@ def run_program(config: EngineConfig, program: bytes, weights: bytes, images: by
             stream = engine.conv(instruction, stream)
         else:
             engine.simple[instruction.opcode](instruction)
+    else:
+        raise EngineFaultError(4, "the program has no END")
+    if len(stream):
+        raise EngineFaultError(8, f"{len(stream)} bytes of the weight stream are left over")
     return bytes(engine.output)
 
 
@@ -114,17 +118,22 @@ class _Engine:
 
     def fill_tables(self, i: Instruction) -> None:
         q, width = i.sub_rows, i.in_words
-        self._in_range(q <= self.config.table_words and width <= self.config.sub_row, i, "tables")
-        self._in_range(i.in_base + q * 256 * width <= len(self.program), i, "tables in memory")
+        self._pixel_words(i)
+        self._in_range(i.in_base % self.config.bus_bytes == 0, i, "tables at a beat")
+        self._reads(i.in_base + q * 256 * width, self.program, "program")
         data = np.frombuffer(self.program, dtype=np.uint8, count=q * 256 * width, offset=i.in_base)
         self.table[:q, :width] = data.reshape(q, 256, width).transpose(0, 2, 1)
 
     def load(self, i: Instruction) -> None:
         pixels, q, width, digits = i.out_height * i.out_width, i.sub_rows, i.in_words, i.levels
+        self._counts(pixels and digits, i)
+        self._pixel_words(i)
+        self._moves(i)
         end = i.out_base + (pixels - 1) * i.out_words + digits * q
-        self._in_range(end <= self.config.bank_depth and q <= self.config.table_words, i, "load")
+        self._in_range(end <= self.config.bank_depth, i, "load")
         pitch = self.header.image_pitch_bytes
-        self._in_range(width <= self.config.sub_row and 0 < pixels * q * width <= pitch, i, "image")
+        self._in_range(pixels * q * width <= pitch and pitch % self.config.bus_bytes == 0, i, "image")
+        self._reads(self.count * pitch, self.images, "images")
         raw = self.images[: self.count * pitch].reshape(self.count, pitch)[:, : pixels * q * width]
         raw = raw.reshape(self.count, pixels, q, width)
         entries = self.table[np.arange(q)[:, None], np.arange(width)[None, :], raw]
@@ -142,18 +151,24 @@ class _Engine:
     def conv(self, i: Instruction, stream: memoryview) -> memoryview:
         c = self.config
         positions = i.out_height * i.out_width
-        if not (positions and i.channels and i.rows and i.groups == -(-i.channels // c.lanes_k)):
-            raise EngineFaultError(8, f"{i.used_fields()}")
+        self._counts(positions and i.channels and i.rows and i.groups == -(-i.channels // c.lanes_k), i)
         if i.rows > c.weight_depth:
             raise EngineFaultError(8, f"{i.rows} rows exceed weight_depth {c.weight_depth}")
         walked = i.levels * i.kernel_h * i.kernel_w * ((i.sub_rows - 1) * i.steps + i.steps_last)
         if i.rows != walked:
             raise EngineFaultError(8, f"{i.rows} rows must be the {walked} that the walk takes")
+        if Flag.TO_RESULT not in i.flags:
+            self._moves(i)
         self._in_range(positions <= max(c.bank_depth, c.result_depth), i, "output")
+        between = Flag.RESIDUAL in i.flags and i.residual_offset % c.drain_k
+        self._in_range(not between, i, "residual between the channels of a chunk")
         indexed = Flag.INDEXED in i.flags
         for group in range(i.groups):
             channels = min(c.lanes_k, i.channels - group * c.lanes_k)
-            packet, used = unpack(c, stream, channels, i.rows, indexed)
+            try:
+                packet, used = unpack(c, stream, channels, i.rows, indexed)
+            except ToolflowError as error:
+                raise EngineFaultError(8, str(error)) from error
             stream = stream[used:]
             first = (group * i.channel_step) >> (c.sub_row.bit_length() - 1)
             acc = np.zeros((self.count, positions, c.lanes_k), dtype=np.float64)
@@ -249,7 +264,9 @@ class _Engine:
         return np.where(present, self._elements(raw, Flag.RESIDUAL_SIGNED in i.flags), 0)
 
     def max_pool(self, i: Instruction) -> None:
-        self._in_range(0 < i.out_height * i.out_width <= self.config.bank_depth, i, "output")
+        self._counts(i.out_height * i.out_width and i.kernel_h and i.kernel_w and i.sub_rows, i)
+        self._moves(i)
+        self._in_range(i.out_height * i.out_width <= self.config.bank_depth, i, "output")
         self._in_range(i.sub_rows <= self.config.bank_depth, i, "words")
         oy, ox = np.divmod(np.arange(i.out_height * i.out_width), i.out_width)
         lowest = -(1 << 15)
@@ -270,9 +287,12 @@ class _Engine:
 
     def store_result(self, i: Instruction) -> None:
         header, classes = self.header, self.header.classes
-        self._in_range(0 < classes <= self.config.result_depth, i, "result")
+        self._counts(classes, i)
+        self._in_range(classes <= self.config.result_depth, i, "result")
+        start, pitch = max(16, self.config.bus_bytes), header.result_pitch_bytes
+        self._in_range(start + 2 * classes <= pitch and pitch % self.config.bus_bytes == 0, i, "record")
         logits = self.result[:, :classes]
-        records = np.zeros((self.count, header.result_pitch_bytes), dtype=np.uint8)
+        records = np.zeros((self.count, pitch), dtype=np.uint8)
         head = np.zeros((self.count, 4), dtype="<i4")
         if self.config.confidence:
             rule = ConfidenceRule(header.confidence_k, header.confidence_m, header.confidence_n, header.threshold)
@@ -282,13 +302,13 @@ class _Engine:
         else:
             head[:, 0], head[:, 1] = logits.argmax(axis=1), 1
         records[:, :16] = head.view(np.uint8)
-        start = max(16, self.config.bus_bytes)
         records[:, start : start + 2 * classes] = logits.astype("<i2").view(np.uint8).reshape(self.count, -1)
         self._write(0, records.tobytes())
 
     def store_map(self, i: Instruction) -> None:
         words = i.in_row_words * i.in_height
-        self._in_range(words > 0, i, "words")
+        self._counts(words, i)
+        self._in_range(i.out_base % self.config.bus_bytes == 0, i, "map at a beat")
         self._in_range(i.in_base + words <= self.config.bank_depth, i, "bank read")
         pitch = words * self.config.sub_row
         pitch += -pitch % self.config.bus_bytes
@@ -300,6 +320,28 @@ class _Engine:
         missing = offset + len(data) - len(self.output)
         self.output += bytes(max(missing, 0))
         self.output[offset : offset + len(data)] = data
+
+    def _counts(self, good: int, i: Instruction) -> None:
+        """Refuse an instruction with a count that is 0 or otherwise wrong."""
+        if not good:
+            raise EngineFaultError(8, f"'{i.name or i.opcode.name}' with {i.used_fields()}")
+
+    def _pixel_words(self, i: Instruction) -> None:
+        """Refuse words of a pixel that the tables do not cover."""
+        c, width = self.config, i.in_words
+        self._counts(i.sub_rows and width, i)
+        lanes = c.sub_row if c.table_words > 1 else c.input_lanes
+        self._in_range(i.sub_rows <= c.table_words and width <= lanes, i, "tables")
+        self._counts(not width & (width - 1), i)
+
+    def _reads(self, end: int, buffer: Sized, name: str) -> None:
+        """Refuse a read past the end of a buffer, where a bus has nothing."""
+        if end > len(buffer):
+            raise EngineFaultError(6, f"{end} bytes of {name} are read, which has {len(buffer)}")
+
+    def _moves(self, i: Instruction) -> None:
+        """Refuse outputs that all lie in one place."""
+        self._counts(i.out_words or i.out_height * i.out_width == 1, i)
 
     def _in_range(self, fits: bool, i: Instruction, what: str) -> None:
         if not fits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field, fields
-from enum import IntEnum, IntFlag
+from enum import STRICT, IntEnum, IntFlag
 
 import numpy as np
 
@@ -28,8 +28,8 @@ class Opcode(IntEnum):
     END = 7
 
 
-class Flag(IntFlag):
-    """How it does it."""
+class Flag(IntFlag, boundary=STRICT):
+    """How it does it; a bit without a name is refused."""
 
     NONE = 0
     INPUT_SIGNED = 1
