@@ -44,12 +44,26 @@ def test_shape_lints(shape: str) -> None:
         ("BusBits=96", "BusBits must be 64, 128, 256 or 512, not 96"),
         ("WeightBits=9", "WeightBits and ActivationBits must be 2 to 8, not 9 and 8"),
         ("AccumulatorBits=40", "AccumulatorBits must be 8 to 32, not 40"),
+        ("Slots=0", "Slots must be a power of two of at most SubRow = 8, not 0"),
+        ("DrainK=0", "DrainK must divide gcd(LanesK, SubRow) = 8, not be 0"),
+        ("LanesK=520", "LanesK must be 1 to 512, LanesP 1 to 128 and TableWords 1 to 64, not 520, 8 and 1"),
+        (
+            "BankDepth=2097152",
+            "BankDepth must be 1 to 2^20, WeightDepth 1 to 2^16 and ResultDepth 1 to 2^14, not 2097152, 1024 and 16",
+        ),
     ],
 )
 def test_bad_parameter_is_named(parameter: str, text: str) -> None:
     done = lint("cascade_engine", [f"-G{parameter}"])
     assert done.returncode != 0
     assert f"cascade_engine: {text}" in done.stderr
+
+
+def test_smallest_depths_lint() -> None:
+    """What EngineConfig allows, the engine takes."""
+    depths = ("-GBankDepth=1", "-GWeightDepth=1", "-GResultDepth=1", "-GLanesK=1", "-GLanesP=1", "-GSubRow=1")
+    done = lint("cascade_engine", [*depths, "-GInputLanes=1"])
+    assert done.returncode == 0, done.stderr
 
 
 def test_exponent_table_is_the_reference() -> None:
