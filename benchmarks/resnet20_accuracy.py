@@ -20,13 +20,12 @@ from PIL import Image
 
 from quant.calibrate import CalibrationOptions, calibrate
 from quant.calibrate_measure import evaluate_cascade
-from quant.cascade import logits_of
 from quant.config import Family, Normalisation, QuantiseConfig
 from quant.quantise import Pair, make_pair
 from toolflow.importers.float_accuracy import float_classes
 from toolflow.importers.load import load_model
 from toolflow.importers.torch_module import to_torch
-from toolflow.interpreter.run import run
+from toolflow.interpreter.run import logits_of, run
 from toolflow.ir.graph import Graph
 from toolflow.passes.pipeline import simplify
 

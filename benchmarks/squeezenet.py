@@ -28,7 +28,6 @@ from PIL import Image
 from quant.calibrate import CalibrationOptions, calibrate
 from quant.calibrate_measure import evaluate_cascade
 from quant.calibrate_statistics import wilson_bounds
-from quant.cascade import logits_of
 from quant.config import Normalisation, QuantiseConfig
 from quant.quantise import make_pair
 from rtl_sim.levels import make_level
@@ -36,6 +35,7 @@ from rtl_sim.verify import Unit, verify_level
 from toolflow.engine.config import EngineConfig
 from toolflow.importers.float_accuracy import float_classes
 from toolflow.importers.load import load_model
+from toolflow.interpreter.run import logits_of
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised, save_quantised

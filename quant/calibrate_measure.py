@@ -16,7 +16,7 @@ from quant.calibrate_statistics import (
     wilson_bounds,
 )
 from toolflow.ir.errors import ToolflowError
-from toolflow.numerics.confidence import LOGIT_BITS, ConfidenceRule, evaluate
+from toolflow.numerics.confidence import LOGIT_BITS, evaluate
 
 BoolArray = npt.NDArray[np.bool_]
 Int64Array = npt.NDArray[np.int64]
@@ -136,12 +136,6 @@ def evaluate_cascade(
         measure=found,
         warnings=held_out_warnings(found, calibration.tolerance),
     )
-
-
-def cascade_classes(low: Int64Array, high: Int64Array, rule: ConfidenceRule) -> Int64Array:
-    """Return the cascade's answers, (N,): the low-precision unit's where it is confident, else the other's."""
-    result = evaluate(low, rule)
-    return np.where(result.confident, result.klass, high.argmax(axis=1)).astype(np.int64)
 
 
 def held_out_warnings(found: Measure, tolerance: float) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -196,27 +196,3 @@ def _check_overrides(arrangement: Arrangement, config: QuantiseConfig) -> None:
     unknown = sorted(set(config.overrides) - set(names))
     if unknown:
         raise ToolflowError(f"overrides must name layers of the network, not {unknown}; its layers are {names}")
-
-
-def report_json(report: QuantiseReport) -> Mapping[str, object]:
-    """Return a report as plain values, for summary.json."""
-    return {
-        "variant": report.variant,
-        "config": report.config.model_dump(),
-        "images": report.images,
-        "seconds": round(report.seconds, 2),
-        "first_layers": list(report.first),
-        "last_layers": list(report.last),
-        "first_last_bits": report.config.first_last_bits,
-        "layers": [
-            {
-                "name": quality.name,
-                "weight_bits": quality.weight_bits,
-                "output": str(quality.output.integer),
-                "scale": quality.output.scale,
-                "relative_error": quality.relative_error,
-            }
-            for quality in report.layers
-        ],
-        "notes": list(report.notes),
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rtl_sim.job import Job, RunOptions
@@ -105,8 +105,3 @@ def make_level(name: str, project: Path, unit: str, work: Path, options: RunOpti
     if name == "rtl":
         return SimulationLevel("rtl", project / "rtl" / unit, work / f"rtl_{unit}", options)
     raise ToolflowError(f"a level must be one of {', '.join(LEVELS)}, not '{name}'")
-
-
-def without_stalls(level: SimulationLevel) -> SimulationLevel:
-    """Return the same level at the standard memory without stalls, for counting cycles."""
-    return replace(level, options=replace(level.options, stall_probability=0.0, latency_cycles=64))

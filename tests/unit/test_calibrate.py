@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from quant.calibrate import CalibrationOptions, calibrate, metric
 from quant.calibrate_artefacts import Calibration, CascadeReport, load_artefact, save_artefact
-from quant.calibrate_measure import cascade_classes, evaluate_cascade
+from quant.calibrate_measure import evaluate_cascade
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import ALWAYS, NEVER, ConfidenceRule, confidence_k, evaluate
 
@@ -141,7 +141,8 @@ def test_held_out_report_and_artefacts(tmp_path: Path) -> None:
     calibration = calibrate(low[:2000], high[:2000], labels[:2000], SCALE, CalibrationOptions(tolerance=0.02))
     floats = high[2000:].argmax(axis=1)
     report = evaluate_cascade(calibration, low[2000:], high[2000:], labels[2000:], floats)
-    classes = cascade_classes(low[2000:], high[2000:], calibration.rule)
+    kept = evaluate(low[2000:], calibration.rule)
+    classes = np.where(kept.confident, kept.klass, high[2000:].argmax(axis=1))
     found = report.measure
     assert found.cascade_accuracy == (classes == labels[2000:]).mean()
     assert found.float_accuracy == found.high_accuracy

@@ -1,4 +1,4 @@
-"""A cascade of two small networks, run as the device does and image by image."""
+"""Calibration of two small networks on the integers that their units answer."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from quant.calibrate import CalibrationOptions, calibrate
-from quant.cascade import answer, check_pair, pair_logits
-from toolflow.ir.errors import ToolflowError
+from toolflow.interpreter.run import logits_of
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
-from toolflow.numerics.confidence import ALWAYS, NEVER, ConfidenceRule
+from toolflow.numerics.confidence import ALWAYS, NEVER, ConfidenceRule, evaluate
 from toolflow.numerics.requantise import Requantise
 from toolflow.numerics.types import IntegerType
 from toolflow.operators import Flatten, Linear
@@ -53,37 +52,33 @@ def network(variant: str, bits: int, classes: int = CLASSES, height: int = 3) ->
 IMAGES = np.random.default_rng(2).integers(0, 256, (600, 3, 4, 2), dtype=np.uint8)
 
 
-def test_pair_and_answers() -> None:
+def test_two_units_answer_as_their_layers_do() -> None:
     low, high = network("low", 3), network("high", 8)
     done: list[int] = []
-    pair = pair_logits(low, high, IMAGES, done.append)
+    logits = {graph.variant: logits_of(graph, IMAGES, done.append) for graph in (low, high)}
     assert sum(done) == 2 * len(IMAGES)
     table = low.input_table
     flat = np.stack([table[c][IMAGES[..., c]] for c in range(2)], axis=1).reshape(600, -1)
-    for logits, graph in ((pair.low, low), (pair.high, high)):
+    for graph in (low, high):
         exact = flat @ graph.nodes[1].weights["weight"].T
-        assert (logits == [[round(value / 8) for value in row] for row in exact.tolist()]).all()
-    assert pair.logit_scale == 2.0**-7
-    calibration = calibrate(pair.low, pair.high, None, pair.logit_scale, CalibrationOptions(tolerance=0.02))
+        assert (logits[graph.variant] == [[round(value / 8) for value in row] for row in exact.tolist()]).all()
+    scale = low.types["logits"].scale
+    calibration = calibrate(logits["low"], logits["high"], None, scale, CalibrationOptions(tolerance=0.02))
     assert 0 < calibration.measure.forwarded < 600
-    found = answer(low, high, calibration.rule, IMAGES)
-    assert found.forwarded.sum() == calibration.measure.forwarded
-    expected = np.where(found.forwarded, pair.high.argmax(axis=1), pair.low.argmax(axis=1))
-    assert (found.klass == expected).all()
-    assert (found.klass != pair.high.argmax(axis=1)).sum() == calibration.measure.lost <= 12
+    kept = evaluate(logits["low"], calibration.rule)
+    assert (~kept.confident).sum() == calibration.measure.forwarded
+    wrong = kept.confident & (kept.klass != logits["high"].argmax(axis=1))
+    assert wrong.sum() == calibration.measure.lost <= 12
 
 
-def test_all_and_none_are_forwarded() -> None:
-    low, high = network("low", 3), network("high", 8)
-    pair = pair_logits(low, high, IMAGES[:40])
-    for threshold, logits in ((ALWAYS, pair.low), (NEVER, pair.high)):
-        found = answer(low, high, ConfidenceRule(1000, 1, 2, threshold), IMAGES[:40])
-        assert (found.klass == logits.argmax(axis=1)).all()
-        assert found.forwarded.all() == (threshold == NEVER)
+def test_no_images_have_no_logits() -> None:
+    assert logits_of(network("low", 3), IMAGES[:0]).shape == (0, CLASSES)
 
 
-def test_units_that_do_not_match() -> None:
-    with pytest.raises(ToolflowError, match="both units must give the same classes, not 5 and 4"):
-        check_pair(network("low", 3), network("high", 8, classes=4))
-    with pytest.raises(ToolflowError, match=r"both units must take the same images, not \(2, 3, 4\) \('small', low\)"):
-        check_pair(network("low", 3), network("high", 8, height=4))
+@pytest.mark.parametrize("threshold", [ALWAYS, NEVER])
+def test_all_and_none_are_accepted(threshold: int) -> None:
+    logits = logits_of(network("low", 3), IMAGES[:40])
+    found = evaluate(logits, ConfidenceRule(1000, 1, 2, threshold))
+    assert (found.klass == logits.argmax(axis=1)).all()
+    assert found.confident.all() == (threshold == ALWAYS)
+    assert found.confident.any() == (threshold == ALWAYS)

@@ -14,7 +14,6 @@ from toolflow.numerics.requantise import (
     MAX_MULTIPLIER,
     MAX_SHIFT,
     Requantise,
-    multiplier_and_shift,
     requantise,
     round_half_even_shift,
 )
@@ -81,29 +80,6 @@ def test_half_up_would_differ() -> None:
     values = np.arange(-64, 64)
     half_up = (values + 2) >> 2
     assert (round_half_even_shift(values, 2) != half_up).sum() == 16
-
-
-@given(st.floats(2.0**-40, 60000))
-def test_multiplier_is_nearest(ratio: float) -> None:
-    """The quotient is within half a unit of the 16-bit multiplier."""
-    multiplier, shift = multiplier_and_shift(ratio)
-    assert 1 <= multiplier <= MAX_MULTIPLIER
-    assert 0 <= shift <= MAX_SHIFT
-    assert abs(multiplier / 2**shift - ratio) <= max(2.0**-16 * ratio, 2.0**-48)
-
-
-@pytest.mark.parametrize("exponent", range(-47, 16))
-def test_powers_of_two_are_exact(exponent: int) -> None:
-    """A power of two comes out exactly, as the fixed-point family needs."""
-    multiplier, shift = multiplier_and_shift(2.0**exponent)
-    assert Fraction(multiplier, 1 << shift) == Fraction(2) ** exponent
-
-
-@pytest.mark.parametrize("ratio", [0.0, -1.0, float("nan"), float("inf"), 2.0**-60, 1e6])
-def test_bad_ratio(ratio: float) -> None:
-    """What cannot be represented is refused."""
-    with pytest.raises(ValueError, match="ratio must"):
-        multiplier_and_shift(ratio)
 
 
 @pytest.mark.parametrize(

@@ -92,9 +92,9 @@ def quantise(
 
 def _document(folder: Path) -> dict[str, Any]:
     """Return what the stage recorded, and each variant's accuracy on the images that quantisation did not see."""
-    from quant.cascade import logits_of
     from toolflow.cli.project import GRAPHS, read_document
     from toolflow.cli.stages import Images, load_graph
+    from toolflow.interpreter.run import logits_of
 
     recorded: dict[str, Any] = read_document(folder / GRAPHS / "quantise.json")
     data = Images.read(folder)

@@ -17,15 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from quant.calibrate import CalibrationOptions, calibrate
-from quant.calibrate_artefacts import Calibration, CascadeReport, save_artefact
+from quant.calibrate_artefacts import CascadeReport, save_artefact
 from quant.calibrate_measure import evaluate_cascade
 from quant.calibrate_split import stratified_split
-from quant.cascade import logits_of
 from toolflow.cli import options
 from toolflow.cli.options import ScaleFamily
 from toolflow.cli.project import CALIBRATION, CURVE, GRAPHS, LOGITS, QONNX, REPORT
 from toolflow.cli.terminal import Step
 from toolflow.importers.calibration_file import CalibrationImages, load_calibration_file
+from toolflow.interpreter.run import logits_of
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape
@@ -316,13 +316,6 @@ def read_report(folder: Path) -> CascadeReport:
     from quant.calibrate_artefacts import load_artefact
 
     return load_artefact(CascadeReport, folder / REPORT)
-
-
-def read_calibration(folder: Path) -> Calibration:
-    """Read the cascade's rule."""
-    from quant.calibrate_artefacts import load_artefact
-
-    return load_artefact(Calibration, folder / CALIBRATION)
 
 
 def _quantised(

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PARAMETER_RECORD_BYTES = 16
 RESULT_BITS = 16
-INPUT_BITS = 8
 
 
 class EngineConfig(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -40,6 +40,7 @@ REFERENCES: Mapping[type[Operator], Reference] = {
 }
 
 CHUNK_IMAGES = 8
+BATCH_IMAGES = 256  # between two reports of progress
 
 
 def run(graph: QuantisedGraph, images: npt.NDArray[np.uint8], keep: Collection[str] = ()) -> dict[str, Int64Array]:
@@ -87,7 +88,22 @@ def _channels_first(x: Integers) -> Int64Array:
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if x.ndim == 4 else x).astype(np.int64)
 
 
-def batches(images: npt.NDArray[np.uint8], size: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yield the images in slices of `size`, for callers that show progress."""
-    for start in range(0, len(images), size):
-        yield images[start : start + size]
+def logits_of(
+    graph: QuantisedGraph, images: npt.NDArray[np.uint8], progress: Callable[[int], None] = lambda _: None
+) -> Int64Array:
+    """Return the graph's integer outputs for uint8 images (N, H, W, C) as (N, K).
+
+    Args:
+        graph: one unit's network.
+        images: what it takes, before its input table.
+        progress: is told the number of images of each batch that is done.
+
+    Raises:
+        ToolflowError: the images' shape or type is not the graph's.
+    """
+    parts = [np.zeros((0, int(np.prod(graph.shapes[graph.output]))), np.int64)]
+    for start in range(0, len(images), BATCH_IMAGES):
+        batch = images[start : start + BATCH_IMAGES]
+        parts.append(run(graph, batch)[graph.output].reshape(len(batch), -1))
+        progress(len(batch))
+    return np.concatenate(parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,31 +90,3 @@ def requantise(
 
 def _magnitude(values: Int64Array) -> int:
     return max(int(values.max(initial=0)), -int(values.min(initial=0)))
-
-
-def multiplier_and_shift(ratio: float) -> tuple[int, int]:
-    """Return the (multiplier, shift) whose quotient multiplier / 2^shift is nearest to `ratio`.
-
-    The multiplier uses all of its 16 bits unless the shift is at its limit; powers of two come
-    out exactly.
-
-    Raises:
-        ValueError: `ratio` is not positive, or too large or too small to be represented.
-    """
-    if not (ratio > 0 and math.isfinite(ratio)):
-        raise ValueError(f"a requantisation ratio must be positive and finite, not {ratio}")
-    mantissa, exponent = math.frexp(ratio)  # ratio = mantissa · 2^exponent, mantissa in [0.5, 1)
-    if mantissa == 0.5:  # a power of two: the smallest multiplier keeps products narrow
-        shift = 1 - exponent
-        return (1, shift) if 0 <= shift <= MAX_SHIFT else _checked(ratio, MAX_SHIFT if shift > MAX_SHIFT else 0)
-    shift = min(max(MULTIPLIER_BITS - exponent, 0), MAX_SHIFT)
-    if round(math.ldexp(ratio, shift)) > MAX_MULTIPLIER:
-        shift -= 1
-    return _checked(ratio, shift)
-
-
-def _checked(ratio: float, shift: int) -> tuple[int, int]:
-    multiplier = round(math.ldexp(ratio, shift)) if shift >= 0 else MAX_MULTIPLIER + 1
-    if not 1 <= multiplier <= MAX_MULTIPLIER:
-        raise ValueError(f"a requantisation ratio must lie within [2^-{MAX_SHIFT}, {MAX_MULTIPLIER}], not {ratio}")
-    return multiplier, shift
