@@ -1,15 +1,19 @@
 # Vitis HLS for one unit: C simulation, synthesis, co-simulation, export as an IP-XACT core.
 # Sourced by hls_<unit>.tcl, which sets `unit`. Results: build/hls_<unit>, the core in solution/impl/ip there.
+# Steps: those named in the environment variable CASCADE_HLS_STEPS (vitis-run passes no arguments to a Tcl script).
 
 set scripts [file dirname [file normalize [info script]]]
 set root    [file dirname $scripts]
 source [file join $scripts design.tcl]
-source [file join $scripts options.tcl]
 array set this [array get unit_$unit]
 
+set hls_steps {csynth export}
+if {[info exists ::env(CASCADE_HLS_STEPS)]} {
+    set hls_steps $::env(CASCADE_HLS_STEPS)
+}
 foreach step $hls_steps {
     if {$step ni {csim csynth cosim export}} {
-        puts stderr "ERROR: a step must be csim, csynth, cosim or export, not '$step' (scripts/options.tcl)"
+        puts stderr "ERROR: a step must be csim, csynth, cosim or export, not '$step'"
         exit 2
     }
 }

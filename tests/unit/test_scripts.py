@@ -162,6 +162,30 @@ def test_the_bitstream_flow(tmp_path: Path, board: str, control: dict[str, int],
 
 
 @needs_tcl
+def test_tools_write_into_build_only(tmp_path: Path) -> None:
+    project = Project(tmp_path, "zcu104")
+    project.install("vitis-run", "vivado")
+    before = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()}
+    for target in ("csim", "hls", "bitstream", "bitstream-rtl"):
+        assert project.run("make", target).returncode == 0
+    made = project.folder / "build"
+    assert (made / "cascade.bit").is_file()
+    after = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()}
+    assert {path: text for path, text in after.items() if made not in path.parents} == before
+    assert project.run("make", "clean").returncode == 0
+    assert {path for path in project.folder.rglob("*") if path.is_file()} == set(before)
+
+
+@needs_tcl
+def test_without_the_makefile_a_core_is_synthesised_and_exported(tmp_path: Path) -> None:
+    project = Project(tmp_path, "zcu104", ["single"])
+    project.install("vitis-run")
+    assert project.run("vitis-run", "--mode", "hls", "--tcl", "hls_single.tcl").returncode == 0
+    order = [c.split()[0] for c in project.calls() if c.split()[0].endswith("_design")]
+    assert order == ["csynth_design", "export_design"]
+
+
+@needs_tcl
 def test_without_board_files_the_part_alone_is_used(tmp_path: Path) -> None:
     project = Project(tmp_path, "pynq-z2", ["single"])
     project.install("vivado")

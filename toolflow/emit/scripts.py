@@ -112,11 +112,10 @@ def emit_scripts(board: Board, units: Sequence[UnitSources], folder: Path) -> tu
         "processor": processor(board),
         "nextpnr_device": _nextpnr_device(board),
         "units": described,
-        "steps": ("csynth", "export"),
     }
     scripts = folder / "scripts"
     vendor = board.flow == "zynq"
-    rendered = ("Makefile", "run.sh", *(("design.tcl", "options.tcl") if vendor else ()))
+    rendered = ("Makefile", "run.sh", *(("design.tcl",) if vendor else ()))
     texts = {name: render(_PACKAGE, f"scripts/{name}.j2", **context) for name in rendered}
     for unit in described:
         per_unit = {**context, "unit": unit}
