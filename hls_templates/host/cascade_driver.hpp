@@ -1,6 +1,6 @@
 // Driver of a cascade accelerator, plain C++17: nothing but the standard library.
-// Registers and memory are reached through two small interfaces, so that the same code runs over /dev/mem
-// (devmem.hpp), over a driver of your own, or over a simulated device. Formats are those of PROGRAM.md.
+// Registers and memory are reached through two small interfaces, so that the same code runs over /dev/mem on a Zynq
+// (devmem.hpp), on a soft core, over a driver of your own, or over a simulated device. Formats are those of PROGRAM.md.
 #pragma once
 
 #include <chrono>

@@ -259,6 +259,20 @@ def test_design_json_says_where_everything_is(tmp_path: Path, units: dict[str, C
     assert design["units"]["high"]["result"]["header_bytes"] == 32
 
 
+def test_a_board_without_linux_gets_the_driver_alone(tmp_path: Path, units: dict[str, CompiledProgram]) -> None:
+    described = {
+        name: HostUnit(compiled, f"{name}.program.bin", f"{name}.weights.bin") for name, compiled in units.items()
+    }
+    files = emit_host(load_board("ulx3s-85f"), described, tmp_path)
+    assert {path.name for path in files} == {"cascade_driver.hpp", "design.hpp", "design.json"}
+    assert {path.name for path in (tmp_path / "host").iterdir()} == {path.name for path in files}
+    source = tmp_path / "use.cpp"
+    source.write_text('#include "design.hpp"\nint main() { return cascade::design::units.size() == 2 ? 0 : 1; }\n')
+    flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-I", str(tmp_path / "host")]
+    subprocess.run(["g++", *flags, "-o", tmp_path / "use", source], check=True)
+    subprocess.run([tmp_path / "use"], check=True)
+
+
 def test_units_must_be_one_or_a_pair(tmp_path: Path, units: dict[str, CompiledProgram]) -> None:
     described = {name: HostUnit(units["low"], "a", "b") for name in ("high", "low")}
     with pytest.raises(ToolflowError, match="low and high in this order, not high, low"):

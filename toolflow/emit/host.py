@@ -1,4 +1,8 @@
-"""The host code of an emitted project: a PYNQ driver in Python, a driver in C++, and what they need to know."""
+"""The host code of an emitted project: a driver in C++, what it needs to know, and what runs under Linux on a Zynq.
+
+The C++ driver reaches registers and memory through two interfaces and goes to every board. PYNQ and /dev/mem are
+Linux on the processing system of a Zynq: other boards get no files for them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,8 @@ from toolflow.plan.boards import Board
 from toolflow.plan.compiled import CompiledProgram
 
 _PACKAGE = "hls_templates"
-_PLAIN = ("cascade_pynq.py", "cascade_driver.hpp", "devmem.hpp", "classify.cpp")
+_DRIVER = "cascade_driver.hpp"
+_ZYNQ_LINUX = ("cascade_pynq.py", "devmem.hpp", "classify.cpp")
 RECORD_BYTES = 16
 
 
@@ -42,9 +47,11 @@ def emit_host(board: Board, units: Mapping[str, HostUnit], folder: Path) -> tupl
     described = {name: _describe(unit, addresses[name]) for name, unit in units.items()}
     design = {"design": DESIGN_NAME, "board": board.name, "clock_mhz": board.clock_mhz, "units": described}
     values = {"banner": banner(), "units": [{"name": name, **unit} for name, unit in described.items()]}
-    texts = {name: resource(_PACKAGE, "host", name).read_text(encoding="utf-8") for name in _PLAIN}
+    linux = board.flow == "zynq"
+    plain = (_DRIVER, *(_ZYNQ_LINUX if linux else ()))
+    texts = {name: resource(_PACKAGE, "host", name).read_text(encoding="utf-8") for name in plain}
     texts["design.json"] = json.dumps(design, indent=2) + "\n"
-    for name in ("design.hpp", "Makefile"):
+    for name in ("design.hpp", *(("Makefile",) if linux else ())):
         texts[name] = render(_PACKAGE, f"host/{name}.j2", **values)
     for name, text in texts.items():
         write_if_changed(folder / "host" / name, text)
