@@ -48,15 +48,19 @@ class Arrangement:
         return found
 
 
-def arrange(graph: Graph) -> Arrangement:
+def arrange(graph: Graph, narrow: bool = False) -> Arrangement:
     """Fuse residuals, unify the scales of concats, and give image and output types of their own.
 
     A concat's operands get one scale. The image keeps its own: a concat that reads it reads a
     requantised copy instead. So does the output where its integers are also read inside the network.
+
+    Args:
+        graph: after the passes.
+        narrow: activations have fewer bits than the image: then only layers read it as it is.
     """
     graph = fuse_residual(graph)
     notes: list[str] = []
-    graph = _own_image(graph, notes)
+    graph = _own_image(graph, narrow, notes)
     graph = _own_output(graph, notes)
     verify_graph(graph)
     group = _groups(graph)
@@ -95,24 +99,27 @@ def _groups(graph: Graph) -> Mapping[str, str]:
     return {name: root(name) for name in graph.shapes}
 
 
-def _own_image(graph: Graph, notes: list[str]) -> Graph:
-    """Requantise what concats read of the image, directly or through operators that only move."""
+def _own_image(graph: Graph, narrow: bool, notes: list[str]) -> Graph:
+    """Requantise what cannot read the image's own integers, directly or through operators that only move.
+
+    That is a concat, whose operands share one type; and, where the image is wider than activations, all but the
+    layers, which alone take it digit by digit.
+    """
     image = {graph.input_name}
     nodes: list[Node] = []
     for node in graph.nodes:
-        if isinstance(node.op, Concat) and image.intersection(node.inputs):
-            inputs = []
-            for place, tensor in enumerate(node.inputs):
-                if tensor in image:
-                    copy = identity(f"{node.name}.{place}{IDENTITY}", tensor, graph.shapes[tensor])
-                    nodes.append(copy)
-                    notes.append(f"concat '{node.name}' reads a requantised copy of the image's '{tensor}'")
-                    tensor = copy.name
-                inputs.append(tensor)
-            node = replace(node, inputs=tuple(inputs))
-        elif isinstance(node.op, MOVING) and node.inputs[0] in image:
+        takes_any = isinstance(node.op, Conv | Linear | Flatten) or (isinstance(node.op, MOVING) and not narrow)
+        inputs = list(node.inputs)
+        for place, tensor in enumerate(node.inputs):
+            is_residual = narrow and place == 1
+            if tensor in image and (isinstance(node.op, Concat) or is_residual or (narrow and not takes_any)):
+                copy = identity(f"{node.name}.{place}{IDENTITY}", tensor, graph.shapes[tensor])
+                nodes.append(copy)
+                notes.append(f"{node.op.kind} '{node.name}' reads a requantised copy of the image's '{tensor}'")
+                inputs[place] = copy.name
+        if isinstance(node.op, MOVING) and inputs[0] in image and not isinstance(node.op, Concat):
             image.add(node.name)
-        nodes.append(node)
+        nodes.append(replace(node, inputs=tuple(inputs)))
     return replace(graph, nodes=tuple(nodes))
 
 

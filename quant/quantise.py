@@ -96,7 +96,7 @@ def quantise(
     images = images[:used]
     if config.equalise:
         graph = equalise(graph)
-    arrangement = arrange(graph)
+    arrangement = arrange(graph, narrow=config.activation_bits < config.first_last_bits)
     _check_overrides(arrangement, config)
     x = torch.as_tensor(normalisation.apply(images)).float()
     reach = float(np.abs(normalisation.table(graph.input_shape[0])).max())

@@ -97,4 +97,21 @@ def wide_network() -> Graph:
     return b.graph(b.node("flat", Flatten(), b.node("average", AvgPool((3, 3), (3, 3)), last)), "wide")
 
 
-NETWORKS = {"residual": residual_network, "wide": wide_network}
+def image_network() -> Graph:
+    """The image read by everything that can: a layer, a residual, pools, a pad, a shortcut."""
+    b = Builder(3)
+    whole = b.node("sum", Add(), b.conv("same", "image", (3, 3, 3, 3), Conv(pads=SAME)), "image")
+    pooled = b.node("both", Add(RELU), b.node("top", MaxPool((2, 2), (2, 2)), "image"),
+                    b.node("mean", AvgPool((2, 2), (2, 2)), "image"))  # fmt: skip
+    wide = b.conv("wide", pooled, (6, 3, 3, 3), Conv(pads=SAME))
+    joined = b.node("joined", Add(RELU), wide, b.node("small", Shortcut((2, 2), 1, 2), "image"))
+    coarse = b.node("coarse", MaxPool((7, 7), (7, 7)), b.node("framed", Pad((1, 1, 1, 1)), "image"))
+    parts = (
+        b.node("coarse_flat", Flatten(), coarse),
+        b.node("joined_flat", Flatten(), b.node("joined_mean", AvgPool((6, 6), (6, 6)), joined)),
+        b.node("whole_flat", Flatten(), b.conv("last", whole, (2, 3, 12, 12))),
+    )
+    return b.graph(b.linear("linear", b.node("all", Concat(), *parts), (5, 20)), "image")
+
+
+NETWORKS = {"residual": residual_network, "wide": wide_network, "image": image_network}

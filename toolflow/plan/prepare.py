@@ -15,7 +15,7 @@ import numpy as np
 from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.requantise import Requantise
-from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, Pad, Shortcut
+from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Pad, Shortcut
 
 CONVOLUTIONS = (Conv, Linear, AvgPool, Add)
 
@@ -52,7 +52,8 @@ def _is_residual_only(graph: QuantisedGraph, node: QuantisedNode, drain_k: int) 
         node.op.before % drain_k == 0
         and node.name != graph.output
         and source is not None
-        and not isinstance(source.op, Concat | Shortcut)
+        and not isinstance(source.op, Shortcut)
+        and source.name not in _with_gaps(graph)
         and all(isinstance(r.op, (Conv, Add)) and r.inputs[0] != node.name for r in readers)
     )
 
@@ -60,13 +61,12 @@ def _is_residual_only(graph: QuantisedGraph, node: QuantisedNode, drain_k: int) 
 def _separate_concat_inputs(graph: QuantisedGraph) -> QuantisedGraph:
     """Give every concat operands of its own, so that they can be written side by side.
 
-    An operand that a residual reads is copied too where it is itself a concat: residuals are read
-    as if their channels had no gap.
+    What a residual reads is copied too where its channels may have gaps: residuals are read as if they had none.
     """
     nodes: list[QuantisedNode] = []
     types = dict(graph.types)
     taken = {graph.input_name}
-    gapped = {n.name for n in graph.nodes if isinstance(n.op, Concat)}
+    gapped = _with_gaps(graph)
 
     def copied(tensor: str, reader: QuantisedNode) -> str:
         name = f"{tensor}.copy{sum(n.name.startswith(f'{tensor}.copy') for n in nodes)}"
@@ -86,6 +86,15 @@ def _separate_concat_inputs(graph: QuantisedGraph) -> QuantisedGraph:
             inputs[1] = copied(inputs[1], node)
         nodes.append(replace(node, inputs=tuple(inputs)))
     return replace(graph, nodes=tuple(nodes), types=types)
+
+
+def _with_gaps(graph: QuantisedGraph) -> set[str]:
+    """Return the concats, and what keeps their channels where they are: operands begin at whole words."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        if isinstance(node.op, Concat) or (isinstance(node.op, MaxPool | Flatten) and node.inputs[0] in found):
+            found.add(node.name)
+    return found
 
 
 def _own_output(graph: QuantisedGraph) -> QuantisedGraph:

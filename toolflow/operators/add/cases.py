@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from toolflow.numerics.types import IntegerType
 from toolflow.operators.casebook import Case, NetworkBuilder, finish
+from toolflow.operators.max_pool.spec import MaxPool
 from toolflow.operators.shortcut.spec import Shortcut
 
 
@@ -46,7 +47,26 @@ def _shortcut(channels: int, before: int, after: int) -> Case:
     return Case(f"shortcut,{channels}ch+{before}+{after}", build)
 
 
+def _pooled_concat(widths: tuple[int, int], shortcut: bool) -> Case:
+    """A residual of a pooled concat, whose operands begin at whole words: its channels have gaps."""
+
+    def build(weight_bits: int, activation_bits: int, seed: int, extreme: bool) -> tuple[NetworkBuilder, str]:
+        builder = NetworkBuilder((2, 5, 4), weight_bits, activation_bits, 8, seed, extreme)
+        out = IntegerType(activation_bits, signed=False)
+        parts = tuple(
+            builder.conv(f"part{i}", "image", width, 1, weight_bits=8, out=out) for i, width in enumerate(widths)
+        )
+        pooled = builder.max_pool("pool", builder.concat("joined", parts), MaxPool((2, 2), (1, 1)))
+        residual = builder.shortcut("short", pooled, Shortcut((1, 1), 0, 0)) if shortcut else pooled
+        channels = sum(widths)
+        return finish(builder, builder.conv("sum", pooled, channels, 3, residual=residual, pads=(1, 1, 1, 1)))
+
+    return Case(f"pooled_concat,{widths},shortcut={shortcut}".replace(" ", ""), build)
+
+
 CASES = (
+    _pooled_concat((3, 10), shortcut=False),
+    _pooled_concat((5, 6), shortcut=True),
     _residual(8, signed=False),
     _residual(19, signed=True),
     _maps(11),
