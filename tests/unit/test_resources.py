@@ -118,6 +118,15 @@ def test_leaving_the_confidence_unit_out_saves_it() -> None:
     assert (with_unit.dsps, without.dsps) == (1, 0)
 
 
+def test_the_table_of_exponents_is_a_block_ram_on_ecp5() -> None:
+    assert [estimate_resources(BASE, family).parts["confidence"].block_rams for family in FAMILIES] == [0, 0, 1]
+    assert estimate_resources(changed(confidence=False), "ecp5").parts["confidence"].block_rams == 0
+
+
+def test_look_up_tables_of_four_inputs_are_more() -> None:
+    assert estimate_resources(BASE, "ecp5").total.luts > 1.5 * estimate_resources(BASE, "xc7").total.luts
+
+
 def test_counts_compare_by_resource() -> None:
     need, have = ResourceCount(luts=10, dsps=5), ResourceCount(luts=8, dsps=6)
     assert need.over(have) == {"luts": (10, 8)}

@@ -17,7 +17,7 @@ from typing import Any
 
 from toolflow.engine.config import EngineConfig
 from toolflow.plan.resources_count import BLOCK_RAM_NAMES, Family, ResourceCount
-from toolflow.plan.resources_features import MODULES, dsps, memories
+from toolflow.plan.resources_features import EXPONENT_BLOCKS, MODULES, dsps, memories
 from toolflow.plan.resources_memory import map_memory
 
 FIT_FILE = "resources_fit.json"
@@ -77,6 +77,8 @@ def estimate_resources(config: EngineConfig, family: Family) -> ResourceEstimate
     for use in memories(config):
         mapped = map_memory(family, use.words, use.piece_bits, use.pieces, ultra=use.ultra)
         parts[use.part] += mapped.count * use.copies
+    if config.confidence:
+        parts["confidence"] += ResourceCount(block_rams=EXPONENT_BLOCKS[family])
     for name, blocks in dsps(config, family).items():
         parts[name] += ResourceCount(dsps=blocks)
     return ResourceEstimate(family, dict(sorted(parts.items(), key=lambda item: -item[1].luts)))

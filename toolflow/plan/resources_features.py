@@ -17,6 +17,8 @@ MIN_DSP_PRODUCT_BITS = 9
 PARAMETER_BITS = 70  # bias 32, multiplier 16, residual multiplier 16, shift 6
 READ_FIFO_BEATS = 128
 WRITE_FIFO_BEATS = 32
+# the confidence unit's table of exponents: a block RAM on ECP5, LUTs (which are fitted) elsewhere
+EXPONENT_BLOCKS: dict[Family, int] = {"xc7": 0, "xcup": 0, "ecp5": 1}
 
 Terms = Mapping[str, float]
 
