@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 import pytest
 import typer
 from pydantic import ValidationError
+from rich.table import Table
 from typer.testing import CliRunner, Result
 
 import cascade_toolflow
@@ -99,6 +100,25 @@ def test_an_errors_notes_follow_its_message() -> None:
 
 def test_brackets_in_a_message_survive() -> None:
     assert "[red]" in _raising(ToolflowError("must lie within [0, 1], not [red]"))().stderr
+
+
+def test_names_between_colons_stay_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(terminal_module, "PROGRESS_AFTER_S", 0.01)
+    table = Table(title="net.py:one:")
+    table.add_column(":one:")
+    table.add_row(":one: [green]runs[/]")
+    terminal = Terminal()
+    with terminal.progress("import net.py:one"):
+        time.sleep(0.1)
+    terminal.note("net.py:one: read")
+    terminal.result({}, "net.py:one: checked", table)
+    printed = capsys.readouterr()
+    assert printed.err.splitlines()[0] == "import net.py:one ... 0 s"
+    assert "net.py:one: read" in printed.err
+    assert "net.py:one: checked" in printed.out
+    assert "\U00000031\U0000fe0f\U000020e3" not in printed.out + printed.err  # the picture called :one:
+    assert printed.out.count(":one:") == 4
+    assert ":one: runs" in printed.out
 
 
 def test_json_reports_an_error_with_every_problem() -> None:
@@ -213,12 +233,14 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(terminal_module, "PROGRESS_AFTER_S", 0.01)
-    with Terminal().progress("quantise") as step:
+    with Terminal().progress("quantise [a] net.py:one:") as step:
         step.expect(4)
         time.sleep(0.2)
         step.advance(3, doing="conv1")
+        time.sleep(0.2)
     assert "━" in screen.getvalue()
-    assert "quantise: 0." in screen.getvalue()
+    assert "quantise [a] net.py:one:: conv1" in screen.getvalue()
+    assert "quantise [a] net.py:one:: 0." in screen.getvalue()
 
 
 def test_the_launcher_names_a_package_that_shadows_ours(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 PROGRESS_AFTER_S = 2.0
@@ -31,8 +30,9 @@ class Terminal:
         self.as_json = as_json
         self.debug = debug
         self.has_result = False
-        self._out = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
-        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+        # emoji=False: file.py:one:.. is a place, not a picture
+        self._out = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False, emoji=False)
+        self._err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
     def result(self, document: Mapping[str, Any], *shown: RenderableType) -> None:
         """Print the command's result: `document` as JSON where that was asked for, else what is `shown`."""
@@ -102,7 +102,7 @@ class Step:
             self._done += amount
             self._doing = doing
             if self._bar is not None:
-                self._bar[0].update(self._bar[1], completed=self._done, description=escape(self._described()))
+                self._bar[0].update(self._bar[1], completed=self._done, description=self._described())
             elif self._visible and time.monotonic() - self._last_line >= PLAIN_LINE_EVERY_S:
                 self._line()
 
@@ -115,9 +115,9 @@ class Step:
             if not self._console.is_terminal:
                 self._line()
                 return
-            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
             bar = Progress(*columns, console=self._console, transient=True)
-            self._bar = bar, bar.add_task(escape(self._described()), total=self._total, completed=self._done)
+            self._bar = bar, bar.add_task(self._described(), total=self._total, completed=self._done)
             bar.start()
 
     def close(self, finished: bool) -> None:
