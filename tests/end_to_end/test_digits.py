@@ -167,6 +167,31 @@ def test_cpp_that_no_hls_compiler_takes_turns_red(project: Path) -> None:
     assert "low unit, hls:" not in result.stderr
 
 
+def test_a_verdict_does_not_outlive_its_files(project: Path) -> None:
+    assert toolflow("verify", project, "--levels", "program,hls", "--images", "2").exit_code == 0
+    source = project / "hls" / "lib" / "requantise.hpp"
+    original = source.read_bytes()
+    source.write_bytes(original + b"\n")
+    try:
+        result = toolflow("verify", project, "--levels", "program", "--images", "2")
+    finally:
+        source.write_bytes(original)
+    assert result.exit_code == 0, result.stderr
+    assert "dropped, as files have changed since: hls of the high unit, hls of the low unit" in result.stderr
+    summary = read_summary(project / "summary.json")
+    levels = {check.level for check in summary.verification}
+    assert levels == {"files", "program"} | ({"brevitas", "hls4ml"} & levels)
+    assert not [row for row in summary.accuracy if row.level == "hls"]
+
+
+def test_a_restored_file_is_not_red_any_more(project: Path) -> None:
+    with flipped(project / "weights" / "high.program.bin", 64 + 70):
+        assert toolflow("verify", project, "--levels", "program", "--images", "2").exit_code == 4
+    result = toolflow("verify", project, "--levels", "hls", "--images", "2")
+    assert result.exit_code == 0, result.stderr
+    assert read_summary(project / "summary.json").verified
+
+
 @pytest.mark.parametrize(
     ("byte", "text"),
     [

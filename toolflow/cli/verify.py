@@ -78,7 +78,7 @@ def verify(
     inputs = {"levels": list(chosen), "images": count, "seed": seed}
     record_outputs(build, "verify", [SUMMARY], inputs, time.monotonic() - started)
     terminal.result(summary.model_dump(mode="json"), *summary_tables(summary))
-    failed = [check for check in summary.verification if check.equal is False]
+    failed = [check for check in runs.checks if check.equal is False]
     if failed:
         lines = "\n".join(f"  {check.unit} unit, {check.level}: {check.detail}" for check in failed)
         raise VerificationError(f"{len(failed)} check(s) differ from the reference:\n{lines}")
@@ -174,12 +174,21 @@ class _Runs:
         self.counted[unit_name] = verdicts
 
     def entered(self, summary: Summary) -> Summary:
-        """Return the summary with what was found; levels that were not run keep their earlier entry."""
+        """Return the summary with what was found.
+
+        Levels that were not run keep their earlier entry while the files that it speaks of are the same; else
+        their verdict, accuracy and counted cycles are dropped.
+        """
         ran = {(check.unit, check.level) for check in self.checks}
-        kept = tuple(check for check in summary.verification if (check.unit, check.level) not in ran)
-        levels = {(row.unit, row.level) for row in self.accuracies}
-        rows = tuple(row for row in summary.accuracy if (row.unit, row.level) not in levels)
-        units = tuple(self._with_cycles(unit) for unit in summary.units)
+        earlier = [check for check in summary.verification if (check.unit, check.level) not in ran]
+        kept = [check for check in earlier if self._holds(check)]
+        stale = {(check.unit, check.level) for check in earlier if check not in kept}
+        if stale:
+            named = ", ".join(sorted(f"{level} of the {unit} unit" for unit, level in stale))
+            self.terminal.note(f"verdicts of an earlier run are dropped, as files have changed since: {named}")
+        replaced = stale | {(row.unit, row.level) for row in self.accuracies}
+        rows = tuple(row for row in summary.accuracy if (row.unit, row.level) not in replaced)
+        units = tuple(self._with_cycles(unit, (unit.unit, "rtl") in stale) for unit in summary.units)
         return summary.model_copy(
             update={
                 "verification": (*kept, *self.checks),
@@ -188,16 +197,27 @@ class _Runs:
             }
         )
 
+    def _holds(self, check: LevelCheck) -> bool:
+        from toolflow.cli.checked import checked_digest
+
+        return check.files == checked_digest(self.project, check.unit, check.level)
+
     def _enter(
         self, unit: str, level: str, equal: bool | None, detail: str, start: float | None = None, images: int = 0
     ) -> None:
         """Enter a verdict; `start` is when its work began."""
+        from toolflow.cli.checked import checked_digest
         from toolflow.report.summary import LevelCheck, UnitName
 
-        seconds = 0.0 if start is None else round(time.monotonic() - start, 2)
         self.checks.append(
             LevelCheck(
-                level=level, unit=cast(UnitName, unit), images=images, equal=equal, detail=detail, seconds=seconds
+                level=level,
+                unit=cast(UnitName, unit),
+                images=images,
+                equal=equal,
+                detail=detail,
+                seconds=0.0 if start is None else round(time.monotonic() - start, 2),
+                files=checked_digest(self.project, unit, level),
             )
         )
 
@@ -219,13 +239,14 @@ class _Runs:
             )
         )
 
-    def _with_cycles(self, unit: Unit) -> Unit:
+    def _with_cycles(self, unit: Unit, forget: bool) -> Unit:
+        """Return the unit with the cycles that were counted now; with `forget` none of an earlier run."""
         from toolflow.engine.cycles import predict
         from toolflow.plan.lower import Lowering
         from toolflow.report.from_artefacts import run_section
 
         verdicts = {verdict.images: verdict for verdict in self.counted.get(unit.unit, ())}
-        if not verdicts:
+        if not verdicts and not forget:
             return unit
         planned = self.project.plan.units[unit.unit]
         lowering = Lowering(self.project.graph(planned.graph), planned.engine)
@@ -235,7 +256,8 @@ class _Runs:
             report = predict(planned.engine, header, instructions, lowering.macs(), earlier.images)
             found = verdicts.get(earlier.images)
             clock = self.project.board.clock_mhz
-            runs.append(earlier if found is None else run_section(report, unit.multipliers, clock, found))
+            renewed = found is not None or forget
+            runs.append(run_section(report, unit.multipliers, clock, found) if renewed else earlier)
         return unit.model_copy(update={"runs": tuple(runs)})
 
 

@@ -235,6 +235,7 @@ class LevelCheck(Section):
             otherwise where scales are free: there every class must be the same, and `detail` counts integers.
         detail: the first differing layer and element, why the level was not run, or what "equal" leaves open.
         seconds: how long it took.
+        files: hash of the files that it speaks of; a later verification drops the verdict where they have changed.
     """
 
     level: str
@@ -243,6 +244,7 @@ class LevelCheck(Section):
     equal: bool | None
     detail: str = ""
     seconds: float = 0.0
+    files: str = ""
 
 
 class Summary(Section):
