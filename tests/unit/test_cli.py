@@ -144,8 +144,30 @@ def test_json_is_one_document_even_where_an_error_follows_the_result() -> None:
 
 
 def test_usage_errors_end_with_two() -> None:
-    assert _invoke("boards", "--no-such-option").exit_code == 2
+    result = _invoke("boards", "--no-such-option")
+    assert (result.exit_code, result.stdout) == (2, "")
     assert _invoke("no-such-command").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        (["verify", "--json"], "MissingParameter", "Missing argument 'DIR'"),
+        (["build", "net.onnx", "--json"], "MissingParameter", "Missing option '--board'"),
+        (["--json", "boards"], "NoSuchOption", "No such option: --json"),
+        (["boards", "--json", "--bogus"], "NoSuchOption", "No such option: --bogus"),
+        (["boards", "a", "b", "--json"], "UsageError", "unexpected extra argument"),
+        (["verify", "no/such/folder", "--json"], "BadParameter", "'no/such/folder' does not exist"),
+        (["biuld", "--json"], "UsageError", "No such command 'biuld'. Did you mean 'build'?"),
+    ],
+)
+def test_json_reports_a_mistake_in_the_arguments(arguments: list[str], kind: str, message: str) -> None:
+    result = _invoke(*arguments)
+    document = json.loads(result.stdout)
+    assert list(document) == ["error"]
+    assert (document["error"]["type"], document["error"]["exit_code"], result.exit_code) == (kind, 2, 2)
+    assert message in document["error"]["message"]
+    assert "Usage: " in result.stderr
 
 
 @pytest.mark.parametrize("name", [getattr(known.callback, "__name__", "") for known in app.registered_commands])

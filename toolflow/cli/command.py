@@ -1,4 +1,4 @@
-"""What every command shares: `--json`, `--debug`, and the one place where errors become exit codes.
+"""What every command shares: `--json`, `--debug`, and the one place where errors become exit codes and documents.
 
 Exit codes: 0 done; 1 a defect of the toolflow; 2 a mistake that the user can mend; 3 the design does
 not fit; 4 verification found a difference; 130 interrupted.
@@ -11,12 +11,14 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
 from pydantic import ValidationError
+from typer.core import TyperGroup
 
 from toolflow.cli.terminal import Terminal
 from toolflow.ir.errors import ToolflowError, UnsupportedModelError
@@ -53,6 +55,31 @@ def command(run: Callable[Concatenate[Terminal, _Parameters], None]) -> Callable
     guarded.__signature__ = inspect.Signature([*keywords, *shared])  # type: ignore[attr-defined]  # as inspect reads it
     guarded.__annotations__ = {parameter.name: parameter.annotation for parameter in (*keywords, *shared)}
     return guarded
+
+
+class Application(TyperGroup):
+    """The commands together: a mistake in the arguments themselves is a document too, where `--json` is among them."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Read the options that stand in front of the command's name."""
+        self._as_json = "--json" in args
+        with self._documented():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the command's name and its arguments, and run it."""
+        with self._documented():
+            return super().invoke(ctx)
+
+    @contextmanager
+    def _documented(self) -> Iterator[None]:
+        """Write the document of an error that Typer then prints on stderr."""
+        try:
+            yield
+        except typer.TyperException as error:
+            if self._as_json:
+                Terminal(as_json=True).result(_document(error, error.format_message(), error.exit_code))
+            raise
 
 
 def _exit_code(terminal: Terminal, run: Callable[[], None]) -> int:
@@ -94,8 +121,12 @@ def _report(terminal: Terminal, error: BaseException, message: str, code: int) -
     notes = [str(note) for note in getattr(error, "__notes__", ())]
     terminal.note("\n".join([f"toolflow: {message}", *notes]))
     if terminal.as_json and not terminal.has_result:
-        document: dict[str, Any] = {"type": type(error).__name__, "message": message, "exit_code": code}
-        if isinstance(error, UnsupportedModelError):
-            document["problems"] = [asdict(problem) for problem in error.problems]
-        terminal.result({"error": document})
+        terminal.result(_document(error, message, code))
     return code
+
+
+def _document(error: BaseException, message: str, code: int) -> dict[str, Any]:
+    document: dict[str, Any] = {"type": type(error).__name__, "message": message, "exit_code": code}
+    if isinstance(error, UnsupportedModelError):
+        document["problems"] = [asdict(problem) for problem in error.problems]
+    return {"error": document}

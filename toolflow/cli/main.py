@@ -15,6 +15,7 @@ from toolflow import __version__
 from toolflow.cli.boards import boards
 from toolflow.cli.build import build
 from toolflow.cli.check import check
+from toolflow.cli.command import Application
 from toolflow.cli.disassemble import disassemble
 from toolflow.cli.doctor import doctor
 from toolflow.cli.estimate import estimate
@@ -23,6 +24,7 @@ from toolflow.cli.verify import verify
 
 app = typer.Typer(
     name="toolflow",
+    cls=Application,
     help="From a trained CNN and an FPGA board to a bit-exact accelerator.",
     epilog="Exit codes: 0 done, 2 a mistake to mend, 3 does not fit, 4 verification failed, 130 interrupted.",
     no_args_is_help=True,
