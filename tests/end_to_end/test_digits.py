@@ -265,6 +265,8 @@ def test_rtl_and_the_cpp_behind_its_bench(trained: Path) -> None:
     summary = read_summary(out / "summary.json")
     assert {check.level: check.equal for check in summary.verification} == {"files": True, "cosim": True, "rtl": True}
     (unit,) = summary.units
+    assert unit.runs[-1].simulated_cycles is not None
+    assert summary.cycles_per_image == unit.runs[-1].simulated_cycles / unit.runs[-1].images
     for run in unit.runs:
         assert run.simulated_cycles is not None
         assert abs(run.predicted_cycles - run.simulated_cycles) <= 0.03 * run.simulated_cycles

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,7 +39,7 @@ def report_stage(source: Source) -> Callable[[Path, Step], None]:
         if project.calibration is not None and "low" in project.plan.units:
             cascade = cascade_section(project.calibration, read_report(folder))
         share = decision.forwarded_share if decision is not None and cascade is not None else 0.0
-        cycles = _cycles_per_image(project, share)
+        cycles = cycles_per_image(project, units, share)
         summary = Summary(
             made_by=f"cascade-toolflow {__version__}",
             versions=dict(installed_versions()),
@@ -85,12 +85,20 @@ def _unit(project: Project, name: str) -> Unit:
     )
 
 
-def _cycles_per_image(project: Project, forwarded_share: float) -> float:
-    """Both units run at once: the slower one's share of the work decides."""
-    units = project.plan.units
-    if "low" not in units:
-        return units["single"].cycles_per_image
-    return max(units["low"].cycles_per_image, forwarded_share * units["high"].cycles_per_image)
+def cycles_per_image(project: Project, units: Sequence[Unit], forwarded_share: float) -> float:
+    """Return the design's cycles per image at each unit's largest batch, counted where they were simulated.
+
+    Both units run at once: the slower one's share of the work decides. Where the board's memory bounds a unit, its
+    planned cycles count, as the simulated memory is faster.
+    """
+    found = {}
+    for unit in units:
+        planned, run = project.plan.units[unit.unit].cycles_per_image, unit.runs[-1]
+        bounded_by_memory = planned > run.predicted_cycles / run.images
+        found[unit.unit] = max(planned, run.cycles / run.images) if bounded_by_memory else run.cycles / run.images
+    if "low" not in found:
+        return found["single"]
+    return max(found["low"], forwarded_share * found["high"])
 
 
 def _model(source: Source, quantised: Mapping[str, Any], project: Project, units: tuple[Unit, ...]) -> Model:

@@ -179,6 +179,8 @@ class _Runs:
         Levels that were not run keep their earlier entry while the files that it speaks of are the same; else
         their verdict, accuracy and counted cycles are dropped.
         """
+        from toolflow.cli.report_stage import cycles_per_image
+
         ran = {(check.unit, check.level) for check in self.checks}
         earlier = [check for check in summary.verification if (check.unit, check.level) not in ran]
         kept = [check for check in earlier if self._holds(check)]
@@ -189,11 +191,17 @@ class _Runs:
         replaced = stale | {(row.unit, row.level) for row in self.accuracies}
         rows = tuple(row for row in summary.accuracy if (row.unit, row.level) not in replaced)
         units = tuple(self._with_cycles(unit, (unit.unit, "rtl") in stale) for unit in summary.units)
+        share = (
+            summary.decision.forwarded_share if summary.decision is not None and summary.cascade is not None else 0.0
+        )
+        cycles = cycles_per_image(self.project, units, share)
         return summary.model_copy(
             update={
                 "verification": (*kept, *self.checks),
                 "accuracy": (*rows, *self.accuracies),
                 "units": units,
+                "cycles_per_image": cycles,
+                "images_per_second": self.project.board.clock_mhz * 1e6 / cycles,
             }
         )
 

@@ -262,7 +262,8 @@ class Summary(Section):
         cascade: the rule and its worth; null for a single unit.
         decision: which design was built and why; null where the user fixed it.
         units: the engines.
-        cycles_per_image: expected, over both units and the forwarded share, at the largest batch.
+        cycles_per_image: expected, over both units and the forwarded share, at the largest batch; from counted
+            cycles after `toolflow verify` has simulated the RTL.
         images_per_second: the same at the board's clock.
         verification: level by level; empty before `toolflow verify`.
         notes: what the user must know, in sentences.
