@@ -15,11 +15,27 @@ from toolflow.operators.max_pool.spec import MaxPool
 from toolflow.operators.shortcut.spec import Shortcut
 from toolflow.plan.boards import Board, UsableShares, load_board
 from toolflow.plan.choose import UnitRequest, best_pair, best_single, candidates, explain
-from toolflow.plan.choose_shapes import rank_shapes
+from toolflow.plan.choose_shapes import allowed_shapes, rank_shapes
 from toolflow.plan.demand import demand, weight_bytes
 from toolflow.plan.estimate import estimate
 from toolflow.plan.lower import Lowering, compile_program, fit_depths
 from toolflow.plan.resources import estimate_resources
+
+
+@pytest.mark.parametrize(
+    ("fixed", "message"),
+    [
+        ({"lanes_k": 4096, "lanes_p": 64}, "lanes_k must be 1 to 512, not 4096"),
+        ({"lanes_k": -4}, "lanes_k must be 1 to 512, not -4"),
+        ({"lanes_p": 16, "slots": 0}, "slots must be at least 1, not 0"),
+        ({"weight_bits": 9}, "weight_bits must be 2 to 8, not 9"),
+        ({"multiplier": "carry"}, "multiplier must be dsp or lut, not 'carry'"),
+        ({"slots": 3}, "slots must be a power of two, not 3"),
+    ],
+)
+def test_a_fixed_parameter_out_of_range_is_named_with_its_range(fixed: dict[str, int | str], message: str) -> None:
+    with pytest.raises(ToolflowError, match=f"^--engine: {message}$"):
+        allowed_shapes(4, 4, ("dsp",), fixed, load_board("zcu104"))
 
 
 def resnet(bits: int, size: int = 16) -> QuantisedGraph:

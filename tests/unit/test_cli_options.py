@@ -15,6 +15,7 @@ def test_engine_parameters_are_those_of_the_configuration() -> None:
     config = EngineConfig.model_validate(fixed)
     assert (config.lanes_k, config.lanes_p, config.slots, config.multiplier) == (16, 8, 2, "lut")
     assert parse_engine(None) == {}
+    assert parse_engine("slots=-4") == {"slots": -4}  # refused with its range, where that is known
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,8 @@ def test_engine_parameters_are_those_of_the_configuration() -> None:
         ("slots=1,slots=2", "slots must be given once, not twice"),
         ("slots=two", "slots must be a whole number, not 'two'"),
         ("slots=²", "slots must be a whole number, not '²'"),
-        ("slots=-1", "slots must be a whole number, not '-1'"),
+        ("slots=-", "slots must be a whole number, not '-'"),
+        ("slots=1.5", "slots must be a whole number, not '1.5'"),
         ("slots=1,", "--engine must be NAME=VALUE"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -227,7 +228,7 @@ def parse_engine(text: str | None) -> dict[str, int | str]:
             raise ToolflowError(f"--engine: {name} must be given once, not twice")
         if _ENGINE_FIELDS[name] is not int:
             fixed[name] = value
-        elif value.isascii() and value.isdecimal():
+        elif re.fullmatch(r"-?[0-9]+", value):
             fixed[name] = int(value)
         else:
             raise ToolflowError(f"--engine: {name} must be a whole number, not '{value}'")

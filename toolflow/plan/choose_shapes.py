@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -146,5 +147,18 @@ def allowed_shapes(
         except ValidationError as error:
             refused = error
     if not found and refused is not None:
-        raise ToolflowError(f"--engine: {refused.errors()[0]['msg'].removeprefix('Value error, ')}") from refused
+        raise ToolflowError(f"--engine: {_explain(dict(refused.errors()[0]))}") from refused
     return found
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    """Return what is wrong with a parameter that the configuration refuses, with all values that it may have."""
+    if not problem["loc"]:
+        return str(problem["msg"]).removeprefix("Value error, ")
+    name = str(problem["loc"][0])
+    field = EngineConfig.model_json_schema()["properties"][name]
+    if "enum" in field:
+        allowed = " or ".join(field["enum"])
+    else:
+        allowed = f"{field['minimum']} to {field['maximum']}" if "maximum" in field else f"at least {field['minimum']}"
+    return f"{name} must be {allowed}, not {problem['input']!r}"
