@@ -173,19 +173,20 @@ def read_board_file(path: Path) -> Board:
     try:
         return Board.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(dict(problem)) for problem in error.errors()]
+        lines = [line for problem in error.errors() for line in _explain(dict(problem))]
         raise ToolflowError(f"the board file {path} has {len(lines)} problem(s):\n  " + "\n  ".join(lines)) from error
 
 
-def _explain(problem: dict[str, Any]) -> str:
+def _explain(problem: dict[str, Any]) -> list[str]:
+    """Return what is wrong, one line for each mistake: the cross checks report theirs together."""
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"{where}: no such field; see boards/zcu104.yaml for the fields that there are"
+        return [f"{where}: no such field; see boards/zcu104.yaml for the fields that there are"]
     text = str(problem["msg"]).removeprefix("Value error, ")
     if not where:
-        return text.replace("; ", "\n  ")
+        return text.split("; ")
     shown = "" if problem["type"] == "missing" else f", not {problem['input']!r}"
-    return f"{where}: {text[0].lower()}{text[1:]}{shown}"
+    return [f"{where}: {text[0].lower()}{text[1:]}{shown}"]
 
 
 @lru_cache(maxsize=4)
