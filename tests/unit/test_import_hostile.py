@@ -326,6 +326,18 @@ def test_weights_that_do_not_fit_are_listed(net: Path) -> None:
     assert "missing 'bn.bias'" in text
     assert "'extra' is not in the model" in text
     assert "'conv.weight' must have the shape (2, 3, 1, 1), not (2, 3, 3, 3)" in text
+    assert "more" not in text
+
+
+def test_of_weights_of_another_model_the_first_names_are_listed(net: Path) -> None:
+    weights = net.parent / "w.pt"
+    torch.save({**state(), **{f"layer{i}.weight": torch.zeros(1) for i in range(13)}}, weights)
+    with pytest.raises(ToolflowError) as caught:
+        load_model(f"{net}:Net", weights)
+    head, *lines = str(caught.value).splitlines()
+    assert head.endswith("do not fit the model:")
+    first = [f"  'layer{i}.weight' is not in the model" for i in (0, 1, 10, 11, 12)]
+    assert lines == [*first, "  and 8 more"]
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pt"])

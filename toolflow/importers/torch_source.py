@@ -18,6 +18,8 @@ from torch import nn
 
 from toolflow.ir.errors import ToolflowError
 
+NAMED = 5  # names of a state dict that does not fit
+
 
 def build_module(spec: str) -> nn.Module:
     """Call the factory that `package.module:factory` or `file.py:factory` names, without arguments.
@@ -91,10 +93,14 @@ def load_weights(model: nn.Module, path: Path) -> None:
         for name, tensor in state.items()
         if name in own and own[name].shape != tensor.shape
     ]
-    problems = [f"missing '{name}'" for name in missing] + [f"'{name}' is not in the model" for name in unexpected]
-    if problems or wrong:
-        lines = "\n".join(f"  {line}" for line in problems + wrong)
-        raise ToolflowError(f"the weights in '{path}' do not fit the model:\n{lines}")
+    problems = [f"missing '{name}'" for name in missing]
+    problems += [f"'{name}' is not in the model" for name in unexpected]
+    problems += wrong
+    if problems:
+        lines = [f"  {line}" for line in problems[:NAMED]]
+        if len(problems) > NAMED:
+            lines.append(f"  and {len(problems) - NAMED} more")
+        raise ToolflowError(f"the weights in '{path}' do not fit the model:\n" + "\n".join(lines))
     model.load_state_dict(dict(state), strict=False)
 
 
