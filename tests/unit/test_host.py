@@ -13,8 +13,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tests.unit.host_device import Memory, Registers, fake_pynq
-from toolflow.emit.host import HostUnit, emit_host
+from tests.unit.host_device import PAGE, Memory, Registers, fake_pynq
+from toolflow.emit.host import BATCH, HostUnit, buffer_bytes, emit_host
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
 from toolflow.ir.errors import ToolflowError
@@ -229,6 +229,18 @@ def test_the_cpp_driver_merges_both_units(
     np.testing.assert_array_equal(out[:, 2:], logits)
 
 
+def test_the_memory_that_the_drivers_need_is_known(
+    library: tuple[Path, ctypes.CDLL], units: dict[str, CompiledProgram], images: np.ndarray
+) -> None:
+    memory = Memory()
+    engines = [Registers(compiled.config, memory) for compiled in units.values()]
+    assert _classify_in_cpp(library, engines, memory, images, BATCH)[0] == 0
+    allocated = sum(-(-len(buffer) // PAGE) * PAGE for buffer in memory.buffers.values())
+    assert buffer_bytes(HostUnit(compiled, "", "") for compiled in units.values()) == allocated
+    assert f"batch = {BATCH};" in (library[0] / "host" / "classify.cpp").read_text()
+    assert (library[0] / "host" / "PROGRAM.md").read_text().startswith("# The engine's program")
+
+
 def test_the_cpp_driver_names_another_engine(
     library: tuple[Path, ctypes.CDLL], units: dict[str, CompiledProgram], images: np.ndarray
 ) -> None:
@@ -264,7 +276,7 @@ def test_a_board_without_linux_gets_the_driver_alone(tmp_path: Path, units: dict
         name: HostUnit(compiled, f"{name}.program.bin", f"{name}.weights.bin") for name, compiled in units.items()
     }
     files = emit_host(load_board("ulx3s-85f"), described, tmp_path)
-    assert {path.name for path in files} == {"cascade_driver.hpp", "design.hpp", "design.json"}
+    assert {path.name for path in files} == {"PROGRAM.md", "cascade_driver.hpp", "design.hpp", "design.json"}
     assert {path.name for path in (tmp_path / "host").iterdir()} == {path.name for path in files}
     source = tmp_path / "use.cpp"
     source.write_text('#include "design.hpp"\nint main() { return cascade::design::units.size() == 2 ? 0 : 1; }\n')

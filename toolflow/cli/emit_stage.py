@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rtl_sim.verify import Unit
-from toolflow.cli.project import VECTORS, WEIGHTS, Project, open_project
+from toolflow.cli.project import DECISION, GRAPHS, VECTORS, WEIGHTS, Project, open_project, read_document
 from toolflow.cli.stages import Images
 from toolflow.cli.terminal import Step
 from toolflow.emit.hls import emit_hls
-from toolflow.emit.host import HostUnit, emit_host
+from toolflow.emit.host import HostUnit, buffer_bytes, emit_host
+from toolflow.emit.project_readme import README, ReadmeModel, ReadmeUnit, emit_project_readme
 from toolflow.emit.rtl import emit_rtl
 from toolflow.emit.scripts import HlsVectors, UnitSources, emit_scripts
 from toolflow.emit.synthesisable import require_synthesisable
@@ -24,7 +26,7 @@ from toolflow.plan.lower import compile_program
 
 VECTOR_IMAGES = 64
 SIMULATED_IMAGES = 2  # of the vendor's C++ and RTL simulation
-OUTPUTS = (WEIGHTS, VECTORS, "hls", "rtl", "scripts", "host")
+OUTPUTS = (WEIGHTS, VECTORS, "hls", "rtl", "scripts", "host", README)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Binaries:
 
 
 def emit_stage() -> Callable[[Path, Step], None]:
-    """Return the stage that writes weights/, vectors/, hls/, rtl/, scripts/ and host/."""
+    """Return the stage that writes weights/, vectors/, hls/, rtl/, scripts/, host/ and README.md."""
 
     def make(folder: Path, step: Step) -> None:
         project = open_project(folder)
@@ -58,6 +60,7 @@ def emit_stage() -> Callable[[Path, Step], None]:
             step.advance()
         emit_scripts(project.board, units, folder)
         emit_host(project.board, hosted, folder)
+        _write_readme(project, units, hosted)
 
     return make
 
@@ -119,6 +122,29 @@ def _write_sources(folder: Path, unit: Unit, vectors: HlsVectors) -> UnitSources
         hls_bench=tuple(_inside(folder, path) for path in hls if path.name == f"{top}_tb.cpp"),
         vectors=vectors,
     )
+
+
+def _write_readme(project: Project, units: Sequence[UnitSources], hosted: Mapping[str, HostUnit]) -> None:
+    quantised: Any = read_document(project.folder / GRAPHS / "quantise.json")
+    decision: Any = read_document(project.folder / DECISION) if (project.folder / DECISION).exists() else {}
+    configs = {unit: quantised["variants"][planned.graph]["config"] for unit, planned in project.plan.units.items()}
+    model = ReadmeModel(
+        name=quantised["name"],
+        input_shape=tuple(quantised["input_shape"]),
+        classes=next(iter(hosted.values())).compiled.header.classes,
+        vector_images=len(project.vectors().images),
+        reason=decision.get("reason", ""),
+    )
+    described = [
+        ReadmeUnit(
+            unit,
+            weight_bits=configs[unit.unit]["weight_bits"],
+            activation_bits=configs[unit.unit]["activation_bits"],
+            first_last_bits=configs[unit.unit]["first_last_bits"],
+        )
+        for unit in units
+    ]
+    emit_project_readme(project.board, model, described, buffer_bytes(hosted.values()), project.folder)
 
 
 def _inside(folder: Path, path: Path) -> str:

@@ -7,7 +7,7 @@ Linux on the processing system of a Zynq: other boards get no files for them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ _PACKAGE = "hls_templates"
 _DRIVER = "cascade_driver.hpp"
 _ZYNQ_LINUX = ("cascade_pynq.py", "devmem.hpp", "classify.cpp")
 RECORD_BYTES = 16
+BATCH = 64  # images that the buffers of both drivers hold
+PAGE_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,23 @@ def emit_host(board: Board, units: Mapping[str, HostUnit], folder: Path) -> tupl
     plain = (_DRIVER, *(_ZYNQ_LINUX if linux else ()))
     texts = {name: resource(_PACKAGE, "host", name).read_text(encoding="utf-8") for name in plain}
     texts["design.json"] = json.dumps(design, indent=2) + "\n"
+    texts["PROGRAM.md"] = resource("toolflow.engine", "PROGRAM.md").read_text(encoding="utf-8")
     for name in ("design.hpp", *(("Makefile",) if linux else ())):
         texts[name] = render(_PACKAGE, f"host/{name}.j2", **values)
     for name, text in texts.items():
         write_if_changed(folder / "host" / name, text)
     return tuple(folder / "host" / name for name in sorted(texts))
+
+
+def buffer_bytes(units: Iterable[HostUnit]) -> int:
+    """Return the bytes of memory that the drivers allocate for all units: each buffer in whole pages."""
+    total = 0
+    for unit in units:
+        compiled, header = unit.compiled, unit.compiled.header
+        images, results = BATCH * header.image_pitch_bytes, BATCH * header.result_pitch_bytes
+        for size in (len(compiled.program), len(compiled.weights), images, results):
+            total += -(-size // PAGE_BYTES) * PAGE_BYTES
+    return total
 
 
 def _describe(unit: HostUnit, control_base: int) -> dict[str, Any]:
