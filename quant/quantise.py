@@ -195,4 +195,7 @@ def _check_overrides(arrangement: Arrangement, config: QuantiseConfig) -> None:
     names = [n.name for n in arrangement.graph.nodes if isinstance(n.op, Conv | Linear | AvgPool | Add)]
     unknown = sorted(set(config.overrides) - set(names))
     if unknown:
-        raise ToolflowError(f"overrides must name layers of the network, not {unknown}; its layers are {names}")
+        raise ToolflowError(
+            f"overrides (--layer-bits) must name layers of the network, not {', '.join(unknown)}; "
+            f"its layers are {', '.join(names)}"
+        )

@@ -47,7 +47,11 @@ def arguments(place: Path, **changed: str | Path) -> list[str]:
         ({"high_bits": "9"}, 2, "'--high-bits': Input should be less than or equal to 8"),
         ({"low_bits": "7", "high_bits": "6"}, 2, "--low-bits must not exceed --high-bits, not 7 > 6"),
         ({"layer_bits": "0=4/9"}, 2, "--layer-bits must be NAME=W/A,.. with bits from 2 to 8, not '0=4/9'"),
-        ({"layer_bits": "conv9=4/4"}, 2, "conv9"),
+        (
+            {"layer_bits": "conv9=4/4"},
+            2,
+            "(--layer-bits) must name layers of the network, not conv9; its layers are 0, 4",
+        ),
         ({"tolerance": "1.5"}, 2, "'--tolerance': Input should be less than or equal to 1"),
         ({"tolerance": "1"}, 2, "the tolerance must lie between 0 and 1 (0.01 is one point), not 1.0"),
         ({"calibration": "one_pixel.npz"}, 2, "must have the shape (N, 8, 8, 1), "),

@@ -143,7 +143,9 @@ def test_overrides_name_layers() -> None:
     graph = quantise(residual_network(), CALIBRATION, NORMALISATION, config).graph
     assert graph.by_name["b1"].weight_bits == 6
     assert graph.types["b1"].integer.bits == 5
-    with pytest.raises(ToolflowError, match="overrides must name layers of the network, not \\['nowhere'\\]"):
+    with pytest.raises(
+        ToolflowError, match=r"overrides \(--layer-bits\) must name layers of the network, not nowhere; its"
+    ):
         quantise(residual_network(), CALIBRATION, NORMALISATION, QuantiseConfig(overrides={"nowhere": (4, 4)}))
     with pytest.raises(ValueError, match="bits of layer 'b1' must be 2 to 8, not \\(9, 4\\)"):
         QuantiseConfig(overrides={"b1": (9, 4)})
