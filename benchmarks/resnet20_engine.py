@@ -1,4 +1,4 @@
-"""ResNet-20 on engines of 256 multipliers: exactness on every level, cycles, utilisation, time to simulate.
+"""ResNet-20 on engines of 256 and 1,024 multipliers: exactness on every level, cycles, utilisation, simulation time.
 
     python benchmarks/resnet20_engine.py PROJECT [--work FOLDER] [--native-images 32]
 
@@ -22,13 +22,14 @@ from toolflow.cli.stages import Images, load_graph
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
+from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.estimate import estimate
 
-SHAPES = {
-    8: EngineConfig(lanes_k=16, lanes_p=8, slots=2),
-    1: EngineConfig(lanes_k=16, lanes_p=1, slots=16, drain_k=8, sub_row=16),
-}
-LARGE = EngineConfig(lanes_k=16, lanes_p=8, slots=8, drain_k=4)  # 1,024 multipliers, by the model alone
+SHAPES = (  # and the batch that each is for
+    (EngineConfig(lanes_k=16, lanes_p=8, slots=2), 8),
+    (EngineConfig(lanes_k=16, lanes_p=1, slots=16, drain_k=8, sub_row=16), 1),
+    (EngineConfig(lanes_k=16, lanes_p=8, slots=8, drain_k=4), 8),
+)
 STALLS = 0.2
 
 
@@ -41,37 +42,35 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = open_project(arguments.project).folder
     graph, images = load_graph(folder, "high"), Images.read(folder).part("held_out")
-    for batch, shape in SHAPES.items():
-        config, predicted = estimate(graph, shape, batch)
-        unit = Unit("single", graph, config)
-        sources = arguments.work / f"batch_{batch}"
-        emit_rtl(config, unit.name, sources / "rtl")
-        emit_hls(config, unit.name, sources / "hls")
-        quiet = SimulationLevel("rtl", sources / "rtl", sources / "simulator")
-        start = time.perf_counter()
-        quiet.prepare(unit)
-        print(
-            f"batch {batch}: {config.multipliers} multipliers, simulator built in {time.perf_counter() - start:.0f} s"
-        )
-        counted = _run(quiet, unit, images[:batch])
-        useful = predicted.utilisation * predicted.total_cycles
-        print(
-            f"  {counted.cycles:,} cycles (predicted {predicted.total_cycles:,}), utilisation "
-            f"{useful / (counted.cycles or 1):.4f} (predicted {predicted.utilisation:.4f})"
-        )
-        for layer, cycles in zip(predicted.instructions, counted.instruction_cycles, strict=True):
-            print(f"    {layer.name}: {cycles:,} cycles, predicted {layer.cycles:,}, bound by {layer.bound}")
-        stalled = SimulationLevel(
-            "rtl", sources / "rtl", sources / "simulator", RunOptions(seed=7, stall_probability=STALLS)
-        )
-        _run(stalled, unit, images[:batch])
-        if batch == 8:
-            _run(ProgramLevel(), unit, images[: arguments.native_images])
-            _run(NativeLevel(sources / "hls"), unit, images[: arguments.native_images])
-    _, large = estimate(graph, LARGE, 8)
+    for shape, batch in SHAPES:
+        _measure(graph, shape, images[:batch], arguments.work / f"{shape.multipliers}_multipliers_batch_{batch}")
+    config, _ = estimate(graph, SHAPES[0][0], SHAPES[0][1])
+    unit = Unit("single", graph, config)
+    emit_hls(config, unit.name, arguments.work / "hls")
+    for level in (ProgramLevel(), NativeLevel(arguments.work / "hls")):
+        _run(level, unit, images[: arguments.native_images])
+
+
+def _measure(graph: QuantisedGraph, shape: EngineConfig, images: npt.NDArray[np.uint8], folder: Path) -> None:
+    """Print the cycles of one batch in RTL, layer by layer, and run it again under random stalls."""
+    config, predicted = estimate(graph, shape, len(images))
+    unit = Unit("single", graph, config)
+    emit_rtl(config, unit.name, folder / "rtl")
+    quiet = SimulationLevel("rtl", folder / "rtl", folder / "simulator")
+    start = time.perf_counter()
+    quiet.prepare(unit)
+    seconds = time.perf_counter() - start
+    print(f"batch {len(images)}: {config.multipliers:,} multipliers, simulator built in {seconds:.0f} s")
+    counted = _run(quiet, unit, images)
+    useful = predicted.utilisation * predicted.total_cycles
     print(
-        f"{LARGE.multipliers} multipliers, batch 8, predicted: {large.total_cycles:,} cycles, {large.utilisation:.4f}"
+        f"  {counted.cycles:,} cycles (predicted {predicted.total_cycles:,}), utilisation "
+        f"{useful / (counted.cycles or 1):.4f} (predicted {predicted.utilisation:.4f})"
     )
+    for layer, cycles in zip(predicted.instructions, counted.instruction_cycles, strict=True):
+        print(f"    {layer.name}: {cycles:,} cycles, predicted {layer.cycles:,}, bound by {layer.bound}")
+    stalls = RunOptions(seed=7, stall_probability=STALLS)
+    _run(SimulationLevel("rtl", folder / "rtl", folder / "simulator", stalls), unit, images)
 
 
 def _run(level: Level, unit: Unit, images: npt.NDArray[np.uint8]) -> LevelVerdict:
