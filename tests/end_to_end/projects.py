@@ -35,6 +35,10 @@ def one_pixel():
     return nn.Sequential(nn.Conv2d(3, 5, 1), nn.ReLU(), nn.Flatten(), nn.Linear(5, 4)).eval()
 
 
+def detector():
+    return nn.Conv2d(1, 4, 3, padding=1).eval()
+
+
 def unsupported():
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.GELU(), nn.Flatten(), nn.Linear(144, 4)).eval()
 """

@@ -222,6 +222,18 @@ def test_a_truncated_file_is_not_run(project: Path) -> None:
     assert checks["high", "program"] is True
 
 
+def test_a_missing_file_is_named(project: Path) -> None:
+    path = project / "weights" / "high.program.bin"
+    content = path.read_bytes()
+    path.unlink()
+    try:
+        result = toolflow("verify", project, "--levels", "program")
+    finally:
+        path.write_bytes(content)
+    assert result.exit_code == 2
+    assert "lacks weights/high.program.bin: run 'toolflow build' again" in result.stderr
+
+
 def test_estimate_of_a_build_is_its_prediction(project: Path) -> None:
     result = toolflow("estimate", project, "--json")
     assert result.exit_code == 0, result.stderr

@@ -91,6 +91,13 @@ def test_an_operator_that_does_not_import_is_named(place: Path) -> None:
     assert not (place / "out").exists()
 
 
+def test_a_map_of_numbers_is_noted(place: Path) -> None:
+    model, images = f"{place / 'models.py'}:detector", place / "small.npz"
+    result = toolflow("quantise", model, "--calibration", images, "--rounding", "nearest", "--out", place / "out")
+    assert result.exit_code == 0
+    assert "output has the shape (4, 8, 8): each of its 256 numbers counts as one class" in result.stderr
+
+
 def test_a_folder_that_holds_something_else_is_left_alone(place: Path) -> None:
     out = place / "out"
     out.mkdir()

@@ -40,7 +40,7 @@ def ecp5(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _built(folder: Path, board: str, *options: str) -> Path:
     models, images, _ = write_models(folder)
     out = folder / "project"
-    source: list[str | Path] = [f"{models}:small", "--input-shape", "1,8,8", "--calibration", images]
+    source: list[str | Path] = [f"{models}:small", "--calibration", images]
     built = toolflow("build", *source, "--board", board, "--engine", SMALL_ENGINE, *options, "--out", out)
     assert built.exit_code == 0, built.stderr
     return out

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toolflow.importers.calibration_file import CalibrationFileError, load_calibration_file
+from toolflow.importers.calibration_file import CalibrationFileError, image_shape, load_calibration_file
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (40, 5, 4, 3), dtype=np.uint8)
@@ -32,6 +32,16 @@ def test_pixels_are_taken_as_they_are(tmp_path: Path) -> None:
     assert found.labels.dtype == np.int64
     assert (found.pixels.mean, found.pixels.std, found.pixels.scale) == (MEAN, (0.5,) * 3, 1 / 255)
     assert found.notes == ()
+
+
+@pytest.mark.parametrize("x", [PIXELS, FLOATS])
+def test_the_shape_of_the_images(tmp_path: Path, x: np.ndarray) -> None:
+    assert image_shape(write(tmp_path, x=x)) == (3, 5, 4)
+
+
+def test_labels_of_one_class_are_noted(tmp_path: Path) -> None:
+    found = load_calibration_file(write(tmp_path, x=PIXELS, y=np.full(40, 7)))
+    assert found.notes == ("every label is 7: accuracies say little where the images are of one class",)
 
 
 def test_normalisation_of_the_file_and_reversed_channels(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from toolflow.cli.manifest import fingerprint
-from toolflow.cli.project import CALIBRATION, GRAPHS, VECTORS, WEIGHTS, Project
+from toolflow.cli.project import CALIBRATION, CHECK_IMAGES, GRAPHS, WEIGHTS, Project
 
 _SOURCES = {"hls": "hls", "cosim": "hls", "synthesisable": "hls", "rtl": "rtl/{unit}"}
 _WITHOUT_BINARIES = ("brevitas", "hls4ml", "synthesisable")
@@ -14,7 +14,7 @@ _WITHOUT_BINARIES = ("brevitas", "hls4ml", "synthesisable")
 def checked_digest(project: Project, unit: str, level: str) -> str:
     """Return the hash of everything that a level of a unit compares: integers, images, rule, binaries, sources."""
     planned = project.plan.units[unit]
-    names = [f"{GRAPHS}/{planned.graph}.json", f"{GRAPHS}/{planned.graph}.npz", f"{VECTORS}/images.npz", CALIBRATION]
+    names = [f"{GRAPHS}/{planned.graph}.json", f"{GRAPHS}/{planned.graph}.npz", CHECK_IMAGES, CALIBRATION]
     if level not in _WITHOUT_BINARIES:
         names += [f"{WEIGHTS}/{unit}.program.bin", f"{WEIGHTS}/{unit}.weights.bin"]
     if level in _SOURCES:

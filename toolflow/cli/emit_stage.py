@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rtl_sim.verify import Unit
-from toolflow.cli.project import DECISION, GRAPHS, VECTORS, WEIGHTS, Project, open_project, read_document
+from toolflow.cli.project import (
+    CHECK_IMAGES,
+    DECISION,
+    GRAPHS,
+    VECTORS,
+    WEIGHTS,
+    BinaryPaths,
+    Project,
+    open_project,
+    read_document,
+)
 from toolflow.cli.stages import Images
 from toolflow.cli.terminal import Step
 from toolflow.emit.hls import emit_hls
@@ -27,19 +36,6 @@ from toolflow.plan.lower import compile_program
 VECTOR_IMAGES = 64
 SIMULATED_IMAGES = 2  # of the vendor's C++ and RTL simulation
 OUTPUTS = (WEIGHTS, VECTORS, "hls", "rtl", "scripts", "host", README)
-
-
-@dataclass(frozen=True)
-class Binaries:
-    """The files of one unit that every level and the host read."""
-
-    program: Path
-    weights: Path
-
-    @classmethod
-    def of(cls, folder: Path, unit: str) -> Binaries:
-        """Return the paths inside a project."""
-        return cls(folder / WEIGHTS / f"{unit}.program.bin", folder / WEIGHTS / f"{unit}.weights.bin")
 
 
 def emit_stage() -> Callable[[Path, Step], None]:
@@ -74,15 +70,15 @@ def _write_vectors(project: Project) -> None:
     arrays: dict[str, np.ndarray] = {"x": data.part("held_out")[:VECTOR_IMAGES]}
     if labels is not None:
         arrays["y"] = labels[:VECTOR_IMAGES]
-    np.savez_compressed(folder / "images.npz", **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(project.folder / CHECK_IMAGES, **arrays)  # type: ignore[arg-type]
 
 
-def _write_binaries(folder: Path, unit: Unit, compiled: CompiledProgram) -> Binaries:
-    paths = Binaries.of(folder, unit.name)
+def _write_binaries(folder: Path, unit: Unit, compiled: CompiledProgram) -> BinaryPaths:
+    paths = BinaryPaths.of(folder, unit.name)
     paths.program.parent.mkdir(exist_ok=True)
     paths.program.write_bytes(compiled.program)
     paths.weights.write_bytes(compiled.weights)
-    with np.load(folder / VECTORS / "images.npz", allow_pickle=False) as archive:
+    with np.load(folder / CHECK_IMAGES, allow_pickle=False) as archive:
         images = archive["x"]
     (folder / VECTORS / f"{unit.name}.images.bin").write_bytes(compiled.pack_images(images))
     logits = run(unit.graph, images)[unit.graph.output]
@@ -90,7 +86,7 @@ def _write_binaries(folder: Path, unit: Unit, compiled: CompiledProgram) -> Bina
     return paths
 
 
-def _write_expected(folder: Path, unit: str, compiled: CompiledProgram, binaries: Binaries) -> HlsVectors:
+def _write_expected(folder: Path, unit: str, compiled: CompiledProgram, binaries: BinaryPaths) -> HlsVectors:
     """Write the results of the first images as the engine must write them, for the C++ test bench."""
     images = folder / VECTORS / f"{unit}.images.bin"
     raw = images.read_bytes()

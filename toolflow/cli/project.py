@@ -25,6 +25,7 @@ PLAN, CALIBRATION, REPORT, DECISION = "plan.json", "calibration.json", "cascade.
 CURVE = "cascade.svg"
 LOGITS = "logits.npz"  # of both variants on the held-out images
 GRAPHS, QONNX, WEIGHTS, VECTORS, SUMMARY = "graphs", "qonnx", "weights", "vectors", "summary.json"
+CHECK_IMAGES = f"{VECTORS}/images.npz"
 
 
 class PlannedUnit(BaseModel):
@@ -68,6 +69,19 @@ class PlanFile(BaseModel):
 
 
 @dataclass(frozen=True)
+class BinaryPaths:
+    """The files of one unit that every level and the host read."""
+
+    program: Path
+    weights: Path
+
+    @classmethod
+    def of(cls, folder: Path, unit: str) -> BinaryPaths:
+        """Return the paths inside a project."""
+        return cls(folder / WEIGHTS / f"{unit}.program.bin", folder / WEIGHTS / f"{unit}.weights.bin")
+
+
+@dataclass(frozen=True)
 class Vectors:
     """The user's images that are kept in a project for verification.
 
@@ -106,9 +120,24 @@ class Project:
         rule = self.calibration.rule if self.calibration is not None and name == "low" else None
         return Unit(name, self.graph(planned.graph), planned.engine, rule)
 
+    def require_files(self) -> None:
+        """Refuse a project in which a file that verification reads is missing.
+
+        Raises:
+            ToolflowError: names all that are missing.
+        """
+        needed = [self.folder / CHECK_IMAGES]
+        for name, planned in self.plan.units.items():
+            paths = BinaryPaths.of(self.folder, name)
+            needed += [paths.program, paths.weights]
+            needed += [self.folder / GRAPHS / f"{planned.graph}{suffix}" for suffix in (".json", ".npz")]
+        missing = ", ".join(str(path.relative_to(self.folder)) for path in needed if not path.is_file())
+        if missing:
+            raise ToolflowError(f"{self.folder} lacks {missing}: run 'toolflow build' again, it makes what is missing")
+
     def vectors(self) -> Vectors:
         """Return the images that are kept for verification."""
-        with np.load(self.folder / VECTORS / "images.npz", allow_pickle=False) as archive:
+        with np.load(self.folder / CHECK_IMAGES, allow_pickle=False) as archive:
             return Vectors(archive["x"], archive["y"] if "y" in archive.files else None)
 
 
@@ -119,10 +148,12 @@ def open_project(folder: Path) -> Project:
         ToolflowError: the folder is no complete build, or a file in it is damaged.
     """
     path = folder / PLAN
+    if not path.is_file():
+        raise ToolflowError(f"{folder} must be a folder that 'toolflow build' made: it holds no {PLAN}")
     try:
         plan = PlanFile.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ToolflowError(f"{folder} must be a folder that 'toolflow build' made: {error}") from error
+        raise ToolflowError(f"{path} cannot be read ({error}): build again") from error
     except ValidationError as error:
         raise ToolflowError(f"{path} is damaged ({error.errors()[0]['msg']}): build again") from error
     calibration = folder / CALIBRATION

@@ -12,8 +12,7 @@ import numpy as np
 from quant.calibrate_artefacts import Measure
 from quant.calibrate_decide import Decision
 from toolflow import __version__
-from toolflow.cli.emit_stage import Binaries
-from toolflow.cli.project import DECISION, GRAPHS, SUMMARY, Project, open_project, read_document
+from toolflow.cli.project import DECISION, GRAPHS, SUMMARY, BinaryPaths, Project, open_project, read_document
 from toolflow.cli.stages import Images, Source, held_out_logits, read_report
 from toolflow.cli.terminal import Step
 from toolflow.engine.cycles import predict
@@ -69,7 +68,7 @@ def _unit(project: Project, name: str) -> Unit:
     for images in dict.fromkeys((1, config.lanes_p)):
         report = predict(config, header, instructions, lowering.macs(), images)
         runs.append(run_section(report, config.multipliers, project.board.clock_mhz))
-    files = Binaries.of(project.folder, name)
+    files = BinaryPaths.of(project.folder, name)
     program, weights = files.program.read_bytes(), files.weights.read_bytes()
     return Unit(
         unit=cast(UnitName, name),

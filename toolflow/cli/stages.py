@@ -24,9 +24,9 @@ from toolflow.cli import options
 from toolflow.cli.options import ScaleFamily
 from toolflow.cli.project import CALIBRATION, CURVE, GRAPHS, LOGITS, QONNX, REPORT
 from toolflow.cli.terminal import Step
-from toolflow.importers.calibration_file import CalibrationImages, load_calibration_file
+from toolflow.importers.calibration_file import CalibrationImages, image_shape, load_calibration_file
 from toolflow.interpreter.run import logits_of
-from toolflow.ir.errors import ToolflowError
+from toolflow.ir.errors import ToolflowError, UnknownShapeError
 from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedGraph
@@ -165,7 +165,10 @@ class Source:
         from toolflow.passes.check import require_engine
         from toolflow.passes.pipeline import simplify
 
-        imported = load_model(self.model, self.weights, self.input_shape)
+        try:
+            imported = load_model(self.model, self.weights, self.input_shape)
+        except UnknownShapeError:
+            imported = load_model(self.model, self.weights, image_shape(self.calibration))
         require_engine(imported)
         return simplify(imported)
 
@@ -201,7 +204,7 @@ def quantise_stage(
 
         graph = source.graph()
         data = source.images(graph)
-        for sentence in data.notes:
+        for sentence in (*data.notes, *_map_note(graph)):
             note(sentence)
         split = split_images(len(data.images), data.labels)
         normalisation = Normalisation(mean=data.pixels.mean, std=data.pixels.std, scale=data.pixels.scale)
@@ -231,6 +234,16 @@ def quantise_stage(
         (target / "quantise.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
     return make
+
+
+def _map_note(graph: Graph) -> tuple[str, ...]:
+    """Return a sentence where the network gives a map of numbers: accuracies mean nothing of a detector."""
+    channels, *place = graph.shapes[graph.output]
+    if np.prod(place) <= 1:
+        return ()
+    numbers = channels * int(np.prod(place))
+    shape = ", ".join(map(str, (channels, *place)))
+    return (f"the network's output has the shape ({shape}): each of its {numbers} numbers counts as one class",)
 
 
 def quantise_inputs(source: Source, precision: Precision, variants: Sequence[str]) -> dict[str, Any]:

@@ -57,7 +57,8 @@ def verify(
 
         project = open_project(build)
         summary = read_summary(build / SUMMARY)
-        vectors = project.vectors()
+        project.require_files()
+    vectors = project.vectors()
     started = time.monotonic()
     count = min(images or DEFAULT_IMAGES, len(vectors.images))
     if images is not None and images > count:
@@ -116,12 +117,12 @@ class _Runs:
     def files(self, unit_name: str) -> bool:
         """Compare the unit's program and weights files with its network; return whether a level can run them."""
         from rtl_sim.binaries import Binaries
-        from toolflow.cli.emit_stage import Binaries as Paths
+        from toolflow.cli.project import BinaryPaths
         from toolflow.plan.lower import compile_program
 
         start = time.monotonic()
         unit = self.project.unit(unit_name)
-        paths = Paths.of(self.project.folder, unit_name)
+        paths = BinaryPaths.of(self.project.folder, unit_name)
         stored = Binaries(paths.program.read_bytes(), paths.weights.read_bytes())
         compiled = compile_program(unit.graph, unit.config, unit.rule)
         difference = stored.difference(compiled)

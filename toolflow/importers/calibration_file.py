@@ -129,6 +129,8 @@ def load_calibration_file(
     if reverse_channels:
         x = x[..., ::-1] if x.dtype == np.uint8 else x[:, ::-1]
         notes.append("channels were reversed")
+    if labels is not None and len(np.unique(labels)) == 1:
+        notes.append(f"every label is {labels[0]}: accuracies say little where the images are of one class")
     named = PixelMap(
         mean=given["mean"] or (0.0,) * channels,
         std=given["std"] or (1.0,) * channels,
@@ -138,6 +140,18 @@ def load_calibration_file(
         return CalibrationImages(np.ascontiguousarray(x), labels, named, tuple(notes))
     pixels = named if any(given.values()) else _spanning(x)
     return CalibrationImages(_float_images(path, x, pixels, notes), labels, pixels, tuple(notes))
+
+
+def image_shape(path: Path) -> Shape:
+    """Return the shape (C, H, W) of the images in a calibration file.
+
+    Raises:
+        CalibrationFileError: the file cannot be read, or holds no batch of images.
+    """
+    x = _read(path)["x"]
+    _check_shape(path, x, None)
+    height, width, channels = x.shape[1:] if x.dtype == np.uint8 else (*x.shape[2:], x.shape[1])
+    return channels, height, width
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

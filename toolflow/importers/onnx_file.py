@@ -23,7 +23,7 @@ from onnx import (
     numpy_helper,
 )
 
-from toolflow.ir.errors import ToolflowError
+from toolflow.ir.errors import ToolflowError, UnknownShapeError
 from toolflow.ir.operator import Shape
 
 OPSETS = range(9, 22)
@@ -138,9 +138,9 @@ def image_input(model: ModelProto, path: Path, wanted: Shape | None) -> tuple[Va
             raise ToolflowError(f"input '{inputs[0].name}' of '{path}' has the shape {_text(kind)}, not {wanted}")
         dims[1:] = wanted
     if min(dims[1:]) < 1:
-        raise ToolflowError(
+        raise UnknownShapeError(
             f"channels, height and width of input '{inputs[0].name}' must be known, not {_text(kind)}; "
-            "give the input's shape as C,H,W, or export with fixed sizes"
+            "give the input's shape as --input-shape C,H,W, or export with fixed sizes"
         )
     return inputs[0], max(dims[0], 1), (dims[1], dims[2], dims[3])
 

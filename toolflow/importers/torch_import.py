@@ -23,7 +23,7 @@ from toolflow.importers import vocabulary
 from toolflow.importers.builder import GraphBuilder, Place, Value
 from toolflow.importers.torch_operators import OPERATORS, REWRITES, Call
 from toolflow.importers.torch_source import build_module, load_weights
-from toolflow.ir.errors import ToolflowError
+from toolflow.ir.errors import ToolflowError, UnknownShapeError
 from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape
 
@@ -64,8 +64,9 @@ def import_module(module: nn.Module, input_shape: Shape | None = None, name: str
     """
     shape = input_shape if input_shape is not None else getattr(module, "input_shape", None)
     if shape is None:
-        raise ToolflowError(
-            "the input's shape must be known: give it as C,H,W or set the attribute `input_shape` of the module"
+        raise UnknownShapeError(
+            "the input's shape must be known: give it as --input-shape C,H,W or set the attribute `input_shape` of the "
+            "module"
         )
     program = _export(module, tuple(int(size) for size in shape))
     return _Walk(program, name).graph()

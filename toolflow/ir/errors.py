@@ -24,6 +24,10 @@ class VerificationError(ToolflowError):
     exit_code = 4
 
 
+class UnknownShapeError(ToolflowError):
+    """A model that leaves the shape of its input open."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One offending place of a model.
