@@ -43,7 +43,8 @@ def main() -> int:
         code = subprocess.run(command, check=False).returncode
         if code:
             return code
-    print(f"the demo took {time.monotonic() - started:.0f} s", flush=True)
+    place = out / "project"
+    print(f"the demo took {time.monotonic() - started:.0f} s; what to do next: {place / 'README.md'}", flush=True)
     return 0
 
 
