@@ -17,5 +17,12 @@ SHAPES: dict[str, EngineConfig] = {
     "two_bits": EngineConfig(lanes_k=4, lanes_p=2, weight_bits=2, activation_bits=2, slots=4, multiplier="lut"),
     "mixed": EngineConfig(lanes_k=8, lanes_p=2, weight_bits=4, activation_bits=8, slots=8, drain_k=4),
     "wide_bus": EngineConfig(lanes_k=24, lanes_p=2, slots=4, drain_k=8, sub_row=16, bus_bits=256),
+    "tile_2": EngineConfig(lanes_k=4, lanes_p=3, drain_k=2, tile=2),
+    "tile_4": EngineConfig(lanes_k=8, lanes_p=2, sub_row=16, tile=4),
+    "tile_4_slots": EngineConfig(lanes_k=6, lanes_p=2, slots=2, drain_k=2, transform_cycles=2, tile=4, weight_bits=10),
+    "tile_2_narrow": EngineConfig(
+        lanes_k=8, lanes_p=2, weight_bits=4, activation_bits=4, drain_k=4, transform_cycles=4, tile=2, multiplier="lut"
+    ),
+    "tile_4_scalar": EngineConfig(lanes_k=3, lanes_p=1, sub_row=2, input_lanes=2, bus_bits=64, tile=4),
     "mixed_other": EngineConfig(lanes_k=7, lanes_p=2, weight_bits=8, activation_bits=5, slots=2),
 }

@@ -10,15 +10,14 @@ import pytest
 from tests.conformance.engine_shapes import SHAPES
 from toolflow.engine.executor import run_program
 from toolflow.interpreter.run import run
-from toolflow.operators.cases import ALL_CASES
+from toolflow.operators.cases import ALL_CASES, cases_of
 from toolflow.plan.lower import compile_program, fit_depths
 
 IMAGES = 3
 
 
 @pytest.mark.parametrize("extreme", [False, True], ids=["random", "extreme"])
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", ALL_CASES)
+@pytest.mark.parametrize(("shape", "name"), [(shape, name) for shape in SHAPES for name in cases_of(SHAPES[shape])])
 def test_program_equals_reference(name: str, shape: str, extreme: bool) -> None:
     """Logits and every traced map are the reference's integers."""
     config = SHAPES[shape]

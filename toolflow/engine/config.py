@@ -9,6 +9,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from toolflow.numerics.types import IntegerType
+from toolflow.numerics.winograd import WINOGRAD, transformed_type
+
 PARAMETER_RECORD_BYTES = 16
 RESULT_BITS = 16
 
@@ -31,6 +34,9 @@ class EngineConfig(BaseModel):
         result_depth: 16-bit results per lane.
         input_lanes: channels of a pixel word that the load mover's tables cover.
         table_words: pixel words (of up to S channels) that the tables cover.
+        tile: largest Winograd tile m of F(m, 3) that the engine transforms: 4 (and 2), 2, or 0 for none.
+        transform_cycles: cycles in which the input transform makes one word; S / transform_cycles channels at once.
+        transform_depth: words of one transformed tile in each lane; the engine holds two.
         multiplier: whether multipliers are meant for DSP blocks or for LUTs.
         bank_memory: whether the banks are meant for block RAM (LUT RAM where they are small) or for UltraRAM.
         confidence: whether the confidence unit is built.
@@ -43,15 +49,18 @@ class EngineConfig(BaseModel):
     slots: int = Field(default=1, ge=1)
     drain_k: int = Field(default=1, ge=1)
     sub_row: int = Field(default=8, ge=1, le=64)
-    weight_bits: int = Field(default=8, ge=2, le=8)
+    weight_bits: int = Field(default=8, ge=2, le=12)
     activation_bits: int = Field(default=8, ge=2, le=8)
-    accumulator_bits: int = Field(default=32, ge=8, le=32)
+    accumulator_bits: int = Field(default=32, ge=8, le=40)
     bus_bits: int = 128
     bank_depth: int = Field(default=4096, ge=1, le=1 << 20)
     weight_depth: int = Field(default=1024, ge=1, le=1 << 16)
     result_depth: int = Field(default=16, ge=1, le=1 << 14)
     input_lanes: int = Field(default=4, ge=1)
     table_words: int = Field(default=1, ge=1, le=64)
+    tile: Literal[0, 2, 4] = 0
+    transform_cycles: int = Field(default=1, ge=1)
+    transform_depth: int = Field(default=1, ge=1, le=1 << 16)
     multiplier: Literal["dsp", "lut"] = "dsp"
     bank_memory: Literal["block", "ultra"] = "block"
     confidence: bool = True
@@ -59,7 +68,7 @@ class EngineConfig(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         problems = []
-        for name in ("slots", "sub_row", "bus_bits", "input_lanes"):
+        for name in ("slots", "sub_row", "bus_bits", "input_lanes", "transform_cycles"):
             value = getattr(self, name)
             if value & (value - 1):
                 problems.append(f"{name} must be a power of two, not {value}")
@@ -69,6 +78,8 @@ class EngineConfig(BaseModel):
             problems.append(f"slots must not exceed sub_row, not {self.slots} > {self.sub_row}")
         if self.input_lanes > self.sub_row:
             problems.append(f"input_lanes must not exceed sub_row, not {self.input_lanes} > {self.sub_row}")
+        if self.transform_cycles > self.sub_row:
+            problems.append(f"transform_cycles must not exceed sub_row, not {self.transform_cycles} > {self.sub_row}")
         if self.sub_row * 8 > self.bus_bits:
             problems.append(f"sub_row must be at most bus_bits / 8, not {self.sub_row} > {self.bus_bits // 8}")
         if self.granule % self.drain_k:
@@ -86,6 +97,14 @@ class EngineConfig(BaseModel):
     def multipliers(self) -> int:
         """Multipliers in the array."""
         return self.lanes_k * self.lanes_p * self.slots
+
+    @property
+    def operand_bits(self) -> int:
+        """Width of the multipliers' second operand, signed: an activation of either sign, or a transformed one."""
+        plain = self.activation_bits + 1
+        kinds = [IntegerType(self.activation_bits, signed) for signed in (False, True)]
+        forms = [form for m, form in WINOGRAD.items() if m <= self.tile]
+        return max(plain, *(transformed_type(form, kind).bits for form in forms for kind in kinds), 0)
 
     @property
     def digit_bits(self) -> int:

@@ -13,14 +13,26 @@ import numpy as np
 import numpy.typing as npt
 
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, Flag, Header, Instruction, Opcode, decode_program
+from toolflow.engine.isa import (
+    HEADER_WORDS,
+    INSTRUCTION_WORDS,
+    MAGIC,
+    VERSION,
+    Flag,
+    Header,
+    Instruction,
+    Opcode,
+    decode_program,
+)
 from toolflow.engine.stream import Packet, unpack
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import ConfidenceRule, evaluate
 from toolflow.numerics.digits import cut_digits
 from toolflow.numerics.requantise import round_half_even_shift
+from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, Winograd
 
 Int64Array = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 
 SHIFT_BITS = 6
 
@@ -89,10 +101,10 @@ def _decode_code(words: npt.NDArray[np.uint32]) -> int:
     try:
         end = HEADER_WORDS + INSTRUCTION_WORDS * int(words[4])
         if zlib.crc32(words[:15].tobytes() + words[HEADER_WORDS:end].tobytes()) == int(words[15]):
-            return 4 if int(words[0]) == 0x31465443 and int(words[1]) == 1 else 1
+            return 4 if (int(words[0]), int(words[1])) == (MAGIC, VERSION) else 1
     except IndexError:
         return 1
-    return 3 if int(words[0]) == 0x31465443 and int(words[1]) == 1 else 1
+    return 3 if (int(words[0]), int(words[1])) == (MAGIC, VERSION) else 1
 
 
 class _Engine:
@@ -108,12 +120,14 @@ class _Engine:
         self.result = np.zeros((image_count, config.result_depth), dtype=np.int64)
         self.table = np.zeros((config.table_words, config.sub_row, 256), dtype=np.uint8)
         self.output = bytearray()
+        self.exponents = Instruction(Opcode.TAPS)
         self.simple = {
             Opcode.TABLE: self.fill_tables,
             Opcode.LOAD: self.load,
             Opcode.MAXPOOL: self.max_pool,
             Opcode.STORE_RESULT: self.store_result,
             Opcode.STORE_MAP: self.store_map,
+            Opcode.TAPS: self.taps,
         }
 
     def fill_tables(self, i: Instruction) -> None:
@@ -154,7 +168,9 @@ class _Engine:
         self._counts(positions and i.channels and i.rows and i.groups == -(-i.channels // c.lanes_k), i)
         if i.rows > c.weight_depth:
             raise EngineFaultError(8, f"{i.rows} rows exceed weight_depth {c.weight_depth}")
-        walked = i.levels * i.kernel_h * i.kernel_w * ((i.sub_rows - 1) * i.steps + i.steps_last)
+        form = self._form(i)
+        window = i.levels * i.kernel_h * i.kernel_w if form is None else form.taps**2
+        walked = window * ((i.sub_rows - 1) * i.steps + i.steps_last)
         if i.rows != walked:
             raise EngineFaultError(8, f"{i.rows} rows must be the {walked} that the walk takes")
         if Flag.TO_RESULT not in i.flags:
@@ -170,21 +186,69 @@ class _Engine:
             except ToolflowError as error:
                 raise EngineFaultError(8, str(error)) from error
             stream = stream[used:]
-            first = (group * i.channel_step) >> (c.sub_row.bit_length() - 1)
-            acc = np.zeros((self.count, positions, c.lanes_k), dtype=np.float64)
-            row = 0
-            for level, iy, ix in self._taps(i):
-                if level is not None and level > 0:
-                    acc *= 1 << c.digit_bits
-                inside = (iy >= 0) & (iy < i.in_height) & (ix >= 0) & (ix < i.in_width)
-                for q in range(i.sub_rows):
-                    steps = i.steps_last if q == i.sub_rows - 1 else i.steps
-                    address = i.in_base + iy * i.in_row_words + ix * i.in_words + first + q
-                    words = self._words(address, inside, Flag.INPUT_SIGNED in i.flags, i)
-                    acc += words @ self._matrix(packet, row, steps)
-                    row += steps
+            acc = self._direct(i, group, packet) if form is None else self._tiled(i, form, packet)
             self._drain(i, group, packet, self._wrapped(acc)[..., :channels])
         return stream
+
+    def _direct(self, i: Instruction, group: int, packet: Packet) -> FloatArray:
+        """Return the accumulators (count, positions, lanes_k) of a group, kernel offset by kernel offset."""
+        c = self.config
+        first = (group * i.channel_step) >> (c.sub_row.bit_length() - 1)
+        acc = np.zeros((self.count, i.out_height * i.out_width, c.lanes_k), dtype=np.float64)
+        row = 0
+        for level, iy, ix in self._taps(i):
+            if level is not None and level > 0:
+                acc *= 1 << c.digit_bits
+            for q in range(i.sub_rows):
+                steps = i.steps_last if q == i.sub_rows - 1 else i.steps
+                acc += self._words(i, iy, ix, first + q) @ self._matrix(packet, row, steps)
+                row += steps
+        return acc
+
+    def _tiled(self, i: Instruction, form: Winograd, packet: Packet) -> FloatArray:
+        """Return the same of a tile: transformed words, a sum for each tap, and what the taps make of the outputs."""
+        down, across = form.tiles(i.out_height, i.out_width)
+        ty, tx = np.divmod(np.arange(down * across), across)
+        offsets = range(form.taps)
+        words = np.array(
+            [
+                [[self._words(i, ty * form.tile + r - i.pad_top, tx * form.tile + s - i.pad_left, q) for s in offsets]
+                 for r in offsets]
+                for q in range(i.sub_rows)
+            ]
+        )  # fmt: skip
+        transformed = np.einsum("yr,qrsntc,xs->yxqntc", form.input, words, form.input, optimize=True)
+        exponent = self.exponents.exponents(form.taps)
+        y = np.zeros((form.tile, form.tile, self.count, down * across, self.config.lanes_k))
+        row = 0
+        for ky, kx in np.ndindex(form.taps, form.taps):
+            total = np.zeros(y.shape[2:])
+            for q in range(i.sub_rows):
+                steps = i.steps_last if q == i.sub_rows - 1 else i.steps
+                total += transformed[ky, kx, q] @ self._matrix(packet, row, steps)
+                row += steps
+            share = np.outer(form.output[:, ky], form.output[:, kx]) << int(exponent[ky, kx])
+            y += share[:, :, None, None, None] * total
+        whole = y.reshape(form.tile, form.tile, self.count, down, across, -1).transpose(2, 3, 0, 4, 1, 5)
+        whole = whole.reshape(self.count, down * form.tile, across * form.tile, -1)[:, : i.out_height, : i.out_width]
+        return np.ascontiguousarray(whole).reshape(self.count, i.out_height * i.out_width, -1)
+
+    def _form(self, i: Instruction) -> Winograd | None:
+        """Return the transforms of a tile, None for a direct convolution."""
+        if i.tile == 0:
+            return None
+        if i.tile not in WINOGRAD or i.tile > self.config.tile:
+            raise EngineFaultError(4, f"'{i.name or i.opcode.name}' has tile {i.tile}, the engine {self.config.tile}")
+        form = WINOGRAD[i.tile]
+        plain = (i.kernel_h, i.kernel_w, i.stride_h, i.stride_w, i.dilation_h, i.dilation_w) == (3, 3, 1, 1, 1, 1)
+        self._counts(plain and i.levels == 1 and i.channel_step == 0 and Flag.TO_RESULT not in i.flags, i)
+        self._counts(form.taps**2 * i.sub_rows <= self.config.transform_depth, i)
+        return form
+
+    def taps(self, i: Instruction) -> None:
+        if i.exponents(6).max() > MAX_EXPONENT:
+            raise EngineFaultError(4, f"'{i.name or i.opcode.name}' shifts by more than {MAX_EXPONENT}")
+        self.exponents = i
 
     def _taps(self, i: Instruction) -> Iterator[tuple[int | None, Int64Array, Int64Array]]:
         """Yield (level at its first tap, else None; input row; input column) for every level and tap."""
@@ -196,12 +260,13 @@ class _Engine:
                     ix = ox * i.stride_w + kx * i.dilation_w - i.pad_left
                     yield level if ky == kx == 0 else None, iy, ix
 
-    def _words(
-        self, address: Int64Array, inside: npt.NDArray[np.bool_], signed: bool, i: Instruction
-    ) -> npt.NDArray[np.float64]:
-        """Read (count, positions, S) elements; positions outside the map give 0."""
+    def _words(self, i: Instruction, iy: Int64Array, ix: Int64Array, word: int) -> FloatArray:
+        """Read one word of the pixels (iy, ix): (count, positions, S) elements, 0 outside the map."""
+        inside = (iy >= 0) & (iy < i.in_height) & (ix >= 0) & (ix < i.in_width)
+        address = i.in_base + iy * i.in_row_words + ix * i.in_words + word
         used = address[inside]
         self._in_range(not used.size or int(used.max()) < self.config.bank_depth, i, "bank read")
+        signed = Flag.INPUT_SIGNED in i.flags
         words = self._elements(self.bank[:, np.where(inside, address, 0)], signed).astype(np.float64)
         words[:, ~inside] = 0
         return words
@@ -212,7 +277,7 @@ class _Engine:
             values -= (values >> (self.config.activation_bits - 1)) << self.config.activation_bits
         return values
 
-    def _matrix(self, packet: Packet, row: int, steps: int) -> npt.NDArray[np.float64]:
+    def _matrix(self, packet: Packet, row: int, steps: int) -> FloatArray:
         """Return the (S, lanes_k) weights that `steps` rows from `row` on apply to one word."""
         c = self.config
         values = packet.values[row : row + steps]
@@ -226,7 +291,7 @@ class _Engine:
         np.add.at(matrix, (indices, lane), values.astype(np.float64))
         return matrix
 
-    def _wrapped(self, acc: npt.NDArray[np.float64]) -> Int64Array:
+    def _wrapped(self, acc: FloatArray) -> Int64Array:
         """Wrap accumulators at their width; float64 held them exactly (|acc| < 2^53)."""
         half = 1 << (self.config.accumulator_bits - 1)
         return ((acc.astype(np.int64) + half) & (2 * half - 1)) - half

@@ -11,7 +11,7 @@ import numpy as np
 from toolflow.ir.errors import ToolflowError
 
 MAGIC = 0x31465443
-VERSION = 1
+VERSION = 2
 INSTRUCTION_WORDS = 16
 HEADER_WORDS = 16
 
@@ -26,6 +26,7 @@ class Opcode(IntEnum):
     STORE_RESULT = 5
     STORE_MAP = 6
     END = 7
+    TAPS = 8
 
 
 class Flag(IntFlag, boundary=STRICT):
@@ -75,7 +76,10 @@ LAYOUT: dict[str, tuple[int, int, int, bool]] = {
     "residual_row_words": (13, 16, 16, False),
     "residual_base": (14, 0, 32, False),
     "residual_channels": (15, 0, 16, False),
+    "tile": (15, 16, 8, False),
 }
+EXPONENT_BITS = 4  # of a tap in TAPS, 8 to a word
+TAPS_WORDS = slice(1, 6)
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ class Instruction:
     residual_row_words: int = 0
     residual_base: int = 0
     residual_channels: int = 0
+    tile: int = 0
     name: str = field(default="", compare=False)
 
     def encode(self) -> np.ndarray:
@@ -161,6 +166,23 @@ class Instruction:
         except ValueError as error:
             raise ToolflowError(f"bad instruction: {error}") from error
         return cls(opcode=opcode, flags=flags, name=name, **values)
+
+    @classmethod
+    def taps(cls, exponent: np.ndarray, name: str = "") -> Instruction:
+        """Return the TAPS of exponents (t, t)."""
+        nibbles = np.zeros(8 * (TAPS_WORDS.stop - TAPS_WORDS.start), dtype=np.uint32)
+        nibbles[: exponent.size] = exponent.reshape(-1)
+        words = np.zeros(INSTRUCTION_WORDS, dtype=np.uint32)
+        words[0] = Opcode.TAPS
+        shifts = np.arange(8, dtype=np.uint32) * EXPONENT_BITS
+        words[TAPS_WORDS] = np.bitwise_or.reduce(nibbles.reshape(-1, 8) << shifts, axis=1)
+        return cls.decode(words, name)
+
+    def exponents(self, taps: int) -> np.ndarray:
+        """Return the int64 (t, t) exponents of a TAPS."""
+        shifts = np.arange(8, dtype=np.uint32) * EXPONENT_BITS
+        nibbles = (self.encode()[TAPS_WORDS, None] >> shifts) & ((1 << EXPONENT_BITS) - 1)
+        return nibbles.reshape(-1)[: taps * taps].astype(np.int64).reshape(taps, taps)
 
     def used_fields(self) -> dict[str, int]:
         """Return the fields that are not 0, opcode, flags and name left out."""

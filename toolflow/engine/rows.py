@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from toolflow.engine.config import EngineConfig
 from toolflow.numerics.digits import cut_digits
+from toolflow.numerics.srbs import most_in_sub_row
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -75,10 +76,11 @@ def layer_weights(
 
 
 def plan_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
-    """Choose the cheapest walk: dense where every channel is used, else indexed over what is."""
+    """Choose the cheapest walk: dense where every channel is used, else indexed over what is not 0."""
     dense = _dense_walk(config, layer)
     if layer.groups == 1:
-        return dense
+        sparse = _sparse_walk(config, layer, dense)
+        return sparse if sparse.steps_per_tap < dense.steps_per_tap else dense
     indexed = _indexed_walk(config, layer)
     return indexed if indexed.steps_per_tap < dense.steps_per_tap else dense
 
@@ -90,7 +92,7 @@ def group_rows(
     first = group * walk.channel_step // config.sub_row
     dense = _dense_taps(config, layer, group, first, walk.sub_rows)
     if walk.indexed:
-        values, indices = _compressed(config, layer, walk, group, dense)
+        values, indices = _compressed(dense)
     else:
         values, indices = dense, None
     kept = [_cut(values, walk, q) for q in range(walk.sub_rows)]
@@ -124,6 +126,16 @@ def _dense_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
     last = -(-used // config.slots)
     full = last if layer.pixel_words == 1 else config.sub_row // config.slots
     return Walk(sub_rows, full, last, 0, indexed=False)
+
+
+def _sparse_walk(config: EngineConfig, layer: LayerWeights, dense: Walk) -> Walk:
+    """Walk every sub-row over the values that differ from 0, as many as the fullest one holds."""
+    used = (layer.digits != 0).any(axis=0)
+    words = np.zeros((len(used), layer.pixel_words * config.sub_row, *used.shape[2:]), dtype=bool)
+    words[:, layer.channel] = used
+    most = np.tile(most_in_sub_row(words, config.sub_row), layer.input_digits)
+    steps = np.maximum(-(-most // config.slots), 1)
+    return Walk(dense.sub_rows, int(steps[:-1].max(initial=1)), int(steps[-1]), 0, indexed=True)
 
 
 def _indexed_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
@@ -172,18 +184,7 @@ def _dense_taps(config: EngineConfig, layer: LayerWeights, group: int, first: in
     return taps.reshape(levels, kernel_h, kernel_w, sub_rows, config.sub_row, config.lanes_k)
 
 
-def _compressed(
-    config: EngineConfig, layer: LayerWeights, walk: Walk, group: int, dense: Int64Array
-) -> tuple[Int64Array, Int64Array]:
-    """Move the elements that a channel owns to the front of each word; return (values, indices)."""
-    element = _elements(config, layer, group)
-    first = group * walk.channel_step // config.sub_row
-    owned = np.zeros((walk.sub_rows * config.sub_row, config.lanes_k), dtype=bool)
-    for d in range(layer.input_digits):
-        place = element + (d * layer.pixel_words - first) * config.sub_row
-        owned[place, np.arange(len(element))[:, None]] = True
-    by_word = owned.reshape(walk.sub_rows, config.sub_row, config.lanes_k)
-    order = np.argsort(~by_word, axis=1, kind="stable")
-    index = np.broadcast_to(order, dense.shape)
-    values = np.take_along_axis(dense, index, axis=4)
-    return values, np.ascontiguousarray(index)
+def _compressed(dense: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """Move the values of each word that differ from 0 to its front; return (values, indices)."""
+    index = np.argsort(dense == 0, axis=4, kind="stable")
+    return np.take_along_axis(dense, index, axis=4), index

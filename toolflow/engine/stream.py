@@ -14,11 +14,12 @@ Int64Array = npt.NDArray[np.int64]
 
 _RECORD = np.dtype(
     [
-        ("bias", "<i4"),
+        ("bias_low", "<u4"),
         ("multiplier", "<u2"),
         ("residual_multiplier", "<u2"),
         ("shift", "u1"),
-        ("zero", "u1", 7),
+        ("bias_high", "i1"),
+        ("zero", "u1", 6),
     ]
 )
 assert _RECORD.itemsize == PARAMETER_RECORD_BYTES
@@ -57,7 +58,9 @@ def pack(config: EngineConfig, packet: Packet) -> bytes:
     """Return the bytes of one packet: whole beats."""
     channels = len(packet.bias)
     records = np.zeros(-(-channels // config.drain_k) * config.drain_k, dtype=_RECORD)
-    for name in ("bias", "multiplier", "residual_multiplier", "shift"):
+    records["bias_low"][:channels] = packet.bias & 0xFFFFFFFF
+    records["bias_high"][:channels] = packet.bias >> 32
+    for name in ("multiplier", "residual_multiplier", "shift"):
         records[name][:channels] = getattr(packet, name)
     head = records.tobytes()
     head += bytes(-len(head) % config.bus_bytes)
@@ -77,7 +80,7 @@ def unpack(config: EngineConfig, stream: memoryview, channels: int, rows: int, i
     records = np.frombuffer(stream, dtype=_RECORD, count=channels)
     values, indices = _unpack_rows(config, stream[head_bytes:total], rows, indexed)
     packet = Packet(
-        bias=records["bias"].astype(np.int64),
+        bias=records["bias_low"].astype(np.int64) + (records["bias_high"].astype(np.int64) << 32),
         multiplier=records["multiplier"].astype(np.int64),
         residual_multiplier=records["residual_multiplier"].astype(np.int64),
         shift=records["shift"].astype(np.int64),

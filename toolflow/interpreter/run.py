@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.operator import Operator
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Pad, Shortcut
+from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Pad, Shortcut, WinogradConv
 from toolflow.operators.add.reference import reference as add
 from toolflow.operators.avg_pool.reference import reference as avg_pool
 from toolflow.operators.concat.reference import reference as concat
@@ -24,6 +24,7 @@ from toolflow.operators.linear.reference import reference as linear
 from toolflow.operators.max_pool.reference import reference as max_pool
 from toolflow.operators.pad.reference import reference as pad
 from toolflow.operators.shortcut.reference import reference as shortcut
+from toolflow.operators.winograd.reference import reference as winograd
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -37,6 +38,7 @@ REFERENCES: Mapping[type[Operator], Reference] = {
     MaxPool: max_pool,
     Pad: pad,
     Shortcut: shortcut,
+    WinogradConv: winograd,
 }
 
 CHUNK_IMAGES = 8

@@ -12,7 +12,7 @@ Int64Array = npt.NDArray[np.int64]
 MULTIPLIER_BITS = 16
 MAX_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
 MAX_SHIFT = 47
-BIAS_BITS = 32
+BIAS_BITS = 40
 
 
 @dataclass(frozen=True)

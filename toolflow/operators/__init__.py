@@ -15,10 +15,11 @@ from toolflow.operators.max_pool.spec import MaxPool
 from toolflow.operators.pad.spec import Pad
 from toolflow.operators.relu.spec import Relu
 from toolflow.operators.shortcut.spec import Shortcut
+from toolflow.operators.winograd.spec import WinogradConv
 
 BY_KIND: Mapping[str, type[Operator]] = {
     operator.kind: operator
-    for operator in (Add, AvgPool, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Pad, Relu, Shortcut)
+    for operator in (Add, AvgPool, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Pad, Relu, Shortcut, WinogradConv)
 }
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "Pad",
     "Relu",
     "Shortcut",
+    "WinogradConv",
 ]

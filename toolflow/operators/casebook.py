@@ -11,7 +11,9 @@ from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.accumulator import accumulator_range
 from toolflow.numerics.requantise import MAX_MULTIPLIER, Requantise
+from toolflow.numerics.srbs import Pattern, project
 from toolflow.numerics.types import IntegerType
+from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, output_bits
 from toolflow.operators.activation import Activation
 from toolflow.operators.add.spec import Add
 from toolflow.operators.avg_pool.spec import AvgPool
@@ -21,8 +23,10 @@ from toolflow.operators.flatten.spec import Flatten
 from toolflow.operators.linear.spec import Linear
 from toolflow.operators.max_pool.spec import MaxPool
 from toolflow.operators.shortcut.spec import Shortcut
+from toolflow.operators.winograd.spec import WinogradConv
 
 RESULT = IntegerType(16, signed=True)
+ACCUMULATOR_BITS = 40  # the widest that engines have
 
 
 @dataclass
@@ -67,13 +71,44 @@ class NetworkBuilder:
         pads: tuple[int, int, int, int] = (0, 0, 0, 0),
         dilation: tuple[int, int] = (1, 1),
         groups: int = 1,
+        pattern: Pattern | None = None,
     ) -> str:
-        """Add a convolution, with a residual if one is named."""
+        """Add a convolution, with a residual if one is named, sub-row-balanced where there is a pattern."""
         size = (kernel, kernel) if isinstance(kernel, int) else kernel
         bits = weight_bits or self.weight_bits
         weight = self._integers(_symmetric(bits), (channels, self.shapes[source][0] // groups, *size))
-        op = Conv(stride, pads, dilation, groups, Activation.NONE)
+        weight = self._pruned(weight, pattern)
+        kept = None if pattern is None else (pattern.kept, pattern.sub_row)
+        op = Conv(stride, pads, dilation, groups, Activation.NONE, kept)
         return self._weighted(name, op, source, weight, bits, residual, out)
+
+    def winograd(
+        self,
+        name: str,
+        source: str,
+        channels: int,
+        tile: int,
+        *,
+        pattern: Pattern | None = None,
+        residual: str | None = None,
+        out: IntegerType | None = None,
+        pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    ) -> str:
+        """Add a convolution in the Winograd domain, its taps sub-row-balanced where there is a pattern."""
+        taps = WINOGRAD[tile].taps
+        weight = self._integers(_symmetric(self.weight_bits), (channels, self.shapes[source][0], taps, taps))
+        weight = self._pruned(weight, pattern)
+        exponent = self.rng.integers(0, MAX_EXPONENT + 1, (taps, taps))
+        while output_bits(WINOGRAD[tile], weight, exponent, self.types[source].integer) > ACCUMULATOR_BITS:
+            exponent = np.maximum(exponent - 1, 0)
+            weight = weight if exponent.any() else weight // 2
+        spread = 1 << (output_bits(WINOGRAD[tile], weight, exponent, self.types[source].integer) - 1)
+        kind = self._activation(out)
+        rule = self._rule(channels, (-spread, spread), kind, self.types[residual].integer if residual else None)
+        op = WinogradConv(tile, pads, None if pattern is None else (pattern.kept, pattern.sub_row))
+        inputs = (source,) if residual is None else (source, residual)
+        weights = {"weight": weight, "exponent": exponent}
+        return self._append(QuantisedNode(name, op, inputs, weights, rule, self.weight_bits), TensorType(kind, 1.0))
 
     def linear(
         self, name: str, source: str, outputs: int, *, weight_bits: int | None = None, out: IntegerType | None = None
@@ -164,6 +199,9 @@ class NetworkBuilder:
         self.nodes.append(node)
         return node.name
 
+    def _pruned(self, weight: np.ndarray, pattern: Pattern | None) -> np.ndarray:
+        return weight if pattern is None else np.where(project(self.rng.random(weight.shape), pattern), weight, 0)
+
     def _integers(self, limits: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
         if self.extreme:
             return self.rng.choice(np.array(limits, dtype=np.int64), shape)
@@ -201,10 +239,12 @@ class Case:
     Attributes:
         name: unique within the operator.
         build: from (weight_bits, activation_bits, seed, extreme) to the builder and the output's name.
+        tile: the Winograd tile that an engine must transform to run it, 0 for none.
     """
 
     name: str
     build: Callable[[int, int, int, bool], tuple[NetworkBuilder, str]]
+    tile: int = 0
 
 
 def finish(builder: NetworkBuilder, source: str, classes: int = 5) -> tuple[NetworkBuilder, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from toolflow.engine.config import EngineConfig
 from toolflow.operators.add.cases import CASES as ADD
 from toolflow.operators.avg_pool.cases import CASES as AVG_POOL
 from toolflow.operators.casebook import Case
@@ -9,6 +10,7 @@ from toolflow.operators.concat.cases import CASES as CONCAT
 from toolflow.operators.conv.cases import CASES as CONV
 from toolflow.operators.linear.cases import CASES as LINEAR
 from toolflow.operators.max_pool.cases import CASES as MAX_POOL
+from toolflow.operators.winograd.cases import CASES as WINOGRAD
 
 ALL_CASES: dict[str, Case] = {
     f"{operator}/{case.name}": case
@@ -19,6 +21,12 @@ ALL_CASES: dict[str, Case] = {
         ("conv", CONV),
         ("linear", LINEAR),
         ("max_pool", MAX_POOL),
+        ("winograd", WINOGRAD),
     )
     for case in cases
 }
+
+
+def cases_of(config: EngineConfig) -> dict[str, Case]:
+    """Return the cases that an engine has the units for."""
+    return {name: case for name, case in ALL_CASES.items() if case.tile <= config.tile}

@@ -9,7 +9,11 @@ import numpy.typing as npt
 
 from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedNode
+from toolflow.numerics.accumulator import accumulator_bits
 from toolflow.numerics.requantise import Requantise
+from toolflow.numerics.srbs import Pattern
+from toolflow.numerics.types import IntegerType
+from toolflow.numerics.winograd import WINOGRAD, output_bits
 from toolflow.operators.integers import rule_of
 
 
@@ -24,6 +28,9 @@ class Convolution:
         stride, dilation: (vertical, horizontal).
         pads: (top, left, bottom, right).
         rule: requantisation, every array of shape (K,).
+        tile: m of F(m, 3) where the weight is U (K, C, t, t), 0 for a direct convolution.
+        exponent: int64 (t, t), the left shift of each tap, where there is a tile.
+        pattern: the sub-row-balanced pattern that the weight obeys, or None.
     """
 
     weight: npt.NDArray[np.int64]
@@ -33,11 +40,20 @@ class Convolution:
     pads: tuple[int, int, int, int]
     dilation: tuple[int, int]
     rule: Requantise
+    tile: int = 0
+    exponent: npt.NDArray[np.int64] | None = None
+    pattern: Pattern | None = None
 
     @property
     def channels(self) -> int:
         """Output channels K."""
         return len(self.weight)
+
+    def accumulator_bits(self, operand: IntegerType) -> int:
+        """Return the width in which every final accumulator fits."""
+        if self.exponent is None:
+            return accumulator_bits(self.weight, operand)
+        return output_bits(WINOGRAD[self.tile], self.weight, self.exponent, operand)
 
 
 def convolution(
@@ -48,9 +64,14 @@ def convolution(
     stride: tuple[int, int] = (1, 1),
     pads: tuple[int, int, int, int] = (0, 0, 0, 0),
     dilation: tuple[int, int] = (1, 1),
+    tile: int = 0,
+    exponent: npt.NDArray[np.int64] | None = None,
+    pattern: tuple[int, int] | None = None,
 ) -> Convolution:
     """Return the convolution with the node's requantisation spread over its output channels."""
-    return Convolution(weight, weight_bits, groups, stride, pads, dilation, _spread(rule_of(node), len(weight)))
+    rule = _spread(rule_of(node), len(weight))
+    kept = None if pattern is None else Pattern(*pattern)
+    return Convolution(weight, weight_bits, groups, stride, pads, dilation, rule, tile, exponent, kept)
 
 
 def depthwise_ones(channels: int, kernel: tuple[int, int]) -> npt.NDArray[np.int64]:
@@ -59,8 +80,14 @@ def depthwise_ones(channels: int, kernel: tuple[int, int]) -> npt.NDArray[np.int
 
 
 def macs(form: Convolution, out: Shape) -> int:
-    """Return useful multiply-accumulates per image: K·C/groups·kh·kw·H'·W' (design section 6)."""
-    return form.weight.size * out[1] * out[2]
+    """Return useful multiply-accumulates per image (design section 6).
+
+    K·C/groups·kh·kw·H'·W'; of a pattern only the kept values count, of a tile the taps of every tile.
+    """
+    outputs, depth, height, width = form.weight.shape
+    kept = depth if form.pattern is None else form.pattern.kept_of(depth)
+    tiles = (out[1], out[2]) if form.tile == 0 else WINOGRAD[form.tile].tiles(out[1], out[2])
+    return int(outputs * kept * height * width * tiles[0] * tiles[1])
 
 
 def _spread(rule: Requantise, channels: int) -> Requantise:

@@ -13,20 +13,21 @@ from toolflow.engine.rows import LayerWeights, Walk, group_rows, layer_weights, 
 from toolflow.engine.stream import Packet, pack
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
-from toolflow.numerics.accumulator import accumulator_bits
 from toolflow.numerics.confidence import ACCEPT_ALL, ConfidenceRule
 from toolflow.numerics.digits import digits_needed
-from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Shortcut
+from toolflow.numerics.winograd import KERNEL
+from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Shortcut, WinogradConv
 from toolflow.operators.add.hardware import hardware as add
 from toolflow.operators.avg_pool.hardware import hardware as avg_pool
 from toolflow.operators.conv.hardware import hardware as conv
 from toolflow.operators.convolution import Convolution, macs
 from toolflow.operators.linear.hardware import hardware as linear
+from toolflow.operators.winograd.hardware import hardware as winograd
 from toolflow.plan.compiled import CompiledProgram, ImageFormat, Trace
 from toolflow.plan.memory import MemoryMap, Place, allocate, as_map
 from toolflow.plan.prepare import CONVOLUTIONS, prepare
 
-FORMS = {Conv: conv, Linear: linear, AvgPool: avg_pool, Add: add}
+FORMS = {Conv: conv, Linear: linear, AvgPool: avg_pool, Add: add, WinogradConv: winograd}
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class _Layer:
     weights: LayerWeights
     walk: Walk
     instruction: Instruction
+
+    @property
+    def transformed_words(self) -> int:
+        """Words of a transformed tile, 0 where there is none."""
+        taps = self.form.weight.shape[2] * self.form.weight.shape[3]
+        return taps * self.walk.sub_rows if self.form.tile else 0
 
 
 def compile_program(
@@ -134,8 +141,21 @@ class Lowering:
         weights = layer_weights(
             form.weight, form.groups, weight_digits, c.digit_bits, place.channel, place.words // digits, digits
         )
+        if form.tile:
+            self._check_tile(node, form, weights)
         walk = plan_walk(c, weights)
         return _Layer(node, form, weights, walk, self._conv_instruction(node, form, weights, walk, place, source))
+
+    def _check_tile(self, node: QuantisedNode, form: Convolution, weights: LayerWeights) -> None:
+        """Refuse a transformed layer that the engine's array cannot take in one level."""
+        if form.tile > self.config.tile:
+            raise DoesNotFitError(f"'{node.name}' has tile {form.tile}, the engine transforms up to {self.config.tile}")
+        if weights.levels > 1:
+            raise DoesNotFitError(
+                f"'{node.name}' has tile {form.tile} with {form.weight_bits}-bit weights; the engine multiplies "
+                f"{self.config.weight_bits}-bit weights by {self.config.activation_bits}-bit activations, and a "
+                "transformed layer is not cut into digits"
+            )
 
     def _is_image(self, tensor: str) -> bool:
         node = self.graph.by_name.get(tensor)
@@ -212,8 +232,8 @@ class Lowering:
             out_words=out.pixel_words if out else 0,
             channels=out_channels,
             groups=-(-out_channels // c.lanes_k),
-            kernel_h=kernel_h,
-            kernel_w=kernel_w,
+            kernel_h=KERNEL if form.tile else kernel_h,
+            kernel_w=KERNEL if form.tile else kernel_w,
             stride_h=form.stride[0],
             stride_w=form.stride[1],
             pad_top=form.pads[0],
@@ -227,6 +247,7 @@ class Lowering:
             lower=form.rule.lower,
             upper=form.rule.upper,
             rows=weights.levels * kernel_h * kernel_w * walk.steps_per_tap,
+            tile=form.tile,
             name=node.name,
         )
         return instruction if len(node.inputs) == 1 else self._with_residual(instruction, node.inputs[1])
@@ -277,12 +298,10 @@ class Lowering:
             "input_lanes": min(self.image.pixel_bytes, self.config.sub_row),
             "table_words": self.image.words,
             "accumulator_bits": max(
-                max(
-                    accumulator_bits(layer.form.weight, types[layer.node.inputs[0]].integer)
-                    for layer in self.layers.values()
-                ),
+                max(layer.form.accumulator_bits(types[layer.node.inputs[0]].integer) for layer in self.layers.values()),
                 8,
             ),
+            "transform_depth": max(max(layer.transformed_words for layer in self.layers.values()), 1),
         }
 
     def _overrun(self, layer: _Layer) -> int:
@@ -388,7 +407,10 @@ class Lowering:
             if isinstance(node.op, MaxPool):
                 body.append(self._max_pool(node))
             elif node.name in self.layers:
-                body.append(self.layers[node.name].instruction)
+                layer = self.layers[node.name]
+                if layer.form.exponent is not None:
+                    body.append(Instruction.taps(layer.form.exponent, f"taps of {node.name}"))
+                body.append(layer.instruction)
             else:
                 raise ToolflowError(f"{node.op.kind} '{node.name}' does not run on the engine")
             stored(node.name)

@@ -15,9 +15,10 @@ import numpy as np
 from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.requantise import Requantise
-from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Pad, Shortcut
+from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Pad, Shortcut, WinogradConv
 
-CONVOLUTIONS = (Conv, Linear, AvgPool, Add)
+CONVOLUTIONS = (Conv, Linear, AvgPool, Add, WinogradConv)
+RESULTS = (Conv, Linear, AvgPool, Add)  # what may leave as results: a tile's outputs do not come in order
 
 
 def prepare(graph: QuantisedGraph, drain_k: int) -> QuantisedGraph:
@@ -54,7 +55,7 @@ def _is_residual_only(graph: QuantisedGraph, node: QuantisedNode, drain_k: int) 
         and source is not None
         and not isinstance(source.op, Shortcut)
         and source.name not in _with_gaps(graph)
-        and all(isinstance(r.op, (Conv, Add)) and r.inputs[0] != node.name for r in readers)
+        and all(isinstance(r.op, (Conv, Add, WinogradConv)) and r.inputs[0] != node.name for r in readers)
     )
 
 
@@ -104,7 +105,7 @@ def _own_output(graph: QuantisedGraph) -> QuantisedGraph:
         if graph.consumers.get(producer.name):
             break
         producer = graph.by_name.get(producer.inputs[0])
-    own = producer is not None and isinstance(producer.op, CONVOLUTIONS)
+    own = producer is not None and isinstance(producer.op, RESULTS)
     readers = () if producer is None else graph.consumers.get(producer.name, ())
     if own and all(isinstance(reader.op, Flatten) for reader in readers) and len(readers) <= 1:
         return graph

@@ -15,4 +15,4 @@ def hardware(node: QuantisedNode, source: Shape) -> Convolution:
     op = node.op
     assert isinstance(op, Conv)
     weight = node.weights["weight"].astype(np.int64)
-    return convolution(node, weight, node.weight_bits, op.groups, op.stride, op.pads, op.dilation)
+    return convolution(node, weight, node.weight_bits, op.groups, op.stride, op.pads, op.dilation, pattern=op.pattern)

@@ -24,6 +24,7 @@ class Conv(Operator):
         dilation: (vertical, horizontal) distance of the kernel's elements.
         groups: channel groups; groups = C is a depthwise convolution.
         activation: applied last.
+        pattern: (n, S) where the weight is sub-row-balanced sparse, else None.
     """
 
     kind: ClassVar[str] = "conv"
@@ -32,6 +33,7 @@ class Conv(Operator):
     dilation: Pair = (1, 1)
     groups: int = 1
     activation: Activation = Activation.NONE
+    pattern: Pair | None = None
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:
         """Return (K, H', W')."""

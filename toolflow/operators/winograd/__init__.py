@@ -1,0 +1,1 @@
+"""Operator: 3×3 convolution in the Winograd domain."""
