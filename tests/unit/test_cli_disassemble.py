@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -59,12 +60,14 @@ CONV = Instruction(
     residual_row_words=45,
     residual_base=3000,
     residual_channels=16,
+    tile=4,
 )
 INSTRUCTIONS = (
-    Instruction(Opcode.TABLE, sub_rows=1, in_words=4, in_base=576),
+    Instruction(Opcode.TABLE, sub_rows=1, in_words=4, in_base=640),
     Instruction(Opcode.LOAD, levels=2, out_height=32, out_width=31, sub_rows=1, in_words=4, out_base=7, out_words=2),
     CONV,
-    replace(CONV, flags=Flag.TO_RESULT, levels=1, steps_last=8, channel_step=0),
+    replace(CONV, flags=Flag.TO_RESULT, levels=1, steps_last=8, channel_step=0, tile=0),
+    Instruction.taps(np.arange(36).reshape(6, 6) % 8),
     Instruction(
         Opcode.MAXPOOL, in_height=4, in_width=4, in_words=1, in_row_words=4, out_base=9, out_height=2, out_width=2,
         out_words=1, kernel_h=2, kernel_w=2, stride_h=2, stride_w=2, sub_rows=1,
@@ -75,27 +78,29 @@ INSTRUCTIONS = (
 )  # fmt: skip
 PROGRAM = encode_program(HEADER, INSTRUCTIONS, b"tables", 16)
 LISTING = """\
-program     version 1, 8 instructions, engine signature 0x0123456789abcdef
+program     version 2, 9 instructions, engine signature 0x0123456789abcdef
 images      one every 4096 bytes
 results     one every 48 bytes, 10 values each
 weights     17 beats a pass
 confidence  the 1 largest against the rest of the 3 largest, k = 369, threshold -0.500000 (-32768 / 65536)
 
-   0  TABLE         1 word(s) x 256 x 4 entries from program + 576
+   0  TABLE         1 word(s) x 256 x 4 entries from program + 640
    1  LOAD          32x31 pixels of 1 x 4 bytes -> @7, 2 word(s) a pixel, cut into 2 digits
    2  CONV          32x31 signed @7, 2 word(s) a pixel, 62 a row -> 16x15 @2000, 4 word(s) a pixel
                     30 channels in 2 group(s) of 390 indexed rows: 2 sub-row(s) of 8 step(s), 5 in the last, \
-16 input channels further per group, 2 levels of digits
+16 input channels further per group, 2 levels of digits, F(4x4,3x3)
                     kernel 3x5, stride 2x1, pad 1 above, 0 left, dilation 1x2; clip to [-128, 127]
                     plus unsigned @3000 on channels 8 to 23, 3 word(s) a pixel, 45 a row
    3  CONV          32x31 unsigned @7, 2 word(s) a pixel, 62 a row -> 16x15 results
                     30 channels in 2 group(s) of 390 dense rows: 2 sub-row(s) of 8 step(s)
                     kernel 3x5, stride 2x1, pad 1 above, 0 left, dilation 1x2; clip to [-128, 127]
-   4  MAXPOOL       4x4 unsigned @0, 1 word(s) a pixel, 4 a row -> 2x2 @9, 1 word(s) a pixel
+   4  TAPS          left shifts of the taps: 0 1 2 3 4 5 6 7 0 1 2 3, 4 5 6 7 0 1 2 3 4 5 6 7, \
+0 1 2 3 4 5 6 7 0 1 2 3
+   5  MAXPOOL       4x4 unsigned @0, 1 word(s) a pixel, 4 a row -> 2x2 @9, 1 word(s) a pixel
                     1 sub-row(s), kernel 2x2, stride 2x2, pad 0 above, 0 left
-   5  STORE_RESULT  class, confidence and results of every image
-   6  STORE_MAP     2 row(s) of 2 words from @9 -> results + 4096
-   7  END           end of the pass"""
+   6  STORE_RESULT  class, confidence and results of every image
+   7  STORE_MAP     2 row(s) of 2 words from @9 -> results + 4096
+   8  END           end of the pass"""
 
 
 def test_listing() -> None:
@@ -114,6 +119,8 @@ def test_the_document_holds_every_field() -> None:
     conv = document["instructions"][2]
     assert conv.pop("opcode") == "CONV"
     assert conv.pop("flags") == ["INPUT_SIGNED", "RESIDUAL", "INDEXED"]
+    taps = document["instructions"][4]
+    assert taps == {"opcode": "TAPS", "flags": [], "exponents": [n % 8 for n in range(36)]}
     assert conv == {name: getattr(CONV, name) for name in LAYOUT if name not in ("opcode", "flags", "pad_left")}
 
 
@@ -134,4 +141,4 @@ def test_a_damaged_program_is_a_mistake_to_mend(tmp_path: Path) -> None:
     path.write_bytes(PROGRAM[:70])
     result = CliRunner().invoke(app, ["disassemble", str(path)])
     assert result.exit_code == 2
-    assert "a program of 8 instructions must have 576 bytes, not 70" in result.stderr
+    assert "a program of 9 instructions must have 640 bytes, not 70" in result.stderr

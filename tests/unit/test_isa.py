@@ -65,13 +65,22 @@ def test_program_round_trip_and_damage() -> None:
 def test_reserved_bits_are_refused() -> None:
     """Reserved bits and unknown opcodes do not decode."""
     words = Instruction(Opcode.END).encode()
-    words[15] = 1 << 20
+    words[15] = 1 << 24
     with pytest.raises(ToolflowError, match="instruction word 15 has reserved bits set"):
         Instruction.decode(words)
     words = Instruction(Opcode.END).encode()
     words[0] = 99
     with pytest.raises(ToolflowError, match="99 is not a valid Opcode"):
         Instruction.decode(words)
+
+
+def test_exponents_round_trip() -> None:
+    """The exponents of a tile come back, whatever its size, and leave the words 6 to 15 alone."""
+    for taps in (4, 6):
+        exponent = np.arange(taps * taps).reshape(taps, taps) % 8
+        instruction = Instruction.taps(exponent)
+        assert (Instruction.decode(instruction.encode()).exponents(taps) == exponent).all()
+        assert not instruction.encode()[6:].any()
 
 
 @pytest.mark.parametrize("indexed", [False, True])
@@ -102,12 +111,15 @@ def test_packet_round_trip(name: str, indexed: bool) -> None:
         unpack(config, memoryview(stream[:-1]), config.lanes_k, rows, indexed)
 
 
-def test_record_layout_is_the_specified_one() -> None:
-    """Bias, multiplier, residual multiplier, shift: 4 + 2 + 2 + 1 bytes, then 7 zeros."""
+@pytest.mark.parametrize("bias", [-2, 7, -(1 << 39), (1 << 39) - 1])
+def test_record_layout_is_the_specified_one(bias: int) -> None:
+    """Low bits of the bias, multiplier, residual multiplier, shift, high bits of the bias: then 6 zeros."""
     config = EngineConfig(lanes_k=1, lanes_p=1, bus_bits=128)
-    columns = {k: np.array([v]) for k, v in (("bias", -2), ("multiplier", 3), ("residual_multiplier", 4), ("shift", 5))}
-    packet = Packet(**columns, values=np.zeros((1, 1, 1), np.int64))
-    assert pack(config, packet)[:16] == struct.pack("<iHHB7x", -2, 3, 4, 5)
+    values = (("bias", bias), ("multiplier", 3), ("residual_multiplier", 4), ("shift", 5))
+    packet = Packet(**{k: np.array([v]) for k, v in values}, values=np.zeros((1, 1, 1), np.int64))
+    packed = pack(config, packet)
+    assert packed[:16] == struct.pack("<IHHBb6x", bias & 0xFFFFFFFF, 3, 4, 5, bias >> 32)
+    assert unpack(config, memoryview(packed), 1, 1, False)[0].bias.tolist() == [bias]
 
 
 def test_signature_names_the_configuration() -> None:

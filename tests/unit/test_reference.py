@@ -13,7 +13,8 @@ import pytest
 from toolflow.interpreter.run import run
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, verify_quantised
-from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Shortcut
+from toolflow.numerics.winograd import WINOGRAD
+from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Shortcut, WinogradConv
 from toolflow.operators.cases import ALL_CASES
 
 Map = list[list[list[int]]]  # [channel][row][column]
@@ -59,6 +60,33 @@ def conv(node: QuantisedNode, inputs: list[Map], shape: tuple[int, ...]) -> Map:
             row = y * op.stride[0] + i * op.dilation[0] - op.pads[0]
             column = z * op.stride[1] + j * op.dilation[1] - op.pads[1]
             acc += int(weight[k, c, i, j]) * element(x, first + c, row, column)
+        out[k][y][z] = requantised(node, k, acc, inputs[1][k][y][z] if len(inputs) == 2 else None)
+    return out
+
+
+def winograd(node: QuantisedNode, inputs: list[Map], shape: tuple[int, ...]) -> Map:
+    """Each output from the transformed tile that it lies in, number by number."""
+    op, x = node.op, inputs[0]
+    assert isinstance(op, WinogradConv)
+    form, weight, exponent = WINOGRAD[op.tile], node.weights["weight"], node.weights["exponent"]
+    b, a, t = form.input.tolist(), form.output.tolist(), range(form.taps)
+    depth, _height, _width = shape_of(x)
+    sums: dict[tuple[int, int], list[list[list[int]]]] = {}
+    for ty, tx in product(range(0, shape[1], op.tile), range(0, shape[2], op.tile)):
+        tile = [[[element(x, c, ty + r - op.pads[0], tx + s - op.pads[1]) for s in t] for r in t] for c in range(depth)]
+        half = [[[sum(b[i][r] * d[r][s] for r in t) for s in t] for i in t] for d in tile]
+        v = [[[sum(b[j][s] * d[i][s] for s in t) for j in t] for i in t] for d in half]
+        sums[ty, tx] = [
+            [
+                [sum(int(kernel[c, i, j]) * v[c][i][j] for c in range(depth)) << int(exponent[i, j]) for j in t]
+                for i in t
+            ]
+            for kernel in weight
+        ]
+    out = [[[0] * shape[2] for _ in range(shape[1])] for _ in range(len(weight))]
+    for k, y, z in product(range(len(weight)), range(shape[1]), range(shape[2])):
+        mine = sums[y - y % op.tile, z - z % op.tile][k]
+        acc = sum(a[y % op.tile][i] * a[z % op.tile][j] * mine[i][j] for i in t for j in t)
         out[k][y][z] = requantised(node, k, acc, inputs[1][k][y][z] if len(inputs) == 2 else None)
     return out
 
@@ -127,6 +155,7 @@ NAIVE: dict[type, Callable[[QuantisedNode, list[Map], tuple[int, ...]], Map]] = 
     Linear: linear,
     MaxPool: pool,
     Shortcut: shortcut,
+    WinogradConv: winograd,
 }
 
 

@@ -88,7 +88,7 @@ def test_half_up_would_differ() -> None:
         ((0, 0, 0, 0, 1), "multiplier must lie within"),
         ((0, 1 << 16, 0, 0, 1), "multiplier must lie within"),
         ((0, 1, 48, 0, 1), "shift must lie within"),
-        ((1 << 31, 1, 0, 0, 1), "bias must fit 32 signed bits"),
+        ((1 << 39, 1, 0, 0, 1), "bias must fit 40 signed bits"),
         ((0, 1, 0, 2, 1), "lower must not exceed upper"),
         ((0, 1, 0, 0, 1, 0), "residual multiplier must lie within"),
     ],

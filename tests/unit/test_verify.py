@@ -22,7 +22,7 @@ def unit_and_images(name: str = "conv/9to20,3x3,pads=(1,1,1,1)") -> tuple[Unit, 
     """Return a small unit and four images."""
     builder, output = ALL_CASES[name].build(8, 8, 5, False)
     graph = builder.build(output)
-    config = fit_depths(graph, EngineConfig(lanes_k=4, lanes_p=2))
+    config = fit_depths(graph, EngineConfig(lanes_k=4, lanes_p=2, tile=4))
     return Unit("single", graph, config, RULE), builder.images(4)
 
 

@@ -37,11 +37,17 @@ def program_document(binary: bytes) -> Mapping[str, Any]:
             {
                 "opcode": instruction.opcode.name,
                 "flags": [flag.name for flag in Flag if flag and flag in instruction.flags],
-                **instruction.used_fields(),
+                **_fields(instruction),
             }
             for instruction in instructions
         ],
     }
+
+
+def _fields(instruction: Instruction) -> Mapping[str, Any]:
+    if instruction.opcode is Opcode.TAPS:
+        return {"exponents": instruction.exponents(6).reshape(-1).tolist()}
+    return instruction.used_fields()
 
 
 def _header_lines(header: Header, count: int) -> list[str]:
@@ -78,10 +84,11 @@ def _conv(i: Instruction) -> list[str]:
     order = "indexed" if Flag.INDEXED in i.flags else "dense"
     advance = f", {i.channel_step} input channels further per group" if i.channel_step else ""
     levels = f", {i.levels} levels of digits" if i.levels > 1 else ""
+    tile = f", F({i.tile}x{i.tile},3x3)" if i.tile else ""
     lines = [
         f"{_source(i)} -> {i.out_height}x{i.out_width} {target}",
         f"{i.channels} channels in {i.groups} group(s) of {i.rows} {order} rows: "
-        f"{i.sub_rows} sub-row(s) of {steps}{advance}{levels}",
+        f"{i.sub_rows} sub-row(s) of {steps}{advance}{levels}{tile}",
         f"{_window(i)}, dilation {i.dilation_h}x{i.dilation_w}; clip to [{i.lower}, {i.upper}]",
     ]
     if Flag.RESIDUAL in i.flags:
@@ -109,6 +116,11 @@ def _store_map(i: Instruction) -> list[str]:
     return [f"{i.in_height} row(s) of {i.in_row_words} words from @{i.in_base} -> results + {i.out_base}"]
 
 
+def _taps(i: Instruction) -> list[str]:
+    rows = (" ".join(map(str, row)) for row in i.exponents(6).reshape(-1, 12).tolist())
+    return [f"left shifts of the taps: {', '.join(rows)}"]
+
+
 def _end(i: Instruction) -> list[str]:
     return ["end of the pass"]
 
@@ -132,4 +144,5 @@ _DESCRIBE: Mapping[Opcode, Callable[[Instruction], list[str]]] = {
     Opcode.STORE_RESULT: _store_result,
     Opcode.STORE_MAP: _store_map,
     Opcode.END: _end,
+    Opcode.TAPS: _taps,
 }

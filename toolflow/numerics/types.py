@@ -15,8 +15,8 @@ class IntegerType:
     signed: bool
 
     def __post_init__(self) -> None:
-        if not 1 <= self.bits <= 32:
-            raise ValueError(f"bits must be 1 to 32, not {self.bits}")
+        if not 1 <= self.bits <= 63:
+            raise ValueError(f"bits must be 1 to 63, not {self.bits}")
 
     @property
     def lower(self) -> int:
