@@ -149,6 +149,7 @@ def packets(config: EngineConfig) -> list[Packet]:
                 rng.integers(1, word, channels),
                 rng.integers(1, word, channels),
                 rng.integers(0, 48, channels),
+                np.zeros(channels, dtype=np.int64),
                 rng.integers(-limit, limit, shape),
                 rng.integers(0, config.sub_row, shape) if indexed else None,
             )

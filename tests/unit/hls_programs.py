@@ -232,6 +232,7 @@ class ProgramBuilder:
             multiplier=rng.choice([1, 65535, *rng.integers(1, 65536, 6)], count),
             residual_multiplier=rng.integers(0, 65536, count),
             shift=np.clip(rng.integers(shift - 4, shift + 2, count), 0, 47),
+            residual_shift=np.zeros(count, dtype=np.int64),
             values=np.array(values),
             indices=np.array(indices) if indexed else None,
         )

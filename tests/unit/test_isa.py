@@ -96,6 +96,7 @@ def test_packet_round_trip(name: str, indexed: bool) -> None:
         multiplier=rng.integers(1, 1 << 16, config.lanes_k),
         residual_multiplier=rng.integers(0, 1 << 16, config.lanes_k),
         shift=rng.integers(0, 48, config.lanes_k),
+        residual_shift=rng.integers(0, 16, config.lanes_k),
         values=rng.integers(-half, half, shape),
         indices=rng.integers(0, config.sub_row, shape) if indexed else None,
     )
@@ -113,12 +114,12 @@ def test_packet_round_trip(name: str, indexed: bool) -> None:
 
 @pytest.mark.parametrize("bias", [-2, 7, -(1 << 39), (1 << 39) - 1])
 def test_record_layout_is_the_specified_one(bias: int) -> None:
-    """Low bits of the bias, multiplier, residual multiplier, shift, high bits of the bias: then 6 zeros."""
+    """Low bits of the bias, multiplier, residual multiplier, shift, high bits of the bias, residual shift: then 5 zeros."""
     config = EngineConfig(lanes_k=1, lanes_p=1, bus_bits=128)
-    values = (("bias", bias), ("multiplier", 3), ("residual_multiplier", 4), ("shift", 5))
+    values = (("bias", bias), ("multiplier", 3), ("residual_multiplier", 4), ("shift", 5), ("residual_shift", 6))
     packet = Packet(**{k: np.array([v]) for k, v in values}, values=np.zeros((1, 1, 1), np.int64))
     packed = pack(config, packet)
-    assert packed[:16] == struct.pack("<IHHBb6x", bias & 0xFFFFFFFF, 3, 4, 5, bias >> 32)
+    assert packed[:16] == struct.pack("<IHHBbB5x", bias & 0xFFFFFFFF, 3, 4, 5, bias >> 32, 6)
     assert unpack(config, memoryview(packed), 1, 1, False)[0].bias.tolist() == [bias]
 
 

@@ -28,7 +28,7 @@ from toolflow.engine.stream import Packet, unpack
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import ConfidenceRule, evaluate
 from toolflow.numerics.digits import cut_digits
-from toolflow.numerics.requantise import round_half_even_shift
+from toolflow.numerics.requantise import MAX_RESIDUAL_SHIFT, round_half_even_shift
 from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, Winograd
 
 Int64Array = npt.NDArray[np.int64]
@@ -302,7 +302,7 @@ class _Engine:
         residual = self._residual(i, channel) if Flag.RESIDUAL in i.flags else None
         scaled = (acc + packet.bias) * packet.multiplier
         if residual is not None:
-            scaled += residual * packet.residual_multiplier
+            scaled += residual * packet.residual_multiplier << (packet.residual_shift & MAX_RESIDUAL_SHIFT)
         shift = packet.shift & ((1 << SHIFT_BITS) - 1)
         out = np.minimum(np.maximum(round_half_even_shift(scaled, shift), i.lower), i.upper)
         positions = acc.shape[1]

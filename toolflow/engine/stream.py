@@ -19,7 +19,8 @@ _RECORD = np.dtype(
         ("residual_multiplier", "<u2"),
         ("shift", "u1"),
         ("bias_high", "i1"),
-        ("zero", "u1", 6),
+        ("residual_shift", "u1"),
+        ("zero", "u1", 5),
     ]
 )
 assert _RECORD.itemsize == PARAMETER_RECORD_BYTES
@@ -30,7 +31,7 @@ class Packet:
     """What one output-channel group needs.
 
     Attributes:
-        bias, multiplier, residual_multiplier, shift: int64 (channels of the group,).
+        bias, multiplier, residual_multiplier, shift, residual_shift: int64 (channels of the group,).
         values: int64 (rows, lanes_k, slots).
         indices: int64 of the same shape, or None where the layer is dense.
     """
@@ -39,6 +40,7 @@ class Packet:
     multiplier: Int64Array
     residual_multiplier: Int64Array
     shift: Int64Array
+    residual_shift: Int64Array
     values: Int64Array
     indices: Int64Array | None = None
 
@@ -60,7 +62,7 @@ def pack(config: EngineConfig, packet: Packet) -> bytes:
     records = np.zeros(-(-channels // config.drain_k) * config.drain_k, dtype=_RECORD)
     records["bias_low"][:channels] = packet.bias & 0xFFFFFFFF
     records["bias_high"][:channels] = packet.bias >> 32
-    for name in ("multiplier", "residual_multiplier", "shift"):
+    for name in ("multiplier", "residual_multiplier", "shift", "residual_shift"):
         records[name][:channels] = getattr(packet, name)
     head = records.tobytes()
     head += bytes(-len(head) % config.bus_bytes)
@@ -84,6 +86,7 @@ def unpack(config: EngineConfig, stream: memoryview, channels: int, rows: int, i
         multiplier=records["multiplier"].astype(np.int64),
         residual_multiplier=records["residual_multiplier"].astype(np.int64),
         shift=records["shift"].astype(np.int64),
+        residual_shift=records["residual_shift"].astype(np.int64),
         values=values,
         indices=indices,
     )

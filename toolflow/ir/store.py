@@ -20,7 +20,7 @@ from toolflow.numerics.requantise import Requantise
 from toolflow.numerics.types import IntegerType
 
 SCHEMA_VERSION = 1
-_RULE_ARRAYS = ("bias", "multiplier", "shift", "residual_multiplier")
+_RULE_ARRAYS = ("bias", "multiplier", "shift", "residual_multiplier", "residual_shift")
 
 
 def save_quantised(graph: QuantisedGraph, stem: Path, source: str = "") -> tuple[Path, Path]:

@@ -12,6 +12,7 @@ Int64Array = npt.NDArray[np.int64]
 MULTIPLIER_BITS = 16
 MAX_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
 MAX_SHIFT = 47
+MAX_RESIDUAL_SHIFT = 15
 BIAS_BITS = 40
 
 
@@ -19,11 +20,13 @@ BIAS_BITS = 40
 class Requantise:
     """From accumulators to the next layer's integers, per output channel.
 
-    out = clip(round_half_even(((acc + bias)·multiplier + residual·residual_multiplier) / 2^shift), lower, upper)
+    out = clip(round_half_even(((acc + bias)·multiplier + residual·residual_factor) / 2^shift), lower, upper)
+    residual_factor = residual_multiplier·2^residual_shift
 
     Attributes:
         bias, multiplier, shift: int64 of shape (K,).
         residual_multiplier: int64 (K,), or None where there is no residual.
+        residual_shift: int64 (K,), or None for 0; where accumulators are many times finer than the residual.
         lower, upper: the clip's bounds (ReLU6 lowers `upper`).
     """
 
@@ -33,6 +36,14 @@ class Requantise:
     lower: int
     upper: int
     residual_multiplier: Int64Array | None = None
+    residual_shift: Int64Array | None = None
+
+    @property
+    def residual_factor(self) -> Int64Array | None:
+        """What the residual is multiplied by, (K,), or None."""
+        if self.residual_multiplier is None or self.residual_shift is None:
+            return self.residual_multiplier
+        return self.residual_multiplier << self.residual_shift
 
     def __post_init__(self) -> None:
         multipliers = [("multiplier", self.multiplier)]
@@ -43,6 +54,11 @@ class Requantise:
                 raise ValueError(f"{what} must lie within [1, {MAX_MULTIPLIER}], not [{values.min()}, {values.max()}]")
         if self.shift.size and (self.shift.min() < 0 or self.shift.max() > MAX_SHIFT):
             raise ValueError(f"shift must lie within [0, {MAX_SHIFT}], not [{self.shift.min()}, {self.shift.max()}]")
+        left = self.residual_shift
+        if left is not None and left.size and (left.min() < 0 or left.max() > MAX_RESIDUAL_SHIFT):
+            raise ValueError(
+                f"residual shift must lie within [0, {MAX_RESIDUAL_SHIFT}], not [{left.min()}, {left.max()}]"
+            )
         bound = 1 << (BIAS_BITS - 1)
         if self.bias.size and (self.bias.min() < -bound or self.bias.max() >= bound):
             raise ValueError(f"bias must fit {BIAS_BITS} signed bits, not [{self.bias.min()}, {self.bias.max()}]")
@@ -72,16 +88,17 @@ def requantise(
         OverflowError: a product may leave int64; the rule must be checked against its accumulators.
         ValueError: a residual is given without its multiplier, or the reverse.
     """
-    if (residual is None) != (rule.residual_multiplier is None):
+    factor = rule.residual_factor
+    if (residual is None) != (factor is None):
         raise ValueError("a residual and its multiplier must be given together")
     view = [1] * accumulators.ndim
     view[channel_axis] = -1
     total = accumulators + rule.bias.reshape(view)
     magnitude = _magnitude(total) * int(rule.multiplier.max(initial=1))
     scaled = total * rule.multiplier.reshape(view)
-    if residual is not None and rule.residual_multiplier is not None:
-        magnitude += _magnitude(residual) * int(rule.residual_multiplier.max(initial=1))
-        scaled = scaled + residual * rule.residual_multiplier.reshape(view)
+    if residual is not None and factor is not None:
+        magnitude += _magnitude(residual) * int(factor.max(initial=1))
+        scaled = scaled + residual * factor.reshape(view)
     if magnitude >= 1 << 62:
         raise OverflowError(f"requantisation reaches {magnitude}, which must stay below 2^62")
     rounded = round_half_even_shift(scaled, rule.shift.reshape(view))

@@ -94,5 +94,9 @@ def _spread(rule: Requantise, channels: int) -> Requantise:
     def column(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         return np.ascontiguousarray(np.broadcast_to(values, (channels,)))
 
-    residual = None if rule.residual_multiplier is None else column(rule.residual_multiplier)
-    return Requantise(column(rule.bias), column(rule.multiplier), column(rule.shift), rule.lower, rule.upper, residual)
+    residual, left = (
+        None if values is None else column(values) for values in (rule.residual_multiplier, rule.residual_shift)
+    )
+    return Requantise(
+        column(rule.bias), column(rule.multiplier), column(rule.shift), rule.lower, rule.upper, residual, left
+    )

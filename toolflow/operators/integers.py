@@ -43,9 +43,10 @@ def apply_requantise(accumulators: Integers, rule: Requantise, residual: Integer
     Where every product stays below 2^53, float64 does it: a power-of-two scaling is exact and
     `rint` rounds half to even. Otherwise int64 does.
     """
+    factor = rule.residual_factor
     bound = (_magnitude(accumulators) + _magnitude(rule.bias)) * int(rule.multiplier.max(initial=1))
-    if residual is not None and rule.residual_multiplier is not None:
-        bound += _magnitude(residual) * int(rule.residual_multiplier.max(initial=1))
+    if residual is not None and factor is not None:
+        bound += _magnitude(residual) * int(factor.max(initial=1))
     if bound >= FLOAT64_EXACT:
         wide = None if residual is None else residual.astype(np.int64)
         out = requantise(accumulators.astype(np.int64), rule, channel_axis=accumulators.ndim - 1, residual=wide)
@@ -54,8 +55,8 @@ def apply_requantise(accumulators: Integers, rule: Requantise, residual: Integer
     scaled += rule.bias
     scale = np.ldexp(rule.multiplier.astype(np.float64), -rule.shift)
     scaled *= scale
-    if residual is not None and rule.residual_multiplier is not None:
-        scaled += residual * np.ldexp(rule.residual_multiplier.astype(np.float64), -rule.shift)
+    if residual is not None and factor is not None:
+        scaled += residual * np.ldexp(factor.astype(np.float64), -rule.shift)
     np.rint(scaled, out=scaled)
     np.clip(scaled, rule.lower, rule.upper, out=scaled)
     return scaled.astype(np.float32)

@@ -487,7 +487,9 @@ class Lowering:
 
     def _packets(self, layer: _Layer) -> bytes:
         c, rule = self.config, layer.form.rule
-        residual = rule.residual_multiplier
+        none = np.zeros_like(rule.bias)
+        residual = none if rule.residual_multiplier is None else rule.residual_multiplier
+        residual_shift = none if rule.residual_shift is None else rule.residual_shift
         packets = []
         for group in range(layer.instruction.groups):
             mine = slice(group * c.lanes_k, min((group + 1) * c.lanes_k, layer.form.channels))
@@ -498,8 +500,9 @@ class Lowering:
                     Packet(
                         bias=rule.bias[mine],
                         multiplier=rule.multiplier[mine],
-                        residual_multiplier=np.zeros_like(rule.bias[mine]) if residual is None else residual[mine],
+                        residual_multiplier=residual[mine],
                         shift=rule.shift[mine],
+                        residual_shift=residual_shift[mine],
                         values=values,
                         indices=indices,
                     ),
