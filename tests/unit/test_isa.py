@@ -114,7 +114,7 @@ def test_packet_round_trip(name: str, indexed: bool) -> None:
 
 @pytest.mark.parametrize("bias", [-2, 7, -(1 << 39), (1 << 39) - 1])
 def test_record_layout_is_the_specified_one(bias: int) -> None:
-    """Low bits of the bias, multiplier, residual multiplier, shift, high bits of the bias, residual shift: then 5 zeros."""
+    """Low bits of the bias, both multipliers, shift, high bits of the bias, residual shift, then 5 zeros."""
     config = EngineConfig(lanes_k=1, lanes_p=1, bus_bits=128)
     values = (("bias", bias), ("multiplier", 3), ("residual_multiplier", 4), ("shift", 5), ("residual_shift", 6))
     packet = Packet(**{k: np.array([v]) for k, v in values}, values=np.zeros((1, 1, 1), np.int64))
