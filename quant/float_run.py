@@ -7,8 +7,21 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as functional
 
+from quant.tiles import winograd_sums
 from toolflow.ir.graph import Graph, Node
-from toolflow.operators import Activation, Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Pad, Shortcut
+from toolflow.operators import (
+    Activation,
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    Flatten,
+    Linear,
+    MaxPool,
+    Pad,
+    Shortcut,
+    WinogradConv,
+)
 from toolflow.operators.window import window_shape
 
 Tensor = torch.Tensor
@@ -46,8 +59,10 @@ def pad_for_windows(x: Tensor, op: Conv | MaxPool | AvgPool, kernel: tuple[int, 
     return functional.pad(x, (left, right, top, bottom), value=fill)
 
 
-def accumulate(op: Conv | Linear, x: Tensor, weight: Tensor) -> Tensor:
+def accumulate(op: Conv | Linear | WinogradConv, x: Tensor, weight: Tensor) -> Tensor:
     """Return the layer's sums, without bias, residual and activation."""
+    if isinstance(op, WinogradConv):
+        return winograd_sums(op, x, weight)
     if isinstance(op, Linear):
         return functional.linear(x, weight)
     pads = symmetric_pads(op)
@@ -92,10 +107,10 @@ def before_activation(node: Node, inputs: Sequence[Tensor]) -> Tensor:
         TypeError: the operator exists only before the passes.
     """
     op, x = node.op, inputs[0]
-    if isinstance(op, Conv | Linear):
+    if isinstance(op, Conv | Linear | WinogradConv):
         bias = weight_of(node, "bias", x.dtype)
         total = accumulate(op, x, weight_of(node, "weight", x.dtype))
-        total += bias.view(1, -1, 1, 1) if isinstance(op, Conv) else bias
+        total += bias if isinstance(op, Linear) else bias.view(1, -1, 1, 1)
         return total + inputs[1] if len(inputs) > 1 else total
     if isinstance(op, Add):
         return x + inputs[1]
@@ -110,7 +125,11 @@ def before_activation(node: Node, inputs: Sequence[Tensor]) -> Tensor:
 def float_node(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     """Return a node's tensor from its inputs' tensors."""
     value = before_activation(node, inputs)
-    return apply_activation(node.op.activation, value) if isinstance(node.op, Conv | Linear | Add) else value
+    return (
+        apply_activation(node.op.activation, value)
+        if isinstance(node.op, Conv | Linear | WinogradConv | Add)
+        else value
+    )
 
 
 def float_logits(graph: Graph, x: Tensor, batch: int = 128) -> Tensor:

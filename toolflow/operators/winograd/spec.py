@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from toolflow.ir.operator import Operator, Shape, Weights
 from toolflow.numerics.winograd import KERNEL, MAX_EXPONENT, WINOGRAD
 from toolflow.operators.activation import Activation
@@ -17,7 +19,8 @@ class WinogradConv(Operator):
     """y = activation(outputᵀ (U ∘ V) output / scale + bias [+ residual]), tile by tile (numerics/winograd.py).
 
     Inputs: x (C, H, W), and optionally a residual of the output's shape.
-    Weights: "weight" U (K, C, t, t); "exponent" (t, t), the left shift of each tap's sum.
+    Weights: "weight" U (K, C, t, t); in a float graph also "bias" (K,), in a quantised one "exponent" (t, t), the left
+    shift of each tap's sum.
 
     Attributes:
         tile: m, 2 or 4: outputs of a tile in each direction.
@@ -39,7 +42,7 @@ class WinogradConv(Operator):
         if self.tile not in WINOGRAD:
             raise ValueError(f"tile must be one of {sorted(WINOGRAD)}, not {self.tile}")
         taps = (WINOGRAD[self.tile].taps,) * 2
-        weight, exponent = weights["weight"], weights["exponent"]
+        weight, exponent = weights["weight"], weights.get("exponent", np.zeros(taps))
         if weight.ndim != 4 or weight.shape[1:] != (channels, *taps):
             raise ValueError(f"weight must have the shape (K, {channels}, {taps[0]}, {taps[1]}), not {weight.shape}")
         if exponent.shape != taps or exponent.min() < 0 or exponent.max() > MAX_EXPONENT:

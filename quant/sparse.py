@@ -1,0 +1,112 @@
+"""Sub-row-balanced weights without training: which values to keep, what to make them, and their integers.
+
+A layer's weights are (K, F), tap by tap and channel by channel within a tap; its Hessian (F, F) holds the second
+moments of what they meet. The support is chosen as SparseGPT does (Frantar and Alistarh 2023, arXiv 2301.00774): a
+value's saliency is the error that its removal leaves after the values behind it have made up for it. The kept values
+are then solved for by least squares, and rounded one after the other as GPTQ does, each error moved to later ones.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from toolflow.numerics.srbs import Pattern
+
+Tensor = torch.Tensor
+
+ROWS = 8  # output channels solved at once
+DAMPING = 0.01
+
+
+def with_ridge(covariance: Tensor) -> Tensor:
+    """Return the covariance with a hundredth of its mean variance on the diagonal: it can be inverted."""
+    mean = torch.diagonal(covariance).mean().clamp_min(1e-12)
+    return covariance + DAMPING * mean * torch.eye(len(covariance), dtype=covariance.dtype)
+
+
+def _compensation(hessian: Tensor) -> Tensor:
+    """Return the upper factor whose rows say how later values make up for an earlier one's error."""
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
+    factor: Tensor = torch.linalg.cholesky(inverse, upper=True)
+    return factor
+
+
+def choose_support(weight: Tensor, hessian: Tensor, channels: int, pattern: Pattern) -> Tensor:
+    """Return the mask (K, F) of the values to keep.
+
+    Args:
+        weight: (K, F).
+        hessian: (F, F), with its ridge.
+        channels: C; F is taps · C.
+        pattern: n of every S channels.
+    """
+    energy = torch.diagonal(hessian).reshape(-1, channels).sum(1)
+    taps = torch.argsort(energy, descending=True)
+    order = (taps[:, None] * channels + torch.arange(channels)).reshape(-1)
+    factor = _compensation(hessian[order][:, order])
+    rest = weight[:, order].clone()
+    mask = torch.zeros_like(rest, dtype=torch.bool)
+    starts = [tap * channels + c for tap in range(len(taps)) for c in range(0, channels, pattern.sub_row)]
+    for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
+        saliency = (rest[:, start:end] / torch.diagonal(factor)[start:end]) ** 2
+        kept = saliency.topk(min(pattern.kept, end - start), dim=1).indices
+        mask[:, start:end].scatter_(1, kept, value=True)
+        errors = torch.zeros(len(weight), end - start, dtype=weight.dtype)
+        for column in range(start, end):
+            lost = torch.where(mask[:, column], 0.0, rest[:, column])
+            errors[:, column - start] = lost / factor[column, column]
+            rest[:, column:end] -= errors[:, column - start, None] * factor[column, column:end]
+        rest[:, end:] -= errors @ factor[start:end, end:]
+    restored = torch.empty_like(mask)
+    restored[:, order] = mask
+    return restored
+
+
+def refit(wanted: Tensor, hessian: Tensor, mask: Tensor) -> Tensor:
+    """Return the weights (K, F) on the support that are best in the least squares.
+
+    Args:
+        wanted: (K, F), the moments of the wanted outputs with what the weights meet.
+        hessian: (F, F), with its ridge.
+        mask: (K, F), as many values in every row.
+    """
+    place = mask.nonzero()[:, 1].reshape(len(mask), -1)
+    out = torch.zeros_like(wanted)
+    for start in range(0, len(mask), ROWS):
+        mine = place[start : start + ROWS]
+        block = hessian[mine[:, :, None], mine[:, None, :]]
+        right = wanted[start : start + ROWS].gather(1, mine)
+        solved = torch.cholesky_solve(right[:, :, None], torch.linalg.cholesky(block))[:, :, 0]
+        out[start : start + ROWS].scatter_(1, mine, solved)
+    return out
+
+
+def round_on_support(weight: Tensor, steps: Tensor, lower: int, upper: int, hessian: Tensor, mask: Tensor) -> Tensor:
+    """Return integers (K, F), 0 off the support; each rounding error is moved to the row's later values.
+
+    Args:
+        weight: (K, F).
+        steps: (K, F), the step of every weight.
+        lower: smallest integer.
+        upper: largest integer.
+        hessian: (F, F), with its ridge.
+        mask: (K, F), as many values in every row.
+    """
+    order = torch.argsort(torch.diagonal(hessian), descending=True)
+    place = order[mask[:, order].nonzero()[:, 1].reshape(len(mask), -1)]
+    out = torch.zeros_like(weight)
+    same = bool((place == place[0]).all())
+    rows = len(mask) if same else ROWS
+    for start in range(0, len(mask), rows):
+        mine = place[start : start + rows]
+        used = mine[:1] if same else mine
+        factor = _compensation(hessian[used[:, :, None], used[:, None, :]])
+        rest, step = (t[start : start + rows].gather(1, mine) for t in (weight, steps))
+        integers = torch.empty_like(rest)
+        for column in range(mine.shape[1]):
+            value = rest[:, column]
+            integers[:, column] = torch.round(value / step[:, column]).clamp(lower, upper)
+            error = (value - integers[:, column] * step[:, column]) / factor[:, column, column]
+            rest[:, column:] -= error[:, None] * factor[:, column, column:]
+        out[start : start + rows].scatter_(1, mine, integers)
+    return out
