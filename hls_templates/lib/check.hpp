@@ -4,7 +4,7 @@
 #define CASCADE_CHECK_HPP
 
 #include "memory.hpp"
-#include "program.hpp"
+#include "walk.hpp"
 
 namespace cascade {
 
@@ -52,11 +52,11 @@ inline int64_t last_inside(unsigned int size, unsigned int positions, unsigned i
   return reached < last ? reached : last;
 }
 
-// Whether every word that the windows of CONV or MAXPOOL read lies in the banks.
+// Whether every word that the windows of CONV or MAXPOOL read at `height` x `width` positions lies in the banks.
 template <class Config>
-inline bool windows_fit(const Instruction& i, Wide first, Wide words) {
-  const int64_t y = last_inside(i.in_height, i.out_height, i.stride_h, i.kernel_h, i.dilation_h, i.pad_top);
-  const int64_t x = last_inside(i.in_width, i.out_width, i.stride_w, i.kernel_w, i.dilation_w, i.pad_left);
+inline bool windows_fit(const Instruction& i, unsigned int height, unsigned int width, Wide first, Wide words) {
+  const int64_t y = last_inside(i.in_height, height, i.stride_h, i.kernel_h, i.dilation_h, i.pad_top);
+  const int64_t x = last_inside(i.in_width, width, i.stride_w, i.kernel_w, i.dilation_w, i.pad_left);
   if (y < 0 || x < 0) return true;  // nothing but padding
   const Wide last = static_cast<Wide>(i.in_base) + static_cast<Wide>(y) * i.in_row_words +
                     static_cast<Wide>(x) * i.in_words + first + words - 1;
@@ -105,22 +105,50 @@ inline bool residual_fits(const Instruction& i) {
   return word + static_cast<Wide>(last) / Config::sub_row < static_cast<Wide>(Config::bank_depth);
 }
 
+// What a CONV with a tile must be.
+template <class Config>
+inline int check_tile(const Instruction& i) {
+  if ((i.tile != 2 && i.tile != 4) || i.tile > Config::tile) return error_opcode;
+  const bool plain = i.kernel_h == 3 && i.kernel_w == 3 && i.stride_h == 1 && i.stride_w == 1 && i.dilation_h == 1 &&
+                     i.dilation_w == 1 && i.levels == 1 && i.channel_step == 0 && !i.to_result();
+  const unsigned int taps = i.tile + 2u;
+  return plain && taps * taps * i.sub_rows <= static_cast<unsigned int>(Config::transform_depth) ? error_none
+                                                                                                  : error_count;
+}
+
 template <class Config>
 inline int check_conv(const Instruction& i) {
   const Wide positions = static_cast<Wide>(i.out_height) * i.out_width;
-  const Wide taps = static_cast<Wide>(i.levels) * i.kernel_h * i.kernel_w;
+  const bool tiled = i.tile != 0;
+  const Wide taps = tiled ? (i.tile + 2u) * (i.tile + 2u) : static_cast<Wide>(i.levels) * i.kernel_h * i.kernel_w;
   if (positions == 0 || taps == 0 || i.channels == 0 || i.rows == 0) return error_count;
   if (i.sub_rows == 0 || i.steps_last == 0 || (i.sub_rows > 1 && i.steps == 0)) return error_count;
   if (i.groups != divide_up(i.channels, Config::lanes_k) || i.rows > Config::weight_depth) return error_count;
+  const int tile_error = tiled ? check_tile<Config>(i) : error_none;
+  if (tile_error != error_none) return tile_error;
   const Wide rows_per_tap = static_cast<Wide>(i.sub_rows - 1) * i.steps + i.steps_last;
   if (taps >> 32 != 0 || taps * rows_per_tap != i.rows) return error_count;
   if (!i.to_result() && i.out_words == 0 && positions > 1) return error_count;
   const Wide first = (static_cast<Wide>(i.groups - 1) * i.channel_step) >> Shape<Config>::sub_row_shift;
-  if (!windows_fit<Config>(i, first, i.sub_rows)) return error_address;
+  const unsigned int height = tiled ? tiles_of(i.out_height, i.tile) * i.tile : i.out_height;
+  const unsigned int width = tiled ? tiles_of(i.out_width, i.tile) * i.tile : i.out_width;
+  if (!windows_fit<Config>(i, height, width, first, i.sub_rows)) return error_address;
   const bool output_inside = i.to_result() ? positions * i.channels <= static_cast<Wide>(Config::result_depth)
                                            : output_fits<Config>(i, divide_up(i.channels, Config::sub_row));
   if (!output_inside) return error_address;
   return !i.residual() || residual_fits<Config>(i) ? error_none : error_address;
+}
+
+inline int check_taps(const Instruction& i) {
+  const Exponents exponents = decode_taps(i);
+  bool fit = true;
+  for (int n = 0; n < most_taps; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    fit = fit && exponents.of[n] <= largest_exponent;
+  }
+  return fit ? error_none : error_opcode;
 }
 
 template <class Config>
@@ -128,7 +156,7 @@ inline int check_max_pool(const Instruction& i) {
   const Wide positions = static_cast<Wide>(i.out_height) * i.out_width;
   if (positions == 0 || i.kernel_h == 0 || i.kernel_w == 0 || i.sub_rows == 0) return error_count;
   if (i.out_words == 0 && positions > 1) return error_count;
-  return windows_fit<Config>(i, 0, i.sub_rows) && output_fits<Config>(i, i.sub_rows) ? error_none : error_address;
+  return windows_fit<Config>(i, i.out_height, i.out_width, 0, i.sub_rows) && output_fits<Config>(i, i.sub_rows) ? error_none : error_address;
 }
 
 template <class Config>
@@ -165,6 +193,8 @@ inline int check_instruction(const Instruction& i, const Header& header) {
       return check_store_result<Config>(header);
     case op_store_map:
       return check_store_map<Config>(i);
+    case op_taps:
+      return check_taps(i);
     case op_end:
       return error_none;
     default:

@@ -1,215 +1,117 @@
-// CONV: the array and the drain. One flattened loop: every cycle takes one weight row for one position in
-// all lanes, and drains drain_k channels of the position before. A position also spends one cycle per
-// word of its residual, so that the banks need one read and one write port only.
+// CONV: the array and what surrounds it, one flattened loop. A turn is what the array makes before its outputs drain:
+// a position, or a Winograd tile. While the array makes one turn, the one before it drains, drain_k channels a cycle.
+//
+// A position is one sum of `rows` cycles, then one cycle per word of its residual: the banks need one read and one
+// write port only.
+//
+// A tile is t x t sums, one per tap. In the same cycles the sums of the tap before are folded into the tile's outputs,
+// the words of the next tile are read and transformed, the residuals of this tile are read, and the tile before
+// drains. A tap takes max(its steps, chunks) cycles, a tile no more than its taps or what it reads from the banks.
+// Only the first group of an instruction waits for its first tile: the last tile of each group prepares the next one's.
 #ifndef CASCADE_CONVOLVE_HPP
 #define CASCADE_CONVOLVE_HPP
 
-#include "banks.hpp"
-#include "requantise.hpp"
-#include "walk.hpp"
+#include "drain.hpp"
+#include "tile.hpp"
 
 namespace cascade {
 
-// A row written into the replay buffer at the first position is read at the second, so many cycles later.
-constexpr unsigned int shortest_position = 4;
+// A row written into the replay buffer at the first turn is read at the second, so many cycles later; the sums of a
+// tap meet those of the next as late.
+constexpr unsigned int shortest_turn = 4;
 
-// Accumulators wrap at their width; a native one wraps where it is drained.
-#if CASCADE_EXACT_WIDTHS
-template <class Config>
-using Accumulator = ap_int<Config::accumulator_bits>;
-#else
-template <class Config>
-using Accumulator = uint32_t;
-#endif
-
-template <class Config>
-using Accumulators = Accumulator<Config>[Config::lanes_p][Config::lanes_k];
-template <class Config>
-using Words = Word<Config>[Config::lanes_p];
-template <class Config>
-using Residuals = Word<Config>[Config::lanes_p][Shape<Config>::residual_words];
-// Outputs that wait for the rest of their granule.
-template <class Config>
-using Pending = UInt<Config::activation_bits>[Config::lanes_p][Shape<Config>::granule];
-
-// What stays the same while an output-channel group is computed.
-struct Group {
-  unsigned int first_channel;
-  unsigned int channels;
-  unsigned int first_word;           // input words to skip
-  unsigned int chunks;               // cycles of its drain
-  unsigned int residual_first_word;  // of a residual pixel
-  unsigned int residual_words;       // read per position, 0 where no channel has a residual
-  unsigned int length;               // cycles per position
+// The cycles of a group's turns.
+struct Schedule {
+  bool tiled;
+  unsigned int span;        // positions of a turn in each direction: 1, or m
+  unsigned int turns;       // of the group
+  unsigned int sums;        // of a turn
+  unsigned int sum_rows;    // weight rows of a sum
+  unsigned int sum_length;  // cycles of a sum
+  unsigned int reads;       // cycles in which the banks are read for the array
+  unsigned int filling;     // cycles until a transformed tile is there
+  unsigned int settled;     // cycle of the next turn in which the outputs are there
+  unsigned int length;      // cycles of a turn
+  Window window;            // taps that the array walks
 };
 
-template <class Config>
-inline Group group_of(const Instruction& i, unsigned int index) {
-  Group group;
-  group.first_channel = index * Config::lanes_k;
-  group.channels = channels_of_group(i, index, Config::lanes_k);
-  group.first_word = (index * i.channel_step) >> Shape<Config>::sub_row_shift;
-  group.chunks = divide_up(group.channels, Config::drain_k);
-  const int begin = static_cast<int>(group.first_channel) - i.residual_offset;
-  const int from = begin > 0 ? begin : 0;
-  const int end = begin + static_cast<int>(group.channels);
-  const int to = end < i.residual_channels ? end : i.residual_channels;
-  group.residual_first_word = static_cast<unsigned int>(from) >> Shape<Config>::sub_row_shift;
-  group.residual_words = 0;
-  if (i.residual() && from < to) {
-    group.residual_words =
-        (static_cast<unsigned int>(to - 1) >> Shape<Config>::sub_row_shift) - group.residual_first_word + 1;
-  }
-  const unsigned int busy = i.rows + group.residual_words;
-  group.length = busy > group.chunks ? busy : group.chunks;
-  if (group.length < shortest_position) group.length = shortest_position;
-  return group;
-}
-
-// One cycle of the array: every multiplier takes its weight and the element that its index picks.
-template <class Config>
-inline void multiply_accumulate(const Words<Config>& word, bool inside, bool is_signed, const WeightRow<Config>& row,
-                                bool indexed, unsigned int step, bool clear, bool shift,
-                                Accumulators<Config>& accumulator) {
-  typedef Shape<Config> S;
-  Int<Config::weight_bits> weight[Config::slots][Config::lanes_k];
-  UInt<S::index_bits> index[Config::slots][Config::lanes_k];
-#ifdef __SYNTHESIS__
-#pragma HLS INLINE
-#pragma HLS ARRAY_PARTITION variable=weight complete dim=0
-#pragma HLS ARRAY_PARTITION variable=index complete dim=0
-#endif
-  for (int k = 0; k < Config::lanes_k; ++k) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-    for (int s = 0; s < Config::slots; ++s) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-      const UInt<Config::weight_bits> raw = element<Config::slots, Config::weight_bits>(row.value[k], s);
-      const UInt<S::index_bits> own = element<Config::slots, S::index_bits>(row.index[k], s);
-      weight[s][k] = keep_signed<Config::weight_bits>(static_cast<int64_t>(raw));
-      index[s][k] = indexed ? own : UInt<S::index_bits>((step * Config::slots + s) & (Config::sub_row - 1));
-    }
-  }
-  for (int p = 0; p < Config::lanes_p; ++p) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-    Int<Config::activation_bits + 1> operand[Config::sub_row];
-#ifdef __SYNTHESIS__
-#pragma HLS ARRAY_PARTITION variable=operand complete
-#endif
-    for (int e = 0; e < Config::sub_row; ++e) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-      operand[e] = 0;
-      if (inside) operand[e] = number<Config>(word[p].element[e], is_signed);
-    }
-    for (int k = 0; k < Config::lanes_k; ++k) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-      Int<S::sum_bits> sum = 0;
-      for (int s = 0; s < Config::slots; ++s) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-        sum += Int<S::product_bits>(weight[s][k] * operand[index[s][k]]);
-      }
-      Accumulator<Config> before = accumulator[p][k];
-      if (shift) before = before << S::digit_bits;
-      if (clear) before = 0;
-      accumulator[p][k] = before + sum;
-    }
-  }
-}
-
-// One cycle of the drain: drain_k channels of every lane are requantised, gathered into granules and stored.
-template <class Config>
-inline void drain_chunk(const Instruction& i, const Group& group, unsigned int chunk, const Position& position,
-                        const Accumulators<Config>& held, const Residuals<Config>& residual,
-                        const Parameters (&parameters)[Config::lanes_k], Pending<Config>& pending,
-                        Banks<Config>& bank, Results<Config>& result) {
-  typedef Shape<Config> S;
-#ifdef __SYNTHESIS__
-#pragma HLS INLINE
-#endif
-  const unsigned int lane_k = chunk * Config::drain_k;
-  const unsigned int channel = group.first_channel + lane_k;
-  const int residual_channel = static_cast<int>(channel) - i.residual_offset;
-  const bool granule_ends = (lane_k + Config::drain_k) % S::granule == 0 || chunk + 1 == group.chunks;
-  const unsigned int word = position.out_word + (channel >> S::sub_row_shift);
-  const unsigned int granule = (channel & (Config::sub_row - 1)) / S::granule;
-  const unsigned int place = position.out_result + channel;
-  for (int p = 0; p < Config::lanes_p; ++p) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-    Int<result_bits> out[Config::drain_k];
-#ifdef __SYNTHESIS__
-#pragma HLS ARRAY_PARTITION variable=out complete
-#endif
-    for (int d = 0; d < Config::drain_k; ++d) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-      const int from = residual_channel + d;
-      Int<Config::activation_bits + 1> r = 0;
-      if (group.residual_words != 0 && from >= 0 && from < i.residual_channels) {
-        const unsigned int n = (static_cast<unsigned int>(from) >> S::sub_row_shift) - group.residual_first_word;
-        r = number<Config>(residual[p][n].element[from & (Config::sub_row - 1)], i.residual_signed());
-      }
-      const Int<Config::accumulator_bits> total =
-          keep_signed<Config::accumulator_bits>(static_cast<int64_t>(held[p][lane_k + d]));
-      out[d] = requantise<Config>(total, parameters[lane_k + d], r, i.lower, i.upper);
-      pending[p][(lane_k + d) % S::granule] =
-          keep_unsigned<Config::activation_bits>(static_cast<uint64_t>(static_cast<int64_t>(out[d])));
-    }
-    Granule<Config> whole;
-    for (int e = 0; e < S::granule; ++e) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-      set_element<S::granule, Config::activation_bits>(whole, e, pending[p][e]);
-    }
-    for (int g = 0; g < S::granules; ++g) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-      if (!i.to_result() && granule_ends && granule == static_cast<unsigned int>(g)) bank[p][g][word] = whole;
-    }
-    for (int b = 0; b < Config::drain_k; ++b) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-      // Memory b takes the one of the drain_k neighbours whose place is b modulo drain_k.
-      const unsigned int d = (b - place) & (Config::drain_k - 1);
-      if (i.to_result() && lane_k + d < group.channels) result[p][b][(place + d) / Config::drain_k] = out[d];
-    }
-  }
+inline unsigned int longer(unsigned int a, unsigned int b) {
+  return a > b ? a : b;
 }
 
 template <class Config>
-void convolve_group(const Instruction& i, const Group& group, hls::stream<Parameters>& parameter_stream,
-                    hls::stream<WeightRow<Config> >& rows, WeightRow<Config> (&replay)[Config::weight_depth],
+inline Schedule schedule_of(const Instruction& i, const Group& group) {
+  Schedule of;
+  of.tiled = Config::tile != 0 && i.tile != 0;
+  of.span = 1;
+  of.turns = static_cast<unsigned int>(i.out_height) * i.out_width;
+  of.sums = 1;
+  of.sum_rows = i.rows;
+  of.reads = i.rows;
+  of.filling = 0;
+  of.settled = 0;
+  of.length = longer(longer(i.rows + group.residual_words, group.chunks), shortest_turn);
+  of.sum_length = of.length;
+  of.window.height = i.kernel_h;
+  of.window.width = i.kernel_w;
+  of.window.words = i.sub_rows;
+  if (of.tiled) {
+    const unsigned int taps = i.tile + 2u;
+    of.span = i.tile;
+    of.turns = tiles_of(i.out_height, i.tile) * tiles_of(i.out_width, i.tile);
+    of.sums = taps * taps;
+    of.sum_rows = (i.sub_rows - 1u) * i.steps + i.steps_last;
+    of.sum_length = longer(longer(of.sum_rows, group.chunks), shortest_turn);
+    of.reads = of.sums * i.sub_rows * Shape<Config>::slices;
+    of.filling = of.reads + of.sums + taps;
+    of.settled = longer(group.chunks, shortest_turn);
+    of.length = longer(longer(of.sums * of.sum_length, of.filling),
+                       of.reads + of.span * of.span * group.residual_words);
+    of.window.height = static_cast<uint16_t>(taps);
+    of.window.width = static_cast<uint16_t>(taps);
+  }
+  return of;
+}
+
+// `half` of the transformed words holds the group's first tile, unless the tile is to be made `first`.
+template <class Config>
+void convolve_group(const Instruction& i, const Group& group, const Exponents& exponents, bool first, bool& half,
+                    hls::stream<Parameters>& parameter_stream, hls::stream<WeightRow<Config> >& rows,
+                    WeightRow<Config> (&replay)[Config::weight_depth], Transformed<Config>& transformed,
                     Banks<Config>& bank, Results<Config>& result) {
   typedef Shape<Config> S;
   Parameters parameters[Config::lanes_k];
   Accumulators<Config> accumulator;
   Accumulators<Config> held;
   Residuals<Config> residual;
-  Residuals<Config> residual_held;
   Pending<Config> pending;
+  Column<Config> column;
+  Middle<Config> middle;
+  Row<Config> transformed_row;
+  MadeRow<Config> made;
+  Partial<Config> partial;
+  Outputs<Config> outputs;
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=parameters cyclic factor=Config::drain_k
 #pragma HLS ARRAY_PARTITION variable=accumulator complete dim=0
 #pragma HLS ARRAY_PARTITION variable=held complete dim=0
-#pragma HLS ARRAY_PARTITION variable=residual complete dim=0
-#pragma HLS ARRAY_PARTITION variable=residual_held complete dim=0
 #pragma HLS ARRAY_PARTITION variable=pending complete dim=0
+#pragma HLS ARRAY_PARTITION variable=column complete dim=0
+#pragma HLS ARRAY_PARTITION variable=middle complete dim=1
+#pragma HLS ARRAY_PARTITION variable=middle complete dim=2
+#pragma HLS ARRAY_PARTITION variable=transformed_row complete dim=0
+#pragma HLS ARRAY_PARTITION variable=made complete dim=0
+#pragma HLS ARRAY_PARTITION variable=partial complete dim=1
+#pragma HLS ARRAY_PARTITION variable=partial complete dim=2
+#pragma HLS ARRAY_PARTITION variable=partial complete dim=3
+#pragma HLS ARRAY_PARTITION variable=outputs complete dim=1
+#pragma HLS ARRAY_PARTITION variable=outputs complete dim=2
+#pragma HLS ARRAY_PARTITION variable=outputs complete dim=3
+  if (Config::tile == 0) {
+#pragma HLS ARRAY_PARTITION variable=residual complete dim=0
+  } else {
+#pragma HLS ARRAY_PARTITION variable=residual complete dim=1
+  }
 #endif
   const unsigned int records = group.chunks * Config::drain_k;
   for (unsigned int n = 0; n < records; ++n) {
@@ -220,14 +122,29 @@ void convolve_group(const Instruction& i, const Group& group, hls::stream<Parame
     parameters[n] = parameter_stream.read();
   }
 
-  const unsigned int positions = static_cast<unsigned int>(i.out_height) * i.out_width;
-  const uint64_t cycles = static_cast<uint64_t>(positions) * group.length + group.chunks;
+  const Schedule of = schedule_of<Config>(i, group);
+  const uint64_t cycles = (first ? of.filling : 0) + static_cast<uint64_t>(of.turns) * of.length + of.settled +
+                          of.span * of.span * group.chunks;
+  bool filling = of.tiled && first;
   Position position = first_position(i);
   Position drained = position;
+  Position ahead = position;  // the tile to transform
+  if (of.tiled && !first) next_tile(i, ahead);
+  unsigned int done = 0;   // turns computed
+  unsigned int cycle = 0;  // within the turn
+  unsigned int sum = 0;
+  unsigned int sum_cycle = 0;  // within the sum
   Tap tap = first_tap();
-  unsigned int done = 0;   // positions computed
-  unsigned int cycle = 0;  // within the position
-  unsigned int step = 0;   // within the sub-row
+  unsigned int step = 0;              // within the sub-row
+  unsigned int row_number = 0;        // within the turn
+  unsigned int transformed_word = 0;  // within the tile
+  Cell leaving = first_cell();        // of the turn that drains
+  Cell fetched = first_cell();        // of the residuals
+  Stage reading = first_stage();
+  Stage turning = first_stage();
+  Stage writing = first_stage();
+  Fold fold = first_fold();
+  fold.chunk = static_cast<uint16_t>(group.chunks);  // nothing to fold
   for (uint64_t n = 0; n < cycles; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=8 max=1048576
@@ -235,51 +152,124 @@ void convolve_group(const Instruction& i, const Group& group, hls::stream<Parame
 #pragma HLS DEPENDENCE variable=bank inter false
 #pragma HLS DEPENDENCE variable=result inter false
 #pragma HLS DEPENDENCE variable=replay inter RAW distance=4 true
+#pragma HLS DEPENDENCE variable=residual inter false
+#pragma HLS DEPENDENCE variable=transformed inter false
+#pragma HLS DEPENDENCE variable=middle inter RAW distance=4 true
+#pragma HLS DEPENDENCE variable=partial inter RAW distance=4 true
+#pragma HLS DEPENDENCE variable=outputs inter RAW distance=4 true
 #endif
-    if (done != 0 && cycle < group.chunks) {
-      drain_chunk<Config>(i, group, cycle, drained, held, residual_held, parameters, pending, bank, result);
+    const bool odd = (done & 1) != 0;
+    if (done != 0 && cycle >= of.settled && leaving.row < of.span) {
+      const Position at = of.tiled ? position_of(i, drained, leaving) : drained;
+      Leaving<Config> total;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=total complete dim=0
+#endif
+      for (int p = 0; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+        for (int d = 0; d < Config::drain_k; ++d) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+          total[p][d] = held[p][leaving.part * Config::drain_k + d];
+          if (of.tiled) {
+            total[p][d] = outputs[p][d][leaving.row * S::tile + leaving.column]
+                                 [(odd ? 0 : S::group_chunks) + leaving.part];
+          }
+        }
+      }
+      const unsigned int cell = (odd ? 0 : S::cells) + leaving.row * of.span + leaving.column;
+      if (!of.tiled || inside_outputs(i, at)) {
+        drain_chunk<Config>(i, group, leaving.part, at, total, residual, cell, parameters, pending, bank, result);
+      }
+      next_cell(of.span, group.chunks, leaving);
     }
-    const bool computes = done < positions && cycle < i.rows;
-    const bool fetches = done < positions && cycle >= i.rows && cycle < i.rows + group.residual_words;
-    const unsigned int nth = cycle - i.rows;  // word of the residual
-    const Place place = place_of(i, position, tap, group.first_word);
-    const unsigned int residual_address = residual_pixel(i, position) + group.residual_first_word + nth;
+    if (of.tiled && fold.chunk < group.chunks) {
+      fold_chunk<Config>(i, fold, exponents, held, partial, outputs);
+      fold.chunk = static_cast<uint16_t>(fold.chunk + 1);
+    }
+
+    const bool busy = !filling && done < of.turns;
+    const bool computes = busy && sum < of.sums && (Config::tile == 0 ? cycle : sum_cycle) < of.sum_rows;
+    const bool transforms = of.tiled && (filling || busy);
+    const bool reads = of.tiled ? transforms && cycle < of.reads : computes;
+    const bool fetches = busy && cycle >= of.reads && group.residual_words != 0 && fetched.row < of.span;
+    Tap read_tap = tap;
+    if (of.tiled) {
+      read_tap.ky = reading.inner;
+      read_tap.kx = reading.outer;
+      read_tap.q = reading.q;
+    }
+    const Place place = place_of(i, of.tiled ? ahead : position, read_tap, group.first_word);
+    const Position fetched_at = of.tiled ? position_of(i, position, fetched) : position;
+    const unsigned int residual_address =
+        residual_pixel(i, fetched_at) + group.residual_first_word + fetched.part;
+    const bool fetches_inside = fetches && (!of.tiled || inside_outputs(i, fetched_at));
     Words<Config> word;
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=word complete dim=0
 #endif
-    if (computes || fetches) {
+    if (reads || fetches_inside) {
+      const unsigned int cell = (odd ? S::cells : 0) + fetched.row * of.span + fetched.column;
       for (int p = 0; p < Config::lanes_p; ++p) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
         read_word<Config>(bank, p, fetches ? residual_address : place.address, word[p]);
-        if (fetches) residual[p][nth] = word[p];
+        if (fetches) residual[p][cell * S::residual_words + fetched.part] = word[p];
       }
     }
+    if (fetches) next_cell(of.span, group.residual_words, fetched);
+
+    // The transform's stages, last one first: each takes what the one before it left a cycle ago.
+    const unsigned int made_after = of.sums + i.tile + 2u;
+    if (transforms && cycle >= made_after && cycle < made_after + of.reads) {
+      write_transformed<Config>(i, writing, half ? 0 : 1, made, transformed);
+      next_stage(i.tile + 2u, S::slices, writing);
+    }
+    if (transforms && cycle >= of.sums && cycle < of.sums + of.reads) {
+      transform_row<Config>(i, turning, middle, transformed_row, made);
+      next_stage(i.tile + 2u, S::slices, turning);
+    }
+    if (transforms && cycle < of.reads) {
+      transform_column<Config>(i, reading, word, place.inside, column, middle);
+      next_stage(i.tile + 2u, S::slices, reading);
+    }
+
     if (computes) {
       WeightRow<Config> row;
       if (done == 0) {
         row = rows.read();
-        replay[cycle] = row;
+        replay[row_number] = row;
       } else {
-        row = replay[cycle];
+        row = replay[row_number];
       }
-      const bool level_begins = cycle != 0 && step == 0 && tap.q == 0 && tap.kx == 0 && tap.ky == 0;
-      multiply_accumulate<Config>(word, place.inside, i.input_signed(), row, i.indexed(), step, cycle == 0,
-                                  level_begins, accumulator);
+      Operands<Config> operand;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=operand complete dim=0
+#endif
+      if (of.tiled) {
+        take_transformed<Config>(transformed, half ? 1 : 0, transformed_word, operand);
+      } else {
+        take_operands<Config>(word, place.inside, i.input_signed(), operand);
+      }
+      const bool level_begins = row_number != 0 && step == 0 && tap.q == 0 && tap.kx == 0 && tap.ky == 0;
+      const bool sum_begins = (Config::tile == 0 ? cycle : sum_cycle) == 0;
+      multiply_accumulate<Config>(operand, row, i.indexed(), step, sum_begins, level_begins, accumulator);
       const unsigned int steps = tap.q + 1 == i.sub_rows ? i.steps_last : i.steps;
+      ++row_number;
       ++step;
       if (step == steps) {
         step = 0;
-        next_tap(i, tap);
+        next_tap(of.window, tap);
+        ++transformed_word;
       }
     }
-    if (cycle + 1 == group.length) {
-      cycle = 0;
-      drained = position;
-      next_position(i, position);
-      ++done;
+    const bool sum_ends =
+        busy && sum < of.sums && (Config::tile == 0 ? cycle : sum_cycle) + 1 == of.sum_length;
+    if (sum_ends) {
       for (int p = 0; p < Config::lanes_p; ++p) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
@@ -290,13 +280,36 @@ void convolve_group(const Instruction& i, const Group& group, hls::stream<Parame
 #endif
           held[p][k] = accumulator[p][k];
         }
-        for (int w = 0; w < S::residual_words; ++w) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-          residual_held[p][w] = residual[p][w];
+      }
+      if (of.tiled) next_fold(i.tile + 2u, sum == 0, odd, fold);
+    }
+    sum_cycle = sum_ends ? 0 : sum_cycle + 1;
+    if (Config::tile != 0 && sum_ends) ++sum;
+    if (cycle + 1 == (filling ? of.filling : of.length)) {
+      cycle = 0;
+      sum = 0;
+      sum_cycle = 0;
+      row_number = 0;
+      transformed_word = 0;
+      leaving = first_cell();
+      fetched = first_cell();
+      if (of.tiled) {
+        half = !half;
+        reading = first_stage();
+        turning = first_stage();
+        writing = first_stage();
+        next_tile(i, ahead);
+      }
+      if (!filling) {
+        drained = position;
+        ++done;
+        if (of.tiled) {
+          next_tile(i, position);
+        } else {
+          next_position(i, position);
         }
       }
+      filling = false;
     } else {
       ++cycle;
     }
@@ -304,14 +317,16 @@ void convolve_group(const Instruction& i, const Group& group, hls::stream<Parame
 }
 
 template <class Config>
-void convolve(const Instruction& i, hls::stream<Parameters>& parameters, hls::stream<WeightRow<Config> >& rows,
-              WeightRow<Config> (&replay)[Config::weight_depth], Banks<Config>& bank, Results<Config>& result) {
+void convolve(const Instruction& i, const Exponents& exponents, hls::stream<Parameters>& parameters,
+              hls::stream<WeightRow<Config> >& rows, WeightRow<Config> (&replay)[Config::weight_depth],
+              Transformed<Config>& transformed, Banks<Config>& bank, Results<Config>& result) {
+  bool half = false;  // of the transformed words that the array reads
   for (unsigned int index = 0; index < i.groups; ++index) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
 #endif
     const Group group = group_of<Config>(i, index);
-    convolve_group<Config>(i, group, parameters, rows, replay, bank, result);
+    convolve_group<Config>(i, group, exponents, index == 0, half, parameters, rows, replay, transformed, bank, result);
   }
 }
 

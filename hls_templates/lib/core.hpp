@@ -19,6 +19,8 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
   static Int<result_bits> result[Config::lanes_p][Config::drain_k][Shape<Config>::result_rows];
   static UInt<8> table[Shape<Config>::table_lanes][Config::table_words * 256];
   static WeightRow<Config> replay[Config::weight_depth];
+  static Slice<Config> transformed[Config::lanes_p][Shape<Config>::slices][2 * Config::transform_depth];
+  Exponents exponents = no_exponents();
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=bank complete dim=1
 #pragma HLS ARRAY_PARTITION variable=bank complete dim=2
@@ -29,6 +31,10 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
 #pragma HLS BIND_STORAGE variable=table type=RAM_S2P
 #pragma HLS AGGREGATE variable=replay
 #pragma HLS BIND_STORAGE variable=replay type=RAM_S2P
+#pragma HLS ARRAY_PARTITION variable=transformed complete dim=1
+#pragma HLS ARRAY_PARTITION variable=transformed complete dim=2
+#pragma HLS BIND_STORAGE variable=transformed type=RAM_S2P
+#pragma HLS ARRAY_PARTITION variable=exponents.of complete
   if (Config::bank_ultra) {
 #pragma HLS BIND_STORAGE variable=bank type=RAM_S2P impl=URAM
   } else {
@@ -41,7 +47,10 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
 #endif
     const Instruction i = instructions.read();
     if (i.opcode == op_table) fill_tables<Config>(i, data, table);
-    if (i.opcode == op_conv) convolve<Config>(i, parameters, rows, replay, bank, result);
+    if (i.opcode == op_taps) exponents = decode_taps(i);
+    if (i.opcode == op_conv) {
+      convolve<Config>(i, exponents, parameters, rows, replay, transformed, bank, result);
+    }
     if (i.opcode == op_max_pool) max_pool<Config>(i, bank);
     if (i.opcode == op_load || i.opcode == op_store_result || i.opcode == op_store_map) {
       for (unsigned int lane = 0; lane < lanes; ++lane) {

@@ -7,7 +7,7 @@
 namespace cascade {
 
 constexpr uint32_t program_magic = 0x31465443;
-constexpr uint32_t program_version = 1;
+constexpr uint32_t program_version = 2;
 // A damaged count must not make the engine read gigabytes before the CRC can tell.
 constexpr unsigned int max_instructions = 4096;
 
@@ -18,6 +18,7 @@ constexpr int op_max_pool = 4;
 constexpr int op_store_result = 5;
 constexpr int op_store_map = 6;
 constexpr int op_end = 7;
+constexpr int op_taps = 8;
 
 constexpr int error_none = 0;
 constexpr int error_magic = 1;
@@ -76,7 +77,8 @@ struct Instruction {
   uint16_t residual_row_words;
   uint32_t residual_base;
   uint16_t residual_channels;
-  uint16_t reserved_high;
+  uint8_t tile;
+  uint8_t reserved_high;
 
   bool input_signed() const { return (flags & 1) != 0; }
   bool residual() const { return (flags & 2) != 0; }
@@ -90,6 +92,9 @@ inline uint16_t low_half(uint32_t word) {
 }
 inline uint16_t high_half(uint32_t word) {
   return static_cast<uint16_t>(word >> 16);
+}
+inline uint32_t join_halves(uint16_t low, uint16_t high) {
+  return static_cast<uint32_t>(high) << 16 | low;
 }
 template <int Byte>
 inline uint8_t byte_of(uint32_t word) {
@@ -147,8 +152,42 @@ inline Instruction decode_instruction(const uint32_t (&word)[block_words]) {
   i.residual_row_words = high_half(word[13]);
   i.residual_base = word[14];
   i.residual_channels = low_half(word[15]);
-  i.reserved_high = high_half(word[15]);
+  i.tile = byte_of<2>(word[15]);
+  i.reserved_high = byte_of<3>(word[15]);
   return i;
+}
+
+// The left shifts of a tile's taps, row by row.
+constexpr int most_taps = 36;
+constexpr int largest_exponent = 7;
+constexpr int exponent_bits = 4;
+struct Exponents {
+  uint8_t of[most_taps];
+};
+
+inline Exponents no_exponents() {
+  Exponents exponents;
+  for (int n = 0; n < most_taps; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    exponents.of[n] = 0;
+  }
+  return exponents;
+}
+
+// What TAPS says: words 1 to 5 of the instruction, 8 exponents in each.
+inline Exponents decode_taps(const Instruction& i) {
+  const uint32_t word[5] = {i.in_base, join_halves(i.in_height, i.in_width), join_halves(i.in_words, i.in_row_words),
+                            i.out_base, join_halves(i.out_height, i.out_width)};
+  Exponents exponents;
+  for (int n = 0; n < most_taps; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    exponents.of[n] = static_cast<uint8_t>(word[n / 8] >> (n % 8 * exponent_bits) & 15);
+  }
+  return exponents;
 }
 
 inline unsigned int channels_of_group(const Instruction& i, unsigned int group, unsigned int lanes_k) {

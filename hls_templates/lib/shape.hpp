@@ -1,5 +1,5 @@
 // Everything that follows from an engine's parameters. `Config` has the numbers and switches of EngineConfig as
-// static constexpr members, `bank_ultra` (banks in UltraRAM) and `signature`.
+// static constexpr members, `operand_bits`, `bank_ultra` (banks in UltraRAM) and `signature`.
 #ifndef CASCADE_SHAPE_HPP
 #define CASCADE_SHAPE_HPP
 
@@ -8,6 +8,7 @@
 namespace cascade {
 
 constexpr int result_bits = 16;
+constexpr int bias_bits = 40;
 constexpr int block_words = 16;  // header and instructions: blocks of 16 words of 32 bits
 constexpr int chunk_bits = 64;   // beats are cut into chunks, which every compiler indexes well
 
@@ -38,8 +39,18 @@ struct Shape {
   // How far the loader runs ahead: parameters of a group, and of its rows what one block RAM is deep.
   static constexpr int parameters_ahead = larger(Config::lanes_k, 2);
   static constexpr int rows_ahead = larger(smaller(Config::weight_depth, 512), 2);
-  static constexpr int product_bits = Config::weight_bits + Config::activation_bits + 1;
+  static constexpr int product_bits = Config::weight_bits + Config::operand_bits;
   static constexpr int sum_bits = product_bits + log2_floor(Config::slots);
+
+  // Winograd tiles. An engine without them compiles what would serve the smallest, and never runs it.
+  static constexpr int tile = larger(Config::tile, 2);  // m, outputs in each direction
+  static constexpr int taps = tile + 2;                 // t, inputs in each direction
+  static constexpr int cells = Config::tile == 0 ? 1 : tile * tile;  // positions of one turn of the array
+  static constexpr int slices = Config::transform_cycles;  // of a word, transformed one after the other
+  static constexpr int slice_channels = Config::sub_row / slices;
+  // After the transform of columns: |row of `input`| sums to at most 2 (F(2,3)) or 8 to one side (F(4,3)).
+  static constexpr int column_bits = Config::activation_bits + tile;
+  static constexpr int group_chunks = Config::lanes_k / Config::drain_k;  // cycles in which a full group drains
 };
 
 template <class Config>
@@ -47,7 +58,7 @@ using Beat = ap_uint<Config::bus_bits>;
 
 // One channel's parameters of the drain.
 struct Parameters {
-  int32_t bias;
+  Int<bias_bits> bias;
   uint16_t multiplier;
   uint16_t residual_multiplier;
   uint8_t shift;

@@ -34,6 +34,69 @@ inline void next_position(const Instruction& i, Position& p) {
   }
 }
 
+// Winograd tiles of m x m outputs (m = 2 or 4) that cover `size` outputs in one direction.
+inline unsigned int tiles_of(unsigned int size, unsigned int m) {
+  return m == 4 ? (size + 3) >> 2 : (size + 1) >> 1;
+}
+
+// To the next tile, after the map's last one the first: positions are the tiles' first ones.
+inline void next_tile(const Instruction& i, Position& p) {
+  const unsigned int x = p.x + i.tile;
+  const unsigned int y = p.y + i.tile;
+  if (x < i.out_width) {
+    p.x = static_cast<uint16_t>(x);
+    p.out_word += static_cast<uint32_t>(i.tile) * i.out_words;
+  } else {
+    p.x = 0;
+    p.y = static_cast<uint16_t>(y < i.out_height ? y : 0);
+    p.out_word = i.out_base + static_cast<uint32_t>(p.y) * i.out_width * i.out_words;
+  }
+}
+
+// One of the m x m positions of a tile, and its parts (chunks or words), which are walked first.
+struct Cell {
+  uint8_t row;
+  uint8_t column;
+  uint16_t part;
+};
+
+inline Cell first_cell() {
+  Cell cell;
+  cell.row = 0;
+  cell.column = 0;
+  cell.part = 0;
+  return cell;
+}
+
+// To the next part; after the last one `row` is m.
+inline void next_cell(unsigned int m, unsigned int parts, Cell& cell) {
+  const bool cell_ends = cell.part + 1u == parts;
+  const bool row_ends = cell_ends && cell.column + 1u == m;
+  cell.part = static_cast<uint16_t>(cell_ends ? 0 : cell.part + 1);
+  if (cell_ends) cell.column = static_cast<uint8_t>(row_ends ? 0 : cell.column + 1);
+  if (row_ends) cell.row = static_cast<uint8_t>(cell.row + 1);
+}
+
+// The position of a tile's cell: it may lie outside the map.
+inline Position position_of(const Instruction& i, const Position& first, const Cell& cell) {
+  Position p = first;
+  p.y = static_cast<uint16_t>(first.y + cell.row);
+  p.x = static_cast<uint16_t>(first.x + cell.column);
+  p.out_word += (static_cast<uint32_t>(cell.row) * i.out_width + cell.column) * i.out_words;
+  return p;
+}
+
+inline bool inside_outputs(const Instruction& i, const Position& p) {
+  return p.y < i.out_height && p.x < i.out_width;
+}
+
+// What a window has of taps, and each of them of words.
+struct Window {
+  uint16_t height;
+  uint16_t width;
+  uint16_t words;
+};
+
 // One tap of a window: word q of kernel position (ky, kx).
 struct Tap {
   uint8_t ky;
@@ -50,10 +113,10 @@ inline Tap first_tap() {
 }
 
 // To the next word; after the window's last one the tap is the first again.
-inline void next_tap(const Instruction& i, Tap& tap) {
-  const bool word_ends = tap.q + 1 == i.sub_rows;
-  const bool column_ends = word_ends && tap.kx + 1 == i.kernel_w;
-  const bool row_ends = column_ends && tap.ky + 1 == i.kernel_h;
+inline void next_tap(const Window& window, Tap& tap) {
+  const bool word_ends = tap.q + 1 == window.words;
+  const bool column_ends = word_ends && tap.kx + 1 == window.width;
+  const bool row_ends = column_ends && tap.ky + 1 == window.height;
   tap.q = static_cast<uint16_t>(word_ends ? 0 : tap.q + 1);
   if (word_ends) tap.kx = static_cast<uint8_t>(column_ends ? 0 : tap.kx + 1);
   if (column_ends) tap.ky = static_cast<uint8_t>(row_ends ? 0 : tap.ky + 1);

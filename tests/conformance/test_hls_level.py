@@ -13,17 +13,25 @@ from toolflow.emit.hls_native import build_native, run_native
 from toolflow.engine.config import EngineConfig
 from toolflow.interpreter.run import run
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.operators.cases import ALL_CASES
+from toolflow.operators.cases import cases_of
 from toolflow.plan.lower import compile_program, fit_depths
 
 IMAGES = 3
-FITTED = ("bank_depth", "weight_depth", "result_depth", "table_words", "input_lanes", "accumulator_bits")
+FITTED = (
+    "bank_depth",
+    "weight_depth",
+    "result_depth",
+    "table_words",
+    "input_lanes",
+    "accumulator_bits",
+    "transform_depth",
+)
 
 
 def graphs_and_images(shape: EngineConfig) -> dict[str, tuple[QuantisedGraph, np.ndarray]]:
     """Return every case's network at the shape's widths, every second one all extremes."""
     made = {}
-    for number, (name, case) in enumerate(ALL_CASES.items()):
+    for number, (name, case) in enumerate(cases_of(shape).items()):
         seed = zlib.crc32(name.encode())
         builder, output = case.build(shape.weight_bits, shape.activation_bits, seed, number % 2 == 0)
         made[name] = builder.build(output), builder.images(IMAGES)

@@ -48,7 +48,11 @@ def emit_hls(config: EngineConfig, unit: str, folder: Path) -> list[Path]:
         "top": top,
         "config_name": "".join(part.capitalize() for part in top.split("_")) + "Config",
         "signature": f"{config.signature:016x}",
-        "parameters": [*parameters, ("bank_ultra", config.bank_memory == "ultra")],
+        "parameters": [
+            *parameters,
+            ("operand_bits", config.operand_bits),
+            ("bank_ultra", config.bank_memory == "ultra"),
+        ],
         "bus_bits": config.bus_bits,
         "burst": min(LONGEST_BURST_BEATS, BURST_BYTES // config.bus_bytes),
         "depth": COSIMULATION_BEATS,

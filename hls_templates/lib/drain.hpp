@@ -1,0 +1,120 @@
+// The drain: from sums to the next layer's words, drain_k channels of every lane per cycle.
+#ifndef CASCADE_DRAIN_HPP
+#define CASCADE_DRAIN_HPP
+
+#include "array.hpp"
+#include "requantise.hpp"
+#include "walk.hpp"
+
+namespace cascade {
+
+// Residual words of two turns of the array: one that drains and one that is computed.
+template <class Config>
+using Residuals = Word<Config>[Config::lanes_p][2 * Shape<Config>::cells * Shape<Config>::residual_words];
+// Sums that leave in one cycle.
+template <class Config>
+using Leaving = Accumulator<Config>[Config::lanes_p][Config::drain_k];
+// Outputs that wait for the rest of their granule.
+template <class Config>
+using Pending = UInt<Config::activation_bits>[Config::lanes_p][Shape<Config>::granule];
+
+// What stays the same while an output-channel group is computed.
+struct Group {
+  unsigned int first_channel;
+  unsigned int channels;
+  unsigned int first_word;           // input words to skip
+  unsigned int chunks;               // cycles in which a position drains
+  unsigned int residual_first_word;  // of a residual pixel
+  unsigned int residual_words;       // read per position, 0 where no channel has a residual
+};
+
+template <class Config>
+inline Group group_of(const Instruction& i, unsigned int index) {
+  Group group;
+  group.first_channel = index * Config::lanes_k;
+  group.channels = channels_of_group(i, index, Config::lanes_k);
+  group.first_word = (index * i.channel_step) >> Shape<Config>::sub_row_shift;
+  group.chunks = divide_up(group.channels, Config::drain_k);
+  const int begin = static_cast<int>(group.first_channel) - i.residual_offset;
+  const int from = begin > 0 ? begin : 0;
+  const int end = begin + static_cast<int>(group.channels);
+  const int to = end < i.residual_channels ? end : i.residual_channels;
+  group.residual_first_word = static_cast<unsigned int>(from) >> Shape<Config>::sub_row_shift;
+  group.residual_words = 0;
+  if (i.residual() && from < to) {
+    group.residual_words =
+        (static_cast<unsigned int>(to - 1) >> Shape<Config>::sub_row_shift) - group.residual_first_word + 1;
+  }
+  return group;
+}
+
+// One cycle of the drain: drain_k channels of every lane are requantised, gathered into granules and stored. The
+// residual of the position lies in the words of `cell`.
+template <class Config>
+inline void drain_chunk(const Instruction& i, const Group& group, unsigned int chunk, const Position& position,
+                        const Leaving<Config>& total, const Residuals<Config>& residual, unsigned int cell,
+                        const Parameters (&parameters)[Config::lanes_k], Pending<Config>& pending,
+                        Banks<Config>& bank, Results<Config>& result) {
+  typedef Shape<Config> S;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  const unsigned int lane_k = chunk * Config::drain_k;
+  const unsigned int channel = group.first_channel + lane_k;
+  const int residual_channel = static_cast<int>(channel) - i.residual_offset;
+  const bool granule_ends = (lane_k + Config::drain_k) % S::granule == 0 || chunk + 1 == group.chunks;
+  const unsigned int address = position.out_word + (channel >> S::sub_row_shift);
+  const unsigned int granule = (channel & (Config::sub_row - 1)) / S::granule;
+  const unsigned int place = position.out_result + channel;
+  for (int p = 0; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    Int<result_bits> out[Config::drain_k];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=out complete
+#endif
+    for (int d = 0; d < Config::drain_k; ++d) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      const int from = residual_channel + d;
+      Int<Config::activation_bits + 1> r = 0;
+      if (group.residual_words != 0 && from >= 0 && from < i.residual_channels) {
+        const unsigned int n = (static_cast<unsigned int>(from) >> S::sub_row_shift) - group.residual_first_word;
+        const Word<Config>& word = residual[p][cell * S::residual_words + n];
+        r = number<Config>(word.element[from & (Config::sub_row - 1)], i.residual_signed());
+      }
+      const Int<Config::accumulator_bits> sum =
+          keep_signed<Config::accumulator_bits>(static_cast<int64_t>(total[p][d]));
+      out[d] = requantise<Config>(sum, parameters[lane_k + d], r, i.lower, i.upper);
+      pending[p][(lane_k + d) % S::granule] =
+          keep_unsigned<Config::activation_bits>(static_cast<uint64_t>(static_cast<int64_t>(out[d])));
+    }
+    Granule<Config> whole;
+    for (int e = 0; e < S::granule; ++e) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      set_element<S::granule, Config::activation_bits>(whole, e, pending[p][e]);
+    }
+    for (int g = 0; g < S::granules; ++g) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      if (!i.to_result() && granule_ends && granule == static_cast<unsigned int>(g)) bank[p][g][address] = whole;
+    }
+    for (int b = 0; b < Config::drain_k; ++b) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      // Memory b takes the one of the drain_k neighbours whose place is b modulo drain_k.
+      const unsigned int d = (b - place) & (Config::drain_k - 1);
+      if (i.to_result() && lane_k + d < group.channels) result[p][b][(place + d) / Config::drain_k] = out[d];
+    }
+  }
+}
+
+}  // namespace cascade
+
+#endif
