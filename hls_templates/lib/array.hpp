@@ -23,6 +23,24 @@ using Words = Word<Config>[Config::lanes_p];
 template <class Config>
 using Operands = Int<Config::operand_bits>[Config::lanes_p][Config::sub_row];
 
+template <class Config>
+inline void clear_sums(Accumulators<Config>& accumulator) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  for (int p = 0; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    for (int k = 0; k < Config::lanes_k; ++k) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      accumulator[p][k] = 0;
+    }
+  }
+}
+
 // Words of the banks as operands, 0 outside the map.
 template <class Config>
 inline void take_operands(const Words<Config>& word, bool inside, bool is_signed, Operands<Config>& operand) {

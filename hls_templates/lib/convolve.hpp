@@ -122,6 +122,8 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
     parameters[n] = parameter_stream.read();
   }
 
+  if (Config::tile != 0) clear_sums<Config>(accumulator);  // a sum of a tap ends in more than one way
+
   const Schedule of = schedule_of<Config>(i, group);
   const uint64_t cycles = (first ? of.filling : 0) + static_cast<uint64_t>(of.turns) * of.length + of.settled +
                           of.span * of.span * group.chunks;

@@ -162,6 +162,7 @@ inline void cut_parameters(unsigned int channels, hls::stream<Beat<Config> >& be
   record.multiplier = 0;
   record.residual_multiplier = 0;
   record.shift = 0;
+  record.residual_shift = 0;
   uint32_t low_bias = 0;
   int left = 0;  // chunks left in the beat
   for (unsigned int half = 0; half < 2 * parameter_records<Config>(channels); ++half) {
@@ -187,6 +188,7 @@ inline void cut_parameters(unsigned int channels, hls::stream<Beat<Config> >& be
       record.residual_multiplier = static_cast<uint16_t>(bits >> 48 & 0xffff);
     } else {
       record.shift = static_cast<uint8_t>(bits & 0xff);
+      record.residual_shift = static_cast<uint8_t>(bits >> 16 & 0xff);
       record.bias = keep_signed<bias_bits>(static_cast<int64_t>(static_cast<uint64_t>(bits >> 8 & 0xff) << 32 | low_bias));
       out.write(record);
     }

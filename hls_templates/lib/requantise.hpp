@@ -6,10 +6,11 @@
 
 namespace cascade {
 
-// (2^39 + 2^39) * (2^16 - 1) + 2^8 * 2^16 lies within 2^56; adding half of 2^57 stays within 2^57.
+// (2^39 + 2^39) * (2^16 - 1) + (2^8 * 2^16 << 15) lies within 2^56; adding half of 2^57 stays within 2^57.
 constexpr int total_bits = 41;
 constexpr int scaled_bits = 58;
 constexpr int shift_mask = 63;     // of a record's byte
+constexpr int residual_shift_mask = 15;
 constexpr int largest_shift = 57;  // from here on everything rounds to 0
 
 // value / 2^shift, rounded to the nearest integer, ties to the even one: half - 1 + the quotient's lowest
@@ -27,7 +28,9 @@ template <class Config>
 inline Int<result_bits> requantise(Int<Config::accumulator_bits> accumulator, const Parameters& of,
                                    Int<Config::activation_bits + 1> residual, int16_t lower, int16_t upper) {
   const Int<total_bits> total = Int<total_bits>(accumulator) + of.bias;
-  const Int<scaled_bits> scaled = total * of.multiplier + Int<scaled_bits>(residual) * of.residual_multiplier;
+  const int places = Config::tile == 0 ? 0 : of.residual_shift & residual_shift_mask;
+  const Int<scaled_bits> added = Int<scaled_bits>(residual) * of.residual_multiplier;
+  const Int<scaled_bits> scaled = total * of.multiplier + (added << places);
   const Int<scaled_bits> rounded = round_half_even(scaled, of.shift);
   if (rounded < lower) return lower;
   if (rounded > upper) return upper;

@@ -62,6 +62,7 @@ struct Parameters {
   uint16_t multiplier;
   uint16_t residual_multiplier;
   uint8_t shift;
+  uint8_t residual_shift;
 };
 
 // One row of the weight stream: what each multiplier takes in one cycle.

@@ -46,22 +46,26 @@ inline void share_output_2(int tap, const Sum& value, Sum (&to)[Tile]) {
 // F(4,3): to[j] = output[j][tap] * value.
 template <class Sum>
 inline void share_output_4(int tap, const Sum& value, Sum (&to)[4]) {
-  const bool outer = tap == 1 || tap == 2;
-  const bool inner = tap == 3 || tap == 4;
-  const Sum none = 0;
-  const Sum negated = none - value;
-  const Sum either = tap == 1 || tap == 3 ? value : negated;
-  const Sum twice = value << 1;
+  const bool positive = tap == 1 || tap == 3;
+  const Sum either = positive ? value : Sum(-value);
   const Sum fourfold = value << 2;
-  const Sum sixfold = fourfold + twice;
-  const Sum sixfold_fourfold = sixfold << 2;
-  const Sum either_twice = either << 1;
-  const Sum either_fourfold = either << 2;
-  const Sum either_eightfold = either << 3;
-  to[0] = tap == 0 ? sixfold : outer ? fourfold : inner ? value : none;
-  to[1] = outer ? either_fourfold : inner ? either_twice : none;
-  to[2] = outer || inner ? fourfold : none;
-  to[3] = outer ? either_fourfold : inner ? either_eightfold : tap == 5 ? sixfold_fourfold : none;
+  const Sum sixfold = fourfold + (value << 1);
+  if (tap == 1 || tap == 2) {
+    to[0] = fourfold;
+    to[1] = either << 2;
+    to[2] = fourfold;
+    to[3] = either << 2;
+  } else if (tap == 3 || tap == 4) {
+    to[0] = value;
+    to[1] = either << 1;
+    to[2] = fourfold;
+    to[3] = either << 3;
+  } else {
+    to[0] = tap == 0 ? sixfold : Sum(0);
+    to[1] = 0;
+    to[2] = 0;
+    to[3] = tap == 5 ? Sum(sixfold << 2) : Sum(0);
+  }
 }
 
 // The forms of an engine whose largest tile is Tile; `tile` is the one that an instruction asks for.

@@ -7,12 +7,14 @@ region to its byte, None where PROGRAM.md leaves it undefined.
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 from fractions import Fraction
 
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import Flag, Instruction, Opcode, decode_program
+from toolflow.numerics.winograd import WINOGRAD
 
 Element = int | None
 
@@ -49,9 +51,11 @@ class Oracle:
             Opcode.MAXPOOL: self.max_pool,
             Opcode.STORE_RESULT: self.store_result,
             Opcode.STORE_MAP: self.store_map,
+            Opcode.TAPS: self.taps,
         }
         for self.image in range(count):
             self.bank, self.result, self.at = {}, {}, 0
+            self.exponent = [0] * 36
             for i in instructions:
                 if i.opcode is Opcode.END:
                     break
@@ -101,17 +105,68 @@ class Oracle:
         for g in range(i.groups):
             channels = min(self.c.lanes_k, i.channels - g * self.c.lanes_k)
             parameters, rows = self.packet(i, channels)
+            if i.tile:
+                self.conv_tiles(i, g * self.c.lanes_k, parameters, rows)
+                continue
             for oy in range(i.out_height):
                 for ox in range(i.out_width):
                     acc = self.accumulate(i, (g * i.channel_step) // self.c.sub_row, oy, ox, rows)
                     for k in range(channels):
                         self.drain(i, oy, ox, g * self.c.lanes_k + k, acc[k], parameters[k])
 
+    def taps(self, i: Instruction) -> None:
+        words = struct.unpack("<16I", i.encode().astype("<u4").tobytes())
+        self.exponent = [words[1 + n // 8] >> 4 * (n % 8) & 15 for n in range(36)]
+
+    def conv_tiles(
+        self, i: Instruction, first: int, parameters: list[tuple[int, ...]], rows: list[list[list[tuple[int, int]]]]
+    ) -> None:
+        m, t = i.tile, i.tile + 2
+        A = WINOGRAD[m].output.tolist()
+        for ty, tx in itertools.product(range(math.ceil(i.out_height / m)), range(math.ceil(i.out_width / m))):
+            words = [self.transformed(i, ty * m - i.pad_top, tx * m - i.pad_left, q) for q in range(i.sub_rows)]
+            Y = [[[0] * len(parameters) for _ in range(m)] for _ in range(m)]
+            row = 0
+            for ky, kx in itertools.product(range(t), range(t)):
+                acc = [0] * len(parameters)
+                for q in range(i.sub_rows):
+                    for step in range(i.steps_last if q == i.sub_rows - 1 else i.steps):
+                        for k, s in itertools.product(range(len(parameters)), range(self.c.slots)):
+                            value, index = rows[row][k][s]
+                            if value:
+                                j = index if index >= 0 else (step * self.c.slots + s) % self.c.sub_row
+                                x = words[q][ky][kx][j]
+                                assert x is not None, "an undefined element counts"
+                                acc[k] += value * x
+                        row += 1
+                for y, x, k in itertools.product(range(m), range(m), range(len(parameters))):
+                    Y[y][x][k] += A[y][ky] * A[x][kx] * (acc[k] << self.exponent[ky * t + kx])
+            assert row == i.rows
+            for y, x, k in itertools.product(range(m), range(m), range(len(parameters))):
+                oy, ox = ty * m + y, tx * m + x
+                if oy < i.out_height and ox < i.out_width and first + k < i.channels:
+                    self.drain(i, oy, ox, first + k, signed(Y[y][x][k], self.c.accumulator_bits), parameters[k])
+
+    def transformed(self, i: Instruction, top: int, left: int, q: int) -> list[list[list[Element]]]:
+        """Return V[ky][kx][channel] of word q of a tile."""
+        B, S = WINOGRAD[i.tile].input.tolist(), self.c.sub_row
+        taps = range(i.tile + 2)
+        V: list[list[list[Element]]] = [[[0] * S for _ in taps] for _ in taps]
+        for iy, ix, j in itertools.product(taps, taps, range(S)):
+            if not (0 <= top + iy < i.in_height and 0 <= left + ix < i.in_width):
+                continue
+            word = i.in_base + (top + iy) * i.in_row_words + (left + ix) * i.in_words + q
+            d = self.read(word, j, Flag.INPUT_SIGNED in i.flags)
+            for ky, kx in itertools.product(taps, taps):
+                before = V[ky][kx][j]
+                V[ky][kx][j] = None if d is None or before is None else before + B[ky][iy] * B[kx][ix] * d
+        return V
+
     def packet(self, i: Instruction, channels: int) -> tuple[list[tuple[int, ...]], list[list[list[tuple[int, int]]]]]:
         c = self.c
         indexed = Flag.INDEXED in i.flags
         count = math.ceil(channels / c.drain_k) * c.drain_k
-        parameters = [struct.unpack_from("<iHHB", self.weights, self.at + 16 * k) for k in range(count)]
+        parameters = [self.record(self.at + 16 * k) for k in range(count)]
         self.at += math.ceil(16 * count / c.bus_bytes) * c.bus_bytes
         values = c.lanes_k * c.slots
         width = values * (c.weight_bits + (c.index_bits if indexed else 0))
@@ -135,8 +190,12 @@ class Oracle:
         self.at += (math.ceil(i.rows / per_beat) * stride if per_beat else i.rows * stride) // 8
         return parameters, rows
 
+    def record(self, at: int) -> tuple[int, ...]:
+        low, multiplier, residual_multiplier, shift, high, left = struct.unpack_from("<IHHBbB", self.weights, at)
+        return (high << 32) + low, multiplier, residual_multiplier << (left & 15 if self.c.tile else 0), shift & 63
+
     def bits(self, low: int, width: int) -> int:
-        part = self.weights[self.at + low // 8 : self.at + low // 8 + 2]
+        part = self.weights[self.at + low // 8 : self.at + low // 8 + 3]
         return int.from_bytes(part, "little") >> low % 8 & ((1 << width) - 1)
 
     def accumulate(

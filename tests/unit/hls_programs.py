@@ -111,9 +111,11 @@ class ProgramBuilder:
         residual_offset: int = 0,
         into: tuple[int, int] | None = None,
         to_result: bool = False,
+        tile: int = 0,
     ) -> Map:
         """One CONV; `into` = (base, words a pixel) places the output, else it gets a place of its own."""
         c = self.config
+        window = (tile + 2, tile + 2) if tile else kernel
         S, slots = c.sub_row, c.slots
         reach = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
         out_height = (source.height + 2 * pad[0] - reach[0] - 1) // stride[0] + 1
@@ -125,7 +127,7 @@ class ProgramBuilder:
         else:
             steps, steps_last = math.ceil(S / slots), math.ceil(last / slots)
         per_tap = (q_count - 1) * steps + steps_last
-        rows = levels * kernel[0] * kernel[1] * per_tap
+        rows = levels * window[0] * window[1] * per_tap
         words = math.ceil(channels / S)
         base, out_words = 0, words
         if into is not None:
@@ -179,6 +181,7 @@ class ProgramBuilder:
             lower=lower,
             upper=upper,
             rows=rows,
+            tile=tile,
         )
         if residual is not None:
             step_h, step_w = residual.height // out_height, residual.width // out_width
@@ -191,19 +194,34 @@ class ProgramBuilder:
                 residual_offset=residual_offset,
             )
         self.instructions.append(instruction)
-        taps = levels * kernel[0] * kernel[1]
+        taps = levels * window[0] * window[1]
         for g in range(groups):
             first = g * channel_step // S
             count = min(c.lanes_k, channels - g * c.lanes_k)
-            self.weights += pack(c, self._packet(source, first, count, taps, q_count, steps, steps_last, indexed))
+            growth = {0: 0, 2: 6, 4: 12}[tile]
+            packet = self._packet(source, first, count, taps, q_count, steps, steps_last, indexed, growth)
+            self.weights += pack(c, packet)
         if to_result:
             self.classes = channels * out_height * out_width
         return Map(base, out_height, out_width, out_words, channels, out_signed)
 
+    def taps(self) -> None:
+        """New exponents for the tiles that follow."""
+        self.instructions.append(Instruction.taps(self.rng.integers(0, 8, (6, 6))))
+
     def _packet(
-        self, source: Map, first: int, count: int, taps: int, q_count: int, steps: int, steps_last: int, indexed: bool
+        self,
+        source: Map,
+        first: int,
+        count: int,
+        taps: int,
+        q_count: int,
+        steps: int,
+        steps_last: int,
+        indexed: bool,
+        growth: int,
     ) -> Packet:
-        """Random weights, extremes among them, 0 where an element is undefined."""
+        """Random weights, extremes among them, 0 where an element is undefined; sums grow by `growth` bits."""
         c, rng = self.config, self.rng
         S = c.sub_row
         bound = 1 << c.weight_bits - 1
@@ -227,12 +245,15 @@ class ProgramBuilder:
                     indices.append(index)
         size = len(values) * S * bound << c.activation_bits
         shift = max(size.bit_length() + 15 - c.activation_bits, 1)
+        shift += growth
+        far = (1 << 39) - 1
+        bias = rng.integers(-size, size + 1, count) << growth
         return Packet(
-            bias=rng.integers(-size, size + 1, count),
+            bias=np.where(rng.random(count) < 0.05, rng.choice([-far - 1, far], count), np.clip(bias, -far, far)),
             multiplier=rng.choice([1, 65535, *rng.integers(1, 65536, 6)], count),
             residual_multiplier=rng.integers(0, 65536, count),
             shift=np.clip(rng.integers(shift - 4, shift + 2, count), 0, 47),
-            residual_shift=np.zeros(count, dtype=np.int64),
+            residual_shift=rng.choice([0, 0, 1, 5, 15, 0xF3], count),
             values=np.array(values),
             indices=np.array(indices) if indexed else None,
         )
@@ -361,6 +382,20 @@ def everything(config: EngineConfig, seed: int, count: int) -> Job:
         total = math.ceil(padded.channels / lanes) * lanes
         if math.ceil(total / S) <= padded.words:
             b.trace(b.conv(padded, padded.channels, (2, 2), indexed=True, channel_step=lanes, sub_rows=own, pad=(1, 0)))
+
+    if config.tile:
+        tiles = [2, 4] if config.tile == 4 else [2]
+        plain = b.conv(first, b.draw(1, lanes + 1), (3, 3), pad=(1, 1), tile=2)  # before any TAPS: no shifts
+        b.trace(plain)
+        b.taps()
+        for tile in tiles:
+            padding = (b.draw(0, 1), b.draw(0, 2))
+            sparse = b.conv(plain, b.draw(1, lanes + 2), (3, 3), pad=padding, tile=tile, indexed=b.flip())
+            b.trace(sparse)
+        b.taps()
+        place = first.base, first.words
+        b.conv(plain, channels, (3, 3), pad=(1, 1), tile=b.draw(1, len(tiles)) * 2, residual=first, into=place)
+        b.trace(first)
 
     # Two producers side by side in one map, then pooling over it.
     left, right = b.draw(1, 2) * S, b.draw(1, S)

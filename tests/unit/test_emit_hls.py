@@ -65,10 +65,11 @@ def test_a_unit_must_be_an_identifier(unit: str, tmp_path: Path) -> None:
         emit_hls(CONFIG, unit, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["odd", "tiles"])
 @pytest.mark.parametrize("options", [["-O0"], ["-O3"], ["-O2", "-DCASCADE_AP_TYPES"]])
-def test_no_warning(options: list[str], tmp_path: Path) -> None:
+def test_no_warning(options: list[str], name: str, tmp_path: Path) -> None:
     """-Wall -Wextra say nothing, at other levels of optimisation than the one that all other tests build with."""
-    emit_hls(CONFIGURATIONS["odd"], "low", tmp_path)
+    emit_hls(CONFIGURATIONS[name], "low", tmp_path)
     command = ["g++", "-std=c++17", "-Wall", "-Wextra", *options, f"-I{ap_types_folder()}", "-c"]
     for name in ("cascade_low.cpp", "cascade_low_tb.cpp"):
         built = subprocess.run([*command, name], cwd=tmp_path, capture_output=True, text=True, check=False)

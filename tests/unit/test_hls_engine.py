@@ -30,6 +30,14 @@ CONFIGURATIONS = {
         lanes_k=32, lanes_p=1, slots=16, drain_k=16, sub_row=16, weight_bits=3, activation_bits=2,
         accumulator_bits=10, bus_bits=512, bank_depth=2048, result_depth=100, input_lanes=16, table_words=3,
     ),
+    "tiles": EngineConfig(
+        lanes_k=6, lanes_p=2, slots=2, drain_k=2, weight_bits=9, accumulator_bits=37, bank_depth=2048,
+        tile=4, transform_cycles=2, transform_depth=72,
+    ),
+    "small_tiles": EngineConfig(
+        lanes_k=4, lanes_p=3, sub_row=4, weight_bits=12, activation_bits=5, accumulator_bits=40, bus_bits=64,
+        bank_depth=2048, input_lanes=2, tile=2, transform_cycles=4, transform_depth=48,
+    ),
 }  # fmt: skip
 
 
@@ -63,7 +71,7 @@ def test_every_opcode_and_flag(name: str, sources: Path) -> None:
         compare(config, native(name, sources, False), everything(config, seed, count))
 
 
-@pytest.mark.parametrize("name", ["odd", "low"])
+@pytest.mark.parametrize("name", ["odd", "low", "tiles"])
 def test_the_widths_of_the_synthesis_give_the_same_bits(name: str, sources: Path) -> None:
     config = CONFIGURATIONS[name]
     job = everything(config, 7, config.lanes_p + 1)

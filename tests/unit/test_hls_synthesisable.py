@@ -149,7 +149,7 @@ def test_bad_cases(old: str, new: str, rule: str, message: str, tmp_path: Path) 
     assert any(finding.rule == rule and message in finding.text for finding in found), found
 
 
-@pytest.mark.parametrize("name", ["default", "wide"])
+@pytest.mark.parametrize("name", ["default", "wide", "tiles", "small_tiles"])
 def test_emitted_sources_break_no_rule(name: str, tmp_path: Path) -> None:
     emit_hls(CONFIGURATIONS[name], "low", tmp_path)
     require_synthesisable(tmp_path, "low")

@@ -302,7 +302,8 @@ class _Engine:
         residual = self._residual(i, channel) if Flag.RESIDUAL in i.flags else None
         scaled = (acc + packet.bias) * packet.multiplier
         if residual is not None:
-            scaled += residual * packet.residual_multiplier << (packet.residual_shift & MAX_RESIDUAL_SHIFT)
+            left = packet.residual_shift & MAX_RESIDUAL_SHIFT if self.config.tile else 0
+            scaled += residual * packet.residual_multiplier << left
         shift = packet.shift & ((1 << SHIFT_BITS) - 1)
         out = np.minimum(np.maximum(round_half_even_shift(scaled, shift), i.lower), i.upper)
         positions = acc.shape[1]
