@@ -12,12 +12,14 @@ module cascade_array
   parameter int unsigned SubRow = 8,
   parameter int unsigned WeightBits = 8,
   parameter int unsigned ActivationBits = 8,
+  parameter int unsigned ElementBits = 8,  // of a word, which is signed where they are OperandBits
+  parameter int unsigned OperandBits = 9,
   parameter int unsigned AccumulatorBits = 32,
   parameter bit MultiplierLut = 1'b0,
   localparam int unsigned IndexBits = index_width(SubRow),
   localparam int unsigned Weights = LanesK * Slots,
   localparam int unsigned RowBits = Weights * (WeightBits + IndexBits),
-  localparam int unsigned WordBits = SubRow * ActivationBits
+  localparam int unsigned WordBits = SubRow * ElementBits
 ) (
   input  logic                              clk,
   input  logic                              rst_n,
@@ -31,11 +33,10 @@ module cascade_array
   input  logic                              step_shift,
   input  logic                              step_last,
   input  logic [RowBits-1:0]                step_row,
-  input  logic [WordBits-1:0]               bank_word[LanesP],
+  input  logic [WordBits-1:0]               in_word[LanesP],
   output logic                              handoff,
   output logic signed [AccumulatorBits-1:0] drained[LanesK][LanesP]
 );
-  localparam int unsigned OperandBits = ActivationBits + 1;
   localparam int unsigned ProductBits = WeightBits + OperandBits;
   localparam int unsigned SumBits = ProductBits + $clog2(Slots);
   localparam int unsigned DigitBits = WeightBits < ActivationBits ? WeightBits : ActivationBits;
@@ -68,7 +69,7 @@ module cascade_array
     return sum;
   endfunction
 
-  logic [SubRow-1:0][ActivationBits-1:0] word[LanesP];
+  logic [SubRow-1:0][ElementBits-1:0] word[LanesP];
   weight_t value[Weights];
   weight_t value_gathered[Weights];
   index_t index[Weights];
@@ -97,7 +98,7 @@ module cascade_array
         else index[w] <= step_index + index_t'(w % Slots);
       end
       if (step_word) begin
-        for (int unsigned p = 0; p < LanesP; p++) word[p] <= step_inside ? bank_word[p] : '0;
+        for (int unsigned p = 0; p < LanesP; p++) word[p] <= step_inside ? in_word[p] : '0;
       end
     end
 
@@ -105,7 +106,7 @@ module cascade_array
       value_gathered <= value;
       for (int unsigned w = 0; w < Weights; w++) begin
         for (int unsigned p = 0; p < LanesP; p++) begin
-          gathered[w][p] <= {input_signed && word[p][index[w]][ActivationBits-1], word[p][index[w]]};
+          gathered[w][p] <= OperandBits'($signed({input_signed && word[p][index[w]][ElementBits-1], word[p][index[w]]}));
         end
       end
     end

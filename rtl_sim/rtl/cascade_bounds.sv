@@ -16,7 +16,10 @@ module cascade_bounds
   parameter int unsigned WeightDepth = 1024,
   parameter int unsigned ResultDepth = 16,
   parameter int unsigned InputLanes = 4,
-  parameter int unsigned TableWords = 1
+  parameter int unsigned TableWords = 1,
+  parameter int unsigned Tile = 0,
+  parameter int unsigned TransformCycles = 1,
+  parameter int unsigned TransformDepth = 1
 ) ();
   localparam int unsigned Granule = greatest_common_divisor(LanesK, SubRow);
 
@@ -44,10 +47,20 @@ module cascade_bounds
   if (BusBits != 64 && BusBits != 128 && BusBits != 256 && BusBits != 512) begin : g_check_7
     $fatal(1, "cascade_engine: BusBits must be 64, 128, 256 or 512, not %0d", BusBits);
   end
-  if (WeightBits < 2 || WeightBits > 8 || ActivationBits < 2 || ActivationBits > 8) begin : g_check_8
-    $fatal(1, "cascade_engine: WeightBits and ActivationBits must be 2 to 8, not %0d and %0d", WeightBits, ActivationBits);
+  if (WeightBits < 2 || WeightBits > 12 || ActivationBits < 2 || ActivationBits > 8) begin : g_check_8
+    $fatal(1, "cascade_engine: WeightBits must be 2 to 12 and ActivationBits 2 to 8, not %0d and %0d", WeightBits, ActivationBits);
   end
-  if (AccumulatorBits < 8 || AccumulatorBits > 32) begin : g_check_9
-    $fatal(1, "cascade_engine: AccumulatorBits must be 8 to 32, not %0d", AccumulatorBits);
+  if (AccumulatorBits < 8 || AccumulatorBits > 40) begin : g_check_9
+    $fatal(1, "cascade_engine: AccumulatorBits must be 8 to 40, not %0d", AccumulatorBits);
+  end
+  if (Tile != 0 && Tile != 2 && Tile != 4) begin : g_check_10
+    $fatal(1, "cascade_engine: Tile must be 0, 2 or 4, not %0d", Tile);
+  end
+  if (TransformCycles < 1 || (TransformCycles & (TransformCycles - 1)) != 0 || TransformCycles > SubRow) begin : g_check_11
+    $fatal(1, "cascade_engine: TransformCycles must be a power of two of at most SubRow = %0d, not %0d", SubRow,
+           TransformCycles);
+  end
+  if (TransformDepth < 1 || TransformDepth > 1 << 16) begin : g_check_12
+    $fatal(1, "cascade_engine: TransformDepth must be 1 to 2^16, not %0d", TransformDepth);
   end
 endmodule

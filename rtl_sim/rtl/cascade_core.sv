@@ -16,6 +16,9 @@ module cascade_core
   parameter int unsigned WeightDepth = 1024,
   parameter int unsigned ResultDepth = 16,
   parameter int unsigned TableWords = 1,
+  parameter int unsigned Tile = 0,
+  parameter int unsigned TransformCycles = 1,
+  parameter int unsigned TransformDepth = 1,
   parameter bit MultiplierLut = 1'b0,
   parameter bit BankUltra = 1'b0,
   parameter bit Confidence = 1'b1,
@@ -39,6 +42,7 @@ module cascade_core
   input  logic [LaneBits:0]         images,
   // of the instruction
   input  operation_t                operation,
+  input  exponents_t                exponents,
   input  logic                      load_start,
   input  logic                      conv_start,
   input  logic                      pool_start,
@@ -86,6 +90,10 @@ module cascade_core
   localparam int unsigned RowBits = LanesK * Slots * (WeightBits + IndexBits);
   localparam int unsigned ItemBits = maximum(RowBits, RecordBits);
   localparam int unsigned ChunkBits = index_width(LanesK / DrainK);
+  localparam int unsigned OutputBits = index_width(maximum(Tile, 1));
+  localparam int unsigned OperandBits = operand_width(Tile, ActivationBits);
+  localparam int unsigned ElementBits = Tile == 0 ? ActivationBits : OperandBits;  // of the array's words
+  typedef logic signed [AccumulatorBits-1:0] sum_t;
 
   // Weights.
   logic item_valid, item_ready, item_is_record, item_last, loader_wrong_length;
@@ -149,7 +157,8 @@ module cascade_core
   parameters_t [DrainK-1:0] parameters;
   cascade_parameters #(
     .LanesK(LanesK),
-    .DrainK(DrainK)
+    .DrainK(DrainK),
+    .Tile(Tile)
   ) i_parameters (
     .clk,
     .rst_n,
@@ -273,10 +282,20 @@ module cascade_core
     .bank_data(load_word)
   );
 
-  logic walking, drain_stalled, drain_fetched, handoff;
-  logic step_valid, step_word, step_inside, step_first, step_shift, step_last, pooling;
-  logic [IndexBits-1:0] step_index;
-  logic signed [AccumulatorBits-1:0] drained[LanesK][LanesP];
+  logic walking, drain_stalled, drain_fetched, handoff, pooling, tiled;
+  logic walk_stalled, walk_row_step, walk_row_rewind, walk_row_release, walk_read_wanted;
+  logic walk_valid, walk_word, walk_inside, walk_first, walk_shift, walk_last;
+  logic step_valid, step_word, step_first, step_last;
+  logic [BankBits-1:0] walk_read_address;
+  logic [IndexBits-1:0] walk_index, step_index;
+  logic [SubRow*ElementBits-1:0] step_words[LanesP];
+  logic choose, drain_choose, drain_handoff, tile_drained;
+  logic [ChunkBits-1:0] choose_chunk, drain_choose_chunk;
+  logic [OutputBits-1:0] tile_row, tile_column;
+  error_e tile_problem;
+  sum_t drained[LanesK][LanesP];
+  sum_t chosen[DrainK][LanesP];
+  sum_t drain_chosen[DrainK][LanesP];
   assign pooling = operation.code.opcode == OpMaxPool;
   cascade_walker #(
     .LanesK(LanesK),
@@ -287,28 +306,121 @@ module cascade_core
   ) i_walker (
     .clk,
     .rst_n,
-    .start(conv_start || pool_start),
+    .start((conv_start && !tiled) || pool_start),
     .operation,
     .busy(walking),
     .problem(walker_problem),
-    .stalled(weight_stalled),
+    .stalled(walk_stalled),
     .level,
-    .row_step,
-    .row_rewind,
-    .row_release,
-    .read_wanted(walker_wanted),
+    .row_step(walk_row_step),
+    .row_rewind(walk_row_rewind),
+    .row_release(walk_row_release),
+    .read_wanted(walk_read_wanted),
     .read_allowed(walker_allowed),
-    .read_address(walker_address),
+    .read_address(walk_read_address),
     .drain_stalled,
     .drain_fetched,
-    .step_valid,
-    .step_word,
-    .step_inside,
-    .step_index,
-    .step_first,
-    .step_shift,
-    .step_last
+    .step_valid(walk_valid),
+    .step_word(walk_word),
+    .step_inside(walk_inside),
+    .step_index(walk_index),
+    .step_first(walk_first),
+    .step_shift(walk_shift),
+    .step_last(walk_last)
   );
+
+  if (Tile == 0) begin : g_direct
+    assign tiled = 1'b0;
+    assign tile_problem = ErrorNone;
+    assign weight_stalled = walk_stalled;
+    assign {row_step, row_rewind, row_release} = {walk_row_step, walk_row_rewind, walk_row_release};
+    assign walker_wanted = walk_read_wanted;
+    assign walker_address = walk_read_address;
+    assign {step_valid, step_word, step_first, step_last} = {walk_valid && !pooling, walk_word, walk_first, walk_last};
+    assign step_index = walk_index;
+    assign step_words = bank_word;
+    assign {choose, choose_chunk} = {drain_choose, drain_choose_chunk};
+    assign drain_handoff = handoff;
+    assign drain_chosen = chosen;
+    logic unused;
+    assign unused = ^{exponents, tile_drained, tile_row, tile_column};
+  end else begin : g_tile
+    logic tile_stalled, tile_row_step, tile_row_rewind, tile_row_release, tile_read_wanted, tile_choose, complete;
+    logic tile_valid, tile_step_word, tile_first, tile_last;
+    logic [BankBits-1:0] tile_read_address;
+    logic [IndexBits-1:0] tile_index;
+    logic [ChunkBits-1:0] tile_choose_chunk;
+    logic [SubRow*OperandBits-1:0] tile_word[LanesP];
+    sum_t folded[DrainK][LanesP];
+    cascade_tile #(
+      .LanesK(LanesK),
+      .LanesP(LanesP),
+      .Slots(Slots),
+      .DrainK(DrainK),
+      .SubRow(SubRow),
+      .ActivationBits(ActivationBits),
+      .AccumulatorBits(AccumulatorBits),
+      .BankDepth(BankDepth),
+      .Tile(Tile),
+      .TransformCycles(TransformCycles),
+      .TransformDepth(TransformDepth)
+    ) i_tile (
+      .clk,
+      .rst_n,
+      .start(conv_start && tiled),
+      .operation,
+      .exponents,
+      .problem(tile_problem),
+      .stalled(tile_stalled),
+      .level,
+      .row_step(tile_row_step),
+      .row_rewind(tile_row_rewind),
+      .row_release(tile_row_release),
+      .read_wanted(tile_read_wanted),
+      .read_allowed(walker_allowed),
+      .read_address(tile_read_address),
+      .bank_word,
+      .step_valid(tile_valid),
+      .step_word(tile_step_word),
+      .step_index(tile_index),
+      .step_first(tile_first),
+      .step_last(tile_last),
+      .tile_word,
+      .handoff(handoff && tiled),
+      .choose(tile_choose),
+      .choose_chunk(tile_choose_chunk),
+      .chosen,
+      .complete,
+      .tile_drained,
+      .fold_read(drain_choose),
+      .fold_row(tile_row),
+      .fold_column(tile_column),
+      .fold_chunk(drain_choose_chunk),
+      .folded
+    );
+
+    assign tiled = operation.code.opcode == OpConv && operation.code.tile != '0;
+    assign weight_stalled = walk_stalled || tile_stalled;
+    assign {row_step, row_rewind, row_release} = tiled ? {tile_row_step, tile_row_rewind, tile_row_release} :
+        {walk_row_step, walk_row_rewind, walk_row_release};
+    assign walker_wanted = tiled ? tile_read_wanted : walk_read_wanted;
+    assign walker_address = tiled ? tile_read_address : walk_read_address;
+    assign {step_valid, step_word, step_first, step_last} = tiled ?
+        {tile_valid, tile_step_word, tile_first, tile_last} : {walk_valid && !pooling, walk_word, walk_first, walk_last};
+    assign step_index = tiled ? tile_index : walk_index;
+    assign {choose, choose_chunk} = tiled ? {tile_choose, tile_choose_chunk} : {drain_choose, drain_choose_chunk};
+    assign drain_handoff = tiled ? complete : handoff;
+    always_comb begin
+      for (int unsigned p = 0; p < LanesP; p++) begin
+        for (int unsigned s = 0; s < SubRow; s++) begin
+          automatic logic [ActivationBits-1:0] element = bank_word[p][s*ActivationBits+:ActivationBits];
+          step_words[p][s*OperandBits+:OperandBits] = tiled ? tile_word[p][s*OperandBits+:OperandBits] :
+              OperandBits'($signed({operation.code.flags.input_signed && element[ActivationBits-1], element}));
+        end
+        for (int unsigned d = 0; d < DrainK; d++) drain_chosen[d][p] = tiled ? folded[d][p] : chosen[d][p];
+      end
+    end
+  end
 
   cascade_array #(
     .LanesK(LanesK),
@@ -317,6 +429,8 @@ module cascade_core
     .SubRow(SubRow),
     .WeightBits(WeightBits),
     .ActivationBits(ActivationBits),
+    .ElementBits(ElementBits),
+    .OperandBits(OperandBits),
     .AccumulatorBits(AccumulatorBits),
     .MultiplierLut(MultiplierLut)
   ) i_array (
@@ -324,17 +438,30 @@ module cascade_core
     .rst_n,
     .input_signed(operation.code.flags.input_signed),
     .indexed(operation.code.flags.indexed),
-    .step_valid(step_valid && !pooling),
+    .step_valid,
     .step_word,
-    .step_inside,
+    .step_inside(walk_inside || tiled),
     .step_index,
     .step_first,
-    .step_shift,
+    .step_shift(walk_shift && !tiled),
     .step_last,
     .step_row,
-    .bank_word,
+    .in_word(step_words),
     .handoff,
     .drained
+  );
+
+  cascade_select #(
+    .LanesK(LanesK),
+    .LanesP(LanesP),
+    .DrainK(DrainK),
+    .AccumulatorBits(AccumulatorBits)
+  ) i_select (
+    .clk,
+    .enable(choose),
+    .chunk(choose_chunk),
+    .drained,
+    .chosen
   );
 
   cascade_drain #(
@@ -345,7 +472,8 @@ module cascade_core
     .ActivationBits(ActivationBits),
     .AccumulatorBits(AccumulatorBits),
     .BankDepth(BankDepth),
-    .ResultDepth(ResultDepth)
+    .ResultDepth(ResultDepth),
+    .Tile(Tile)
   ) i_drain (
     .clk,
     .rst_n,
@@ -353,8 +481,13 @@ module cascade_core
     .operation,
     .done(drain_done),
     .problem(drain_problem),
-    .handoff,
-    .drained,
+    .handoff(drain_handoff),
+    .tile_drained,
+    .choose(drain_choose),
+    .choose_chunk(drain_choose_chunk),
+    .tile_row,
+    .tile_column,
+    .chosen(drain_chosen),
     .stalled(drain_stalled),
     .fetched(drain_fetched),
     .parameters_read,
@@ -387,10 +520,10 @@ module cascade_core
     .operation,
     .done(pool_done),
     .problem(pool_problem),
-    .step_valid(step_valid && pooling),
-    .step_inside,
-    .step_first,
-    .step_last,
+    .step_valid(walk_valid && pooling),
+    .step_inside(walk_inside),
+    .step_first(walk_first),
+    .step_last(walk_last),
     .bank_word,
     .bank_write(pool_write),
     .bank_address(pool_address),
@@ -437,6 +570,7 @@ module cascade_core
     problem = ErrorNone;
     if (load_problem != ErrorNone) problem = load_problem;
     else if (walker_problem != ErrorNone) problem = walker_problem;
+    else if (tile_problem != ErrorNone) problem = tile_problem;
     else if (drain_problem != ErrorNone) problem = drain_problem;
     else if (pool_problem != ErrorNone) problem = pool_problem;
     else if (store_problem != ErrorNone) problem = store_problem;

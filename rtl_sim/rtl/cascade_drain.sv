@@ -1,4 +1,4 @@
-// Takes finished positions out of the array: DrainK output channels per lane and cycle, each through
+// Takes finished positions, or tiles of them, out of the array or the fold: DrainK output channels per lane and cycle, each through
 // bias, residual, requantise and clip, into the bank (granule by granule) or into the results.
 // Residual words come through the bank's read port in cycles in which the walker does not want it; after
 // one cycle of waiting the drain goes first. Latency from a channel's turn to its write: 8 cycles.
@@ -13,11 +13,13 @@ module cascade_drain
   parameter int unsigned AccumulatorBits = 32,
   parameter int unsigned BankDepth = 4096,
   parameter int unsigned ResultDepth = 16,
+  parameter int unsigned Tile = 0,
   localparam int unsigned BankBits = index_width(BankDepth),
   localparam int unsigned ResultAddressBits = index_width(ResultDepth),
   localparam int unsigned ChunkBits = index_width(LanesK / DrainK),
   localparam int unsigned Granule = greatest_common_divisor(LanesK, SubRow),
   localparam int unsigned Granules = SubRow / Granule,
+  localparam int unsigned OutputBits = index_width(maximum(Tile, 1)),
   localparam int unsigned WordBits = SubRow * ActivationBits
 ) (
   input  logic                              clk,
@@ -26,8 +28,14 @@ module cascade_drain
   input  operation_t                        operation,
   output logic                              done,  // one cycle: the last write of the instruction is made
   output error_e                            problem,
-  input  logic                              handoff,
-  input  logic signed [AccumulatorBits-1:0] drained[LanesK][LanesP],
+  input  logic                              handoff,  // a position, or a tile, is finished
+  output logic                              tile_drained,  // one cycle: its last chunk is read
+  // one chunk of its sums: `chosen` comes one cycle later
+  output logic                              choose,
+  output logic [ChunkBits-1:0]              choose_chunk,
+  output logic [OutputBits-1:0]             tile_row,
+  output logic [OutputBits-1:0]             tile_column,
+  input  logic signed [AccumulatorBits-1:0] chosen[DrainK][LanesP],
   output logic                              stalled,  // waiting for the bank's read port
   output logic                              fetched,  // once a position: it needs no more residual words
   // the channels' parameters
@@ -60,6 +68,7 @@ module cascade_drain
   localparam int unsigned FinishBits = $clog2(DrainK + 3);
   localparam int unsigned OperandBits = ActivationBits + 1;
   localparam int unsigned ChunkElementBits = DrainK * ActivationBits;
+  localparam int unsigned BiasBits = Tile == 0 ? 32 : 40;
 
   typedef logic [StoreBits-1:0] store_t;
   typedef logic signed [17:0] residual_channel_t;
@@ -68,18 +77,18 @@ module cascade_drain
   assign i = operation.code;
 
   // Position and chunk at the drain's turn.
-  logic [15:0] groups_left, rows_left, columns_left;
+  logic [15:0] groups_left;
   logic [16:0] channels_left;  // of the map, from this group on
   logic [16:0] group_left;  // of the group, from this chunk on
   logic [16:0] group_channels, group_channels_next;
   logic [ChunkBits-1:0] chunk;
-  store_t out_position, residual_line, residual_position, result_position, out_address, residual_address;
+  store_t out_position, residual_position, result_position, out_address, residual_address;
   store_t result_index;
   logic [15:0] group_word, out_word;
   logic [ElementBits-1:0] group_element, out_element;
   logic [15:0] channel, group_channel;
   residual_channel_t residual_channel, group_residual, next_word_channel, next_word_distance;
-  logic running, active, issue, waited, last_chunk, last_column, last_row, last_group, position_ends, group_ends;
+  logic running, active, issue, waited, last_chunk, last_group, position_ends, tile_ends, map_ends, group_ends;
   logic has_residual, needs_word, later_word, announced;
   logic [PaceBits-1:0] pace;
 
@@ -87,11 +96,26 @@ module cascade_drain
   assign group_channels_next = channels_left < 17'(2 * LanesK) ? channels_left - 17'(LanesK) : 17'(LanesK);
   assign active = handoff || running;
   assign last_chunk = group_left <= 17'(DrainK);
-  assign last_column = columns_left == 16'd1;
-  assign last_row = rows_left == 16'd1;
   assign last_group = groups_left == 16'd1;
   assign position_ends = issue && last_chunk;
-  assign group_ends = position_ends && last_column && last_row;
+  assign tile_drained = position_ends && tile_ends;
+  assign group_ends = position_ends && map_ends;
+
+  cascade_place #(
+    .Tile(Tile)
+  ) i_place (
+    .clk,
+    .start,
+    .operation,
+    .advance(position_ends),
+    .out_position,
+    .result_position,
+    .residual_position,
+    .tile_row,
+    .tile_column,
+    .tile_ends,
+    .map_ends
+  );
 
   assign has_residual = i.flags.residual && residual_channel >= 0 &&
       residual_channel < residual_channel_t'({1'b0, i.residual_channels});
@@ -111,6 +135,8 @@ module cascade_drain
   assign fetch_address = BankBits'(residual_address);
   assign out_address = out_position + store_t'(out_word);
   assign result_index = result_position + store_t'(channel);
+  assign choose = issue;
+  assign choose_chunk = chunk;
   assign parameters_read = issue;
   assign parameters_chunk = chunk;
   assign parameters_release = group_ends;
@@ -126,7 +152,7 @@ module cascade_drain
       announced <= 1'b0;
       pace <= '0;
     end else begin
-      running <= active && !position_ends;
+      running <= active && !tile_drained;
       waited <= stalled;
       announced <= (announced || fetched) && !position_ends;
       if (issue && i.flags.to_result) pace <= PaceBits'(DrainK - 1);
@@ -135,8 +161,6 @@ module cascade_drain
 
     if (start) begin
       groups_left <= i.groups;
-      rows_left <= i.out_height;
-      columns_left <= i.out_width;
       channels_left <= 17'(i.channels);
       group_left <= i.channels < 16'(LanesK) ? 17'(i.channels) : 17'(LanesK);
       chunk <= '0;
@@ -146,10 +170,6 @@ module cascade_drain
       out_word <= '0;
       group_element <= '0;
       out_element <= '0;
-      out_position <= store_t'(i.out_base);
-      result_position <= '0;
-      residual_line <= store_t'(i.residual_base);
-      residual_position <= store_t'(i.residual_base);
       residual_channel <= -residual_channel_t'({1'b0, i.residual_offset});
       group_residual <= -residual_channel_t'({1'b0, i.residual_offset});
     end else if (issue) begin
@@ -169,18 +189,7 @@ module cascade_drain
         residual_channel <= group_residual;
         out_element <= group_element;
         out_word <= group_word;
-        out_position <= out_position + store_t'(i.out_words);
-        result_position <= result_position + store_t'(i.channels);
-        residual_position <= residual_position + store_t'(i.residual_pixel_words);
-        columns_left <= columns_left - 16'd1;
-        if (last_column) begin
-          columns_left <= i.out_width;
-          rows_left <= rows_left - 16'd1;
-          residual_line <= residual_line + store_t'(i.residual_row_words);
-          residual_position <= residual_line + store_t'(i.residual_row_words);
-        end
-        if (last_column && last_row) begin
-          rows_left <= i.out_height;
+        if (map_ends) begin
           groups_left <= groups_left - 16'd1;
           channels_left <= channels_left - 17'(LanesK);
           group_left <= group_channels_next;
@@ -192,10 +201,6 @@ module cascade_drain
           out_element <= ElementBits'(32'(group_step) % SubRow);
           group_word <= group_word + 16'(group_step >> SubRowBits);
           out_word <= group_word + 16'(group_step >> SubRowBits);
-          out_position <= store_t'(i.out_base);
-          result_position <= '0;
-          residual_line <= store_t'(i.residual_base);
-          residual_position <= store_t'(i.residual_base);
         end
       end
     end
@@ -220,7 +225,6 @@ module cascade_drain
   logic [DrainK-1:0] residual_wanted;
   logic [ElementBits-1:0] residual_element;
   logic [SubRow-1:0][ActivationBits-1:0] residual_word[LanesP];
-  logic signed [AccumulatorBits-1:0] chosen[DrainK][LanesP];
   logic signed [15:0] requantised[DrainK][LanesP];
   logic out_of_range;
 
@@ -257,11 +261,6 @@ module cascade_drain
       residual_wanted[d] <= has_residual &&
           residual_channel + residual_channel_t'(d) < residual_channel_t'({1'b0, i.residual_channels});
     end
-    if (issue) begin
-      for (int unsigned d = 0; d < DrainK; d++) begin
-        for (int unsigned p = 0; p < LanesP; p++) chosen[d][p] <= drained[32'(chunk)*DrainK+d][p];
-      end
-    end
     if (pipeline[0].valid && fetch_now) residual_word <= bank_word;
   end
   assign problem = out_of_range ? ErrorAddress : ErrorNone;
@@ -277,14 +276,17 @@ module cascade_drain
           $signed({i.flags.residual_signed && element[ActivationBits-1], element}) : '0;
       cascade_requantise #(
         .AccumulatorBits(AccumulatorBits),
-        .ResidualBits(OperandBits)
+        .BiasBits(BiasBits),
+        .ResidualBits(OperandBits),
+        .ResidualShiftMax(Tile == 0 ? 0 : 15)
       ) i_requantise (
         .clk,
         .accumulator(chosen[d][p]),
-        .bias(parameters[d].bias),
+        .bias(BiasBits'({parameters[d].bias_high, parameters[d].bias_low})),
         .residual,
         .multiplier(parameters[d].multiplier),
         .residual_multiplier(parameters[d].residual_multiplier),
+        .residual_shift(Tile == 0 ? '0 : parameters[d].residual_shift),
         .shift(parameters[d].shift),
         .lower(i.lower),
         .upper(i.upper),

@@ -18,6 +18,9 @@ module cascade_engine
   parameter int unsigned ResultDepth = 16,
   parameter int unsigned InputLanes = 4,
   parameter int unsigned TableWords = 1,
+  parameter int unsigned Tile = 0,
+  parameter int unsigned TransformCycles = 1,
+  parameter int unsigned TransformDepth = 1,
   parameter bit MultiplierLut = 1'b0,
   parameter bit BankUltra = 1'b0,
   parameter bit Confidence = 1'b1,
@@ -119,7 +122,10 @@ module cascade_engine
     .WeightDepth(WeightDepth),
     .ResultDepth(ResultDepth),
     .InputLanes(InputLanes),
-    .TableWords(TableWords)
+    .TableWords(TableWords),
+    .Tile(Tile),
+    .TransformCycles(TransformCycles),
+    .TransformDepth(TransformDepth)
   ) i_bounds ();
 
   logic clk, rst_n, clear;
@@ -232,7 +238,9 @@ module cascade_engine
   );
 
   logic next_valid, next_ready, next_last;
+  logic taps_valid, taps_ready;
   operation_t next_operation, operation;
+  exponents_t taps, exponents;
   cascade_decode #(
     .DrainK(DrainK),
     .BusBits(BusBits),
@@ -240,7 +248,9 @@ module cascade_engine
     .WeightDepth(WeightDepth),
     .ResultDepth(ResultDepth),
     .TableWords(TableWords),
-    .TableLanes(TableLanes)
+    .TableLanes(TableLanes),
+    .Tile(Tile),
+    .TransformDepth(TransformDepth)
   ) i_decode (
     .clk,
     .rst_n,
@@ -252,7 +262,10 @@ module cascade_engine
     .out_valid(next_valid),
     .out_ready(next_ready),
     .operation(next_operation),
-    .last(next_last)
+    .last(next_last),
+    .taps_valid,
+    .taps_ready,
+    .taps
   );
 
   logic load_start, conv_start, pool_start, store_start, unit_done;
@@ -288,6 +301,10 @@ module cascade_engine
     .next_ready,
     .next_operation,
     .next_last,
+    .taps_valid,
+    .taps_ready,
+    .taps,
+    .exponents,
     .operation,
     .load_start,
     .conv_start,
@@ -460,6 +477,9 @@ module cascade_engine
     .WeightDepth(WeightDepth),
     .ResultDepth(ResultDepth),
     .TableWords(TableWords),
+    .Tile(Tile),
+    .TransformCycles(TransformCycles),
+    .TransformDepth(TransformDepth),
     .MultiplierLut(MultiplierLut),
     .BankUltra(BankUltra),
     .Confidence(Confidence),

@@ -1,10 +1,11 @@
 // The channels' parameters of two groups: the loader fills one set while the drain reads the other.
-// Cost: one memory of 2 * LanesK records. Latency of a read: 1.
+// Cost: one memory of 2 * LanesK records, without what engines without tiles do not use. Latency of a read: 1.
 module cascade_parameters
   import cascade_pkg::*;
 #(
   parameter int unsigned LanesK = 16,
   parameter int unsigned DrainK = 1,
+  parameter int unsigned Tile = 0,
   localparam int unsigned ChunkBits = index_width(LanesK / DrainK)
 ) (
   input  logic                     clk,
@@ -19,6 +20,7 @@ module cascade_parameters
   output parameters_t [DrainK-1:0] parameters
 );
   localparam int unsigned PartBits = index_width(DrainK);
+  localparam int unsigned KeptBits = $bits(parameters_t) - (Tile == 0 ? TileParametersBits : 0);
 
   logic [1:0] sets;
   logic write_set, read_set, push, freed;
@@ -26,11 +28,14 @@ module cascade_parameters
   logic [PartBits-1:0] part;
   logic [DrainK-1:0] part_enable;
   parameters_t kept;
+  logic [DrainK-1:0][KeptBits-1:0] read;
 
   assign record_ready = sets != 2'd2;
   assign push = record_valid && record_ready;
   assign freed = read_enable && release_group;
-  assign kept.bias = record_in.bias;
+  assign kept.residual_shift = record_in.residual_shift[3:0];
+  assign kept.bias_high = record_in.bias_high;
+  assign kept.bias_low = record_in.bias_low;
   assign kept.multiplier = record_in.multiplier;
   assign kept.residual_multiplier = record_in.residual_multiplier;
   assign kept.shift = record_in.shift[5:0];
@@ -38,6 +43,7 @@ module cascade_parameters
     part_enable = '0;
     part_enable[part] = push;
   end
+  always_comb for (int unsigned d = 0; d < DrainK; d++) parameters[d] = parameters_t'(read[d]);
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin
@@ -65,14 +71,14 @@ module cascade_parameters
   cascade_ram #(
     .Depth(2 << ChunkBits),
     .Pieces(DrainK),
-    .PieceBits($bits(parameters_t))
+    .PieceBits(KeptBits)
   ) i_ram (
     .clk,
     .write_enable(part_enable),
     .write_address({write_set, chunk}),
-    .write_data({DrainK{kept}}),
+    .write_data({DrainK{KeptBits'(kept)}}),
     .read_enable,
     .read_address({read_set, read_chunk}),
-    .read_data(parameters)
+    .read_data(read)
   );
 endmodule

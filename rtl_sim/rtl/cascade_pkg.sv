@@ -3,7 +3,7 @@
 package cascade_pkg;
 
   localparam logic [31:0] ProgramMagic = 32'h3146_5443;
-  localparam logic [31:0] ProgramVersion = 32'd1;
+  localparam logic [31:0] ProgramVersion = 32'd2;
   // A damaged count must not make the engine read gigabytes before the CRC can tell.
   localparam logic [31:0] MaxInstructions = 32'd4096;
 
@@ -13,6 +13,8 @@ package cascade_pkg;
   localparam int unsigned StoreBits = 24;  // the same where the address only ever grows
   localparam int unsigned ResultBits = 16;
   localparam int unsigned RecordBits = 128;  // one channel's parameters
+  localparam int unsigned MaxTaps = 36;  // of a tile
+  localparam int unsigned ExponentBits = 4;  // of a tap in TAPS; the highest must be 0
 
   typedef enum logic [7:0] {
     OpTable = 8'd1,
@@ -21,7 +23,8 @@ package cascade_pkg;
     OpMaxPool = 8'd4,
     OpStoreResult = 8'd5,
     OpStoreMap = 8'd6,
-    OpEnd = 8'd7
+    OpEnd = 8'd7,
+    OpTaps = 8'd8
   } opcode_e;
 
   typedef enum logic [3:0] {
@@ -48,7 +51,8 @@ package cascade_pkg;
 
   // Word 15 first: the first field of a packed struct holds the highest bits.
   typedef struct packed {
-    logic [15:0] reserved15;
+    logic [7:0]  reserved15;
+    logic [7:0]  tile;
     logic [15:0] residual_channels;
     logic [31:0] residual_base;
     logic [15:0] residual_row_words;
@@ -86,6 +90,9 @@ package cascade_pkg;
     opcode_e     opcode;
   } instruction_t;
 
+  // Left shift of each tap's sum.
+  typedef logic [MaxTaps-1:0][ExponentBits-2:0] exponents_t;
+
   // An instruction with what the units would otherwise have to multiply for themselves.
   typedef struct packed {
     logic [23:0]         row_step;         // stride_h * in_row_words
@@ -95,6 +102,7 @@ package cascade_pkg;
     logic [WalkBits-1:0] origin;           // word of the first position's first tap, modulo 2^WalkBits
     logic [31:0]         pixels;           // out_height * out_width
     logic [31:0]         map_words;        // in_height * in_row_words
+    logic [31:0]         out_row_words;    // out_width * out_words, where the engine has tiles
     error_e              problem;          // what is wrong with it, found before it runs
     instruction_t        code;
   } operation_t;
@@ -124,19 +132,25 @@ package cascade_pkg;
 
   // One channel's record in the weight stream, and what the drain keeps of it.
   typedef struct packed {
-    logic [55:0] reserved;
+    logic [39:0] reserved;
+    logic [7:0]  residual_shift;
+    logic [7:0]  bias_high;
     logic [7:0]  shift;
     logic [15:0] residual_multiplier;
     logic [15:0] multiplier;
-    logic [31:0] bias;
+    logic [31:0] bias_low;
   } record_t;
 
+  // The first two are those of engines with tiles, whose sums are finer.
   typedef struct packed {
+    logic [3:0]  residual_shift;
+    logic [7:0]  bias_high;
     logic [5:0]  shift;
     logic [15:0] residual_multiplier;
     logic [15:0] multiplier;
-    logic [31:0] bias;
+    logic [31:0] bias_low;
   } parameters_t;
+  localparam int unsigned TileParametersBits = 12;
 
   // Bits that index `count` things; at least 1.
   function automatic int unsigned index_width(int unsigned count);
@@ -159,6 +173,14 @@ package cascade_pkg;
       end
     end
     return x;
+  endfunction
+
+  // Width of the multipliers' second operand, signed: an activation of either sign, or one of a tile of at most
+  // `tile` outputs in each direction, where 4, or 68, is the sum of a tap's positive coefficients.
+  function automatic int unsigned operand_width(int unsigned tile, int unsigned activation_bits);
+    int unsigned largest;
+    largest = (tile == 4 ? 68 : tile == 2 ? 4 : 1) * ((1 << activation_bits) - 1);
+    return $clog2(largest + 1) + 1;
   endfunction
 
   // CRC-32 of zlib (reflected 0x04C11DB7) after one more little-endian word.

@@ -36,6 +36,10 @@ module cascade_sequencer
   output logic                      next_ready,
   input  operation_t                next_operation,
   input  logic                      next_last,
+  input  logic                      taps_valid,  // a TAPS before `next_operation`
+  output logic                      taps_ready,
+  input  exponents_t                taps,
+  output exponents_t                exponents,  // what the last TAPS of the pass said
   output operation_t                operation,
   output logic                      load_start,
   output logic                      conv_start,
@@ -55,7 +59,8 @@ module cascade_sequencer
   assign clear = state == Reset;
   assign pass_ends = state == PassEnd;
   assign fetch_start = state == Idle && start && image_count != '0;
-  assign next_ready = state == Dispatch || state == Skip;
+  assign taps_ready = state == Dispatch || state == Skip;
+  assign next_ready = (state == Dispatch && !taps_valid) || state == Skip;
   assign images = images_left < LanesP ? (LaneBits + 1)'(images_left) : (LaneBits + 1)'(LanesP);
   assign running = state != Idle && state != Finish && state != Reset;
   assign stopped = running && problem != ErrorNone;
@@ -92,7 +97,9 @@ module cascade_sequencer
           Check: if (checked) state <= Strides;
           Strides: if (lanes_left == '0) state <= Dispatch;
           Dispatch:
-          if (next_valid) begin
+          if (taps_valid) begin
+            retired_count <= retired_count + 32'd1;
+          end else if (next_valid) begin
             if (next_operation.problem != ErrorNone) begin
               error <= next_operation.problem;
               state <= Finish;
@@ -140,6 +147,7 @@ module cascade_sequencer
         image_stride <= '0;
         record_stride <= '0;
         lanes_left <= (LaneBits + 1)'(LanesP);
+        exponents <= '0;
       end
       Strides:
       if (lanes_left != '0) begin
@@ -147,8 +155,11 @@ module cascade_sequencer
         image_stride <= image_stride + AxiAddressBits'(header.image_pitch);
         record_stride <= record_stride + AxiAddressBits'(header.result_pitch);
       end
-      Dispatch: if (next_valid) operation <= next_operation;
+      Dispatch:
+      if (taps_valid) exponents <= taps;
+      else if (next_valid) operation <= next_operation;
       PassEnd: begin
+        exponents <= '0;
         images_left <= images_left - LanesP;
         image_index <= image_index + LanesP;
         image_address <= image_address + image_stride;

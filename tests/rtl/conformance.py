@@ -9,7 +9,7 @@ from rtl_sim.job import RunOptions
 from rtl_sim.runner import Dut, Simulation
 from tests.rtl.units import Run, build_unit, fitted, make_run
 from toolflow.engine.config import EngineConfig
-from toolflow.operators.cases import ALL_CASES
+from toolflow.operators.cases import cases_of
 
 WATCHDOG_CYCLES = 50_000
 
@@ -45,7 +45,7 @@ def check_shape(shape: str, dut: Dut, simulators: Path) -> None:
     config = fitted(shape)
     simulation = build_unit(config, dut, simulators / f"{dut}_{shape}")
     runs, options = [], []
-    for number, name in enumerate(ALL_CASES):
+    for number, name in enumerate(cases_of(config)):
         for stalls in (False, True):
             seed = 2 * number + stalls
             count = 1 + (number + 2 * stalls) % (config.lanes_p + 1)
@@ -64,7 +64,7 @@ def check_shape_at_length(shape: str, dut: Dut, simulators: Path) -> None:
             make_run(
                 config, name, count=draw.randint(1, 3 * config.lanes_p), seed=seed + n, extreme=extreme, trace=True
             )
-            for n, name in enumerate(ALL_CASES)
+            for n, name in enumerate(cases_of(config))
             for extreme in (False, True)
         ]
         _check(simulation, config, runs, [_options(seed + n, n % 3 != 0) for n in range(len(runs))])

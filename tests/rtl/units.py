@@ -21,12 +21,15 @@ from toolflow.engine.executor import run_program
 from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, Opcode
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.confidence import ConfidenceRule
-from toolflow.operators.cases import ALL_CASES
+from toolflow.operators.cases import ALL_CASES, cases_of
 from toolflow.plan.compiled import CompiledProgram
 from toolflow.plan.lower import compile_program, fit_depths
 
 UNIT = "single"
-DEPTHS = ("bank_depth", "weight_depth", "result_depth", "input_lanes", "table_words", "accumulator_bits")
+DEPTHS = (
+    *("bank_depth", "weight_depth", "transform_depth", "result_depth"),
+    *("input_lanes", "table_words", "accumulator_bits"),
+)
 RULE = ConfidenceRule(k=3000, m=1, n=3, threshold=20000)
 Words = list[int]
 UNTRACED = ("flatten", "shortcut", "concat")
@@ -95,7 +98,7 @@ def fitted(shape: str) -> EngineConfig:
     config = SHAPES[shape]
     needs = [
         fit_depths(_graph(config.weight_bits, config.activation_bits, name, extreme), config)
-        for name in ALL_CASES
+        for name in cases_of(config)
         for extreme in (False, True)
     ]
     depths = {depth: max(getattr(need, depth) for need in needs) for depth in DEPTHS}

@@ -1,0 +1,293 @@
+// The output transform: folds the sums of each tap, as they leave the array, into a tile's m × m outputs,
+// Y[i][j] += A[i][ξy]·A[j][ξx]·(M << exponent), DrainK channels per lane and cycle, all modulo 2^AccumulatorBits.
+// Taps of one row go into m partial sums Z[j]; a finished row goes into Y while the next one is folded, and the
+// finished tile is read while the next one is. A is `output` of toolflow/numerics/winograd.py: its entries are
+// 0, ±1, ±2, ±4 and ±8, and 3 times that at the first and the last tap of F(4,3).
+// A tap takes as many cycles as its group has chunks and must not come again within 2 cycles.
+// Cost: 2·m + 3 adders for each channel of a chunk and lane, four memories of m values (Z) or m × m (Y) for each
+// output channel and lane. Latency from a tile's last handoff to `complete`: its chunks · (1 + m) + 5 cycles at most.
+module cascade_fold
+  import cascade_pkg::*;
+#(
+  parameter int unsigned LanesK = 16,
+  parameter int unsigned LanesP = 8,
+  parameter int unsigned DrainK = 1,
+  parameter int unsigned Tile = 4,
+  parameter int unsigned AccumulatorBits = 32,
+  localparam int unsigned ChunkBits = index_width(LanesK / DrainK),
+  localparam int unsigned OutputBits = index_width(Tile)
+) (
+  input  logic                              clk,
+  input  logic                              rst_n,
+  input  logic                              four,  // F(4,3), not F(2,3)
+  input  exponents_t                        exponents,
+  input  logic                              handoff,  // `drained` of the array holds a tap
+  input  logic [ChunkBits-1:0]              last_chunk,  // of the group, at a tile's first handoff
+  // one chunk of what the array drained: `chosen` comes one cycle later
+  output logic                              choose,
+  output logic [ChunkBits-1:0]              choose_chunk,
+  input  logic signed [AccumulatorBits-1:0] chosen[DrainK][LanesP],
+  // finished tiles
+  output logic                              complete,  // one cycle: a tile can be read
+  input  logic                              read_enable,
+  input  logic [OutputBits-1:0]             read_row,
+  input  logic [OutputBits-1:0]             read_column,
+  input  logic [ChunkBits-1:0]              read_chunk,
+  output logic signed [AccumulatorBits-1:0] read_data[DrainK][LanesP]
+);
+  localparam int unsigned Elements = DrainK * LanesP;
+  localparam int unsigned YDepth = Tile << ChunkBits;
+
+  typedef logic [ChunkBits-1:0] chunk_t;
+  typedef logic [OutputBits-1:0] output_t;
+  typedef logic [AccumulatorBits-1:0] value_t;
+  typedef value_t [Elements-1:0] values_t;
+
+  logic [2:0] last_tap;
+  output_t last_output;
+  assign last_tap = four ? 3'd5 : 3'd3;
+  assign last_output = four ? output_t'(3) : output_t'(1);
+
+  // Taps and chunks, as they come.
+  typedef struct packed {
+    logic       valid;
+    chunk_t     chunk;
+    chunk_t     last;  // of its tap
+    logic [2:0] tap_y;
+    logic [2:0] tap_x;
+  } step_t;
+
+  step_t now, shifting, scaling, adding;
+  logic running, tap_ends;
+  logic [5:0] tap;
+  logic [2:0] tap_y, tap_x;
+  chunk_t chunk, group_last, last;
+  logic [ExponentBits-2:0] exponent;
+  assign last = handoff && tap == '0 ? last_chunk : group_last;
+  assign choose = handoff || running;
+  assign choose_chunk = chunk;
+  assign tap_ends = chunk == last;
+  assign now = '{valid: choose, chunk: chunk, last: last, tap_y: tap_y, tap_x: tap_x};
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      running <= 1'b0;
+      chunk <= '0;
+      tap <= '0;
+      tap_y <= '0;
+      tap_x <= '0;
+      shifting.valid <= 1'b0;
+      scaling.valid <= 1'b0;
+      adding.valid <= 1'b0;
+    end else begin
+      shifting <= now;
+      scaling <= shifting;
+      adding <= scaling;
+      if (choose) begin
+        running <= !tap_ends;
+        chunk <= chunk + 1'b1;
+        if (tap_ends) begin
+          chunk <= '0;
+          tap <= tap + 6'd1;
+          tap_x <= tap_x + 3'd1;
+          if (tap_x == last_tap) begin
+            tap_x <= '0;
+            tap_y <= tap_y + 3'd1;
+            if (tap_y == last_tap) begin
+              tap_y <= '0;
+              tap <= '0;
+            end
+          end
+        end
+      end
+    end
+    group_last <= last;
+    exponent <= exponents[tap];
+  end
+
+  // A coefficient of A times what is 3 times larger already at the outer taps of F(4,3).
+  function automatic value_t term(value_t value, int unsigned out, logic [2:0] tap_1d);
+    logic zero;
+    logic [1:0] shift;
+    if (four) begin
+      zero = (tap_1d == 3'd0 && out != 0) || (tap_1d == 3'd5 && out != 3);
+      case (tap_1d)
+        3'd0: shift = 2'd1;
+        3'd1, 3'd2: shift = 2'd2;
+        3'd5: shift = 2'd3;
+        default: shift = 2'(out);
+      endcase
+    end else begin
+      zero = (tap_1d == 3'd0 && out != 0) || (tap_1d == 3'd3 && out != 1);
+      shift = tap_1d == 3'd0 || tap_1d == 3'd3 ? 2'd1 : 2'd0;
+    end
+    return zero ? '0 : value << shift;
+  endfunction
+
+  function automatic logic minus(int unsigned out, logic [2:0] tap_1d);
+    return out % 2 == 1 && (tap_1d == 3'd2 || tap_1d == (four ? 3'd4 : 3'd3));
+  endfunction
+
+  function automatic logic outer(logic [2:0] tap_1d);
+    return four && (tap_1d == 3'd0 || tap_1d == 3'd5);
+  endfunction
+
+  // Along a row of taps: Z[j], for each chunk.
+  values_t shifted, scaled;
+  values_t [Tile-1:0] z_before, z;
+  always_ff @(posedge clk) begin
+    for (int unsigned d = 0; d < DrainK; d++) begin
+      for (int unsigned p = 0; p < LanesP; p++) shifted[d*LanesP+p] <= value_t'(chosen[d][p]) << exponent;
+    end
+    for (int unsigned e = 0; e < Elements; e++) begin
+      scaled[e] <= shifted[e] + (outer(scaling.tap_x) ? shifted[e] << 1 : '0);
+    end
+  end
+  always_comb begin
+    for (int unsigned j = 0; j < Tile; j++) begin
+      for (int unsigned e = 0; e < Elements; e++) begin
+        automatic value_t partial = adding.tap_x == '0 ? '0 : z_before[j][e];
+        automatic value_t share = term(scaled[e], j, adding.tap_x);
+        z[j][e] = minus(j, adding.tap_x) ? partial - share : partial + share;
+      end
+    end
+  end
+
+  logic row_ends;
+  assign row_ends = adding.tap_x == last_tap;
+  cascade_ram #(
+    .Depth(1 << ChunkBits),
+    .PieceBits($bits(z)),
+    .Style("distributed")
+  ) i_z (
+    .clk,
+    .write_enable(adding.valid && !row_ends),
+    .write_address(adding.chunk),
+    .write_data(z),
+    .read_enable(scaling.valid),
+    .read_address(scaling.chunk),
+    .read_data(z_before)
+  );
+
+  // Along the columns: a finished row's Z into every row i of Y, chunk after chunk.
+  typedef struct packed {
+    logic       valid;
+    chunk_t     chunk;
+    chunk_t     last;
+    output_t    row;
+    logic [2:0] tap_y;
+  } sweep_t;
+
+  sweep_t sweep, sweep_scaling, sweep_adding;
+  logic sweep_starts, last_row, y_finished;
+  values_t [Tile-1:0] row_z, row_scaled, y_before, y;
+  assign sweep_starts = adding.valid && row_ends && adding.chunk == '0;
+  assign last_row = sweep.row == last_output;
+  assign y_finished = sweep_adding.tap_y == last_tap;
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      sweep.valid <= 1'b0;
+      sweep_scaling.valid <= 1'b0;
+      sweep_adding.valid <= 1'b0;
+      complete <= 1'b0;
+    end else begin
+      sweep_scaling <= sweep;
+      sweep_adding <= sweep_scaling;
+      complete <= sweep_adding.valid && y_finished && sweep_adding.row == last_output &&
+          sweep_adding.chunk == sweep_adding.last;
+      if (sweep.valid) begin
+        sweep.row <= last_row ? '0 : sweep.row + 1'b1;
+        if (last_row) begin
+          sweep.chunk <= sweep.chunk + 1'b1;
+          sweep.valid <= sweep.chunk != sweep.last;
+        end
+      end
+      if (sweep_starts) begin
+        sweep <= '{valid: 1'b1, chunk: '0, last: adding.last, row: '0, tap_y: adding.tap_y};
+      end
+    end
+    for (int unsigned j = 0; j < Tile; j++) begin
+      for (int unsigned e = 0; e < Elements; e++) begin
+        row_scaled[j][e] <= row_z[j][e] + (outer(sweep_scaling.tap_y) ? row_z[j][e] << 1 : '0);
+      end
+    end
+  end
+  always_comb begin
+    for (int unsigned j = 0; j < Tile; j++) begin
+      for (int unsigned e = 0; e < Elements; e++) begin
+        automatic value_t partial = sweep_adding.tap_y == '0 ? '0 : y_before[j][e];
+        automatic value_t share = '0;
+        automatic logic subtract = 1'b0;
+        for (int unsigned r = 0; r < Tile; r++) begin
+          if (32'(sweep_adding.row) == r) begin
+            share = term(row_scaled[j][e], r, sweep_adding.tap_y);
+            subtract = minus(r, sweep_adding.tap_y);
+          end
+        end
+        y[j][e] = subtract ? partial - share : partial + share;
+      end
+    end
+  end
+
+  cascade_ram #(
+    .Depth(1 << ChunkBits),
+    .PieceBits($bits(z)),
+    .Style("distributed")
+  ) i_row (
+    .clk,
+    .write_enable(adding.valid && row_ends),
+    .write_address(adding.chunk),
+    .write_data(z),
+    .read_enable(sweep.valid && sweep.row == '0),
+    .read_address(sweep.chunk),
+    .read_data(row_z)
+  );
+
+  cascade_ram #(
+    .Depth(YDepth),
+    .PieceBits($bits(y)),
+    .Style(YDepth > 64 ? "auto" : "distributed")
+  ) i_y (
+    .clk,
+    .write_enable(sweep_adding.valid && !y_finished),
+    .write_address({sweep_adding.row, sweep_adding.chunk}),
+    .write_data(y),
+    .read_enable(sweep_scaling.valid),
+    .read_address({sweep_scaling.row, sweep_scaling.chunk}),
+    .read_data(y_before)
+  );
+
+  values_t [Tile-1:0] finished;
+  output_t column;
+  cascade_ram #(
+    .Depth(YDepth),
+    .PieceBits($bits(y)),
+    .Style(YDepth > 64 ? "auto" : "distributed")
+  ) i_finished (
+    .clk,
+    .write_enable(sweep_adding.valid && y_finished),
+    .write_address({sweep_adding.row, sweep_adding.chunk}),
+    .write_data(y),
+    .read_enable,
+    .read_address({read_row, read_chunk}),
+    .read_data(finished)
+  );
+
+  always_ff @(posedge clk) if (read_enable) column <= read_column;
+  always_comb begin
+    for (int unsigned d = 0; d < DrainK; d++) begin
+      for (int unsigned p = 0; p < LanesP; p++) read_data[d][p] = $signed(finished[column][d*LanesP+p]);
+    end
+  end
+
+`ifndef SYNTHESIS
+  always_ff @(posedge clk) begin
+    if (rst_n) begin
+      assert (!(handoff && running)) else $error("%m: a tap arrived before the last one had been folded");
+      assert (!(sweep_starts && sweep.valid && !(last_row && sweep.chunk == sweep.last)))
+      else $error("%m: a row of taps ended before the last one had been folded");
+    end
+  end
+`endif
+endmodule

@@ -1,0 +1,146 @@
+// What a CONV with a tile needs beside array and drain: input transform, the array's steps, output transform.
+module cascade_tile
+  import cascade_pkg::*;
+#(
+  parameter int unsigned LanesK = 16,
+  parameter int unsigned LanesP = 8,
+  parameter int unsigned Slots = 1,
+  parameter int unsigned DrainK = 1,
+  parameter int unsigned SubRow = 8,
+  parameter int unsigned ActivationBits = 8,
+  parameter int unsigned AccumulatorBits = 32,
+  parameter int unsigned BankDepth = 4096,
+  parameter int unsigned Tile = 4,
+  parameter int unsigned TransformCycles = 1,
+  parameter int unsigned TransformDepth = 1024,
+  localparam int unsigned IndexBits = index_width(SubRow),
+  localparam int unsigned BankBits = index_width(BankDepth),
+  localparam int unsigned ChunkBits = index_width(LanesK / DrainK),
+  localparam int unsigned OutputBits = index_width(Tile),
+  localparam int unsigned OperandBits = operand_width(Tile, ActivationBits)
+) (
+  input  logic                              clk,
+  input  logic                              rst_n,
+  input  logic                              start,
+  input  operation_t                        operation,
+  input  exponents_t                        exponents,
+  output error_e                            problem,
+  output logic                              stalled,  // waiting for weights
+  // weight rows
+  input  logic [17:0]                       level,
+  output logic                              row_step,
+  output logic                              row_rewind,
+  output logic                              row_release,
+  // the bank's read port
+  output logic                              read_wanted,
+  input  logic                              read_allowed,
+  output logic [BankBits-1:0]               read_address,
+  input  logic [SubRow*ActivationBits-1:0]  bank_word[LanesP],
+  // to the array, one cycle after the step
+  output logic                              step_valid,
+  output logic                              step_word,
+  output logic [IndexBits-1:0]              step_index,
+  output logic                              step_first,
+  output logic                              step_last,
+  output logic [SubRow*OperandBits-1:0]     tile_word[LanesP],
+  // from the array
+  input  logic                              handoff,
+  output logic                              choose,
+  output logic [ChunkBits-1:0]              choose_chunk,
+  input  logic signed [AccumulatorBits-1:0] chosen[DrainK][LanesP],
+  // to the drain
+  output logic                              complete,
+  input  logic                              tile_drained,
+  input  logic                              fold_read,
+  input  logic [OutputBits-1:0]             fold_row,
+  input  logic [OutputBits-1:0]             fold_column,
+  input  logic [ChunkBits-1:0]              fold_chunk,
+  output logic signed [AccumulatorBits-1:0] folded[DrainK][LanesP]
+);
+  localparam int unsigned BufferBits = index_width(2 * TransformDepth);
+
+  error_e input_problem, walker_problem;
+  logic tile_here, tile_read, buffer_read;
+  logic [BufferBits-1:0] buffer_address;
+  logic [ChunkBits-1:0] last_chunk;
+  assign problem = input_problem != ErrorNone ? input_problem : walker_problem;
+
+  cascade_tile_input #(
+    .LanesP(LanesP),
+    .SubRow(SubRow),
+    .ActivationBits(ActivationBits),
+    .BankDepth(BankDepth),
+    .Tile(Tile),
+    .TransformCycles(TransformCycles),
+    .TransformDepth(TransformDepth)
+  ) i_input (
+    .clk,
+    .rst_n,
+    .start,
+    .operation,
+    .problem(input_problem),
+    .read_wanted,
+    .read_allowed,
+    .read_address,
+    .bank_word,
+    .tile_here,
+    .tile_read,
+    .buffer_read,
+    .buffer_address,
+    .buffer_word(tile_word)
+  );
+
+  cascade_tile_walker #(
+    .LanesK(LanesK),
+    .Slots(Slots),
+    .DrainK(DrainK),
+    .SubRow(SubRow),
+    .TransformDepth(TransformDepth)
+  ) i_walker (
+    .clk,
+    .rst_n,
+    .start,
+    .operation,
+    .problem(walker_problem),
+    .stalled,
+    .level,
+    .row_step,
+    .row_rewind,
+    .row_release,
+    .tile_here,
+    .tile_read,
+    .buffer_read,
+    .buffer_address,
+    .last_chunk,
+    .tile_drained,
+    .step_valid,
+    .step_word,
+    .step_index,
+    .step_first,
+    .step_last
+  );
+
+  cascade_fold #(
+    .LanesK(LanesK),
+    .LanesP(LanesP),
+    .DrainK(DrainK),
+    .Tile(Tile),
+    .AccumulatorBits(AccumulatorBits)
+  ) i_fold (
+    .clk,
+    .rst_n,
+    .four(operation.code.tile == 8'd4),
+    .exponents,
+    .handoff,
+    .last_chunk,
+    .choose,
+    .choose_chunk,
+    .chosen,
+    .complete,
+    .read_enable(fold_read),
+    .read_row(fold_row),
+    .read_column(fold_column),
+    .read_chunk(fold_chunk),
+    .read_data(folded)
+  );
+endmodule

@@ -1,0 +1,250 @@
+// The input transform: reads tiles from the banks, makes V = B·d·Bᵀ of each word and holds two transformed tiles for
+// every lane, one that is filled while the other is read. Word q of tap ξ lies at address ξ·sub_rows + q of its half.
+// One word (or one slice of it, `TransformCycles` > 1) of t × t inputs in t × t cycles, without a pause between
+// words, tiles and groups. Where both halves are full, the reader and all that follows it stand still.
+// Cost: two transforms of SubRow / TransformCycles channels a lane, and the memories.
+module cascade_tile_input
+  import cascade_pkg::*;
+#(
+  parameter int unsigned LanesP = 8,
+  parameter int unsigned SubRow = 8,
+  parameter int unsigned ActivationBits = 8,
+  parameter int unsigned BankDepth = 4096,
+  parameter int unsigned Tile = 4,
+  parameter int unsigned TransformCycles = 1,
+  parameter int unsigned TransformDepth = 1024,
+  localparam int unsigned BankBits = index_width(BankDepth),
+  localparam int unsigned WordBits = SubRow * ActivationBits,
+  localparam int unsigned OperandBits = operand_width(Tile, ActivationBits),
+  localparam int unsigned BufferBits = index_width(2 * TransformDepth)
+) (
+  input  logic                          clk,
+  input  logic                          rst_n,
+  input  logic                          start,
+  input  operation_t                    operation,
+  output error_e                        problem,
+  // the bank's read port
+  output logic                          read_wanted,
+  input  logic                          read_allowed,
+  output logic [BankBits-1:0]           read_address,
+  input  logic [WordBits-1:0]           bank_word[LanesP],
+  // transformed tiles
+  output logic                          tile_here,
+  input  logic                          tile_read,  // its last word is read in this cycle
+  input  logic                          buffer_read,
+  input  logic [BufferBits-1:0]         buffer_address,
+  output logic [SubRow*OperandBits-1:0] buffer_word[LanesP]
+);
+  localparam int unsigned Channels = SubRow / TransformCycles;  // of a slice
+  localparam int unsigned Elements = LanesP * Channels;
+  localparam int unsigned SliceBits = index_width(TransformCycles);
+  localparam int unsigned InBits = ActivationBits + 1;
+  localparam int unsigned MiddleBits = ActivationBits + Tile / 2 + (Tile == 4 ? 2 : 1);  // after one dimension
+
+  typedef logic signed [InBits-1:0] in_t;
+  typedef logic signed [MiddleBits-1:0] middle_t;
+  typedef logic signed [OperandBits-1:0] out_t;
+
+  instruction_t i;
+  logic four;
+  assign i = operation.code;
+  assign four = i.tile == 8'd4;
+
+  // Reading stops one cycle before what follows it, so that every word that was asked for finds its place.
+  logic enable, move;
+  logic word_valid, word_inside;
+  logic [SliceBits-1:0] word_slice;
+  cascade_tile_reader #(
+    .TransformCycles(TransformCycles),
+    .BankDepth(BankDepth)
+  ) i_reader (
+    .clk,
+    .rst_n,
+    .start,
+    .operation,
+    .enable,
+    .problem,
+    .read_wanted,
+    .read_allowed,
+    .read_address,
+    .word_valid,
+    .word_inside,
+    .word_slice
+  );
+
+  logic taken_valid;
+  in_t taken[Elements];
+  always_ff @(posedge clk) begin
+    if (!rst_n) taken_valid <= 1'b0;
+    else taken_valid <= word_valid || (taken_valid && !move);
+    if (word_valid) begin
+      for (int unsigned p = 0; p < LanesP; p++) begin
+        for (int unsigned c = 0; c < Channels; c++) begin
+          automatic logic [ActivationBits-1:0] element = '0;
+          for (int unsigned s = 0; s < TransformCycles; s++) begin
+            if (32'(word_slice) == s) element = bank_word[p][(s*Channels+c)*ActivationBits+:ActivationBits];
+          end
+          taken[p*Channels+c] <= word_inside ? {i.flags.input_signed && element[ActivationBits-1], element} : '0;
+        end
+      end
+    end
+  end
+
+  // Columns of the tile, then rows.
+  logic middle_soon, middle_valid, turned_valid, out_soon, out_valid;
+  middle_t middle[Elements];
+  middle_t turned[Elements];
+  out_t out[Elements];
+  logic [Elements*MiddleBits-1:0] middle_bits, turned_bits;
+  always_comb begin
+    for (int unsigned e = 0; e < Elements; e++) begin
+      middle_bits[e*MiddleBits+:MiddleBits] = middle[e];
+      turned[e] = turned_bits[e*MiddleBits+:MiddleBits];
+    end
+  end
+
+  cascade_transform #(
+    .Tile(Tile),
+    .Elements(Elements),
+    .InBits(InBits),
+    .OutBits(MiddleBits)
+  ) i_columns (
+    .clk,
+    .rst_n,
+    .enable(move),
+    .four,
+    .in_valid(taken_valid),
+    .in_word(taken),
+    .out_soon(middle_soon),
+    .out_valid(middle_valid),
+    .out_word(middle)
+  );
+
+  logic unused;
+  assign unused = middle_soon;
+
+  cascade_transpose #(
+    .Tile(Tile),
+    .WordBits(Elements * MiddleBits)
+  ) i_transpose (
+    .clk,
+    .rst_n,
+    .enable(move),
+    .four,
+    .in_valid(middle_valid),
+    .in_word(middle_bits),
+    .out_valid(turned_valid),
+    .out_word(turned_bits)
+  );
+
+  cascade_transform #(
+    .Tile(Tile),
+    .Elements(Elements),
+    .InBits(MiddleBits),
+    .OutBits(OperandBits)
+  ) i_rows (
+    .clk,
+    .rst_n,
+    .enable(move),
+    .four,
+    .in_valid(turned_valid),
+    .in_word(turned),
+    .out_soon,
+    .out_valid,
+    .out_word(out)
+  );
+
+  // Where the word that comes next belongs.
+  logic half, first, block_ends, word_ends, tile_ends, out_last;
+  logic [5:0] tap;
+  logic [SliceBits-1:0] slice, out_slice;
+  logic [15:0] words_left;
+  logic [BufferBits-1:0] word, address, out_address;
+  assign first = tap == '0 && slice == '0 && words_left == i.sub_rows;
+  assign block_ends = tap == (four ? 6'd35 : 6'd15);
+  assign word_ends = block_ends && 32'(slice) == TransformCycles - 1;
+  assign tile_ends = word_ends && words_left == 16'd1;
+
+  // Full halves; a tile's first word waits for a free one.
+  logic [1:0] full;
+  logic filled, free, blocked, held_back;
+  assign filled = out_valid && out_last && move;
+  assign tile_here = full != '0;
+  assign free = full == '0 || (full == 2'd1 && !filled);
+  assign held_back = (blocked || (out_soon && first && move)) && !free;
+  assign enable = !held_back;
+
+  function automatic logic [BufferBits-1:0] base(logic of_half);
+    return of_half ? BufferBits'(TransformDepth) : '0;
+  endfunction
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      full <= '0;
+      blocked <= 1'b0;
+      move <= 1'b0;
+    end else begin
+      full <= full + 2'(filled) - 2'(tile_read);
+      blocked <= held_back;
+      move <= enable;
+    end
+    if (start) begin
+      half <= 1'b0;
+      tap <= '0;
+      slice <= '0;
+      words_left <= i.sub_rows;
+      word <= '0;
+      address <= '0;
+    end else if (out_soon && move) begin
+      out_address <= address;
+      out_slice <= slice;
+      out_last <= tile_ends;
+      tap <= tap + 6'd1;
+      address <= address + BufferBits'(i.sub_rows);
+      if (block_ends) begin
+        tap <= '0;
+        slice <= slice + 1'b1;
+        address <= word;
+      end
+      if (word_ends) begin
+        slice <= '0;
+        words_left <= words_left - 16'd1;
+        word <= word + 1'b1;
+        address <= word + 1'b1;
+      end
+      if (tile_ends) begin
+        half <= !half;
+        words_left <= i.sub_rows;
+        word <= base(!half);
+        address <= base(!half);
+      end
+    end
+  end
+
+  logic [SubRow*OperandBits-1:0] out_word[LanesP];
+  logic [TransformCycles-1:0] out_slices;
+  always_comb begin
+    for (int unsigned s = 0; s < TransformCycles; s++) out_slices[s] = 32'(out_slice) == s;
+    for (int unsigned p = 0; p < LanesP; p++) begin
+      for (int unsigned n = 0; n < SubRow; n++) begin
+        out_word[p][n*OperandBits+:OperandBits] = out[p*Channels+n%Channels];
+      end
+    end
+  end
+
+  cascade_bank #(
+    .LanesP(LanesP),
+    .BankDepth(2 * TransformDepth),
+    .Granules(TransformCycles),
+    .GranuleBits(Channels * OperandBits)
+  ) i_buffer (
+    .clk,
+    .write_lanes({LanesP{out_valid && move}}),
+    .write_granules(out_slices),
+    .write_address(out_address),
+    .write_data(out_word),
+    .read_enable(buffer_read),
+    .read_address(buffer_address),
+    .read_data(buffer_word)
+  );
+endmodule
