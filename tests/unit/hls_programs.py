@@ -243,7 +243,7 @@ class ProgramBuilder:
                     value[count:] = 0
                     values.append(value)
                     indices.append(index)
-        size = len(values) * S * bound << c.activation_bits
+        size = len(values) * c.slots * bound << c.activation_bits - 2
         shift = max(size.bit_length() + 15 - c.activation_bits, 1)
         shift += growth
         far = (1 << 39) - 1

@@ -25,7 +25,7 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def job() -> Job:
     """TABLE, LOAD, CONV with a residual, MAXPOOL, STORE_MAP, CONV to results, STORE_RESULT, END."""
-    b = ProgramBuilder(CONFIG, np.random.default_rng(5))
+    b = ProgramBuilder(CONFIG, np.random.default_rng(9))
     image = b.image(5, 5, 3)[0]
     hidden = b.conv(image, 6, (3, 3), pad=(1, 1))
     summed = b.conv(hidden, 6, (1, 1), residual=hidden)
@@ -83,7 +83,7 @@ def test_the_unchanged_program_runs(binary: Path, job: Job) -> None:
 
 @pytest.mark.parametrize(
     ("word", "value", "code"),
-    [(0, 0x31465442, 1), (1, 2, 1), (1, 0, 1), (2, 1, 2), (3, 1, 2), (4, 0, 8), (10, 1, 8), (7, 0, 8),
+    [(0, 0x31465442, 1), (1, 1, 1), (1, 0, 1), (2, 1, 2), (3, 1, 2), (4, 0, 8), (10, 1, 8), (7, 0, 8),
      (7, 17, 5), (6, 16, 5), (6, 40, 5), (5, 16, 5), (5, 104, 5)],
 )  # fmt: skip
 def test_headers(binary: Path, job: Job, word: int, value: int, code: int) -> None:
@@ -112,7 +112,9 @@ def test_no_images(binary: Path, job: Job) -> None:
 
 BAD = [
     (Opcode.TABLE, 0, {"opcode": 0}, 4),
-    (Opcode.CONV, 2, {"opcode": 8}, 4),
+    (Opcode.CONV, 2, {"opcode": 9}, 4),
+    (Opcode.CONV, 0, {"tile": 2}, 4),  # an engine without tiles
+    (Opcode.STORE_MAP, 0, {"opcode": 8, "in_base": 8 << 16}, 4),
     (Opcode.CONV, 1, {"flags": 32}, 4),
     (Opcode.END, 0, {"opcode": 255}, 4),
     (Opcode.END, 0, {"opcode": 5}, 4),  # no END
