@@ -90,10 +90,6 @@ module cascade_core
   localparam int unsigned RowBits = LanesK * Slots * (WeightBits + IndexBits);
   localparam int unsigned ItemBits = maximum(RowBits, RecordBits);
   localparam int unsigned ChunkBits = index_width(LanesK / DrainK);
-  localparam int unsigned OutputBits = index_width(maximum(Tile, 1));
-  localparam int unsigned OperandBits = operand_width(Tile, ActivationBits);
-  localparam int unsigned ElementBits = Tile == 0 ? ActivationBits : OperandBits;  // of the array's words
-  typedef logic signed [AccumulatorBits-1:0] sum_t;
 
   // Weights.
   logic item_valid, item_ready, item_is_record, item_last, loader_wrong_length;
@@ -173,23 +169,20 @@ module cascade_core
   );
 
   // Banks and results: the instruction says who reads and who writes.
-  logic walker_wanted, walker_allowed, fetch_wanted, fetch_urgent, fetch_allowed, store_read;
-  logic [BankBits-1:0] walker_address, fetch_address, store_address, bank_read_address, bank_write_address;
+  logic conv_read, store_read;
+  logic [BankBits-1:0] conv_read_address, store_address, bank_read_address, bank_write_address;
   logic [WordBits-1:0] bank_word[LanesP];
   logic [WordBits-1:0] bank_write_data[LanesP];
-  logic [WordBits-1:0] drain_data[LanesP];
+  logic [WordBits-1:0] conv_data[LanesP];
   logic [WordBits-1:0] pool_data[LanesP];
   logic [WordBits-1:0] load_word;
-  logic load_write, drain_write, pool_write, bank_read;
+  logic load_write, conv_write, pool_write, bank_read;
   logic [LanesP-1:0] load_lanes, bank_write_lanes;
-  logic [Granules-1:0] drain_granules, bank_write_granules;
-  logic [BankBits-1:0] load_address, drain_address, pool_address;
+  logic [Granules-1:0] conv_granules, bank_write_granules;
+  logic [BankBits-1:0] load_address, conv_address, pool_address;
 
-  assign fetch_allowed = fetch_urgent || !walker_wanted;
-  assign walker_allowed = !(fetch_wanted && fetch_urgent);
-  assign bank_read = store_read || fetch_wanted || walker_wanted;
-  assign bank_read_address = store_read ? store_address :
-      fetch_wanted && fetch_allowed ? fetch_address : walker_address;
+  assign bank_read = store_read || conv_read;
+  assign bank_read_address = store_read ? store_address : conv_read_address;
   always_comb begin
     bank_write_lanes = '0;
     bank_write_granules = '1;
@@ -201,11 +194,11 @@ module cascade_core
       bank_write_lanes = '1;
       bank_write_address = pool_address;
       bank_write_data = pool_data;
-    end else if (drain_write) begin
+    end else if (conv_write) begin
       bank_write_lanes = '1;
-      bank_write_granules = drain_granules;
-      bank_write_address = drain_address;
-      bank_write_data = drain_data;
+      bank_write_granules = conv_granules;
+      bank_write_address = conv_address;
+      bank_write_data = conv_data;
     end
   end
 
@@ -247,8 +240,8 @@ module cascade_core
   );
 
   // Units.
-  logic load_done, drain_done, pool_done, store_done;
-  error_e load_problem, walker_problem, drain_problem, pool_problem, store_problem;
+  logic load_done, conv_done, pool_done, store_done;
+  error_e load_problem, conv_problem, pool_problem, store_problem;
   cascade_load #(
     .LanesP(LanesP),
     .SubRow(SubRow),
@@ -282,227 +275,53 @@ module cascade_core
     .bank_data(load_word)
   );
 
-  logic walking, drain_stalled, drain_fetched, handoff, pooling, tiled;
-  logic walk_stalled, walk_row_step, walk_row_rewind, walk_row_release, walk_read_wanted;
-  logic walk_valid, walk_word, walk_inside, walk_first, walk_shift, walk_last;
-  logic step_valid, step_word, step_first, step_last;
-  logic [BankBits-1:0] walk_read_address;
-  logic [IndexBits-1:0] walk_index, step_index;
-  logic [SubRow*ElementBits-1:0] step_words[LanesP];
-  logic choose, drain_choose, drain_handoff, tile_drained;
-  logic [ChunkBits-1:0] choose_chunk, drain_choose_chunk;
-  logic [OutputBits-1:0] tile_row, tile_column;
-  error_e tile_problem;
-  sum_t drained[LanesK][LanesP];
-  sum_t chosen[DrainK][LanesP];
-  sum_t drain_chosen[DrainK][LanesP];
-  assign pooling = operation.code.opcode == OpMaxPool;
-  cascade_walker #(
-    .LanesK(LanesK),
-    .Slots(Slots),
-    .DrainK(DrainK),
-    .SubRow(SubRow),
-    .BankDepth(BankDepth)
-  ) i_walker (
-    .clk,
-    .rst_n,
-    .start((conv_start && !tiled) || pool_start),
-    .operation,
-    .busy(walking),
-    .problem(walker_problem),
-    .stalled(walk_stalled),
-    .level,
-    .row_step(walk_row_step),
-    .row_rewind(walk_row_rewind),
-    .row_release(walk_row_release),
-    .read_wanted(walk_read_wanted),
-    .read_allowed(walker_allowed),
-    .read_address(walk_read_address),
-    .drain_stalled,
-    .drain_fetched,
-    .step_valid(walk_valid),
-    .step_word(walk_word),
-    .step_inside(walk_inside),
-    .step_index(walk_index),
-    .step_first(walk_first),
-    .step_shift(walk_shift),
-    .step_last(walk_last)
-  );
-
-  if (Tile == 0) begin : g_direct
-    assign tiled = 1'b0;
-    assign tile_problem = ErrorNone;
-    assign weight_stalled = walk_stalled;
-    assign {row_step, row_rewind, row_release} = {walk_row_step, walk_row_rewind, walk_row_release};
-    assign walker_wanted = walk_read_wanted;
-    assign walker_address = walk_read_address;
-    assign {step_valid, step_word, step_first, step_last} = {walk_valid && !pooling, walk_word, walk_first, walk_last};
-    assign step_index = walk_index;
-    assign step_words = bank_word;
-    assign {choose, choose_chunk} = {drain_choose, drain_choose_chunk};
-    assign drain_handoff = handoff;
-    assign drain_chosen = chosen;
-    logic unused;
-    assign unused = ^{exponents, tile_drained, tile_row, tile_column};
-  end else begin : g_tile
-    logic tile_stalled, tile_row_step, tile_row_rewind, tile_row_release, tile_read_wanted, tile_choose, complete;
-    logic tile_valid, tile_step_word, tile_first, tile_last;
-    logic [BankBits-1:0] tile_read_address;
-    logic [IndexBits-1:0] tile_index;
-    logic [ChunkBits-1:0] tile_choose_chunk;
-    logic [SubRow*OperandBits-1:0] tile_word[LanesP];
-    sum_t folded[DrainK][LanesP];
-    cascade_tile #(
-      .LanesK(LanesK),
-      .LanesP(LanesP),
-      .Slots(Slots),
-      .DrainK(DrainK),
-      .SubRow(SubRow),
-      .ActivationBits(ActivationBits),
-      .AccumulatorBits(AccumulatorBits),
-      .BankDepth(BankDepth),
-      .Tile(Tile),
-      .TransformCycles(TransformCycles),
-      .TransformDepth(TransformDepth)
-    ) i_tile (
-      .clk,
-      .rst_n,
-      .start(conv_start && tiled),
-      .operation,
-      .exponents,
-      .problem(tile_problem),
-      .stalled(tile_stalled),
-      .level,
-      .row_step(tile_row_step),
-      .row_rewind(tile_row_rewind),
-      .row_release(tile_row_release),
-      .read_wanted(tile_read_wanted),
-      .read_allowed(walker_allowed),
-      .read_address(tile_read_address),
-      .bank_word,
-      .step_valid(tile_valid),
-      .step_word(tile_step_word),
-      .step_index(tile_index),
-      .step_first(tile_first),
-      .step_last(tile_last),
-      .tile_word,
-      .handoff(handoff && tiled),
-      .choose(tile_choose),
-      .choose_chunk(tile_choose_chunk),
-      .chosen,
-      .complete,
-      .tile_drained,
-      .fold_read(drain_choose),
-      .fold_row(tile_row),
-      .fold_column(tile_column),
-      .fold_chunk(drain_choose_chunk),
-      .folded
-    );
-
-    assign tiled = operation.code.opcode == OpConv && operation.code.tile != '0;
-    assign weight_stalled = walk_stalled || tile_stalled;
-    assign {row_step, row_rewind, row_release} = tiled ? {tile_row_step, tile_row_rewind, tile_row_release} :
-        {walk_row_step, walk_row_rewind, walk_row_release};
-    assign walker_wanted = tiled ? tile_read_wanted : walk_read_wanted;
-    assign walker_address = tiled ? tile_read_address : walk_read_address;
-    assign {step_valid, step_word, step_first, step_last} = tiled ?
-        {tile_valid, tile_step_word, tile_first, tile_last} : {walk_valid && !pooling, walk_word, walk_first, walk_last};
-    assign step_index = tiled ? tile_index : walk_index;
-    assign {choose, choose_chunk} = tiled ? {tile_choose, tile_choose_chunk} : {drain_choose, drain_choose_chunk};
-    assign drain_handoff = tiled ? complete : handoff;
-    always_comb begin
-      for (int unsigned p = 0; p < LanesP; p++) begin
-        for (int unsigned s = 0; s < SubRow; s++) begin
-          automatic logic [ActivationBits-1:0] element = bank_word[p][s*ActivationBits+:ActivationBits];
-          step_words[p][s*OperandBits+:OperandBits] = tiled ? tile_word[p][s*OperandBits+:OperandBits] :
-              OperandBits'($signed({operation.code.flags.input_signed && element[ActivationBits-1], element}));
-        end
-        for (int unsigned d = 0; d < DrainK; d++) drain_chosen[d][p] = tiled ? folded[d][p] : chosen[d][p];
-      end
-    end
-  end
-
-  cascade_array #(
+  logic conv_busy, pool_step, pool_inside, pool_first, pool_last;
+  cascade_convolve #(
     .LanesK(LanesK),
     .LanesP(LanesP),
     .Slots(Slots),
+    .DrainK(DrainK),
     .SubRow(SubRow),
     .WeightBits(WeightBits),
-    .ActivationBits(ActivationBits),
-    .ElementBits(ElementBits),
-    .OperandBits(OperandBits),
-    .AccumulatorBits(AccumulatorBits),
-    .MultiplierLut(MultiplierLut)
-  ) i_array (
-    .clk,
-    .rst_n,
-    .input_signed(operation.code.flags.input_signed),
-    .indexed(operation.code.flags.indexed),
-    .step_valid,
-    .step_word,
-    .step_inside(walk_inside || tiled),
-    .step_index,
-    .step_first,
-    .step_shift(walk_shift && !tiled),
-    .step_last,
-    .step_row,
-    .in_word(step_words),
-    .handoff,
-    .drained
-  );
-
-  cascade_select #(
-    .LanesK(LanesK),
-    .LanesP(LanesP),
-    .DrainK(DrainK),
-    .AccumulatorBits(AccumulatorBits)
-  ) i_select (
-    .clk,
-    .enable(choose),
-    .chunk(choose_chunk),
-    .drained,
-    .chosen
-  );
-
-  cascade_drain #(
-    .LanesK(LanesK),
-    .LanesP(LanesP),
-    .DrainK(DrainK),
-    .SubRow(SubRow),
     .ActivationBits(ActivationBits),
     .AccumulatorBits(AccumulatorBits),
     .BankDepth(BankDepth),
     .ResultDepth(ResultDepth),
-    .Tile(Tile)
-  ) i_drain (
+    .Tile(Tile),
+    .TransformCycles(TransformCycles),
+    .TransformDepth(TransformDepth),
+    .MultiplierLut(MultiplierLut)
+  ) i_convolve (
     .clk,
     .rst_n,
     .start(conv_start),
+    .pool_start,
     .operation,
-    .done(drain_done),
-    .problem(drain_problem),
-    .handoff(drain_handoff),
-    .tile_drained,
-    .choose(drain_choose),
-    .choose_chunk(drain_choose_chunk),
-    .tile_row,
-    .tile_column,
-    .chosen(drain_chosen),
-    .stalled(drain_stalled),
-    .fetched(drain_fetched),
+    .exponents,
+    .busy(conv_busy),
+    .done(conv_done),
+    .problem(conv_problem),
+    .stalled(weight_stalled),
+    .level,
+    .row_step,
+    .row_rewind,
+    .row_release,
+    .step_row,
     .parameters_read,
     .parameters_chunk,
     .parameters_release,
     .parameters,
-    .fetch_wanted,
-    .fetch_urgent,
-    .fetch_allowed,
-    .fetch_address,
+    .pool_step,
+    .pool_inside,
+    .pool_first,
+    .pool_last,
+    .bank_read(conv_read),
+    .bank_read_address(conv_read_address),
     .bank_word,
-    .bank_write(drain_write),
-    .bank_granules(drain_granules),
-    .bank_address(drain_address),
-    .bank_data(drain_data),
+    .bank_write(conv_write),
+    .bank_granules(conv_granules),
+    .bank_write_address(conv_address),
+    .bank_data(conv_data),
     .result_write,
     .result_address(result_write_address),
     .result_data(result_write_data)
@@ -520,10 +339,10 @@ module cascade_core
     .operation,
     .done(pool_done),
     .problem(pool_problem),
-    .step_valid(walk_valid && pooling),
-    .step_inside(walk_inside),
-    .step_first(walk_first),
-    .step_last(walk_last),
+    .step_valid(pool_step),
+    .step_inside(pool_inside),
+    .step_first(pool_first),
+    .step_last(pool_last),
     .bank_word,
     .bank_write(pool_write),
     .bank_address(pool_address),
@@ -565,13 +384,11 @@ module cascade_core
     .data(write_data)
   );
 
-  assign unit_done = load_done || drain_done || pool_done || store_done;
+  assign unit_done = load_done || conv_done || pool_done || store_done;
   always_comb begin
     problem = ErrorNone;
     if (load_problem != ErrorNone) problem = load_problem;
-    else if (walker_problem != ErrorNone) problem = walker_problem;
-    else if (tile_problem != ErrorNone) problem = tile_problem;
-    else if (drain_problem != ErrorNone) problem = drain_problem;
+    else if (conv_problem != ErrorNone) problem = conv_problem;
     else if (pool_problem != ErrorNone) problem = pool_problem;
     else if (store_problem != ErrorNone) problem = store_problem;
     else if (loader_wrong_length && (weight_stalled || pass_ends)) problem = ErrorCount;
@@ -580,9 +397,9 @@ module cascade_core
 `ifndef SYNTHESIS
   always_ff @(posedge clk) begin
     if (rst_n) begin
-      assert ($onehot0({load_write, drain_write, pool_write}))
+      assert ($onehot0({load_write, conv_write, pool_write}))
       else $error("%m: two units write the banks at once");
-      assert (!(walking && (load_start || store_start)))
+      assert (!(conv_busy && (load_start || store_start)))
       else $error("%m: an instruction began before the last one had ended");
     end
   end

@@ -275,43 +275,8 @@ module cascade_engine
   cascade_sequencer #(
     .LanesP(LanesP)
   ) i_sequencer (
-    .clk,
     .rst_n(ap_rst_n),
-    .start,
-    .image_count,
-    .images_address,
-    .results_address,
-    .header,
-    .busy,
-    .done,
-    .error,
-    .fetch_start,
-    .checked,
-    .problem,
-    .stop,
-    .masters_idle,
-    .writes_finished,
-    .clear,
-    .pass_ends,
-    .image_address,
-    .record_address,
-    .image_index,
-    .images,
-    .next_valid,
-    .next_ready,
-    .next_operation,
-    .next_last,
-    .taps_valid,
-    .taps_ready,
-    .taps,
-    .exponents,
-    .operation,
-    .load_start,
-    .conv_start,
-    .pool_start,
-    .store_start,
-    .unit_done,
-    .retired_count
+    .*
   );
 
   // Masters.

@@ -1,0 +1,308 @@
+// CONV, and the steps of MAXPOOL: the walker's addresses, the array and the drain; and, where the engine has tiles,
+// the units that take the walker's place and stand between array and drain for a CONV with a tile.
+module cascade_convolve
+  import cascade_pkg::*;
+#(
+  parameter int unsigned LanesK = 16,
+  parameter int unsigned LanesP = 8,
+  parameter int unsigned Slots = 1,
+  parameter int unsigned DrainK = 1,
+  parameter int unsigned SubRow = 8,
+  parameter int unsigned WeightBits = 8,
+  parameter int unsigned ActivationBits = 8,
+  parameter int unsigned AccumulatorBits = 32,
+  parameter int unsigned BankDepth = 4096,
+  parameter int unsigned ResultDepth = 16,
+  parameter int unsigned Tile = 0,
+  parameter int unsigned TransformCycles = 1,
+  parameter int unsigned TransformDepth = 1,
+  parameter bit MultiplierLut = 1'b0,
+  localparam int unsigned IndexBits = index_width(SubRow),
+  localparam int unsigned BankBits = index_width(BankDepth),
+  localparam int unsigned ResultAddressBits = index_width(ResultDepth),
+  localparam int unsigned ChunkBits = index_width(LanesK / DrainK),
+  localparam int unsigned WordBits = SubRow * ActivationBits,
+  localparam int unsigned Granules = SubRow / greatest_common_divisor(LanesK, SubRow),
+  localparam int unsigned RowBits = LanesK * Slots * (WeightBits + IndexBits)
+) (
+  input  logic                         clk,
+  input  logic                         rst_n,
+  input  logic                         start,
+  input  logic                         pool_start,
+  input  operation_t                   operation,
+  input  exponents_t                   exponents,
+  output logic                         busy,
+  output logic                         done,  // one cycle: the last write of a CONV is made
+  output error_e                       problem,
+  output logic                         stalled,  // waiting for weights
+  // weight rows and the channels' parameters
+  input  logic [17:0]                  level,
+  output logic                         row_step,
+  output logic                         row_rewind,
+  output logic                         row_release,
+  input  logic [RowBits-1:0]           step_row,
+  output logic                         parameters_read,
+  output logic [ChunkBits-1:0]         parameters_chunk,
+  output logic                         parameters_release,
+  input  parameters_t [DrainK-1:0]     parameters,
+  // MAXPOOL's steps, with the bank's word
+  output logic                         pool_step,
+  output logic                         pool_inside,
+  output logic                         pool_first,
+  output logic                         pool_last,
+  // banks and results
+  output logic                         bank_read,
+  output logic [BankBits-1:0]          bank_read_address,
+  input  logic [WordBits-1:0]          bank_word[LanesP],
+  output logic                         bank_write,
+  output logic [Granules-1:0]          bank_granules,
+  output logic [BankBits-1:0]          bank_write_address,
+  output logic [WordBits-1:0]          bank_data[LanesP],
+  output logic                         result_write,
+  output logic [ResultAddressBits-1:0] result_address,
+  output logic [ResultBits-1:0]        result_data[LanesP]
+);
+  localparam int unsigned OutputBits = index_width(maximum(Tile, 1));
+  localparam int unsigned OperandBits = operand_width(Tile, ActivationBits);
+  localparam int unsigned ElementBits = Tile == 0 ? ActivationBits : OperandBits;  // of the array's words
+  typedef logic signed [AccumulatorBits-1:0] sum_t;
+
+  logic drain_stalled, drain_fetched, handoff, pooling, tiled;
+  logic walk_stalled, walk_row_step, walk_row_rewind, walk_row_release, walk_read_wanted;
+  logic walk_valid, walk_word, walk_inside, walk_first, walk_shift, walk_last;
+  logic step_valid, step_word, step_first, step_last;
+  logic [BankBits-1:0] walk_read_address;
+  logic [IndexBits-1:0] walk_index, step_index;
+  logic [SubRow*ElementBits-1:0] step_words[LanesP];
+  logic choose, drain_choose, drain_handoff, tile_drained;
+  logic [ChunkBits-1:0] choose_chunk, drain_choose_chunk;
+  logic [OutputBits-1:0] tile_row, tile_column;
+  error_e tile_problem;
+  sum_t drained[LanesK][LanesP];
+  sum_t chosen[DrainK][LanesP];
+  sum_t drain_chosen[DrainK][LanesP];
+  error_e walker_problem, drain_problem;
+  assign pooling = operation.code.opcode == OpMaxPool;
+  assign pool_step = walk_valid && pooling;
+  assign {pool_inside, pool_first, pool_last} = {walk_inside, walk_first, walk_last};
+  assign problem = walker_problem != ErrorNone ? walker_problem : tile_problem != ErrorNone ? tile_problem : drain_problem;
+
+  // The bank's read port: of the steps' words, or of the drain's residuals.
+  logic walker_wanted, walker_allowed, fetch_wanted, fetch_urgent, fetch_allowed;
+  logic [BankBits-1:0] walker_address, fetch_address;
+  assign fetch_allowed = fetch_urgent || !walker_wanted;
+  assign walker_allowed = !(fetch_wanted && fetch_urgent);
+  assign bank_read = fetch_wanted || walker_wanted;
+  assign bank_read_address = fetch_wanted && fetch_allowed ? fetch_address : walker_address;
+
+  cascade_walker #(
+    .LanesK(LanesK),
+    .Slots(Slots),
+    .DrainK(DrainK),
+    .SubRow(SubRow),
+    .BankDepth(BankDepth)
+  ) i_walker (
+    .clk,
+    .rst_n,
+    .start((start && !tiled) || pool_start),
+    .operation,
+    .busy,
+    .problem(walker_problem),
+    .stalled(walk_stalled),
+    .level,
+    .row_step(walk_row_step),
+    .row_rewind(walk_row_rewind),
+    .row_release(walk_row_release),
+    .read_wanted(walk_read_wanted),
+    .read_allowed(walker_allowed),
+    .read_address(walk_read_address),
+    .drain_stalled,
+    .drain_fetched,
+    .step_valid(walk_valid),
+    .step_word(walk_word),
+    .step_inside(walk_inside),
+    .step_index(walk_index),
+    .step_first(walk_first),
+    .step_shift(walk_shift),
+    .step_last(walk_last)
+  );
+
+  if (Tile == 0) begin : g_direct
+    assign tiled = 1'b0;
+    assign tile_problem = ErrorNone;
+    assign stalled = walk_stalled;
+    assign {row_step, row_rewind, row_release} = {walk_row_step, walk_row_rewind, walk_row_release};
+    assign walker_wanted = walk_read_wanted;
+    assign walker_address = walk_read_address;
+    assign {step_valid, step_word, step_first, step_last} = {walk_valid && !pooling, walk_word, walk_first, walk_last};
+    assign step_index = walk_index;
+    assign step_words = bank_word;
+    assign {choose, choose_chunk} = {drain_choose, drain_choose_chunk};
+    assign drain_handoff = handoff;
+    assign drain_chosen = chosen;
+    logic unused;
+    assign unused = ^{exponents, tile_drained, tile_row, tile_column};
+  end else begin : g_tile
+    logic tile_stalled, tile_row_step, tile_row_rewind, tile_row_release, tile_read_wanted, tile_choose, complete;
+    logic tile_valid, tile_step_word, tile_first, tile_last;
+    logic [BankBits-1:0] tile_read_address;
+    logic [IndexBits-1:0] tile_index;
+    logic [ChunkBits-1:0] tile_choose_chunk;
+    logic [SubRow*OperandBits-1:0] tile_word[LanesP];
+    sum_t folded[DrainK][LanesP];
+    cascade_tile #(
+      .LanesK(LanesK),
+      .LanesP(LanesP),
+      .Slots(Slots),
+      .DrainK(DrainK),
+      .SubRow(SubRow),
+      .ActivationBits(ActivationBits),
+      .AccumulatorBits(AccumulatorBits),
+      .BankDepth(BankDepth),
+      .Tile(Tile),
+      .TransformCycles(TransformCycles),
+      .TransformDepth(TransformDepth)
+    ) i_tile (
+      .clk,
+      .rst_n,
+      .start(start && tiled),
+      .operation,
+      .exponents,
+      .problem(tile_problem),
+      .stalled(tile_stalled),
+      .level,
+      .row_step(tile_row_step),
+      .row_rewind(tile_row_rewind),
+      .row_release(tile_row_release),
+      .read_wanted(tile_read_wanted),
+      .read_allowed(walker_allowed),
+      .read_address(tile_read_address),
+      .bank_word,
+      .step_valid(tile_valid),
+      .step_word(tile_step_word),
+      .step_index(tile_index),
+      .step_first(tile_first),
+      .step_last(tile_last),
+      .tile_word,
+      .handoff(handoff && tiled),
+      .choose(tile_choose),
+      .choose_chunk(tile_choose_chunk),
+      .chosen,
+      .complete,
+      .tile_drained,
+      .fold_read(drain_choose),
+      .fold_row(tile_row),
+      .fold_column(tile_column),
+      .fold_chunk(drain_choose_chunk),
+      .folded
+    );
+
+    assign tiled = operation.code.opcode == OpConv && operation.code.tile != '0;
+    assign stalled = walk_stalled || tile_stalled;
+    assign {row_step, row_rewind, row_release} = tiled ? {tile_row_step, tile_row_rewind, tile_row_release} :
+        {walk_row_step, walk_row_rewind, walk_row_release};
+    assign walker_wanted = tiled ? tile_read_wanted : walk_read_wanted;
+    assign walker_address = tiled ? tile_read_address : walk_read_address;
+    assign {step_valid, step_word, step_first, step_last} = tiled ?
+        {tile_valid, tile_step_word, tile_first, tile_last} : {walk_valid && !pooling, walk_word, walk_first, walk_last};
+    assign step_index = tiled ? tile_index : walk_index;
+    assign {choose, choose_chunk} = tiled ? {tile_choose, tile_choose_chunk} : {drain_choose, drain_choose_chunk};
+    assign drain_handoff = tiled ? complete : handoff;
+    always_comb begin
+      for (int unsigned p = 0; p < LanesP; p++) begin
+        for (int unsigned s = 0; s < SubRow; s++) begin
+          automatic logic [ActivationBits-1:0] element = bank_word[p][s*ActivationBits+:ActivationBits];
+          step_words[p][s*OperandBits+:OperandBits] = tiled ? tile_word[p][s*OperandBits+:OperandBits] :
+              OperandBits'($signed({operation.code.flags.input_signed && element[ActivationBits-1], element}));
+        end
+        for (int unsigned d = 0; d < DrainK; d++) drain_chosen[d][p] = tiled ? folded[d][p] : chosen[d][p];
+      end
+    end
+  end
+
+  cascade_array #(
+    .LanesK(LanesK),
+    .LanesP(LanesP),
+    .Slots(Slots),
+    .SubRow(SubRow),
+    .WeightBits(WeightBits),
+    .ActivationBits(ActivationBits),
+    .ElementBits(ElementBits),
+    .OperandBits(OperandBits),
+    .AccumulatorBits(AccumulatorBits),
+    .MultiplierLut(MultiplierLut)
+  ) i_array (
+    .clk,
+    .rst_n,
+    .input_signed(operation.code.flags.input_signed),
+    .indexed(operation.code.flags.indexed),
+    .step_valid,
+    .step_word,
+    .step_inside(walk_inside || tiled),
+    .step_index,
+    .step_first,
+    .step_shift(walk_shift && !tiled),
+    .step_last,
+    .step_row,
+    .in_word(step_words),
+    .handoff,
+    .drained
+  );
+
+  cascade_select #(
+    .LanesK(LanesK),
+    .LanesP(LanesP),
+    .DrainK(DrainK),
+    .AccumulatorBits(AccumulatorBits)
+  ) i_select (
+    .clk,
+    .enable(choose),
+    .chunk(choose_chunk),
+    .drained,
+    .chosen
+  );
+
+  cascade_drain #(
+    .LanesK(LanesK),
+    .LanesP(LanesP),
+    .DrainK(DrainK),
+    .SubRow(SubRow),
+    .ActivationBits(ActivationBits),
+    .AccumulatorBits(AccumulatorBits),
+    .BankDepth(BankDepth),
+    .ResultDepth(ResultDepth),
+    .Tile(Tile)
+  ) i_drain (
+    .clk,
+    .rst_n,
+    .start,
+    .operation,
+    .done,
+    .problem(drain_problem),
+    .handoff(drain_handoff),
+    .tile_drained,
+    .choose(drain_choose),
+    .choose_chunk(drain_choose_chunk),
+    .tile_row,
+    .tile_column,
+    .chosen(drain_chosen),
+    .stalled(drain_stalled),
+    .fetched(drain_fetched),
+    .parameters_read,
+    .parameters_chunk,
+    .parameters_release,
+    .parameters,
+    .fetch_wanted,
+    .fetch_urgent,
+    .fetch_allowed,
+    .fetch_address,
+    .bank_word,
+    .bank_write,
+    .bank_granules,
+    .bank_address(bank_write_address),
+    .bank_data,
+    .result_write,
+    .result_address,
+    .result_data
+  );
+endmodule
