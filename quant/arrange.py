@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from toolflow.ir.graph import Graph, Node, verify_graph
-from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Pad, Shortcut
+from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Layer, Linear, MaxPool, Pad, Shortcut, WinogradConv
 from toolflow.passes.bounds import non_negative
 from toolflow.passes.fuse_residual import fuse_residual
 
-ROUNDING = (Conv, Linear, AvgPool, Add)
+ROUNDING = (Conv, Linear, WinogradConv, AvgPool, Add)
 MOVING = (MaxPool, Flatten, Pad, Shortcut, Concat)
 IDENTITY = ".requantise"
 
@@ -148,9 +148,7 @@ def identity(name: str, tensor: str, shape: tuple[int, ...]) -> Node:
 
 def _first(graph: Graph, group: Mapping[str, str]) -> frozenset[str]:
     image = group[graph.input_name]
-    return frozenset(
-        node.name for node in graph.nodes if isinstance(node.op, Conv | Linear) and group[node.inputs[0]] == image
-    )
+    return frozenset(node.name for node in graph.nodes if isinstance(node.op, Layer) and group[node.inputs[0]] == image)
 
 
 def _last(graph: Graph) -> frozenset[str]:
@@ -159,7 +157,7 @@ def _last(graph: Graph) -> frozenset[str]:
         node = graph.by_name.get(open_tensors.pop())
         if node is None:
             continue
-        if isinstance(node.op, Conv | Linear) and not node.name.endswith(IDENTITY):
+        if isinstance(node.op, Layer) and not node.name.endswith(IDENTITY):
             found.add(node.name)
         else:
             open_tensors.extend(node.inputs)

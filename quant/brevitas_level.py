@@ -10,7 +10,8 @@ from quant.extract import integers_of
 from quant.solve import LayerNumbers
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
-from toolflow.operators import Conv, Linear
+from toolflow.numerics.winograd import WINOGRAD
+from toolflow.operators import Layer, WinogradConv
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -33,7 +34,7 @@ def rebuilt_model(graph: QuantisedGraph) -> BrevitasModel:
     """
     nodes = tuple(Node(node.name, node.op, node.inputs, node.weights) for node in graph.nodes)
     plain = Graph(graph.name, graph.input_name, graph.input_shape, nodes, graph.output)
-    numbers = {node.name: _numbers(graph, node) for node in graph.nodes if isinstance(node.op, Conv | Linear)}
+    numbers = {node.name: _numbers(graph, node) for node in graph.nodes if isinstance(node.op, Layer)}
     return BrevitasModel(plain, graph.types, numbers)
 
 
@@ -43,4 +44,8 @@ def _numbers(graph: QuantisedGraph, node: QuantisedNode) -> LayerNumbers:
         raise ValueError(f"'{node.name}' must have a requantisation")
     ratio = np.ldexp(rule.multiplier.astype(np.float64), -rule.shift)
     scale = ratio * (graph.types[node.name].scale / graph.types[node.inputs[0]].scale)
-    return LayerNumbers(np.asarray(node.weights["weight"], dtype=np.int64), scale, node.weight_bits, rule.bias)
+    if isinstance(node.op, WinogradConv):
+        scale *= WINOGRAD[node.op.tile].scale
+    weight = np.asarray(node.weights["weight"], dtype=np.int64)
+    exponent = node.weights["exponent"].astype(np.int64) if isinstance(node.op, WinogradConv) else None
+    return LayerNumbers(weight, scale, node.weight_bits, rule.bias, exponent)

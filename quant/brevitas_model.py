@@ -23,9 +23,11 @@ from torch import nn
 from quant.float_run import apply_activation, move, pad_for_windows, symmetric_pads, window_sums
 from quant.multipliers import multipliers
 from quant.solve import LayerNumbers
+from quant.tiles import winograd_sums
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import TensorType
-from toolflow.operators import Activation, Add, AvgPool, Conv, Linear
+from toolflow.numerics.winograd import WINOGRAD
+from toolflow.operators import Activation, Add, AvgPool, Conv, Layer, Linear, WinogradConv
 
 Tensor = torch.Tensor
 
@@ -103,6 +105,21 @@ def _weight_layer(op: Conv | Linear, numbers: LayerNumbers, input_scale: float) 
     return layer  # type: ignore[no-any-return]
 
 
+class _WinogradLayer(nn.Module):
+    """A convolution in the Winograd domain, on the real values of its integers (Brevitas has none)."""
+
+    def __init__(self, op: WinogradConv, numbers: LayerNumbers, input_scale: float) -> None:
+        super().__init__()
+        self.op = op
+        scale = torch.as_tensor(numbers.weight_scale)
+        self.weight = torch.as_tensor(numbers.steps * numbers.weight)
+        self.bias = (torch.as_tensor(numbers.bias) * scale * input_scale / WINOGRAD[op.tile].scale).view(-1, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sums and the bias."""
+        return winograd_sums(self.op, x, self.weight) + self.bias
+
+
 class _AveragePool(nn.Module):
     """Average pooling by the integer rule: sum · multiplier / 2^shift, one rounding (design section 3)."""
 
@@ -144,12 +161,14 @@ class BrevitasModel(nn.Module):
         self.key = {node.name: f"n{index}" for index, node in enumerate(graph.nodes)}
         for node in graph.nodes:
             source, output = types[node.inputs[0]], types[node.name]
-            if isinstance(node.op, Conv | Linear):
+            if isinstance(node.op, WinogradConv):
+                self.layers[self.key[node.name]] = _WinogradLayer(node.op, numbers[node.name], source.scale)
+            elif isinstance(node.op, Conv | Linear):
                 self.layers[self.key[node.name]] = _weight_layer(node.op, numbers[node.name], source.scale)
             elif isinstance(node.op, AvgPool):
                 divisor = int(node.op.divisors(graph.shapes[node.inputs[0]]).flat[0])
                 self.layers[self.key[node.name]] = _AveragePool(node.op, divisor, source, output)
-            if isinstance(node.op, Conv | Linear | AvgPool | Add):
+            if isinstance(node.op, Layer | AvgPool | Add):
                 self.quantisers[self.key[node.name]] = _quantiser(output)
         self.eval()
 
@@ -172,6 +191,8 @@ class BrevitasModel(nn.Module):
     def _node(self, node: Node, inputs: Sequence[IntQuantTensor]) -> IntQuantTensor:
         op, x = node.op, inputs[0]
         key = self.key[node.name]
+        if isinstance(op, WinogradConv):
+            return self._rounded(key, op.activation, [self.layers[key](_value(x)), *inputs[1:]])
         if isinstance(op, Conv | Linear):
             if isinstance(op, Conv) and symmetric_pads(op) is None:
                 kernel = self.numbers[node.name].weight.shape
@@ -190,10 +211,15 @@ class BrevitasModel(nn.Module):
         return self.quantisers[key](apply_activation(activation, total))
 
     def weights(self) -> Mapping[str, LayerNumbers]:
-        """Return the integers that Brevitas itself makes of every layer's weights and biases."""
+        """Return the integers that Brevitas itself makes of every layer's weights and biases.
+
+        Brevitas has no Winograd convolution: the integers of such a layer are those that it was given.
+        """
         found = {}
         for node in self.graph.nodes:
-            if isinstance(node.op, Conv | Linear):
+            if isinstance(node.op, WinogradConv):
+                found[node.name] = self.numbers[node.name]
+            elif isinstance(node.op, Conv | Linear):
                 layer: Any = self.layers[self.key[node.name]]
                 source = self.types[node.inputs[0]]
                 with torch.no_grad():

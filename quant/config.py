@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.digits import digit_range
+from toolflow.numerics.srbs import Pattern
 
 MAX_CALIBRATION_IMAGES = 1024
 LOGIT_BITS = 16
@@ -68,6 +69,9 @@ class QuantiseConfig(BaseModel):
         overrides: layer name -> (weight_bits, activation_bits of its output).
         digit_bits: the narrowest multiplier that will compute this network. Weights and image
             integers wider than it must fit ceil(bits / digit_bits) balanced digits.
+        tile: Winograd tile of the 3 × 3 layers of stride 1, the first one left out; 0 for direct convolution.
+        tiles: layer name -> its own tile.
+        pattern: n:S of the layers that can carry it (`quant/assign.py`), None for dense ones.
         family: "multiplier" (free scales) or "fixed-point" (powers of two).
         ranges: how activation ranges are found: least squared error, or a percentile.
         percentile: the share of activations inside the range, where `ranges` says so.
@@ -85,6 +89,9 @@ class QuantiseConfig(BaseModel):
     first_last_bits: int = Field(default=8, ge=2, le=8)
     overrides: dict[str, tuple[int, int]] = Field(default_factory=dict)
     digit_bits: int = Field(default=4, ge=2, le=8)
+    tile: Literal[0, 2, 4] = 0
+    tiles: dict[str, Literal[0, 2, 4]] = Field(default_factory=dict)
+    pattern: tuple[int, int] | None = None
     family: Family = "multiplier"
     ranges: Literal["mse", "percentile"] = "mse"
     percentile: float = Field(default=99.99, gt=50, le=100)
@@ -92,6 +99,21 @@ class QuantiseConfig(BaseModel):
     bias_correction: bool = True
     equalise: bool = False
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _tiles_of_the_family(self) -> Self:
+        if self.family == "fixed-point" and 4 in (self.tile, *self.tiles.values()):
+            raise ValueError(
+                "F(4,3) scales its sums by 576, which is no power of two: the fixed-point family has tile 2"
+            )
+        return self
+
+    @field_validator("pattern")
+    @classmethod
+    def _is_pattern(cls, pattern: tuple[int, int] | None) -> tuple[int, int] | None:
+        if pattern is not None:
+            Pattern(*pattern)
+        return pattern
 
     @field_validator("overrides")
     @classmethod

@@ -10,11 +10,12 @@ import torch
 
 from quant.brevitas_model import BrevitasModel, average_ratio
 from quant.config import Family, Normalisation
-from quant.multipliers import multipliers
+from quant.multipliers import multipliers, shifted_multipliers
 from toolflow.ir.graph import Node
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType, verify_quantised
 from toolflow.numerics.requantise import Requantise
-from toolflow.operators import Activation, Add, AvgPool, Conv, Linear
+from toolflow.numerics.winograd import WINOGRAD
+from toolflow.operators import Activation, Add, AvgPool, Layer, WinogradConv
 
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -34,13 +35,15 @@ def to_quantised_graph(
     for node in graph.nodes:
         source, output = types[node.inputs[0]], types[node.name]
         residual = types[node.inputs[1]].scale / output.scale if len(node.inputs) == 2 else None
-        if isinstance(node.op, Conv | Linear):
+        if isinstance(node.op, Layer):
             numbers = layers[node.name]
             ratio = source.scale * numbers.weight_scale / output.scale
+            weights = {"weight": numbers.weight}
+            if isinstance(node.op, WinogradConv) and numbers.exponent is not None:
+                ratio /= WINOGRAD[node.op.tile].scale
+                weights["exponent"] = numbers.exponent
             rule = _rule(node, output, ratio, residual, numbers.bias)
-            nodes.append(
-                QuantisedNode(node.name, node.op, node.inputs, {"weight": numbers.weight}, rule, numbers.weight_bits)
-            )
+            nodes.append(QuantisedNode(node.name, node.op, node.inputs, weights, rule, numbers.weight_bits))
         elif isinstance(node.op, Add):
             channels = graph.shapes[node.name][0]
             ratio = np.full(channels, source.scale / output.scale)
@@ -78,14 +81,19 @@ def input_table(model: BrevitasModel, normalisation: Normalisation) -> Int64Arra
 def _rule(
     node: Node, output: TensorType, ratio: FloatArray, residual: float | None, bias: Int64Array | None = None
 ) -> Requantise:
-    multiplier, shift, residual_multiplier = multipliers(ratio, residual)
-    activation = node.op.activation if isinstance(node.op, Conv | Linear | Add) else Activation.NONE
+    residual_multiplier: Int64Array | None
+    residual_shift: Int64Array | None
+    if isinstance(node.op, WinogradConv) and residual is not None:
+        multiplier, shift, residual_multiplier, residual_shift = shifted_multipliers(ratio, residual)
+    else:
+        (multiplier, shift, residual_multiplier), residual_shift = multipliers(ratio, residual), None
+    activation = node.op.activation if isinstance(node.op, Layer | Add) else Activation.NONE
     lower = output.integer.lower if activation is Activation.NONE else max(output.integer.lower, 0)
     upper = output.integer.upper
     if activation.upper is not None:
         upper = min(upper, int(np.rint(activation.upper / output.scale)))
-    zeros = np.zeros(len(ratio), dtype=np.int64)
-    return Requantise(zeros if bias is None else bias, multiplier, shift, lower, upper, residual_multiplier)
+    offset = np.zeros(len(ratio), dtype=np.int64) if bias is None else bias
+    return Requantise(offset, multiplier, shift, lower, upper, residual_multiplier, residual_shift)
 
 
 def brevitas_integers(

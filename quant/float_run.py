@@ -16,6 +16,7 @@ from toolflow.operators import (
     Concat,
     Conv,
     Flatten,
+    Layer,
     Linear,
     MaxPool,
     Pad,
@@ -59,7 +60,7 @@ def pad_for_windows(x: Tensor, op: Conv | MaxPool | AvgPool, kernel: tuple[int, 
     return functional.pad(x, (left, right, top, bottom), value=fill)
 
 
-def accumulate(op: Conv | Linear | WinogradConv, x: Tensor, weight: Tensor) -> Tensor:
+def accumulate(op: Layer, x: Tensor, weight: Tensor) -> Tensor:
     """Return the layer's sums, without bias, residual and activation."""
     if isinstance(op, WinogradConv):
         return winograd_sums(op, x, weight)
@@ -74,7 +75,7 @@ def accumulate(op: Conv | Linear | WinogradConv, x: Tensor, weight: Tensor) -> T
 def window_sums(op: AvgPool, x: Tensor) -> Tensor:
     """Return the sum of every window, as a depthwise convolution with ones."""
     channels = x.shape[1]
-    ones = torch.ones((channels, 1, *op.kernel), dtype=x.dtype)
+    ones = torch.ones((channels, 1, *op.kernel), dtype=x.dtype, device=x.device)
     return functional.conv2d(pad_for_windows(x, op, op.kernel), ones, None, op.stride, groups=channels)
 
 
@@ -107,7 +108,7 @@ def before_activation(node: Node, inputs: Sequence[Tensor]) -> Tensor:
         TypeError: the operator exists only before the passes.
     """
     op, x = node.op, inputs[0]
-    if isinstance(op, Conv | Linear | WinogradConv):
+    if isinstance(op, Layer):
         bias = weight_of(node, "bias", x.dtype)
         total = accumulate(op, x, weight_of(node, "weight", x.dtype))
         total += bias if isinstance(op, Linear) else bias.view(1, -1, 1, 1)
@@ -115,7 +116,7 @@ def before_activation(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     if isinstance(op, Add):
         return x + inputs[1]
     if isinstance(op, AvgPool):
-        divisors = torch.as_tensor(op.divisors(tuple(x.shape[1:])))
+        divisors = torch.as_tensor(op.divisors(tuple(x.shape[1:])), device=x.device)
         return window_sums(op, x) / divisors
     if isinstance(op, MaxPool | Flatten | Pad | Shortcut | Concat):
         return move(op, inputs)
@@ -125,11 +126,7 @@ def before_activation(node: Node, inputs: Sequence[Tensor]) -> Tensor:
 def float_node(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     """Return a node's tensor from its inputs' tensors."""
     value = before_activation(node, inputs)
-    return (
-        apply_activation(node.op.activation, value)
-        if isinstance(node.op, Conv | Linear | WinogradConv | Add)
-        else value
-    )
+    return apply_activation(node.op.activation, value) if isinstance(node.op, Layer | Add) else value
 
 
 def float_logits(graph: Graph, x: Tensor, batch: int = 128) -> Tensor:

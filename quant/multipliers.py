@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolflow.ir.errors import ToolflowError
-from toolflow.numerics.requantise import MAX_MULTIPLIER, MAX_SHIFT, MULTIPLIER_BITS
+from toolflow.numerics.requantise import MAX_MULTIPLIER, MAX_RESIDUAL_SHIFT, MAX_SHIFT, MULTIPLIER_BITS
 
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -53,6 +53,28 @@ def _pair(ratio: float, residual_ratio: float | None) -> tuple[int, int, int]:
     return multiplier >> zeros, shift - zeros, residual >> zeros
 
 
+def shifted_multipliers(
+    ratio: FloatArray, residual_ratio: float
+) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array]:
+    """Return (multiplier, shift, residual multiplier, residual shift), each (K,): the residual is shifted left.
+
+    residual_ratio ≈ residual multiplier[k] · 2^residual shift[k] / 2^shift[k]: both multipliers keep their precision
+    where accumulators are many times finer than the residual.
+    """
+    multiplier, shift, _ = multipliers(ratio)
+    room = MAX_RESIDUAL_SHIFT + MULTIPLIER_BITS - math.frexp(residual_ratio)[1]
+    spare = np.maximum(shift - room, 0)
+    multiplier, shift = np.maximum(multiplier >> spare, 1), shift - spare
+    wanted = np.ldexp(residual_ratio, shift)
+    left = np.maximum(np.frexp(wanted)[1] - MULTIPLIER_BITS, 0).astype(np.int64)
+    residual = np.rint(np.ldexp(wanted, -left)).astype(np.int64)
+    over = residual > MAX_MULTIPLIER
+    residual, left = np.where(over, residual >> 1, residual), left + over
+    if residual.min() < 1:
+        raise ToolflowError(f"a residual ratio of {residual_ratio} must be representable beside {ratio.min()}")
+    return multiplier, shift, residual, left
+
+
 def snap_residual_scale(residual_scale: float, scale: float) -> float:
     """Return the output scale nearest to `scale` over which the residual's multiplier is exact.
 
@@ -73,13 +95,17 @@ def smallest_weight_scale(input_scale: float, output_scale: float, residual_scal
 
 
 def snap_weight_scales(
-    scales: FloatArray, input_scale: float, output_scale: float, residual_scale: float | None
+    scales: FloatArray, input_scale: float, output_scale: float, residual_scale: float | None, *, shifted: bool = False
 ) -> FloatArray:
     """Return the weight scales (K,) nearest to `scales` over which every multiplier is exact.
 
     So requantisation has no error of its own: the fake-quantised network and the integers agree.
-    Powers of two stay as they are.
+    Powers of two stay as they are. `shifted`: the residual may be shifted left.
     """
     residual_ratio = None if residual_scale is None else residual_scale / output_scale
-    multiplier, shift, _ = multipliers(scales * (input_scale / output_scale), residual_ratio)
+    ratio = scales * (input_scale / output_scale)
+    if shifted and residual_ratio is not None:
+        multiplier, shift, _, _ = shifted_multipliers(ratio, residual_ratio)
+    else:
+        multiplier, shift, _ = multipliers(ratio, residual_ratio)
     return np.ldexp(multiplier.astype(np.float64), -shift) * (output_scale / input_scale)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from quant.arrange import Arrangement, arrange
+from quant.assign import assign_modes
 from quant.brevitas_model import BrevitasModel
 from quant.config import MAX_CALIBRATION_IMAGES, Normalisation, QuantiseConfig
 from quant.equalise import equalise
@@ -19,7 +20,7 @@ from quant.solve import LayerQuality, solve
 from toolflow.ir.errors import Problem, ToolflowError, UnsupportedModelError
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Pad, Shortcut
+from toolflow.operators import Add, AvgPool, Concat, Flatten, Layer, MaxPool, Pad, Shortcut
 
 Images = npt.NDArray[np.uint8]
 
@@ -97,6 +98,7 @@ def quantise(
     if config.equalise:
         graph = equalise(graph)
     arrangement = arrange(graph, narrow=config.activation_bits < config.first_last_bits)
+    arrangement = assign_modes(arrangement, config)
     _check_overrides(arrangement, config)
     x = torch.as_tensor(normalisation.apply(images)).float()
     reach = float(np.abs(normalisation.table(graph.input_shape[0])).max())
@@ -160,7 +162,7 @@ def _check_images(graph: Graph, images: Images) -> None:
 
 
 def _check_operators(graph: Graph) -> None:
-    known = (Conv, Linear, AvgPool, Add, MaxPool, Flatten, Pad, Shortcut, Concat)
+    known = (Layer, AvgPool, Add, MaxPool, Flatten, Pad, Shortcut, Concat)
     problems = []
     for node in graph.nodes:
         if not isinstance(node.op, known):
@@ -192,7 +194,7 @@ def _check_operators(graph: Graph) -> None:
 
 
 def _check_overrides(arrangement: Arrangement, config: QuantiseConfig) -> None:
-    names = [n.name for n in arrangement.graph.nodes if isinstance(n.op, Conv | Linear | AvgPool | Add)]
+    names = [n.name for n in arrangement.graph.nodes if isinstance(n.op, Layer | AvgPool | Add)]
     unknown = sorted(set(config.overrides) - set(names))
     if unknown:
         raise ToolflowError(

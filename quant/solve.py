@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +23,14 @@ from quant.float_run import (
 from quant.multipliers import smallest_weight_scale, snap_residual_scale, snap_weight_scales
 from quant.ranges import Histogram, activation_scale, histogram, next_power_of_two
 from quant.rounding import MAX_COLUMNS, choose_scales, compensated, gptq, input_statistics
+from quant.sparse import round_on_support, solve_taps, tap_exponents
+from quant.tile_statistics import channel_major, moments
 from toolflow.ir.graph import Node
 from toolflow.ir.quantised import TensorType
 from toolflow.numerics.requantise import BIAS_BITS
 from toolflow.numerics.types import IntegerType
-from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Pad, Shortcut
+from toolflow.numerics.winograd import WINOGRAD
+from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Layer, Linear, MaxPool, Pad, Shortcut, WinogradConv
 
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -47,13 +50,21 @@ class LayerNumbers:
         weight: int64, the float weight's shape.
         weight_scale: (K,).
         weight_bits: declared width.
-        bias: int64 (K,), in steps of input scale · weight scale.
+        bias: int64 (K,), in steps of input scale · weight scale (over the transforms' scale, of a Winograd layer).
+        exponent: int64 (t, t), the left shift of each tap, of a Winograd layer only.
     """
 
     weight: Int64Array
     weight_scale: FloatArray
     weight_bits: int
     bias: Int64Array
+    exponent: Int64Array | None = None
+
+    @property
+    def steps(self) -> FloatArray:
+        """The step of every weight, to be broadcast over them."""
+        scale = self.weight_scale.reshape(-1, *[1] * (self.weight.ndim - 1))
+        return scale if self.exponent is None else np.ldexp(scale, self.exponent)
 
 
 @dataclass(frozen=True)
@@ -198,10 +209,10 @@ class _Walk:
         last_use = {tensor: i for i, node in enumerate(self.graph.nodes) for tensor in node.inputs}
         for index, node in enumerate(self.graph.nodes):
             sources = [live[t] for t in node.inputs]
-            if isinstance(node.op, Conv | Linear | AvgPool | Add):
+            if isinstance(node.op, Layer | AvgPool | Add):
                 value = _batched(lambda *t, n=node: before_activation(n, t), sources)
                 self.means[node.name] = _channel_means(value)
-                if isinstance(node.op, Conv | Linear | Add):
+                if isinstance(node.op, Layer | Add):
                     value = apply_activation(node.op.activation, value)
                 self.histograms.setdefault(self.a.group[node.name], []).append(histogram(value))
             else:
@@ -241,19 +252,22 @@ class _Walk:
         if isinstance(op, Add):
             total: Callable[..., torch.Tensor] = lambda a, b: self._round(node, apply_activation(op.activation, a + b))  # noqa: E731
             return _batched(total, [seen[t] for t in node.inputs])
-        assert isinstance(op, Conv | Linear)
+        assert isinstance(op, Layer)
         return self._layer(node, op, exact, seen)
 
     def _layer(
-        self, node: Node, op: Conv | Linear, exact: Mapping[str, torch.Tensor], seen: Mapping[str, torch.Tensor]
+        self, node: Node, op: Layer, exact: Mapping[str, torch.Tensor], seen: Mapping[str, torch.Tensor]
     ) -> torch.Tensor:
         bits = self.weight_bits(node)
         weight = weight_of(node, "weight", torch.float64)
-        input_scale = self.scales[self.a.group[node.inputs[0]]]
-        integers, scales = self._weight_integers(node, op, weight, bits, exact, seen)
-        steps = input_scale * scales.numpy()
-        view = (-1, *[1] * (weight.ndim - 1))
-        rounded = (integers * scales.view(view)).float()
+        if not isinstance(op, Linear) and (isinstance(op, WinogradConv) or op.pattern is not None):
+            integers, scales, exponent = self._tap_integers(node, op, weight, bits, exact, seen)
+        else:
+            integers, scales = self._weight_integers(node, op, weight, bits, exact, seen)
+            exponent = None
+        steps = self._input_step(node) * scales.numpy()
+        numbers = LayerNumbers(integers.numpy().astype(np.int64), scales.numpy(), bits, np.zeros(0, np.int64), exponent)
+        rounded = torch.as_tensor(numbers.weight * numbers.steps).float()
         sums = _batched(lambda x: accumulate(op, x, rounded), [seen[node.inputs[0]]])
         bias = weight_of(node, "bias", torch.float64)
         if self.config.bias_correction and node.name not in self.a.inserted:
@@ -262,9 +276,7 @@ class _Walk:
                 bias = bias - _channel_means(seen[tensor])
         limit = (1 << (BIAS_BITS - 1)) - 1
         bias_integers = np.clip(np.rint(bias.numpy() / steps), -limit, limit)
-        self.layers[node.name] = LayerNumbers(
-            integers.numpy().astype(np.int64), scales.numpy(), bits, bias_integers.astype(np.int64)
-        )
+        self.layers[node.name] = replace(numbers, bias=bias_integers.astype(np.int64))
         offset = torch.as_tensor(bias_integers * steps).float().view(1, -1, *[1] * (sums.ndim - 2))
 
         def finish(total: torch.Tensor, *residual: torch.Tensor) -> torch.Tensor:
@@ -273,6 +285,31 @@ class _Walk:
             return self._round(node, apply_activation(op.activation, total))
 
         return _batched(finish, [sums, *[seen[t] for t in node.inputs[1:]]])
+
+    def _tap_integers(
+        self,
+        node: Node,
+        op: Conv | WinogradConv,
+        weight: torch.Tensor,
+        bits: int,
+        exact: Mapping[str, torch.Tensor],
+        seen: Mapping[str, torch.Tensor],
+    ) -> tuple[torch.Tensor, torch.Tensor, Int64Array | None]:
+        """Return integers, scales (K,) and exponents of a layer that is transformed, sparse, or both."""
+        lower, upper = self.config.integer_range(bits)
+        kernel = weight.shape[2], weight.shape[3]
+        found = moments(op, kernel, seen[node.inputs[0]], exact[node.inputs[0]], self.generator)
+        solved = solve_taps(weight, found, op.pattern)
+        exponent = tap_exponents(solved.weight, weight.shape) if isinstance(op, WinogradConv) else None
+        shifts = torch.zeros(kernel, dtype=torch.int64) if exponent is None else exponent
+        columns = (
+            torch.ldexp(torch.ones((), dtype=torch.float64), shifts).reshape(-1).repeat_interleave(weight.shape[1])
+        )
+        level = solved.weight / columns
+        chosen = choose_scales(level, lower, upper, self.config.family, self._smallest_scales(node, level))
+        scales = self._snap(node, chosen)
+        integers = round_on_support(solved.weight, scales[:, None] * columns, lower, upper, solved.hessian, solved.mask)
+        return channel_major(integers, weight.shape), scales, None if exponent is None else exponent.numpy()
 
     def _weight_integers(
         self,
@@ -311,21 +348,28 @@ class _Walk:
             integers = torch.round(flat / grouped.unsqueeze(2)).clamp(lower, upper)
         return integers.reshape(weight.shape), scales
 
+    def _input_step(self, node: Node) -> float:
+        """Return the value of an accumulator's step where the weight's is 1."""
+        scale = self.scales[self.a.group[node.inputs[0]]]
+        return scale / WINOGRAD[node.op.tile].scale if isinstance(node.op, WinogradConv) else scale
+
     def _scales_around(self, node: Node) -> tuple[float, float, float | None]:
         residual = self.scales[self.a.group[node.inputs[1]]] if len(node.inputs) == 2 else None
-        return self.scales[self.a.group[node.inputs[0]]], self.scales[self.a.group[node.name]], residual
+        return self._input_step(node), self.scales[self.a.group[node.name]], residual
 
     def _smallest_scales(self, node: Node, weight: torch.Tensor) -> torch.Tensor:
         """Return per channel the scale below which multiplier or bias would leave their widths."""
         source, output, residual = self._scales_around(node)
         rows = weight.reshape(-1, weight.shape[-1]).abs().amax(1)
         by_bias = weight_of(node, "bias", torch.float64).abs() * 4 / (source * 2.0 ** (BIAS_BITS - 1))
-        smallest = max(smallest_weight_scale(source, output, residual), float(rows.max()) * RELATIVE_FLOOR / 127, 1e-30)
+        beside = None if isinstance(node.op, WinogradConv) else residual  # its residual is shifted left
+        smallest = max(smallest_weight_scale(source, output, beside), float(rows.max()) * RELATIVE_FLOOR / 127, 1e-30)
         return by_bias.clamp_min(smallest)
 
     def _snap(self, node: Node, scales: torch.Tensor) -> torch.Tensor:
         source, output, residual = self._scales_around(node)
-        return torch.as_tensor(snap_weight_scales(scales.numpy(), source, output, residual))
+        shifted = isinstance(node.op, WinogradConv)
+        return torch.as_tensor(snap_weight_scales(scales.numpy(), source, output, residual, shifted=shifted))
 
     def _judge(self, node: Node, exact: torch.Tensor, seen: torch.Tensor) -> None:
         noise = float(((seen - exact) ** 2).mean())

@@ -8,11 +8,31 @@ are then solved for by least squares, and rounded one after the other as GPTQ do
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
-from toolflow.numerics.srbs import Pattern
+from quant.tile_statistics import Moments, tap_major
+from toolflow.numerics.srbs import Pattern, obeys, project
+from toolflow.numerics.winograd import MAX_EXPONENT
 
 Tensor = torch.Tensor
+
+
+@dataclass(frozen=True)
+class SolvedTaps:
+    """A layer's weights before rounding.
+
+    Attributes:
+        weight: (K, F), 0 off the support.
+        mask: bool (K, F), the support.
+        hessian: (F, F), with its ridge.
+    """
+
+    weight: Tensor
+    mask: Tensor
+    hessian: Tensor
+
 
 ROWS = 8  # output channels solved at once
 DAMPING = 0.01
@@ -29,6 +49,35 @@ def _compensation(hessian: Tensor) -> Tensor:
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
     factor: Tensor = torch.linalg.cholesky(inverse, upper=True)
     return factor
+
+
+def solve_taps(weight: Tensor, found: Moments, pattern: tuple[int, int] | None) -> SolvedTaps:
+    """Return the weights that, on what the layer will meet, best give the float outputs.
+
+    Args:
+        weight: (K, C, kh, kw) of the float network, U of a Winograd layer; where it obeys the pattern already, its own
+            support is kept.
+        found: the moments.
+        pattern: (n, S) to hold, or None.
+    """
+    hessian = with_ridge(found.covariance)
+    wanted = tap_major(weight) @ (found.cross + hessian - found.covariance)
+    dense = torch.cholesky_solve(wanted.T, torch.linalg.cholesky(hessian)).T
+    if pattern is None:
+        return SolvedTaps(dense, torch.ones_like(dense, dtype=torch.bool), hessian)
+    kept = Pattern(*pattern)
+    if obeys(weight.numpy(), kept):
+        mask = tap_major(torch.as_tensor(project(weight.abs().numpy(), kept)))
+    else:
+        mask = choose_support(dense, hessian, weight.shape[1], kept)
+    return SolvedTaps(refit(wanted, hessian, mask), mask, hessian)
+
+
+def tap_exponents(weight: Tensor, shape: torch.Size) -> Tensor:
+    """Return the left shifts int64 (t, t) that bring the taps' weights (K, t·t·C) to like magnitudes."""
+    power = weight.reshape(len(weight), shape[2], shape[3], shape[1]).pow(2).mean((0, 3)).sqrt()
+    smallest = power[power > 0].min() if bool((power > 0).any()) else torch.ones(())
+    return torch.log2(power.clamp_min(smallest) / smallest).round().clamp(0, MAX_EXPONENT).to(torch.int64)
 
 
 def choose_support(weight: Tensor, hessian: Tensor, channels: int, pattern: Pattern) -> Tensor:

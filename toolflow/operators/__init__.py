@@ -22,6 +22,8 @@ BY_KIND: Mapping[str, type[Operator]] = {
     for operator in (Add, AvgPool, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Pad, Relu, Shortcut, WinogradConv)
 }
 
+Layer = Conv | Linear | WinogradConv  # the operators that hold weights once batch norm is folded
+
 __all__ = [
     "BY_KIND",
     "Activation",
@@ -31,6 +33,7 @@ __all__ = [
     "Concat",
     "Conv",
     "Flatten",
+    "Layer",
     "Linear",
     "MaxPool",
     "Pad",

@@ -3,19 +3,7 @@
 from __future__ import annotations
 
 from toolflow.ir.graph import Graph
-from toolflow.operators import (
-    Activation,
-    Add,
-    AvgPool,
-    Concat,
-    Conv,
-    Flatten,
-    Linear,
-    MaxPool,
-    Pad,
-    Relu,
-    Shortcut,
-)
+from toolflow.operators import Activation, Add, AvgPool, Concat, Flatten, Layer, MaxPool, Pad, Relu, Shortcut
 
 
 def non_negative(graph: Graph) -> frozenset[str]:
@@ -23,7 +11,7 @@ def non_negative(graph: Graph) -> frozenset[str]:
     found: set[str] = set()
     for node in graph.nodes:
         rectified = isinstance(node.op, Relu) or (
-            isinstance(node.op, Conv | Linear | Add) and node.op.activation is not Activation.NONE
+            isinstance(node.op, Layer | Add) and node.op.activation is not Activation.NONE
         )
         keeps = isinstance(node.op, Add | AvgPool | Concat | Flatten | MaxPool | Pad | Shortcut)
         if rectified or (keeps and found.issuperset(node.inputs)):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from toolflow.ir.graph import Graph, Node
-from toolflow.operators import Activation, Add, Conv, Linear
+from toolflow.operators import Activation, Add, Layer
 from toolflow.passes.rewrite import Rewriter
 
 
@@ -31,7 +31,7 @@ def fuse_residual(graph: Graph) -> Graph:
         chosen = max(candidates, key=lambda tensor: order[tensor])
         layer = edit.producer(chosen)
         other = node.inputs[1] if chosen == node.inputs[0] else node.inputs[0]
-        if layer is None or not isinstance(layer.op, Conv | Linear):
+        if layer is None or not isinstance(layer.op, Layer):
             continue
         op = replace(layer.op, activation=node.op.activation)
         fused[node.name] = replace(layer, op=op, inputs=(layer.inputs[0], other))
@@ -41,7 +41,7 @@ def fuse_residual(graph: Graph) -> Graph:
 def _takes_residual(node: Node | None) -> bool:
     return (
         node is not None
-        and isinstance(node.op, Conv | Linear)
+        and isinstance(node.op, Layer)
         and node.op.activation is Activation.NONE
         and len(node.inputs) == 1
     )
