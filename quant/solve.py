@@ -302,9 +302,7 @@ class _Walk:
         solved = solve_taps(weight, found, op.pattern)
         exponent = tap_exponents(solved.weight, weight.shape) if isinstance(op, WinogradConv) else None
         shifts = torch.zeros(kernel, dtype=torch.int64) if exponent is None else exponent
-        columns = (
-            torch.ldexp(torch.ones((), dtype=torch.float64), shifts).reshape(-1).repeat_interleave(weight.shape[1])
-        )
+        columns = (2.0 ** shifts.double()).reshape(-1).repeat_interleave(weight.shape[1])
         level = solved.weight / columns
         chosen = choose_scales(level, lower, upper, self.config.family, self._smallest_scales(node, level))
         scales = self._snap(node, chosen)

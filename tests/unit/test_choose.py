@@ -28,7 +28,7 @@ from toolflow.plan.resources import estimate_resources
         ({"lanes_k": 4096, "lanes_p": 64}, "lanes_k must be 1 to 512, not 4096"),
         ({"lanes_k": -4}, "lanes_k must be 1 to 512, not -4"),
         ({"lanes_p": 16, "slots": 0}, "slots must be at least 1, not 0"),
-        ({"weight_bits": 9}, "weight_bits must be 2 to 8, not 9"),
+        ({"weight_bits": 13}, "weight_bits must be 2 to 12, not 13"),
         ({"multiplier": "carry"}, "multiplier must be dsp or lut, not 'carry'"),
         ({"slots": 3}, "slots must be a power of two, not 3"),
     ],

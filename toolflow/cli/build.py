@@ -38,6 +38,8 @@ def build(
     percentile: options.Percentile = 99.99,
     rounding: options.Rounding = "gptq",
     equalise: options.Equalise = False,
+    tile: options.Tile = "0",
+    sparsity: options.Sparsity = None,
     mean: options.Mean = None,
     std: options.Std = None,
     pixel_scale: options.PixelScale = None,
@@ -82,6 +84,8 @@ def build(
         percentile=percentile,
         rounding=rounding,
         equalise=equalise,
+        tile=int(tile),
+        sparsity=options.parse_sparsity(sparsity),
     )
     single = single or low_bits == high_bits
     check_engine(fixed, {high_bits} if single else {low_bits, high_bits}, load_board(board))

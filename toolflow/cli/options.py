@@ -12,6 +12,7 @@ import typer
 
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.srbs import parse_pattern
 
 _MODEL, _BOARD, _PRECISION, _DATA = "Model", "Board and engine", "Precision and accuracy", "Images"
 _CHECKS = "Verification"
@@ -146,6 +147,21 @@ Rounding = Annotated[
         help="Weights rounded for the nearest output of each layer, or each on its own.", rich_help_panel=_PRECISION
     ),
 ]
+Tile = Annotated[
+    Literal["0", "2", "4"],
+    typer.Option(
+        help="Winograd tile of the 3x3 layers of stride 1, outputs in each direction; 0 for direct convolution.",
+        rich_help_panel=_PRECISION,
+    ),
+]
+Sparsity = Annotated[
+    str | None,
+    typer.Option(
+        metavar="n:S",
+        help="Keep n of every S input channels of each tap, for example 3:16, where a layer has S channels.",
+        rich_help_panel=_PRECISION,
+    ),
+]
 Equalise = Annotated[
     bool,
     typer.Option(
@@ -251,6 +267,21 @@ def parse_layer_bits(text: str | None) -> dict[str, tuple[int, int]]:
             raise ToolflowError(f"--layer-bits: layer '{name}' must be given once, not twice")
         bits[name] = int(numbers[0]), int(numbers[1])
     return bits
+
+
+def parse_sparsity(text: str | None) -> tuple[int, int] | None:
+    """Return (n, S) of `--sparsity`.
+
+    Raises:
+        ToolflowError: the text is no pattern n:S, S is no power of two, or n exceeds it.
+    """
+    if text is None:
+        return None
+    try:
+        pattern = parse_pattern(text)
+    except ValueError as error:
+        raise ToolflowError(f"--sparsity: {error}") from error
+    return pattern.kept, pattern.sub_row
 
 
 def parse_names(option: str, text: str | None, allowed: Sequence[str]) -> tuple[str, ...] | None:

@@ -34,6 +34,8 @@ def quantise(
     percentile: options.Percentile = 99.99,
     rounding: options.Rounding = "gptq",
     equalise: options.Equalise = False,
+    tile: options.Tile = "0",
+    sparsity: options.Sparsity = None,
     mean: options.Mean = None,
     std: options.Std = None,
     pixel_scale: options.PixelScale = None,
@@ -75,6 +77,8 @@ def quantise(
         percentile=percentile,
         rounding=rounding,
         equalise=equalise,
+        tile=int(tile),
+        sparsity=options.parse_sparsity(sparsity),
     )
     variants = ["high"] if single or low_bits == high_bits else ["low", "high"]
     with open_build(out, terminal) as folder:

@@ -58,10 +58,14 @@ class Precision:
     percentile: float = 99.99
     rounding: str = "gptq"
     equalise: bool = False
+    tile: int = 0
+    sparsity: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.low_bits > self.high_bits:
             raise ToolflowError(f"--low-bits must not exceed --high-bits, not {self.low_bits} > {self.high_bits}")
+        if self.tile == 4 and self.scales == "fixed-point":
+            raise ToolflowError("--tile must be 0 or 2 with --scales fixed-point, not 4: its sums are scaled by 576")
 
     def config(self, variant: str) -> QuantiseConfig:
         """Return the quantiser's configuration of one variant."""
@@ -78,6 +82,8 @@ class Precision:
             percentile=self.percentile,
             rounding=self.rounding,  # type: ignore[arg-type]  # checked by the model
             equalise=self.equalise,
+            tile=self.tile,  # type: ignore[arg-type]  # checked by the model
+            pattern=self.sparsity,
         )
 
 

@@ -1,9 +1,10 @@
 """Cycle model of the engine: what each instruction costs, and what bounds it.
 
 The array takes one step a cycle; a position costs the rows of its group, or the drain's beats where
-those are more. The first position of a group waits for its rows, which the weight port delivers in
-program order into a FIFO of `weight_depth` rows. Everything else is movers and fixed latencies, whose
-constants (`Latencies`) were read off the RTL engine (docs/results.md compares both).
+those are more. A Winograd tile costs its rows, or what the fold, the input transform or the drain need where that
+is more: all four work on different tiles at once. The first position of a group waits for its rows, which the
+weight port delivers in program order into a FIFO of `weight_depth` rows. Everything else is movers and fixed
+latencies, whose constants (`Latencies`) were read off the RTL engine (docs/results.md compares both).
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Literal
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import INSTRUCTION_WORDS, Flag, Header, Instruction, Opcode
 from toolflow.engine.stream import parameter_beats, row_beats
+from toolflow.numerics.winograd import WINOGRAD
 
 PARAMETER_BANKS = 2  # groups whose parameters the drain holds: the one at work and the next
-Bound = Literal["array", "drain", "weights", "memory", "control"]
+Bound = Literal["array", "drain", "transform", "weights", "memory", "control"]
 
 
 @dataclass(frozen=True)
@@ -158,27 +160,70 @@ class _WeightPort:
         self.ended.append(time)
 
 
+@dataclass(frozen=True)
+class _Places:
+    """What a group's positions, or its tiles, cost.
+
+    Attributes:
+        count: positions or tiles of a map.
+        cycles: of each, by what might bound it.
+        filling: before the first one of the layer can begin.
+        draining: after the last one.
+    """
+
+    count: int
+    cycles: Mapping[Bound, int]
+    filling: int
+    draining: int
+
+    @property
+    def bound(self) -> Bound:
+        """What takes longest; the array where several do."""
+        return max(self.cycles, key=lambda name: self.cycles[name])
+
+
+def _positions(config: EngineConfig, i: Instruction, channels: int) -> _Places:
+    beats = -(-channels // config.drain_k)
+    # a word that feeds one step leaves the bank's read port no free cycle: residual words take one each
+    steals = Flag.RESIDUAL in i.flags and i.steps == 1
+    rows = i.rows + (-(-channels // config.sub_row) if steals else 0)
+    return _Places(i.out_height * i.out_width, {"array": rows, "drain": beats}, 0, beats)
+
+
+def _tiles(config: EngineConfig, i: Instruction, channels: int) -> _Places:
+    form = WINOGRAD[i.tile]
+    down, across = form.tiles(i.out_height, i.out_width)
+    taps, beats = form.taps**2, -(-channels // config.drain_k)
+    words = taps * i.sub_rows * config.transform_cycles
+    residual = form.tile**2 * -(-channels // config.sub_row) if Flag.RESIDUAL in i.flags else 0
+    cycles: dict[Bound, int] = {
+        "array": i.rows,
+        "drain": max(taps * beats, form.tile**2 * beats),  # a tap's fold takes a beat for each chunk of channels
+        "transform": words + residual,
+    }
+    return _Places(down * across, cycles, words, (taps + form.tile**2) * beats)
+
+
 def _conv(config: EngineConfig, i: Instruction, time: int, weights: _WeightPort, wait: Latencies) -> tuple[int, Bound]:
-    positions = i.out_height * i.out_width
-    late, longest_drain, beats = 0, False, 0
+    late, bounds, spent, places = 0, set(), 0, None
     for group in range(i.groups):
         channels = min(config.lanes_k, i.channels - group * config.lanes_k)
-        beats = -(-channels // config.drain_k)
-        # a word that feeds one step leaves the bank's read port no free cycle: residual words take one each
-        steals = Flag.RESIDUAL in i.flags and i.steps == 1
-        rows = i.rows + (-(-channels // config.sub_row) if steals else 0)
-        cost = max(rows, beats)
-        longest_drain |= beats > rows
+        places = (_tiles if i.tile else _positions)(config, i, channels)
+        time += places.filling if group == 0 else 0
+        cost = places.cycles[places.bound]
+        bounds.add(places.bound)
         arrived = weights.packet(channels, i.rows, Flag.INDEXED in i.flags)
         first_end = max(time + cost, arrived + 2)
         late += first_end - (time + cost)
         weights.consumed(i.rows, first_end)
-        time = first_end + (positions - 1) * cost
+        time = first_end + (places.count - 1) * cost
+        spent += places.count * cost
         weights.finished(time)
-    bound: Bound = "drain" if longest_drain else "array"
-    if late > positions * i.groups * max(i.rows, beats):
+    bound: Bound = next((name for name in ("transform", "drain") if name in bounds), "array")
+    if late > spent:
         bound = "weights"
-    return time + beats + wait.convolution, bound
+    draining = places.draining if places else 0
+    return time + draining + wait.convolution, bound
 
 
 def _other(config: EngineConfig, header: Header, i: Instruction, images: int, wait: Latencies) -> tuple[int, Bound]:

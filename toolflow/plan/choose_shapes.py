@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
+from toolflow.operators import WinogradConv
 from toolflow.plan.boards import Board
 from toolflow.plan.demand import Demand, demand
 from toolflow.plan.resources import estimate_resources
@@ -23,6 +24,7 @@ LANES_P = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 SLOTS = (1, 2, 4, 8, 16)
 SUB_ROWS = (8, 16)
 DRAIN_K = (1, 2, 4, 8)
+TRANSFORM_CYCLES = (1, 2, 4)
 MAX_BUS_BITS = 128
 # Shares of LUTs, flip-flops and memories, and of DSPs, that one unit of a pair may be given.
 LOGIC_SHARES = (1.0, 0.75, 0.55, 0.4, 0.25, 0.12)
@@ -72,7 +74,8 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
     demands: dict[int, Demand] = {}
     ranked = []
     r = request
-    shapes = allowed_shapes(r.weight_bits, r.activation_bits, r.multipliers, r.fixed or {}, board)
+    tile = largest_tile(r.graph)
+    shapes = allowed_shapes(r.weight_bits, r.activation_bits, r.multipliers, r.fixed or {}, board, tile)
     possible = [s for s in shapes if sum(dsps(s, board.family).values()) <= board.usable.dsps]
     for shape in possible or shapes:
         if shape.sub_row not in demands:
@@ -84,6 +87,11 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
         cycles = passes * needs.cycles_per_pass(config) / images
         ranked.append(RankedShape(config, estimate_resources(config, board.family).total, cycles))
     return sorted(ranked, key=lambda r: (r.cycles_per_image, r.resources.urams, r.resources.luts))
+
+
+def largest_tile(graph: QuantisedGraph) -> int:
+    """Return the largest Winograd tile of a network, 0 where no layer is transformed."""
+    return max((node.op.tile for node in graph.nodes if isinstance(node.op, WinogradConv)), default=0)
 
 
 def worth_timing(ranked: list[RankedShape], usable: ResourceCount) -> list[EngineConfig]:
@@ -119,8 +127,9 @@ def allowed_shapes(
     multipliers: tuple[str, ...],
     fixed: Mapping[str, int | str],
     board: Board,
+    tile: int = 0,
 ) -> list[EngineConfig]:
-    """Return every shape that the parameters allow; arguments as in `UnitRequest`.
+    """Return every shape that the parameters allow; arguments as in `UnitRequest`, `tile` the largest in the network.
 
     Raises:
         ToolflowError: there is none.
@@ -129,6 +138,7 @@ def allowed_shapes(
         "weight_bits": weight_bits,
         "activation_bits": activation_bits,
         "bus_bits": min(board.axi_data_bits, MAX_BUS_BITS),
+        "tile": tile,
     }
     lists: dict[str, tuple[int, ...] | tuple[str, ...]] = {
         "lanes_k": LANES_K,
@@ -139,6 +149,8 @@ def allowed_shapes(
         "multiplier": multipliers,
         "bank_memory": ("block", "ultra") if board.available.urams else ("block",),
     }
+    if tile:
+        lists["transform_cycles"] = TRANSFORM_CYCLES
     free = {name: values for name, values in lists.items() if name not in fixed}
     found, refused = [], None
     for values in product(*free.values()):

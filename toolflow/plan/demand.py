@@ -14,6 +14,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import Flag, Instruction, Opcode
 from toolflow.engine.stream import parameter_beats, row_beats
 from toolflow.ir.quantised import QuantisedGraph
+from toolflow.numerics.winograd import WINOGRAD
 from toolflow.plan.lower import Lowering
 
 
@@ -23,22 +24,39 @@ class LayerDemand:
 
     Attributes:
         channels, positions: of its output.
-        rows: weight rows of a group of S channels at one slot.
+        walks: levels times taps, each of which walks the sub-rows once.
+        sub_rows, steps, steps_last: of a walk, at one slot, for a group of S channels.
         own_channels: whether an output channel reads channels of its own only (depthwise, pooling).
+        tile: Winograd tile, 0 for none; `positions` are then tiles.
+        words: transformed words of a tile.
     """
 
     channels: int
     positions: int
-    rows: int
+    walks: int
+    sub_rows: int
+    steps: int
+    steps_last: int
     own_channels: bool
+    tile: int = 0
+    words: int = 0
+
+    def cycles_of(self, shape: EngineConfig) -> int:
+        """Return the cycles of one position or tile."""
+        chunks = -(-min(shape.lanes_k, self.channels) // shape.drain_k)
+        if self.tile == 0:
+            return max(self.rows_of(shape), chunks)
+        taps = WINOGRAD[self.tile].taps ** 2
+        return max(self.rows_of(shape), taps * chunks, self.words * shape.transform_cycles)
 
     def rows_of(self, shape: EngineConfig) -> int:
         """Return the weight rows of a group; where channels are their own, a row for every word it covers."""
         if self.own_channels:
             width = min(shape.lanes_k, self.channels)
             offset = shape.sub_row - shape.granule if shape.lanes_k < self.channels else 0
-            return self.rows * -(-(offset + width) // shape.sub_row)
-        return -(-self.rows // shape.slots)
+            return self.walks * self.sub_rows * self.steps * -(-(offset + width) // shape.sub_row)
+        steps, last = -(-self.steps // shape.slots), -(-self.steps_last // shape.slots)
+        return self.walks * ((self.sub_rows - 1) * steps + last)
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,7 @@ class Demand:
                 "input_lanes": p.input_lanes,
                 "table_words": p.table_words,
                 "accumulator_bits": p.accumulator_bits,
+                "transform_depth": p.transform_depth,
             }
         )
 
@@ -71,9 +90,7 @@ class Demand:
         """Return the cycles in which array or drain work on one image per lane."""
         total = 0
         for layer in self.layers:
-            groups = -(-layer.channels // shape.lanes_k)
-            drain = -(-min(shape.lanes_k, layer.channels) // shape.drain_k)
-            total += groups * layer.positions * max(layer.rows_of(shape), drain)
+            total += -(-layer.channels // shape.lanes_k) * layer.positions * layer.cycles_of(shape)
         return total
 
 
@@ -87,11 +104,37 @@ def demand(graph: QuantisedGraph, base: EngineConfig) -> Demand:
     lowering = Lowering(graph, probe)
     _, instructions = lowering.outline()
     layers = tuple(
-        LayerDemand(i.channels, i.out_height * i.out_width, i.rows, i.channel_step > 0)
+        LayerDemand(
+            i.channels,
+            places(i),
+            walks(i),
+            i.sub_rows,
+            i.steps,
+            i.steps_last,
+            i.channel_step > 0,
+            i.tile,
+            transformed_words(i),
+        )
         for i in instructions
         if i.opcode is Opcode.CONV
     )
     return Demand(layers, lowering.fitted())
+
+
+def places(i: Instruction) -> int:
+    """Return the positions of a CONV's output, or its tiles."""
+    down, across = WINOGRAD[i.tile].tiles(i.out_height, i.out_width) if i.tile else (i.out_height, i.out_width)
+    return down * across
+
+
+def walks(i: Instruction) -> int:
+    """Return how often a CONV walks its sub-rows at a position or tile."""
+    return WINOGRAD[i.tile].taps ** 2 if i.tile else i.levels * i.kernel_h * i.kernel_w
+
+
+def transformed_words(i: Instruction) -> int:
+    """Return the words of a CONV's transformed tile, 0 where it is direct."""
+    return WINOGRAD[i.tile].taps ** 2 * i.sub_rows if i.tile else 0
 
 
 def weight_bytes(config: EngineConfig, instructions: Sequence[Instruction]) -> int:
