@@ -41,6 +41,46 @@ inline void clear_sums(Accumulators<Config>& accumulator) {
   }
 }
 
+template <class Config>
+inline void hold_sums(const Accumulators<Config>& accumulator, Accumulators<Config>& held) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  for (int p = 0; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    for (int k = 0; k < Config::lanes_k; ++k) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      held[p][k] = accumulator[p][k];
+    }
+  }
+}
+
+// Sums that leave the array in one cycle: drain_k channels of every lane.
+template <class Config>
+using Leaving = Accumulator<Config>[Config::lanes_p][Config::drain_k];
+
+template <class Config>
+inline void take_sums(const Accumulators<Config>& held, unsigned int chunk, Leaving<Config>& sum) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  for (int p = 0; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    for (int d = 0; d < Config::drain_k; ++d) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      sum[p][d] = held[p][chunk * Config::drain_k + d];
+    }
+  }
+}
+
 // Words of the banks as operands, 0 outside the map.
 template <class Config>
 inline void take_operands(const Words<Config>& word, bool inside, bool is_signed, Operands<Config>& operand) {

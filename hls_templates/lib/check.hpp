@@ -120,7 +120,8 @@ template <class Config>
 inline int check_conv(const Instruction& i) {
   const Wide positions = static_cast<Wide>(i.out_height) * i.out_width;
   const bool tiled = i.tile != 0;
-  const Wide taps = tiled ? (i.tile + 2u) * (i.tile + 2u) : static_cast<Wide>(i.levels) * i.kernel_h * i.kernel_w;
+  const Wide direct_taps = static_cast<Wide>(i.levels) * i.kernel_h * i.kernel_w;
+  const Wide taps = tiled ? (i.tile + 2u) * (i.tile + 2u) : direct_taps;
   if (positions == 0 || taps == 0 || i.channels == 0 || i.rows == 0) return error_count;
   if (i.sub_rows == 0 || i.steps_last == 0 || (i.sub_rows > 1 && i.steps == 0)) return error_count;
   if (i.groups != divide_up(i.channels, Config::lanes_k) || i.rows > Config::weight_depth) return error_count;
@@ -156,7 +157,8 @@ inline int check_max_pool(const Instruction& i) {
   const Wide positions = static_cast<Wide>(i.out_height) * i.out_width;
   if (positions == 0 || i.kernel_h == 0 || i.kernel_w == 0 || i.sub_rows == 0) return error_count;
   if (i.out_words == 0 && positions > 1) return error_count;
-  return windows_fit<Config>(i, i.out_height, i.out_width, 0, i.sub_rows) && output_fits<Config>(i, i.sub_rows) ? error_none : error_address;
+  const bool inside = windows_fit<Config>(i, i.out_height, i.out_width, 0, i.sub_rows);
+  return inside && output_fits<Config>(i, i.sub_rows) ? error_none : error_address;
 }
 
 template <class Config>

@@ -6,8 +6,10 @@
 //
 // A tile is t x t sums, one per tap. In the same cycles the sums of the tap before are folded into the tile's outputs,
 // the words of the next tile are read and transformed, the residuals of this tile are read, and the tile before
-// drains. A tap takes max(its steps, chunks) cycles, a tile no more than its taps or what it reads from the banks.
-// Only the first group of an instruction waits for its first tile: the last tile of each group prepares the next one's.
+// drains. A tap takes max(its steps, chunks, 4) cycles, a tile its taps, or what it reads of the banks if that is more:
+// t*t cycles per word and slice, and m*m per word of the residual. Only the first group of an instruction waits for its
+// first tile: the last tile of each group prepares the next one's. The last tile of a group drains alone, in
+// m*m*chunks cycles.
 #ifndef CASCADE_CONVOLVE_HPP
 #define CASCADE_CONVOLVE_HPP
 
@@ -87,7 +89,7 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
   Pending<Config> pending;
   Column<Config> column;
   Middle<Config> middle;
-  Row<Config> transformed_row;
+  Row<Config> row_words;
   MadeRow<Config> made;
   Partial<Config> partial;
   Outputs<Config> outputs;
@@ -99,7 +101,7 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
 #pragma HLS ARRAY_PARTITION variable=column complete dim=0
 #pragma HLS ARRAY_PARTITION variable=middle complete dim=1
 #pragma HLS ARRAY_PARTITION variable=middle complete dim=2
-#pragma HLS ARRAY_PARTITION variable=transformed_row complete dim=0
+#pragma HLS ARRAY_PARTITION variable=row_words complete dim=0
 #pragma HLS ARRAY_PARTITION variable=made complete dim=0
 #pragma HLS ARRAY_PARTITION variable=partial complete dim=1
 #pragma HLS ARRAY_PARTITION variable=partial complete dim=2
@@ -110,6 +112,7 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
   if (Config::tile == 0) {
 #pragma HLS ARRAY_PARTITION variable=residual complete dim=0
   } else {
+#pragma HLS AGGREGATE variable=residual
 #pragma HLS ARRAY_PARTITION variable=residual complete dim=1
   }
 #endif
@@ -122,7 +125,7 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
     parameters[n] = parameter_stream.read();
   }
 
-  if (Config::tile != 0) clear_sums<Config>(accumulator);  // a sum of a tap ends in more than one way
+  clear_sums<Config>(accumulator);
 
   const Schedule of = schedule_of<Config>(i, group);
   const uint64_t cycles = (first ? of.filling : 0) + static_cast<uint64_t>(of.turns) * of.length + of.settled +
@@ -142,9 +145,7 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
   unsigned int transformed_word = 0;  // within the tile
   Cell leaving = first_cell();        // of the turn that drains
   Cell fetched = first_cell();        // of the residuals
-  Stage reading = first_stage();
-  Stage turning = first_stage();
-  Stage writing = first_stage();
+  Stages stages = first_stages();
   Fold fold = first_fold();
   fold.chunk = static_cast<uint16_t>(group.chunks);  // nothing to fold
   for (uint64_t n = 0; n < cycles; ++n) {
@@ -154,8 +155,7 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
 #pragma HLS DEPENDENCE variable=bank inter false
 #pragma HLS DEPENDENCE variable=result inter false
 #pragma HLS DEPENDENCE variable=replay inter RAW distance=4 true
-#pragma HLS DEPENDENCE variable=residual inter false
-#pragma HLS DEPENDENCE variable=transformed inter false
+#pragma HLS DEPENDENCE variable=transformed inter RAW distance=16 true
 #pragma HLS DEPENDENCE variable=middle inter RAW distance=4 true
 #pragma HLS DEPENDENCE variable=partial inter RAW distance=4 true
 #pragma HLS DEPENDENCE variable=outputs inter RAW distance=4 true
@@ -167,20 +167,10 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=total complete dim=0
 #endif
-      for (int p = 0; p < Config::lanes_p; ++p) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-        for (int d = 0; d < Config::drain_k; ++d) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-          total[p][d] = held[p][leaving.part * Config::drain_k + d];
-          if (of.tiled) {
-            total[p][d] = outputs[p][d][leaving.row * S::tile + leaving.column]
-                                 [(odd ? 0 : S::group_chunks) + leaving.part];
-          }
-        }
+      if (of.tiled) {
+        take_outputs<Config>(outputs, leaving, !odd, total);
+      } else {
+        take_sums<Config>(held, leaving.part, total);
       }
       const unsigned int cell = (odd ? 0 : S::cells) + leaving.row * of.span + leaving.column;
       if (!of.tiled || inside_outputs(i, at)) {
@@ -194,20 +184,20 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
     }
 
     const bool busy = !filling && done < of.turns;
-    const bool computes = busy && sum < of.sums && (Config::tile == 0 ? cycle : sum_cycle) < of.sum_rows;
+    const unsigned int in_sum = Config::tile == 0 ? cycle : sum_cycle;
+    const bool computes = busy && sum < of.sums && in_sum < of.sum_rows;
     const bool transforms = of.tiled && (filling || busy);
     const bool reads = of.tiled ? transforms && cycle < of.reads : computes;
     const bool fetches = busy && cycle >= of.reads && group.residual_words != 0 && fetched.row < of.span;
     Tap read_tap = tap;
     if (of.tiled) {
-      read_tap.ky = reading.inner;
-      read_tap.kx = reading.outer;
-      read_tap.q = reading.q;
+      read_tap.ky = stages.column.inner;
+      read_tap.kx = stages.column.outer;
+      read_tap.q = stages.column.q;
     }
     const Place place = place_of(i, of.tiled ? ahead : position, read_tap, group.first_word);
     const Position fetched_at = of.tiled ? position_of(i, position, fetched) : position;
-    const unsigned int residual_address =
-        residual_pixel(i, fetched_at) + group.residual_first_word + fetched.part;
+    const unsigned int residual_address = residual_pixel(i, fetched_at) + group.residual_first_word + fetched.part;
     const bool fetches_inside = fetches && (!of.tiled || inside_outputs(i, fetched_at));
     Words<Config> word;
 #ifdef __SYNTHESIS__
@@ -225,19 +215,9 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
     }
     if (fetches) next_cell(of.span, group.residual_words, fetched);
 
-    // The transform's stages, last one first: each takes what the one before it left a cycle ago.
-    const unsigned int made_after = of.sums + i.tile + 2u;
-    if (transforms && cycle >= made_after && cycle < made_after + of.reads) {
-      write_transformed<Config>(i, writing, half ? 0 : 1, made, transformed);
-      next_stage(i.tile + 2u, S::slices, writing);
-    }
-    if (transforms && cycle >= of.sums && cycle < of.sums + of.reads) {
-      transform_row<Config>(i, turning, middle, transformed_row, made);
-      next_stage(i.tile + 2u, S::slices, turning);
-    }
-    if (transforms && cycle < of.reads) {
-      transform_column<Config>(i, reading, word, place.inside, column, middle);
-      next_stage(i.tile + 2u, S::slices, reading);
+    if (transforms) {
+      transform_cycle<Config>(i, cycle, of.reads, word, place.inside, !half, stages, column, middle, row_words,
+                              made, transformed);
     }
 
     if (computes) {
@@ -253,13 +233,12 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
 #pragma HLS ARRAY_PARTITION variable=operand complete dim=0
 #endif
       if (of.tiled) {
-        take_transformed<Config>(transformed, half ? 1 : 0, transformed_word, operand);
+        take_transformed<Config>(transformed, half, transformed_word, operand);
       } else {
         take_operands<Config>(word, place.inside, i.input_signed(), operand);
       }
       const bool level_begins = row_number != 0 && step == 0 && tap.q == 0 && tap.kx == 0 && tap.ky == 0;
-      const bool sum_begins = (Config::tile == 0 ? cycle : sum_cycle) == 0;
-      multiply_accumulate<Config>(operand, row, i.indexed(), step, sum_begins, level_begins, accumulator);
+      multiply_accumulate<Config>(operand, row, i.indexed(), step, in_sum == 0, level_begins, accumulator);
       const unsigned int steps = tap.q + 1 == i.sub_rows ? i.steps_last : i.steps;
       ++row_number;
       ++step;
@@ -269,22 +248,9 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
         ++transformed_word;
       }
     }
-    const bool sum_ends =
-        busy && sum < of.sums && (Config::tile == 0 ? cycle : sum_cycle) + 1 == of.sum_length;
-    if (sum_ends) {
-      for (int p = 0; p < Config::lanes_p; ++p) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-        for (int k = 0; k < Config::lanes_k; ++k) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-          held[p][k] = accumulator[p][k];
-        }
-      }
-      if (of.tiled) next_fold(i.tile + 2u, sum == 0, odd, fold);
-    }
+    const bool sum_ends = busy && sum < of.sums && in_sum + 1 == of.sum_length;
+    if (sum_ends) hold_sums<Config>(accumulator, held);
+    if (of.tiled && sum_ends) next_fold(i.tile + 2u, sum == 0, odd, fold);
     sum_cycle = sum_ends ? 0 : sum_cycle + 1;
     if (Config::tile != 0 && sum_ends) ++sum;
     if (cycle + 1 == (filling ? of.filling : of.length)) {
@@ -297,9 +263,7 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
       fetched = first_cell();
       if (of.tiled) {
         half = !half;
-        reading = first_stage();
-        turning = first_stage();
-        writing = first_stage();
+        stages = first_stages();
         next_tile(i, ahead);
       }
       if (!filling) {

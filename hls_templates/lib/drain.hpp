@@ -8,12 +8,9 @@
 
 namespace cascade {
 
-// Residual words of two turns of the array: one that drains and one that is computed.
+// Residual words of two turns of the array (convolve.hpp): one that drains and one that is computed.
 template <class Config>
 using Residuals = Word<Config>[Config::lanes_p][2 * Shape<Config>::cells * Shape<Config>::residual_words];
-// Sums that leave in one cycle.
-template <class Config>
-using Leaving = Accumulator<Config>[Config::lanes_p][Config::drain_k];
 // Outputs that wait for the rest of their granule.
 template <class Config>
 using Pending = UInt<Config::activation_bits>[Config::lanes_p][Shape<Config>::granule];

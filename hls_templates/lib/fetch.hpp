@@ -189,7 +189,8 @@ inline void cut_parameters(unsigned int channels, hls::stream<Beat<Config> >& be
     } else {
       record.shift = static_cast<uint8_t>(bits & 0xff);
       record.residual_shift = static_cast<uint8_t>(bits >> 16 & 0xff);
-      record.bias = keep_signed<bias_bits>(static_cast<int64_t>(static_cast<uint64_t>(bits >> 8 & 0xff) << 32 | low_bias));
+      const uint64_t high_bias = static_cast<uint64_t>(bits >> 8 & 0xff);
+      record.bias = keep_signed<bias_bits>(static_cast<int64_t>(high_bias << 32 | low_bias));
       out.write(record);
     }
   }

@@ -11,8 +11,8 @@
 #define CASCADE_TILE_HPP
 
 #include "array.hpp"
-#include "program.hpp"
 #include "transform.hpp"
+#include "walk.hpp"
 
 namespace cascade {
 
@@ -65,14 +65,14 @@ inline void next_stage(unsigned int taps, unsigned int slices, Stage& stage) {
 
 // The third stage: a word of the row that was made.
 template <class Config>
-inline void write_transformed(const Instruction& i, const Stage& stage, unsigned int half, const MadeRow<Config>& made,
+inline void write_transformed(const Instruction& i, const Stage& stage, bool half, const MadeRow<Config>& made,
                               Transformed<Config>& transformed) {
   typedef Shape<Config> S;
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
   const unsigned int tap = stage.outer * (i.tile + 2u) + stage.inner;
-  const unsigned int address = half * Config::transform_depth + tap * i.sub_rows + stage.q;
+  const unsigned int address = (half ? Config::transform_depth : 0) + tap * i.sub_rows + stage.q;
   for (int p = 0; p < Config::lanes_p; ++p) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
@@ -208,15 +208,55 @@ inline void transform_column(const Instruction& i, const Stage& stage, const Wor
   }
 }
 
+struct Stages {
+  Stage column;
+  Stage row;
+  Stage write;
+};
+
+inline Stages first_stages() {
+  Stages stages;
+  stages.column = first_stage();
+  stages.row = first_stage();
+  stages.write = first_stage();
+  return stages;
+}
+
+// One cycle of the transform of a tile, of which `reads` words come out of the banks, into a half of `transformed`.
+template <class Config>
+inline void transform_cycle(const Instruction& i, unsigned int cycle, unsigned int reads, const Words<Config>& word,
+                            bool inside, bool half, Stages& stages, Column<Config>& column, Middle<Config>& middle,
+                            Row<Config>& row, MadeRow<Config>& made, Transformed<Config>& transformed) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  const unsigned int taps = i.tile + 2u;
+  const unsigned int rows_after = taps * taps;
+  const unsigned int writes_after = rows_after + taps;
+  // The last stage first: each takes what the one before it left a cycle ago.
+  if (cycle >= writes_after && cycle < writes_after + reads) {
+    write_transformed<Config>(i, stages.write, half, made, transformed);
+    next_stage(taps, Shape<Config>::slices, stages.write);
+  }
+  if (cycle >= rows_after && cycle < rows_after + reads) {
+    transform_row<Config>(i, stages.row, middle, row, made);
+    next_stage(taps, Shape<Config>::slices, stages.row);
+  }
+  if (cycle < reads) {
+    transform_column<Config>(i, stages.column, word, inside, column, middle);
+    next_stage(taps, Shape<Config>::slices, stages.column);
+  }
+}
+
 // A transformed word as operands.
 template <class Config>
-inline void take_transformed(const Transformed<Config>& transformed, unsigned int half, unsigned int word,
+inline void take_transformed(const Transformed<Config>& transformed, bool half, unsigned int word,
                              Operands<Config>& operand) {
   typedef Shape<Config> S;
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
-  const unsigned int address = half * Config::transform_depth + word;
+  const unsigned int address = (half ? Config::transform_depth : 0) + word;
   for (int p = 0; p < Config::lanes_p; ++p) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
@@ -282,6 +322,11 @@ inline void fold_chunk(const Instruction& i, const Fold& fold, const Exponents& 
   const bool row_ends = fold.column == i.tile + 1;
   const int places = exponents.of[fold.row * (i.tile + 2) + fold.column];
   const unsigned int at = (fold.half ? S::group_chunks : 0) + fold.chunk;
+  Leaving<Config> leaving;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=leaving complete dim=0
+#endif
+  take_sums<Config>(held, fold.chunk, leaving);
   for (int p = 0; p < Config::lanes_p; ++p) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
@@ -290,7 +335,7 @@ inline void fold_chunk(const Instruction& i, const Fold& fold, const Exponents& 
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-      const Accumulator<Config> sum = held[p][fold.chunk * Config::drain_k + d] << places;
+      const Accumulator<Config> sum = leaving[p][d] << places;
       Accumulator<Config> share[S::tile];
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=share complete
@@ -320,6 +365,27 @@ inline void fold_chunk(const Instruction& i, const Fold& fold, const Exponents& 
           }
         }
       }
+    }
+  }
+}
+
+// What a cell of the tile that drains has in its half of the outputs.
+template <class Config>
+inline void take_outputs(const Outputs<Config>& outputs, const Cell& cell, bool half, Leaving<Config>& sum) {
+  typedef Shape<Config> S;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  const unsigned int at = (half ? S::group_chunks : 0) + cell.part;
+  for (int p = 0; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    for (int d = 0; d < Config::drain_k; ++d) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      sum[p][d] = outputs[p][d][cell.row * S::tile + cell.column][at];
     }
   }
 }
