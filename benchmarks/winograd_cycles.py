@@ -1,0 +1,181 @@
+"""VGG-16 for CIFAR-10, layer by layer in RTL: direct, dense Winograd and sub-row-balanced sparse, against their ideals.
+
+    python benchmarks/winograd_cycles.py [--pattern 3:16] [--batch 32] [--lanes 8x32] [--work FOLDER] [--only NAME ..]
+
+Weights and images are seeded random integers: cycles do not depend on them. A layer's ideal is its kept values times
+its valid tiles (its positions, where it is direct) over the multipliers. Each layer runs on the same engine as a network
+of its own, and its results are compared with the reference. Cycles are those of the layer's CONV, from the end of the
+instruction before to its own, as the RTL counts them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rtl_sim.levels import SimulationLevel
+from rtl_sim.verify import Unit, verify_level
+from toolflow.emit.rtl import emit_rtl
+from toolflow.engine.config import EngineConfig
+from toolflow.engine.cycles import CycleReport
+from toolflow.engine.isa import Opcode
+from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
+from toolflow.numerics.requantise import Requantise
+from toolflow.numerics.srbs import Pattern, parse_pattern, project
+from toolflow.numerics.types import IntegerType
+from toolflow.numerics.winograd import WINOGRAD
+from toolflow.operators import Conv, Flatten, Linear, MaxPool, WinogradConv
+from toolflow.plan.estimate import estimate
+
+PADS = (1, 1, 1, 1)
+UNSIGNED, RESULT = IntegerType(8, signed=False), IntegerType(16, signed=True)
+# name, input channels, output channels, height = width, how often it stands in the network
+VGG16 = (
+    ("conv1_1", 3, 64, 32, 1),
+    ("conv1_2", 64, 64, 32, 1),
+    ("conv2_1", 64, 128, 16, 1),
+    ("conv2_2", 128, 128, 16, 1),
+    ("conv3_1", 128, 256, 8, 1),
+    ("conv3_2", 256, 256, 8, 2),
+    ("conv4_1", 256, 512, 4, 1),
+    ("conv4_2", 512, 512, 4, 2),
+    ("conv5", 512, 512, 2, 3),
+)
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a layer is computed: Winograd tile (0: direct) and pattern."""
+
+    tile: int
+    pattern: Pattern | None = None
+
+    def ideal(self, layer: tuple[str, int, int, int, int], images: int, multipliers: int) -> float:
+        """Return the cycles of a batch with no multiplier idle."""
+        _, channels, outputs, size, _ = layer
+        kept = channels if self.pattern is None else self.pattern.kept_of(channels)
+        form = WINOGRAD.get(self.tile)
+        places = size**2 * 9 if form is None else int(np.prod(form.tiles(size, size))) * form.taps**2
+        return outputs * kept * places * images / multipliers
+
+    def __str__(self) -> str:
+        what = f"F({self.tile},3)" if self.tile else "direct"
+        return what if self.pattern is None else f"{what} {self.pattern}"
+
+
+def modes(layer: tuple[str, int, int, int, int], pattern: Pattern) -> dict[str, Mode]:
+    """Return the layer's modes: the tile of fewer multiplications, the pattern where there are S channels."""
+    tile = min((2, 4), key=lambda m: Mode(m).ideal(layer, 1, 1))
+    sparse = pattern if layer[1] >= pattern.sub_row else None
+    return {"direct": Mode(0), "dense Winograd": Mode(tile), "sparse": Mode(tile, sparse)}
+
+
+def network(layer: tuple[str, int, int, int, int], mode: Mode) -> QuantisedGraph:
+    """Return the layer, global max pooling and two classes, with seeded random integers."""
+    name, channels, outputs, size, _ = layer
+    rng = np.random.default_rng(1)
+    taps = WINOGRAD[mode.tile].taps if mode.tile else 3
+    weight = rng.integers(1, 4, (outputs, channels, taps, taps)) * rng.choice([-1, 1], (outputs, channels, taps, taps))
+    kept = None
+    if mode.pattern is not None:
+        weight = np.where(project(rng.random(weight.shape), mode.pattern), weight, 0)
+        kept = (mode.pattern.kept, mode.pattern.sub_row)
+    weights = {"weight": weight}
+    if mode.tile:
+        weights["exponent"] = np.zeros((taps, taps), dtype=np.int64)
+    op = WinogradConv(mode.tile, PADS, kept) if mode.tile else Conv(pads=PADS, pattern=kept)
+    zeros, ones = np.zeros(outputs, np.int64), np.ones(outputs, np.int64)
+    shift = np.full(outputs, 14 if mode.tile == 4 else 8, dtype=np.int64)
+    classes = QuantisedNode(
+        "logits", Linear(), ("flat",), {"weight": rng.integers(-7, 8, (2, outputs))},
+        Requantise(zeros[:2], ones[:2], zeros[:2], RESULT.lower, RESULT.upper), 8,
+    )  # fmt: skip
+    nodes = (
+        QuantisedNode(name, op, ("image",), weights, Requantise(zeros, ones, shift, 0, UNSIGNED.upper), 8),
+        QuantisedNode("pool", MaxPool((size, size), (size, size), (0, 0, 0, 0), (1, 1), ceil_mode=False), (name,)),
+        QuantisedNode("flat", Flatten(), ("pool",)),
+        classes,
+    )
+    inner = TensorType(UNSIGNED, 1.0)
+    types = {"image": inner, name: inner, "pool": inner, "flat": inner, "logits": TensorType(RESULT, 1.0)}
+    table = np.broadcast_to(np.arange(256, dtype=np.int64), (channels, 256))
+    return QuantisedGraph(name, "single", "multiplier", "image", (channels, size, size), table, nodes, "logits", types)
+
+
+def main() -> None:
+    """Print every layer's cycles, ideals and ratios, then the network's."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pattern", type=parse_pattern, default=Pattern(3, 16))
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--lanes", default="8x32", help="output channels x images at once")
+    parser.add_argument("--drain-k", type=int, default=4)
+    parser.add_argument("--work", type=Path, default=Path("build/winograd_cycles"))
+    parser.add_argument("--only", nargs="+", choices=[layer[0] for layer in VGG16])
+    arguments = parser.parse_args()
+    lanes_k, lanes_p = map(int, arguments.lanes.split("x"))
+    shape = EngineConfig(
+        lanes_k=lanes_k, lanes_p=lanes_p, sub_row=arguments.pattern.sub_row, drain_k=arguments.drain_k, tile=4,
+        accumulator_bits=40, confidence=False,
+    )  # fmt: skip
+    layers = [layer for layer in VGG16 if arguments.only is None or layer[0] in arguments.only]
+    graphs = {(layer, n): network(layer, m) for layer in layers for n, m in modes(layer, arguments.pattern).items()}
+    fitted = {key: estimate(graph, shape, arguments.batch) for key, graph in graphs.items()}
+    depths = {name: max(getattr(config, name) for config, _ in fitted.values()) for name in DEPTHS}
+    config = shape.model_copy(update=depths)
+    emit_rtl(config, "single", arguments.work / "rtl")
+    level = SimulationLevel("rtl", arguments.work / "rtl", arguments.work / "simulator")
+    print(f"{config.multipliers} multipliers, {lanes_k} x {lanes_p} x 1, S = {config.sub_row}, batch {arguments.batch}")
+    total: dict[tuple[str, bool], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for (layer, what), graph in graphs.items():
+        mode = modes(layer, arguments.pattern)[what]
+        _, predicted = estimate(graph, config, arguments.batch)
+        cycles, seconds = _measure(Unit("single", graph, config), level, predicted, arguments.batch)
+        ideal = mode.ideal(layer, arguments.batch, config.multipliers)
+        model = sum(i.cycles for i in predicted.instructions if i.name == layer[0])
+        print(
+            f"{layer[0]:8} {mode!s:14} {cycles:>10,} cycles, ideal {ideal:>12,.0f}, ratio {ideal / cycles:.3f}, "
+            f"predicted {model:>10,} ({model / cycles - 1:+.1%}), {seconds:.0f} s",
+            flush=True,
+        )
+        for first in (False, True):
+            if first or layer[1] > 3:
+                total[what, first][0] += layer[4] * cycles
+                total[what, first][1] += layer[4] * ideal
+    for first in (False, True):
+        print("with the first layer" if first else "without the first layer")
+        for what in ("direct", "dense Winograd", "sparse"):
+            cycles, ideal = total[what, first]
+            sparse, sparse_ideal = total["sparse", first]
+            print(
+                f"  {what:14} {cycles:>12,.0f} cycles, {ideal / cycles:.3f} of its ideal; sparse is "
+                f"{cycles / sparse:.2f} times as fast (ideals: {ideal / sparse_ideal:.2f})"
+            )
+
+
+DEPTHS = (
+    "bank_depth", "weight_depth", "result_depth", "input_lanes", "table_words", "transform_depth", "accumulator_bits",
+)  # fmt: skip
+
+
+def _measure(unit: Unit, level: SimulationLevel, predicted: CycleReport, batch: int) -> tuple[int, float]:
+    """Return the cycles of the layer's CONV over all passes, and the seconds that the simulation took."""
+    images = np.random.default_rng(2).integers(0, 256, (batch, *np.roll(unit.graph.input_shape, -1)), dtype=np.uint8)
+    start = time.perf_counter()
+    verdict = verify_level(unit, level, images)
+    if not verdict.equal:
+        raise SystemExit(f"{unit.graph.name} differs: {verdict.difference}")
+    cycles = sum(
+        cycles
+        for instruction, cycles in zip(predicted.instructions, verdict.instruction_cycles, strict=True)
+        if instruction.opcode in (Opcode.CONV, Opcode.TAPS) and instruction.name.endswith(unit.graph.name)
+    )
+    return cycles * predicted.passes, time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
