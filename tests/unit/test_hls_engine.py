@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.hls_oracle import Oracle
 from tests.unit.hls_programs import Job, everything
+from toolflow.emit.hls import emit_hls
 from toolflow.emit.hls_native import build_native, run_native
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
@@ -79,3 +80,26 @@ def test_the_widths_of_the_synthesis_give_the_same_bits(name: str, sources: Path
     plain = run_native(native(name, sources, False), *arguments)
     assert run_native(native(name, sources, True), *arguments) == plain
     assert np.frombuffer(plain[1], dtype=np.uint8).any()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("tile.hpp", "const int places = exponents.of[", "const int places = 0 & exponents.of["),
+        ("tile.hpp", "if (fold.row == 0) output = 0;", "if (fold.row == 1) output = 0;"),
+        ("tile.hpp", "if (stage.slice == n) transformed", "if (n == 0) transformed"),
+        ("convolve.hpp", "half = !half;", "half = false;"),
+        ("core.hpp", "Exponents exponents = no_exponents();", "static Exponents exponents = no_exponents();"),
+    ],
+)
+def test_a_fault_in_the_tiles_is_seen(file: str, old: str, new: str, tmp_path: Path) -> None:
+    """Also exponents that live on in the next pass, where nothing has set them."""
+    config = CONFIGURATIONS["small_tiles"]
+    emit_hls(config, "high", tmp_path)
+    source = tmp_path / "lib" / file
+    text = source.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    source.write_text(text.replace(old, new), encoding="utf-8")
+    job = everything(config, 0, config.lanes_p + 1)
+    with pytest.raises(AssertionError, match="bytes differ"):
+        compare(config, build_native(tmp_path, config, "high"), job)
