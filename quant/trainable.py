@@ -1,0 +1,157 @@
+"""A float graph as a module that can be trained, tiles and patterns held, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Self
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from torch import nn
+
+from quant.float_run import apply_activation, float_node, pad_for_windows, symmetric_pads, weight_of
+from quant.tile_gradient import tap_reach, tile_sums
+from toolflow.ir.graph import Graph, Node
+from toolflow.numerics.srbs import Pattern, project
+from toolflow.operators import Conv, Layer, Linear, WinogradConv
+
+Tensor = torch.Tensor
+
+
+class TrainableLayer(nn.Module):
+    """A convolution or linear layer without its residual and activation.
+
+    A Winograd layer trains U, each tap in units of how far it moves an output; gradients pass straight through the
+    transforms. Where there is a pattern, what is off the support stays 0.
+    """
+
+    reach: Tensor
+    mask: Tensor | None
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        assert isinstance(node.op, Layer)
+        self.op = node.op
+        weight = weight_of(node, "weight", torch.float64)
+        reach = tap_reach(self.op.tile) if isinstance(self.op, WinogradConv) else torch.ones((), dtype=torch.float64)
+        self.weight = nn.Parameter((weight * reach).float())
+        self.bias = nn.Parameter(weight_of(node, "bias", torch.float32))
+        self.register_buffer("reach", reach.float())
+        kept = None
+        if not isinstance(self.op, Linear) and self.op.pattern is not None:
+            kept = torch.as_tensor(project(np.abs(node.weights["weight"]), Pattern(*self.op.pattern))).float()
+        self.register_buffer("mask", kept)
+        self.norm: nn.BatchNorm2d | None = None
+        self.observing = False
+
+    @property
+    def used(self) -> Tensor:
+        """The weight as the layer uses it: (K, C, kh, kw), U (K, C, t, t), or (K, F)."""
+        weight = self.weight / self.reach
+        return weight if self.mask is None else weight * self.mask
+
+    def normalise(self, mean: Tensor | None = None, variance: Tensor | None = None) -> None:
+        """Follow the sums by a batch norm that, for this mean and variance (K,), changes nothing."""
+        norm = nn.BatchNorm2d(len(self.bias)).to(self.bias.device)
+        if mean is not None and variance is not None:
+            norm.running_mean, norm.running_var = mean.clone(), variance.clone()
+            norm.weight = nn.Parameter((variance + norm.eps).sqrt())
+            norm.bias = nn.Parameter(mean + self.bias.detach())
+        self.bias.requires_grad_(requires_grad=False)
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return sums + bias, the bias inside the batch norm where there is one."""
+        if isinstance(self.op, Linear):
+            return functional.linear(x, self.used, self.bias)
+        if isinstance(self.op, WinogradConv):
+            sums = tile_sums(self.op, x, self.used)
+        else:
+            pads = symmetric_pads(self.op)
+            if pads is None:
+                x, pads = pad_for_windows(x, self.op, (self.weight.shape[2], self.weight.shape[3])), (0, 0)
+            sums = functional.conv2d(x, self.used, None, self.op.stride, pads, self.op.dilation, self.op.groups)
+        if self.observing:
+            variance, mean = torch.var_mean(sums, (0, 2, 3), correction=0)
+            self.normalise(mean, variance)
+        if self.norm is None:
+            return sums + self.bias.view(1, -1, 1, 1)
+        normalised: Tensor = self.norm(sums)
+        return normalised
+
+    @torch.no_grad()
+    def trained(self, node: Node) -> Node:
+        """Return the node with what was trained, the batch norm folded back."""
+        weight, bias = self.used.double(), self.bias.double()
+        norm = self.norm
+        if norm is not None and norm.running_mean is not None and norm.running_var is not None:
+            scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+            weight = weight * scale.view(-1, 1, 1, 1)
+            bias = norm.bias.double() - norm.running_mean.double() * scale
+        arrays = {"weight": weight.float().cpu().numpy(), "bias": bias.float().cpu().numpy()}
+        return replace(node, weights={**node.weights, **arrays})
+
+
+class TrainableNetwork(nn.Module):
+    """A float graph's layers as parameters; everything else as the graph says."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.graph = graph
+        names = [node.name for node in graph.nodes if isinstance(node.op, Layer)]
+        self._place = {name: index for index, name in enumerate(names)}  # a module's name must not hold dots
+        self.layers = nn.ModuleList(TrainableLayer(graph.by_name[name]) for name in names)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (N, classes) of normalised images (N, C, H, W)."""
+        live = {self.graph.input_name: x.contiguous(memory_format=torch.channels_last)}
+        for node in self.graph.nodes:
+            inputs = [live[name] for name in node.inputs]
+            op = node.op
+            if not isinstance(op, Layer):
+                live[node.name] = float_node(node, inputs)
+                continue
+            y = self.layers[self._place[node.name]](inputs[0])
+            live[node.name] = apply_activation(op.activation, y + inputs[1] if len(inputs) > 1 else y)
+        return live[self.graph.output].flatten(1)
+
+    def convolutions(self) -> Iterator[TrainableLayer]:
+        """Return the layers that take a batch norm."""
+        for layer in self.layers:
+            assert isinstance(layer, TrainableLayer)
+            if isinstance(layer.op, Conv | WinogradConv):
+                yield layer
+
+    @torch.no_grad()
+    def with_norms(self, x: Tensor | None) -> Self:
+        """Follow every convolution by a batch norm, and return the network.
+
+        A simplified graph has its batch norms folded, and trains badly without. Those put in change nothing at first;
+        they have the means and variances of the sums on x (N, C, H, W), or none where x is None and a state is loaded.
+        """
+        if x is None:
+            for layer in self.convolutions():
+                layer.normalise()
+            return self
+        with self._observing():
+            self.eval()(x)
+        return self
+
+    @contextmanager
+    def _observing(self) -> Iterator[None]:
+        for layer in self.convolutions():
+            layer.observing = True
+        yield
+        for layer in self.convolutions():
+            layer.observing = False
+
+    def trained(self) -> Graph:
+        """Return the graph with the weights as they are now."""
+        nodes = tuple(
+            self.layers[self._place[node.name]].trained(node) if node.name in self._place else node  # type: ignore[operator]
+            for node in self.graph.nodes
+        )
+        return replace(self.graph, nodes=nodes)
