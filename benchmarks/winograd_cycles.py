@@ -3,9 +3,9 @@
     python benchmarks/winograd_cycles.py [--pattern 3:16] [--batch 32] [--lanes 8x32] [--work FOLDER] [--only NAME ..]
 
 Weights and images are seeded random integers: cycles do not depend on them. A layer's ideal is its kept values times
-its valid tiles (its positions, where it is direct) over the multipliers. Each layer runs on the same engine as a network
-of its own, and its results are compared with the reference. Cycles are those of the layer's CONV, from the end of the
-instruction before to its own, as the RTL counts them.
+its valid tiles (its positions, where it is direct) over the multipliers. Each layer runs on the same engine as a
+network of its own, and its results are compared with the reference. Cycles are those of the layer's CONV, from the end
+of the instruction before to its own, as the RTL counts them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,146 @@
+"""Quantisation of layers in the Winograd domain, dense and sub-row-balanced."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as functional
+from pydantic import ValidationError
+
+from quant.config import QuantiseConfig
+from quant.extract import brevitas_integers, first_difference
+from quant.float_run import float_logits
+from quant.multipliers import multipliers, shifted_multipliers
+from quant.quantise import Variant, quantise
+from quant.sparse import choose_support, refit, round_on_support, with_ridge
+from quant.tile_statistics import channel_major, moments, tap_major
+from quant.tiles import transformed, winograd_sums
+from rtl_sim.verify import ProgramLevel, Unit, verify_level
+from tests.unit.quantise_networks import NORMALISATION, images, residual_network
+from toolflow.engine.config import EngineConfig
+from toolflow.interpreter.run import run
+from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.srbs import Pattern, obeys
+from toolflow.numerics.winograd import WINOGRAD
+from toolflow.operators import Conv, WinogradConv
+from toolflow.plan.lower import fit_depths
+
+CALIBRATION = images(48)
+HELD_OUT = images(24, seed=9)
+TILED = {"a1", "a2", "b2"}
+
+
+def made(**options: object) -> Variant:
+    return quantise(residual_network(), CALIBRATION, NORMALISATION, QuantiseConfig(**options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("tile", [2, 4])
+@pytest.mark.parametrize("pads", [(1, 1, 1, 1), (0, 2, 3, 1)])
+def test_tiles_convolve(tile: int, pads: tuple[int, int, int, int]) -> None:
+    """Against torch's own convolution; odd sizes and one-sided pads."""
+    torch.manual_seed(0)
+    x, weight = torch.randn(3, 7, 9, 6, dtype=torch.float64), torch.randn(5, 7, 3, 3, dtype=torch.float64)
+    found = winograd_sums(WinogradConv(tile, pads), x, transformed(WINOGRAD[tile], weight))
+    expected = functional.conv2d(functional.pad(x, (pads[1], pads[3], pads[0], pads[2])), weight)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("pattern", [None, (2, 8)])
+@pytest.mark.parametrize("bits", [8, 4])
+def test_fixed_point_brevitas_equals_reference(bits: int, pattern: tuple[int, int] | None) -> None:
+    """Every integer of every tensor, and the layers are those that can be transformed, all but the first."""
+    variant = made(weight_bits=bits, activation_bits=bits, family="fixed-point", tile=2, pattern=pattern)
+    names = list(variant.graph.shapes)
+    found = brevitas_integers(variant.model, HELD_OUT, NORMALISATION)
+    assert first_difference(run(variant.graph, HELD_OUT, names), found, names) is None
+    assert {n.name for n in variant.graph.nodes if isinstance(n.op, WinogradConv)} == TILED
+
+
+@pytest.mark.parametrize("tile", [0, 2, 4])
+@pytest.mark.parametrize("pattern", [None, (3, 8)])
+def test_the_program_runs_what_was_quantised(tile: int, pattern: tuple[int, int] | None) -> None:
+    """Weights obey the pattern, no output is far from the float one, and the executor gives the reference's bits."""
+    variant = made(tile=tile, pattern=pattern)
+    for node in variant.graph.nodes:
+        if node.name in TILED and pattern is not None:
+            assert isinstance(node.op, Conv | WinogradConv)
+            assert node.op.pattern == pattern
+            assert obeys(node.weights["weight"], Pattern(*pattern))
+    logits = run(variant.graph, HELD_OUT)[variant.graph.output] * variant.graph.types[variant.graph.output].scale
+    exact = float_logits(residual_network(), torch.as_tensor(NORMALISATION.apply(HELD_OUT)).float()).numpy()
+    error = np.square(logits - exact).sum() / np.square(exact - exact.mean(axis=0)).sum()
+    assert error < (0.02 if pattern is None else 0.5)
+    config = fit_depths(variant.graph, EngineConfig(lanes_k=8, lanes_p=2, tile=tile, drain_k=2))  # type: ignore[arg-type]
+    verdict = verify_level(Unit("single", variant.graph, config), ProgramLevel(), HELD_OUT[:4])
+    assert verdict.equal, str(verdict.difference)
+
+
+def test_what_cannot_be_transformed_is_refused() -> None:
+    with pytest.raises(ValidationError, match="576, which is no power of two"):
+        QuantiseConfig(family="fixed-point", tile=4)
+    with pytest.raises(ToolflowError, match="behind the first layer, not to b1, stem; they are a1, a2, b2"):
+        made(tiles={"b1": 2, "stem": 2})
+
+
+def test_moments_in_the_winograd_domain_are_those_of_the_outputs() -> None:
+    """wᵀ C w is the variance of the layer's output, whichever the form of the layer."""
+    generator = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(8, 6, 8, 8), torch.randn(3, 6, 3, 3, dtype=torch.float64)
+    plain = Conv(pads=(1, 1, 1, 1))
+    outputs = functional.conv2d(x.double(), weight, padding=1)
+    expected = outputs.transpose(0, 1).flatten(1).var(1, correction=0)
+    for op, u in (
+        (plain, weight),
+        (WinogradConv(2, plain.pads), transformed(WINOGRAD[2], weight)),
+        (WinogradConv(4, plain.pads), transformed(WINOGRAD[4], weight)),
+    ):
+        found = moments(op, (3, 3), x, x, generator)
+        columns = tap_major(u)
+        torch.testing.assert_close(channel_major(columns, u.shape), u)
+        # V is held in float32: F(4,3) multiplies inputs by up to 25 before it divides by 576
+        torch.testing.assert_close((columns @ found.covariance * columns).sum(1), expected, rtol=1e-3, atol=0)
+
+
+def test_a_support_by_compensation_beats_magnitudes() -> None:
+    """On correlated inputs: the kept values, solved again, leave less error than those of greatest magnitude."""
+    torch.manual_seed(1)
+    mixed = torch.randn(400, 16, dtype=torch.float64) @ torch.randn(16, 16, dtype=torch.float64)
+    hessian, weight = with_ridge(mixed.T @ mixed / 400), torch.randn(5, 16, dtype=torch.float64)
+    pattern = Pattern(2, 8)
+    mask = choose_support(weight, hessian, 16, pattern)
+    assert (mask.reshape(5, 2, 8).sum(2) == 2).all()
+    magnitude = torch.zeros_like(mask).reshape(5, 2, 8)
+    magnitude = magnitude.scatter(2, weight.abs().reshape(5, 2, 8).topk(2, dim=2).indices, value=True).reshape(5, 16)
+
+    def error(support: torch.Tensor) -> float:
+        off = refit(weight @ hessian, hessian, support) - weight
+        return float(((off @ hessian) * off).sum())
+
+    assert error(mask) < error(magnitude)
+    solved = refit(weight @ hessian, hessian, mask)
+    for k in range(5):  # least squares of one output channel at a time
+        kept = mask[k]
+        alone = torch.linalg.solve(hessian[kept][:, kept], (weight @ hessian)[k, kept])
+        torch.testing.assert_close(solved[k, kept], alone)
+    steps = torch.full_like(weight, 0.1)
+    integers = round_on_support(solved, steps, -127, 127, hessian, mask)
+    assert (integers[~mask] == 0).all()
+
+    def rounding(values: torch.Tensor) -> float:
+        off = values * 0.1 - solved
+        return float(((off @ hessian) * off).sum())
+
+    assert rounding(integers) < rounding(torch.round(solved / 0.1))
+
+
+@pytest.mark.parametrize("residual", [0.01, 1.0, 900.0])
+def test_a_shifted_residual_keeps_both_ratios(residual: float) -> None:
+    """A millionth beside one: 16 bits of both; without the shift the small one would be nothing."""
+    ratio = np.array([3e-6, 1.7e-5, 2e-4])
+    multiplier, shift, factor, left = shifted_multipliers(ratio, residual)
+    np.testing.assert_allclose(multiplier / 2.0**shift, ratio, rtol=2.0**-8 if residual > 1 else 2.0**-14)
+    np.testing.assert_allclose(factor * 2.0**left / 2.0**shift, residual, rtol=2.0**-14)
+    assert left.max() <= 15
+    with pytest.raises(ToolflowError, match="must both be representable"):
+        multipliers(ratio, 900.0)
