@@ -4,7 +4,9 @@
 module requantise_bench #(
   parameter string Name = "",
   parameter int unsigned AccumulatorBits = 32,
-  parameter int unsigned ResidualBits = 9
+  parameter int unsigned BiasBits = 32,
+  parameter int unsigned ResidualBits = 9,
+  parameter int unsigned ResidualShiftMax = 0
 ) (
   input  logic  clk,
   input  string folder,
@@ -13,18 +15,22 @@ module requantise_bench #(
 );
   localparam int unsigned Latency = 6;
   logic signed [AccumulatorBits-1:0] accumulator;
-  logic signed [31:0] bias;
+  logic signed [BiasBits-1:0] bias;
   logic signed [ResidualBits-1:0] residual;
+  logic [3:0] residual_shift;
   logic [15:0] multiplier, residual_multiplier;
   logic [5:0] shift;
   logic signed [15:0] lower, upper, result;
   cascade_requantise #(
     .AccumulatorBits(AccumulatorBits),
-    .ResidualBits(ResidualBits)
+    .BiasBits(BiasBits),
+    .ResidualBits(ResidualBits),
+    .ResidualShiftMax(ResidualShiftMax)
   ) dut (.*);
 
   initial begin
-    int in, out, a, b, r, m, rm, s, lo, up;
+    int in, out, r, m, rm, rs, s, lo, up;
+    longint a, b;
     logic [Latency-1:0] valid;
     logic [Latency-1:0][31:0] bounds;  // the module takes them as they are at its last stage
     finished = 1'b0;
@@ -35,12 +41,13 @@ module requantise_bench #(
     do begin
       @(negedge clk);
       if (valid[Latency-1]) $fdisplay(out, "%0d", result);
-      valid = {valid[Latency-2:0], 1'(8 == $fscanf(in, "%d %d %d %d %d %d %d %d", a, b, r, m, rm, s, lo, up))};
+      valid = {valid[Latency-2:0], 1'(9 == $fscanf(in, "%d %d %d %d %d %d %d %d %d", a, b, r, m, rm, rs, s, lo, up))};
       accumulator = AccumulatorBits'(a);
-      bias = b;
+      bias = BiasBits'(b);
       residual = ResidualBits'(r);
       multiplier = 16'(m);
       residual_multiplier = 16'(rm);
+      residual_shift = 4'(rs);
       shift = 6'(s);
       bounds = {bounds[Latency-2:0], 16'(lo), 16'(up)};
       {lower, upper} = bounds[Latency-1];
@@ -203,6 +210,9 @@ module walker_bench
     .BankDepth(BankDepth)
   ) i_decode (
     .in_last(1'b0),
+    .taps_valid(),
+    .taps_ready(1'b1),
+    .taps(),
     .header('{classes: 32'd10, default: '0}),
     .*
   );
@@ -376,11 +386,13 @@ module modules_bench;
   always #1 clk = !clk;
   string folder;
   logic go = 1'b0;
-  logic [7:0] finished;
+  logic [8:0] finished;
 
   requantise_bench #(.Name("requantise_small"), .AccumulatorBits(8), .ResidualBits(4)) i_small (
     .clk, .folder, .go, .finished(finished[0]));
   requantise_bench #(.Name("requantise_full")) i_full (.clk, .folder, .go, .finished(finished[1]));
+  requantise_bench #(.Name("requantise_tile"), .AccumulatorBits(40), .BiasBits(40), .ResidualShiftMax(15)) i_tile (
+    .clk, .folder, .go, .finished(finished[8]));
   unpack_bench #(.Name("unpack_narrow"), .BusBits(64), .DenseBits(15), .IndexedBits(30)) i_narrow (
     .clk, .folder, .go, .finished(finished[2]));
   unpack_bench #(.Name("unpack_wide"), .BusBits(128), .DenseBits(256), .IndexedBits(352)) i_wide (

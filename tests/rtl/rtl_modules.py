@@ -1,4 +1,4 @@
-"""Runs Verilator on the engine's modules without the bench: lint, and simulation of `modules_bench.sv`."""
+"""Runs Verilator on the engine's modules without the bench: lint, and simulation of their benches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rtl_sim.simulator import MAKE_FLAGS
 RTL = Path(__file__).parents[2] / "rtl_sim" / "rtl"
 PACKAGE = RTL / "cascade_pkg.sv"
 WAIVERS = RTL / "cascade.vlt"
-BENCH = Path(__file__).parent / "modules_bench.sv"
+BENCHES = Path(__file__).parent
 BUILD_OPTIONS = (
     *("--binary", "--timing", "--assert", "-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style"),
     *("-j", "2", "-MAKEFLAGS", "OPT_FAST=-O1"),
@@ -43,12 +43,20 @@ def lint(top: str, parameters: Sequence[str] = ()) -> subprocess.CompletedProces
     return verilator("--lint-only", "-Wall", WAIVERS, PACKAGE, *modules(), "--top", top, *parameters)
 
 
-def build_bench(folder: Path) -> Path:
-    """Compile `modules_bench.sv` and return the program."""
-    sources = [path for path in modules() if path.stem != "cascade_engine"]
-    done = verilator(*BUILD_OPTIONS, "--Mdir", folder, PACKAGE, *sources, BENCH, "--top", "modules_bench")
+def build_bench(folder: Path, top: str, sources: Sequence[Path] = ()) -> Path:
+    """Compile one of the benches and return the program.
+
+    Args:
+        folder: where it is built.
+        top: the bench's module and file.
+        sources: files of the engine to take instead of those of the same name.
+    """
+    instead = {path.name: path for path in sources}
+    files = [instead.get(path.name, path) for path in modules() if path.stem != "cascade_engine"]
+    bench = BENCHES / f"{top}.sv"
+    done = verilator(*BUILD_OPTIONS, "--Mdir", folder, PACKAGE, *files, bench, "--top", top)
     assert done.returncode == 0, done.stderr
-    return folder / "Vmodules_bench"
+    return folder / f"V{top}"
 
 
 def run_bench(program: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -74,7 +74,7 @@ def _bad_programs(run: Run, config: EngineConfig) -> dict[str, tuple[int, bytes]
 
     return {
         "magic": (1, edited(program, _word(0, 0x12345678))),
-        "version": (1, edited(program, _word(1, 2))),
+        "version": (1, edited(program, _word(1, 1))),
         "signature, low": (2, edited(program, _word(2, signature ^ 1))),
         "signature, high": (2, edited(program, _word(3, signature >> 32 ^ 1 << 31))),
         "header word": (3, edited(program, _flip(7), checked=False)),
@@ -82,7 +82,7 @@ def _bad_programs(run: Run, config: EngineConfig) -> dict[str, tuple[int, bytes]
         "last instruction": (3, edited(program, _flip(16 * len(run.compiled.instructions) + 15), checked=False)),
         "crc": (3, edited(program, _flip(15), checked=False)),
         "opcode 0": (4, field(conv, "opcode", 0)),
-        "opcode 8": (4, field(load, "opcode", 8)),
+        "opcode 9": (4, field(load, "opcode", 9)),
         "opcode 255": (4, field(store, "opcode", 255)),
         "input beyond the bank": (5, field(conv, "in_base", config.bank_depth)),
         "output beyond the bank": (5, field(conv, "out_base", 1 << 31)),

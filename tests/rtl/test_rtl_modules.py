@@ -95,22 +95,23 @@ WALKER = EngineConfig(lanes_k=4, slots=2, drain_k=2, sub_row=4)
 def requantise_small() -> Int64Array:
     """Every accumulator of 8 bits with every shift to 13, several multipliers, biases and residuals."""
     grid = itertools.product(range(-128, 128), (0, -3), range(14), (1, 3, 85), ((0, 1), (-8, 77), (7, 64)))
-    return np.array([(a, b, r, m, rm, s, -100, 99) for a, b, s, m, (r, rm) in grid], dtype=np.int64)
+    return np.array([(a, b, r, m, rm, 0, s, -100, 99) for a, b, s, m, (r, rm) in grid], dtype=np.int64)
 
 
-def requantise_full() -> Int64Array:
-    """Random and extreme values of every width."""
+def requantise_full(width: int = 32, residual_shifts: tuple[int, ...] = (0,)) -> Int64Array:
+    """Random and extreme values of every width; accumulators and biases of `width` bits."""
     rng = np.random.default_rng(1)
-    edges = {"word": [-(2**31), -1, 0, 1, 2**31 - 1], "residual": [-256, -1, 0, 255], "multiplier": [1, 2, 65535]}
+    half = 1 << (width - 1)
+    edges = {"word": [-half, -1, 0, 1, half - 1], "residual": [-256, -1, 0, 255], "multiplier": [1, 2, 65535]}
     rows = [
-        (a, b, r, m, rm, s, -32768, 32767)
+        (a, b, r, m, rm, residual_shifts[-1], s, -32768, 32767)
         for a, b, r, (m, rm), s in itertools.product(
             edges["word"], edges["word"][::2], edges["residual"], zip(edges["multiplier"], (65535, 1, 3), strict=True),
             (0, 1, 16, 46, 47, 48, 49, 50, 51, 63),
         )
     ]  # fmt: skip
     for _ in range(4000):
-        scale = int(rng.integers(1, 32))
+        scale = int(rng.integers(1, width))
         a, b = (
             (int(v) for v in rng.integers(-(1 << scale - 1), 1 << scale - 1, 2, endpoint=False))
             if scale > 1
@@ -118,19 +119,20 @@ def requantise_full() -> Int64Array:
         )
         m, rm = (int(v) for v in rng.integers(1, 65536, 2))
         lower, upper = sorted(int(v) for v in rng.integers(-32768, 32768, 2))
-        rows.append((a, b, int(rng.integers(-256, 256)), m, rm, int(rng.integers(0, 48)), lower, upper))
+        left = int(rng.choice(residual_shifts))
+        rows.append((a, b, int(rng.integers(-256, 256)), m, rm, left, int(rng.integers(0, 48)), lower, upper))
     return np.array(rows, dtype=np.int64)
 
 
 def expected_requantise(rows: Int64Array) -> list[int]:
     out = []
-    for a, b, r, m, rm, s, lower, upper in rows.tolist():
+    for a, b, r, m, rm, left, s, lower, upper in rows.tolist():
         if s > MAX_SHIFT:  # no legal record has it; an engine rounds all the same
-            exact = round(Fraction((a + b) * m + r * rm, 1 << s))
+            exact = round(Fraction((a + b) * m + (r * rm << left), 1 << s))
             out.append(min(max(exact, lower), upper))
             continue
-        one = [np.array([v], dtype=np.int64) for v in (a, b, m, s, rm, r)]
-        rule = Requantise(one[1], one[2], one[3], lower, upper, one[4])
+        one = [np.array([v], dtype=np.int64) for v in (a, b, m, s, rm, r, left)]
+        rule = Requantise(one[1], one[2], one[3], lower, upper, one[4], one[6])
         out.append(int(requantise(one[0].reshape(1, 1), rule, residual=one[5].reshape(1, 1))[0, 0]))
     return out
 
@@ -145,11 +147,11 @@ def packets(config: EngineConfig) -> list[Packet]:
         word = 1 << 16
         made.append(
             Packet(
-                rng.integers(-(1 << 31), 1 << 31, channels),
+                rng.integers(-(1 << 39), 1 << 39, channels),
                 rng.integers(1, word, channels),
                 rng.integers(1, word, channels),
                 rng.integers(0, 48, channels),
-                np.zeros(channels, dtype=np.int64),
+                rng.integers(0, 16, channels),
                 rng.integers(-limit, limit, shape),
                 rng.integers(0, config.sub_row, shape) if indexed else None,
             )
@@ -159,9 +161,10 @@ def packets(config: EngineConfig) -> list[Packet]:
 
 def expected_items(config: EngineConfig, packet: Packet) -> Iterator[tuple[int, int, int]]:
     """Yield (is a record, is the last of its section, bits) of every item."""
-    records = zip(packet.bias, packet.multiplier, packet.residual_multiplier, packet.shift, strict=True)
-    for n, (bias, multiplier, residual, shift) in enumerate(records, start=1):
+    fields = (packet.bias, packet.multiplier, packet.residual_multiplier, packet.shift, packet.residual_shift)
+    for n, (bias, multiplier, residual, shift, left) in enumerate(zip(*fields, strict=True), start=1):
         bits = int(bias) & 0xFFFFFFFF | int(multiplier) << 32 | int(residual) << 48 | int(shift) << 64
+        bits |= (int(bias) >> 32 & 0xFF) << 72 | int(left) << 80
         yield 1, int(n == len(packet.bias)), bits
     for r, row in enumerate(packet.values):
         bits, place = 0, 0
@@ -235,14 +238,18 @@ def expected_steps(i: Instruction) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled bench."""
-    return build_bench(tmp_path_factory.mktemp("modules_build"))
+    return build_bench(tmp_path_factory.mktemp("modules_build"), "modules_bench")
 
 
 @pytest.fixture(scope="module")
 def outputs(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with everything that the bench was fed and wrote."""
     folder = tmp_path_factory.mktemp("modules_run")
-    for name, rows in (("requantise_small", requantise_small()), ("requantise_full", requantise_full())):
+    for name, rows in (
+        ("requantise_small", requantise_small()),
+        ("requantise_full", requantise_full()),
+        ("requantise_tile", requantise_full(40, tuple(range(16)))),
+    ):
         np.savetxt(folder / f"{name}.in", rows, fmt="%d")
     words = np.random.default_rng(4).integers(0, 1 << 32, 200, dtype=np.uint32)
     (folder / "crc.in").write_text("".join(f"{word:08x}\n" for word in words))
@@ -268,7 +275,7 @@ def outputs(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["requantise_small", "requantise_full"])
+@pytest.mark.parametrize("name", ["requantise_small", "requantise_full", "requantise_tile"])
 def test_requantise(outputs: Path, name: str) -> None:
     rows = np.loadtxt(outputs / f"{name}.in", dtype=np.int64)
     got = np.loadtxt(outputs / f"{name}.out", dtype=np.int64)
@@ -281,7 +288,7 @@ def test_requantise_rows_tell_half_even_from_half_up() -> None:
     """The rows would find the rounding that is wrong most easily."""
     rows = requantise_small()
     scaled = (rows[:, 0] + rows[:, 1]) * rows[:, 3] + rows[:, 2] * rows[:, 4]
-    half_up = np.clip((scaled + ((1 << rows[:, 5]) >> 1)) >> rows[:, 5], -100, 99)
+    half_up = np.clip((scaled + ((1 << rows[:, 6]) >> 1)) >> rows[:, 6], -100, 99)
     assert (half_up != np.array(expected_requantise(rows))).mean() > 0.005
 
 

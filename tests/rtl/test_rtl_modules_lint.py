@@ -19,6 +19,7 @@ from toolflow.numerics.confidence import EXPONENT_TABLE
 SMALL = EngineConfig(
     lanes_k=4, lanes_p=2, slots=2, sub_row=4, bank_depth=1024, weight_depth=256, bus_bits=64, accumulator_bits=24
 )
+SMALL_TILE = SMALL.model_copy(update={"tile": 4, "transform_depth": 144, "transform_cycles": 2, "accumulator_bits": 40})
 
 
 @pytest.mark.parametrize("module", [path.stem for path in modules()])
@@ -42,8 +43,11 @@ def test_shape_lints(shape: str) -> None:
         ("SubRow=32", "SubRow must be a power of two of at most BusBits / 8 = 16, not 32"),
         ("InputLanes=3", "InputLanes must be a power of two of at most SubRow = 8, not 3"),
         ("BusBits=96", "BusBits must be 64, 128, 256 or 512, not 96"),
-        ("WeightBits=9", "WeightBits and ActivationBits must be 2 to 8, not 9 and 8"),
-        ("AccumulatorBits=40", "AccumulatorBits must be 8 to 32, not 40"),
+        ("WeightBits=13", "WeightBits must be 2 to 12 and ActivationBits 2 to 8, not 13 and 8"),
+        ("AccumulatorBits=41", "AccumulatorBits must be 8 to 40, not 41"),
+        ("Tile=3", "Tile must be 0, 2 or 4, not 3"),
+        ("TransformCycles=16", "TransformCycles must be a power of two of at most SubRow = 8, not 16"),
+        ("TransformDepth=0", "TransformDepth must be 1 to 2^16, not 0"),
         ("Slots=0", "Slots must be a power of two of at most SubRow = 8, not 0"),
         ("DrainK=0", "DrainK must divide gcd(LanesK, SubRow) = 8, not be 0"),
         ("LanesK=520", "LanesK must be 1 to 512, LanesP 1 to 128 and TableWords 1 to 64, not 520, 8 and 1"),
@@ -62,8 +66,9 @@ def test_bad_parameter_is_named(parameter: str, text: str) -> None:
 def test_smallest_depths_lint() -> None:
     """What EngineConfig allows, the engine takes."""
     depths = ("-GBankDepth=1", "-GWeightDepth=1", "-GResultDepth=1", "-GLanesK=1", "-GLanesP=1", "-GSubRow=1")
-    done = lint("cascade_engine", [*depths, "-GInputLanes=1"])
-    assert done.returncode == 0, done.stderr
+    for tile in (0, 2, 4):
+        done = lint("cascade_engine", [*depths, "-GInputLanes=1", f"-GTile={tile}", "-GTransformDepth=1"])
+        assert done.returncode == 0, done.stderr
 
 
 def test_exponent_table_is_the_reference() -> None:
@@ -88,8 +93,9 @@ def read_engine(config: EngineConfig) -> str:
     return f"read_slang --threads 1 {files} --top cascade_engine {parameters}\n"
 
 
-def test_elaborates_in_yosys(tmp_path: Path) -> None:
-    log = yosys(read_engine(SMALL) + "hierarchy -check -top cascade_engine\nproc\nstat\n", tmp_path)
+@pytest.mark.parametrize("config", [SMALL, SMALL_TILE], ids=["direct", "tile"])
+def test_elaborates_in_yosys(config: EngineConfig, tmp_path: Path) -> None:
+    log = yosys(read_engine(config) + "hierarchy -check -top cascade_engine\nproc\nstat\n", tmp_path)
     assert "Warning" not in log
 
 
