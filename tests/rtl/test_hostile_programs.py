@@ -11,26 +11,32 @@ from rtl_sim.job import Job, RunOptions
 from rtl_sim.runner import Simulation
 from tests.rtl.units import Run, Words, build_unit, edited, fitted, make_run
 from toolflow.engine.executor import EngineFaultError, run_program
-from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, LAYOUT, Opcode
+from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, LAYOUT, Flag, Opcode
 
-SHAPE = "twelve"  # it drains two channels at once
-CASE = "add/residual,8ch,signed=False"
+# engines that drain two channels at once, without tiles and with them; each with a network that has a residual
+NETWORKS = {"twelve": "add/residual,8ch,signed=False", "tile_4_slots": "winograd/modes,F4"}
 OPTIONS = RunOptions(watchdog_cycles=50_000, limit_cycles=4_000_000, stall_probability=0.1)
 FAULTS = 150
 
 
+@pytest.fixture(scope="module", params=NETWORKS)
+def shape(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 @pytest.fixture(scope="module")
-def simulations(simulators: Path) -> dict[str, Simulation]:
-    config = fitted(SHAPE)
+def simulations(shape: str, simulators: Path) -> dict[str, Simulation]:
+    config = fitted(shape)
     return {
-        "rtl": build_unit(config, "rtl", simulators / f"rtl_{SHAPE}"),
-        "hls": build_unit(config, "hls", simulators / f"hls_{SHAPE}"),
+        "rtl": build_unit(config, "rtl", simulators / f"rtl_{shape}"),
+        "hls": build_unit(config, "hls", simulators / f"hls_{shape}"),
     }
 
 
 @pytest.fixture(scope="module")
-def run() -> Run:
-    return make_run(fitted(SHAPE), CASE, count=3, seed=2, trace=True)
+def run(shape: str) -> Run:
+    return make_run(fitted(shape), NETWORKS[shape], count=3, seed=2, trace=True)
 
 
 def with_field(run: Run, number: int, name: str, value: int) -> bytes:
@@ -64,6 +70,53 @@ def test_directed(simulations: dict[str, Simulation], run: Run, dut: str) -> Non
         "map not at a beat": (5, with_field(run, stores, "out_base", instructions[stores].out_base + 1)),
     }
     got = codes(simulations[dut], [run.job(program=program) for _, program in programs.values()])
+    assert dict(zip(programs, got, strict=True)) == {name: code for name, (code, _) in programs.items()}
+
+
+def _tile_programs(run: Run) -> dict[str, tuple[int, bytes]]:
+    """Return what breaks a rule of a tile or of TAPS, or just does not, with the code that it must end in."""
+    instructions = run.compiled.instructions
+    taps = next(n for n, i in enumerate(instructions) if i.opcode is Opcode.TAPS)
+    tiled = {i.tile: n for n, i in enumerate(instructions) if i.tile}
+    adds = next(n for n, i in enumerate(instructions) if i.tile and i.residual_channels)
+    changes: tuple[tuple[int, int, str, int], ...] = (
+        (4, taps, "in_base", 8),
+        (0, taps, "in_base", 7),
+        (0, taps, "rows", 1),  # beyond the exponents
+        (4, taps, "flags", 32),
+        *((4, number, "tile", value) for number in tiled.values() for value in (1, 3, 5, 8, 255)),
+        *((8, tiled[4], name, 2) for name in ("tile", "kernel_h", "kernel_w", "stride_h", "stride_w")),
+        *((8, tiled[4], name, 2) for name in ("dilation_h", "dilation_w", "levels", "channel_step")),
+        (8, tiled[2], "tile", 4),
+        (8, tiled[4], "tile", 0),
+        (8, tiled[4], "flags", Flag.TO_RESULT | instructions[tiled[4]].flags),
+        (8, tiled[4], "sub_rows", 0xFFFF),
+        (8, tiled[4], "rows", instructions[tiled[4]].rows - 1),
+        (8, tiled[4], "steps_last", instructions[tiled[4]].steps_last + 1),
+        (8, tiled[4], "out_words", 0),
+        (8, tiled[4], "groups", instructions[tiled[4]].groups + 1),
+        (5, tiled[4], "out_height", 0xFFFF),
+        (5, tiled[4], "out_width", 0xFFFF),
+        (5, tiled[4], "out_words", 0xFFFF),
+        (5, tiled[4], "in_row_words", 0xFFFF),
+        (5, tiled[4], "in_base", 0xFFFF),
+        (5, adds, "residual_base", 0xFFFF),
+        (5, adds, "residual_row_words", 0xFFFF),
+    )
+    return {
+        f"{number}: {name} = {value}": (code, with_field(run, number, name, value))
+        for code, number, name, value in changes
+    }
+
+
+@pytest.mark.parametrize("shape", ["tile_4_slots"], indirect=True)
+@pytest.mark.parametrize("dut", ["rtl", "hls", "executor"])
+def test_tiles(simulations: dict[str, Simulation], run: Run, dut: str) -> None:
+    programs = _tile_programs(run)
+    if dut == "executor":
+        got = [executor_code(run, program) for _, program in programs.values()]
+    else:
+        got = codes(simulations[dut], [run.job(program=program) for _, program in programs.values()])
     assert dict(zip(programs, got, strict=True)) == {name: code for name, (code, _) in programs.items()}
 
 

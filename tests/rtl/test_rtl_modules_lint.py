@@ -101,16 +101,20 @@ def test_elaborates_in_yosys(config: EngineConfig, tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("multiplier", ["dsp", "lut"])
-def test_multipliers_and_memories_land_where_they_should(multiplier: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("small", [SMALL, SMALL_TILE], ids=["direct", "tile"])
+def test_multipliers_and_memories_land_where_they_should(small: EngineConfig, multiplier: str, tmp_path: Path) -> None:
     """UltraScale+: the array's multipliers in DSP blocks or in none, banks, weights and FIFOs in memory blocks."""
-    config = SMALL.model_copy(update={"multiplier": multiplier})
+    config = small.model_copy(update={"multiplier": multiplier})
     script = "synth_xilinx -family xcup -top cascade_engine -noiopad -run begin:map_cells\nstat\n"
     log = yosys(read_engine(config) + script, tmp_path)
     cells = {name: int(count) for count, name in re.findall(r"^\s+(\d+)\s+(?:\d+\s+)?(DSP48E2|RAMB\w+)", log, re.M)}
     drain = 3 * config.lanes_p * config.drain_k  # accumulator times multiplier takes two, the residual one
     confidence = 1
     assert cells["DSP48E2"] == drain + confidence + (config.multipliers if multiplier == "dsp" else 0)
+    tile = "i_core.i_convolve.g_tile.i_tile"
+    blocks = (f"{tile}.i_input.i_buffer.g_lane[0]", f"{tile}.i_input.i_buffer.g_lane[1]") if config.tile else ()
     for memory in (
+        *blocks,
         "i_core.i_bank.g_lane[0]",
         "i_core.i_bank.g_lane[1]",
         "i_core.i_ring",
@@ -118,3 +122,5 @@ def test_multipliers_and_memories_land_where_they_should(multiplier: str, tmp_pa
         "i_weights.i_fifo",
     ):
         assert re.search(rf"mapping memory cascade_engine\.{re.escape(memory)}\S* via \S*BLOCKRAM", log), memory
+    for memory in ("i_input.i_transpose", "i_fold.i_z", "i_fold.i_row", "i_fold.i_y", "i_fold.i_finished"):
+        assert not config.tile or re.search(rf"mapping memory \S+{re.escape(memory)}\S* via \S*LUTRAM", log), memory

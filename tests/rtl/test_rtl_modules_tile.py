@@ -23,6 +23,7 @@ BANK_DEPTH = 1000
 # the bench's instances: (sub_row, forms, groups per form)
 TRANSFORMS = {"transform_4": (F4, F2, F4), "transform_2": (F2,)}
 INPUTS = {"input_4": (F4, F2, F4), "input_2": (F2, F2)}
+ENGINES = {"input_4": EngineConfig(tile=4), "input_2": EngineConfig(tile=2)}
 FOLDS = {"fold_4": (6, 2, 30, (F4, F2)), "fold_2": (5, 1, 20, (F2,))}  # lanes_k, drain_k, accumulator bits
 WALKER = EngineConfig(lanes_k=4, slots=2, drain_k=2, sub_row=4, tile=4)
 CONV = Instruction(
@@ -208,7 +209,7 @@ def test_transform(outputs: Path, name: str) -> None:
 def test_tiles_are_transformed_exactly(outputs: Path, name: str) -> None:
     """Every word of every tile, in both halves, with pauses on either side."""
     banks, instructions = inputs(name)
-    width = EngineConfig(tile=INPUTS[name][0].tile).operand_bits
+    width = ENGINES[name].operand_bits
     lines = iter((outputs / f"{name}.out").read_text().splitlines())
     for form, i in instructions:
         assert next(lines) == "problem 0"
@@ -246,9 +247,10 @@ def test_walk(outputs: Path) -> None:
 
 def test_operands_are_as_wide_as_the_engine_says(outputs: Path) -> None:
     got = np.loadtxt(outputs / "width.out", dtype=np.int64)
-    tiles = (0, 2, 4)
+    engines = (EngineConfig(), ENGINES["input_2"], ENGINES["input_4"])
     assert got.tolist() == [
-        [EngineConfig(activation_bits=width, tile=tile).operand_bits for tile in tiles] for width in range(2, 9)
+        [engine.model_copy(update={"activation_bits": width}).operand_bits for engine in engines]
+        for width in range(2, 9)
     ]
 
 
