@@ -84,9 +84,9 @@ CONTROL = (
 
 # The bench's instances of cascade_unpack: the same bus and row widths.
 UNPACKERS = {
-    "unpack_narrow": EngineConfig(lanes_k=5, weight_bits=3, bus_bits=64),
-    "unpack_wide": EngineConfig(lanes_k=16, slots=2),
-    "unpack_bus": EngineConfig(lanes_k=16, bus_bits=512, sub_row=16),
+    "unpack_narrow": EngineConfig(tile=2, lanes_k=5, weight_bits=3, bus_bits=64),
+    "unpack_wide": EngineConfig(tile=2, lanes_k=16, slots=2),
+    "unpack_bus": EngineConfig(tile=2, lanes_k=16, bus_bits=512, sub_row=16),
 }
 GROUPS = ((True, 5), (False, 1), (False, 9), (True, 1), (False, 4))  # indexed, rows
 WALKER = EngineConfig(lanes_k=4, slots=2, drain_k=2, sub_row=4)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.conformance.engine_shapes import SHAPES
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import LAYOUT, Flag, Header, Instruction, Opcode, decode_program, encode_program
-from toolflow.engine.stream import Packet, pack, unpack
+from toolflow.engine.stream import Packet, pack, suited, unpack
 from toolflow.ir.errors import ToolflowError
 
 HEADER = Header(0x0123456789ABCDEF, 4096, 64, 10, 369, 1, 3, -5, 17)
@@ -144,3 +144,14 @@ def test_inconsistent_engine(values: dict[str, int], text: str) -> None:
     """Parameters that do not go together are refused with the reason."""
     with pytest.raises(ValueError, match=text):
         EngineConfig(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("bias", "left"), [(1 << 31, 0), (-(1 << 31) - 1, 0), (0, 1)])
+def test_what_an_engine_without_tiles_does_not_take_is_refused(bias: int, left: int) -> None:
+    one = np.ones(1, dtype=np.int64)
+    packet = Packet(one * bias, one, one, one, one * left, one.reshape(1, 1, 1))
+    assert suited(EngineConfig(tile=2), packet, "conv") is packet
+    with pytest.raises(
+        ToolflowError, match="'conv': without tiles an engine takes biases of 32 bits and residual shifts"
+    ):
+        suited(EngineConfig(), packet, "conv")

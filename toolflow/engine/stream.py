@@ -24,6 +24,7 @@ _RECORD = np.dtype(
     ]
 )
 assert _RECORD.itemsize == PARAMETER_RECORD_BYTES
+PLAIN_BIAS_BITS = 32  # of an engine without tiles
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,21 @@ class Packet:
     residual_shift: Int64Array
     values: Int64Array
     indices: Int64Array | None = None
+
+
+def suited(config: EngineConfig, packet: Packet, name: str) -> Packet:
+    """Return the packet of the layer `name`, which an engine without tiles may only take in part.
+
+    Raises:
+        ToolflowError: it has a bias of more than 32 bits or a residual shift, and the engine no tiles.
+    """
+    largest, left = int(np.abs(packet.bias).max(initial=0)), int(packet.residual_shift.max(initial=0))
+    if config.tile == 0 and (largest >= 1 << (PLAIN_BIAS_BITS - 1) or left):
+        raise ToolflowError(
+            f"'{name}': without tiles an engine takes biases of {PLAIN_BIAS_BITS} bits and residual shifts of 0, "
+            f"not {largest} and {left}"
+        )
+    return packet
 
 
 def parameter_beats(config: EngineConfig, channels: int) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from toolflow.engine.config import RESULT_BITS, EngineConfig
 from toolflow.engine.isa import Flag, Header, Instruction, Opcode, encode_program, table_offset_bytes
 from toolflow.engine.rows import LayerWeights, Walk, group_rows, layer_weights, plan_walk
-from toolflow.engine.stream import Packet, pack
+from toolflow.engine.stream import Packet, pack, suited
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
 from toolflow.numerics.confidence import ACCEPT_ALL, ConfidenceRule
@@ -20,7 +20,7 @@ from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxP
 from toolflow.operators.add.hardware import hardware as add
 from toolflow.operators.avg_pool.hardware import hardware as avg_pool
 from toolflow.operators.conv.hardware import hardware as conv
-from toolflow.operators.convolution import Convolution, macs
+from toolflow.operators.convolution import Convolution, direct_macs, macs
 from toolflow.operators.linear.hardware import hardware as linear
 from toolflow.operators.winograd.hardware import hardware as winograd
 from toolflow.plan.compiled import CompiledProgram, ImageFormat, Trace
@@ -353,6 +353,10 @@ class Lowering:
         """Return useful multiply-accumulates per image of each CONV, by name."""
         return {name: macs(layer.form, as_map(self.graph.shapes[name])) for name, layer in self.layers.items()}
 
+    def direct_macs(self) -> dict[str, int]:
+        """Return the same of the layers direct and dense, whatever they are."""
+        return {name: direct_macs(layer.form, as_map(self.graph.shapes[name])) for name, layer in self.layers.items()}
+
     def _header(self, rule: ConfidenceRule, weight_beats: int) -> Header:
         return Header(
             signature=self.config.signature,
@@ -494,20 +498,16 @@ class Lowering:
         for group in range(layer.instruction.groups):
             mine = slice(group * c.lanes_k, min((group + 1) * c.lanes_k, layer.form.channels))
             values, indices = group_rows(c, layer.weights, layer.walk, group)
-            packets.append(
-                pack(
-                    c,
-                    Packet(
-                        bias=rule.bias[mine],
-                        multiplier=rule.multiplier[mine],
-                        residual_multiplier=residual[mine],
-                        shift=rule.shift[mine],
-                        residual_shift=residual_shift[mine],
-                        values=values,
-                        indices=indices,
-                    ),
-                )
+            packet = Packet(
+                bias=rule.bias[mine],
+                multiplier=rule.multiplier[mine],
+                residual_multiplier=residual[mine],
+                shift=rule.shift[mine],
+                residual_shift=residual_shift[mine],
+                values=values,
+                indices=indices,
             )
+            packets.append(pack(c, suited(c, packet, layer.instruction.name)))
         return b"".join(packets)
 
 
