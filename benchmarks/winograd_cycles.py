@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rtl_sim.job import RunOptions
 from rtl_sim.levels import SimulationLevel
 from rtl_sim.verify import Unit, verify_level
 from toolflow.emit.rtl import emit_rtl
@@ -33,6 +34,7 @@ from toolflow.operators import Conv, Flatten, Linear, MaxPool, WinogradConv
 from toolflow.plan.estimate import estimate
 
 PADS = (1, 1, 1, 1)
+WATCHDOG_CYCLES = 20_000_000  # a direct layer computes for millions of cycles without a word on the ports
 UNSIGNED, RESULT = IntegerType(8, signed=False), IntegerType(16, signed=True)
 # name, input channels, output channels, height = width, how often it stands in the network
 VGG16 = (
@@ -128,7 +130,8 @@ def main() -> None:
     depths = {name: max(getattr(config, name) for config, _ in fitted.values()) for name in DEPTHS}
     config = shape.model_copy(update=depths)
     emit_rtl(config, "single", arguments.work / "rtl")
-    level = SimulationLevel("rtl", arguments.work / "rtl", arguments.work / "simulator")
+    quiet = RunOptions(watchdog_cycles=WATCHDOG_CYCLES)
+    level = SimulationLevel("rtl", arguments.work / "rtl", arguments.work / "simulator", quiet)
     print(f"{config.multipliers} multipliers, {lanes_k} x {lanes_p} x 1, S = {config.sub_row}, batch {arguments.batch}")
     total: dict[tuple[str, bool], list[float]] = defaultdict(lambda: [0.0, 0.0])
     for (layer, what), graph in graphs.items():

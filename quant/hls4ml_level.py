@@ -22,7 +22,7 @@ from quant.brevitas_model import BrevitasModel
 from quant.export_qonnx import export_qonnx
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.operators import AvgPool
+from toolflow.operators import AvgPool, WinogradConv
 
 INTEGER_BITS = 24
 
@@ -65,6 +65,9 @@ def check_expressible(graph: QuantisedGraph) -> None:
         raise ToolflowError(
             f"hls4ml's ap_fixed types hold powers of two only: the family must be 'fixed-point', not '{graph.family}'"
         )
+    tiles = [node.name for node in graph.nodes if isinstance(node.op, WinogradConv)]
+    if tiles:
+        raise ToolflowError(f"QONNX has no Winograd convolution, so there must be none, not {', '.join(tiles)}")
     pools = [node.name for node in graph.nodes if isinstance(node.op, AvgPool)]
     if pools:
         raise ToolflowError(

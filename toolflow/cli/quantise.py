@@ -81,11 +81,13 @@ def quantise(
         sparsity=options.parse_sparsity(sparsity),
     )
     variants = ["high"] if single or low_bits == high_bits else ["low", "high"]
+    if precision.tile:
+        terminal.note("no QONNX files are written: QONNX has no Winograd convolution")
     with open_build(out, terminal) as folder:
         folder.stage(
             "quantise",
-            quantise_stage(source, precision, variants, terminal.note, qonnx=True),
-            outputs=[GRAPHS, QONNX],
+            quantise_stage(source, precision, variants, terminal.note, qonnx=not precision.tile),
+            outputs=[GRAPHS] if precision.tile else [GRAPHS, QONNX],
             inputs=quantise_inputs(source, precision, variants),
         )
     with terminal.progress("measure the variants"):

@@ -18,7 +18,13 @@ from toolflow.cli.terminal import Step
 from toolflow.engine.cycles import predict
 from toolflow.ir.store import digest
 from toolflow.plan.lower import Lowering
-from toolflow.report.from_artefacts import cascade_section, installed_versions, resources_section, run_section
+from toolflow.report.from_artefacts import (
+    cascade_section,
+    installed_versions,
+    layer_sections,
+    resources_section,
+    run_section,
+)
 from toolflow.report.summary import Board as BoardSection
 from toolflow.report.summary import LevelAccuracy, Model, Run, Summary, Unit, UnitName, Variant, write_summary
 
@@ -111,7 +117,7 @@ def _model(source: Source, quantised: Mapping[str, Any], project: Project, units
         input_shape=tuple(quantised["input_shape"]),
         classes=header.classes,
         parameters=quantised["parameters"],
-        macs=sum(lowering.macs().values()),
+        macs=sum(lowering.direct_macs().values()),
     )
 
 
@@ -125,6 +131,8 @@ def _board(project: Project) -> BoardSection:
 def _variant(project: Project, quantised: Mapping[str, Any], unit: str) -> Variant:
     planned = project.plan.units[unit]
     config = quantised["variants"][planned.graph]["config"]
+    graph = project.graph(planned.graph)
+    lowering = Lowering(graph, planned.engine)
     return Variant(
         unit=cast(UnitName, unit),
         weight_bits=config["weight_bits"],
@@ -132,7 +140,8 @@ def _variant(project: Project, quantised: Mapping[str, Any], unit: str) -> Varia
         first_last_bits=config["first_last_bits"],
         overrides=config["overrides"],
         family=config["family"],
-        sha256=digest(project.graph(planned.graph)),
+        sha256=digest(graph),
+        layers=layer_sections(graph, lowering.macs(), lowering.direct_macs()),
     )
 
 

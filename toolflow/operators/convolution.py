@@ -13,7 +13,7 @@ from toolflow.numerics.accumulator import accumulator_bits
 from toolflow.numerics.requantise import Requantise
 from toolflow.numerics.srbs import Pattern
 from toolflow.numerics.types import IntegerType
-from toolflow.numerics.winograd import WINOGRAD, output_bits
+from toolflow.numerics.winograd import KERNEL, WINOGRAD, output_bits
 from toolflow.operators.integers import rule_of
 
 
@@ -88,6 +88,13 @@ def macs(form: Convolution, out: Shape) -> int:
     kept = depth if form.pattern is None else form.pattern.kept_of(depth)
     tiles = (out[1], out[2]) if form.tile == 0 else WINOGRAD[form.tile].tiles(out[1], out[2])
     return int(outputs * kept * height * width * tiles[0] * tiles[1])
+
+
+def direct_macs(form: Convolution, out: Shape) -> int:
+    """Return the multiply-accumulates per image of the same layer, direct and dense."""
+    outputs, depth, height, width = form.weight.shape
+    window = height * width if form.tile == 0 else KERNEL**2
+    return int(outputs * depth * window * out[1] * out[2])
 
 
 def _spread(rule: Requantise, channels: int) -> Requantise:

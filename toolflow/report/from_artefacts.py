@@ -7,10 +7,16 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from quant.calibrate_artefacts import Calibration, CascadeReport
 from toolflow.engine.cycles import CycleReport
+from toolflow.ir.quantised import QuantisedGraph
+from toolflow.numerics.srbs import Pattern
+from toolflow.operators import Layer as WeightedLayer
+from toolflow.operators import Linear, WinogradConv
 from toolflow.plan.resources_count import ResourceCount
-from toolflow.report.summary import Cascade, LayerCycles, Resources, Run
+from toolflow.report.summary import Cascade, Layer, LayerCycles, Resources, Run
 
 if TYPE_CHECKING:
     from rtl_sim.verify import LevelVerdict
@@ -82,6 +88,37 @@ def run_section(
             for part, seen in zip(predicted.instructions, parts, strict=True)
         ),
     )
+
+
+def layer_sections(
+    graph: QuantisedGraph, multiplications: Mapping[str, int], direct: Mapping[str, int]
+) -> tuple[Layer, ...]:
+    """Return how each weighted layer of a network is computed.
+
+    Args:
+        graph: the network.
+        multiplications: of one image, by layer.
+        direct: the same, were every layer direct and dense.
+    """
+    found = []
+    for node in graph.nodes:
+        if isinstance(node.op, WeightedLayer):
+            pattern = None if isinstance(node.op, Linear) else node.op.pattern
+            tile = node.op.tile if isinstance(node.op, WinogradConv) else 0
+            weight = node.weights["weight"]
+            found.append(
+                Layer(
+                    name=node.name,
+                    mode="winograd" if tile else "direct",
+                    tile=tile,
+                    pattern=None if pattern is None else str(Pattern(*pattern)),
+                    weight_bits=node.weight_bits,
+                    density=float(np.count_nonzero(weight) / weight.size),
+                    multiplications=multiplications[node.name],
+                    direct_multiplications=direct[node.name],
+                )
+            )
+    return tuple(found)
 
 
 def resources_section(amounts: ResourceCount) -> Resources:

@@ -31,7 +31,7 @@ class Model(Section):
         input_shape: (C, H, W).
         classes: outputs.
         parameters: weights and biases of the float network.
-        macs: multiply-accumulates of one image.
+        macs: multiply-accumulates of one image, every layer direct and dense.
     """
 
     name: str
@@ -41,6 +41,30 @@ class Model(Section):
     classes: int
     parameters: int
     macs: int
+
+
+class Layer(Section):
+    """How one weighted layer is computed.
+
+    Attributes:
+        name: of the layer.
+        mode: "direct" or "winograd".
+        tile: outputs of a Winograd tile in each direction, 0 for direct ones.
+        pattern: "n:S" where the weights are sub-row-balanced, else null.
+        weight_bits: of its weights.
+        density: share of the weights that are not 0 (of the taps, where it is transformed).
+        multiplications: of one image.
+        direct_multiplications: of one image, were it direct and dense.
+    """
+
+    name: str
+    mode: Literal["direct", "winograd"]
+    tile: int = 0
+    pattern: str | None = None
+    weight_bits: int
+    density: float
+    multiplications: int
+    direct_multiplications: int
 
 
 class Variant(Section):
@@ -53,6 +77,7 @@ class Variant(Section):
         overrides: layers with widths of their own, as (weight bits, output's bits).
         family: "multiplier" or "fixed-point".
         sha256: of the integers: weights, biases, multipliers, shifts.
+        layers: convolutions and fully connected layers, in order.
     """
 
     unit: UnitName
@@ -62,6 +87,7 @@ class Variant(Section):
     overrides: dict[str, tuple[int, int]] = Field(default_factory=dict)
     family: Literal["multiplier", "fixed-point"]
     sha256: str
+    layers: tuple[Layer, ...] = ()
 
 
 class LevelAccuracy(Section):
@@ -123,7 +149,7 @@ class LayerCycles(Section):
         operation: the instruction's opcode.
         predicted_cycles: by the cycle model.
         simulated_cycles: counted in the RTL simulation; null where none was run.
-        bound: what limits it by the model: array, drain, weights, memory or control.
+        bound: what limits it by the model: array, drain, transform, weights, memory or control.
         macs: useful multiply-accumulates of all images of the pass.
         utilisation: macs / (multipliers · cycles), of simulated cycles where there are any.
     """
