@@ -105,13 +105,13 @@ def test_moments_in_the_winograd_domain_are_those_of_the_outputs() -> None:
 def test_a_support_by_compensation_beats_magnitudes() -> None:
     """On correlated inputs: the kept values, solved again, leave less error than those of greatest magnitude."""
     torch.manual_seed(1)
-    mixed = torch.randn(400, 16, dtype=torch.float64) @ torch.randn(16, 16, dtype=torch.float64)
-    hessian, weight = with_ridge(mixed.T @ mixed / 400), torch.randn(5, 16, dtype=torch.float64)
-    pattern = Pattern(2, 8)
-    mask = choose_support(weight, hessian, 16, pattern)
-    assert (mask.reshape(5, 2, 8).sum(2) == 2).all()
-    magnitude = torch.zeros_like(mask).reshape(5, 2, 8)
-    magnitude = magnitude.scatter(2, weight.abs().reshape(5, 2, 8).topk(2, dim=2).indices, value=True).reshape(5, 16)
+    spread = torch.logspace(-1, 1, 64, dtype=torch.float64)
+    mixed = torch.randn(400, 64, dtype=torch.float64) * spread + torch.randn(400, 1, dtype=torch.float64)
+    hessian, weight = with_ridge(mixed.T @ mixed / 400), torch.randn(5, 64, dtype=torch.float64)
+    mask = choose_support(weight, hessian, 16, Pattern(2, 8))
+    assert (mask.reshape(5, 8, 8).sum(2) == 2).all()
+    largest = weight.abs().reshape(5, 8, 8).topk(2, dim=2).indices
+    magnitude = torch.zeros(5, 8, 8, dtype=torch.bool).scatter(2, largest, value=True).reshape(5, 64)
 
     def error(support: torch.Tensor) -> float:
         off = refit(weight @ hessian, hessian, support) - weight
