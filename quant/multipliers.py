@@ -63,8 +63,9 @@ def shifted_multipliers(
     """
     multiplier, shift, _ = multipliers(ratio)
     room = MAX_RESIDUAL_SHIFT + MULTIPLIER_BITS - math.frexp(residual_ratio)[1]
-    spare = np.maximum(shift - room, 0)
-    multiplier, shift = np.maximum(multiplier >> spare, 1), shift - spare
+    held = np.minimum(shift, room)
+    multiplier = np.where(held < shift, np.maximum(np.rint(np.ldexp(ratio, held)), 1), multiplier).astype(np.int64)
+    shift = held
     wanted = np.ldexp(residual_ratio, shift)
     left = np.maximum(np.frexp(wanted)[1] - MULTIPLIER_BITS, 0).astype(np.int64)
     residual = np.rint(np.ldexp(wanted, -left)).astype(np.int64)
