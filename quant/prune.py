@@ -61,7 +61,7 @@ def choose_layers(
         )
     first = first_layers(graph)
     choices: dict[str, Choice] = {}
-    notes = []
+    reasons: dict[str, list[str]] = {}
     for name, node in convolutions.items():
         op, weight = node.op, node.weights["weight"]
         assert isinstance(op, Conv)
@@ -73,17 +73,16 @@ def choose_layers(
         if problem is not None and name in named:
             raise ToolflowError(f"'{name}' cannot carry the pattern {wanted}: {problem}")
         if problem is not None:
-            notes.append(f"'{name}' stays dense: {problem}")
+            reasons.setdefault(problem, []).append(name)
             wanted = None
         if tiled or wanted is not None:
             choices[name] = Choice(tile if tiled else 0, wanted)
     if all(choice.pattern is None for choice in choices.values()):
-        reasons = f": {'; '.join(notes)}" if notes else ""
         raise ToolflowError(
-            f"no layer of {graph.name} can carry the pattern {pattern}, which 3x3 convolutions of stride 1 behind the "
-            f"first layer do{reasons}"
+            f"no layer of {graph.name} can carry the pattern {pattern}: a 3x3 convolution of stride 1 behind the first "
+            f"layer must have {pattern.sub_row} input channels or more"
         )
-    return choices, tuple(notes)
+    return choices, tuple(f"{', '.join(names)} stayed dense: {reason}" for reason, names in reasons.items())
 
 
 def first_layers(graph: Graph) -> frozenset[str]:
@@ -104,9 +103,9 @@ def cannot_carry(op: Conv, channels: int, pattern: Pattern | None) -> str | None
     if pattern is None:
         return None
     if op.groups > 1:
-        return f"its {op.groups} channel groups would need a pattern each"
+        return f"{op.groups} channel groups would need a pattern each"
     if channels < pattern.sub_row:
-        return f"its {channels} input channels are fewer than the {pattern.sub_row} of a sub-row"
+        return f"{channels} input channels are fewer than the {pattern.sub_row} of a sub-row"
     return None
 
 
@@ -195,7 +194,7 @@ def _batched(node: Node, inputs: Sequence[Tensor]) -> Tensor:
 
 
 def multiplications(graph: Graph) -> dict[str, int]:
-    """Return every layer's multiplications for one image: kernel values at every output, or U's kept ones at every tile."""
+    """Return every layer's multiplications for one image: kernel values at each output, or U's at each tile."""
     counts = {}
     for node in graph.nodes:
         if not isinstance(node.op, Layer):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from toolflow.numerics.srbs import Pattern, obeys, parse_pattern
 from toolflow.numerics.winograd import KERNEL, WINOGRAD
 from toolflow.operators import Conv, Layer, WinogradConv
 
-FORMAT = "cascade-toolflow pruned network"
+FORMAT = "cascade-toolflow pruned network"  # the metadata's only key: of several the order in the file is random
 SCHEMA_VERSION = 1
 
 Arrays = dict[str, npt.NDArray[np.float32]]
@@ -45,15 +44,10 @@ def save_pruned(graph: Graph, path: Path) -> None:
         if isinstance(node.op, Conv | WinogradConv):
             choice = choice_of(node.op)
             layers[node.name] = {"tile": choice.tile, "pattern": choice.pattern and str(choice.pattern)}
-    metadata = {
-        "format": FORMAT,
-        "schema_version": str(SCHEMA_VERSION),
-        "network": network_digest(graph),
-        "layers": json.dumps(layers),
-    }
+    document = {"schema_version": SCHEMA_VERSION, "network": network_digest(graph), "layers": layers}
     partial = path.with_name(f"{path.name}.partial")
-    save_file(arrays, partial, metadata)
-    os.replace(partial, path)
+    save_file(arrays, partial, {FORMAT: json.dumps(document)})
+    partial.replace(path)
 
 
 def load_pruned(graph: Graph, path: Path, tile: int | None = None, pattern: Pattern | None = None) -> Graph:
@@ -82,7 +76,9 @@ def load_pruned(graph: Graph, path: Path, tile: int | None = None, pattern: Patt
         choice = layers.get(node.name, Choice(0, None))
         for what, asked, held in (("tile", tile, choice.tile or None), ("pattern", pattern, choice.pattern)):
             if asked is not None and held is not None and asked != held:
-                raise ToolflowError(f"{path} must hold layers of {what} {asked}, but '{node.name}' was pruned to {held}")
+                raise ToolflowError(
+                    f"{path} must hold layers of {what} {asked}, but '{node.name}' was pruned to {held}"
+                )
         nodes.append(_replaced(node, choice, arrays, path))
     return replace(graph, nodes=tuple(nodes))
 
@@ -112,20 +108,19 @@ def _read(path: Path) -> tuple[Mapping[str, Choice], str, Arrays]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # the file is no dict
     except (OSError, SafetensorError, ValueError) as error:
         raise ToolflowError(f"{path} cannot be read as a pruned network ({error}): prune again") from error
-    if metadata.get("format") != FORMAT:
+    if FORMAT not in metadata:
         raise ToolflowError(f"{path} must be a pruned network that 'toolflow prune' wrote, not other safetensors")
-    if metadata.get("schema_version") != str(SCHEMA_VERSION):
-        raise ToolflowError(
-            f"{path} must be of schema version {SCHEMA_VERSION}, not {metadata.get('schema_version')}: prune again"
-        )
     try:
-        held: dict[str, Any] = json.loads(metadata["layers"])
+        document: dict[str, Any] = json.loads(metadata[FORMAT])
+        version = document["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise ToolflowError(f"{path} must be of schema version {SCHEMA_VERSION}, not {version}: prune again")
         layers = {
             name: Choice(int(layer["tile"]), None if layer["pattern"] is None else parse_pattern(layer["pattern"]))
-            for name, layer in held.items()
+            for name, layer in document["layers"].items()
         }
-        network = metadata["network"]
-    except (KeyError, TypeError, ValueError) as error:
+        network = document["network"]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ToolflowError(f"{path} is damaged, its metadata cannot be read ({error}): prune again") from error
     return layers, network, arrays
 

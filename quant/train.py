@@ -10,7 +10,6 @@ epoch's end gives the same weights as one that was not.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as functional
 
-from quant.config import Normalisation
+from quant.config import MAX_CALIBRATION_IMAGES, Normalisation
 from quant.prune import Choice, prune_graph, shaped
 from quant.trainable import TrainableNetwork
 from toolflow.ir.errors import ToolflowError
@@ -35,7 +34,8 @@ Labels = npt.NDArray[np.int64]
 Tensor = torch.Tensor
 
 STEP_SHRINKS = 0.6  # of the values that a sub-row keeps, from one step to the next
-NORM_IMAGES = 512  # from which batch norms take their first means and variances
+NORM_IMAGES = 1024  # from which batch norms take their means and variances, before and after a step's training
+NORM_ELEMENTS = 1 << 26  # of one tensor over those images
 EVALUATED_AT_ONCE = 250
 
 
@@ -121,7 +121,7 @@ class Checkpoint:
         """Replace the file in one step."""
         partial = self.path.with_name(f"{self.path.name}.partial")
         torch.save({"origin": self.origin, **state}, partial)
-        os.replace(partial, self.path)
+        partial.replace(self.path)
 
     def read(self) -> dict[str, Any] | None:
         """Return the state, None where there is none of this origin."""
@@ -204,7 +204,15 @@ class _Training:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.teacher = TrainableNetwork(dense).to(self.device).eval().requires_grad_(requires_grad=False)
         self.batches = -(-len(data.images) // recipe.batch)
+        self.order = np.random.default_rng(recipe.seed).permutation(len(data.images))
         self.history: list[Event] = []
+
+    @property
+    def _plain(self) -> Tensor:
+        """Some training images as they are."""
+        largest = max(int(np.prod(shape)) for shape in self.dense.shapes.values())
+        some = self.order[: min(NORM_IMAGES, max(NORM_ELEMENTS // largest, 1))]
+        return self.data.inputs(self.data.images[some], torch.device("cpu"))
 
     def run(self) -> tuple[Graph, list[Event]]:
         state = None if self.checkpoint is None else self.checkpoint.read()
@@ -234,19 +242,17 @@ class _Training:
                 loss = self._epoch(network, optimiser, done + epoch, what)
                 self._keep(number, epoch + 1, loss, network, optimiser)
             done += epochs
-            graph = network.cpu().trained()
+            graph = network.cpu().with_norms(self._plain).trained()  # running means lag behind the weights
             self._note(graph, choices, epochs, loss)
         return graph, self.history
 
     def _pruned(self, graph: Graph, choices: Mapping[str, Choice]) -> TrainableNetwork:
         """Prune a step further, and start its network."""
-        some = np.random.default_rng(self.recipe.seed).permutation(len(self.data.images))
-        images = self.data.images[some]
+        images = self.data.images[self.order[:MAX_CALIBRATION_IMAGES]]
         layer = self.watch.layer
         graph = prune_graph(graph, images, self.data.normalisation, choices, layer, self.recipe.seed)
         self._note(graph, choices, 0, None)
-        x = self.data.inputs(images[:NORM_IMAGES], torch.device("cpu"))
-        return TrainableNetwork(graph).with_norms(x)
+        return TrainableNetwork(graph).with_norms(self._plain)
 
     def _note(self, graph: Graph, choices: Mapping[str, Choice], epochs: int, loss: float | None) -> None:
         accuracy = self.watch.measure(graph)
@@ -288,10 +294,7 @@ class _Training:
             loss = self._loss(network(x), x, labels)
             value = float(loss.detach())
             if not math.isfinite(value):
-                raise ToolflowError(
-                    f"training failed in {what}: the loss is {value}; a smaller --rate may help, "
-                    f"it must be below {self.recipe.rate}"
-                )
+                raise ToolflowError(f"training lost its way in {what}: --rate must be below {self.recipe.rate}")
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -304,8 +307,8 @@ class _Training:
         heat = self.recipe.temperature
         with torch.no_grad():
             answers = self.teacher(x)
-        pair = (functional.log_softmax(t / heat, 1) for t in (logits, answers))
-        taught = functional.kl_div(*pair, reduction="batchmean", log_target=True) * heat**2
+        said, meant = functional.log_softmax(logits / heat, 1), functional.log_softmax(answers / heat, 1)
+        taught = functional.kl_div(said, meant, reduction="batchmean", log_target=True) * heat**2
         if labels is None:
             return taught
         return self.recipe.taught * taught + (1 - self.recipe.taught) * functional.cross_entropy(logits, labels)
@@ -319,8 +322,10 @@ def augmented(images: Images, rng: np.random.Generator, flip: bool) -> Images:
     windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
     down, right = (rng.integers(0, 2 * margin + 1, count) for margin in margins)
     cut = windows[np.arange(count), down, right].transpose(0, 2, 3, 1)
-    mirrored = (rng.random(count) < 0.5) & flip
-    return np.ascontiguousarray(np.where(mirrored[:, None, None, None], cut[:, :, ::-1], cut))
+    if flip:
+        mirrored = rng.random(count) < 0.5
+        cut[mirrored] = cut[mirrored, :, ::-1]
+    return np.ascontiguousarray(cut)
 
 
 def classes_of(graph: Graph, images: Images, normalisation: Normalisation) -> Labels:

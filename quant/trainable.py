@@ -60,7 +60,7 @@ class TrainableLayer(nn.Module):
             norm.running_mean, norm.running_var = mean.clone(), variance.clone()
             norm.weight = nn.Parameter((variance + norm.eps).sqrt())
             norm.bias = nn.Parameter(mean + self.bias.detach())
-        self.bias.requires_grad_(requires_grad=False)
+        self.bias.requires_grad_(False)
         self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,7 +76,10 @@ class TrainableLayer(nn.Module):
             sums = functional.conv2d(x, self.used, None, self.op.stride, pads, self.op.dilation, self.op.groups)
         if self.observing:
             variance, mean = torch.var_mean(sums, (0, 2, 3), correction=0)
-            self.normalise(mean, variance)
+            if self.norm is None:
+                self.normalise(mean, variance)
+            else:
+                self.norm.running_mean, self.norm.running_var = mean, variance
         if self.norm is None:
             return sums + self.bias.view(1, -1, 1, 1)
         normalised: Tensor = self.norm(sums)
@@ -127,10 +130,10 @@ class TrainableNetwork(nn.Module):
 
     @torch.no_grad()
     def with_norms(self, x: Tensor | None) -> Self:
-        """Follow every convolution by a batch norm, and return the network.
+        """Follow every convolution by a batch norm with the statistics of x (N, C, H, W), and return the network.
 
         A simplified graph has its batch norms folded, and trains badly without. Those put in change nothing at first;
-        they have the means and variances of the sums on x (N, C, H, W), or none where x is None and a state is loaded.
+        those that are there get new means and variances. Where x is None they get none: a state is loaded next.
         """
         if x is None:
             for layer in self.convolutions():

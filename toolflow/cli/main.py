@@ -19,6 +19,7 @@ from toolflow.cli.command import Application
 from toolflow.cli.disassemble import disassemble
 from toolflow.cli.doctor import doctor
 from toolflow.cli.estimate import estimate
+from toolflow.cli.prune import prune
 from toolflow.cli.quantise import quantise
 from toolflow.cli.verify import verify
 
@@ -33,6 +34,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command()(build)
+app.command()(prune)
 app.command()(quantise)
 app.command()(estimate)
 app.command()(verify)

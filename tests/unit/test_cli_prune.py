@@ -1,0 +1,159 @@
+"""`toolflow prune` from outside: what it writes, what it says, and runs that are cut short."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+import quant.train
+from quant.pruned_file import load_pruned
+from tests.unit.quantise_networks import images
+from toolflow.cli.main import app
+from toolflow.cli.prune import CHECKPOINT
+from toolflow.cli.stages import Source
+from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.srbs import Pattern, obeys
+
+MODEL = """
+import torch
+from torch import nn
+
+class Net(nn.Sequential):
+    input_shape = (3, 12, 12)
+
+def net():
+    torch.manual_seed(0)
+    return Net(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(8, 8, 3, 2, padding=1), nn.ReLU(),
+        nn.Conv2d(8, 6, 3, padding=1), nn.ReLU(),
+        nn.AvgPool2d(6), nn.Flatten(), nn.Linear(6, 4),
+    )
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    (tmp_path / "net.py").write_text(MODEL)
+    x = images(122, seed=1)[2:]  # behind one black and one white
+    y = np.random.default_rng(0).integers(0, 4, len(x))
+    np.savez(tmp_path / "labelled.npz", x=x, y=y)
+    np.savez(tmp_path / "plain.npz", x=x)
+    np.savez(tmp_path / "test.npz", x=images(42, seed=2)[2:], y=y[:40])
+    return f"{tmp_path / 'net.py'}:net"
+
+
+def _prune(model: str, out: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["prune", model, "--out", str(out), *arguments])
+
+
+def test_without_training(model: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given = ("--pattern", "2:4", "--tile", "4", "--calibration", str(tmp_path / "plain.npz"), "--json")
+    result = _prune(model, out, *given)
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document == json.loads((out / "prune.json").read_text())
+    assert document["accuracy"]["float"] == 1.0  # without labels: agreement with the float network
+    assert document["images"] == {"used": 40, "tested": 80, "labelled": False}
+    assert [step["pattern"] for step in document["steps"]] == ["2:4"]
+    layers = {layer["name"]: layer for layer in document["layers"]}
+    forms = [(layer["tile"], layer["pattern"]) for layer in layers.values()]
+    assert forms == [(0, None), (4, "2:4"), (0, None), (4, "2:4"), (0, None)]
+    second = list(layers.values())[1]
+    assert second["density"] == 0.5
+    assert second["multiplications"] == 8 * 4 * 36 * 9
+    assert second["saved"] == pytest.approx(1 - 4 * 36 * 9 / (8 * 9 * 144))
+    assert sorted(path.name for path in out.iterdir()) == [
+        "held_out.npz", "prune.json", "pruned.safetensors", "toolflow.json",
+    ]  # fmt: skip
+    again = _prune(model, out, *given)
+    assert "prune: unchanged, reused" in again.stderr
+    graph = Source(model, None, None, tmp_path / "plain.npz").graph()
+    assert load_pruned(graph, out / "pruned.safetensors", tile=4, pattern=Pattern(2, 4))
+    with pytest.raises(ToolflowError, match="was pruned to 2:4"):
+        load_pruned(graph, out / "pruned.safetensors", pattern=Pattern(1, 4))
+
+
+def test_an_interrupted_run_goes_on(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    given = ["--pattern", "2:8", "--tile", "2", "--train", str(tmp_path / "labelled.npz")]
+    given += ["--test", str(tmp_path / "test.npz"), "--epochs", "6", "--batch", "40"]
+    epoch = quant.train._Training._epoch
+    done: list[int] = []
+
+    def counted(self, network, optimiser, number, what):  # type: ignore[no-untyped-def]
+        if len(done) == 2 and number == 2 and not (tmp_path / "go on").exists():
+            raise KeyboardInterrupt
+        done.append(number)
+        return epoch(self, network, optimiser, number, what)
+
+    monkeypatch.setattr(quant.train._Training, "_epoch", counted)
+    result = _prune(model, out, *given)
+    assert result.exit_code == 130, result.stderr
+    assert "toolflow: interrupted" in result.stderr
+    assert "the same command goes on from there" in result.stderr
+    assert not out.exists()
+    assert (tmp_path / "out.partial" / CHECKPOINT).exists()
+    assert not (tmp_path / "out.partial" / "pruned.safetensors").exists()
+    (tmp_path / "go on").touch()
+    result = _prune(model, out, *given)
+    assert result.exit_code == 0, result.stderr
+    assert done == [0, 1, 2, 3, 4, 5]
+    assert not (tmp_path / "out.partial").exists()
+    document = json.loads((out / "prune.json").read_text())
+    assert document["images"] == {"used": 120, "tested": 40, "labelled": True}
+    assert [(step["pattern"], step["epochs"]) for step in document["steps"]] == [
+        ("4:8", 0), ("4:8", 3), ("2:8", 0), ("2:8", 3),
+    ]  # fmt: skip
+    assert not (out / CHECKPOINT).exists()
+    graph = load_pruned(Source(model, None, None, tmp_path / "plain.npz").graph(), out / "pruned.safetensors")
+    for layer in document["layers"]:
+        if layer["pattern"]:
+            assert obeys(graph.by_name[layer["name"]].weights["weight"], Pattern(2, 8))
+    whole = tmp_path / "whole"
+    assert _prune(model, whole, *given).exit_code == 0
+    assert (whole / "pruned.safetensors").read_bytes() == (out / "pruned.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--pattern", "9:8"], "--pattern: n of a pattern n:S must be 1 to S = 8, not 9"),
+        (["--pattern", "2:6"], "--pattern: S of a pattern n:S must be a power of two, not 6"),
+        (["--pattern", "half"], "--pattern: a pattern must be n:S, for example 3:16, not 'half'"),
+        (["--pattern", "2:16"], "no layer of net can carry the pattern 2:16"),
+        (["--pattern", "2:4", "--layer-pattern", "2=3"], "--layer-pattern: a pattern must be n:S"),
+        (
+            ["--pattern", "2:4", "--layer-pattern", "2:4"],
+            "--layer-pattern must be NAME=n:S,.. or NAME=dense, not '2:4'",
+        ),
+        (["--pattern", "2:4", "--layer-pattern", "a=1:4,a=2:4"], "layer 'a' must be given once, not twice"),
+        (
+            ["--pattern", "2:4", "--layer-pattern", "none=2:4"],
+            "must be given to convolutions of the network, not to none",
+        ),
+        (["--pattern", "2:4", "--train", "DATA"], "one of --train and --calibration must be given, not both"),
+        (["--pattern", "2:4", "--rate", "0"], "--rate must be above 0, not 0.0"),
+    ],
+)
+def test_bad_input_ends_in_a_sentence_and_leaves_nothing(
+    model: str, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    data = str(tmp_path / "plain.npz")
+    given = [data if argument == "DATA" else argument for argument in arguments]
+    result = _prune(model, tmp_path / "out", "--tile", "2", "--calibration", data, *given)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_images_must_be_given(model: str, tmp_path: Path) -> None:
+    result = _prune(model, tmp_path / "out", "--tile", "2", "--pattern", "2:4")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "one of --train and --calibration must be given, not neither" in result.stderr

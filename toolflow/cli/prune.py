@@ -1,0 +1,391 @@
+"""`toolflow prune`: from a model and images to Winograd weights that obey a sub-row-balanced pattern."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import typer
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from toolflow.cli import options
+from toolflow.cli.command import command
+from toolflow.cli.folder import open_build
+from toolflow.cli.terminal import Step, Terminal
+from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.srbs import Pattern, parse_pattern
+
+if TYPE_CHECKING:
+    from quant.train import Recipe
+    from toolflow.cli.stages import Source
+    from toolflow.importers.calibration_file import CalibrationImages
+    from toolflow.ir.graph import Graph
+
+SCHEMA_VERSION = 1
+PRUNED, REPORT, HELD_OUT = "pruned.safetensors", "prune.json", "held_out.npz"
+CHECKPOINT = "training.checkpoint"
+TRAINING_SHARE = 0.9  # of the images, where they are to train on and none are given to test on
+DEFAULT_EPOCHS = 12
+
+_PANEL, _DATA, _TRAINING = "Pattern", "Images", "Training"
+
+PatternText = Annotated[
+    str,
+    typer.Option("--pattern", metavar="n:S", help="Kept values of every S input channels.", rich_help_panel=_PANEL),
+]
+Tile = Annotated[
+    Literal["2", "4"],
+    typer.Option("--tile", help="Winograd tile of the 3x3 layers of stride 1.", rich_help_panel=_PANEL),
+]
+LayerPatterns = Annotated[
+    str | None,
+    typer.Option(
+        "--layer-pattern",
+        metavar="NAME=n:S,..",
+        help="Patterns of single layers, 1x1 and strided ones among them, or 'dense'.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Train = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.npz",
+        help="Images to train on, as in a calibration file; labels help.",
+        exists=True,
+        dir_okay=False,
+        rich_help_panel=_DATA,
+    ),
+]
+Unlabelled = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration",
+        metavar="FILE.npz",
+        help="Images to prune on without training.",
+        exists=True,
+        dir_okay=False,
+        rich_help_panel=_DATA,
+    ),
+]
+Test = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.npz",
+        help="Images to read the accuracy on; else some of the others are held out.",
+        exists=True,
+        dir_okay=False,
+        rich_help_panel=_DATA,
+    ),
+]
+Epochs = Annotated[int, typer.Option(min=1, help="Times that each image is trained on.", rich_help_panel=_TRAINING)]
+Batch = Annotated[int, typer.Option(min=2, help="Images in a step of the optimiser.", rich_help_panel=_TRAINING)]
+Rate = Annotated[float, typer.Option(help="Learning rate at the start.", rich_help_panel=_TRAINING)]
+Flip = Annotated[
+    bool, typer.Option("--flip/--no-flip", help="Train on mirrored images too.", rich_help_panel=_TRAINING)
+]
+Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.", rich_help_panel=_TRAINING)]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The patterns and tiles that the user wants.
+
+    Attributes:
+        tile: of the layers that have a Winograd form.
+        pattern: of the layers that carry one unasked.
+        named: of single layers, None for dense.
+    """
+
+    tile: int
+    pattern: Pattern
+    named: Mapping[str, Pattern | None]
+
+    def inputs(self) -> dict[str, Any]:
+        """Return what a stage's fingerprint must cover."""
+        named = {name: None if pattern is None else str(pattern) for name, pattern in sorted(self.named.items())}
+        return {"tile": self.tile, "pattern": str(self.pattern), "named": named}
+
+
+@command
+def prune(
+    terminal: Terminal,
+    model: options.Model,
+    pattern: PatternText,
+    tile: Tile,
+    out: options.Out,
+    train: Train = None,
+    calibration: Unlabelled = None,
+    test: Test = None,
+    layer_pattern: LayerPatterns = None,
+    epochs: Epochs = DEFAULT_EPOCHS,
+    batch: Batch = 64,
+    rate: Rate = 0.01,
+    flip: Flip = True,
+    seed: Seed = 0,
+    weights: options.Weights = None,
+    input_shape: options.InputShape = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    pixel_scale: options.PixelScale = None,
+    reverse_channels: options.ReverseChannels = False,
+) -> None:
+    """Prune a model's convolutions to n of every S channels, in the Winograd domain where they are 3x3 of stride 1.
+
+    With --calibration each layer is solved on the images alone. With --train the network is pruned in steps and trained
+    after each; a run that was interrupted goes on behind the last epoch that it finished. DIR gets
+    pruned.safetensors (the weights) and prune.json (the accuracy after each step, what each layer saves).
+
+    Examples:
+
+        toolflow prune resnet20.onnx --pattern 8:16 --tile 4 --calibration cifar.npz --out build/half
+
+        toolflow prune resnet20.onnx --pattern 3:16 --tile 2 --train cifar.npz --epochs 30 --out build/sparse
+    """
+    wanted = Wanted(int(tile), _pattern("--pattern", pattern), parse_layer_patterns(layer_pattern))
+    images = train or calibration
+    if images is None or (train is not None and calibration is not None):
+        given = "both" if images is not None else "neither"
+        raise ToolflowError(f"one of --train and --calibration must be given, not {given}")
+    if not rate > 0:
+        raise ToolflowError(f"--rate must be above 0, not {rate}")
+    with terminal.progress("load the toolflow"):
+        from quant.train import Recipe
+        from toolflow.cli.manifest import fingerprint
+        from toolflow.cli.stages import Source
+
+    source = Source.of_options(
+        model,
+        images,
+        weights=weights,
+        input_shape=input_shape,
+        mean=mean,
+        std=std,
+        pixel_scale=pixel_scale,
+        reverse_channels=reverse_channels,
+    )
+    recipe = Recipe(epochs=epochs, batch=batch, rate=rate, flip=flip, seed=seed) if train is not None else None
+    inputs = {**source.inputs(), "test": test, **wanted.inputs(), "seed": seed, "training": recipe and asdict(recipe)}
+    job = Job(source, test, wanted, recipe, seed, fingerprint(inputs))
+    with open_build(out, terminal) as folder:
+        folder.stage("measure", job.measure(terminal.note), outputs=[HELD_OUT], inputs=inputs)
+        folder.stage("prune", job.prune(), outputs=[PRUNED, REPORT], inputs=inputs, after=["measure"])
+    document = json.loads((out / REPORT).read_text(encoding="utf-8"))
+    terminal.result(document, *_tables(document))
+    terminal.note(f"pruned into {out / PRUNED}")
+
+
+def parse_layer_patterns(text: str | None) -> dict[str, Pattern | None]:
+    """Return {layer: pattern, None for dense} of `--layer-pattern`.
+
+    Raises:
+        ToolflowError: the text is no list of NAME=n:S or NAME=dense, or a layer is given twice.
+    """
+    named: dict[str, Pattern | None] = {}
+    for part in text.split(",") if text else ():
+        name, _, pattern = (piece.strip() for piece in part.rpartition("="))
+        if not name:
+            raise ToolflowError(f"--layer-pattern must be NAME=n:S,.. or NAME=dense, not '{part.strip()}'")
+        if name in named:
+            raise ToolflowError(f"--layer-pattern: layer '{name}' must be given once, not twice")
+        named[name] = None if pattern == "dense" else _pattern("--layer-pattern", pattern)
+    return named
+
+
+def _pattern(option: str, text: str) -> Pattern:
+    try:
+        return parse_pattern(text)
+    except ValueError as error:
+        raise ToolflowError(f"{option}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of the command.
+
+    Attributes:
+        source: the model, and the images to prune or train on.
+        test: images to measure on, or None to hold some of the others out.
+        wanted: patterns and tiles.
+        recipe: of training, None without.
+        seed: of the samples that layers are solved on.
+        origin: fingerprint of all of it.
+    """
+
+    source: Source
+    test: Path | None
+    wanted: Wanted
+    recipe: Recipe | None
+    seed: int
+    origin: str
+
+    def measure(self, note: Callable[[str], None]) -> Callable[[Path, Step], None]:
+        """Return the stage that holds images out and asks the float network about them."""
+
+        def make(folder: Path, step: Step) -> None:
+            from quant.prune import choose_layers
+            from quant.train import classes_of
+
+            graph = self.source.graph()
+            choose_layers(graph, self.wanted.tile, self.wanted.pattern, self.wanted.named)  # bad patterns end here
+            data = self.source.images(graph)
+            for sentence in data.notes:
+                note(sentence)
+            held_out = self._held_out(data)
+            tested = self._tested(graph, data, held_out)
+            answers = classes_of(graph, tested.images, _normalisation(tested))
+            np.savez_compressed(folder / HELD_OUT, held_out=held_out, float=answers)
+
+        return make
+
+    def prune(self) -> Callable[[Path, Step], None]:
+        """Return the stage that makes the pruned network and its report."""
+
+        def make(folder: Path, step: Step) -> None:
+            from quant.prune import choose_layers
+            from quant.pruned_file import save_pruned
+            from quant.train import classes_of
+
+            graph = self.source.graph()
+            choices, notes = choose_layers(graph, self.wanted.tile, self.wanted.pattern, self.wanted.named)
+            data = self.source.images(graph)
+            with np.load(folder / HELD_OUT, allow_pickle=False) as archive:
+                held_out, floats = archive["held_out"], archive["float"]
+            tested = self._tested(graph, data, held_out)
+            truth = floats if tested.labels is None else tested.labels
+
+            def accuracy(network: Graph) -> float:
+                return float((classes_of(network, tested.images, _normalisation(tested)) == truth).mean())
+
+            used = np.setdiff1d(np.arange(len(data.images)), held_out)
+            pruned, steps = self._pruned(graph, choices, _of(data, used), accuracy, folder, step)
+            save_pruned(pruned, folder / PRUNED)
+            document = {
+                "schema_version": SCHEMA_VERSION,
+                "name": graph.name,
+                "tile": self.wanted.tile,
+                "pattern": str(self.wanted.pattern),
+                "images": {"used": len(used), "tested": len(truth), "labelled": tested.labels is not None},
+                "training": None if self.recipe is None else asdict(self.recipe),
+                "accuracy": {"float": float((floats == truth).mean()), "pruned": steps[-1]["accuracy"]},
+                "steps": steps,
+                "layers": _layers(graph, pruned),
+                "notes": list(notes),
+            }
+            (folder / REPORT).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+        return make
+
+    def _pruned(
+        self,
+        graph: Graph,
+        choices: Mapping[str, Any],
+        data: CalibrationImages,
+        accuracy: Callable[[Graph], float],
+        folder: Path,
+        step: Step,
+    ) -> tuple[Graph, list[Any]]:
+        from quant.prune import prune_graph
+        from quant.train import Checkpoint, TrainingImages, Watch, prune_and_train
+
+        def told(layer: str) -> None:
+            step.advance(0, f"solve {layer}")
+
+        if self.recipe is None:
+            step.expect(len(graph.nodes))
+            pruned = prune_graph(
+                graph, data.images, _normalisation(data), choices, lambda layer: step.advance(1, layer), self.seed
+            )
+            steps = [{"pattern": str(self.wanted.pattern), "epochs": 0, "loss": None, "accuracy": accuracy(pruned)}]
+            return pruned, steps
+        step.expect(self.recipe.epochs * len(data.images))
+        images = TrainingImages(data.images, data.labels, _normalisation(data))
+        checkpoint = Checkpoint(folder / CHECKPOINT, self.origin)
+        return prune_and_train(graph, images, choices, self.recipe, Watch(accuracy, step.advance, told), checkpoint)
+
+    def _held_out(self, data: CalibrationImages) -> Any:
+        """Return the indices of the images that nothing but the accuracy sees."""
+        from quant.calibrate_split import stratified_split
+        from toolflow.cli.stages import split_images
+
+        if self.test is not None:
+            return np.zeros(0, dtype=np.int64)
+        if self.recipe is not None:
+            return stratified_split(len(data.images), data.labels, TRAINING_SHARE)[1]
+        split = split_images(len(data.images), data.labels)
+        return np.sort(np.concatenate([split.rule, split.held_out]))
+
+    def _tested(self, graph: Graph, data: CalibrationImages, held_out: Any) -> CalibrationImages:
+        """Return the images to read the accuracy on."""
+        return _of(data, held_out) if self.test is None else replace(self.source, calibration=self.test).images(graph)
+
+
+def _of(data: CalibrationImages, some: Any) -> CalibrationImages:
+    return replace(data, images=data.images[some], labels=None if data.labels is None else data.labels[some])
+
+
+def _normalisation(data: CalibrationImages) -> Any:
+    from quant.config import Normalisation
+
+    return Normalisation(mean=data.pixels.mean, std=data.pixels.std, scale=data.pixels.scale)
+
+
+def _layers(graph: Graph, pruned: Graph) -> list[dict[str, Any]]:
+    """Return what became of each layer: form, density, and multiplications for one image."""
+    from quant.prune import multiplications
+    from quant.pruned_file import choice_of
+    from toolflow.operators import Conv, WinogradConv
+
+    direct, now = multiplications(graph), multiplications(pruned)
+    layers = []
+    for node in pruned.nodes:
+        if node.name not in now:
+            continue
+        choice = choice_of(node.op) if isinstance(node.op, Conv | WinogradConv) else None
+        weight = node.weights["weight"]
+        layers.append(
+            {
+                "name": node.name,
+                "tile": choice.tile if choice else 0,
+                "pattern": str(choice.pattern) if choice and choice.pattern else None,
+                "density": float(np.count_nonzero(weight) / weight.size),
+                "multiplications": now[node.name],
+                "saved": 1 - now[node.name] / direct[node.name],
+            }
+        )
+    return layers
+
+
+def _tables(document: Mapping[str, Any]) -> list[RenderableType]:
+    """Return the accuracies and the layers."""
+    from toolflow.report.tables import percent
+
+    images = document["images"]
+    what = "accuracy" if images["labelled"] else "agreement with the float model"
+    title = f"{escape(document['name'])}: {images['tested']:,} unseen images"
+    steps = Table(title=title, title_justify="left")
+    for column in ("network", "epochs", "loss", what):
+        steps.add_column(column, justify="left" if column == "network" else "right")
+    steps.add_row("float", "", "", percent(document["accuracy"]["float"]))
+    for event in document["steps"]:
+        loss = "" if event["loss"] is None else f"{event['loss']:.3f}"
+        made = "trained" if event["epochs"] else "pruned"
+        steps.add_row(f"{made} {event['pattern']}", str(event["epochs"] or ""), loss, percent(event["accuracy"]))
+    layers = Table(title="layers: multiplications for one image, against direct convolution", title_justify="left")
+    for column in ("layer", "tile", "pattern", "density", "multiplications", "saved"):
+        layers.add_column(column, justify="left" if column == "layer" else "right")
+    for layer in document["layers"]:
+        layers.add_row(
+            escape(layer["name"]),
+            f"F({layer['tile']},3)" if layer["tile"] else "direct",
+            layer["pattern"] or "dense",
+            f"{layer['density']:.3f}",
+            f"{layer['multiplications']:,}",
+            percent(layer["saved"]),
+        )
+    return [steps, layers, *(f"note: {note}" for note in document["notes"])]
