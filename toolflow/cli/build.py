@@ -24,6 +24,7 @@ def build(
     calibration: options.Calibration,
     out: options.Out,
     weights: options.Weights = None,
+    pruned: options.Pruned = None,
     input_shape: options.InputShape = None,
     low_bits: options.LowBits = 4,
     high_bits: options.HighBits = 8,
@@ -73,6 +74,9 @@ def build(
         std=std,
         pixel_scale=pixel_scale,
         reverse_channels=reverse_channels,
+        pruned=pruned,
+        tile=int(tile) or None,
+        sparsity=options.parse_sparsity(sparsity),
     )
     precision = Precision(
         low_bits=low_bits,

@@ -37,6 +37,16 @@ Weights = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
+Pruned = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Weights of this model that 'toolflow prune' wrote (pruned.safetensors), with their tiles and patterns.",
+        exists=True,
+        dir_okay=False,
+        rich_help_panel=_MODEL,
+    ),
+]
 InputShape = Annotated[
     str | None,
     typer.Option(

@@ -31,6 +31,7 @@ from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised, save_quantised
+from toolflow.numerics.srbs import Pattern
 from toolflow.operators import BY_KIND
 from toolflow.report.from_artefacts import cascade_section
 from toolflow.report.plot import plot_cascade
@@ -97,6 +98,8 @@ class Source:
         input_shape: (C, H, W), or None where the model or the images say it.
         calibration: the `.npz`.
         mean, std, pixel_scale, reverse_channels: how pixels are normalised, None to ask the file.
+        pruned: what `toolflow prune` wrote for the model; None for its own weights.
+        tile, sparsity: that the pruned layers must have, None for any.
     """
 
     model: str
@@ -107,6 +110,9 @@ class Source:
     std: tuple[float, ...] | None = None
     pixel_scale: float | None = None
     reverse_channels: bool = False
+    pruned: Path | None = None
+    tile: int | None = None
+    sparsity: tuple[int, int] | None = None
 
     @classmethod
     def of_options(
@@ -120,6 +126,9 @@ class Source:
         std: str | None,
         pixel_scale: float | None,
         reverse_channels: bool,
+        pruned: Path | None = None,
+        tile: int | None = None,
+        sparsity: tuple[int, int] | None = None,
     ) -> Source:
         """Return what the command line's options say.
 
@@ -135,6 +144,9 @@ class Source:
             std=options.parse_per_channel("--std", std),
             pixel_scale=pixel_scale,
             reverse_channels=reverse_channels,
+            pruned=pruned,
+            tile=tile,
+            sparsity=sparsity,
         )
 
     def inputs(self) -> dict[str, Any]:
@@ -147,6 +159,7 @@ class Source:
             "input_shape": self.input_shape,
             "calibration": self.calibration,
             "normalisation": [self.mean, self.std, self.pixel_scale, self.reverse_channels],
+            "pruned": self.pruned,
         }
 
     def images(self, graph: Graph) -> CalibrationImages:
@@ -176,7 +189,12 @@ class Source:
         except UnknownShapeError:
             imported = load_model(self.model, self.weights, image_shape(self.calibration))
         require_engine(imported)
-        return simplify(imported)
+        graph = simplify(imported)
+        if self.pruned is None:
+            return graph
+        from quant.pruned_file import load_pruned
+
+        return load_pruned(graph, self.pruned, self.tile, None if self.sparsity is None else Pattern(*self.sparsity))
 
 
 @dataclass(frozen=True)
