@@ -106,7 +106,8 @@ module cascade_array
       value_gathered <= value;
       for (int unsigned w = 0; w < Weights; w++) begin
         for (int unsigned p = 0; p < LanesP; p++) begin
-          gathered[w][p] <= OperandBits'($signed({input_signed && word[p][index[w]][ElementBits-1], word[p][index[w]]}));
+          gathered[w][p] <=
+              OperandBits'($signed({input_signed && word[p][index[w]][ElementBits-1], word[p][index[w]]}));
         end
       end
     end

@@ -85,7 +85,8 @@ module cascade_convolve
   assign pooling = operation.code.opcode == OpMaxPool;
   assign pool_step = walk_valid && pooling;
   assign {pool_inside, pool_first, pool_last} = {walk_inside, walk_first, walk_last};
-  assign problem = walker_problem != ErrorNone ? walker_problem : tile_problem != ErrorNone ? tile_problem : drain_problem;
+  assign problem = walker_problem != ErrorNone ? walker_problem :
+      tile_problem != ErrorNone ? tile_problem : drain_problem;
 
   // The bank's read port: of the steps' words, or of the drain's residuals.
   logic walker_wanted, walker_allowed, fetch_wanted, fetch_urgent, fetch_allowed;
@@ -204,7 +205,8 @@ module cascade_convolve
     assign walker_wanted = tiled ? tile_read_wanted : walk_read_wanted;
     assign walker_address = tiled ? tile_read_address : walk_read_address;
     assign {step_valid, step_word, step_first, step_last} = tiled ?
-        {tile_valid, tile_step_word, tile_first, tile_last} : {walk_valid && !pooling, walk_word, walk_first, walk_last};
+        {tile_valid, tile_step_word, tile_first, tile_last} :
+        {walk_valid && !pooling, walk_word, walk_first, walk_last};
     assign step_index = tiled ? tile_index : walk_index;
     assign {choose, choose_chunk} = tiled ? {tile_choose, tile_choose_chunk} : {drain_choose, drain_choose_chunk};
     assign drain_handoff = tiled ? complete : handoff;

@@ -1,5 +1,5 @@
-// Takes finished positions, or tiles of them, out of the array or the fold: DrainK output channels per lane and cycle, each through
-// bias, residual, requantise and clip, into the bank (granule by granule) or into the results.
+// Takes finished positions out of the array, or tiles of them out of the fold: DrainK output channels per lane and
+// cycle, each through bias, residual, requantise and clip, into the bank (granule by granule) or into the results.
 // Residual words come through the bank's read port in cycles in which the walker does not want it; after
 // one cycle of waiting the drain goes first. Latency from a channel's turn to its write: 8 cycles.
 module cascade_drain
