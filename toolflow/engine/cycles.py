@@ -18,6 +18,7 @@ from toolflow.engine.isa import INSTRUCTION_WORDS, Flag, Header, Instruction, Op
 from toolflow.engine.stream import parameter_beats, row_beats
 from toolflow.numerics.winograd import WINOGRAD
 
+SHORTEST_TAP = 2  # cycles between the ends of two taps
 PARAMETER_BANKS = 2  # groups whose parameters the drain holds: the one at work and the next
 Bound = Literal["array", "drain", "transform", "weights", "memory", "control"]
 
@@ -30,6 +31,7 @@ class Latencies:
         memory: from a read address to its first beat.
         start: from the start bit to the first instruction, the program's two readings left out.
         convolution: a CONV's pipeline, from its last step to the next instruction.
+        transform: of the input transform's pipeline, before a layer's first tile.
         pool: the same for MAXPOOL.
         mover: the same for TABLE, LOAD and STORE_MAP, memory latency left out.
         image: between two images of a mover.
@@ -38,6 +40,7 @@ class Latencies:
     memory: int = 64
     start: int = 160
     convolution: int = 16
+    transform: int = 12
     pool: int = 5
     mover: int = 11
     image: int = 1
@@ -190,25 +193,26 @@ def _positions(config: EngineConfig, i: Instruction, channels: int) -> _Places:
     return _Places(i.out_height * i.out_width, {"array": rows, "drain": beats}, 0, beats)
 
 
-def _tiles(config: EngineConfig, i: Instruction, channels: int) -> _Places:
+def _tiles(config: EngineConfig, i: Instruction, channels: int, wait: Latencies) -> _Places:
     form = WINOGRAD[i.tile]
     down, across = form.tiles(i.out_height, i.out_width)
     taps, beats = form.taps**2, -(-channels // config.drain_k)
     words = taps * i.sub_rows * config.transform_cycles
     residual = form.tile**2 * -(-channels // config.sub_row) if Flag.RESIDUAL in i.flags else 0
     cycles: dict[Bound, int] = {
-        "array": i.rows,
-        "drain": max(taps * beats, form.tile**2 * beats),  # a tap's fold takes a beat for each chunk of channels
+        "array": max(i.rows, taps * SHORTEST_TAP),
+        "drain": taps * beats,  # a tap's fold takes a beat for each chunk of channels
         "transform": words + residual,
     }
-    return _Places(down * across, cycles, words, (taps + form.tile**2) * beats)
+    filling = words + taps + 2 * form.taps + wait.transform
+    return _Places(down * across, cycles, filling, (form.tile + form.tile**2) * beats)
 
 
 def _conv(config: EngineConfig, i: Instruction, time: int, weights: _WeightPort, wait: Latencies) -> tuple[int, Bound]:
     late, bounds, spent, places = 0, set(), 0, None
     for group in range(i.groups):
         channels = min(config.lanes_k, i.channels - group * config.lanes_k)
-        places = (_tiles if i.tile else _positions)(config, i, channels)
+        places = _tiles(config, i, channels, wait) if i.tile else _positions(config, i, channels)
         time += places.filling if group == 0 else 0
         cost = places.cycles[places.bound]
         bounds.add(places.bound)
