@@ -25,6 +25,7 @@ from toolflow.operators.linear.hardware import hardware as linear
 from toolflow.operators.winograd.hardware import hardware as winograd
 from toolflow.plan.compiled import CompiledProgram, ImageFormat, Trace
 from toolflow.plan.memory import MemoryMap, Place, allocate, as_map
+from toolflow.plan.movers import max_pool, store_map
 from toolflow.plan.prepare import CONVOLUTIONS, prepare
 
 FORMS = {Conv: conv, Linear: linear, AvgPool: avg_pool, Add: add, WinogradConv: winograd}
@@ -395,7 +396,7 @@ class Lowering:
             nonlocal offset
             if tensor not in trace:
                 return
-            root = self._root_region(tensor)
+            root = store_map(self.memory.places[tensor], tensor)
             body.append(replace(root, out_base=offset))
             pitch = _round_up(root.in_row_words * root.in_height * self.config.sub_row, self.config.bus_bytes)
             traces[tensor] = Trace(
@@ -420,22 +421,6 @@ class Lowering:
             stored(node.name)
         return (*body, Instruction(Opcode.STORE_RESULT, name="store"), Instruction(Opcode.END, name="end")), traces
 
-    def _root_region(self, tensor: str) -> Instruction:
-        place = self.memory.places[tensor]
-        last = place.base + place.height * place.row_words - place.pixel_words + place.words
-        words = min(place.height * place.row_words, last - place.base)
-        return (
-            Instruction(Opcode.STORE_MAP, in_base=place.base, in_height=1, in_row_words=words, name=f"store {tensor}")
-            if words < 1 << 16
-            else Instruction(
-                Opcode.STORE_MAP,
-                in_base=place.base,
-                in_height=place.height,
-                in_row_words=place.row_words,
-                name=f"store {tensor}",
-            )
-        )
-
     def _load(self) -> Instruction:
         place = self.memory.places[self.graph.input_name]
         return Instruction(
@@ -454,33 +439,9 @@ class Lowering:
         return self.image.pixel_bytes // self.image.words
 
     def _max_pool(self, node: QuantisedNode) -> Instruction:
-        op = node.op
-        assert isinstance(op, MaxPool)
-        source, out = self._place(node.inputs[0]), self.memory.places[node.name]
-        _, out_height, out_width = as_map(self.graph.shapes[node.name])
-        return Instruction(
-            Opcode.MAXPOOL,
-            Flag.INPUT_SIGNED if self.graph.types[node.inputs[0]].integer.signed else Flag.NONE,
-            in_base=source.base,
-            in_height=source.height,
-            in_width=source.width,
-            in_words=source.pixel_words,
-            in_row_words=source.row_words,
-            out_base=out.base,
-            out_height=out_height,
-            out_width=out_width,
-            out_words=out.pixel_words,
-            kernel_h=op.kernel[0],
-            kernel_w=op.kernel[1],
-            stride_h=op.stride[0],
-            stride_w=op.stride[1],
-            pad_top=op.pads[0],
-            pad_left=op.pads[1],
-            dilation_h=op.dilation[0],
-            dilation_w=op.dilation[1],
-            sub_rows=source.words,
-            name=node.name,
-        )
+        signed = self.graph.types[node.inputs[0]].integer.signed
+        _, height, width = as_map(self.graph.shapes[node.name])
+        return max_pool(node, self._place(node.inputs[0]), self.memory.places[node.name], (height, width), signed)
 
     def _tables(self) -> bytes:
         """Return the tables as TABLE reads them: (words, 256, slice) bytes."""
