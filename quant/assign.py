@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -10,37 +11,40 @@ from quant.arrange import Arrangement
 from quant.config import QuantiseConfig
 from quant.tiles import can_tile, transformed
 from toolflow.ir.errors import ToolflowError
-from toolflow.ir.graph import Graph, Node
+from toolflow.ir.graph import Node
+from toolflow.ir.operator import Shape
+from toolflow.numerics.srbs import Pattern
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Conv, WinogradConv
 
 
-def assign_modes(arrangement: Arrangement, config: QuantiseConfig) -> Arrangement:
-    """Give every layer the tile and the pattern that the configuration says.
+def layer_forms(arrangement: Arrangement, config: QuantiseConfig) -> Mapping[str, tuple[Node, ...]]:
+    """Return the forms that a layer may take, by its name; layers that stay as they are have none here.
 
     A convolution of 3 × 3, stride 1 and one channel group takes the tile, and the pattern where it has at least S
-    channels. First, last and inserted layers, and those that hold a tile or a pattern of their own, stay as they are.
+    channels; with the tile "auto" it has a form for each. First, last and inserted layers, and those that hold a
+    tile or a pattern of their own, stay as they are.
 
     Raises:
         ToolflowError: `tiles` names a layer that cannot be transformed.
     """
     fixed = arrangement.first | arrangement.last | arrangement.inserted
-    free = {
-        node.name
+    free = [
+        node
         for node in arrangement.graph.nodes
         if isinstance(node.op, Conv)
         and node.op.pattern is None
         and node.name not in fixed
         and can_tile(node.op, (node.weights["weight"].shape[2], node.weights["weight"].shape[3]))
-    }
-    wrong = sorted(set(config.tiles) - free)
+    ]
+    names = {node.name for node in free}
+    wrong = sorted(set(config.tiles) - names)
     if wrong:
         raise ToolflowError(
             f"a tile of its own must be given to 3x3 convolutions of stride 1 behind the first layer, not to "
-            f"{', '.join(wrong)}; they are {', '.join(sorted(free)) or 'none'}"
+            f"{', '.join(wrong)}; they are {', '.join(sorted(names)) or 'none'}"
         )
-    nodes = tuple(_assigned(node, config) if node.name in free else node for node in arrangement.graph.nodes)
-    return replace(arrangement, graph=replace(arrangement.graph, nodes=nodes))
+    return {node.name: _forms(node, config) for node in free}
 
 
 def transform_node(node: Node, tile: int, pattern: tuple[int, int] | None) -> Node:
@@ -52,21 +56,26 @@ def transform_node(node: Node, tile: int, pattern: tuple[int, int] | None) -> No
     return replace(node, op=WinogradConv(tile, op.pads, pattern, op.activation), weights=weights)
 
 
-def _assigned(node: Node, config: QuantiseConfig) -> Node:
+def multiplications(node: Node, output: Shape) -> int:
+    """Return a convolution's multiplications for one image, of what its pattern keeps."""
+    op, (outputs, channels, height, width) = node.op, node.weights["weight"].shape
+    assert isinstance(op, Conv | WinogradConv)
+    kept = channels if op.pattern is None else Pattern(*op.pattern).kept_of(channels)
+    down, across = output[1:] if isinstance(op, Conv) else WINOGRAD[op.tile].tiles(output[1], output[2])
+    return int(outputs * kept * height * width * down * across)
+
+
+def _forms(node: Node, config: QuantiseConfig) -> tuple[Node, ...]:
     tile = config.tiles.get(node.name, config.tile)
     channels = node.weights["weight"].shape[1]
     pattern = config.pattern if config.pattern is not None and channels >= config.pattern[1] else None
+    tiles: tuple[int, ...] = (tile,) if tile != "auto" else (0, 2) if config.family == "fixed-point" else (0, 2, 4)
+    return tuple(_form(node, each, pattern) for each in tiles)
+
+
+def _form(node: Node, tile: int, pattern: tuple[int, int] | None) -> Node:
     if tile:
         return transform_node(node, tile, pattern)
-    return node if pattern is None else replace(node, op=replace(node.op, pattern=pattern))  # type: ignore[type-var]
-
-
-def modes(graph: Graph) -> dict[str, tuple[int, tuple[int, int] | None]]:
-    """Return tile and pattern of every convolution."""
-    found = {}
-    for node in graph.nodes:
-        if isinstance(node.op, WinogradConv):
-            found[node.name] = (node.op.tile, node.op.pattern)
-        elif isinstance(node.op, Conv):
-            found[node.name] = (0, node.op.pattern)
-    return found
+    op = node.op
+    assert isinstance(op, Conv)
+    return replace(node, op=replace(op, pattern=pattern))

@@ -69,7 +69,8 @@ class QuantiseConfig(BaseModel):
         overrides: layer name -> (weight_bits, activation_bits of its output).
         digit_bits: the narrowest multiplier that will compute this network. Weights and image
             integers wider than it must fit ceil(bits / digit_bits) balanced digits.
-        tile: Winograd tile of the 3 × 3 layers of stride 1, the first one left out; 0 for direct convolution.
+        tile: Winograd tile of the 3 × 3 layers of stride 1, the first one left out; 0 for direct convolution; "auto"
+            for the one with fewest multiplications that leaves hardly more error (`quant/solve.py`).
         tiles: layer name -> its own tile.
         pattern: n:S of the layers that can carry it (`quant/assign.py`), None for dense ones.
         family: "multiplier" (free scales) or "fixed-point" (powers of two).
@@ -89,7 +90,7 @@ class QuantiseConfig(BaseModel):
     first_last_bits: int = Field(default=8, ge=2, le=8)
     overrides: dict[str, tuple[int, int]] = Field(default_factory=dict)
     digit_bits: int = Field(default=4, ge=2, le=8)
-    tile: Literal[0, 2, 4] = 0
+    tile: Literal[0, 2, 4, "auto"] = 0
     tiles: dict[str, Literal[0, 2, 4]] = Field(default_factory=dict)
     pattern: tuple[int, int] | None = None
     family: Family = "multiplier"

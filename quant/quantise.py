@@ -11,7 +11,6 @@ import numpy.typing as npt
 import torch
 
 from quant.arrange import Arrangement, arrange
-from quant.assign import assign_modes
 from quant.brevitas_model import BrevitasModel
 from quant.config import MAX_CALIBRATION_IMAGES, Normalisation, QuantiseConfig
 from quant.equalise import equalise
@@ -98,12 +97,11 @@ def quantise(
     if config.equalise:
         graph = equalise(graph)
     arrangement = arrange(graph, narrow=config.activation_bits < config.first_last_bits)
-    arrangement = assign_modes(arrangement, config)
     _check_overrides(arrangement, config)
     x = torch.as_tensor(normalisation.apply(images)).float()
     reach = float(np.abs(normalisation.table(graph.input_shape[0])).max())
     solution = solve(arrangement, x, reach, config, progress)
-    model = BrevitasModel(arrangement.graph, solution.types, solution.layers)
+    model = BrevitasModel(solution.graph, solution.types, solution.layers)
     report = QuantiseReport(
         variant=variant,
         config=config,

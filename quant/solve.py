@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from quant.arrange import Arrangement
+from quant.assign import layer_forms, multiplications
 from quant.config import LOGIT_BITS, QuantiseConfig
 from quant.float_run import (
     accumulate,
@@ -25,7 +26,7 @@ from quant.ranges import Histogram, activation_scale, histogram, next_power_of_t
 from quant.rounding import MAX_COLUMNS, choose_scales, compensated, gptq, input_statistics
 from quant.sparse import round_on_support, solve_taps, tap_exponents
 from quant.tile_statistics import channel_major, moments
-from toolflow.ir.graph import Node
+from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import TensorType
 from toolflow.numerics.requantise import BIAS_BITS
 from toolflow.numerics.types import IntegerType
@@ -40,6 +41,7 @@ KEPT_BYTES = 1 << 30  # float tensors up to this size are kept between the two p
 LOGIT_MARGIN = 2.0
 INSERTED_BITS = 2
 RELATIVE_FLOOR = 2.0**-12
+NEAR_LEAST, SMALL_ERROR = 1.5, 0.01  # error energy over signal energy that a faster form of a layer may have
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,14 @@ class LayerNumbers:
 
 @dataclass(frozen=True)
 class LayerQuality:
-    """What rounding did to one tensor: error energy over signal energy."""
+    """What rounding did to one tensor: error energy over signal energy, and the form of the layer that made it."""
 
     name: str
     weight_bits: int
     output: TensorType
     relative_error: float
+    tile: int = 0
+    pattern: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,14 @@ class Solution:
     """Every number of a quantised network.
 
     Attributes:
+        graph: the float network, each layer in the form that was chosen.
         types: of every tensor.
         layers: of every conv and linear.
         qualities: of every node that rounds.
         notes: what a reader of the report should know.
     """
 
+    graph: Graph
     types: Mapping[str, TensorType]
     layers: Mapping[str, LayerNumbers]
     qualities: tuple[LayerQuality, ...]
@@ -114,6 +120,10 @@ def solve(
         return _Walk(arrangement, x, image_reach, config, progress).run()
 
 
+_Numbers = tuple[LayerNumbers, torch.Tensor]
+_Tried = tuple[Node, LayerNumbers, torch.Tensor]
+
+
 class _Walk:
     """The walk's state: live tensors of both networks, scales of the groups so far."""
 
@@ -135,6 +145,8 @@ class _Walk:
         reach = image_reach / upper
         image = self.a.group[self.graph.input_name]
         self.scales[image] = reach if config.family == "multiplier" else next_power_of_two(reach)
+        self.forms = layer_forms(arrangement, config)
+        self.chosen: dict[str, Node] = {}
         self.layers: dict[str, LayerNumbers] = {}
         self.qualities: list[LayerQuality] = []
         self.notes: list[str] = []
@@ -161,13 +173,14 @@ class _Walk:
                 if group not in self.scales:
                     self.scales[group] = self._output_scale(node, group, self.histograms[group])
                 seen[node.name] = self._rounded(node, exact, seen)
-                self._judge(node, exact[node.name], seen[node.name])
+                self._judge(self.chosen.get(node.name, node), exact[node.name], seen[node.name])
             for tensor in node.inputs:
                 if last_use[tensor] == index:
                     exact.pop(tensor, None)
                     seen.pop(tensor, None)
         types = {name: self.type_of(name) for name in self.graph.shapes}
-        return Solution(types, self.layers, tuple(self.qualities), tuple(self.notes))
+        graph = replace(self.graph, nodes=tuple(self.chosen.get(node.name, node) for node in self.graph.nodes))
+        return Solution(graph, types, self.layers, tuple(self.qualities), tuple(self.notes))
 
     def _exact(self, node: Node, exact: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Return the float network's tensor: kept from the first pass, or computed again."""
@@ -253,11 +266,28 @@ class _Walk:
             total: Callable[..., torch.Tensor] = lambda a, b: self._round(node, apply_activation(op.activation, a + b))  # noqa: E731
             return _batched(total, [seen[t] for t in node.inputs])
         assert isinstance(op, Layer)
-        return self._layer(node, op, exact, seen)
+        tried = []
+        for form in self.forms.get(node.name, (node,)):
+            assert isinstance(form.op, Layer)
+            numbers, out = self._layer(form, form.op, exact, seen)
+            tried.append((form, numbers, out))
+        form, self.layers[node.name], out = tried[0] if len(tried) == 1 else self._best(tried, exact[node.name])
+        if form is not node:
+            self.chosen[node.name] = form
+        return out
+
+    def _best(self, tried: Sequence[_Tried], exact: torch.Tensor) -> _Tried:
+        """Return the form with fewest multiplications of those whose error is near the least, or small."""
+        shape = self.graph.shapes[tried[0][0].name]
+        errors = [_relative_error(out, exact) for _, _, out in tried]
+        allowed = max(NEAR_LEAST * min(errors), SMALL_ERROR)
+        fitting = [one for one, error in zip(tried, errors, strict=True) if error <= allowed]
+        return min(fitting, key=lambda one: multiplications(one[0], shape))
 
     def _layer(
         self, node: Node, op: Layer, exact: Mapping[str, torch.Tensor], seen: Mapping[str, torch.Tensor]
-    ) -> torch.Tensor:
+    ) -> _Numbers:
+        """Return a layer's integers, and its output on the calibration images."""
         bits = self.weight_bits(node)
         weight = weight_of(node, "weight", torch.float64)
         if not isinstance(op, Linear) and (isinstance(op, WinogradConv) or op.pattern is not None):
@@ -276,7 +306,7 @@ class _Walk:
                 bias = bias - _channel_means(seen[tensor])
         limit = (1 << (BIAS_BITS - 1)) - 1
         bias_integers = np.clip(np.rint(bias.numpy() / steps), -limit, limit)
-        self.layers[node.name] = replace(numbers, bias=bias_integers.astype(np.int64))
+        numbers = replace(numbers, bias=bias_integers.astype(np.int64))
         offset = torch.as_tensor(bias_integers * steps).float().view(1, -1, *[1] * (sums.ndim - 2))
 
         def finish(total: torch.Tensor, *residual: torch.Tensor) -> torch.Tensor:
@@ -284,7 +314,7 @@ class _Walk:
             total = total + residual[0] if residual else total
             return self._round(node, apply_activation(op.activation, total))
 
-        return _batched(finish, [sums, *[seen[t] for t in node.inputs[1:]]])
+        return numbers, _batched(finish, [sums, *[seen[t] for t in node.inputs[1:]]])
 
     def _tap_integers(
         self,
@@ -370,10 +400,15 @@ class _Walk:
         return torch.as_tensor(snap_weight_scales(scales.numpy(), source, output, residual, shifted=shifted))
 
     def _judge(self, node: Node, exact: torch.Tensor, seen: torch.Tensor) -> None:
-        noise = float(((seen - exact) ** 2).mean())
-        signal = float((exact**2).mean()) or 1.0
         bits = self.layers[node.name].weight_bits if node.name in self.layers else 0
-        self.qualities.append(LayerQuality(node.name, bits, self.type_of(node.name), noise / signal))
+        tile = node.op.tile if isinstance(node.op, WinogradConv) else 0
+        pattern = node.op.pattern if isinstance(node.op, Conv | WinogradConv) else None
+        error = _relative_error(seen, exact)
+        self.qualities.append(LayerQuality(node.name, bits, self.type_of(node.name), error, tile, pattern))
+
+
+def _relative_error(seen: torch.Tensor, exact: torch.Tensor) -> float:
+    return float(((seen - exact) ** 2).mean()) / (float((exact**2).mean()) or 1.0)
 
 
 def _map_shape(x: torch.Tensor) -> tuple[int, ...]:

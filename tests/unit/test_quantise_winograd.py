@@ -76,6 +76,17 @@ def test_the_program_runs_what_was_quantised(tile: int, pattern: tuple[int, int]
     assert verdict.equal, str(verdict.difference)
 
 
+@pytest.mark.parametrize(("bits", "tiles"), [(8, {2, 4}), (4, {0, 2})])
+def test_auto_takes_large_tiles_where_they_leave_little_error(bits: int, tiles: set[int]) -> None:
+    """At 8 bits no layer stays direct, at 4 bits none takes F(4,3): its error is many times the direct one's."""
+    variant = made(weight_bits=bits, activation_bits=bits, tile="auto")
+    chosen = {layer.name: layer.tile for layer in variant.report.layers if layer.name in TILED}
+    assert set(chosen) == TILED
+    assert set(chosen.values()) <= tiles
+    kinds = {node.name: node.op for node in variant.graph.nodes if node.name in TILED}
+    assert {name: op.tile if isinstance(op, WinogradConv) else 0 for name, op in kinds.items()} == chosen
+
+
 def test_what_cannot_be_transformed_is_refused() -> None:
     with pytest.raises(ValidationError, match="576, which is no power of two"):
         QuantiseConfig(family="fixed-point", tile=4)

@@ -75,7 +75,7 @@ def build(
         pixel_scale=pixel_scale,
         reverse_channels=reverse_channels,
         pruned=pruned,
-        tile=int(tile) or None,
+        tile=None if tile in ("0", "auto") else int(tile),
         sparsity=options.parse_sparsity(sparsity),
     )
     precision = Precision(
@@ -88,7 +88,7 @@ def build(
         percentile=percentile,
         rounding=rounding,
         equalise=equalise,
-        tile=int(tile),
+        tile=options.parse_tile(tile),
         sparsity=options.parse_sparsity(sparsity),
     )
     single = single or low_bits == high_bits

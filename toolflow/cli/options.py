@@ -158,9 +158,10 @@ Rounding = Annotated[
     ),
 ]
 Tile = Annotated[
-    Literal["0", "2", "4"],
+    Literal["0", "2", "4", "auto"],
     typer.Option(
-        help="Winograd tile of the 3x3 layers of stride 1, outputs in each direction; 0 for direct convolution.",
+        help="Winograd tile of the 3x3 layers of stride 1, outputs in each direction; 0 for direct convolution; auto "
+        "for each layer's cheapest that leaves hardly more error.",
         rich_help_panel=_PRECISION,
     ),
 ]
@@ -277,6 +278,11 @@ def parse_layer_bits(text: str | None) -> dict[str, tuple[int, int]]:
             raise ToolflowError(f"--layer-bits: layer '{name}' must be given once, not twice")
         bits[name] = int(numbers[0]), int(numbers[1])
     return bits
+
+
+def parse_tile(text: str) -> int | str:
+    """Return the tile of `--tile`: a number, or "auto"."""
+    return text if text == "auto" else int(text)
 
 
 def parse_sparsity(text: str | None) -> tuple[int, int] | None:

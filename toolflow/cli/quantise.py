@@ -68,7 +68,7 @@ def quantise(
         pixel_scale=pixel_scale,
         reverse_channels=reverse_channels,
         pruned=pruned,
-        tile=int(tile) or None,
+        tile=None if tile in ("0", "auto") else int(tile),
         sparsity=options.parse_sparsity(sparsity),
     )
     precision = Precision(
@@ -81,7 +81,7 @@ def quantise(
         percentile=percentile,
         rounding=rounding,
         equalise=equalise,
-        tile=int(tile),
+        tile=options.parse_tile(tile),
         sparsity=options.parse_sparsity(sparsity),
     )
     variants = ["high"] if single or low_bits == high_bits else ["low", "high"]
@@ -148,8 +148,14 @@ def _layers(variants: Mapping[str, Any]) -> Table:
         for layer in made["layers"]:
             cells = rows.setdefault(layer["name"], [""] * (2 * len(variants)))
             weights = f"{layer['weight_bits']} / " if layer["weight_bits"] else ""
-            cells[2 * column] = f"{weights}{layer['output']['integer']['bits']}"
+            cells[2 * column] = " ".join([*_form(layer), f"{weights}{layer['output']['integer']['bits']}"])
             cells[2 * column + 1] = f"{layer['relative_error']:.2e}"
     for name, cells in rows.items():
         table.add_row(escape(name), *cells)
     return table
+
+
+def _form(layer: Mapping[str, Any]) -> list[str]:
+    """Return a layer's tile and pattern as words, where it has any."""
+    tile = [f"F({layer['tile']},3)"] if layer["tile"] else []
+    return [*tile, *([":".join(map(str, layer["pattern"]))] if layer["pattern"] else [])]

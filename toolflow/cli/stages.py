@@ -59,7 +59,7 @@ class Precision:
     percentile: float = 99.99
     rounding: str = "gptq"
     equalise: bool = False
-    tile: int = 0
+    tile: int | str = 0
     sparsity: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
