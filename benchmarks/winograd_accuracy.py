@@ -1,0 +1,64 @@
+"""ResNet-20 on CIFAR-10 without training: direct, F(2,3) and F(4,3), dense and sub-row-balanced, at 8 and 4 bits.
+
+    python benchmarks/winograd_accuracy.py DATA [--images 10000] [--only W8F2 W8F2:8/16 ..]
+
+DATA holds the pretrained weights and the images. Quantisation sees 1,024 training images only; accuracies are those of
+the integer reference on test images. The seconds are those of quantisation: support, least squares and rounding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from benchmarks.resnet20_accuracy import NORMALISATION, resnet20, test_images, training_images
+from quant.assign import multiplications
+from quant.config import QuantiseConfig
+from quant.quantise import quantise
+from toolflow.interpreter.run import logits_of
+from toolflow.operators import Conv, WinogradConv
+
+# bits, tile, pattern
+CASES: dict[str, QuantiseConfig] = {
+    f"W{bits}F{tile}{'' if pattern is None else f':{pattern[0]}/{pattern[1]}'}": QuantiseConfig(
+        weight_bits=bits, activation_bits=bits, tile=tile, pattern=pattern
+    )
+    for bits, tile, pattern in (
+        *((bits, tile, None) for bits in (8, 4) for tile in (0, 2, 4, "auto")),
+        *((8, tile, pattern) for pattern in ((8, 16), (4, 8), (3, 16)) for tile in (2, 4)),
+        (8, 0, (8, 16)),
+        (8, "auto", (8, 16)),
+    )
+}  # fmt: skip
+
+
+def main() -> None:
+    """Print accuracy, multiplications and time of every case."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--only", nargs="+", choices=list(CASES))
+    arguments = parser.parse_args()
+    graph = resnet20(arguments.data)
+    training = training_images(arguments.data)
+    images, labels = test_images(arguments.data, arguments.images)
+    for name, config in CASES.items():
+        if arguments.only is not None and name not in arguments.only:
+            continue
+        start = time.perf_counter()
+        made = quantise(graph, training, NORMALISATION, config)
+        seconds = time.perf_counter() - start
+        right = float((logits_of(made.graph, images).argmax(axis=1) == labels).mean())
+        nodes = [node for node in made.model.graph.nodes if isinstance(node.op, Conv | WinogradConv)]
+        count = sum(multiplications(node, made.graph.shapes[node.name]) for node in nodes)
+        tiles = [node.op.tile for node in nodes if isinstance(node.op, WinogradConv)]
+        print(
+            f"{name:14} {100 * right:.2f} %, {count / 1e6:5.1f} M multiplications in convolutions, "
+            f"{tiles.count(2)} layers F(2,3), {tiles.count(4)} F(4,3); quantised in {seconds:.0f} s",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
