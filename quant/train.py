@@ -128,7 +128,7 @@ class Checkpoint:
         if not self.path.is_file():
             return None
         try:
-            state: dict[str, Any] = torch.load(self.path, weights_only=True)
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises what its readers raise
             raise ToolflowError(f"{self.path} cannot be read ({error}): delete it to train from the start") from error
         return state if state.get("origin") == self.origin else None
