@@ -48,7 +48,7 @@ module cascade_tile_input
   instruction_t i;
   logic four;
   assign i = operation.code;
-  assign four = i.tile == 8'd4;
+  assign four = Tile == 4 && i.tile == 8'd4;
 
   // Reading stops one cycle before what follows it, so that every word that was asked for finds its place.
   logic enable, move;
