@@ -12,7 +12,7 @@ import torch
 from quant.assign import transform_node
 from quant.config import MAX_CALIBRATION_IMAGES, Normalisation
 from quant.float_run import apply_activation, before_activation, float_node, weight_of
-from quant.sparse import solve_taps
+from quant.sparse import channels_at_once, solve_taps
 from quant.tile_statistics import channel_major, moments
 from quant.tiles import can_tile
 from toolflow.ir.errors import ToolflowError
@@ -25,7 +25,6 @@ Tensor = torch.Tensor
 
 BATCH = 64
 MAX_TENSOR_ELEMENTS = 1 << 27  # of one tensor over all calibration images
-MAX_COLUMNS = 2304  # taps times channels, solved at once: time grows with the cube, 64 channels of F(4x4,3x3)
 
 
 @dataclass(frozen=True)
@@ -178,12 +177,11 @@ def _solved(node: Node, op: Conv | WinogradConv, seen: Tensor, exact: Tensor, ge
     """Return the layer with its weights solved, as many channels at a time as can be solved together."""
     weight = weight_of(node, "weight", torch.float64)
     kernel = weight.shape[2], weight.shape[3]
-    sub_row = 1 if op.pattern is None else op.pattern[1]
-    some = max(MAX_COLUMNS // (kernel[0] * kernel[1]) // sub_row, 1) * sub_row
+    some = channels_at_once(kernel, op.pattern)
     parts = []
     for part, x, meant in zip(*(torch.split(t, some, 1) for t in (weight, seen, exact)), strict=True):
         found = moments(op, kernel, x, meant, generator)
-        parts.append(channel_major(solve_taps(part, found, op.pattern).weight, part.shape))
+        parts.append(channel_major(solve_taps(part, found, op.pattern).weight, kernel))
     return replace(node, weights={**node.weights, "weight": torch.cat(parts, 1).numpy()})
 
 

@@ -24,7 +24,7 @@ from quant.float_run import (
 from quant.multipliers import smallest_weight_scale, snap_residual_scale, snap_weight_scales
 from quant.ranges import Histogram, activation_scale, histogram, next_power_of_two
 from quant.rounding import MAX_COLUMNS, choose_scales, compensated, gptq, input_statistics
-from quant.sparse import round_on_support, solve_taps, tap_exponents
+from quant.sparse import SolvedTaps, channels_at_once, round_on_support, solve_taps, tap_exponents
 from quant.tile_statistics import channel_major, moments
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import TensorType
@@ -328,16 +328,26 @@ class _Walk:
         """Return integers, scales (K,) and exponents of a layer that is transformed, sparse, or both."""
         lower, upper = self.config.integer_range(bits)
         kernel = weight.shape[2], weight.shape[3]
-        found = moments(op, kernel, seen[node.inputs[0]], exact[node.inputs[0]], self.generator)
-        solved = solve_taps(weight, found, op.pattern)
-        exponent = tap_exponents(solved.weight, weight.shape) if isinstance(op, WinogradConv) else None
+        split = channels_at_once(kernel, op.pattern)
+        sources = seen[node.inputs[0]], exact[node.inputs[0]]
+        parts = [
+            solve_taps(part, moments(op, kernel, x, meant, self.generator), op.pattern)
+            for part, x, meant in zip(*(torch.split(t, split, 1) for t in (weight, *sources)), strict=True)
+        ]
+        solved = torch.cat([part.weight for part in parts], 1)
+        exponent = tap_exponents([part.weight for part in parts], kernel) if isinstance(op, WinogradConv) else None
         shifts = torch.zeros(kernel, dtype=torch.int64) if exponent is None else exponent
-        columns = (2.0 ** shifts.double()).reshape(-1).repeat_interleave(weight.shape[1])
-        level = solved.weight / columns
+        columns = [(2.0 ** shifts.double()).reshape(-1, 1).expand(-1, n).reshape(-1) for n in _widths(parts, kernel)]
+        level = solved / torch.cat(columns)
         chosen = choose_scales(level, lower, upper, self.config.family, self._smallest_scales(node, level))
         scales = self._snap(node, chosen)
-        integers = round_on_support(solved.weight, scales[:, None] * columns, lower, upper, solved.hessian, solved.mask)
-        return channel_major(integers, weight.shape), scales, None if exponent is None else exponent.numpy()
+        integers = [
+            channel_major(
+                round_on_support(part.weight, scales[:, None] * step, lower, upper, part.hessian, part.mask), kernel
+            )
+            for part, step in zip(parts, columns, strict=True)
+        ]
+        return torch.cat(integers, 1), scales, None if exponent is None else exponent.numpy()
 
     def _weight_integers(
         self,
@@ -405,6 +415,11 @@ class _Walk:
         pattern = node.op.pattern if isinstance(node.op, Conv | WinogradConv) else None
         error = _relative_error(seen, exact)
         self.qualities.append(LayerQuality(node.name, bits, self.type_of(node.name), error, tile, pattern))
+
+
+def _widths(parts: Sequence[SolvedTaps], kernel: tuple[int, int]) -> list[int]:
+    """Return the input channels of each part."""
+    return [part.weight.shape[1] // (kernel[0] * kernel[1]) for part in parts]
 
 
 def _relative_error(seen: torch.Tensor, exact: torch.Tensor) -> float:

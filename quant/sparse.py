@@ -8,6 +8,7 @@ are then solved for by least squares, and rounded one after the other as GPTQ do
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,7 @@ class SolvedTaps:
     hessian: Tensor
 
 
+MAX_COLUMNS = 2304  # taps times channels, solved at once: time grows with the cube, 64 channels of F(4x4,3x3)
 ROWS = 8  # output channels solved at once
 DAMPING = 0.01
 
@@ -49,6 +51,12 @@ def _compensation(hessian: Tensor) -> Tensor:
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
     factor: Tensor = torch.linalg.cholesky(inverse, upper=True)
     return factor
+
+
+def channels_at_once(kernel: tuple[int, int], pattern: tuple[int, int] | None) -> int:
+    """Return how many input channels are solved together, whole sub-rows: more would take too long."""
+    sub_row = 1 if pattern is None else pattern[1]
+    return max(MAX_COLUMNS // (kernel[0] * kernel[1]) // sub_row, 1) * sub_row
 
 
 def solve_taps(weight: Tensor, found: Moments, pattern: tuple[int, int] | None) -> SolvedTaps:
@@ -73,9 +81,15 @@ def solve_taps(weight: Tensor, found: Moments, pattern: tuple[int, int] | None) 
     return SolvedTaps(refit(wanted, hessian, mask), mask, hessian)
 
 
-def tap_exponents(weight: Tensor, shape: torch.Size) -> Tensor:
-    """Return the left shifts int64 (t, t) that bring the taps' weights (K, t·t·C) to like magnitudes."""
-    power = weight.reshape(len(weight), shape[2], shape[3], shape[1]).pow(2).mean((0, 3)).sqrt()
+def tap_exponents(parts: Sequence[Tensor], kernel: tuple[int, int]) -> Tensor:
+    """Return the left shifts int64 (t, t) that bring the taps' weights to like magnitudes.
+
+    Args:
+        parts: (K, t·t·c) of some input channels each.
+        kernel: (t, t).
+    """
+    taps = torch.cat([part.reshape(len(part), *kernel, -1) for part in parts], 3)
+    power = taps.pow(2).mean((0, 3)).sqrt()
     smallest = power[power > 0].min() if bool((power > 0).any()) else torch.ones(())
     return torch.log2(power.clamp_min(smallest) / smallest).round().clamp(0, MAX_EXPONENT).to(torch.int64)
 

@@ -34,10 +34,9 @@ def tap_major(weight: Tensor) -> Tensor:
     return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
 
 
-def channel_major(columns: Tensor, shape: torch.Size) -> Tensor:
+def channel_major(columns: Tensor, kernel: tuple[int, int]) -> Tensor:
     """Return (K, C, kh, kw) of weights (K, taps · C)."""
-    outputs, channels, height, width = shape
-    return columns.reshape(outputs, height, width, channels).permute(0, 3, 1, 2)
+    return columns.reshape(len(columns), *kernel, -1).permute(0, 3, 1, 2)
 
 
 def moments(

@@ -87,6 +87,16 @@ def test_auto_takes_large_tiles_where_they_leave_little_error(bits: int, tiles: 
     assert {name: op.tile if isinstance(op, WinogradConv) else 0 for name, op in kinds.items()} == chosen
 
 
+def test_wide_layers_are_solved_a_few_channels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four channels at once: patterns hold over whole layers, and the outputs stay near the float ones."""
+    monkeypatch.setattr("quant.sparse.MAX_COLUMNS", 64)
+    variant = made(tile=2, pattern=(3, 4))
+    for node in variant.graph.nodes:
+        if node.name in TILED:
+            assert obeys(node.weights["weight"], Pattern(3, 4))
+    assert max(layer.relative_error for layer in variant.report.layers) < 0.1
+
+
 def test_what_cannot_be_transformed_is_refused() -> None:
     with pytest.raises(ValidationError, match="576, which is no power of two"):
         QuantiseConfig(family="fixed-point", tile=4)
@@ -108,7 +118,7 @@ def test_moments_in_the_winograd_domain_are_those_of_the_outputs() -> None:
     ):
         found = moments(op, (3, 3), x, x, generator)
         columns = tap_major(u)
-        torch.testing.assert_close(channel_major(columns, u.shape), u)
+        torch.testing.assert_close(channel_major(columns, (u.shape[2], u.shape[3])), u)
         # V is held in float32: F(4,3) multiplies inputs by up to 25 before it divides by 576
         torch.testing.assert_close((columns @ found.covariance * columns).sum(1), expected, rtol=1e-3, atol=0)
 
