@@ -43,10 +43,12 @@ module cascade_fold
   typedef logic [AccumulatorBits-1:0] value_t;
   typedef value_t [Elements-1:0] values_t;
 
+  logic is_4;
   logic [2:0] last_tap;
   output_t last_output;
-  assign last_tap = four ? 3'd5 : 3'd3;
-  assign last_output = four ? output_t'(3) : output_t'(1);
+  assign is_4 = Tile == 4 && four;
+  assign last_tap = is_4 ? 3'd5 : 3'd3;
+  assign last_output = is_4 ? output_t'(3) : output_t'(1);
 
   // Taps and chunks, as they come.
   typedef struct packed {
@@ -109,7 +111,7 @@ module cascade_fold
   function automatic value_t term(value_t value, int unsigned out, logic [2:0] tap_1d);
     logic zero;
     logic [1:0] shift;
-    if (four) begin
+    if (is_4) begin
       zero = (tap_1d == 3'd0 && out != 0) || (tap_1d == 3'd5 && out != 3);
       case (tap_1d)
         3'd0: shift = 2'd1;
@@ -125,11 +127,11 @@ module cascade_fold
   endfunction
 
   function automatic logic minus(int unsigned out, logic [2:0] tap_1d);
-    return out % 2 == 1 && (tap_1d == 3'd2 || tap_1d == (four ? 3'd4 : 3'd3));
+    return out % 2 == 1 && (tap_1d == 3'd2 || tap_1d == (is_4 ? 3'd4 : 3'd3));
   endfunction
 
   function automatic logic outer(logic [2:0] tap_1d);
-    return four && (tap_1d == 3'd0 || tap_1d == 3'd5);
+    return is_4 && (tap_1d == 3'd0 || tap_1d == 3'd5);
   endfunction
 
   // Along a row of taps: Z[j], for each chunk.

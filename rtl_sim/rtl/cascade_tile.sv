@@ -129,7 +129,7 @@ module cascade_tile
   ) i_fold (
     .clk,
     .rst_n,
-    .four(Tile == 4 && operation.code.tile == 8'd4),
+    .four(operation.code.tile == 8'd4),
     .exponents,
     .handoff,
     .last_chunk,

@@ -21,6 +21,9 @@ module cascade_transform #(
 );
   localparam int unsigned Taps = Tile + 2;
 
+  logic is_4;
+  assign is_4 = Tile == 4 && four;
+
   typedef logic signed [InBits-1:0] in_t;
   typedef logic signed [OutBits-1:0] out_t;
 
@@ -29,7 +32,7 @@ module cascade_transform #(
   in_t held[Taps][Elements];
   logic [2:0] last_tap, place, turn;
   logic complete, emitting;
-  assign last_tap = four ? 3'd5 : 3'd3;
+  assign last_tap = is_4 ? 3'd5 : 3'd3;
   assign complete = in_valid && place == last_tap;
 
   always_ff @(posedge clk) begin
@@ -53,7 +56,7 @@ module cascade_transform #(
     if (enable && complete) begin
       for (int unsigned n = 0; n < Taps - 1; n++) held[n] <= window[n];
       held[Taps-1] <= in_word;
-      if (Tile == 4 && !four) held[3] <= in_word;
+      if (Tile == 4 && !is_4) held[3] <= in_word;
     end
   end
 
@@ -63,9 +66,9 @@ module cascade_transform #(
   logic [1:0] near, far, far_1;
   logic minus, minus_1;
   always_comb begin
-    near = four && (turn == 3'd1 || turn == 3'd2) ? 2'd2 : 2'd0;
+    near = is_4 && (turn == 3'd1 || turn == 3'd2) ? 2'd2 : 2'd0;
     far = turn == 3'd3 || turn == 3'd4 ? 2'd1 : turn == 3'd0 || turn == 3'd5 ? 2'd2 : 2'd0;
-    minus = four && (turn == 3'd2 || turn == 3'd4);
+    minus = is_4 && (turn == 3'd2 || turn == 3'd4);
   end
 
   always_ff @(posedge clk) begin
@@ -82,7 +85,7 @@ module cascade_transform #(
       for (int unsigned e = 0; e < Elements; e++) begin
         automatic in_t first = '0, second = '0;
         right[e] <= '0;
-        if (Tile == 4 && four) begin
+        if (is_4) begin
           case (turn)
             3'd0: right[e] <= out_t'(held[0][e]) - out_t'(held[2][e]);
             3'd5: right[e] <= out_t'(held[1][e]) - out_t'(held[3][e]);
@@ -94,7 +97,7 @@ module cascade_transform #(
           first = turn == 3'd0 ? held[0][e] : turn == 3'd2 ? held[2][e] : held[1][e];
           second = turn == 3'd2 ? held[1][e] : turn == 3'd3 ? held[3][e] : held[2][e];
         end
-        left[e] <= !four && turn == 3'd1 ? out_t'(first) + out_t'(second) : out_t'(first) - (out_t'(second) <<< near);
+        left[e] <= !is_4 && turn == 3'd1 ? out_t'(first) + out_t'(second) : out_t'(first) - (out_t'(second) <<< near);
       end
     end
     if (enable && out_soon) begin

@@ -29,7 +29,7 @@ module cascade_transpose
   place_t last;
   place_pair_t in, out;
   logic writing, reading, in_ends, out_ends;
-  assign last = four ? place_t'(5) : place_t'(3);
+  assign last = Tile == 4 && four ? place_t'(5) : place_t'(3);
   assign writing = enable && in_valid;
   assign in_ends = in.inner == last && in.outer == last;
   assign out_ends = out.inner == last && out.outer == last;

@@ -257,7 +257,7 @@ def test_operands_are_as_wide_as_the_engine_says(outputs: Path) -> None:
 def test_planted_faults_are_found(tmp_path: Path) -> None:
     """One coefficient of each transform changed: the comparisons that pass above fail."""
     faults = {
-        "cascade_transform": ("near = four && (turn == 3'd1 ||", "near = four && (turn == 3'd3 ||"),
+        "cascade_transform": ("near = is_4 && (turn == 3'd1 ||", "near = is_4 && (turn == 3'd3 ||"),
         "cascade_fold": ("3'd1, 3'd2: shift = 2'd2;", "3'd1, 3'd2: shift = 2'd1;"),
     }
     for module, (right, wrong) in faults.items():
