@@ -57,7 +57,7 @@ class Recipe:
 
     epochs: int
     batch: int = 64
-    rate: float = 0.02
+    rate: float = 0.005
     momentum: float = 0.9
     decay: float = 5e-4
     temperature: float = 4.0

@@ -125,7 +125,7 @@ def prune(
     layer_pattern: LayerPatterns = None,
     epochs: Epochs = DEFAULT_EPOCHS,
     batch: Batch = 64,
-    rate: Rate = 0.01,
+    rate: Rate = 0.005,
     flip: Flip = True,
     seed: Seed = 0,
     weights: options.Weights = None,
