@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-import quant.prune
+import quant.sparse
 from quant.float_run import float_logits
 from quant.prune import Choice, choose_layers, multiplications, prune_graph, shaped
 from quant.pruned_file import FORMAT, load_pruned, save_pruned
@@ -109,7 +109,7 @@ def test_pruned_layers_obey_and_are_better_than_their_largest_values(
 def test_wide_layers_are_solved_a_few_channels_at_a_time(
     dense: Graph, choices: dict[str, Choice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quant.prune, "MAX_COLUMNS", 64)
+    monkeypatch.setattr(quant.sparse, "MAX_COLUMNS", 64)
     pruned = prune_graph(dense, images(96), NORMALISATION, choices)
     for name, choice in choices.items():
         assert choice.pattern is None or obeys(pruned.by_name[name].weights["weight"], choice.pattern)
