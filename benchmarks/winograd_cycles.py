@@ -1,6 +1,7 @@
 """VGG-16 for CIFAR-10, layer by layer in RTL: direct, dense Winograd and sub-row-balanced sparse, against their ideals.
 
     python benchmarks/winograd_cycles.py [--pattern 3:16] [--batch 32] [--lanes 8x32] [--work FOLDER] [--only NAME ..]
+        [--modes direct ..]
 
 Weights and images are seeded random integers: cycles do not depend on them. A layer's ideal is its kept values times
 its valid tiles (its positions, where it is direct) over the multipliers. Each layer runs on the same engine as a
@@ -34,6 +35,7 @@ from toolflow.operators import Conv, Flatten, Linear, MaxPool, WinogradConv
 from toolflow.plan.estimate import estimate
 
 PADS = (1, 1, 1, 1)
+MODES = ("direct", "dense Winograd", "sparse")
 WATCHDOG_CYCLES = 20_000_000  # a direct layer computes for millions of cycles without a word on the ports
 UNSIGNED, RESULT = IntegerType(8, signed=False), IntegerType(16, signed=True)
 # name, input channels, output channels, height = width, how often it stands in the network
@@ -118,6 +120,7 @@ def main() -> None:
     parser.add_argument("--drain-k", type=int, default=4)
     parser.add_argument("--work", type=Path, default=Path("build/winograd_cycles"))
     parser.add_argument("--only", nargs="+", choices=[layer[0] for layer in VGG16])
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
     arguments = parser.parse_args()
     lanes_k, lanes_p = map(int, arguments.lanes.split("x"))
     shape = EngineConfig(
@@ -125,7 +128,12 @@ def main() -> None:
         accumulator_bits=40, confidence=False,
     )  # fmt: skip
     layers = [layer for layer in VGG16 if arguments.only is None or layer[0] in arguments.only]
-    graphs = {(layer, n): network(layer, m) for layer in layers for n, m in modes(layer, arguments.pattern).items()}
+    graphs = {
+        (layer, name): network(layer, mode)
+        for layer in layers
+        for name, mode in modes(layer, arguments.pattern).items()
+        if name in arguments.modes
+    }
     fitted = {key: estimate(graph, shape, arguments.batch) for key, graph in graphs.items()}
     depths = {name: max(getattr(config, name) for config, _ in fitted.values()) for name in DEPTHS}
     config = shape.model_copy(update=depths)
@@ -149,9 +157,11 @@ def main() -> None:
             if first or layer[1] > 3:
                 total[what, first][0] += layer[4] * cycles
                 total[what, first][1] += layer[4] * ideal
+    if set(arguments.modes) != set(MODES):
+        return
     for first in (False, True):
         print("with the first layer" if first else "without the first layer")
-        for what in ("direct", "dense Winograd", "sparse"):
+        for what in MODES:
             cycles, ideal = total[what, first]
             sparse, sparse_ideal = total["sparse", first]
             print(
