@@ -162,11 +162,10 @@ def main() -> None:
     for first in (False, True):
         print("with the first layer" if first else "without the first layer")
         for what in MODES:
-            cycles, ideal = total[what, first]
-            sparse, sparse_ideal = total["sparse", first]
+            (taken, least), (sparse, sparse_least) = total[what, first], total["sparse", first]
             print(
-                f"  {what:14} {cycles:>12,.0f} cycles, {ideal / cycles:.3f} of its ideal; sparse is "
-                f"{cycles / sparse:.2f} times as fast (ideals: {ideal / sparse_ideal:.2f})"
+                f"  {what:14} {taken:>12,.0f} cycles, {least / taken:.3f} of its ideal; sparse is "
+                f"{taken / sparse:.2f} times as fast (ideals: {least / sparse_least:.2f})"
             )
 
 
