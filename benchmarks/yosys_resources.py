@@ -6,9 +6,10 @@
 
 `fit` synthesises each configuration of FIT module by module (hierarchy kept, copies of one module once, modules
 that only the bus width and the confidence unit change left out where these repeat) and fits every module's
-LUTs and flip-flops to its terms by non-negative least squares on relative errors.
-`check` synthesises each configuration of HELD_OUT as a whole, flattened, as a user would, and compares.
-One run takes minutes; results are kept in build/yosys by the hash of sources and script.
+LUTs and flip-flops to its terms by non-negative least squares on relative errors; then, of the engines with tiles in
+FIT_TILE, what is left over beside these to the terms that only engines with tiles have (`--only-tiles`: only this).
+`check` synthesises each configuration of HELD_OUT and HELD_OUT_TILE as a whole, flattened, as a user would, and
+compares. One run takes minutes; results are kept in build/yosys by the hash of sources and script.
 """
 
 from __future__ import annotations
@@ -74,6 +75,16 @@ FIT_ARRAY = (
     _config(4, 4, 4, 1, 16, (4, 4, 16), multiplier="lut"),
     _config(4, 4, 2, 1, 8, (3, 3, 14), multiplier="lut"),
 )
+# engines with tiles: what they have beside the others is fitted to what those terms leave over
+FIT_TILE = (
+    _config(4, 1, 1, 1, 4, (8, 8, 40)),  # of this one only the requantiser, whose sums are wide here too
+    _config(8, 2, 1, 2, 8, (8, 8, 30), tile=2, transform_depth=64),
+    _config(4, 1, 2, 1, 4, (8, 8, 26), tile=2, transform_depth=64),
+    _config(16, 1, 1, 4, 16, (4, 4, 22), tile=2, transform_cycles=4, transform_depth=64, multiplier="lut"),
+    _config(8, 1, 1, 2, 8, (10, 8, 36), tile=4, transform_cycles=2, transform_depth=144),
+    _config(4, 2, 1, 1, 4, (8, 8, 34), tile=4, transform_depth=144),
+    _config(8, 1, 2, 4, 16, (8, 6, 32), tile=4, transform_cycles=4, transform_depth=144),
+)
 # small ones first; the last is the engine of the main example, 256 multipliers
 HELD_OUT = (
     _config(12, 3, 1, 4, 4, (6, 6, 24), bus_bits=64),
@@ -82,6 +93,15 @@ HELD_OUT = (
     _config(16, 8, 1, 2, 8, (4, 4, 20), multiplier="lut"),
     _config(16, 8, 2, 1, 8, (8, 8, 26)),
 )
+HELD_OUT_TILE = (
+    _config(8, 2, 2, 4, 8, (8, 8, 30), tile=2, transform_cycles=2, transform_depth=128),
+    _config(12, 1, 1, 2, 4, (8, 8, 36), tile=4, transform_cycles=2, transform_depth=288, bus_bits=64),
+)
+
+# modules that grow with nothing else of an engine with tiles than the tile
+TILE_STEADY = ("decode", "sequencer", "requantise", "tile_reader", "tile_walker")
+# modules that are counted as a part of another: what engine and core hold beside their modules is one part
+PARTS_OF = {"core": "engine", "convolve": "engine", "select": "drain", "place": "drain"}
 
 # modules that depend on nothing but the bus width and on whether there is a confidence unit
 STEADY = (
@@ -145,13 +165,19 @@ def synthesise(config: EngineConfig, family: Family, by_module: bool, without: S
             "blackbox @lanes @first %d",
             *(f"blackbox cascade_{kind}$*" for kind in without),
         ]
-    script = "\n".join([*lines, synth, "tee -o stat.json stat -json"])
     with tempfile.TemporaryDirectory(dir=_made(CACHE)) as name:
-        folder = Path(name)
-        text = "".join(path.read_text(encoding="utf-8") for path in emit_rtl(config, "single", folder / "rtl"))
-        kept = CACHE / f"{hashlib.sha256(f'{script}{text}'.encode()).hexdigest()[:24]}.json"
-        if not kept.exists():
-            print(f"synthesising for {family}: {_label(config)}", file=sys.stderr, flush=True)
+        text = "".join(path.read_text(encoding="utf-8") for path in emit_rtl(config, "single", Path(name) / "rtl"))
+    return run_yosys([*lines, synth], text, f"{_label(config)} for {family}")
+
+
+def run_yosys(commands: Sequence[str], text: str, label: str) -> dict[str, Any]:
+    """Return the statistics after `commands`, which find the SystemVerilog `text` in all.sv; kept from run to run."""
+    script = "\n".join([*commands, "tee -o stat.json stat -json"])
+    kept = _made(CACHE) / f"{hashlib.sha256(f'{script}{text}'.encode()).hexdigest()[:24]}.json"
+    if not kept.exists():
+        print(f"synthesising {label}", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as name:
+            folder = Path(name)
             (folder / "all.sv").write_text(text, encoding="utf-8")
             (folder / "run.ys").write_text(script, encoding="utf-8")
             command = ["nice", "-n", "15", yosys_command(), "-q", "-l", "log.txt", "run.ys"]
@@ -172,6 +198,7 @@ def _label(config: EngineConfig) -> str:
     return (
         f"{c.lanes_k}x{c.lanes_p}x{c.slots} drain {c.drain_k} S {c.sub_row} "
         f"W{c.weight_bits}A{c.activation_bits} acc {c.accumulator_bits} bus {c.bus_bits} {c.multiplier}"
+        + (f" tile {c.tile} in {c.transform_cycles}" if c.tile else "")
     )
 
 
@@ -204,29 +231,42 @@ def _check_known(amounts: Mapping[str, ResourceCount]) -> None:
 
 def _kind(name: str) -> str:
     kind = name.split("$")[0].removeprefix("cascade_")
-    return "engine" if kind == "core" else kind  # what engine and core hold beside their modules is one part
+    return PARTS_OF.get(kind, kind)
 
 
-def fit(families: Sequence[Family]) -> None:
+def fit(families: Sequence[Family], only_tiles: bool) -> None:
     """Fit every module of every family and write the coefficients."""
     document = json.loads(FIT_PATH.read_text(encoding="utf-8")) if FIT_PATH.exists() else {"coefficients": {}}
     for family in families:
-        measured = _measure(family)
-        document["coefficients"][family] = {
-            name: {
-                resource: _fit_terms(
-                    name, resource, [(config, m[name].by_name()[resource]) for config, m in measured if name in m]
-                )
-                for resource in ("luts", "flip_flops")
-            }
-            for name in MODULES
-        }
+        if not only_tiles:
+            document["coefficients"][family] = _fit_modules(_measure(family), {})
+        document["coefficients"][family] = _fit_modules(_measure_tiles(family), document["coefficients"][family])
     document["made_by"] = "benchmarks/yosys_resources.py fit"
     document["yosys"] = subprocess.run(
         [yosys_command(), "-V"], check=True, capture_output=True, text=True
     ).stdout.strip()
-    document["configurations"] = [_label(config) for config in (*FIT, *FIT_ARRAY)]
+    document["configurations"] = [_label(config) for config in (*FIT, *FIT_ARRAY, *FIT_TILE)]
     FIT_PATH.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def _fit_modules(
+    measured: Sequence[tuple[EngineConfig, dict[str, ResourceCount]]], fitted: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return every module's coefficients: those of terms of engines without tiles, or, beside these, the others."""
+    coefficients: dict[str, Any] = {}
+    for name in MODULES:
+        coefficients[name] = {}
+        for resource in ("luts", "flip_flops"):
+            amounts = [(config, m[name].by_name()[resource]) for config, m in measured if name in m]
+            known = dict(fitted.get(name, {}).get(resource, {}))
+            known = {term: amount for term, amount in known.items() if term in _plain_terms(name)}
+            coefficients[name][resource] = known | _fit_terms(name, resource, amounts, known if fitted else None)
+    return coefficients
+
+
+def _plain_terms(name: str) -> set[str]:
+    """Return the terms of a module in engines without tiles."""
+    return {term for config in FIT for term, amount in MODULES[name].terms(config).items() if amount}
 
 
 def _measure(family: Family) -> list[tuple[EngineConfig, dict[str, ResourceCount]]]:
@@ -247,11 +287,40 @@ def _measure(family: Family) -> list[tuple[EngineConfig, dict[str, ResourceCount
     return measured
 
 
-def _fit_terms(name: str, resource: str, measured: Sequence[tuple[EngineConfig, float]]) -> dict[str, float]:
+def _measure_tiles(family: Family) -> list[tuple[EngineConfig, dict[str, ResourceCount]]]:
+    """Return the amounts of the modules that engines with tiles add or change."""
+    tile_modules = {name for name, module in MODULES.items() if set(module.terms(FIT_TILE[0])) - _plain_terms(name)}
+    everything = {*MODULES, "ram"} - {"engine"}
+    seen: set[int] = set()
+    measured = []
+    for config in FIT_TILE:
+        present = tile_modules - set(TILE_STEADY) if config.tile in seen else tile_modules
+        seen.add(config.tile)
+        if config.tile == 0:
+            present = {"requantise"}
+        left_out = everything - present - {"drain"}  # which holds the requantisers
+        found = modules_of(synthesise(config, family, by_module=True, without=sorted(left_out)))
+        measured.append((config, {name: found.get(name, ResourceCount()) for name in present}))
+    return measured
+
+
+def _fit_terms(
+    name: str, resource: str, measured: Sequence[tuple[EngineConfig, float]], known: Mapping[str, float] | None
+) -> dict[str, float]:
+    """Fit a module's terms, or, where some are `known`, those of engines with tiles to what these leave over."""
+    if not measured:
+        return {}
     terms = [MODULES[name].terms(config) for config, _ in measured]
-    amounts = np.array([amount for _, amount in measured], dtype=float)
-    names = list(getattr(MODULES[name], resource) or terms[0])
-    weight = 1 / np.maximum(amounts, 1)
+    plain = _plain_terms(name)
+    names = [n for n in getattr(MODULES[name], resource) or terms[0] if (n in plain) == (known is None)]
+    if not names:
+        return {}
+    weight = 1 / np.maximum(np.array([amount for _, amount in measured], dtype=float), 1)
+    left = [
+        amount - sum(per * t[n] for n, per in (known or {}).items())
+        for (_, amount), t in zip(measured, terms, strict=True)
+    ]
+    amounts = np.array(left, dtype=float)
     matrix = np.array([[t[n] for n in names] for t in terms], dtype=float)
     scale = np.maximum(matrix.max(axis=0), 1e-9)
     solution, _ = nnls(matrix / scale * weight[:, None], amounts * weight)
@@ -278,7 +347,7 @@ def check(families: Sequence[Family], configs: Sequence[EngineConfig]) -> bool:
                         flush=True,
                     )
                 good &= abs(error) <= TOLERANCE
-            if configs is HELD_OUT:
+            if configs is not FIT:
                 RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return good
 
@@ -288,12 +357,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["fit", "check"])
     parser.add_argument("--families", nargs="+", choices=["xc7", "xcup", "ecp5"], default=["xc7", "xcup", "ecp5"])
+    parser.add_argument("--only-tiles", action="store_true", help="fit, or check, only what engines with tiles add")
     parser.add_argument("--on-fit", action="store_true", help="check the configurations of the fit instead")
     arguments = parser.parse_args()
     if arguments.command == "fit":
-        fit(arguments.families)
+        fit(arguments.families, arguments.only_tiles)
         return 0
-    return 0 if check(arguments.families, FIT if arguments.on_fit else HELD_OUT) else 1
+    held_out = HELD_OUT_TILE if arguments.only_tiles else (*HELD_OUT, *HELD_OUT_TILE)
+    return 0 if check(arguments.families, FIT if arguments.on_fit else held_out) else 1
 
 
 if __name__ == "__main__":

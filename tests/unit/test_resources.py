@@ -11,7 +11,7 @@ import pytest
 from toolflow.engine.config import EngineConfig
 from toolflow.plan.resources import estimate_resources, fitted_coefficients
 from toolflow.plan.resources_count import Family, ResourceCount
-from toolflow.plan.resources_features import MODULES, memories
+from toolflow.plan.resources_features import MODULES, dsps, memories, parameter_bits, product_bits
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORD = REPOSITORY / "benchmarks" / "yosys_resources.json"
@@ -22,6 +22,12 @@ BASE = EngineConfig(lanes_k=8, lanes_p=4, bank_depth=1024, weight_depth=256)
 
 def changed(**values: object) -> EngineConfig:
     return EngineConfig.model_validate({**BASE.model_dump(), **values})
+
+
+def tiled(tile: int, **values: object) -> EngineConfig:
+    """Return an engine with tiles whose layers have at most 32 channels."""
+    depth = (tile + 2) ** 2 * 4 if tile else 1
+    return changed(tile=tile, transform_depth=depth, **values)
 
 
 def recorded() -> dict[str, Any]:
@@ -133,3 +139,97 @@ def test_counts_compare_by_resource() -> None:
     assert need.shares(have) == {"luts": 1.25, "dsps": 5 / 6}
     assert ResourceCount(urams=1).shares(have)["urams"] == float("inf")
     assert (need + have * 2).amounts() == (26, 0, 17, 0, 0)
+
+
+TILE_MODULES = ("transform", "transpose", "tile_input", "tile_reader", "tile", "tile_walker", "fold")
+TILE_TERMS = {
+    "decode": ("tile", "large"),
+    "sequencer": ("tile", "large"),
+    "drain": ("tile", "large"),
+    "requantise": ("wide", "shifted"),
+    "engine": ("tile", "transformed", "folded"),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_engines_without_tiles_have_nothing_of_them(family: Family) -> None:
+    for name in TILE_MODULES:
+        assert not any(MODULES[name].terms(BASE).values()), name
+    for name, terms in TILE_TERMS.items():
+        assert not any(MODULES[name].terms(BASE)[term] for term in terms), name
+    assert {"input transform", "fold"}.isdisjoint(use.part for use in memories(BASE))
+    parts = estimate_resources(BASE, family).parts
+    assert not any(any(parts[name].amounts()) for name in ("input transform", "fold"))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("tile", [2, 4])
+def test_every_unit_of_tiles_takes_something(family: Family, tile: int) -> None:
+    fitted = fitted_coefficients()[family]
+    for name in TILE_MODULES:
+        terms = MODULES[name].terms(tiled(tile))
+        for resource, coefficients in fitted[name].items():
+            if name != "tile" or resource == "luts":  # which holds no register
+                assert sum(per_unit * terms[term] for term, per_unit in coefficients.items()) > 0, (name, resource)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_larger_tiles_take_more(family: Family) -> None:
+    none, small, large = (estimate_resources(tiled(tile), family).total for tile in (0, 2, 4))
+    assert not none.over(small)
+    assert not small.over(large)
+    assert none.luts < small.luts < large.luts
+    assert none.flip_flops < small.flip_flops < large.flip_flops
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("tile", [2, 4])
+def test_a_slower_transform_takes_less(family: Family, tile: int) -> None:
+    fast, slow = (estimate_resources(tiled(tile, transform_cycles=cycles), family).parts for cycles in (1, 4))
+    assert slow["input transform"].luts < fast["input transform"].luts
+    assert slow["input transform"].flip_flops < fast["input transform"].flip_flops
+    assert slow["fold"] == fast["fold"]
+
+
+def test_tiles_have_memories_for_words_rows_and_sums() -> None:
+    c = tiled(4, transform_cycles=2, drain_k=2, accumulator_bits=36)
+    operand, middle = 16, 12  # 8 bits after both, and after one, of the transform's dimensions
+    found = [
+        (use.part, use.copies, use.words, use.piece_bits, use.pieces, use.distributed)
+        for use in memories(c)
+        if use.part in ("input transform", "fold")
+    ]
+    sums = 4 * 4 * 2 * 36  # m of them, for every lane and channel of a chunk
+    assert found == [
+        ("input transform", 4, 2 * 144, 4 * operand, 2, False),
+        ("input transform", 1, 64, 4 * 4 * middle, 1, True),
+        ("fold", 2, 4, sums, 1, True),
+        ("fold", 2, 16, sums, 1, True),
+    ]
+
+
+def test_many_sums_of_a_tile_need_not_be_in_luts() -> None:
+    sums = [use for use in memories(tiled(4, lanes_k=256)) if use.part == "fold"]
+    assert [(use.words, use.distributed) for use in sums] == [(256, True), (1024, False)]
+    assert estimate_resources(tiled(4, lanes_k=256), "xc7").parts["fold"].block_rams > 0
+    assert estimate_resources(tiled(4), "xc7").parts["fold"].block_rams == 0
+
+
+def test_transformed_tiles_are_two_in_every_lane() -> None:
+    shallow, deep = (estimate_resources(changed(tile=2, transform_depth=d), "xcup") for d in (256, 1024))
+    # words of 8 operands of 11 bits: 512 of them are 1.5 blocks, 2,048 are 5
+    assert shallow.parts["input transform"].block_rams == 4 * 1.5
+    assert deep.parts["input transform"].block_rams == 4 * 5
+
+
+def test_operands_and_parameters_of_tiles_are_wider() -> None:
+    assert [product_bits(tiled(tile)) for tile in (0, 2, 4)] == [8 + 9, 8 + 11, 8 + 16]
+    assert [parameter_bits(tiled(tile)) for tile in (0, 2, 4)] == [70, 82, 82]
+
+
+def test_a_wide_total_takes_one_more_multiplier_on_ecp5() -> None:
+    for family, plain, wide in (("xc7", 3, 3), ("xcup", 3, 3), ("ecp5", 3, 4)):
+        assert dsps(BASE, family)["requantisers"] == 4 * plain
+        assert dsps(tiled(2), family)["requantisers"] == 4 * wide
+        assert dsps(changed(accumulator_bits=36), family)["requantisers"] == 4 * plain
+        assert dsps(changed(accumulator_bits=37), family)["requantisers"] == 4 * wide

@@ -71,6 +71,12 @@ def test_a_memory_that_is_read_within_the_cycle_stays_in_luts() -> None:
     assert map_memory("xc7", 1024, 64, registered=False).count.flip_flops == 0
 
 
+def test_a_memory_that_is_meant_for_luts_stays_there() -> None:
+    assert map_memory("xcup", 1024, 64).kind == "block"
+    assert map_memory("xcup", 1024, 64, distributed=True).kind == "lut"
+    assert map_memory("xcup", 1024, 64, distributed=True).count.flip_flops == 64
+
+
 @pytest.mark.parametrize(("pieces", "bits", "words", "blocks"), RECORDED_ULTRA)
 def test_ultraram_maps_as_the_synthesiser_does(pieces: int, bits: int, words: int, blocks: int) -> None:
     mapped = map_memory("xcup", words, bits, pieces, ultra=True)

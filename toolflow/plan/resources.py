@@ -1,7 +1,7 @@
 """The resource model: what an engine of a given configuration takes on a family of devices.
 
-Memories and DSP blocks follow from geometry; LUTs and flip-flops are sums of the terms of
-`resources_features`, with coefficients fitted to Yosys (`benchmarks/yosys_resources.py`, which writes
+Memories and DSP blocks follow from geometry; LUTs and flip-flops are sums of the terms of `resources_features` and
+`resources_tile`, with coefficients fitted to Yosys (`benchmarks/yosys_resources.py`, which writes
 `resources_fit.json` and says how far the model is off on configurations that the fit has not seen).
 """
 
@@ -75,7 +75,7 @@ def estimate_resources(config: EngineConfig, family: Family) -> ResourceEstimate
         }
         parts[module.part] += ResourceCount(**amounts)
     for use in memories(config):
-        mapped = map_memory(family, use.words, use.piece_bits, use.pieces, ultra=use.ultra)
+        mapped = map_memory(family, use.words, use.piece_bits, use.pieces, ultra=use.ultra, distributed=use.distributed)
         parts[use.part] += mapped.count * use.copies
     if config.confidence:
         parts["confidence"] += ResourceCount(block_rams=EXPONENT_BLOCKS[family])

@@ -10,11 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from toolflow.engine.config import PARAMETER_RECORD_BYTES, RESULT_BITS, EngineConfig
+from toolflow.plan import resources_tile as tiles
 from toolflow.plan.resources_count import Family
 
 # A product narrower than this stays in LUTs, whatever it is meant for.
 MIN_DSP_PRODUCT_BITS = 9
-PARAMETER_BITS = 70  # bias 32, multiplier 16, residual multiplier 16, shift 6
+PARAMETER_BITS = 70  # bias 32, multiplier 16, residual multiplier 16, shift 6; engines with tiles keep more
+# a total of more bits takes a third multiplier of 18 × 18
+ECP5_TWO_MULTIPLIERS_BITS = 37
+# the fold's Y in more words than these may be held in block RAM
+FOLD_LUT_WORDS = 64
 READ_FIFO_BEATS = 128
 WRITE_FIFO_BEATS = 32
 # the confidence unit's table of exponents: a block RAM on ECP5, LUTs (which are fitted) elsewhere
@@ -24,8 +29,8 @@ Terms = Mapping[str, float]
 
 
 def product_bits(config: EngineConfig) -> int:
-    """Width of one product: a signed weight times a signed activation with one more bit for unsigned ones."""
-    return config.weight_bits + config.activation_bits + 1
+    """Width of one product: a signed weight times a signed operand."""
+    return config.weight_bits + config.operand_bits
 
 
 def products_in_dsp(config: EngineConfig) -> bool:
@@ -36,6 +41,11 @@ def products_in_dsp(config: EngineConfig) -> bool:
 def word_bits(config: EngineConfig) -> int:
     """Bits of one word of a bank."""
     return config.sub_row * config.activation_bits
+
+
+def parameter_bits(config: EngineConfig) -> int:
+    """Bits of an output channel's parameters, as the drain reads them."""
+    return PARAMETER_BITS + tiles.has_tiles(config) * tiles.TILE_PARAMETER_BITS
 
 
 def multiplexer(inputs: float) -> float:
@@ -50,19 +60,19 @@ def _array(c: EngineConfig) -> Terms:
     in_dsp = products_in_dsp(c)
     weights = c.lanes_k * c.slots * (2 * c.weight_bits + c.index_bits)
     return {
-        "gather": c.multipliers * c.activation_bits * multiplexer(c.sub_row),
-        "operands": c.multipliers * c.activation_bits,
+        "gather": c.multipliers * tiles.element_bits(c) * multiplexer(c.sub_row),
+        "operands": c.multipliers * tiles.element_bits(c),
         "accumulators": accumulators * c.accumulator_bits,
         "sums": accumulators * (c.slots - 1) * sum_bits,
-        "partial_products": 0 if in_dsp else c.multipliers * c.weight_bits * (c.activation_bits + 1),
+        "partial_products": 0 if in_dsp else c.multipliers * c.weight_bits * c.operand_bits,
         "weights": weights,
         "registers": 2 * accumulators * c.accumulator_bits
-        + c.lanes_p * word_bits(c)
+        + c.lanes_p * c.sub_row * tiles.element_bits(c)
         + weights
         + (accumulators * sum_bits if c.slots > 1 else 0),
         "products_summed": c.multipliers * product_bits(c) if in_dsp and c.slots > 1 else 0,
         "products_alone": c.multipliers * product_bits(c) if in_dsp and c.slots == 1 else 0,
-        "products_lut": 0 if in_dsp else c.multipliers * (product_bits(c) + c.activation_bits + 1),
+        "products_lut": 0 if in_dsp else c.multipliers * (product_bits(c) + c.operand_bits),
     }
 
 
@@ -75,13 +85,14 @@ def _drain(c: EngineConfig) -> Terms:
         "residual_select": lanes * c.activation_bits * multiplexer(c.sub_row / c.drain_k),
         "results": lanes * RESULT_BITS,
         "words": c.lanes_p * word_bits(c),
-        "records": c.drain_k * PARAMETER_BITS,
+        "records": c.drain_k * parameter_bits(c),
+        **tiles.one(c),
     }
 
 
 def _requantise(c: EngineConfig) -> Terms:
     lanes = c.lanes_p * c.drain_k
-    return {"instances": lanes, "residual_bits": lanes * c.activation_bits}
+    return {"instances": lanes, "residual_bits": lanes * c.activation_bits, **tiles.requantise(c)}
 
 
 def _words(c: EngineConfig) -> Terms:
@@ -106,8 +117,21 @@ def _unpack(c: EngineConfig) -> Terms:
     return {"one": 1, "bus": c.bus_bits, "assembly": beats * c.bus_bits}
 
 
+def _bank(c: EngineConfig) -> Terms:
+    buffers = tiles.has_tiles(c) * c.lanes_p * c.sub_row * c.operand_bits
+    return {"one": 1, "words": c.lanes_p * word_bits(c) + buffers}
+
+
+def _engine(c: EngineConfig) -> Terms:
+    return {**_words(c), **tiles.convolve(c)}
+
+
 def _one(c: EngineConfig) -> Terms:
     return {"one": 1}
+
+
+def _one_and_tiles(c: EngineConfig) -> Terms:
+    return {"one": 1, **tiles.one(c)}
 
 
 def _bus(c: EngineConfig) -> Terms:
@@ -148,7 +172,7 @@ MODULES: dict[str, Module] = {
     "drain": Module("requantisers", _drain),
     "requantise": Module("requantisers", _requantise),
     "ring": Module("replay buffer", _one),
-    "bank": Module("banks", _words),
+    "bank": Module("banks", _bank),
     "parameters": Module("movers", _one),
     "loader": Module("movers", _one),
     "unpack": Module("movers", _unpack),
@@ -163,16 +187,28 @@ MODULES: dict[str, Module] = {
     "exponent": Module("confidence", _exponent),
     "control": Module("control", _one),
     "fetch": Module("control", _one),
-    "decode": Module("control", _one),
-    "sequencer": Module("control", _one),
+    "decode": Module("control", _one_and_tiles),
+    "sequencer": Module("control", _one_and_tiles),
     "walker": Module("control", _one),
-    "engine": Module("control", _words),
+    "engine": Module("control", _engine),
+    "transform": Module(
+        "input transform",
+        tiles.transform,
+        luts=("tile", "inputs", "outputs", "inputs_large", "outputs_large"),
+        flip_flops=("tile", "registers"),
+    ),
+    "transpose": Module("input transform", tiles.one),
+    "tile_input": Module("input transform", tiles.tile_input),
+    "tile_reader": Module("input transform", tiles.one),
+    "fold": Module("fold", tiles.fold, luts=("tile", "values", "sums", "sums_large"), flip_flops=("tile", "registers")),
+    "tile": Module("control", tiles.one),
+    "tile_walker": Module("control", tiles.one),
 }
 
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """One memory of the engine: how many, its words × pieces × bits, and whether it is meant for UltraRAM."""
+    """One memory of the engine: copies, words × pieces × bits, and whether it is meant for UltraRAM or for LUT RAM."""
 
     part: str
     copies: int
@@ -180,6 +216,7 @@ class MemoryUse:
     piece_bits: int
     pieces: int = 1
     ultra: bool = False
+    distributed: bool = False
 
 
 def table_lanes(config: EngineConfig) -> int:
@@ -197,19 +234,36 @@ def memories(config: EngineConfig) -> tuple[MemoryUse, ...]:
         MemoryUse("banks", c.lanes_p, c.bank_depth, c.granule * c.activation_bits, granules, ultra),
         MemoryUse("banks", c.lanes_p, c.result_depth, RESULT_BITS),
         MemoryUse("replay buffer", 1, 2 * c.weight_depth, c.row_bits(True)),
-        MemoryUse("movers", 1, 2 * chunks, PARAMETER_BITS, c.drain_k),
+        MemoryUse("movers", 1, 2 * chunks, parameter_bits(c), c.drain_k),
         MemoryUse("movers", table_lanes(c), 256 * c.table_words, 8),
         MemoryUse("ports and FIFOs", 2, READ_FIFO_BEATS, c.bus_bits),
+        *(_tile_memories(c, chunks) if c.tile else ()),
+    )
+
+
+def _tile_memories(c: EngineConfig, chunks: int) -> tuple[MemoryUse, ...]:
+    """Return both halves of the transformed tiles, the transposer, and the fold's sums: two of rows, two of tiles."""
+    channels = c.sub_row // c.transform_cycles
+    sums = c.tile * tiles.folded_bits(c)
+    outputs = c.tile * chunks
+    transposed = tiles.slice_channels(c) * tiles.middle_bits(c)
+    return (
+        MemoryUse("input transform", c.lanes_p, 2 * c.transform_depth, channels * c.operand_bits, c.transform_cycles),
+        MemoryUse("input transform", 1, tiles.transposed_words(c), transposed, distributed=True),
+        MemoryUse("fold", 2, chunks, sums, distributed=True),
+        MemoryUse("fold", 2, outputs, sums, distributed=outputs <= FOLD_LUT_WORDS),
     )
 
 
 def dsps(config: EngineConfig, family: Family) -> dict[str, int]:
     """Return the DSP blocks of each part.
 
-    A requantiser multiplies 33 by 17 bits, two blocks on every family, and the residual in a third.
+    A requantiser multiplies its total by 17 bits, in two blocks (ECP5: three, where it is wide), and the residual in
+    another.
     """
+    requantiser = 4 if family == "ecp5" and tiles.total_bits(config) > ECP5_TWO_MULTIPLIERS_BITS else 3
     return {
         "array": config.multipliers if products_in_dsp(config) else 0,
-        "requantisers": 3 * config.lanes_p * config.drain_k,
+        "requantisers": requantiser * config.lanes_p * config.drain_k,
         "confidence": int(config.confidence),
     }

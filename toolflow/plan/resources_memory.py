@@ -75,7 +75,13 @@ class Memory:
 
 @cache
 def map_memory(
-    family: Family, words: int, piece_bits: int, pieces: int = 1, registered: bool = True, ultra: bool = False
+    family: Family,
+    words: int,
+    piece_bits: int,
+    pieces: int = 1,
+    registered: bool = True,
+    ultra: bool = False,
+    distributed: bool = False,
 ) -> Memory:
     """Return how `words` words of `pieces` × `piece_bits` bits are held.
 
@@ -86,6 +92,7 @@ def map_memory(
         pieces: such pieces in a word.
         registered: whether the read is registered; a memory that is read within the cycle cannot be block RAM.
         ultra: whether UltraRAM is asked for; families that have none count it too, so that it never fits.
+        distributed: whether LUT RAM is asked for.
     """
     width = pieces * piece_bits
     if ultra:
@@ -98,7 +105,7 @@ def map_memory(
             for index, s in enumerate(LUT_SHAPES[family])
         ),
     )
-    if registered:
+    if registered and not distributed:
         block_cost, block = min(
             (_blocks(shape, words, piece_bits, pieces) * shape.cost, index)
             for index, shape in enumerate(BLOCK_SHAPES[family])

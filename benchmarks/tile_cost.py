@@ -1,0 +1,144 @@
+"""LUTs of gather and transforms for each multiplier of the array, beside those of the multipliers that they replace.
+
+    python benchmarks/tile_cost.py --family xcup        # prints the table of docs/results.md
+
+Each unit is synthesised alone, flattened, with the parameters that it has in the engine ENGINE; results are kept as
+those of `yosys_resources.py`. Gather is what the array takes more than one whose words have a single channel; a
+multiplier is what the array takes more where multipliers are in LUTs and not in DSP blocks.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from yosys_resources import count_cells, run_yosys
+
+from toolflow.engine.config import EngineConfig
+from toolflow.numerics.winograd import KERNEL, WINOGRAD
+from toolflow.plan.resources_count import Family
+
+RTL = Path(__file__).resolve().parent.parent / "rtl_sim" / "rtl"
+ENGINE = EngineConfig(lanes_k=16, lanes_p=2, slots=1, drain_k=2, bank_depth=1024)
+SUB_ROWS = (4, 8, 16)
+ACCUMULATOR_BITS = {0: 32, 2: 32, 4: 36}
+KEPT = 0.5  # weights of a sparse layer
+
+
+def engine(tile: int, sub_row: int) -> EngineConfig:
+    """Return the engine with a tile size: its transform as slow as layers that keep half of their weights allow."""
+    cycles = max(int(sub_row * KEPT / ENGINE.slots), 1) if tile else 1
+    changes = {
+        "tile": tile,
+        "sub_row": sub_row,
+        "input_lanes": min(sub_row, ENGINE.input_lanes),
+        "accumulator_bits": ACCUMULATOR_BITS[tile],
+        "transform_cycles": cycles,
+        "transform_depth": (tile + KERNEL - 1) ** 2 * 64 // sub_row if tile else 1,
+    }
+    return EngineConfig.model_validate(ENGINE.model_dump() | changes)
+
+
+def luts(module: str, parameters: dict[str, int], family: Family) -> float:
+    """Return the LUTs, as logic or as memory, of one module."""
+    files = sorted(RTL.glob("cascade_*.sv"), key=lambda file: not file.name.endswith("_pkg.sv"))
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
+    values = " ".join(f"-G {name}={value}" for name, value in parameters.items())
+    top = f"cascade_{module}"
+    commands = [
+        f"read_slang --threads 1 all.sv --top {top} {values}",
+        f"synth_xilinx -family {family} -top {top} -noiopad",
+    ]
+    statistics = run_yosys(commands, text, f"{module} {values} for {family}")
+    return count_cells(statistics["design"]["num_cells_by_type"]).luts
+
+
+def array_luts(config: EngineConfig, sub_row: int, in_luts: bool, family: Family) -> float:
+    """Return the LUTs of the array of `config` with words of `sub_row` channels."""
+    parameters = {
+        "LanesK": config.lanes_k,
+        "LanesP": config.lanes_p,
+        "Slots": config.slots,
+        "SubRow": sub_row,
+        "WeightBits": config.weight_bits,
+        "ActivationBits": config.activation_bits,
+        "ElementBits": config.operand_bits if config.tile else config.activation_bits,
+        "OperandBits": config.operand_bits,
+        "AccumulatorBits": config.accumulator_bits,
+        "MultiplierLut": int(in_luts),
+    }
+    return luts("array", parameters, family)
+
+
+def gather_luts(config: EngineConfig, family: Family) -> float:
+    """Return the LUTs of the array's multiplexers."""
+    return array_luts(config, config.sub_row, False, family) - array_luts(config, 1, False, family)
+
+
+def multiplier_luts(tile: int, family: Family) -> float:
+    """Return the LUTs of one multiplier of an engine with a tile size."""
+    config = engine(tile, SUB_ROWS[0])
+    more = array_luts(config, 1, True, family) - array_luts(config, 1, False, family)
+    return more / config.multipliers
+
+
+def input_luts(config: EngineConfig, family: Family) -> float:
+    """Return the LUTs of the input transform, its address generator and its memories."""
+    parameters = {
+        "LanesP": config.lanes_p,
+        "SubRow": config.sub_row,
+        "ActivationBits": config.activation_bits,
+        "BankDepth": config.bank_depth,
+        "Tile": config.tile,
+        "TransformCycles": config.transform_cycles,
+        "TransformDepth": config.transform_depth,
+    }
+    return luts("tile_input", parameters, family)
+
+
+def fold_luts(config: EngineConfig, family: Family) -> float:
+    """Return the LUTs of the fold and its memories."""
+    parameters = {
+        "LanesK": config.lanes_k,
+        "LanesP": config.lanes_p,
+        "DrainK": config.drain_k,
+        "Tile": config.tile,
+        "AccumulatorBits": config.accumulator_bits,
+    }
+    return luts("fold", parameters, family)
+
+
+def table(family: Family) -> None:
+    """Print the table, per multiplier."""
+    print(
+        "| form | S | gather | input transform | fold | together | its multiplier | dense: replaces | LUTs "
+        "| half kept: replaces | LUTs |\n|---|---|---|---|---|---|---|---|---|---|---|"
+    )
+    direct = multiplier_luts(0, family)
+    for tile in (0, *WINOGRAD):
+        name = f"F({tile},3)" if tile else "direct"
+        saving = WINOGRAD[tile].tile ** 2 * KERNEL**2 / WINOGRAD[tile].taps ** 2 if tile else 1.0
+        own = multiplier_luts(tile, family)
+        for sub_row in SUB_ROWS:
+            config = engine(tile, sub_row)
+            costs = [gather_luts(config, family)]
+            costs += [input_luts(config, family), fold_luts(config, family)] if tile else [0.0, 0.0]
+            each = [cost / config.multipliers for cost in costs]
+            print(
+                f"| {name} | {sub_row} | "
+                + " | ".join(f"{cost:.1f}" for cost in (*each, sum(each), own))
+                + f" | {saving:g} | {saving * direct:.0f} | {saving / KEPT:g} | {saving / KEPT * direct:.0f} |",
+                flush=True,
+            )
+
+
+def main() -> int:
+    """Print the table of one family."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", choices=["xc7", "xcup"], default="xcup")
+    table(parser.parse_args().family)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
