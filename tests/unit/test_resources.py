@@ -228,8 +228,9 @@ def test_operands_and_parameters_of_tiles_are_wider() -> None:
 
 
 def test_a_wide_total_takes_one_more_multiplier_on_ecp5() -> None:
-    for family, plain, wide in (("xc7", 3, 3), ("xcup", 3, 3), ("ecp5", 3, 4)):
-        assert dsps(BASE, family)["requantisers"] == 4 * plain
-        assert dsps(tiled(2), family)["requantisers"] == 4 * wide
-        assert dsps(changed(accumulator_bits=36), family)["requantisers"] == 4 * plain
-        assert dsps(changed(accumulator_bits=37), family)["requantisers"] == 4 * wide
+    wide: dict[Family, int] = {"xc7": 3, "xcup": 3, "ecp5": 4}
+    for family, blocks in wide.items():
+        assert dsps(BASE, family)["requantisers"] == 4 * 3
+        assert dsps(tiled(2), family)["requantisers"] == 4 * blocks
+        assert dsps(changed(accumulator_bits=36), family)["requantisers"] == 4 * 3
+        assert dsps(changed(accumulator_bits=37), family)["requantisers"] == 4 * blocks
