@@ -146,7 +146,7 @@ TILE_TERMS = {
     "decode": ("tile", "large"),
     "sequencer": ("tile", "large"),
     "drain": ("tile", "large"),
-    "requantise": ("wide", "shifted"),
+    "requantise": ("wide",),
     "engine": ("tile", "transformed", "folded"),
 }
 

@@ -107,9 +107,5 @@ def convolve(c: EngineConfig) -> Terms:
 
 
 def requantise(c: EngineConfig) -> Terms:
-    """Terms of sums of more than 33 bits, and of residuals that are shifted."""
-    lanes = c.lanes_p * c.drain_k
-    return {
-        "wide": lanes * (total_bits(c) - (BIAS_BITS + 1)),
-        "shifted": has_tiles(c) * lanes,
-    }
+    """Terms of sums of more than 33 bits; those of engines with tiles also take in that residuals are shifted."""
+    return {"wide": c.lanes_p * c.drain_k * (total_bits(c) - (BIAS_BITS + 1))}
