@@ -48,6 +48,7 @@ def steps(data: Path, work: Path) -> dict[str, list[str]]:
             python, str(benchmarks / "squeezenet.py"), str(data), "--images", "400", "--exact-images", "2",
         ],
         "resources": [python, str(benchmarks / "yosys_resources.py"), "check", "--families", "xc7", "xcup"],
+        "tile_cost": [python, str(benchmarks / "tile_cost.py")],
     }  # fmt: skip
 
 
