@@ -8,6 +8,7 @@
 that only the bus width and the confidence unit change left out where these repeat) and fits every module's
 LUTs and flip-flops to its terms by non-negative least squares on relative errors; then, of the engines with tiles in
 FIT_TILE, what is left over beside these to the terms that only engines with tiles have (`--only-tiles`: only this).
+ECP5's of the latter are not fitted but taken from xc7: `fit --families ecp5 --tiles-of xc7`.
 `check` synthesises each configuration of HELD_OUT and HELD_OUT_TILE as a whole, flattened, as a user would, and
 compares. One run takes minutes; results are kept in build/yosys by the hash of sources and script.
 """
@@ -249,6 +250,23 @@ def fit(families: Sequence[Family], only_tiles: bool) -> None:
     FIT_PATH.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
+def borrow(families: Sequence[Family], source: Family) -> None:
+    """Write what engines with tiles add on `source` for families on which none was synthesised.
+
+    LUTs are multiplied by what the engines of FIT take on the family for each LUT that they take on `source`.
+    """
+    document = json.loads(FIT_PATH.read_text(encoding="utf-8"))
+    for family in families:
+        totals = [sum(estimate_resources(config, name).total.luts for config in FIT) for name in (family, source)]
+        for name in MODULES:
+            plain, borrowed = _plain_terms(name), document["coefficients"][source][name]
+            for resource, factor in (("luts", totals[0] / totals[1]), ("flip_flops", 1.0)):
+                own = document["coefficients"][family].setdefault(name, {}).setdefault(resource, {})
+                others = {term: round(factor * per, 6) for term, per in borrowed[resource].items() if term not in plain}
+                document["coefficients"][family][name][resource] = {t: own[t] for t in own if t in plain} | others
+    FIT_PATH.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
 def _fit_modules(
     measured: Sequence[tuple[EngineConfig, dict[str, ResourceCount]]], fitted: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -358,8 +376,14 @@ def main() -> int:
     parser.add_argument("command", choices=["fit", "check"])
     parser.add_argument("--families", nargs="+", choices=["xc7", "xcup", "ecp5"], default=["xc7", "xcup", "ecp5"])
     parser.add_argument("--only-tiles", action="store_true", help="fit, or check, only what engines with tiles add")
+    parser.add_argument(
+        "--tiles-of", choices=["xc7", "xcup", "ecp5"], help="take what tiles add there instead of a fit"
+    )
     parser.add_argument("--on-fit", action="store_true", help="check the configurations of the fit instead")
     arguments = parser.parse_args()
+    if arguments.command == "fit" and arguments.tiles_of:
+        borrow(arguments.families, arguments.tiles_of)
+        return 0
     if arguments.command == "fit":
         fit(arguments.families, arguments.only_tiles)
         return 0

@@ -2,7 +2,8 @@
 
 Memories and DSP blocks follow from geometry; LUTs and flip-flops are sums of the terms of `resources_features` and
 `resources_tile`, with coefficients fitted to Yosys (`benchmarks/yosys_resources.py`, which writes
-`resources_fit.json` and says how far the model is off on configurations that the fit has not seen).
+`resources_fit.json` and says how far the model is off on configurations that the fit has not seen). What engines
+with tiles add is fitted on xc7 and xcup; on ECP5 it is xc7's, LUTs scaled as those of engines without tiles are.
 """
 
 from __future__ import annotations
