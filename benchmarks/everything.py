@@ -3,7 +3,7 @@
     python benchmarks/everything.py DATA [--work build/bench] [--only NAME ..]
 
 DATA holds the pretrained weights and the images. Each program's output is shown and kept in WORK/NAME.log;
-one that fails does not stop the others. About half an hour on two cores, and hours more for `resources`
+one that fails does not stop the others. About an hour and a half on two cores, and hours more for `resources`
 where its syntheses are not kept from an earlier run.
 """
 
@@ -47,6 +47,8 @@ def steps(data: Path, work: Path) -> dict[str, list[str]]:
         "squeezenet": [
             python, str(benchmarks / "squeezenet.py"), str(data), "--images", "400", "--exact-images", "2",
         ],
+        "winograd_accuracy": [python, str(benchmarks / "winograd_accuracy.py"), str(data)],
+        "winograd_cycles": [python, str(benchmarks / "winograd_cycles.py"), "--work", str(work / "winograd_cycles")],
         "resources": [python, str(benchmarks / "yosys_resources.py"), "check", "--families", "xc7", "xcup"],
         "tile_cost": [python, str(benchmarks / "tile_cost.py")],
     }  # fmt: skip
