@@ -21,8 +21,8 @@ from PIL import Image
 from quant.calibrate import CalibrationOptions, calibrate
 from quant.calibrate_measure import evaluate_cascade
 from quant.config import Family, Normalisation, QuantiseConfig
+from quant.float_run import float_classes
 from quant.quantise import Pair, make_pair
-from toolflow.importers.float_accuracy import float_classes
 from toolflow.importers.load import load_model
 from toolflow.importers.torch_module import to_torch
 from toolflow.interpreter.run import logits_of, run

@@ -29,11 +29,11 @@ from quant.calibrate import CalibrationOptions, calibrate
 from quant.calibrate_measure import evaluate_cascade
 from quant.calibrate_statistics import wilson_bounds
 from quant.config import Normalisation, QuantiseConfig
+from quant.float_run import float_classes
 from quant.quantise import make_pair
 from rtl_sim.levels import make_level
 from rtl_sim.verify import Unit, verify_level
 from toolflow.engine.config import EngineConfig
-from toolflow.importers.float_accuracy import float_classes
 from toolflow.importers.load import load_model
 from toolflow.interpreter.run import logits_of
 from toolflow.ir.graph import Graph

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as functional
 
@@ -26,6 +28,8 @@ from toolflow.operators import (
 from toolflow.operators.window import window_shape
 
 Tensor = torch.Tensor
+
+BATCH_IMAGES = 250  # normalised at once
 
 
 def weight_of(node: Node, name: str, dtype: torch.dtype) -> Tensor:
@@ -139,3 +143,20 @@ def float_logits(graph: Graph, x: Tensor, batch: int = 128) -> Tensor:
                 live[node.name] = float_node(node, [live[t] for t in node.inputs])
             outputs.append(live[graph.output])
     return torch.cat(outputs)
+
+
+def float_classes(
+    graph: Graph, images: npt.NDArray[np.uint8], normalise: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
+) -> npt.NDArray[np.int64]:
+    """Return the class that the float network answers for each image, int64 (N,).
+
+    Args:
+        graph: the float network, Winograd layers included.
+        images: uint8 (N, H, W, C).
+        normalise: from such images to the network's input (N, C, H, W).
+    """
+    parts = [np.zeros(0, dtype=np.int64)]
+    for start in range(0, len(images), BATCH_IMAGES):
+        x = torch.as_tensor(normalise(images[start : start + BATCH_IMAGES])).float()
+        parts.append(float_logits(graph, x).reshape(len(x), -1).argmax(dim=1).numpy().astype(np.int64))
+    return np.concatenate(parts)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as functional
 from pydantic import ValidationError
 
+from quant.assign import transform_node
 from quant.config import QuantiseConfig
 from quant.extract import brevitas_integers, first_difference
-from quant.float_run import float_logits
+from quant.float_run import float_classes, float_logits
 from quant.multipliers import multipliers, shifted_multipliers
 from quant.quantise import Variant, quantise
 from quant.sparse import choose_support, refit, round_on_support, with_ridge
@@ -44,6 +47,16 @@ def test_tiles_convolve(tile: int, pads: tuple[int, int, int, int]) -> None:
     found = winograd_sums(WinogradConv(tile, pads), x, transformed(WINOGRAD[tile], weight))
     expected = functional.conv2d(functional.pad(x, (pads[1], pads[3], pads[0], pads[2])), weight)
     torch.testing.assert_close(found, expected)
+
+
+def test_a_transformed_network_answers_as_the_plain_one() -> None:
+    """In float, as after `toolflow prune`: every 3x3 layer of stride 1 by F(4,3), nothing left out."""
+    plain = residual_network()
+    nodes = tuple(transform_node(node, 4, None) if node.name in TILED else node for node in plain.nodes)
+    graph = replace(plain, nodes=nodes)
+    expected = float_classes(plain, HELD_OUT, NORMALISATION.apply)
+    assert (float_classes(graph, HELD_OUT, NORMALISATION.apply) == expected).all()
+    assert len(set(expected.tolist())) > 1
 
 
 @pytest.mark.parametrize("pattern", [None, (2, 8)])

@@ -224,7 +224,7 @@ def quantise_stage(
 
     def make(folder: Path, step: Step) -> None:
         from quant.config import Normalisation
-        from toolflow.importers.float_accuracy import float_classes
+        from quant.float_run import float_classes
 
         graph = source.graph()
         data = source.images(graph)
