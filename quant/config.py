@@ -13,6 +13,7 @@ from toolflow.numerics.digits import digit_range
 from toolflow.numerics.srbs import Pattern
 
 MAX_CALIBRATION_IMAGES = 1024
+MAX_TENSOR_ELEMENTS = 1 << 27  # of one tensor over all calibration images; about ten such are alive at once
 LOGIT_BITS = 16
 
 Family = Literal["multiplier", "fixed-point"]

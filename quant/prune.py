@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from quant.assign import transform_node
-from quant.config import MAX_CALIBRATION_IMAGES, Normalisation
+from quant.config import MAX_CALIBRATION_IMAGES, MAX_TENSOR_ELEMENTS, Normalisation
 from quant.float_run import apply_activation, before_activation, float_node, weight_of
 from quant.sparse import channels_at_once, solve_taps
 from quant.tile_statistics import channel_major, moments
@@ -24,7 +24,6 @@ Images = npt.NDArray[np.uint8]
 Tensor = torch.Tensor
 
 BATCH = 64
-MAX_TENSOR_ELEMENTS = 1 << 27  # of one tensor over all calibration images
 
 
 @dataclass(frozen=True)

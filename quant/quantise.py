@@ -12,7 +12,7 @@ import torch
 
 from quant.arrange import Arrangement, arrange
 from quant.brevitas_model import BrevitasModel
-from quant.config import MAX_CALIBRATION_IMAGES, Normalisation, QuantiseConfig
+from quant.config import MAX_CALIBRATION_IMAGES, MAX_TENSOR_ELEMENTS, Normalisation, QuantiseConfig
 from quant.equalise import equalise
 from quant.extract import to_quantised_graph
 from quant.solve import LayerQuality, solve
@@ -22,8 +22,6 @@ from toolflow.ir.quantised import QuantisedGraph
 from toolflow.operators import Add, AvgPool, Concat, Flatten, Layer, MaxPool, Pad, Shortcut
 
 Images = npt.NDArray[np.uint8]
-
-MAX_TENSOR_ELEMENTS = 1 << 27  # of one tensor over all calibration images; about ten such are alive at once
 
 
 @dataclass(frozen=True)
