@@ -25,10 +25,9 @@ CASES: dict[str, QuantiseConfig] = {
         weight_bits=bits, activation_bits=bits, tile=tile, pattern=pattern
     )
     for bits, tile, pattern in (
-        *((bits, tile, None) for bits in (8, 4) for tile in (0, 2, 4, "auto")),
+        *((bits, tile, None) for bits in (8, 4) for tile in (0, 2, 4)),
         *((8, tile, pattern) for pattern in ((8, 16), (4, 8), (3, 16)) for tile in (2, 4)),
         (8, 0, (8, 16)),
-        (8, "auto", (8, 16)),
     )
 }  # fmt: skip
 

@@ -70,10 +70,10 @@ class QuantiseConfig(BaseModel):
         overrides: layer name -> (weight_bits, activation_bits of its output).
         digit_bits: the narrowest multiplier that will compute this network. Weights and image
             integers wider than it must fit ceil(bits / digit_bits) balanced digits.
-        tile: Winograd tile of the 3 × 3 layers of stride 1, the first one left out; 0 for direct convolution; "auto"
-            for the one with fewest multiplications that leaves hardly more error (`quant/solve.py`).
+        tile: Winograd tile of the 3 × 3 layers of stride 1, the first one left out; 0 for direct convolution.
         tiles: layer name -> its own tile.
         pattern: n:S of the layers that can carry it (`quant/assign.py`), None for dense ones.
+        patterns: layer name -> its own pattern.
         family: "multiplier" (free scales) or "fixed-point" (powers of two).
         ranges: how activation ranges are found: least squared error, or a percentile.
         percentile: the share of activations inside the range, where `ranges` says so.
@@ -91,9 +91,10 @@ class QuantiseConfig(BaseModel):
     first_last_bits: int = Field(default=8, ge=2, le=8)
     overrides: dict[str, tuple[int, int]] = Field(default_factory=dict)
     digit_bits: int = Field(default=4, ge=2, le=8)
-    tile: Literal[0, 2, 4, "auto"] = 0
+    tile: Literal[0, 2, 4] = 0
     tiles: dict[str, Literal[0, 2, 4]] = Field(default_factory=dict)
     pattern: tuple[int, int] | None = None
+    patterns: dict[str, tuple[int, int] | None] = Field(default_factory=dict)
     family: Family = "multiplier"
     ranges: Literal["mse", "percentile"] = "mse"
     percentile: float = Field(default=99.99, gt=50, le=100)
@@ -110,12 +111,12 @@ class QuantiseConfig(BaseModel):
             )
         return self
 
-    @field_validator("pattern")
-    @classmethod
-    def _is_pattern(cls, pattern: tuple[int, int] | None) -> tuple[int, int] | None:
-        if pattern is not None:
-            Pattern(*pattern)
-        return pattern
+    @model_validator(mode="after")
+    def _are_patterns(self) -> Self:
+        for pattern in (self.pattern, *self.patterns.values()):
+            if pattern is not None:
+                Pattern(*pattern)
+        return self
 
     @field_validator("overrides")
     @classmethod

@@ -18,7 +18,7 @@ from quant.tiles import can_tile
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
 from toolflow.numerics.srbs import Pattern
-from toolflow.operators import Concat, Conv, Flatten, Layer, Linear, MaxPool, Pad, Shortcut, WinogradConv
+from toolflow.operators import Concat, Conv, Flatten, Layer, MaxPool, Pad, Shortcut, WinogradConv
 
 Images = npt.NDArray[np.uint8]
 Tensor = torch.Tensor
@@ -195,23 +195,3 @@ def _batched(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     """Return a layer's outputs before its activation, a few images at a time."""
     parts = zip(*(torch.split(tensor, BATCH) for tensor in inputs), strict=True)
     return torch.cat([before_activation(node, part) for part in parts])
-
-
-def multiplications(graph: Graph) -> dict[str, int]:
-    """Return every layer's multiplications for one image: kernel values at each output, or U's at each tile."""
-    counts = {}
-    for node in graph.nodes:
-        if not isinstance(node.op, Layer):
-            continue
-        weight = node.weights["weight"]
-        shape = graph.shapes[node.name]
-        if isinstance(node.op, Linear):
-            counts[node.name] = int(weight.size)
-            continue
-        places = int(np.prod(shape[1:]))
-        if isinstance(node.op, WinogradConv):
-            places = -(-shape[1] // node.op.tile) * -(-shape[2] // node.op.tile)
-        rows = weight.shape[0] * weight.shape[2] * weight.shape[3]
-        kept = weight.shape[1] if node.op.pattern is None else Pattern(*node.op.pattern).kept_of(weight.shape[1])
-        counts[node.name] = rows * kept * places
-    return counts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,13 @@ SCHEMA_VERSION = 1
 Arrays = dict[str, npt.NDArray[np.float32]]
 
 
-def save_pruned(graph: Graph, path: Path) -> None:
+def save_pruned(graph: Graph, path: Path, steps: Sequence[Mapping[str, Any]] = ()) -> None:
     """Write a pruned network; the file is there as a whole or not at all.
 
     Args:
         graph: a simplified network whose convolutions have the tiles and patterns that they are to have.
         path: the .safetensors file.
+        steps: of its making: pattern, epochs (0 for pruning) and accuracy of each.
     """
     arrays: Arrays = {}
     layers = {}
@@ -44,7 +45,13 @@ def save_pruned(graph: Graph, path: Path) -> None:
         if isinstance(node.op, Conv | WinogradConv):
             choice = choice_of(node.op)
             layers[node.name] = {"tile": choice.tile, "pattern": choice.pattern and str(choice.pattern)}
-    document = {"schema_version": SCHEMA_VERSION, "network": network_digest(graph), "layers": layers}
+    history = [{key: step[key] for key in ("pattern", "epochs", "accuracy")} for step in steps]
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "network": network_digest(graph),
+        "layers": layers,
+        "steps": history,
+    }
     partial = path.with_name(f"{path.name}.partial")
     save_file(arrays, partial, {FORMAT: json.dumps(document)})
     partial.replace(path)
@@ -81,6 +88,14 @@ def load_pruned(graph: Graph, path: Path, tile: int | None = None, pattern: Patt
                 )
         nodes.append(_replaced(node, choice, arrays, path))
     return replace(graph, nodes=tuple(nodes))
+
+
+def pruning_steps(path: Path) -> list[dict[str, Any]]:
+    """Return how a file that `load_pruned` takes was made: pattern, epochs and accuracy of each step."""
+    with safe_open(path, framework="numpy") as file:
+        document: dict[str, Any] = json.loads(file.metadata()[FORMAT])
+    steps: list[dict[str, Any]] = document["steps"]
+    return steps
 
 
 def choice_of(op: Conv | WinogradConv) -> Choice:

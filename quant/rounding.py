@@ -84,13 +84,10 @@ def input_statistics(
     else:
         places = torch.randint(total, (wanted,), generator=generator).sort().values
     seen, meant = (sampled_columns(op, kernel, x, places) for x in (quantised, exact))
-    count = len(places)
-    second, cross = (seen @ seen.mT).double() / count, (meant @ seen.mT).double() / count
-    mean, mean_exact = (t.mean(2, dtype=torch.float64) for t in (seen, meant))
-    return InputStatistics(
-        covariance=second - mean.unsqueeze(2) * mean.unsqueeze(1),
-        cross=cross - mean_exact.unsqueeze(2) * mean.unsqueeze(1),
-    )
+    # the means are taken out first: float32 products of inputs that hardly vary would leave a negative variance
+    seen, meant = (t - t.mean(2, keepdim=True) for t in (seen, meant))
+    covariance, cross = ((t @ seen.mT).double() / len(places) for t in (seen, meant))
+    return InputStatistics(covariance, cross)
 
 
 def compensated(weight: torch.Tensor, statistics: InputStatistics) -> torch.Tensor:

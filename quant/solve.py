@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from quant.arrange import Arrangement
-from quant.assign import layer_forms, multiplications
+from quant.assign import layer_forms
 from quant.config import LOGIT_BITS, QuantiseConfig
 from quant.float_run import (
     accumulate,
@@ -23,15 +23,14 @@ from quant.float_run import (
 )
 from quant.multipliers import smallest_weight_scale, snap_residual_scale, snap_weight_scales
 from quant.ranges import Histogram, activation_scale, histogram, next_power_of_two
-from quant.rounding import MAX_COLUMNS, choose_scales, compensated, gptq, input_statistics
-from quant.sparse import SolvedTaps, channels_at_once, round_on_support, solve_taps, tap_exponents
-from quant.tile_statistics import channel_major, moments
+from quant.rounding import MAX_COLUMNS
+from quant.weights import DenseWeights, Rounded, ScaleRule, solve_weights
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import TensorType
 from toolflow.numerics.requantise import BIAS_BITS
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD
-from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Layer, Linear, MaxPool, Pad, Shortcut, WinogradConv
+from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Layer, MaxPool, Pad, Shortcut, WinogradConv
 
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -41,7 +40,6 @@ KEPT_BYTES = 1 << 30  # float tensors up to this size are kept between the two p
 LOGIT_MARGIN = 2.0
 INSERTED_BITS = 2
 RELATIVE_FLOOR = 2.0**-12
-NEAR_LEAST, SMALL_ERROR = 1.5, 0.01  # error energy over signal energy that a faster form of a layer may have
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,6 @@ def solve(
 
 
 _Numbers = tuple[LayerNumbers, torch.Tensor]
-_Tried = tuple[Node, LayerNumbers, torch.Tensor]
 
 
 class _Walk:
@@ -266,38 +263,23 @@ class _Walk:
             total: Callable[..., torch.Tensor] = lambda a, b: self._round(node, apply_activation(op.activation, a + b))  # noqa: E731
             return _batched(total, [seen[t] for t in node.inputs])
         assert isinstance(op, Layer)
-        tried = []
-        for form in self.forms.get(node.name, (node,)):
-            assert isinstance(form.op, Layer)
-            numbers, out = self._layer(form, form.op, exact, seen)
-            tried.append((form, numbers, out))
-        form, self.layers[node.name], out = tried[0] if len(tried) == 1 else self._best(tried, exact[node.name])
-        if form is not node:
-            self.chosen[node.name] = form
+        form = self.forms.get(node.name, node)
+        assert isinstance(form.op, Layer)
+        self.layers[node.name], out = self._layer(form, form.op, exact, seen)
+        self.chosen[node.name] = form
         return out
-
-    def _best(self, tried: Sequence[_Tried], exact: torch.Tensor) -> _Tried:
-        """Return the form with fewest multiplications of those whose error is near the least, or small."""
-        shape = self.graph.shapes[tried[0][0].name]
-        errors = [_relative_error(out, exact) for _, _, out in tried]
-        allowed = max(NEAR_LEAST * min(errors), SMALL_ERROR)
-        fitting = [one for one, error in zip(tried, errors, strict=True) if error <= allowed]
-        return min(fitting, key=lambda one: multiplications(one[0], shape))
 
     def _layer(
         self, node: Node, op: Layer, exact: Mapping[str, torch.Tensor], seen: Mapping[str, torch.Tensor]
     ) -> _Numbers:
         """Return a layer's integers, and its output on the calibration images."""
         bits = self.weight_bits(node)
-        weight = weight_of(node, "weight", torch.float64)
-        if not isinstance(op, Linear) and (isinstance(op, WinogradConv) or op.pattern is not None):
-            integers, scales, exponent = self._tap_integers(node, op, weight, bits, exact, seen)
-        else:
-            integers, scales = self._weight_integers(node, op, weight, bits, exact, seen)
-            exponent = None
-        steps = self._input_step(node) * scales.numpy()
-        numbers = LayerNumbers(integers.numpy().astype(np.int64), scales.numpy(), bits, np.zeros(0, np.int64), exponent)
-        rounded = torch.as_tensor(numbers.weight * numbers.steps).float()
+        made = self._integers(node, op, bits, exact, seen)
+        weight, scales = made.integers.numpy().astype(np.int64), made.scales.numpy()
+        exponent = None if made.exponent is None else made.exponent.numpy()
+        steps = self._input_step(node) * scales
+        numbers = LayerNumbers(weight, scales, bits, np.zeros(0, np.int64), exponent)
+        rounded = made.values.float()
         sums = _batched(lambda x: accumulate(op, x, rounded), [seen[node.inputs[0]]])
         bias = weight_of(node, "bias", torch.float64)
         if self.config.bias_correction and node.name not in self.a.inserted:
@@ -316,75 +298,27 @@ class _Walk:
 
         return numbers, _batched(finish, [sums, *[seen[t] for t in node.inputs[1:]]])
 
-    def _tap_integers(
+    def _integers(
         self,
         node: Node,
-        op: Conv | WinogradConv,
-        weight: torch.Tensor,
+        op: Layer,
         bits: int,
         exact: Mapping[str, torch.Tensor],
         seen: Mapping[str, torch.Tensor],
-    ) -> tuple[torch.Tensor, torch.Tensor, Int64Array | None]:
-        """Return integers, scales (K,) and exponents of a layer that is transformed, sparse, or both."""
-        lower, upper = self.config.integer_range(bits)
-        kernel = weight.shape[2], weight.shape[3]
-        split = channels_at_once(kernel, op.pattern)
-        sources = seen[node.inputs[0]], exact[node.inputs[0]]
-        parts = [
-            solve_taps(part, moments(op, kernel, x, meant, self.generator), op.pattern)
-            for part, x, meant in zip(*(torch.split(t, split, 1) for t in (weight, *sources)), strict=True)
-        ]
-        solved = torch.cat([part.weight for part in parts], 1)
-        exponent = tap_exponents([part.weight for part in parts], kernel) if isinstance(op, WinogradConv) else None
-        shifts = torch.zeros(kernel, dtype=torch.int64) if exponent is None else exponent
-        columns = [(2.0 ** shifts.double()).reshape(-1, 1).expand(-1, n).reshape(-1) for n in _widths(parts, kernel)]
-        level = solved / torch.cat(columns)
-        chosen = choose_scales(level, lower, upper, self.config.family, self._smallest_scales(node, level))
-        scales = self._snap(node, chosen)
-        integers = [
-            channel_major(
-                round_on_support(part.weight, scales[:, None] * step, lower, upper, part.hessian, part.mask), kernel
-            )
-            for part, step in zip(parts, columns, strict=True)
-        ]
-        return torch.cat(integers, 1), scales, None if exponent is None else exponent.numpy()
-
-    def _weight_integers(
-        self,
-        node: Node,
-        op: Conv | Linear,
-        weight: torch.Tensor,
-        bits: int,
-        exact: Mapping[str, torch.Tensor],
-        seen: Mapping[str, torch.Tensor],
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the layer's integers, and its scales (K,)."""
-        lower, upper = self.config.integer_range(bits)
+    ) -> Rounded:
+        """Return a layer's weights as integers."""
+        weight = weight_of(node, "weight", torch.float64)
         if node.name in self.a.inserted:  # the weight 1 must stay 1: the multiplier does the scaling
-            scales = self._snap(node, torch.ones(len(weight), dtype=torch.float64))
-            return weight, scales
-        groups = op.groups if isinstance(op, Conv) else 1
-        flat = weight.reshape(groups, len(weight) // groups, -1)
-        columns = flat.shape[2]
-        statistics = None
-        if self.config.rounding == "gptq" and columns <= MAX_COLUMNS:
-            kernel = (weight.shape[2], weight.shape[3]) if isinstance(op, Conv) else (1, 1)
-            source, meant = seen[node.inputs[0]], exact[node.inputs[0]]
-            positions = int(np.prod(self.graph.shapes[node.name][1:]))
-            statistics = input_statistics(op, kernel, source, meant, positions, self.generator)
-            flat = compensated(flat, statistics)
-        elif self.config.rounding == "gptq":
+            return Rounded(weight, self._snap(node, torch.ones(len(weight), dtype=torch.float64)))
+        source, config, output = node.inputs[0], self.config, self.graph.shapes[node.name]
+        solved = solve_weights(op, weight, seen[source], exact[source], output, config.rounding, self.generator)
+        if isinstance(solved, DenseWeights) and solved.covariance is None and config.rounding == "gptq":
+            columns = solved.weight.shape[2]
             self.notes.append(f"'{node.name}': weights rounded to nearest, {columns} columns exceed {MAX_COLUMNS}")
-        chosen = choose_scales(
-            flat.reshape(len(weight), -1), lower, upper, self.config.family, self._smallest_scales(node, flat)
+        rule = ScaleRule(
+            config.family, lambda level: self._smallest_scales(node, level), lambda scales: self._snap(node, scales)
         )
-        scales = self._snap(node, chosen)
-        grouped = scales.view(groups, -1)
-        if statistics is not None:
-            integers = gptq(flat, grouped, lower, upper, statistics.covariance)
-        else:
-            integers = torch.round(flat / grouped.unsqueeze(2)).clamp(lower, upper)
-        return integers.reshape(weight.shape), scales
+        return solved.rounded(*config.integer_range(bits), rule)
 
     def _input_step(self, node: Node) -> float:
         """Return the value of an accumulator's step where the weight's is 1."""
@@ -415,11 +349,6 @@ class _Walk:
         pattern = node.op.pattern if isinstance(node.op, Conv | WinogradConv) else None
         error = _relative_error(seen, exact)
         self.qualities.append(LayerQuality(node.name, bits, self.type_of(node.name), error, tile, pattern))
-
-
-def _widths(parts: Sequence[SolvedTaps], kernel: tuple[int, int]) -> list[int]:
-    """Return the input channels of each part."""
-    return [part.weight.shape[1] // (kernel[0] * kernel[1]) for part in parts]
 
 
 def _relative_error(seen: torch.Tensor, exact: torch.Tensor) -> float:

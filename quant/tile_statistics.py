@@ -61,9 +61,8 @@ def moments(
         sampled_columns(op, kernel, x, places)[0].reshape(shape[0], -1, len(places)).transpose(0, 1).flatten(0, 1)
         for x in (quantised, exact)
     )
-    second, cross = (seen @ seen.T).double() / len(places), (meant @ seen.T).double() / len(places)
-    mean, mean_exact = seen.mean(1, dtype=torch.float64), meant.mean(1, dtype=torch.float64)
-    return Moments(second - torch.outer(mean, mean), cross - torch.outer(mean_exact, mean))
+    seen, meant = (t - t.mean(1, keepdim=True) for t in (seen, meant))  # first: see `input_statistics`
+    return Moments(*((t @ seen.T).double() / len(places) for t in (seen, meant)))
 
 
 def _of_tiles(op: WinogradConv, quantised: Tensor, exact: Tensor, generator: torch.Generator) -> Moments:

@@ -53,12 +53,20 @@ class TrainableLayer(nn.Module):
         weight = self.weight / self.reach
         return weight if self.mask is None else weight * self.mask
 
+    @torch.no_grad()
     def normalise(self, mean: Tensor | None = None, variance: Tensor | None = None) -> None:
-        """Follow the sums by a batch norm that, for this mean and variance (K,), changes nothing."""
+        """Follow the sums by a batch norm that, for this mean and variance (K,), changes nothing.
+
+        Kernels are brought to norm 1, the batch norm taking what that scales: a step of the optimiser then turns each
+        of them as far, however large it was, and a channel that is nearly dead stays nearly dead.
+        """
         norm = nn.BatchNorm2d(len(self.bias)).to(self.bias.device)
         if mean is not None and variance is not None:
-            norm.running_mean, norm.running_var = mean.clone(), variance.clone()
-            norm.weight = nn.Parameter((variance + norm.eps).sqrt())
+            length = self.used.mul(self.reach).flatten(1).norm(dim=1)
+            length = torch.where(length > 0, length, torch.ones_like(length))
+            self.weight.div_(length.view(-1, 1, 1, 1))
+            norm.running_mean, norm.running_var = mean / length, variance / length**2
+            norm.weight = nn.Parameter((norm.running_var + norm.eps).sqrt() * length)
             norm.bias = nn.Parameter(mean + self.bias.detach())
         self.bias.requires_grad_(False)
         self.norm = norm
@@ -78,8 +86,8 @@ class TrainableLayer(nn.Module):
             variance, mean = torch.var_mean(sums, (0, 2, 3), correction=0)
             if self.norm is None:
                 self.normalise(mean, variance)
-            else:
-                self.norm.running_mean, self.norm.running_var = mean, variance
+                return sums + self.bias.view(1, -1, 1, 1)  # of the weights as they were
+            self.norm.running_mean, self.norm.running_var = mean, variance
         if self.norm is None:
             return sums + self.bias.view(1, -1, 1, 1)
         normalised: Tensor = self.norm(sums)

@@ -17,6 +17,8 @@ from toolflow.cli.prune import CHECKPOINT
 from toolflow.cli.stages import Source
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.srbs import Pattern, obeys
+from toolflow.report.summary import Summary
+from toolflow.report.tables import remarks
 
 MODEL = """
 import torch
@@ -78,6 +80,51 @@ def test_without_training(model: str, tmp_path: Path) -> None:
     assert load_pruned(graph, out / "pruned.safetensors", tile=4, pattern=Pattern(2, 4))
     with pytest.raises(ToolflowError, match="was pruned to 2:4"):
         load_pruned(graph, out / "pruned.safetensors", pattern=Pattern(1, 4))
+
+
+def test_what_was_left_open_is_searched(model: str, tmp_path: Path) -> None:
+    """Tile, pattern and bits of each layer; the folder says which networks were judged."""
+    data = str(tmp_path / "labelled.npz")
+    given = ["quantise", model, "--calibration", data, "--out", str(tmp_path / "q"), "--single", "--json"]
+    given += ["--tile", "auto", "--sparsity", "auto", "--layer-bits", "auto", "--search-loss", "1"]
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 0, result.stderr
+    made = json.loads(result.stdout)["variants"]["high"]
+    assert made["search"]["saves"] == "bit-operations"
+    trials = made["search"]["trials"]
+    assert trials[0]["cost"] == 1.0
+    assert made["search"]["chosen"] == 1  # everything may be lost: the cheapest network of all
+    layers = {layer["name"]: layer for layer in made["layers"] if layer["weight_bits"]}
+    assert [layer["tile"] > 0 for layer in layers.values()] == [False, True, False, True, False]
+    assert [layer["weight_bits"] for layer in layers.values()] == [8, 3, 3, 3, 8]
+    low = CliRunner().invoke(app, [*given[:5], str(tmp_path / "l"), "--tile", "auto", "--search-loss", "1", "--json"])
+    assert low.exit_code == 0, low.stderr
+    searches = {name: made["search"] for name, made in json.loads(low.stdout)["variants"].items()}
+    assert {name: found["saves"] for name, found in searches.items()} == dict.fromkeys(
+        ("low", "high"), "multiplications"
+    )
+
+
+def test_a_build_tells_how_its_network_was_pruned_and_searched(model: str, tmp_path: Path) -> None:
+    """From pruned weights with bits searched to a program; the engine's weights are as narrow as the layers'."""
+    data = str(tmp_path / "labelled.npz")
+    pruned = _prune(model, tmp_path / "p", "--pattern", "2:4", "--tile", "2", "--calibration", data)
+    assert pruned.exit_code == 0, pruned.stderr
+    given = ["build", model, "--calibration", data, "--out", str(tmp_path / "b"), "--single", "--board", "zcu104"]
+    given += ["--pruned", str(tmp_path / "p" / "pruned.safetensors"), "--layer-bits", "auto", "--search-loss", "1"]
+    given += ["--engine", "lanes_k=8,lanes_p=2,slots=1,sub_row=8,drain_k=2", "--json"]
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert [(step["pattern"], step["epochs"]) for step in summary["model"]["pruning"]] == [("2:4", 0)]
+    (variant,), (unit,) = summary["variants"], summary["units"]
+    assert variant["search"]["chosen"] == 1
+    inner = [layer["weight_bits"] for layer in variant["layers"]][1:-1]
+    assert inner == [3, 3, 3]
+    assert (unit["engine"]["weight_bits"], unit["engine"]["activation_bits"]) in {(8, 8), (3, 4)}
+    assert any("of the bit-operations" in line for line in remarks(Summary.model_validate(summary)))
+    verified = CliRunner().invoke(app, ["verify", str(tmp_path / "b"), "--levels", "program", "--images", "8"])
+    assert verified.exit_code == 0, verified.stdout
 
 
 def test_an_interrupted_run_goes_on(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

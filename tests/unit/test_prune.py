@@ -14,8 +14,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import quant.sparse
+from quant.assign import multiplications_by_layer
 from quant.float_run import float_logits
-from quant.prune import Choice, choose_layers, multiplications, prune_graph, shaped
+from quant.prune import Choice, choose_layers, prune_graph, shaped
 from quant.pruned_file import FORMAT, load_pruned, save_pruned
 from tests.unit.quantise_networks import NORMALISATION, images, residual_network, wide_network
 from toolflow.ir.errors import ToolflowError
@@ -138,7 +139,7 @@ def test_a_support_that_is_there_is_kept(choices: dict[str, Choice], pruned: Gra
 
 
 def test_multiplications(dense: Graph, pruned: Graph) -> None:
-    direct, now = multiplications(dense), multiplications(pruned)
+    direct, now = multiplications_by_layer(dense), multiplications_by_layer(pruned)
     assert direct["a1"] == 8 * 8 * 9 * 144
     assert now["a1"] == 8 * 4 * 16 * 36  # half of the channels, 16 taps, a tile for 4 outputs
     assert now["a2"] == 8 * 8 * 16 * 36

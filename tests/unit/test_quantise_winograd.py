@@ -89,15 +89,14 @@ def test_the_program_runs_what_was_quantised(tile: int, pattern: tuple[int, int]
     assert verdict.equal, str(verdict.difference)
 
 
-@pytest.mark.parametrize(("bits", "tiles"), [(8, {2, 4}), (4, {0, 2})])
-def test_auto_takes_large_tiles_where_they_leave_little_error(bits: int, tiles: set[int]) -> None:
-    """At 8 bits no layer stays direct, at 4 bits none takes F(4,3): its error is many times the direct one's."""
-    variant = made(weight_bits=bits, activation_bits=bits, tile="auto")
-    chosen = {layer.name: layer.tile for layer in variant.report.layers if layer.name in TILED}
-    assert set(chosen) == TILED
-    assert set(chosen.values()) <= tiles
-    kinds = {node.name: node.op for node in variant.graph.nodes if node.name in TILED}
-    assert {name: op.tile if isinstance(op, WinogradConv) else 0 for name, op in kinds.items()} == chosen
+def test_layers_may_have_tiles_and_patterns_of_their_own() -> None:
+    variant = made(tile=2, tiles={"a1": 4, "a2": 0}, pattern=(2, 4), patterns={"a1": None, "b2": (1, 8)})
+    forms = {}
+    for node in variant.graph.nodes:
+        if node.name in TILED:
+            assert isinstance(node.op, Conv | WinogradConv)
+            forms[node.name] = node.op.tile if isinstance(node.op, WinogradConv) else 0, node.op.pattern
+    assert forms == {"a1": (4, None), "a2": (0, (2, 4)), "b2": (2, (1, 8))}
 
 
 def test_wide_layers_are_solved_a_few_channels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,6 +114,10 @@ def test_what_cannot_be_transformed_is_refused() -> None:
         QuantiseConfig(family="fixed-point", tile=4)
     with pytest.raises(ToolflowError, match="behind the first layer, not to b1, stem; they are a1, a2, b2"):
         made(tiles={"b1": 2, "stem": 2})
+    with pytest.raises(ToolflowError, match=r"a pattern of its own must be given to .* not to b1"):
+        made(patterns={"b1": (2, 4)})
+    with pytest.raises(ValidationError, match="power of two"):
+        made(patterns={"a1": (2, 6)})
 
 
 def test_moments_in_the_winograd_domain_are_those_of_the_outputs() -> None:

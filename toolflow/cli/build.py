@@ -13,7 +13,8 @@ from toolflow.cli.terminal import Terminal
 from toolflow.ir.errors import ToolflowError
 
 if TYPE_CHECKING:
-    from toolflow.cli.stages import Precision, Source
+    from toolflow.cli.precision import Precision
+    from toolflow.cli.stages import Source
 
 
 @command
@@ -41,6 +42,7 @@ def build(
     equalise: options.Equalise = False,
     tile: options.Tile = "0",
     sparsity: options.Sparsity = None,
+    search_loss: options.SearchLoss = 0.003,
     mean: options.Mean = None,
     std: options.Std = None,
     pixel_scale: options.PixelScale = None,
@@ -58,7 +60,8 @@ def build(
     with terminal.progress("load the toolflow"):
         from quant.calibrate import CalibrationOptions
         from toolflow.cli.plan_stage import check_engine
-        from toolflow.cli.stages import Precision, Source
+        from toolflow.cli.precision import Precision
+        from toolflow.cli.stages import Source
         from toolflow.plan.boards import load_board
 
     if single and cascade:
@@ -75,21 +78,22 @@ def build(
         pixel_scale=pixel_scale,
         reverse_channels=reverse_channels,
         pruned=pruned,
-        tile=None if tile in ("0", "auto") else int(tile),
-        sparsity=options.parse_sparsity(sparsity),
+        tile=tile,
+        sparsity=sparsity,
     )
-    precision = Precision(
+    precision = Precision.of_options(
         low_bits=low_bits,
         high_bits=high_bits,
         first_last_bits=first_last_bits,
-        layer_bits=tuple(options.parse_layer_bits(layer_bits).items()),
+        layer_bits=layer_bits,
         scales=scales,
         ranges=ranges,
         percentile=percentile,
         rounding=rounding,
         equalise=equalise,
-        tile=options.parse_tile(tile),
-        sparsity=options.parse_sparsity(sparsity),
+        tile=tile,
+        sparsity=sparsity,
+        search_loss=search_loss,
     )
     single = single or low_bits == high_bits
     check_engine(fixed, {high_bits} if single else {low_bits, high_bits}, load_board(board))

@@ -141,15 +141,15 @@ def _searched(
     step: Step,
 ) -> list[Design]:
     """Return the fastest design of every kind that fits; say of the others what they lack."""
-    from toolflow.cli.plan_stage import request
+    from toolflow.cli.plan_stage import timed_engines
     from toolflow.cli.project import GRAPHS, REPORT, read_document
     from toolflow.cli.stages import load_graph, read_report
-    from toolflow.plan.choose import best_pair, best_single, bound_by, candidates
+    from toolflow.plan.choose import best_pair, best_single, bound_by
 
     recorded: Any = read_document(folder / GRAPHS / "quantise.json")
     bits = {name: made["config"]["weight_bits"] for name, made in recorded["variants"].items()}
     graphs = {name: load_graph(folder, name) for name in bits}
-    timed = {name: candidates(request(graphs[name], bits[name], fixed), board, step.advance) for name in bits}
+    timed = {name: timed_engines(graphs[name], bits[name], fixed, board, step.advance) for name in bits}
     designs: list[Design] = []
     refused: list[DoesNotFitError] = []
     for name, found in timed.items():

@@ -137,7 +137,8 @@ LayerBits = Annotated[
     str | None,
     typer.Option(
         metavar="NAME=W/A,..",
-        help="Bits of single layers, weights/activations, in the low-precision unit, for example layer1.conv1=6/5.",
+        help="Bits of single layers, weights/activations, in the low-precision unit, for example layer1.conv1=6/5; or "
+        "auto, to search the bits of each layer in the high-precision unit.",
         rich_help_panel=_PRECISION,
     ),
 ]
@@ -161,7 +162,7 @@ Tile = Annotated[
     Literal["0", "2", "4", "auto"],
     typer.Option(
         help="Winograd tile of the 3x3 layers of stride 1, outputs in each direction; 0 for direct convolution; auto "
-        "for each layer's cheapest that leaves hardly more error.",
+        "to search each layer's.",
         rich_help_panel=_PRECISION,
     ),
 ]
@@ -169,7 +170,17 @@ Sparsity = Annotated[
     str | None,
     typer.Option(
         metavar="n:S",
-        help="Keep n of every S input channels of each tap, for example 3:16, where a layer has S channels.",
+        help="Keep n of every S input channels of each tap, for example 3:16, where a layer has S channels; auto to "
+        "search each layer's.",
+        rich_help_panel=_PRECISION,
+    ),
+]
+SearchLoss = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="Accuracy that a search of tiles, sparsity or bits may lose against dense direct layers of full width.",
         rich_help_panel=_PRECISION,
     ),
 ]
@@ -278,11 +289,6 @@ def parse_layer_bits(text: str | None) -> dict[str, tuple[int, int]]:
             raise ToolflowError(f"--layer-bits: layer '{name}' must be given once, not twice")
         bits[name] = int(numbers[0]), int(numbers[1])
     return bits
-
-
-def parse_tile(text: str) -> int | str:
-    """Return the tile of `--tile`: a number, or "auto"."""
-    return text if text == "auto" else int(text)
 
 
 def parse_sparsity(text: str | None) -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ from toolflow.cli.stages import load_graph, read_report
 from toolflow.cli.terminal import Step
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
+from toolflow.operators import Layer, WinogradConv
 from toolflow.plan.boards import Board, load_board
 from toolflow.plan.choose import Candidate, UnitRequest, best_pair, best_single, bound_by, candidates
 from toolflow.plan.choose_shapes import allowed_shapes
@@ -35,9 +36,7 @@ def plan_stage(
     def make(folder: Path, step: Step) -> None:
         board = load_board(board_name)
         graphs = {name: load_graph(folder, name) for name in bits}
-        timed = {
-            name: candidates(request(graph, bits[name], fixed), board, step.advance) for name, graph in graphs.items()
-        }
+        timed = {name: timed_engines(graph, bits[name], fixed, board, step.advance) for name, graph in graphs.items()}
         if "low" not in timed:
             single = best_single(timed["high"], board, f"the network at {bits['high']} bits")
             _write_plan(folder, board_name, board, {"single": ("high", single)})
@@ -49,9 +48,26 @@ def plan_stage(
     return make
 
 
-def request(graph: QuantisedGraph, bits: int, fixed: Mapping[str, int | str]) -> UnitRequest:
-    """Return what a unit of that width must run; narrow multipliers are tried in LUTs too."""
-    return UnitRequest(graph, bits, bits, _multipliers(bits), fixed)
+def timed_engines(
+    graph: QuantisedGraph,
+    bits: int,
+    fixed: Mapping[str, int | str],
+    board: Board,
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[Candidate]:
+    """Return engines of that width that run the network, timed; narrow multipliers are tried in LUTs too.
+
+    Where the layers inside a network have fewer bits, arrays of their widths are tried too: the first and the last
+    layer then run in digits.
+    """
+    ends = graph.input_name, graph.output
+    layers = [node for node in graph.nodes if isinstance(node.op, Layer)]
+    inner = [n.weight_bits for n in layers if isinstance(n.op, WinogradConv) or not {n.name, *n.inputs} & {*ends}]
+    held = [kind.integer.bits for name, kind in graph.types.items() if name not in ends]
+    needed = min(max(inner, default=bits), bits), min(max(held, default=bits), bits)
+    widths = dict.fromkeys([(bits, bits), *([needed] if "weight_bits" not in fixed else [])])
+    wanted = [UnitRequest(graph, *each, _multipliers(max(each)), fixed) for each in widths]
+    return [candidate for each in wanted for candidate in candidates(each, board, progress)]
 
 
 def check_engine(fixed: Mapping[str, int | str], widths: Iterable[int], board: Board) -> None:

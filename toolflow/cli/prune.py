@@ -264,7 +264,7 @@ class Job:
 
             used = np.setdiff1d(np.arange(len(data.images)), held_out)
             pruned, steps = self._pruned(graph, choices, _of(data, used), accuracy, folder, step)
-            save_pruned(pruned, folder / PRUNED)
+            save_pruned(pruned, folder / PRUNED, steps)
             document = {
                 "schema_version": SCHEMA_VERSION,
                 "name": graph.name,
@@ -337,11 +337,11 @@ def _normalisation(data: CalibrationImages) -> Any:
 
 def _layers(graph: Graph, pruned: Graph) -> list[dict[str, Any]]:
     """Return what became of each layer: form, density, and multiplications for one image."""
-    from quant.prune import multiplications
+    from quant.assign import multiplications_by_layer
     from quant.pruned_file import choice_of
     from toolflow.operators import Conv, WinogradConv
 
-    direct, now = multiplications(graph), multiplications(pruned)
+    direct, now = multiplications_by_layer(graph), multiplications_by_layer(pruned)
     layers = []
     for node in pruned.nodes:
         if node.name not in now:

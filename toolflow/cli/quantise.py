@@ -37,6 +37,7 @@ def quantise(
     equalise: options.Equalise = False,
     tile: options.Tile = "0",
     sparsity: options.Sparsity = None,
+    search_loss: options.SearchLoss = 0.003,
     mean: options.Mean = None,
     std: options.Std = None,
     pixel_scale: options.PixelScale = None,
@@ -55,8 +56,9 @@ def quantise(
         --scales fixed-point --layer-bits conv2=5/4 --out build/digits
     """
     with terminal.progress("load the toolflow"):
+        from toolflow.cli.precision import Precision
         from toolflow.cli.project import GRAPHS, QONNX
-        from toolflow.cli.stages import Precision, Source, quantise_inputs, quantise_stage
+        from toolflow.cli.stages import Source, quantise_inputs, quantise_stage
 
     source = Source.of_options(
         model,
@@ -68,30 +70,31 @@ def quantise(
         pixel_scale=pixel_scale,
         reverse_channels=reverse_channels,
         pruned=pruned,
-        tile=None if tile in ("0", "auto") else int(tile),
-        sparsity=options.parse_sparsity(sparsity),
+        tile=tile,
+        sparsity=sparsity,
     )
-    precision = Precision(
+    precision = Precision.of_options(
         low_bits=low_bits,
         high_bits=high_bits,
         first_last_bits=first_last_bits,
-        layer_bits=tuple(options.parse_layer_bits(layer_bits).items()),
+        layer_bits=layer_bits,
         scales=scales,
         ranges=ranges,
         percentile=percentile,
         rounding=rounding,
         equalise=equalise,
-        tile=options.parse_tile(tile),
-        sparsity=options.parse_sparsity(sparsity),
+        tile=tile,
+        sparsity=sparsity,
+        search_loss=search_loss,
     )
     variants = ["high"] if single or low_bits == high_bits else ["low", "high"]
-    if precision.tile:
+    if precision.transforms:
         terminal.note("no QONNX files are written: QONNX has no Winograd convolution")
     with open_build(out, terminal) as folder:
         folder.stage(
             "quantise",
             quantise_stage(source, precision, variants, terminal.note, qonnx=not precision.tile),
-            outputs=[GRAPHS] if precision.tile else [GRAPHS, QONNX],
+            outputs=[GRAPHS] if precision.transforms else [GRAPHS, QONNX],
             inputs=quantise_inputs(source, precision, variants),
         )
     with terminal.progress("measure the variants"):
@@ -119,7 +122,8 @@ def _document(folder: Path) -> dict[str, Any]:
 
 def _tables(document: Mapping[str, Any]) -> list[RenderableType]:
     """Return the accuracies, the layers, and what the user must know."""
-    from toolflow.report.tables import percent
+    from toolflow.report.summary import Search
+    from toolflow.report.tables import percent, search_sentence
 
     variants = document["variants"]
     what = "accuracy" if document["labelled"] else "agreement with the float model"
@@ -133,7 +137,12 @@ def _tables(document: Mapping[str, Any]) -> list[RenderableType]:
         accuracy.add_row(name, widths, percent(share))
     notes = [*document["notes"], *(note for made in variants.values() for note in made["notes"])]
     sentences = (f"note: {note}" for note in dict.fromkeys(notes))
-    return [accuracy, _layers(variants), *sentences]
+    searches = (
+        search_sentence(name, Search.model_validate(made["search"]))
+        for name, made in variants.items()
+        if "search" in made
+    )
+    return [accuracy, _layers(variants), *searches, *sentences]
 
 
 def _layers(variants: Mapping[str, Any]) -> Table:

@@ -118,6 +118,7 @@ def _model(source: Source, quantised: Mapping[str, Any], project: Project, units
         classes=header.classes,
         parameters=quantised["parameters"],
         macs=sum(lowering.direct_macs().values()),
+        pruning=quantised["pruning"],
     )
 
 
@@ -130,7 +131,8 @@ def _board(project: Project) -> BoardSection:
 
 def _variant(project: Project, quantised: Mapping[str, Any], unit: str) -> Variant:
     planned = project.plan.units[unit]
-    config = quantised["variants"][planned.graph]["config"]
+    made = quantised["variants"][planned.graph]
+    config = made["config"]
     graph = project.graph(planned.graph)
     lowering = Lowering(graph, planned.engine)
     return Variant(
@@ -142,6 +144,7 @@ def _variant(project: Project, quantised: Mapping[str, Any], unit: str) -> Varia
         family=config["family"],
         sha256=digest(graph),
         layers=layer_sections(graph, lowering.macs(), lowering.direct_macs()),
+        search=made.get("search"),
     )
 
 

@@ -8,7 +8,7 @@ What loads torch is imported inside the stage that needs it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from quant.calibrate_artefacts import CascadeReport, save_artefact
 from quant.calibrate_measure import evaluate_cascade
 from quant.calibrate_split import stratified_split
 from toolflow.cli import options
-from toolflow.cli.options import ScaleFamily
+from toolflow.cli.precision import Precision
 from toolflow.cli.project import CALIBRATION, CURVE, GRAPHS, LOGITS, QONNX, REPORT
 from toolflow.cli.terminal import Step
 from toolflow.importers.calibration_file import CalibrationImages, image_shape, load_calibration_file
@@ -39,53 +39,12 @@ from toolflow.report.plot import plot_cascade
 if TYPE_CHECKING:
     from quant.config import Normalisation, QuantiseConfig
     from quant.quantise import Variant
+    from quant.search import SearchResult
 
 MAX_RANGE_IMAGES = 1024
 CHECKED_IMAGES = 64  # on which Brevitas' own integers are compared with the reference
 
 Int64Array = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Precision:
-    """What the user asked of quantisation, for both variants."""
-
-    low_bits: int = 4
-    high_bits: int = 8
-    first_last_bits: int = 8
-    layer_bits: tuple[tuple[str, tuple[int, int]], ...] = ()
-    scales: ScaleFamily = "multiplier"
-    ranges: str = "mse"
-    percentile: float = 99.99
-    rounding: str = "gptq"
-    equalise: bool = False
-    tile: int | str = 0
-    sparsity: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        if self.low_bits > self.high_bits:
-            raise ToolflowError(f"--low-bits must not exceed --high-bits, not {self.low_bits} > {self.high_bits}")
-        if self.tile == 4 and self.scales == "fixed-point":
-            raise ToolflowError("--tile must be 0 or 2 with --scales fixed-point, not 4: its sums are scaled by 576")
-
-    def config(self, variant: str) -> QuantiseConfig:
-        """Return the quantiser's configuration of one variant."""
-        from quant.config import QuantiseConfig
-
-        bits = self.low_bits if variant == "low" else self.high_bits
-        return QuantiseConfig(
-            weight_bits=bits,
-            activation_bits=bits,
-            first_last_bits=self.first_last_bits,
-            overrides=dict(self.layer_bits) if variant == "low" else {},
-            family=self.scales,
-            ranges=self.ranges,  # type: ignore[arg-type]  # checked by the model
-            percentile=self.percentile,
-            rounding=self.rounding,  # type: ignore[arg-type]  # checked by the model
-            equalise=self.equalise,
-            tile=self.tile,  # type: ignore[arg-type]  # checked by the model
-            pattern=self.sparsity,
-        )
 
 
 @dataclass(frozen=True)
@@ -127,8 +86,8 @@ class Source:
         pixel_scale: float | None,
         reverse_channels: bool,
         pruned: Path | None = None,
-        tile: int | None = None,
-        sparsity: tuple[int, int] | None = None,
+        tile: str = "0",
+        sparsity: str | None = None,
     ) -> Source:
         """Return what the command line's options say.
 
@@ -145,8 +104,8 @@ class Source:
             pixel_scale=pixel_scale,
             reverse_channels=reverse_channels,
             pruned=pruned,
-            tile=tile,
-            sparsity=sparsity,
+            tile=None if tile in ("0", "auto") else int(tile),
+            sparsity=None if sparsity == "auto" else options.parse_sparsity(sparsity),
         )
 
     def inputs(self) -> dict[str, Any]:
@@ -196,6 +155,14 @@ class Source:
 
         return load_pruned(graph, self.pruned, self.tile, None if self.sparsity is None else Pattern(*self.sparsity))
 
+    def pruning(self) -> list[dict[str, Any]]:
+        """Return the steps by which the pruned file was made, none where there is none."""
+        if self.pruned is None:
+            return []
+        from quant.pruned_file import pruning_steps
+
+        return pruning_steps(self.pruned)
+
 
 @dataclass(frozen=True)
 class Split:
@@ -232,7 +199,22 @@ def quantise_stage(
             note(sentence)
         split = split_images(len(data.images), data.labels)
         normalisation = Normalisation(mean=data.pixels.mean, std=data.pixels.std, scale=data.pixels.scale)
-        made = _quantised(graph, data.images[split.ranges], normalisation, precision, variants, step)
+        answers = float_classes(graph, data.images, normalisation.apply)
+        truth = answers if data.labels is None else data.labels
+        found = {
+            name: precision.searched(
+                name,
+                graph,
+                normalisation,
+                data.images[split.ranges],
+                (data.images[split.rule], truth[split.rule]),
+                lambda what, name=name: step.advance(0, f"{name}, {what}"),  # type: ignore[misc]
+            )
+            for name in variants
+            if precision.searches(name)
+        }
+        configs = {name: found[name].config if name in found else precision.config(name) for name in variants}
+        made = _quantised(graph, data.images[split.ranges], normalisation, configs, step)
         target = folder / GRAPHS
         target.mkdir(parents=True, exist_ok=True)
         checked = data.images[split.held_out][:CHECKED_IMAGES]
@@ -242,18 +224,21 @@ def quantise_stage(
             "parameters": sum(int(values.size) for node in graph.nodes for values in node.weights.values()),
             "normalisation": asdict(data.pixels),
             "notes": list(data.notes),
+            "pruning": source.pruning(),
             "variants": {},
         }
         for name, variant in made.items():
             save_quantised(variant.graph, target / name)
             document["variants"][name] = _described(variant, checked, normalisation, data, split)
+            if name in found:
+                document["variants"][name]["search"] = _search_section(found[name])
             if qonnx:
                 _export(variant, folder / QONNX / f"{name}.onnx")
             step.advance()
         arrays = {"ranges": split.ranges, "rule": split.rule, "held_out": split.held_out, "x": data.images}
         if data.labels is not None:
             arrays["y"] = data.labels
-        arrays["float"] = float_classes(graph, data.images, normalisation.apply)
+        arrays["float"] = answers
         np.savez_compressed(target / "images.npz", **arrays)  # type: ignore[arg-type]
         (target / "quantise.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
@@ -359,8 +344,7 @@ def _quantised(
     graph: Graph,
     images: npt.NDArray[np.uint8],
     normalisation: Normalisation,
-    precision: Precision,
-    variants: Sequence[str],
+    configs: Mapping[str, QuantiseConfig],
     step: Step,
 ) -> dict[str, Variant]:
     from quant.quantise import make_pair, quantise
@@ -368,10 +352,15 @@ def _quantised(
     def told(layer: str) -> None:
         step.advance(doing=layer)
 
-    if list(variants) == ["high"]:
-        return {"high": quantise(graph, images, normalisation, precision.config("high"), "high", told)}
-    pair = make_pair(graph, images, normalisation, precision.config("low"), precision.config("high"), told)
+    if list(configs) == ["high"]:
+        return {"high": quantise(graph, images, normalisation, configs["high"], "high", told)}
+    pair = make_pair(graph, images, normalisation, configs["low"], configs["high"], told)
     return {"low": pair.low, "high": pair.high}
+
+
+def _search_section(found: SearchResult) -> dict[str, Any]:
+    """Return what is recorded of a search: what it saved, and every network that was judged."""
+    return {"saves": found.saves, "chosen": found.chosen, "trials": [asdict(trial) for trial in found.trials]}
 
 
 def _export(variant: Variant, path: Path) -> None:

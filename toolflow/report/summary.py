@@ -21,6 +21,20 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class PruneStep(Section):
+    """What `toolflow prune` did to the network, and the float network's accuracy afterwards.
+
+    Attributes:
+        pattern: "n:S" of its layers, several with commas between them.
+        epochs: of training; 0 where it was pruned.
+        accuracy: on images that pruning did not see; against the dense network's answers where there were no labels.
+    """
+
+    pattern: str
+    epochs: int
+    accuracy: float
+
+
 class Model(Section):
     """The network that was built.
 
@@ -32,6 +46,7 @@ class Model(Section):
         classes: outputs.
         parameters: weights and biases of the float network.
         macs: multiply-accumulates of one image, every layer direct and dense.
+        pruning: step by step; empty where it was not pruned beforehand.
     """
 
     name: str
@@ -41,6 +56,7 @@ class Model(Section):
     classes: int
     parameters: int
     macs: int
+    pruning: tuple[PruneStep, ...] = ()
 
 
 class Layer(Section):
@@ -67,6 +83,34 @@ class Layer(Section):
     direct_multiplications: int
 
 
+class Trial(Section):
+    """A network that a search judged.
+
+    Attributes:
+        divergence: sum of what its choices, each alone, do to the answers.
+        cost: over the plainest network's.
+        accuracy: of its integers, on images of the calibration file that no report uses.
+    """
+
+    divergence: float
+    cost: float
+    accuracy: float
+
+
+class Search(Section):
+    """How the tiles, patterns and bits of a variant's layers were chosen.
+
+    Attributes:
+        saves: what the cost counts, "multiplications" or "bit-operations".
+        chosen: which trial was taken.
+        trials: in their order; the first is the plainest network.
+    """
+
+    saves: Literal["multiplications", "bit-operations"]
+    chosen: int
+    trials: tuple[Trial, ...]
+
+
 class Variant(Section):
     """One quantised form of the network.
 
@@ -78,6 +122,7 @@ class Variant(Section):
         family: "multiplier" or "fixed-point".
         sha256: of the integers: weights, biases, multipliers, shifts.
         layers: convolutions and fully connected layers, in order.
+        search: of their forms; null where the user fixed them.
     """
 
     unit: UnitName
@@ -88,6 +133,7 @@ class Variant(Section):
     family: Literal["multiplier", "fixed-point"]
     sha256: str
     layers: tuple[Layer, ...] = ()
+    search: Search | None = None
 
 
 class LevelAccuracy(Section):

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from quant.calibrate_artefacts import Measure
 from toolflow.numerics.confidence import ALWAYS, NEVER
-from toolflow.report.summary import Cascade, Resources, Run, Summary
+from toolflow.report.summary import Cascade, Resources, Run, Search, Summary
 
 RESOURCE_NAMES = {
     "luts": "LUTs",
@@ -138,10 +138,23 @@ def remarks(summary: Summary) -> Iterable[str]:
     """Return the sentences below the tables: the decision, warnings, notes."""
     if summary.decision is not None:
         yield f"built: {summary.decision.choice}: {summary.decision.reason}"
+    for variant in summary.variants:
+        if variant.search is not None:
+            yield search_sentence(variant.unit, variant.search)
     for warning in summary.cascade.warnings if summary.cascade else ():
         yield f"warning: {warning}"
     for note in summary.notes:
         yield f"note: {note}"
+
+
+def search_sentence(unit: str, search: Search) -> str:
+    """Return what a search of layers' forms ended with."""
+    plain, taken = search.trials[0], search.trials[search.chosen]
+    return (
+        f"{unit} unit: the search of its layers' forms leaves {percent(taken.cost)} of the {search.saves} at "
+        f"{percent(taken.accuracy)} accuracy, {percent(plain.accuracy)} without it ({len(search.trials)} networks "
+        "judged, on images that no report uses)"
+    )
 
 
 def percent(share: float) -> str:

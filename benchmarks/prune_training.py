@@ -1,0 +1,109 @@
+"""Train a pruned CIFAR-10 ResNet and, as long and by the same recipe, the dense network that it comes from.
+
+    python benchmarks/prune_training.py DATA --out DIR [--network resnet20|resnet56] [--weights FILE] [--pattern 4:16]
+        [--tile 2] [--epochs 12] [--rate R] [--batch B] [--images N] [--held-out N]
+
+DATA holds the pretrained weights and the JPEG streams. The accuracy is read on the 10,000 test images, or, to choose a
+recipe, on the last N training images, which are then left out of training. `--pattern dense` trains the dense network.
+The state is kept in DIR after each epoch: run again to go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import itertools
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from benchmarks.resnet20_accuracy import EXAMPLE, NORMALISATION
+from quant.prune import Choice, choose_layers
+from quant.pruned_file import save_pruned
+from quant.train import Checkpoint, Recipe, TrainingImages, Watch, classes_of, prune_and_train
+from toolflow.importers.load import load_model
+from toolflow.ir.graph import Graph
+from toolflow.numerics.srbs import parse_pattern
+from toolflow.passes.pipeline import simplify
+
+WEIGHTS = {
+    "resnet20": "cifar10_resnet20_jpeg75_finetuned.safetensors",
+    "resnet56": "cifar10_resnet56.safetensors",
+}
+
+
+def cifar10(data: Path, part: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Return the images (N, 32, 32, 3) and classes of the training or the test part."""
+    with np.load(data / "cifar10_full_jpeg75_streams.npz", allow_pickle=False) as archive:
+        jpeg, offset, y = (archive[f"{part}_{name}"] for name in ("jpeg", "offset", "y"))
+    images = [np.asarray(Image.open(io.BytesIO(jpeg[a:b].tobytes()))) for a, b in itertools.pairwise(offset)]
+    return np.stack(images), y.astype(np.int64)
+
+
+def main() -> None:
+    """Train, and print the accuracy after each step."""
+    defaults = Recipe(epochs=12)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--network", choices=list(WEIGHTS), default="resnet20")
+    parser.add_argument("--weights", type=Path, help="other ones than those of DATA")
+    parser.add_argument("--pattern", default="4:16")
+    parser.add_argument("--tile", type=int, choices=(2, 4), default=2)
+    parser.add_argument("--epochs", type=int, default=defaults.epochs)
+    parser.add_argument("--rate", type=float, default=defaults.rate)
+    parser.add_argument("--batch", type=int, default=defaults.batch)
+    parser.add_argument("--taught", type=float, default=defaults.taught)
+    parser.add_argument("--images", type=int, help="the first N training images alone")
+    parser.add_argument("--held-out", type=int, metavar="N", help="judge by the last N training images")
+    parser.add_argument("--threads", type=int, help="of torch")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    weights = arguments.weights or arguments.data / WEIGHTS[arguments.network]
+    dense = simplify(load_model(f"{EXAMPLE}:{arguments.network}", weights))
+    images, labels = cifar10(arguments.data, "train")
+    if arguments.held_out:
+        tested = images[-arguments.held_out :], labels[-arguments.held_out :]
+        images, labels = images[: -arguments.held_out], labels[: -arguments.held_out]
+    else:
+        tested = cifar10(arguments.data, "test")
+    data = TrainingImages(images[: arguments.images], labels[: arguments.images], NORMALISATION)
+    recipe = Recipe(arguments.epochs, arguments.batch, arguments.rate, taught=arguments.taught)
+    choices: dict[str, Choice] = {}
+    if arguments.pattern != "dense":
+        choices, _ = choose_layers(dense, arguments.tile, parse_pattern(arguments.pattern), {})
+    started = time.monotonic()
+    seen = 0
+
+    def told(count: int, what: str) -> None:
+        nonlocal seen
+        before, seen = seen, seen + count
+        if seen // 10_000 > before // 10_000:
+            print(f"{time.monotonic() - started:6.0f} s, {seen:,} images: {what}", flush=True)
+
+    def measure(network: Graph) -> float:
+        accuracy = float((classes_of(network, tested[0], NORMALISATION) == tested[1]).mean())
+        print(f"{time.monotonic() - started:6.0f} s: {100 * accuracy:.2f} % on {len(tested[1]):,} images", flush=True)
+        return accuracy
+
+    measure(dense)
+    origin = json.dumps([str(vars(arguments)), asdict(recipe)])
+    checkpoint = Checkpoint(arguments.out / "training.checkpoint", hashlib.sha256(origin.encode()).hexdigest())
+    trained, history = prune_and_train(dense, data, choices, recipe, Watch(measure, told), checkpoint)
+    for event in history:
+        what = "pruned" if event["loss"] is None else f"trained for {event['epochs']} epochs, loss {event['loss']:.3f}"
+        print(f"{event['pattern'] or 'dense'}, {what}: {100 * event['accuracy']:.2f} %")
+    save_pruned(trained, arguments.out / "pruned.safetensors", history)
+
+
+if __name__ == "__main__":
+    main()

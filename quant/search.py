@@ -1,0 +1,238 @@
+"""Which tile, pattern and bits each layer gets: measured one at a time, chosen together, judged by accuracy.
+
+    sensitivities ─ what one choice alone does to the float network's answers (Kullback-Leibler divergence)
+    selection     ─ the cheapest choices whose divergences add up to a budget (a linear programme in integers)
+    judgement     ─ the budget that still keeps the accuracy, found by quantising the whole network
+
+That small independent errors add up is an approximation; the judgement does not rely on it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from quant.arrange import Arrangement, arrange
+from quant.config import Normalisation, QuantiseConfig
+from quant.quantise import quantise
+from quant.sensitivity import MAX_IMAGES, Option, Sensitivities, Space, measure
+from toolflow.interpreter.run import logits_of
+from toolflow.ir.graph import Graph
+
+Saves = Literal["multiplications", "bit-operations"]
+
+TRIALS = 6  # networks that are judged after the plainest one
+
+TIE = 1e-6  # weight of the divergence among selections that cost the same
+LEAST = 1e-9  # divergence that counts as none
+SAME_COST, SAME_BUDGET = 0.995, 1.05  # closer than that, two selections or budgets count as one
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The option of every layer and the bits of every group, what they cost, and their divergences' sum."""
+
+    layers: Mapping[str, Option]
+    groups: Mapping[str, int]
+    cost: float
+    divergence: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A network that was judged.
+
+    Attributes:
+        divergence: the sum of its choices' own.
+        cost: over the plainest network's.
+        accuracy: of the whole network in integers.
+    """
+
+    divergence: float
+    cost: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What the search ended with.
+
+    Attributes:
+        config: the given configuration with tiles, patterns and bits of every layer.
+        saves: what the cost counts.
+        trials: in their order; the first is the plainest network.
+        chosen: the place of the result among them.
+    """
+
+    config: QuantiseConfig
+    saves: Saves
+    trials: tuple[Trial, ...]
+    chosen: int
+
+
+def plainest(found: Sensitivities, saves: Saves) -> Selection:
+    """Return the first option of each layer, and the most bits of each group."""
+    layers = {name: options[0] for name, options in found.layers.items()}
+    groups = {group: max(widths) for group, widths in found.groups.items()}
+    cost = sum(_cost(o, groups[found.source[name]], saves) for name, o in layers.items())
+    divergence = sum(o.divergence for o in layers.values()) + sum(found.groups[g][bits] for g, bits in groups.items())
+    return Selection(layers, groups, cost, divergence)
+
+
+def select(found: Sensitivities, budget: float, saves: Saves) -> Selection:
+    """Return the cheapest selection whose divergences add up to the budget at most.
+
+    A variable is 1 where a layer takes an option and its input has so many bits, or where a group has so many bits; the
+    two kinds must agree. Where the budget is less than any selection needs, the one that needs least is returned.
+    """
+    columns = [
+        (name, option, bits)
+        for name, options in found.layers.items()
+        for option in options
+        for bits in found.groups[found.source[name]]
+    ]
+    groups = [(group, bits) for group, widths in found.groups.items() for bits in widths]
+    cost = np.array([_cost(option, bits, saves) for _, option, bits in columns] + [0] * len(groups))
+    divergence = np.array([o.divergence for _, o, _ in columns] + [found.groups[g][bits] for g, bits in groups])
+    rows, totals = [], []
+    for name in found.layers:
+        rows.append([column[0] == name for column in columns] + [False] * len(groups))
+        totals.append(1)
+    for group in found.groups:
+        rows.append([False] * len(columns) + [pair[0] == group for pair in groups])
+        totals.append(1)
+    agree = []
+    for name, source in found.source.items():
+        for pair in groups:
+            if pair[0] == source:
+                mine = [column[0] == name and column[2] == pair[1] for column in columns]
+                agree.append(np.array(mine + [-(other == pair) for other in groups], dtype=np.float64))
+    matrix = np.vstack([np.array(rows, dtype=np.float64), *agree])
+    totals += [0] * len(agree)
+    least = sum(min(o.divergence for o in options) for options in found.layers.values())
+    least += sum(min(widths.values()) for widths in found.groups.values())
+    objective = cost / max(cost.max(), 1.0) + TIE * divergence / max(divergence.max(), 1e-30)
+    result: Any = milp(
+        objective,
+        constraints=[
+            LinearConstraint(matrix, totals, totals),
+            LinearConstraint(divergence[None, :] / max(budget, least, 1e-12), -np.inf, 1 + 1e-9),
+        ],
+        integrality=np.ones(len(cost), dtype=np.int64),
+        bounds=Bounds(0, 1),
+        options={"mip_rel_gap": 1e-3},
+    )
+    assert result.x is not None, result.message
+    taken = result.x > 0.5
+    return Selection(
+        {name: option for (name, option, _), use in zip(columns, taken, strict=False) if use},
+        {group: bits for (group, bits), use in zip(groups, taken[len(columns) :], strict=True) if use},
+        float(cost @ taken),
+        float(divergence @ taken),
+    )
+
+
+def _cost(option: Option, bits: int, saves: Saves) -> float:
+    width = option.weight_bits * option.operand[bits] if saves == "bit-operations" else 1
+    return float(option.multiplications * width)
+
+
+def configured(config: QuantiseConfig, selection: Selection, arrangement: Arrangement) -> QuantiseConfig:
+    """Return the configuration with a selection's tiles, patterns and bits."""
+    tiles = {name: option.tile for name, option in selection.layers.items() if option.tile is not None}
+    patterns = {name: option.pattern for name, option in selection.layers.items() if option.tile is not None}
+    weights = {name: option.weight_bits for name, option in selection.layers.items()}
+    overrides = {}
+    for group, nodes in arrangement.producers.items():
+        for node in nodes:
+            if group in selection.groups or node.name in weights:
+                own = config.first_last_bits if node.name in arrangement.first else config.weight_bits
+                bits = selection.groups.get(group, config.activation_bits)
+                overrides[node.name] = weights.get(node.name, own), bits
+    update = {"tiles": tiles, "patterns": patterns, "overrides": overrides}
+    return QuantiseConfig.model_validate({**config.model_dump(), **update})
+
+
+def search(
+    graph: Graph,
+    images: npt.NDArray[np.uint8],
+    normalisation: Normalisation,
+    config: QuantiseConfig,
+    space: Space,
+    judged: npt.NDArray[np.uint8],
+    truth: npt.NDArray[np.int64],
+    allowed: float,
+    progress: Callable[[str], None] = lambda _: None,
+) -> SearchResult:
+    """Return the cheapest configuration that loses no more accuracy than allowed against the plainest one.
+
+    Args:
+        graph: the float network, through the passes.
+        images: calibration images, uint8 (N, H, W, C).
+        normalisation: from pixel to the network's input.
+        config: what the space leaves open.
+        space: what to choose from.
+        judged: images to read accuracies on, others than those.
+        truth: their classes (N,).
+        allowed: share of the judged images.
+        progress: is told what is measured or judged.
+    """
+    arrangement = arrange(graph, narrow=config.activation_bits < config.first_last_bits)
+    x = torch.as_tensor(normalisation.apply(images[:MAX_IMAGES])).float()
+    with torch.no_grad():
+        found = measure(arrangement, x, config, space, lambda what: progress(f"measure {what}"))
+    count = 0
+
+    def accuracy(candidate: QuantiseConfig) -> float:
+        nonlocal count
+        count += 1
+        what = f"judge network {count} of {TRIALS + 1} at most"
+        made = quantise(graph, images, normalisation, candidate, progress=lambda layer: progress(f"{what}, {layer}"))
+        return float((logits_of(made.graph, judged).argmax(axis=1) == truth).mean())
+
+    saves: Saves = "bit-operations" if space.mixes_bits else "multiplications"
+    return cheapest(found, saves, lambda selection: configured(config, selection, arrangement), accuracy, allowed)
+
+
+def cheapest(
+    found: Sensitivities,
+    saves: Saves,
+    configure: Callable[[Selection], QuantiseConfig],
+    accuracy: Callable[[QuantiseConfig], float],
+    allowed: float,
+) -> SearchResult:
+    """Return the cheapest configuration that is allowed: budgets are halved in their logarithm.
+
+    Args:
+        found: what one choice does.
+        saves: what the cost counts.
+        configure: from a selection to the network's configuration.
+        accuracy: of the whole network.
+        allowed: accuracy that may be lost against the plainest selection.
+    """
+    plain = plainest(found, saves)
+    config, chosen, best = configure(plain), 0, plain.cost
+    trials = [Trial(plain.divergence, 1.0, accuracy(config))]
+    lower = max(select(found, 0.0, saves).divergence, LEAST)
+    upper = max(select(found, math.inf, saves).divergence, lower)
+    budget = upper  # the cheapest of all may do
+    while len(trials) <= TRIALS and upper > SAME_BUDGET * lower:
+        selection = select(found, budget, saves)
+        if selection.cost > SAME_COST * best:
+            lower = budget
+        else:
+            candidate = configure(selection)
+            trials.append(Trial(selection.divergence, selection.cost / plain.cost, accuracy(candidate)))
+            if trials[-1].accuracy >= trials[0].accuracy - allowed:
+                lower, best, config, chosen = budget, selection.cost, candidate, len(trials) - 1
+            else:
+                upper = budget
+        budget = math.sqrt(lower * upper)
+    return SearchResult(config, saves, tuple(trials), chosen)

@@ -1,0 +1,221 @@
+"""What one choice of tile, pattern or bits does to a network's answers, for every layer and every tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+
+from quant.arrange import Arrangement
+from quant.assign import free_layers, layer_form, multiplications
+from quant.config import QuantiseConfig
+from quant.float_run import accumulate, apply_activation, before_activation, float_node, weight_of
+from quant.ranges import activation_scale, histogram
+from quant.weights import ScaleRule, solve_weights
+from toolflow.ir.graph import Graph, Node
+from toolflow.numerics.types import IntegerType
+from toolflow.numerics.winograd import WINOGRAD, transformed_type
+from toolflow.operators import Layer, WinogradConv
+
+Tensor = torch.Tensor
+PatternPair = tuple[int, int] | None
+
+MAX_IMAGES = 256  # on which sensitivities are measured
+MAX_ELEMENTS = 1 << 27  # of all tensors over those images
+
+
+@dataclass(frozen=True)
+class Space:
+    """What the search may choose from, the most exact first.
+
+    Attributes:
+        tiles: of layers that have none of their own; (0,), or one that is given, to leave them.
+        patterns: of the same layers.
+        weight_bits: of layers that are neither first nor last.
+        activation_bits: of tensors that are neither the image nor the logits.
+    """
+
+    tiles: tuple[int, ...]
+    patterns: tuple[PatternPair, ...]
+    weight_bits: tuple[int, ...]
+    activation_bits: tuple[int, ...]
+
+    @property
+    def mixes_bits(self) -> bool:
+        """Whether widths are searched: then bit-operations are saved, else multiplications."""
+        return len(self.weight_bits) > 1 or len(self.activation_bits) > 1
+
+
+def _free_scales(level: Tensor) -> Tensor:
+    return torch.full((len(level),), 1e-30, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to compute a layer.
+
+    Attributes:
+        tile, pattern, weight_bits: the choice; None where the layer's own tile and pattern stay.
+        multiplications: of one image.
+        operand: widths of the multipliers' other operand, by the bits of the layer's input.
+        divergence: what the choice alone does to the answers.
+    """
+
+    tile: int | None
+    pattern: PatternPair
+    weight_bits: int
+    multiplications: int
+    operand: Mapping[int, int]
+    divergence: float
+
+
+@dataclass(frozen=True)
+class Sensitivities:
+    """What was measured.
+
+    Attributes:
+        layers: options by layer.
+        source: layer -> the group of tensors that it reads.
+        groups: divergence by group and bits.
+    """
+
+    layers: Mapping[str, tuple[Option, ...]]
+    source: Mapping[str, str]
+    groups: Mapping[str, Mapping[int, float]]
+
+
+class _Probe:
+    """The float network on a few images, and what changing one tensor does to its answers."""
+
+    def __init__(self, graph: Graph, x: Tensor) -> None:
+        self.graph = graph
+        self.live = {graph.input_name: x}
+        for node in graph.nodes:
+            self.live[node.name] = float_node(node, [self.live[t] for t in node.inputs])
+        self.answers = functional.log_softmax(self.live[graph.output].flatten(1).double(), 1)
+
+    def divergence(self, changed: Mapping[str, Callable[[Tensor], Tensor] | Tensor]) -> float:
+        """Return the divergence when tensors are replaced, or passed through a function after they are computed."""
+        new: dict[str, Tensor] = {}
+        for node in self.graph.nodes:
+            change = changed.get(node.name)
+            if isinstance(change, Tensor):
+                new[node.name] = change
+                continue
+            if any(t in new for t in node.inputs):
+                new[node.name] = float_node(node, [new.get(t, self.live[t]) for t in node.inputs])
+            if change is not None:
+                new[node.name] = change(new.get(node.name, self.live[node.name]))
+        if self.graph.output not in new:
+            return 0.0
+        found = functional.log_softmax(new[self.graph.output].flatten(1).double(), 1)
+        return float(functional.kl_div(found, self.answers, reduction="batchmean", log_target=True).clamp_min(0))
+
+
+def measure(
+    arrangement: Arrangement,
+    x: Tensor,
+    config: QuantiseConfig,
+    space: Space,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Sensitivities:
+    """Measure every option of every layer, and every width of every group of tensors.
+
+    Args:
+        arrangement: the float network.
+        x: normalised images, float32 (N, C, H, W).
+        config: family, rounding and what the space leaves open.
+        space: what to measure.
+        progress: is told each layer.
+    """
+    graph = arrangement.graph
+    elements = sum(int(np.prod(shape)) for shape in graph.shapes.values())
+    probe = _Probe(graph, x[: min(MAX_IMAGES, max(MAX_ELEMENTS // elements, 1))])
+    generator = torch.Generator().manual_seed(config.seed)
+    free = free_layers(arrangement)
+    layers, source = {}, {}
+    for node in graph.nodes:
+        if not isinstance(node.op, Layer) or node.name in arrangement.first | arrangement.inserted:
+            continue
+        progress(node.name)
+        forms: list[tuple[int | None, PatternPair, Node]] = [(None, None, node)]
+        if node.name in free:
+            held = {
+                layer_form(node, tile, pattern).op: (tile, pattern)
+                for tile in space.tiles
+                for pattern in space.patterns
+            }
+            forms = [(tile, pattern, layer_form(node, tile, pattern)) for tile, pattern in held.values()]
+        widths = (config.first_last_bits,) if node.name in arrangement.last else space.weight_bits
+        layers[node.name] = tuple(
+            option
+            for tile, pattern, form in forms
+            for option in _options(probe, form, tile, pattern, widths, arrangement, config, space, generator)
+        )
+        source[node.name] = arrangement.group[node.inputs[0]]
+    ends = {arrangement.group[graph.input_name], arrangement.group[graph.output]}
+    groups = {}
+    for group, producers in arrangement.producers.items():
+        if group not in ends:
+            progress(group)
+            groups[group] = _of_group(
+                probe, [node.name for node in producers], group in arrangement.unsigned, config, space
+            )
+    return Sensitivities(layers, source, groups)
+
+
+def _options(
+    probe: _Probe,
+    form: Node,
+    tile: int | None,
+    pattern: PatternPair,
+    widths: Sequence[int],
+    arrangement: Arrangement,
+    config: QuantiseConfig,
+    space: Space,
+    generator: torch.Generator,
+) -> Iterator[Option]:
+    """Return the options of one form of a layer."""
+    op, source = form.op, form.inputs[0]
+    assert isinstance(op, Layer)
+    given = [probe.live[t] for t in form.inputs]
+    shape = probe.graph.shapes[form.name]
+    weight = weight_of(form, "weight", torch.float64)
+    solved = solve_weights(op, weight, given[0], given[0], shape, config.rounding, generator)
+    before = before_activation(probe.graph.by_name[form.name], given)
+    axes = [0, *range(2, before.ndim)]
+    unsigned = arrangement.group[source] in arrangement.unsigned
+    operand = {bits: _operand_bits(op, IntegerType(bits, not unsigned)) for bits in space.activation_bits}
+    rule = ScaleRule(config.family, _free_scales, lambda scales: scales)
+    for bits in widths:
+        rounded = solved.rounded(*config.integer_range(bits), rule).values.float()
+        sums = accumulate(op, given[0], rounded)
+        total = sums + given[1] if len(given) > 1 else sums
+        total = total + (before - total).mean(axes).view(1, -1, *[1] * (before.ndim - 2))
+        divergence = probe.divergence({form.name: apply_activation(op.activation, total)})
+        yield Option(tile, pattern, bits, multiplications(form, shape), operand, divergence)
+
+
+def _operand_bits(op: Layer, kind: IntegerType) -> int:
+    return transformed_type(WINOGRAD[op.tile], kind).bits if isinstance(op, WinogradConv) else kind.bits
+
+
+def _of_group(
+    probe: _Probe, producers: Sequence[str], unsigned: bool, config: QuantiseConfig, space: Space
+) -> Mapping[int, float]:
+    """Return the divergence of rounding a group's tensors, by bits."""
+    histograms = [histogram(probe.live[name]) for name in producers]
+    percentile = config.percentile if config.ranges == "percentile" else None
+    found = {}
+    for bits in space.activation_bits:
+        kind = IntegerType(bits, not unsigned)
+        scale = activation_scale(histograms, kind.upper, config.family, percentile)
+
+        def rounded(value: Tensor, scale: float = scale, kind: IntegerType = kind) -> Tensor:
+            return torch.round(value / scale).clamp(kind.lower, kind.upper) * scale
+
+        found[bits] = probe.divergence(dict.fromkeys(producers, rounded))
+    return found

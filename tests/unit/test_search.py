@@ -1,0 +1,229 @@
+"""The search of tiles, patterns and bits: what it measures, what it selects, what it ends with."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+from scipy.stats import entropy
+
+from quant.arrange import arrange
+from quant.config import QuantiseConfig
+from quant.float_run import before_activation, float_classes, float_logits, float_node
+from quant.quantise import quantise
+from quant.ranges import activation_scale, histogram, weight_scales
+from quant.search import Selection, cheapest, configured, plainest, search, select
+from quant.sensitivity import Option, Sensitivities, Space, measure
+from tests.unit.quantise_networks import NORMALISATION, images, residual_network
+from toolflow.ir.graph import Graph
+from toolflow.numerics.types import IntegerType
+from toolflow.numerics.winograd import WINOGRAD, transformed_type
+from toolflow.operators import WinogradConv
+
+CALIBRATION, JUDGED = images(48), images(64, seed=9)
+INNER = {"a1", "a2", "b2"}
+
+
+def _option(cost: int, divergence: float, weight_bits: int = 8) -> Option:
+    return Option(0, None, weight_bits, cost, {8: 8, 4: 4}, divergence)
+
+
+def _made(seed: int) -> Sensitivities:
+    """Three layers over two groups of tensors, everything random."""
+    rng = np.random.default_rng(seed)
+    layers = {
+        name: tuple(
+            _option(int(rng.integers(1, 50)), float(rng.random()), int(rng.integers(2, 9)))
+            for _ in range(rng.integers(1, 4))
+        )
+        for name in ("p", "q", "r")
+    }
+    groups = {name: {8: float(rng.random() / 9), 4: float(rng.random())} for name in ("one", "two")}
+    return Sensitivities(layers, {"p": "one", "q": "two", "r": "one"}, groups)
+
+
+def _cost(found: Sensitivities, layers: dict[str, Option], groups: dict[str, int], saves: str) -> float:
+    costs = [
+        o.multiplications * (o.weight_bits * o.operand[groups[found.source[name]]] if saves == "bit-operations" else 1)
+        for name, o in layers.items()
+    ]
+    return float(sum(costs))
+
+
+@pytest.mark.parametrize("saves", ["multiplications", "bit-operations"])
+@pytest.mark.parametrize("seed", range(12))
+def test_selection_is_the_cheapest_of_all(seed: int, saves: str) -> None:
+    """Against every combination there is."""
+    found = _made(seed)
+    combinations = []
+    for options in itertools.product(*found.layers.values()):
+        for bits in itertools.product(*found.groups.values()):
+            layers = dict(zip(found.layers, options, strict=True))
+            groups = dict(zip(found.groups, bits, strict=True))
+            divergence = sum(o.divergence for o in options) + sum(found.groups[g][b] for g, b in groups.items())
+            combinations.append((_cost(found, layers, groups, saves), divergence))
+    least = min(divergence for _, divergence in combinations)
+    for budget in (least, 0.5, 1.0, 2.0, 10.0):
+        budget = max(budget, least)
+        chosen = select(found, budget, saves)  # type: ignore[arg-type]
+        assert chosen.divergence <= budget * (1 + 1e-6)
+        best = min(cost for cost, divergence in combinations if divergence <= budget * (1 + 1e-9))
+        assert chosen.cost == pytest.approx(best, rel=2e-3)
+        assert chosen.cost == _cost(found, dict(chosen.layers), dict(chosen.groups), saves)
+    assert select(found, 0.0, saves).divergence == pytest.approx(least)  # type: ignore[arg-type]
+
+
+def test_the_plainest_comes_first() -> None:
+    found = _made(1)
+    plain = plainest(found, "multiplications")
+    assert plain.layers == {name: options[0] for name, options in found.layers.items()}
+    assert set(plain.groups.values()) == {8}
+
+
+@pytest.mark.parametrize("allowed", [0.0, 0.02, 0.1, 1.0])
+def test_what_is_returned_keeps_the_accuracy(allowed: float) -> None:
+    """Accuracy falls with the divergence here; of the judged networks that are allowed, the result is the cheapest."""
+    found = _made(3)
+    selections: dict[int, Selection] = {}
+
+    def configure(selection: Selection) -> QuantiseConfig:
+        selections[len(selections)] = selection
+        return QuantiseConfig(seed=len(selections) - 1)
+
+    def accuracy(config: QuantiseConfig) -> float:
+        return 0.9 - 0.05 * selections[config.seed].divergence
+
+    result = cheapest(found, "bit-operations", configure, accuracy, allowed)
+    floor = result.trials[0].accuracy - allowed
+    passed = [trial.cost for trial in result.trials if trial.accuracy >= floor]
+    assert result.trials[result.chosen].cost == min(passed)
+    assert result.trials[0].cost == 1.0
+    assert result.config.seed == result.chosen
+    if allowed == 1.0:
+        assert len(result.trials) == 2  # the cheapest of all does
+        assert result.trials[1].divergence == pytest.approx(select(found, 1e9, "bit-operations").divergence)
+
+
+def _divergence(expected: torch.Tensor, found: torch.Tensor) -> float:
+    """Mean Kullback-Leibler divergence of softmaxes, by scipy."""
+    p, q = (softmax(logits.flatten(1).double().numpy(), axis=1) for logits in (expected, found))
+    return float(np.mean([entropy(a, b) for a, b in zip(p, q, strict=True)]))
+
+
+def _answers(graph: Graph, x: torch.Tensor, rounded: dict[str, float]) -> torch.Tensor:
+    """Logits when the tensors named are rounded to multiples of their step and cut at 4 bits."""
+    live = {graph.input_name: x}
+    for node in graph.nodes:
+        value = float_node(node, [live[t] for t in node.inputs])
+        if node.name in rounded:
+            step = rounded[node.name]
+            value = torch.round(value / step).clamp(0, 15) * step
+        live[node.name] = value
+    return live[graph.output]
+
+
+def test_a_width_is_measured_by_rounding_the_tensors_of_its_group() -> None:
+    """Against a walk of the network by hand, the divergence by scipy."""
+    arrangement = arrange(residual_network())
+    graph = arrangement.graph
+    x = torch.as_tensor(NORMALISATION.apply(CALIBRATION)).float()
+    with torch.no_grad():
+        found = measure(arrangement, x, QuantiseConfig(), Space((0,), (None,), (8,), (8, 4)))
+        for group in found.groups:
+            if group not in arrangement.unsigned:
+                continue
+            names = [node.name for node in arrangement.producers[group]]
+            live = {graph.input_name: x}
+            for node in graph.nodes:
+                live[node.name] = float_node(node, [live[t] for t in node.inputs])
+            step = activation_scale([histogram(live[name]) for name in names], 15, "multiplier", None)
+            changed = _answers(graph, x, dict.fromkeys(names, step))
+            expected = _divergence(live[graph.output], changed)
+            assert found.groups[group][4] == pytest.approx(expected, rel=1e-3)
+            assert found.groups[group][8] < expected
+
+
+def test_a_layer_is_measured_by_replacing_it() -> None:
+    """Every layer inside has all its options; the transform itself costs nothing, fewer bits and values cost more.
+
+    The divergence is that of a network whose layer holds weights rounded by hand and the bias that keeps the mean.
+    """
+    graph = residual_network()
+    arrangement = arrange(graph)
+    x = torch.as_tensor(NORMALISATION.apply(CALIBRATION)).float()
+    with torch.no_grad():
+        found = measure(arrangement, x, QuantiseConfig(), Space((0, 2, 4), (None, (2, 4)), (8, 4), (8, 4)))
+    for name in INNER:
+        by = {(o.tile, o.pattern, o.weight_bits): o for o in found.layers[name]}
+        assert set(by) == set(itertools.product((0, 2, 4), (None, (2, 4)), (8, 4)))
+        for tile in (0, 2, 4):
+            assert by[tile, None, 8].divergence < by[tile, None, 4].divergence
+            assert by[tile, None, 8].divergence < by[tile, (2, 4), 8].divergence
+            kind = IntegerType(4, found.source[name] not in arrangement.unsigned)
+            assert by[tile, None, 8].operand[4] == (transformed_type(WINOGRAD[tile], kind).bits if tile else 4)
+        assert by[2, None, 8].multiplications * 9 == by[0, None, 8].multiplications * 4  # 8 x 8 maps
+        assert by[2, (2, 4), 8].multiplications * 2 == by[2, None, 8].multiplications
+    assert set(found.layers) == {n.name for n in arrangement.graph.nodes if "weight" in n.weights} - arrangement.first
+
+
+def test_a_rounded_layer_has_the_divergence_of_the_network_with_it() -> None:
+    """One layer of 3-bit weights, rounded by hand and put into the graph; the divergence by scipy."""
+    arrangement = arrange(residual_network())
+    graph = arrangement.graph
+    x = torch.as_tensor(NORMALISATION.apply(CALIBRATION)).float()
+    config = QuantiseConfig(rounding="nearest")
+    with torch.no_grad():
+        found = measure(arrangement, x, config, Space((0,), (None,), (3,), (8,)))
+        node = graph.by_name["a2"]
+        weight = torch.as_tensor(node.weights["weight"]).double()
+        scale = weight_scales(weight.flatten(1), -4, 3, "multiplier").view(-1, 1, 1, 1)
+        new = (torch.round(weight / scale).clamp(-4, 3) * scale).numpy()
+        changed = replace(node, weights={**node.weights, "weight": new})
+        live = {graph.input_name: x}
+        for each in graph.nodes:
+            live[each.name] = float_node(each, [live[t] for t in each.inputs])
+        means = [before_activation(n, [live[t] for t in node.inputs]).mean((0, 2, 3)) for n in (node, changed)]
+        bias = node.weights["bias"] + (means[0] - means[1]).double().numpy()
+        changed = replace(changed, weights={**changed.weights, "bias": bias})
+        nodes = tuple(changed if each.name == "a2" else each for each in graph.nodes)
+        expected = _divergence(live[graph.output], float_logits(replace(graph, nodes=nodes), x))
+    assert found.layers["a2"][0].divergence == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_search_ends_with_a_network_that_is_what_it_says() -> None:
+    """Every layer has the bits, the tile and the pattern of the configuration."""
+    graph = residual_network()
+    truth = float_classes(graph, JUDGED, NORMALISATION.apply)
+    space = Space((0, 2), (None, (2, 4)), (8, 5), (8, 6))
+    said: list[str] = []
+    result = search(graph, CALIBRATION, NORMALISATION, QuantiseConfig(), space, JUDGED, truth, 0.05, said.append)
+    assert result.saves == "bit-operations"
+    assert result.trials[0].cost == 1.0
+    taken = result.trials[result.chosen]
+    assert taken.cost < 1
+    assert taken.accuracy >= result.trials[0].accuracy - 0.05
+    variant = quantise(graph, CALIBRATION, NORMALISATION, result.config)
+    for node in variant.graph.nodes:
+        if node.name in INNER:
+            assert node.weight_bits == result.config.overrides[node.name][0]
+            assert variant.graph.types[node.name].integer.bits == result.config.overrides[node.name][1]
+            tile = node.op.tile if isinstance(node.op, WinogradConv) else 0
+            assert tile == result.config.tiles[node.name]
+            assert node.op.pattern == result.config.patterns[node.name]  # type: ignore[union-attr]
+    assert any("judge network 2" in line for line in said)
+
+
+def test_a_configuration_holds_the_selection() -> None:
+    arrangement = arrange(residual_network())
+    x = torch.as_tensor(NORMALISATION.apply(CALIBRATION[:8])).float()
+    with torch.no_grad():
+        found = measure(arrangement, x, QuantiseConfig(), Space((0, 2), (None,), (8, 5), (8, 6)))
+    config = configured(QuantiseConfig(), select(found, 1e9, "bit-operations"), arrangement)
+    assert {config.tiles[name] for name in INNER} == {2}
+    assert {config.overrides[name][0] for name in INNER} == {5}
+    first, last = (next(iter(names)) for names in (arrangement.first, arrangement.last))
+    assert config.overrides[first][0] == config.overrides[last][0] == 8
