@@ -21,6 +21,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from quant.arrange import Arrangement, arrange
 from quant.config import Normalisation, QuantiseConfig
+from quant.prune import Choice
 from quant.quantise import quantise
 from quant.sensitivity import MAX_IMAGES, Option, Sensitivities, Space, measure
 from toolflow.interpreter.run import logits_of
@@ -28,6 +29,7 @@ from toolflow.ir.graph import Graph
 
 Saves = Literal["multiplications", "bit-operations"]
 
+MAX_JUDGED = 2000  # images, of those that are used otherwise too
 TRIALS = 6  # networks that are judged after the plainest one
 
 TIE = 1e-6  # weight of the divergence among selections that cost the same
@@ -199,6 +201,34 @@ def search(
 
     saves: Saves = "bit-operations" if space.mixes_bits else "multiplications"
     return cheapest(found, saves, lambda selection: configured(config, selection, arrangement), accuracy, allowed)
+
+
+def search_tiles(
+    graph: Graph,
+    images: npt.NDArray[np.uint8],
+    truth: npt.NDArray[np.int64],
+    normalisation: Normalisation,
+    choices: Mapping[str, Choice],
+    allowed: float,
+    progress: Callable[[str], None] = lambda _: None,
+) -> SearchResult:
+    """Search the tiles of a network that is pruned without training, at 8 bits; tiles of 2 are the plainest.
+
+    Args:
+        graph: the float network, through the passes.
+        images: uint8 (N, H, W, C); at most half of them, up to `MAX_JUDGED`, are judged on.
+        truth: their classes (N,).
+        normalisation: from pixel to the network's input.
+        choices: how layers are to be computed; those that have a tile may get another one.
+        allowed: accuracy that may be lost.
+        progress: is told what is measured or judged.
+    """
+    judged = min(len(images) // 2, MAX_JUDGED)
+    patterns = {name: choice.pattern for name, choice in choices.items() if choice.tile}
+    pairs = {name: None if pattern is None else (pattern.kept, pattern.sub_row) for name, pattern in patterns.items()}
+    config, space = QuantiseConfig(patterns=pairs), Space((2, 4), (None,), (8,), (8,))
+    used = images[judged:], normalisation, config, space
+    return search(graph, *used, images[:judged], truth[:judged], allowed, progress)
 
 
 def cheapest(

@@ -16,9 +16,10 @@ from quant.float_run import accumulate, apply_activation, before_activation, flo
 from quant.ranges import activation_scale, histogram
 from quant.weights import ScaleRule, solve_weights
 from toolflow.ir.graph import Graph, Node
+from toolflow.ir.operator import Operator
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD, transformed_type
-from toolflow.operators import Layer, WinogradConv
+from toolflow.operators import Conv, Layer, WinogradConv
 
 Tensor = torch.Tensor
 PatternPair = tuple[int, int] | None
@@ -32,8 +33,7 @@ class Space:
     """What the search may choose from, the most exact first.
 
     Attributes:
-        tiles: of layers that have none of their own; (0,), or one that is given, to leave them.
-        patterns: of the same layers.
+        tiles, patterns: of the layers that may take them and have none of their own, by network or configuration.
         weight_bits: of layers that are neither first nor last.
         activation_bits: of tensors that are neither the image nor the logits.
     """
@@ -143,12 +143,10 @@ def measure(
         progress(node.name)
         forms: list[tuple[int | None, PatternPair, Node]] = [(None, None, node)]
         if node.name in free:
-            held = {
-                layer_form(node, tile, pattern).op: (tile, pattern)
-                for tile in space.tiles
-                for pattern in space.patterns
-            }
-            forms = [(tile, pattern, layer_form(node, tile, pattern)) for tile, pattern in held.values()]
+            tiles = (config.tiles[node.name],) if node.name in config.tiles else space.tiles
+            patterns = (config.patterns[node.name],) if node.name in config.patterns else space.patterns
+            made = (layer_form(node, tile, pattern) for tile in tiles for pattern in patterns)
+            forms = [(*_choice(form.op), form) for form in {form.op: form for form in made}.values()]
         widths = (config.first_last_bits,) if node.name in arrangement.last else space.weight_bits
         layers[node.name] = tuple(
             option
@@ -197,6 +195,11 @@ def _options(
         total = total + (before - total).mean(axes).view(1, -1, *[1] * (before.ndim - 2))
         divergence = probe.divergence({form.name: apply_activation(op.activation, total)})
         yield Option(tile, pattern, bits, multiplications(form, shape), operand, divergence)
+
+
+def _choice(op: Operator) -> tuple[int, PatternPair]:
+    assert isinstance(op, Conv | WinogradConv)
+    return op.tile if isinstance(op, WinogradConv) else 0, op.pattern
 
 
 def _operand_bits(op: Layer, kind: IntegerType) -> int:

@@ -82,6 +82,23 @@ def test_without_training(model: str, tmp_path: Path) -> None:
         load_pruned(graph, out / "pruned.safetensors", pattern=Pattern(1, 4))
 
 
+def test_tiles_are_searched_before_pruning(model: str, tmp_path: Path) -> None:
+    """Whatever accuracy it costs: F(4x4,3x3) has fewer multiplications; a layer with a pattern of its own keeps it."""
+    given = ("--pattern", "2:4", "--tile", "auto", "--layer-pattern", "6=dense", "--search-loss", "1", "--json")
+    result = _prune(model, tmp_path / "out", *given, "--calibration", str(tmp_path / "labelled.npz"))
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["tile"] == "auto"
+    assert document["search"]["saves"] == "multiplications"
+    assert document["search"]["chosen"] == 1
+    forms = [(layer["tile"], layer["pattern"]) for layer in document["layers"]]
+    assert forms == [(0, None), (4, "2:4"), (0, None), (2, None), (0, None)]  # as many by either tile on 6 x 6
+    assert (
+        "of the multiplications"
+        in _prune(model, tmp_path / "out", *given[:-1], "--calibration", str(tmp_path / "labelled.npz")).stdout
+    )
+
+
 def test_what_was_left_open_is_searched(model: str, tmp_path: Path) -> None:
     """Tile, pattern and bits of each layer; the folder says which networks were judged."""
     data = str(tmp_path / "labelled.npz")

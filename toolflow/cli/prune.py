@@ -22,6 +22,7 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.srbs import Pattern, parse_pattern
 
 if TYPE_CHECKING:
+    from quant.prune import Choice
     from quant.train import Recipe
     from toolflow.cli.stages import Source
     from toolflow.importers.calibration_file import CalibrationImages
@@ -40,8 +41,12 @@ PatternText = Annotated[
     typer.Option("--pattern", metavar="n:S", help="Kept values of every S input channels.", rich_help_panel=_PANEL),
 ]
 Tile = Annotated[
-    Literal["2", "4"],
-    typer.Option("--tile", help="Winograd tile of the 3x3 layers of stride 1.", rich_help_panel=_PANEL),
+    Literal["2", "4", "auto"],
+    typer.Option(
+        "--tile",
+        help="Winograd tile of the 3x3 layers of stride 1; auto to search each layer's.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 LayerPatterns = Annotated[
     str | None,
@@ -97,19 +102,27 @@ class Wanted:
     """The patterns and tiles that the user wants.
 
     Attributes:
-        tile: of the layers that have a Winograd form.
+        tile: of the layers that have a Winograd form, None to search each one's.
+        search_loss: accuracy that the search may lose against tiles of 2.
         pattern: of the layers that carry one unasked.
         named: of single layers, None for dense.
     """
 
-    tile: int
+    tile: int | None
     pattern: Pattern
     named: Mapping[str, Pattern | None]
+    search_loss: float = 0.003
 
     def inputs(self) -> dict[str, Any]:
         """Return what a stage's fingerprint must cover."""
         named = {name: None if pattern is None else str(pattern) for name, pattern in sorted(self.named.items())}
-        return {"tile": self.tile, "pattern": str(self.pattern), "named": named}
+        return {"tile": self.tile, "pattern": str(self.pattern), "named": named, "search_loss": self.search_loss}
+
+    def choices(self, graph: Graph) -> tuple[dict[str, Choice], tuple[str, ...]]:
+        """Return the choice of every layer, tiles of 2 where they are to be searched, and sentences about the rest."""
+        from quant.prune import choose_layers
+
+        return choose_layers(graph, self.tile or 2, self.pattern, self.named)
 
 
 @command
@@ -123,6 +136,7 @@ def prune(
     calibration: Unlabelled = None,
     test: Test = None,
     layer_pattern: LayerPatterns = None,
+    search_loss: options.SearchLoss = 0.003,
     epochs: Epochs = DEFAULT_EPOCHS,
     batch: Batch = 64,
     rate: Rate = 0.005,
@@ -147,7 +161,8 @@ def prune(
 
         toolflow prune resnet20.onnx --pattern 3:16 --tile 2 --train cifar.npz --epochs 30 --out build/sparse
     """
-    wanted = Wanted(int(tile), _pattern("--pattern", pattern), parse_layer_patterns(layer_pattern))
+    held = None if tile == "auto" else int(tile)
+    wanted = Wanted(held, _pattern("--pattern", pattern), parse_layer_patterns(layer_pattern), search_loss)
     images = train or calibration
     if images is None or (train is not None and calibration is not None):
         given = "both" if images is not None else "neither"
@@ -228,11 +243,10 @@ class Job:
         """Return the stage that holds images out and asks the float network about them."""
 
         def make(folder: Path, step: Step) -> None:
-            from quant.prune import choose_layers
             from quant.train import classes_of
 
             graph = self.source.graph()
-            choose_layers(graph, self.wanted.tile, self.wanted.pattern, self.wanted.named)  # bad patterns end here
+            self.wanted.choices(graph)  # bad patterns end here
             data = self.source.images(graph)
             for sentence in data.notes:
                 note(sentence)
@@ -247,12 +261,11 @@ class Job:
         """Return the stage that makes the pruned network and its report."""
 
         def make(folder: Path, step: Step) -> None:
-            from quant.prune import choose_layers
             from quant.pruned_file import save_pruned
             from quant.train import classes_of
 
             graph = self.source.graph()
-            choices, notes = choose_layers(graph, self.wanted.tile, self.wanted.pattern, self.wanted.named)
+            choices, notes = self.wanted.choices(graph)
             data = self.source.images(graph)
             with np.load(folder / HELD_OUT, allow_pickle=False) as archive:
                 held_out, floats = archive["held_out"], archive["float"]
@@ -263,12 +276,16 @@ class Job:
                 return float((classes_of(network, tested.images, _normalisation(tested)) == truth).mean())
 
             used = np.setdiff1d(np.arange(len(data.images)), held_out)
+            search = None
+            if self.wanted.tile is None:
+                choices, search = self._searched(graph, choices, _of(data, used), step)
             pruned, steps = self._pruned(graph, choices, _of(data, used), accuracy, folder, step)
             save_pruned(pruned, folder / PRUNED, steps)
             document = {
                 "schema_version": SCHEMA_VERSION,
                 "name": graph.name,
-                "tile": self.wanted.tile,
+                "tile": self.wanted.tile or "auto",
+                "search": search,
                 "pattern": str(self.wanted.pattern),
                 "images": {"used": len(used), "tested": len(truth), "labelled": tested.labels is not None},
                 "training": None if self.recipe is None else asdict(self.recipe),
@@ -280,6 +297,29 @@ class Job:
             (folder / REPORT).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
         return make
+
+    def _searched(
+        self, graph: Graph, choices: Mapping[str, Choice], data: CalibrationImages, step: Step
+    ) -> tuple[dict[str, Choice], dict[str, Any]]:
+        """Return the choices with the tiles that a search finds, pruned without training, and what it judged."""
+        from quant.search import search_tiles
+        from quant.train import classes_of
+        from toolflow.cli.stages import search_section
+
+        floats = classes_of(graph, data.images, _normalisation(data))
+        truth = floats if data.labels is None else data.labels
+        found = search_tiles(
+            graph,
+            data.images,
+            truth,
+            _normalisation(data),
+            choices,
+            self.wanted.search_loss,
+            lambda what: step.advance(0, f"search, {what}"),
+        )
+        tiles = found.config.tiles
+        changed = {name: replace(one, tile=tiles.get(name, one.tile)) for name, one in choices.items()}
+        return changed, search_section(found)
 
     def _pruned(
         self,
@@ -363,7 +403,8 @@ def _layers(graph: Graph, pruned: Graph) -> list[dict[str, Any]]:
 
 def _tables(document: Mapping[str, Any]) -> list[RenderableType]:
     """Return the accuracies and the layers."""
-    from toolflow.report.tables import percent
+    from toolflow.report.summary import Search
+    from toolflow.report.tables import percent, search_sentence
 
     images = document["images"]
     what = "accuracy" if images["labelled"] else "agreement with the float model"
@@ -388,4 +429,5 @@ def _tables(document: Mapping[str, Any]) -> list[RenderableType]:
             f"{layer['multiplications']:,}",
             percent(layer["saved"]),
         )
-    return [steps, layers, *(f"note: {note}" for note in document["notes"])]
+    searched = [search_sentence("float", Search.model_validate(document["search"]))] if document["search"] else []
+    return [steps, layers, *searched, *(f"note: {note}" for note in document["notes"])]

@@ -138,7 +138,7 @@ def _tables(document: Mapping[str, Any]) -> list[RenderableType]:
     notes = [*document["notes"], *(note for made in variants.values() for note in made["notes"])]
     sentences = (f"note: {note}" for note in dict.fromkeys(notes))
     searches = (
-        search_sentence(name, Search.model_validate(made["search"]))
+        search_sentence(f"{name} unit", Search.model_validate(made["search"]))
         for name, made in variants.items()
         if "search" in made
     )

@@ -231,7 +231,7 @@ def quantise_stage(
             save_quantised(variant.graph, target / name)
             document["variants"][name] = _described(variant, checked, normalisation, data, split)
             if name in found:
-                document["variants"][name]["search"] = _search_section(found[name])
+                document["variants"][name]["search"] = search_section(found[name])
             if qonnx:
                 _export(variant, folder / QONNX / f"{name}.onnx")
             step.advance()
@@ -358,7 +358,7 @@ def _quantised(
     return {"low": pair.low, "high": pair.high}
 
 
-def _search_section(found: SearchResult) -> dict[str, Any]:
+def search_section(found: SearchResult) -> dict[str, Any]:
     """Return what is recorded of a search: what it saved, and every network that was judged."""
     return {"saves": found.saves, "chosen": found.chosen, "trials": [asdict(trial) for trial in found.trials]}
 

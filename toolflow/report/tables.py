@@ -140,7 +140,7 @@ def remarks(summary: Summary) -> Iterable[str]:
         yield f"built: {summary.decision.choice}: {summary.decision.reason}"
     for variant in summary.variants:
         if variant.search is not None:
-            yield search_sentence(variant.unit, variant.search)
+            yield search_sentence(f"{variant.unit} unit", variant.search)
     for warning in summary.cascade.warnings if summary.cascade else ():
         yield f"warning: {warning}"
     for note in summary.notes:
@@ -151,7 +151,7 @@ def search_sentence(unit: str, search: Search) -> str:
     """Return what a search of layers' forms ended with."""
     plain, taken = search.trials[0], search.trials[search.chosen]
     return (
-        f"{unit} unit: the search of its layers' forms leaves {percent(taken.cost)} of the {search.saves} at "
+        f"{unit}: the search of its layers' forms leaves {percent(taken.cost)} of the {search.saves} at "
         f"{percent(taken.accuracy)} accuracy, {percent(plain.accuracy)} without it ({len(search.trials)} networks "
         "judged, on images that no report uses)"
     )
