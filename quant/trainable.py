@@ -58,7 +58,7 @@ class TrainableLayer(nn.Module):
         """Follow the sums by a batch norm that, for this mean and variance (K,), changes nothing.
 
         Kernels are brought to norm 1, the batch norm taking what that scales: a step of the optimiser then turns each
-        of them as far, however large it was, and a channel that is nearly dead stays nearly dead.
+        of them as far, however large it was.
         """
         norm = nn.BatchNorm2d(len(self.bias)).to(self.bias.device)
         if mean is not None and variance is not None:

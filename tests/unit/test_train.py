@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch.nn.functional as functional
 import quant.tile_gradient
 import quant.train
 from quant.float_run import float_logits
-from quant.prune import Choice, choose_layers, prune_graph
+from quant.prune import Choice, choose_layers, prune_graph, shaped
 from quant.tile_gradient import tap_reach, tile_sums
 from quant.tiles import transformed, winograd_sums
 from quant.train import (
@@ -264,3 +265,18 @@ def test_augmented_images_are_shifted_and_mirrored() -> None:
     again = augmented(x, np.random.default_rng(0), flip=True)
     kept = [(a == b).all() for a, b in zip(seen, again, strict=True)]
     assert 10 < sum(kept) < 54
+
+
+def test_kernels_are_trained_at_norm_one(dense: Graph, choices: dict[str, Choice], data: TrainingImages) -> None:
+    """However large they are in the network; one of zeros stays as it is."""
+    node = dense.by_name["b2"]
+    weight = node.weights["weight"] * np.array([1e-4, 0, *[10] * (len(node.weights["weight"]) - 2)]).reshape(
+        -1, 1, 1, 1
+    )
+    nodes = tuple(replace(n, weights={**n.weights, "weight": weight}) if n.name == "b2" else n for n in dense.nodes)
+    x = data.inputs(data.images, torch.device("cpu"))
+    network = TrainableNetwork(shaped(replace(dense, nodes=nodes), choices)).with_norms(x)
+    found = [(layer.used * layer.reach).flatten(1).norm(dim=1) for layer in network.convolutions()]
+    norms = torch.cat(found)
+    assert int((norms == 0).sum()) == 1
+    torch.testing.assert_close(norms[norms > 0], torch.ones(len(norms) - 1), rtol=1e-4, atol=1e-4)
