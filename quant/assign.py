@@ -24,7 +24,7 @@ def layer_forms(arrangement: Arrangement, config: QuantiseConfig) -> Mapping[str
     Those take their tile, and the pattern where they have at least S channels.
 
     Raises:
-        ToolflowError: `tiles` or `patterns` names another layer.
+        ToolflowError: `tiles` or `patterns` names another layer, or no layer can hold the pattern that it is to have.
     """
     free = free_layers(arrangement)
     for what, named in (("tile", config.tiles), ("pattern", config.patterns)):
@@ -34,10 +34,53 @@ def layer_forms(arrangement: Arrangement, config: QuantiseConfig) -> Mapping[str
                 f"a {what} of its own must be given to 3x3 convolutions of stride 1 behind the first layer, not to "
                 f"{', '.join(wrong)}; they are {', '.join(sorted(free)) or 'none'}"
             )
-    return {
-        name: layer_form(node, config.tiles.get(name, config.tile), config.patterns.get(name, config.pattern))
-        for name, node in free.items()
+    patterns = {name: config.patterns.get(name, config.pattern) for name in free}
+    for name in set(config.patterns) & set(patterns):
+        problem = _problem(free[name], patterns[name])
+        if problem is not None:
+            raise ToolflowError(f"'{name}' cannot carry the pattern {_named(patterns[name])}: {problem}")
+    held = any(isinstance(n.op, Conv | WinogradConv) and n.op.pattern is not None for n in arrangement.graph.nodes)
+    if config.pattern is not None and not held and all(_problem(free[name], patterns[name]) for name in free):
+        raise ToolflowError(nobody_carries(arrangement.graph, Pattern(*config.pattern)))
+    return {name: layer_form(node, config.tiles.get(name, config.tile), patterns[name]) for name, node in free.items()}
+
+
+def dense_layers(arrangement: Arrangement, config: QuantiseConfig) -> Mapping[str, str]:
+    """Return why layers that were to have the configuration's pattern stay dense, by name."""
+    problems = {
+        name: _problem(node, config.pattern)
+        for name, node in free_layers(arrangement).items()
+        if name not in config.patterns
     }
+    return {name: problem for name, problem in problems.items() if problem is not None}
+
+
+def cannot_carry(op: Conv, channels: int, pattern: Pattern | None) -> str | None:
+    """Return why a layer cannot carry a pattern, None where it can."""
+    if pattern is None:
+        return None
+    if op.groups > 1:
+        return f"{op.groups} channel groups would need a pattern each"
+    if channels < pattern.sub_row:
+        return f"{channels} input channels are fewer than the {pattern.sub_row} of a sub-row"
+    return None
+
+
+def nobody_carries(graph: Graph, pattern: Pattern) -> str:
+    """Return the sentence for a network none of whose layers can carry a pattern."""
+    return (
+        f"no layer of {graph.name} can carry the pattern {pattern}: a 3x3 convolution of stride 1 behind the first "
+        f"layer must have {pattern.sub_row} input channels or more"
+    )
+
+
+def _problem(node: Node, pattern: tuple[int, int] | None) -> str | None:
+    assert isinstance(node.op, Conv)
+    return cannot_carry(node.op, node.weights["weight"].shape[1], None if pattern is None else Pattern(*pattern))
+
+
+def _named(pattern: tuple[int, int] | None) -> str:
+    return "" if pattern is None else str(Pattern(*pattern))
 
 
 def free_layers(arrangement: Arrangement) -> Mapping[str, Node]:
@@ -59,7 +102,7 @@ def free_layers(arrangement: Arrangement) -> Mapping[str, Node]:
 
 def layer_form(node: Node, tile: int, pattern: tuple[int, int] | None) -> Node:
     """Return a convolution with its kernels transformed where there is a tile, and a pattern that it can hold."""
-    if pattern is not None and node.weights["weight"].shape[1] < pattern[1]:
+    if _problem(node, pattern) is not None:
         pattern = None
     if tile:
         return transform_node(node, tile, pattern)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from quant.assign import transform_node
+from quant.assign import cannot_carry, nobody_carries, transform_node
 from quant.config import MAX_CALIBRATION_IMAGES, MAX_TENSOR_ELEMENTS, Normalisation
 from quant.float_run import apply_activation, before_activation, float_node, weight_of
 from quant.sparse import channels_at_once, solve_taps
@@ -77,10 +77,7 @@ def choose_layers(
         if tiled or wanted is not None:
             choices[name] = Choice(tile if tiled else 0, wanted)
     if all(choice.pattern is None for choice in choices.values()):
-        raise ToolflowError(
-            f"no layer of {graph.name} can carry the pattern {pattern}: a 3x3 convolution of stride 1 behind the first "
-            f"layer must have {pattern.sub_row} input channels or more"
-        )
+        raise ToolflowError(nobody_carries(graph, pattern))
     return choices, tuple(f"{', '.join(names)} stayed dense: {reason}" for reason, names in reasons.items())
 
 
@@ -95,17 +92,6 @@ def first_layers(graph: Graph) -> frozenset[str]:
             elif isinstance(node.op, Layer):
                 found.add(node.name)
     return frozenset(found)
-
-
-def cannot_carry(op: Conv, channels: int, pattern: Pattern | None) -> str | None:
-    """Return why a layer cannot carry a pattern, None where it can."""
-    if pattern is None:
-        return None
-    if op.groups > 1:
-        return f"{op.groups} channel groups would need a pattern each"
-    if channels < pattern.sub_row:
-        return f"{channels} input channels are fewer than the {pattern.sub_row} of a sub-row"
-    return None
 
 
 def shaped(graph: Graph, choices: Mapping[str, Choice]) -> Graph:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from quant.prune import Choice, cannot_carry
+from quant.assign import cannot_carry
+from quant.prune import Choice
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
 from toolflow.numerics.srbs import Pattern, obeys, parse_pattern

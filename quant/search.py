@@ -253,7 +253,7 @@ def cheapest(
     lower = max(select(found, 0.0, saves).divergence, LEAST)
     upper = max(select(found, math.inf, saves).divergence, lower)
     budget = upper  # the cheapest of all may do
-    while len(trials) <= TRIALS and upper > SAME_BUDGET * lower:
+    while len(trials) <= TRIALS:
         selection = select(found, budget, saves)
         if selection.cost > SAME_COST * best:
             lower = budget
@@ -264,5 +264,7 @@ def cheapest(
                 lower, best, config, chosen = budget, selection.cost, candidate, len(trials) - 1
             else:
                 upper = budget
+        if upper <= SAME_BUDGET * lower:
+            break
         budget = math.sqrt(lower * upper)
     return SearchResult(config, saves, tuple(trials), chosen)

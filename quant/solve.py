@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from quant.arrange import Arrangement
-from quant.assign import layer_forms
+from quant.assign import dense_layers, layer_forms
 from quant.config import LOGIT_BITS, QuantiseConfig
 from quant.float_run import (
     accumulate,
@@ -147,6 +147,7 @@ class _Walk:
         self.layers: dict[str, LayerNumbers] = {}
         self.qualities: list[LayerQuality] = []
         self.notes: list[str] = []
+        self.notes += [f"'{name}' stayed dense: {why}" for name, why in dense_layers(arrangement, config).items()]
         self.histograms: dict[str, list[Histogram]] = {}
         self.means: dict[str, torch.Tensor] = {}
         self.kept: dict[str, torch.Tensor] = {}

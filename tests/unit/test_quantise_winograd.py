@@ -118,6 +118,23 @@ def test_what_cannot_be_transformed_is_refused() -> None:
         made(patterns={"b1": (2, 4)})
     with pytest.raises(ValidationError, match="power of two"):
         made(patterns={"a1": (2, 6)})
+    with pytest.raises(
+        ToolflowError, match=r"'a1' cannot carry the pattern 2:64: .* fewer than the 64 of a sub-row"
+    ):
+        made(patterns={"a1": (2, 64)})
+    with pytest.raises(ToolflowError, match=r"no layer of network can carry the pattern 2:64: a 3x3 convolution"):
+        made(pattern=(2, 64))
+
+
+def test_layers_that_stay_dense_are_named() -> None:
+    """Those with fewer channels than a sub-row."""
+    graph = residual_network()
+    channels = {node.name: node.weights["weight"].shape[1] for node in graph.nodes if node.name in TILED}
+    assert len(set(channels.values())) > 1
+    sub_row = max(channels.values())
+    variant = made(pattern=(2, sub_row))
+    narrow = [name for name, count in channels.items() if count < sub_row]
+    assert [note.split("'")[1] for note in variant.report.notes if "stayed dense" in note] == narrow
 
 
 def test_moments_in_the_winograd_domain_are_those_of_the_outputs() -> None:
