@@ -1,8 +1,8 @@
 """Random faults in programs and weight streams: the proof that a level's comparison can fail.
 
-A fault flips one bit of a weight, a bias, a multiplier, a shift or an instruction word; an instruction's
-CRC is made good again, as if the compiler had been wrong. A level is red when it ends in an error code
-or writes anything but the reference's integers. A fault that leaves a level green is unobservable if the
+A fault flips one bit of a weight, a bias, a multiplier, a shift, a residual's multiplier or shift, or an instruction
+word; an instruction's CRC is made good again, as if the compiler had been wrong. A level is red when it ends in an
+error code or writes anything but the reference's integers. A fault that leaves a level green is unobservable if the
 executor, on many more images, is not moved by it either.
 """
 
@@ -24,9 +24,15 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.plan.compiled import CompiledProgram
 from toolflow.plan.lower import compile_program
 
-Kind = Literal["weight", "bias", "multiplier", "shift", "instruction"]
-KINDS: tuple[Kind, ...] = ("weight", "bias", "multiplier", "shift", "instruction")
-_RECORD_BITS = {"bias": (0, 32), "multiplier": (32, 16), "shift": (64, 6)}
+Kind = Literal["weight", "bias", "multiplier", "shift", "instruction", "residual"]
+KINDS: tuple[Kind, ...] = ("weight", "bias", "multiplier", "shift", "instruction", "residual")
+# (first bit, width) in a channel's record (PROGRAM.md); the second entry is read by engines with tiles alone
+_RECORD_BITS = {
+    "bias": ((0, 32), (72, 8)),
+    "multiplier": ((32, 16), (0, 0)),
+    "shift": ((64, 6), (0, 0)),
+    "residual": ((48, 16), (80, 4)),
+}
 
 
 @dataclass(frozen=True)
@@ -70,20 +76,25 @@ class _Packet:
 
 
 def draw_faults(compiled: CompiledProgram, count: int, seed: int) -> list[Fault]:
-    """Draw `count` faults, the kinds in turn, every bit of a kind with the same chance."""
+    """Draw `count` faults, the kinds that the program has in turn, every bit of a kind with the same chance."""
     rng = np.random.default_rng(seed)
     packets = list(_packets(compiled))
+    added = [p for p in packets if Flag.RESIDUAL in p.layer.flags]
+    kinds = KINDS if added else tuple(kind for kind in KINDS if kind != "residual")
+    residual_channels = np.array([p.channels for p in added], dtype=np.float64)
     sizes = np.array([p.layer.rows * p.channels for p in packets], dtype=np.float64)
     channels = np.array([p.channels for p in packets], dtype=np.float64)
     faults = []
     for index in range(count):
-        kind = KINDS[index % len(KINDS)]
+        kind = kinds[index % len(kinds)]
         if kind == "instruction":
             faults.append(_instruction_fault(compiled, rng))
         elif kind == "weight":
             faults.append(_weight_fault(compiled.config, packets[_choose(sizes, rng)], rng))
+        elif kind == "residual":
+            faults.append(_parameter_fault(compiled.config, added[_choose(residual_channels, rng)], kind, rng))
         else:
-            faults.append(_parameter_fault(packets[_choose(channels, rng)], kind, rng))
+            faults.append(_parameter_fault(compiled.config, packets[_choose(channels, rng)], kind, rng))
     return faults
 
 
@@ -158,11 +169,12 @@ def _weight_fault(config: EngineConfig, packet: _Packet, rng: np.random.Generato
     return Fault("weight", place, packet.rows + beat + inside)
 
 
-def _parameter_fault(packet: _Packet, kind: Kind, rng: np.random.Generator) -> Fault:
-    low, width = _RECORD_BITS[kind]
-    k, bit = int(rng.integers(packet.channels)), int(rng.integers(width))
+def _parameter_fault(config: EngineConfig, packet: _Packet, kind: Kind, rng: np.random.Generator) -> Fault:
+    (low, width), (beside, more) = _RECORD_BITS[kind]
+    k, bit = int(rng.integers(packet.channels)), int(rng.integers(width + (more if config.tile else 0)))
     place = f"{packet.layer.name}, record {k} of group {packet.group}, bit {bit}"
-    return Fault(kind, place, packet.parameters + 8 * PARAMETER_RECORD_BYTES * k + low + bit)
+    inside = low + bit if bit < width else beside + bit - width
+    return Fault(kind, place, packet.parameters + 8 * PARAMETER_RECORD_BYTES * k + inside)
 
 
 def _instruction_fault(compiled: CompiledProgram, rng: np.random.Generator) -> Fault:

@@ -118,9 +118,7 @@ def test_what_cannot_be_transformed_is_refused() -> None:
         made(patterns={"b1": (2, 4)})
     with pytest.raises(ValidationError, match="power of two"):
         made(patterns={"a1": (2, 6)})
-    with pytest.raises(
-        ToolflowError, match=r"'a1' cannot carry the pattern 2:64: .* fewer than the 64 of a sub-row"
-    ):
+    with pytest.raises(ToolflowError, match=r"'a1' cannot carry the pattern 2:64: .* fewer than the 64 of a sub-row"):
         made(patterns={"a1": (2, 64)})
     with pytest.raises(ToolflowError, match=r"no layer of network can carry the pattern 2:64: a 3x3 convolution"):
         made(pattern=(2, 64))
