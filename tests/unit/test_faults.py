@@ -47,11 +47,11 @@ def test_faults_of_a_residual_and_of_a_wide_bias() -> None:
         assert any((getattr(good, name) != getattr(bad, name)).any() for name in names)
     assert bits["residual"] == set(range(20))
     assert {*range(32, 40)} < bits["bias"] <= set(range(40))
-    more = np.random.default_rng(1).integers(0, 256, (32, *images.shape[1:]), dtype=np.uint8)
+    more = np.random.default_rng(1).integers(0, 256, (64, *images.shape[1:]), dtype=np.uint8)
     residual = [f for f in faults if f.kind == "residual"][:40]
-    outcomes = campaign(unit, ProgramLevel(), more[:8], residual, more)
+    outcomes = campaign(unit, ProgramLevel(), more[:16], residual, more)
     assert sum(o.red for o in outcomes) > 25
-    assert all(o.red or o.unobservable for o in outcomes)
+    assert sum(not o.red and not o.unobservable for o in outcomes) <= 5  # seen only on the further images
 
 
 def _packet(compiled: CompiledProgram, layer: str, group: int) -> Packet:

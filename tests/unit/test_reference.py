@@ -31,7 +31,8 @@ def requantised(node: QuantisedNode, k: int, acc: int, residual: int | None = No
     total = (acc + of(rule.bias)) * of(rule.multiplier)
     if residual is not None:
         assert rule.residual_multiplier is not None
-        total += residual * of(rule.residual_multiplier)
+        left = 0 if rule.residual_shift is None else of(rule.residual_shift)
+        total += residual * of(rule.residual_multiplier) * 2**left
     return min(max(round(Fraction(total, 1 << of(rule.shift))), rule.lower), rule.upper)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.accumulator import accumulator_range
-from toolflow.numerics.requantise import MAX_MULTIPLIER, Requantise
+from toolflow.numerics.requantise import MAX_MULTIPLIER, MAX_RESIDUAL_SHIFT, Requantise
 from toolflow.numerics.srbs import Pattern, project
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, output_bits
@@ -104,7 +104,8 @@ class NetworkBuilder:
             weight = weight if exponent.any() else weight // 2
         spread = 1 << (output_bits(WINOGRAD[tile], weight, exponent, self.types[source].integer) - 1)
         kind = self._activation(out)
-        rule = self._rule(channels, (-spread, spread), kind, self.types[residual].integer if residual else None)
+        added = self.types[residual].integer if residual else None
+        rule = self._rule(channels, (-spread, spread), kind, added, MAX_RESIDUAL_SHIFT)
         op = WinogradConv(tile, pads, None if pattern is None else (pattern.kept, pattern.sub_row))
         inputs = (source,) if residual is None else (source, residual)
         weights = {"weight": weight, "exponent": exponent}
@@ -208,19 +209,33 @@ class NetworkBuilder:
         return self.rng.integers(limits[0], limits[1] + 1, shape, dtype=np.int64)
 
     def _rule(
-        self, channels: int, spread: tuple[int, int], out: IntegerType, residual: IntegerType | None
+        self,
+        channels: int,
+        spread: tuple[int, int],
+        out: IntegerType,
+        residual: IntegerType | None,
+        residual_shift: int = 0,
     ) -> Requantise:
-        """Draw multipliers and shifts that fill the output's range and saturate now and then."""
+        """Draw multipliers and shifts that fill the output's range and saturate now and then.
+
+        A residual, which may be shifted left by `residual_shift`, reaches half of the range: where its multiplier does
+        not hold that, the shift is lessened, and the multiplier of the accumulators with it.
+        """
         reach = max(spread[1], -spread[0], 1)
         typical = max(reach // 8, 1)
         multiplier = self.rng.integers(1, MAX_MULTIPLIER + 1, channels)
         ratio = typical * multiplier / max(out.upper, 1)
         shift = np.clip(np.round(np.log2(ratio)) + self.rng.integers(-1, 2, channels), 0, 47).astype(np.int64)
         limit = min(typical, (1 << 31) - 1)
-        residuals = None
+        residuals = left = None
         if residual is not None:
-            wanted = np.ldexp(max(out.upper, 1) / max(residual.upper, 1) / 2, shift)
-            residuals = np.clip(wanted, 1, MAX_MULTIPLIER).astype(np.int64)
+            gain = max(out.upper, 1) / max(residual.upper, 1) / 2
+            most = int(np.log2(MAX_MULTIPLIER / gain)) + residual_shift
+            multiplier = np.maximum(multiplier >> np.maximum(shift - most, 0), 1)
+            shift = np.minimum(shift, most)
+            wanted = np.ldexp(gain, shift)
+            left = np.maximum(np.ceil(np.log2(wanted / MAX_MULTIPLIER)), 0).astype(np.int64)
+            residuals = np.maximum(np.ldexp(wanted, -left), 1).astype(np.int64)
         upper = out.upper if self.rng.integers(2) else max(out.upper * 3 // 4, 1)
         return Requantise(
             bias=self.rng.integers(-limit, limit + 1, channels),
@@ -229,6 +244,7 @@ class NetworkBuilder:
             lower=out.lower,
             upper=upper,
             residual_multiplier=residuals,
+            residual_shift=left if residual_shift else None,
         )
 
 
