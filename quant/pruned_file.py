@@ -92,10 +92,10 @@ def load_pruned(graph: Graph, path: Path, tile: int | None = None, pattern: Patt
 
 
 def pruning_steps(path: Path) -> list[dict[str, Any]]:
-    """Return how a file that `load_pruned` takes was made: pattern, epochs and accuracy of each step."""
+    """Return how a file that `load_pruned` takes was made: pattern, epochs and accuracy of each step, where it says."""
     with safe_open(path, framework="numpy") as file:
         document: dict[str, Any] = json.loads(file.metadata()[FORMAT])
-    steps: list[dict[str, Any]] = document["steps"]
+    steps: list[dict[str, Any]] = document.get("steps", [])
     return steps
 
 
