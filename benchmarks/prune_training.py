@@ -1,11 +1,11 @@
 """Train a pruned CIFAR-10 ResNet and, as long and by the same recipe, the dense network that it comes from.
 
-    python benchmarks/prune_training.py DATA --out DIR [--network resnet20|resnet56] [--weights FILE] [--pattern 4:16]
-        [--tile 2] [--epochs 12] [--rate R] [--batch B] [--images N] [--held-out N]
+    python benchmarks/prune_training.py DATA --out DIR [--network resnet20|resnet56] [--start FILE] [--pattern 4:16]
+        [--tile 2] [--epochs 12] [--rate R] [--batch B] [--images N] [--tune N | --skip N]
 
-DATA holds the pretrained weights and the JPEG streams. The accuracy is read on the 10,000 test images, or, to choose a
-recipe, on the last N training images, which are then left out of training. `--pattern dense` trains the dense network.
-The state is kept in DIR after each epoch: run again to go on.
+DATA holds the pretrained weights and the JPEG streams. The accuracy is read on the 10,000 test images; to choose a
+recipe, on the first N of them (`--tune`), which the figure then leaves out (`--skip`). `--pattern dense` trains the
+dense network, and with `--taught 0` on the labels alone. The state is kept in DIR after each epoch: run again to go on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from PIL import Image
 
 from benchmarks.resnet20_accuracy import EXAMPLE, NORMALISATION
 from quant.prune import Choice, choose_layers
-from quant.pruned_file import save_pruned
+from quant.pruned_file import load_pruned, save_pruned
 from quant.train import Checkpoint, Recipe, TrainingImages, Watch, classes_of, prune_and_train
 from toolflow.importers.load import load_model
 from toolflow.ir.graph import Graph
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--network", choices=list(WEIGHTS), default="resnet20")
-    parser.add_argument("--weights", type=Path, help="other ones than those of DATA")
+    parser.add_argument("--start", type=Path, metavar="FILE", help="pruned.safetensors of a dense run to begin from")
     parser.add_argument("--pattern", default="4:16")
     parser.add_argument("--tile", type=int, choices=(2, 4), default=2)
     parser.add_argument("--epochs", type=int, default=defaults.epochs)
@@ -62,20 +62,20 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=defaults.batch)
     parser.add_argument("--taught", type=float, default=defaults.taught)
     parser.add_argument("--images", type=int, help="the first N training images alone")
-    parser.add_argument("--held-out", type=int, metavar="N", help="judge by the last N training images")
+    parser.add_argument("--tune", type=int, metavar="N", help="read the accuracy on the first N test images")
+    parser.add_argument("--skip", type=int, default=0, metavar="N", help="leave out the first N test images")
     parser.add_argument("--threads", type=int, help="of torch")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    weights = arguments.weights or arguments.data / WEIGHTS[arguments.network]
-    dense = simplify(load_model(f"{EXAMPLE}:{arguments.network}", weights))
+    dense = simplify(load_model(f"{EXAMPLE}:{arguments.network}", arguments.data / WEIGHTS[arguments.network]))
+    if arguments.start is not None:
+        dense = load_pruned(dense, arguments.start)
     images, labels = cifar10(arguments.data, "train")
-    if arguments.held_out:
-        tested = images[-arguments.held_out :], labels[-arguments.held_out :]
-        images, labels = images[: -arguments.held_out], labels[: -arguments.held_out]
-    else:
-        tested = cifar10(arguments.data, "test")
+    test_images, test_labels = cifar10(arguments.data, "test")
+    used = slice(0, arguments.tune) if arguments.tune else slice(arguments.skip, None)
+    tested = test_images[used], test_labels[used]
     data = TrainingImages(images[: arguments.images], labels[: arguments.images], NORMALISATION)
     recipe = Recipe(arguments.epochs, arguments.batch, arguments.rate, taught=arguments.taught)
     choices: dict[str, Choice] = {}
