@@ -9,6 +9,7 @@ of the whole network a layer and the second objective; this one visits every lay
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -98,14 +99,15 @@ def compensated(weight: torch.Tensor, statistics: InputStatistics) -> torch.Tens
     return solved
 
 
-def gptq(weight: torch.Tensor, scales: torch.Tensor, lower: int, upper: int, covariance: torch.Tensor) -> torch.Tensor:
-    """Return integers (G, k, F) for weights (G, k, F): column by column, errors moved to later columns.
+def gptq(
+    weight: torch.Tensor, scales: torch.Tensor, limits: Sequence[tuple[int, int]], covariance: torch.Tensor
+) -> torch.Tensor:
+    """Return integers (widths, G, k, F) for weights (G, k, F): column by column, errors moved to later columns.
 
     Args:
         weight: target weights.
-        scales: (G, k).
-        lower: smallest integer.
-        upper: largest integer.
+        scales: (widths, G, k).
+        limits: smallest and largest integer of every width.
         covariance: (G, F, F) of the inputs.
     """
     groups, _, columns = weight.shape
@@ -113,18 +115,20 @@ def gptq(weight: torch.Tensor, scales: torch.Tensor, lower: int, upper: int, cov
     diagonal = torch.diagonal(hessian, dim1=1, dim2=2)
     order = torch.argsort(diagonal, dim=1, descending=True)
     rows = torch.arange(groups)[:, None]
-    rest = weight.double().mT[rows, order].mT.clone()
+    lower, upper = (torch.tensor(ends, dtype=torch.float64)[:, None, None] for ends in zip(*limits, strict=True))
+    rest = weight.double().mT[rows, order].mT.expand(len(scales), *weight.shape).clone()
     hessian = hessian[rows[:, :, None], order[:, :, None], order[:, None, :]]
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
     factor = torch.linalg.cholesky(inverse, upper=True)
     integers = torch.empty_like(rest)
     for column in range(columns):
-        value = rest[:, :, column]
-        integers[:, :, column] = torch.round(value / scales).clamp(lower, upper)
-        error = (value - integers[:, :, column] * scales) / factor[:, column, column].unsqueeze(1)
-        rest[:, :, column:] -= error.unsqueeze(2) * factor[:, column, column:].unsqueeze(1)
+        value = rest[..., column]
+        integers[..., column] = torch.round(value / scales).clamp(lower, upper)
+        error = (value - integers[..., column] * scales) / factor[:, column, column].unsqueeze(1)
+        rest[..., column:] -= error.unsqueeze(3) * factor[:, column, column:].unsqueeze(1)
     restored = torch.empty_like(integers)
-    restored[rows, :, order] = integers.mT
+    for found, ordered in zip(restored, integers, strict=True):
+        found[rows, :, order] = ordered.mT
     return restored
 
 

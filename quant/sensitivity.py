@@ -188,9 +188,8 @@ def _options(
     unsigned = arrangement.group[source] in arrangement.unsigned
     operand = {bits: _operand_bits(op, IntegerType(bits, not unsigned)) for bits in space.activation_bits}
     rule = ScaleRule(config.family, _free_scales, lambda scales: scales)
-    for bits in widths:
-        rounded = solved.rounded(*config.integer_range(bits), rule).values.float()
-        sums = accumulate(op, given[0], rounded)
+    for bits, rounded in zip(widths, solved.rounded([config.integer_range(b) for b in widths], rule), strict=True):
+        sums = accumulate(op, given[0], rounded.values.float())
         total = sums + given[1] if len(given) > 1 else sums
         total = total + (before - total).mean(axes).view(1, -1, *[1] * (before.ndim - 2))
         divergence = probe.divergence({form.name: apply_activation(op.activation, total)})

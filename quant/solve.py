@@ -319,7 +319,7 @@ class _Walk:
         rule = ScaleRule(
             config.family, lambda level: self._smallest_scales(node, level), lambda scales: self._snap(node, scales)
         )
-        return solved.rounded(*config.integer_range(bits), rule)
+        return solved.rounded([config.integer_range(bits)], rule)[0]
 
     def _input_step(self, node: Node) -> float:
         """Return the value of an accumulator's step where the weight's is 1."""

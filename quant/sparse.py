@@ -144,32 +144,36 @@ def refit(wanted: Tensor, hessian: Tensor, mask: Tensor) -> Tensor:
     return out
 
 
-def round_on_support(weight: Tensor, steps: Tensor, lower: int, upper: int, hessian: Tensor, mask: Tensor) -> Tensor:
-    """Return integers (K, F), 0 off the support; each rounding error is moved to the row's later values.
+def round_on_support(
+    weight: Tensor, steps: Tensor, limits: Sequence[tuple[int, int]], hessian: Tensor, mask: Tensor
+) -> Tensor:
+    """Return integers (widths, K, F), 0 off the support; each rounding error is moved to the row's later values.
 
     Args:
         weight: (K, F).
-        steps: (K, F), the step of every weight.
-        lower: smallest integer.
-        upper: largest integer.
+        steps: (widths, K, F), the step of every weight.
+        limits: smallest and largest integer of every width.
         hessian: (F, F), with its ridge.
         mask: (K, F), as many values in every row.
     """
     order = torch.argsort(torch.diagonal(hessian), descending=True)
     place = order[mask[:, order].nonzero()[:, 1].reshape(len(mask), -1)]
-    out = torch.zeros_like(weight)
+    lower, upper = (torch.tensor(ends, dtype=weight.dtype)[:, None] for ends in zip(*limits, strict=True))
+    out = torch.zeros_like(steps)
     same = bool((place == place[0]).all())
     rows = len(mask) if same else ROWS
     for start in range(0, len(mask), rows):
         mine = place[start : start + rows]
         used = mine[:1] if same else mine
-        factor = _compensation(hessian[used[:, :, None], used[:, None, :]])
-        rest, step = (t[start : start + rows].gather(1, mine) for t in (weight, steps))
+        factor = _compensation(hessian[used[:, :, None], used[:, None, :]])  # the same for all widths
+        there = mine.expand(len(steps), -1, -1)
+        rest = weight[start : start + rows].expand_as(steps[:, start : start + rows]).gather(2, there)
+        step = steps[:, start : start + rows].gather(2, there)
         integers = torch.empty_like(rest)
         for column in range(mine.shape[1]):
-            value = rest[:, column]
-            integers[:, column] = torch.round(value / step[:, column]).clamp(lower, upper)
-            error = (value - integers[:, column] * step[:, column]) / factor[:, column, column]
-            rest[:, column:] -= error[:, None] * factor[:, column, column:]
-        out[start : start + rows].scatter_(1, mine, integers)
+            value, size = rest[:, :, column], step[:, :, column]
+            integers[:, :, column] = torch.round(value / size).clamp(lower, upper)
+            error = (value - integers[:, :, column] * size) / factor[:, column, column]
+            rest[:, :, column:] -= error[:, :, None] * factor[:, column, column:]
+        out[:, start : start + rows].scatter_(2, there, integers)
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -67,8 +67,8 @@ class TapWeights:
     kernel: tuple[int, int]
     exponent: Tensor | None
 
-    def rounded(self, lower: int, upper: int, rule: ScaleRule) -> Rounded:
-        """Return integers from `lower` to `upper`."""
+    def rounded(self, limits: Sequence[tuple[int, int]], rule: ScaleRule) -> list[Rounded]:
+        """Return integers for every width, given its smallest and largest one."""
         shifts = torch.zeros(self.kernel, dtype=torch.int64) if self.exponent is None else self.exponent
         taps = self.kernel[0] * self.kernel[1]
         columns = [
@@ -76,15 +76,15 @@ class TapWeights:
             for part in self.parts
         ]
         level = torch.cat([part.weight for part in self.parts], 1) / torch.cat(columns)
-        scales = rule.snap(choose_scales(level, lower, upper, rule.family, rule.smallest(level)))
+        scales = _scales(level, limits, rule)
         integers = [
-            channel_major(
-                round_on_support(part.weight, scales[:, None] * step, lower, upper, part.hessian, part.mask),
-                self.kernel,
-            )
+            round_on_support(part.weight, scales[:, :, None] * step, limits, part.hessian, part.mask)
             for part, step in zip(self.parts, columns, strict=True)
         ]
-        return Rounded(torch.cat(integers, 1), scales, self.exponent)
+        return [
+            Rounded(torch.cat([channel_major(part, self.kernel) for part in parts], 1), scale, self.exponent)
+            for scale, *parts in zip(scales, *integers, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -101,16 +101,22 @@ class DenseWeights:
     covariance: Tensor | None
     shape: Shape
 
-    def rounded(self, lower: int, upper: int, rule: ScaleRule) -> Rounded:
-        """Return integers from `lower` to `upper`."""
-        level = self.weight.reshape(self.shape[0], -1)
-        scales = rule.snap(choose_scales(level, lower, upper, rule.family, rule.smallest(level)))
-        grouped = scales.view(len(self.weight), -1)
+    def rounded(self, limits: Sequence[tuple[int, int]], rule: ScaleRule) -> list[Rounded]:
+        """Return integers for every width, given its smallest and largest one."""
+        scales = _scales(self.weight.reshape(self.shape[0], -1), limits, rule)
+        grouped = scales.view(len(limits), len(self.weight), -1)
         if self.covariance is None:
-            integers = torch.round(self.weight / grouped.unsqueeze(2)).clamp(lower, upper)
+            steps = zip(grouped.unsqueeze(3), limits, strict=True)
+            integers = torch.stack([torch.round(self.weight / step).clamp(*ends) for step, ends in steps])
         else:
-            integers = gptq(self.weight, grouped, lower, upper, self.covariance)
-        return Rounded(integers.reshape(self.shape), scales)
+            integers = gptq(self.weight, grouped, limits, self.covariance)
+        return [Rounded(some.reshape(self.shape), scale) for some, scale in zip(integers, scales, strict=True)]
+
+
+def _scales(level: Tensor, limits: Sequence[tuple[int, int]], rule: ScaleRule) -> Tensor:
+    """Return the scales (widths, K) of weights (K, F)."""
+    smallest = rule.smallest(level)
+    return torch.stack([rule.snap(choose_scales(level, *ends, rule.family, smallest)) for ends in limits])
 
 
 SolvedWeights = TapWeights | DenseWeights

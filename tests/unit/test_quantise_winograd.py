@@ -176,7 +176,10 @@ def test_a_support_by_compensation_beats_magnitudes() -> None:
         alone = torch.linalg.solve(hessian[kept][:, kept], (weight @ hessian)[k, kept])
         torch.testing.assert_close(solved[k, kept], alone)
     steps = torch.full_like(weight, 0.1)
-    integers = round_on_support(solved, steps, -127, 127, hessian, mask)
+    both = torch.stack([steps, 4 * steps])
+    integers, coarse = round_on_support(solved, both, [(-127, 127), (-3, 2)], hessian, mask)
+    torch.testing.assert_close(round_on_support(solved, both[1:], [(-3, 2)], hessian, mask)[0], coarse)
+    assert (coarse.min(), coarse.max()) == (-3, 2)
     assert (integers[~mask] == 0).all()
 
     def rounding(values: torch.Tensor) -> float:
