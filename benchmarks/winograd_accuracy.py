@@ -1,9 +1,10 @@
 """ResNet-20 on CIFAR-10 without training: direct, F(2,3) and F(4,3), dense and sub-row-balanced, at 8 and 4 bits.
 
-    python benchmarks/winograd_accuracy.py DATA [--images 10000] [--only W8F2 W8F2:8/16 ..]
+    python benchmarks/winograd_accuracy.py DATA [--images 6000] [--only W8F2 W8F2:8/16 W4auto ..]
 
-DATA holds the pretrained weights and the images. Quantisation sees 1,024 training images only; accuracies are those of
-the integer reference on test images. The seconds are those of quantisation: support, least squares and rounding.
+DATA holds the pretrained weights and the images. Quantisation sees 1,024 training images only. The search of each
+layer's tile (auto) judges on the first 4,000 test images; accuracies are those of the integer reference on others. The
+seconds are those of quantisation: support, least squares and rounding, with the search where there is one.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ import argparse
 import time
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.resnet20_accuracy import NORMALISATION, resnet20, test_images, training_images
 from quant.assign import multiplications
 from quant.config import QuantiseConfig
 from quant.quantise import quantise
+from quant.search import search
+from quant.sensitivity import Space
 from toolflow.interpreter.run import logits_of
 from toolflow.operators import Conv, WinogradConv
 
@@ -30,22 +35,38 @@ CASES: dict[str, QuantiseConfig] = {
         (8, 0, (8, 16)),
     )
 }  # fmt: skip
+SEARCHED = {"W8auto": 8, "W4auto": 4}
+JUDGED, ALLOWED = 4000, 0.003
 
 
 def main() -> None:
     """Print accuracy, multiplications and time of every case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--only", nargs="+", choices=list(CASES))
+    parser.add_argument("--images", type=int, default=6000)
+    parser.add_argument("--only", nargs="+", choices=[*CASES, *SEARCHED])
     arguments = parser.parse_args()
     graph = resnet20(arguments.data)
     training = training_images(arguments.data)
-    images, labels = test_images(arguments.data, arguments.images)
-    for name, config in CASES.items():
+    images, labels = test_images(arguments.data, JUDGED + arguments.images)
+    judged, images = np.split(images, [JUDGED])
+    truth, labels = np.split(labels, [JUDGED])
+    for name in [*CASES, *SEARCHED]:
         if arguments.only is not None and name not in arguments.only:
             continue
         start = time.perf_counter()
+        if name in CASES:
+            config = CASES[name]
+        else:
+            bits = SEARCHED[name]
+            plain, space = (
+                QuantiseConfig(weight_bits=bits, activation_bits=bits),
+                Space((0, 2, 4), (None,), (bits,), (bits,)),
+            )
+            found = search(graph, training, NORMALISATION, plain, space, judged, truth, ALLOWED)
+            for trial in found.trials:
+                print(f"  judged: {100 * trial.accuracy:.2f} % at {100 * trial.cost:.1f} % of the multiplications")
+            config = found.config
         made = quantise(graph, training, NORMALISATION, config)
         seconds = time.perf_counter() - start
         right = float((logits_of(made.graph, images).argmax(axis=1) == labels).mean())

@@ -22,7 +22,7 @@ from tests.unit.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.ir.graph import Graph
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD, transformed_type
-from toolflow.operators import WinogradConv
+from toolflow.operators import Conv, WinogradConv
 
 CALIBRATION, JUDGED = images(48), images(64, seed=9)
 INNER = {"a1", "a2", "b2"}
@@ -213,7 +213,8 @@ def test_the_search_ends_with_a_network_that_is_what_it_says() -> None:
             assert variant.graph.types[node.name].integer.bits == result.config.overrides[node.name][1]
             tile = node.op.tile if isinstance(node.op, WinogradConv) else 0
             assert tile == result.config.tiles[node.name]
-            assert node.op.pattern == result.config.patterns[node.name]  # type: ignore[union-attr]
+            assert isinstance(node.op, Conv | WinogradConv)
+            assert node.op.pattern == result.config.patterns[node.name]
     assert any("judge network 2" in line for line in said)
 
 
