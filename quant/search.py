@@ -151,11 +151,12 @@ def configured(config: QuantiseConfig, selection: Selection, arrangement: Arrang
     tiles = {name: option.tile for name, option in selection.layers.items() if option.tile is not None}
     patterns = {name: option.pattern for name, option in selection.layers.items() if option.tile is not None}
     weights = {name: option.weight_bits for name, option in selection.layers.items()}
-    overrides = {}
+    overrides = dict(config.overrides)
     for group, nodes in arrangement.producers.items():
         for node in nodes:
             if group in selection.groups or node.name in weights:
                 own = config.first_last_bits if node.name in arrangement.first else config.weight_bits
+                own, _ = config.overrides.get(node.name, (own, 0))
                 bits = selection.groups.get(group, config.activation_bits)
                 overrides[node.name] = weights.get(node.name, own), bits
     update = {"tiles": tiles, "patterns": patterns, "overrides": overrides}

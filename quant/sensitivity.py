@@ -34,8 +34,8 @@ class Space:
 
     Attributes:
         tiles, patterns: of the layers that may take them and have none of their own, by network or configuration.
-        weight_bits: of layers that are neither first nor last.
-        activation_bits: of tensors that are neither the image nor the logits.
+        weight_bits: of layers that are neither first nor last and have none of their own.
+        activation_bits: of tensors that are neither the image nor the logits, the same.
     """
 
     tiles: tuple[int, ...]
@@ -136,6 +136,12 @@ def measure(
     probe = _Probe(graph, x[: min(MAX_IMAGES, max(MAX_ELEMENTS // elements, 1))])
     generator = torch.Generator().manual_seed(config.seed)
     free = free_layers(arrangement)
+    ends = {arrangement.group[graph.input_name], arrangement.group[graph.output]}
+    bits = {
+        group: _own_bits([node.name for node in nodes], config) or space.activation_bits
+        for group, nodes in arrangement.producers.items()
+        if group not in ends
+    }
     layers, source = {}, {}
     for node in graph.nodes:
         if not isinstance(node.op, Layer) or node.name in arrangement.first | arrangement.inserted:
@@ -148,21 +154,28 @@ def measure(
             made = (layer_form(node, tile, pattern) for tile in tiles for pattern in patterns)
             forms = [(*_choice(form.op), form) for form in {form.op: form for form in made}.values()]
         widths = (config.first_last_bits,) if node.name in arrangement.last else space.weight_bits
+        if node.name in config.overrides:
+            widths = (config.overrides[node.name][0],)
+        group = arrangement.group[node.inputs[0]]
+        kinds = [IntegerType(each, group not in arrangement.unsigned) for each in bits[group]]
         layers[node.name] = tuple(
             option
             for tile, pattern, form in forms
-            for option in _options(probe, form, tile, pattern, widths, arrangement, config, space, generator)
+            for option in _options(probe, form, tile, pattern, widths, kinds, config, generator)
         )
-        source[node.name] = arrangement.group[node.inputs[0]]
-    ends = {arrangement.group[graph.input_name], arrangement.group[graph.output]}
+        source[node.name] = group
     groups = {}
-    for group, producers in arrangement.producers.items():
-        if group not in ends:
-            progress(group)
-            groups[group] = _of_group(
-                probe, [node.name for node in producers], group in arrangement.unsigned, config, space
-            )
+    for group, widths in bits.items():
+        progress(group)
+        kinds = [IntegerType(each, group not in arrangement.unsigned) for each in widths]
+        groups[group] = _of_group(probe, [node.name for node in arrangement.producers[group]], kinds, config)
     return Sensitivities(layers, source, groups)
+
+
+def _own_bits(producers: Sequence[str], config: QuantiseConfig) -> tuple[int, ...]:
+    """Return the bits that the configuration gives a group of tensors, none where it leaves them open."""
+    own = [config.overrides[name][1] for name in producers if name in config.overrides]
+    return (max(own),) if own else ()
 
 
 def _options(
@@ -171,13 +184,12 @@ def _options(
     tile: int | None,
     pattern: PatternPair,
     widths: Sequence[int],
-    arrangement: Arrangement,
+    kinds: Sequence[IntegerType],
     config: QuantiseConfig,
-    space: Space,
     generator: torch.Generator,
 ) -> Iterator[Option]:
-    """Return the options of one form of a layer."""
-    op, source = form.op, form.inputs[0]
+    """Return the options of one form of a layer, whose input may have several types."""
+    op = form.op
     assert isinstance(op, Layer)
     given = [probe.live[t] for t in form.inputs]
     shape = probe.graph.shapes[form.name]
@@ -185,8 +197,7 @@ def _options(
     solved = solve_weights(op, weight, given[0], given[0], shape, config.rounding, generator)
     before = before_activation(probe.graph.by_name[form.name], given)
     axes = [0, *range(2, before.ndim)]
-    unsigned = arrangement.group[source] in arrangement.unsigned
-    operand = {bits: _operand_bits(op, IntegerType(bits, not unsigned)) for bits in space.activation_bits}
+    operand = {kind.bits: _operand_bits(op, kind) for kind in kinds}
     rule = ScaleRule(config.family, _free_scales, lambda scales: scales)
     for bits, rounded in zip(widths, solved.rounded([config.integer_range(b) for b in widths], rule), strict=True):
         sums = accumulate(op, given[0], rounded.values.float())
@@ -206,18 +217,17 @@ def _operand_bits(op: Layer, kind: IntegerType) -> int:
 
 
 def _of_group(
-    probe: _Probe, producers: Sequence[str], unsigned: bool, config: QuantiseConfig, space: Space
+    probe: _Probe, producers: Sequence[str], kinds: Sequence[IntegerType], config: QuantiseConfig
 ) -> Mapping[int, float]:
     """Return the divergence of rounding a group's tensors, by bits."""
     histograms = [histogram(probe.live[name]) for name in producers]
     percentile = config.percentile if config.ranges == "percentile" else None
     found = {}
-    for bits in space.activation_bits:
-        kind = IntegerType(bits, not unsigned)
+    for kind in kinds:
         scale = activation_scale(histograms, kind.upper, config.family, percentile)
 
         def rounded(value: Tensor, scale: float = scale, kind: IntegerType = kind) -> Tensor:
             return torch.round(value / scale).clamp(kind.lower, kind.upper) * scale
 
-        found[bits] = probe.divergence(dict.fromkeys(producers, rounded))
+        found[kind.bits] = probe.divergence(dict.fromkeys(producers, rounded))
     return found

@@ -218,6 +218,24 @@ def test_the_search_ends_with_a_network_that_is_what_it_says() -> None:
     assert any("judge network 2" in line for line in said)
 
 
+def test_what_the_user_fixed_stays() -> None:
+    """Bits, tile and pattern of single layers, in what is measured and in what comes out."""
+    arrangement = arrange(residual_network())
+    x = torch.as_tensor(NORMALISATION.apply(CALIBRATION[:8])).float()
+    given = QuantiseConfig(overrides={"a1": (7, 5), "stem": (6, 7)}, tiles={"a2": 0}, patterns={"b2": (2, 4)})
+    with torch.no_grad():
+        found = measure(arrangement, x, given, Space((2,), (None, (1, 4)), (8, 4), (8, 4)))
+    assert {option.weight_bits for option in found.layers["a1"]} == {7}
+    assert set(found.groups[arrangement.group["a1"]]) == {5}
+    assert {option.tile for option in found.layers["a2"]} == {0}
+    assert {option.pattern for option in found.layers["b2"]} == {(2, 4)}
+    config = configured(given, select(found, 1e9, "bit-operations"), arrangement)
+    assert config.overrides["a1"] == (7, 5)
+    assert config.overrides["stem"] == (6, 7)
+    assert config.overrides["b2"][0] == 4
+    assert (config.tiles["a2"], config.patterns["b2"]) == (0, (2, 4))
+
+
 def test_a_configuration_holds_the_selection() -> None:
     arrangement = arrange(residual_network())
     x = torch.as_tensor(NORMALISATION.apply(CALIBRATION[:8])).float()
