@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,16 +13,18 @@ import torch.nn.functional as functional
 from torch import nn
 
 from quant.float_run import apply_activation, float_node, pad_for_windows, symmetric_pads, weight_of
+from quant.native.layer import NativeLayer, can_run, infer, plain, train
 from quant.tile_gradient import tap_reach, tile_sums
 from toolflow.ir.graph import Graph, Node
 from toolflow.numerics.srbs import Pattern, project
 from toolflow.operators import Conv, Layer, Linear, WinogradConv
+from toolflow.passes.fuse_residual import fuse_residual
 
 Tensor = torch.Tensor
 
 
 class TrainableLayer(nn.Module):
-    """A convolution or linear layer without its residual and activation.
+    """A convolution or linear layer, with a batch norm or without.
 
     A Winograd layer trains U, each tap in units of how far it moves an output; gradients pass straight through the
     transforms. Where there is a pattern, what is off the support stays 0.
@@ -46,6 +48,19 @@ class TrainableLayer(nn.Module):
         self.register_buffer("mask", kept)
         self.norm: nn.BatchNorm2d | None = None
         self.observing = False
+        self.native = False  # whether the library may compute it
+        self._described: NativeLayer | None = None
+
+    def _load_from_state_dict(self, *given: Any) -> None:
+        super()._load_from_state_dict(*given)
+        self._described = None  # the mask is another one
+
+    def _for_library(self) -> NativeLayer:
+        assert not isinstance(self.op, Linear)
+        if self._described is None:
+            support = None if self.mask is None else self.mask.cpu().numpy() > 0
+            self._described = NativeLayer(self.op, tuple(self.weight.shape), support)
+        return self._described
 
     @property
     def used(self) -> Tensor:
@@ -71,8 +86,26 @@ class TrainableLayer(nn.Module):
         self.bias.requires_grad_(False)
         self.norm = norm
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return sums + bias, the bias inside the batch norm where there is one."""
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Return activation(sums + bias + residual), the bias inside the batch norm where there is one."""
+        if self.native and not self.observing and can_run(x):
+            layer, activation = self._for_library(), self.op.activation
+            if torch.is_grad_enabled() and self.norm is not None and self.norm.training:
+                return train(layer, x, self.used, self.norm, residual, activation)
+            if not torch.is_grad_enabled() and not self.training:
+                return infer(layer, x, self.used, *self._affine(), residual, activation)
+        y = self._sums_and_bias(plain(x))
+        return apply_activation(self.op.activation, y if residual is None else y + plain(residual))
+
+    def _affine(self) -> tuple[Tensor, Tensor]:
+        """Return by what the sums are multiplied and what is added to them, (K,) each, in evaluation."""
+        norm = self.norm
+        if norm is None or norm.running_mean is None or norm.running_var is None:
+            return torch.ones_like(self.bias), self.bias
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        return scale, norm.bias - norm.running_mean * scale
+
+    def _sums_and_bias(self, x: Tensor) -> Tensor:
         if isinstance(self.op, Linear):
             return functional.linear(x, self.used, self.bias)
         if isinstance(self.op, WinogradConv):
@@ -111,23 +144,24 @@ class TrainableNetwork(nn.Module):
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
-        self.graph = graph
-        names = [node.name for node in graph.nodes if isinstance(node.op, Layer)]
-        self._place = {name: index for index, name in enumerate(names)}  # a module's name must not hold dots
-        self.layers = nn.ModuleList(TrainableLayer(graph.by_name[name]) for name in names)
+        self.graph, self._run = graph, fuse_residual(graph)
+        nodes = [node for node in self._run.nodes if isinstance(node.op, Layer)]
+        self._place = {node.name: index for index, node in enumerate(nodes)}  # a module's name must not hold dots
+        self.layers = nn.ModuleList(TrainableLayer(node) for node in nodes)
+        if any(layer.mask is not None or isinstance(layer.op, WinogradConv) for layer in self.convolutions()):
+            for layer in self.convolutions():  # torch is as fast where all is direct and dense
+                layer.native = True
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (N, classes) of normalised images (N, C, H, W)."""
         live = {self.graph.input_name: x.contiguous(memory_format=torch.channels_last)}
-        for node in self.graph.nodes:
+        for node in self._run.nodes:
             inputs = [live[name] for name in node.inputs]
-            op = node.op
-            if not isinstance(op, Layer):
-                live[node.name] = float_node(node, inputs)
-                continue
-            y = self.layers[self._place[node.name]](inputs[0])
-            live[node.name] = apply_activation(op.activation, y + inputs[1] if len(inputs) > 1 else y)
-        return live[self.graph.output].flatten(1)
+            if isinstance(node.op, Layer):
+                live[node.name] = self.layers[self._place[node.name]](*inputs)
+            else:
+                live[node.name] = float_node(node, [plain(value) for value in inputs])
+        return plain(live[self._run.output]).flatten(1)
 
     def convolutions(self) -> Iterator[TrainableLayer]:
         """Return the layers that take a batch norm."""

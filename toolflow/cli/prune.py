@@ -292,7 +292,7 @@ class Job:
                 "accuracy": {"float": float((floats == truth).mean()), "pruned": steps[-1]["accuracy"]},
                 "steps": steps,
                 "layers": _layers(graph, pruned),
-                "notes": list(notes),
+                "notes": [*notes, *(self._speed() if self.recipe else ())],
             }
             (folder / REPORT).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
@@ -347,6 +347,16 @@ class Job:
         images = TrainingImages(data.images, data.labels, _normalisation(data))
         checkpoint = Checkpoint(folder / CHECKPOINT, self.origin)
         return prune_and_train(graph, images, choices, self.recipe, Watch(accuracy, step.advance, told), checkpoint)
+
+    def _speed(self) -> tuple[str, ...]:
+        """Return a sentence where training could have been faster."""
+        import torch
+
+        from quant.native.library import COMPILER, library
+
+        if torch.cuda.is_available() or library() is not None:
+            return ()
+        return (f"torch alone trained: with {COMPILER} (see toolflow doctor) it takes half of the time",)
 
     def _held_out(self, data: CalibrationImages) -> Any:
         """Return the indices of the images that nothing but the accuracy sees."""
