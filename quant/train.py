@@ -238,11 +238,12 @@ class _Training:
         self.history: list[Event] = []
 
     @property
-    def _plain(self) -> Tensor:
-        """Some training images as they are."""
+    def _sample(self) -> Tensor:
+        """Some training images as batches have them: statistics of whole images would not fit shifted ones."""
         largest = max(int(np.prod(shape)) for shape in self.dense.shapes.values())
-        some = self.order[: min(NORM_IMAGES, max(NORM_ELEMENTS // largest, 1))]
-        return self.data.inputs(self.data.images[some], torch.device("cpu"))
+        some = self.data.images[self.order[: min(NORM_IMAGES, max(NORM_ELEMENTS // largest, 1))]]
+        shifted = augmented(some, np.random.default_rng(self.recipe.seed), self.recipe.flip)
+        return self.data.inputs(shifted, torch.device("cpu"))
 
     def run(self) -> tuple[Graph, list[Event]]:
         state = None if self.checkpoint is None else self.checkpoint.read()
@@ -272,7 +273,7 @@ class _Training:
                 loss = self._epoch(network, optimiser, done + epoch, what)
                 self._keep(number, epoch + 1, loss, network, optimiser)
             done += epochs
-            graph = network.cpu().with_norms(self._plain).trained()  # running means lag behind the weights
+            graph = network.cpu().with_norms(self._sample).trained()  # running means lag behind the weights
             self._note(graph, choices, epochs, loss)
         return graph, self.history
 
@@ -282,7 +283,7 @@ class _Training:
         layer = self.watch.layer
         graph = prune_graph(graph, images, self.data.normalisation, choices, layer, self.recipe.seed)
         self._note(graph, choices, 0, None)
-        return TrainableNetwork(graph).with_norms(self._plain)
+        return TrainableNetwork(graph).with_norms(self._sample)
 
     def _note(self, graph: Graph, choices: Mapping[str, Choice], epochs: int, loss: float | None) -> None:
         accuracy = self.watch.measure(graph)

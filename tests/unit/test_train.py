@@ -119,6 +119,23 @@ def test_a_module_answers_as_its_graph(dense: Graph, choices: dict[str, Choice],
         torch.testing.assert_close(float_logits(network.trained(), x), wanted, rtol=1e-3, atol=1e-3)
 
 
+def test_batch_norms_change_nothing_on_the_batches_that_come(dense: Graph, choices: dict[str, Choice]) -> None:
+    """Bright images with black where they were shifted vary far more than the images themselves."""
+    bright = np.random.default_rng(3).integers(160, 256, (512, *images(8).shape[1:]), dtype=np.uint8)
+    data = TrainingImages(bright, None, NORMALISATION)
+    pruned: list[Graph] = []
+
+    def measure(graph: Graph) -> float:
+        pruned.append(graph)
+        return 0.5
+
+    training = quant.train._Training(dense, data, choices, Recipe(1), Watch(measure), None)
+    network = training._pruned(dense, choices).train()
+    batch = data.inputs(augmented(bright[256:], np.random.default_rng(7), flip=True), torch.device("cpu"))
+    wanted = float_logits(pruned[0], batch)
+    assert (network(batch) - wanted).norm() < 0.1 * (wanted - wanted.mean(0)).norm()
+
+
 def test_steps_shrink_to_the_pattern() -> None:
     wide, narrow, fixed = Choice(2, Pattern(3, 16)), Choice(0, Pattern(12, 16)), Choice(4, None)
     steps = gradual({"a": wide, "b": narrow, "c": fixed})
