@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 import quant.train
 from quant.pruned_file import load_pruned
+from quant.quantise import quantise
 from tests.unit.quantise_networks import images
 from toolflow.cli.main import app
 from toolflow.cli.prune import CHECKPOINT
@@ -142,6 +143,41 @@ def test_a_build_tells_how_its_network_was_pruned_and_searched(model: str, tmp_p
     assert any("of the bit-operations" in line for line in remarks(Summary.model_validate(summary)))
     verified = CliRunner().invoke(app, ["verify", str(tmp_path / "b"), "--levels", "program", "--images", "8"])
     assert verified.exit_code == 0, verified.stdout
+
+
+def test_an_interrupted_search_goes_on(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though no stage was finished: what was measured and judged stays beside the output, and is gone at the end."""
+    out = tmp_path / "out"
+    given = [
+        "quantise",
+        model,
+        "--calibration",
+        str(tmp_path / "plain.npz"),
+        "--out",
+        str(out),
+        "--tile",
+        "auto",
+        "--json",
+    ]
+    judged: list[object] = []
+
+    def counted(*arguments, **others):  # type: ignore[no-untyped-def]
+        if len(judged) == 1 and not (tmp_path / "go on").exists():
+            raise KeyboardInterrupt
+        judged.append(arguments)
+        return quantise(*arguments, **others)
+
+    monkeypatch.setattr("quant.search.quantise", counted)
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 130, result.stderr
+    assert f"What the search found out is in {out}.partial; the same command goes on from there" in result.stderr
+    assert [path.name for path in (tmp_path / "out.partial").glob("search*")] == ["search.notebook"]
+    (tmp_path / "go on").touch()
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 0, result.stderr
+    variants = json.loads((out / "graphs" / "quantise.json").read_text())["variants"]
+    assert len(judged) == sum(len(variants[name]["search"]["trials"]) for name in ("low", "high"))  # none of them twice
+    assert not list(out.rglob("search*"))
 
 
 def test_an_interrupted_run_goes_on(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from scipy.special import softmax
@@ -16,7 +19,7 @@ from quant.config import QuantiseConfig
 from quant.float_run import before_activation, float_classes, float_logits, float_node
 from quant.quantise import quantise
 from quant.ranges import activation_scale, histogram, weight_scales
-from quant.search import Selection, cheapest, configured, plainest, search, select
+from quant.search import SearchResult, Selection, cheapest, configured, plainest, search, select
 from quant.sensitivity import Option, Sensitivities, Space, measure
 from tests.unit.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.ir.graph import Graph
@@ -216,6 +219,42 @@ def test_the_search_ends_with_a_network_that_is_what_it_says() -> None:
             assert isinstance(node.op, Conv | WinogradConv)
             assert node.op.pattern == result.config.patterns[node.name]
     assert any("judge network 2" in line for line in said)
+
+
+def test_a_search_that_was_cut_short_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing is measured or judged twice, and the end is that of a search that was not cut."""
+    graph = residual_network()
+    truth = float_classes(graph, JUDGED, NORMALISATION.apply)
+    space, kept = Space((0, 2), (None,), (8, 5), (8,)), tmp_path / "kept"
+    judged: list[QuantiseConfig] = []
+
+    def found(file: Path | None, allowed: float = 0.05, images: npt.NDArray[np.uint8] = CALIBRATION) -> SearchResult:
+        return search(graph, images, NORMALISATION, QuantiseConfig(), space, JUDGED, truth, allowed, kept=file)
+
+    def counted(graph: Graph, images: Any, normalisation: Any, config: QuantiseConfig, **others: Any) -> Any:
+        if len(judged) == 1 and not kept.with_suffix(".go").exists():
+            raise KeyboardInterrupt
+        judged.append(config)
+        return quantise(graph, images, normalisation, config, **others)
+
+    whole = found(None)
+    monkeypatch.setattr("quant.search.quantise", counted)
+    with pytest.raises(KeyboardInterrupt):
+        found(kept)
+    kept.with_suffix(".go").touch()
+    monkeypatch.setattr("quant.search.measure", None)  # must not be called
+    assert found(kept) == whole
+    assert len(judged) == len(whole.trials)
+    assert found(kept) == whole
+    assert len(judged) == len(whole.trials)
+    stricter = found(kept, allowed=0.0)  # other networks are judged, from the same measurement
+    assert stricter.trials[0] == whole.trials[0]
+    monkeypatch.setattr("quant.search.measure", measure)
+    count = len(judged)
+    found(kept, images=CALIBRATION[1:])  # another search in the same file
+    assert len(judged) > count
+    kept.write_text("{")
+    assert found(kept) == whole
 
 
 def test_what_the_user_fixed_stays() -> None:

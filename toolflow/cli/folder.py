@@ -28,6 +28,7 @@ from toolflow.cli.manifest import (
 from toolflow.cli.terminal import Step, Terminal
 from toolflow.ir.errors import ToolflowError
 
+NOTEBOOK = "search.notebook"  # of a stage that searches: stays until the build is complete
 _NAMED_FILES = 5
 
 
@@ -214,14 +215,15 @@ def _check_ours(folder: Path, changes_matter: bool = False) -> None:
 
 def _keep_aside(out: Path, partial: Path, error: BaseException) -> None:
     manifest = read_manifest(partial)
-    if manifest is None or not manifest.stages:
+    found = [f"the finished stages ({', '.join(manifest.stages)})"] if manifest and manifest.stages else []
+    found += ["what the search found out"] if (partial / NOTEBOOK).is_file() else []
+    if not found:
         _remove(partial)
         return
     kept = f"{out} is as it was. " if out.exists() else ""
-    error.add_note(
-        f"{kept}The finished stages ({', '.join(manifest.stages)}) are in {partial}; "
-        "the same command goes on from there."
-    )
+    what = " and ".join(found)
+    are = "are" if manifest and manifest.stages else "is"
+    error.add_note(f"{kept}{what[0].upper()}{what[1:]} {are} in {partial}; the same command goes on from there.")
 
 
 def _swap(partial: Path, out: Path, previous: Path) -> None:

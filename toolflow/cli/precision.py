@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from toolflow.cli import options
@@ -123,6 +124,7 @@ class Precision:
         images: npt.NDArray[np.uint8],
         judged: tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]],
         progress: Callable[[str], None],
+        kept: Path,
     ) -> SearchResult:
         """Search a variant's tiles, patterns and bits.
 
@@ -133,12 +135,12 @@ class Precision:
             images: for ranges and weights.
             judged: other images, and their classes, to read accuracies on.
             progress: is told what is done.
+            kept: a file for what is found out, from which a search that was cut short goes on.
         """
         from quant.search import search
 
-        return search(
-            graph, images, normalisation, self.config(variant), self.space(variant), *judged, self.search_loss, progress
-        )
+        asked = self.config(variant), self.space(variant)
+        return search(graph, images, normalisation, *asked, *judged, self.search_loss, progress, kept)
 
 
 def _down(highest: int, lowest: int) -> tuple[int, ...]:
