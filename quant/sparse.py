@@ -37,11 +37,11 @@ class SolvedTaps:
 
 MAX_COLUMNS = 2304  # taps times channels, solved at once: time grows with the cube, 64 channels of F(4x4,3x3)
 ROWS = 8  # output channels solved at once
-DAMPING = 0.01
+DAMPING = 0.001
 
 
 def with_ridge(covariance: Tensor) -> Tensor:
-    """Return the covariance with a hundredth of its mean variance on the diagonal: it can be inverted."""
+    """Return the covariance with a thousandth of its mean variance on the diagonal: it can be inverted."""
     mean = torch.diagonal(covariance).mean().clamp_min(1e-12)
     return covariance + DAMPING * mean * torch.eye(len(covariance), dtype=covariance.dtype)
 
