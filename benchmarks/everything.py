@@ -47,6 +47,7 @@ def steps(data: Path, work: Path) -> dict[str, list[str]]:
         "squeezenet": [
             python, str(benchmarks / "squeezenet.py"), str(data), "--images", "400", "--exact-images", "2",
         ],
+        "training_speed": [python, str(benchmarks / "training_speed.py")],
         "winograd_accuracy": [python, str(benchmarks / "winograd_accuracy.py"), str(data)],
         "winograd_cycles": [python, str(benchmarks / "winograd_cycles.py"), "--work", str(work / "winograd_cycles")],
         "resources": [python, str(benchmarks / "yosys_resources.py"), "check", "--families", "xc7", "xcup"],
