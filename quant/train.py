@@ -23,8 +23,7 @@ import torch
 import torch.nn.functional as functional
 
 from quant.config import MAX_CALIBRATION_IMAGES, Normalisation
-from quant.native.layer import LANES
-from quant.native.library import library
+from quant.native.library import LANES, library
 from quant.prune import Choice, prune_graph, shaped
 from quant.tiles import can_tile
 from quant.trainable import TrainableNetwork

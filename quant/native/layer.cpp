@@ -10,8 +10,6 @@
 // and the gradient is their adjoints in reverse, V made again rather than kept.
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
-#include <limits>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -351,6 +349,8 @@ Vector all(float value) { return value - Vector{}; }
 }  // namespace
 
 extern "C" {
+
+int layer_lanes() { return LANES; }
 
 // The sums y. Where moments [2][outputs] are wanted, also the sum of y and of y² of each output channel; where there is
 // a scale [outputs], y = clamp(scale * sum + shift + residual) instead.

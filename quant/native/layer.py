@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from quant.native.library import library
+from quant.native.library import LANES, library
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Activation, Conv, WinogradConv
 from toolflow.operators.window import window_shape
@@ -24,7 +24,6 @@ from toolflow.operators.window import window_shape
 Tensor = torch.Tensor
 Mask = npt.NDArray[np.bool_]
 
-LANES = 16  # as vector.hpp has it
 BLOCKED = 5  # dimensions of blocked maps
 _LARGEST = float(np.finfo(np.float32).max)
 

@@ -17,6 +17,7 @@ from toolflow.numerics.winograd import WINOGRAD
 COMPILER = "g++"
 FLAGS = ("-std=c++20", "-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-pthread")
 FLAGS_OF_X86 = ("-mprefer-vector-width=512",)
+LANES = 16  # images that are computed on at once, as vector.hpp has it
 SOURCES = ("layer.cpp", "vector.hpp")
 HERE = Path(__file__).parent
 
@@ -36,13 +37,15 @@ def library() -> ctypes.CDLL | None:
         digest.update((HERE / name).read_bytes())
     digest.update(_processor(compiler))
     name = f"layer-{digest.hexdigest()[:16]}.so"
-    try:
-        return _kept(_kept_folder() / name, lambda path: _build(path, compiler, flags, matrices))
-    except OSError:  # a home that cannot be written
-        with tempfile.TemporaryDirectory(prefix="toolflow-native-") as scratch:
-            return _kept(Path(scratch) / name, lambda path: _build(path, compiler, flags, matrices))
-    except subprocess.CalledProcessError:
-        return None
+    with tempfile.TemporaryDirectory(prefix="toolflow-native-") as scratch:
+        for folder in (_kept_folder, lambda: Path(scratch)):
+            try:
+                return _kept(folder() / name, lambda path: _build(path, compiler, flags, matrices))
+            except (OSError, RuntimeError):  # no home, or one that cannot be written
+                continue
+            except subprocess.CalledProcessError:
+                return None
+    return None
 
 
 def _kept(path: Path, build: Callable[[Path], None]) -> ctypes.CDLL:
@@ -51,7 +54,7 @@ def _kept(path: Path, build: Callable[[Path], None]) -> ctypes.CDLL:
         try:
             return _load(path)
         except OSError:
-            path.unlink()
+            path.unlink(missing_ok=True)
     build(path)
     return _load(path)
 
@@ -108,4 +111,5 @@ def _load(path: Path) -> ctypes.CDLL:
     found = ctypes.CDLL(str(path))
     for name in ("layer_forward", "layer_finish", "layer_reduce", "layer_backward"):
         getattr(found, name).restype = None
+    assert found.layer_lanes() == LANES
     return found

@@ -15,8 +15,8 @@ import quant.native.layer as native
 import quant.native.library
 import quant.trainable
 from quant.float_run import accumulate, apply_activation
-from quant.native.layer import LANES, NativeLayer, blocked, can_run, infer, plain, train
-from quant.native.library import library
+from quant.native.layer import NativeLayer, blocked, can_run, infer, plain, train
+from quant.native.library import LANES, library
 from quant.prune import choose_layers, prune_graph
 from quant.train import batch_sizes, tiled
 from quant.trainable import TrainableNetwork
@@ -231,11 +231,13 @@ def test_without_a_compiler_torch_does_it(fresh: Path, monkeypatch: pytest.Monke
     assert not native.can_run(torch.zeros(LANES, 1, 1, 1))
 
 
-@pytest.mark.usefixtures("fresh")
-def test_a_compiler_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("home", [True, False])
+def test_a_compiler_that_fails(fresh: Path, home: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if not home:
+        fresh.parent.write_text("no folder")
     compiler = tmp_path / "bin" / "g++"
     compiler.parent.mkdir()
-    compiler.write_text("#!/bin/sh\nexit 1\n")
+    compiler.write_text('#!/bin/sh\ncase "$*" in *fsyntax*) exit 0;; esac\nexit 1\n')  # fails at the source alone
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", str(compiler.parent))
     assert library() is None
