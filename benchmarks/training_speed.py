@@ -1,4 +1,4 @@
-"""Images a second of training pruned networks: the library of quant/native against torch alone, in turn in one run.
+"""Images a second, forward and backward, of pruned networks: the library of quant/native against torch, turn by turn.
 
     python benchmarks/training_speed.py [--threads 1] [--rounds 3] [--batches 8]
 
@@ -60,16 +60,16 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 32, 32, 3), dtype=np.uint8)
     x = TrainingImages(pixels, None, NORMALISATION).inputs(pixels, torch.device("cpu"))
-    library = quant.trainable.can_run
+    can_run = quant.trainable.can_run
     for name, case in CASES.items():
         graph = network(*case)
         took: dict[bool, list[float]] = {True: [], False: []}
         for _ in range(arguments.rounds):
             for native, times in took.items():
-                quant.trainable.can_run = library if native else lambda _: False
+                quant.trainable.can_run = can_run if native else lambda _: False
                 times.append(seconds(graph, x, arguments.batches))
-        native, alone = (BATCH * arguments.batches / min(took[kind]) for kind in (True, False))
-        print(f"{name}: {native:.0f} images/s, torch alone {alone:.0f}: {native / alone:.2f} times", flush=True)
+        ours, alone = (BATCH * arguments.batches / min(took[kind]) for kind in (True, False))
+        print(f"{name}: {ours:.0f} images/s, torch alone {alone:.0f}: {ours / alone:.2f} times", flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from quant.config import QuantiseConfig
 from quant.sensitivity import Sensitivities
-from toolflow import __version__
 from toolflow.ir.graph import Graph
 
 _SENSITIVITIES = TypeAdapter(Sensitivities)
@@ -24,7 +23,8 @@ class Notebook:
     """The measurement and the judgements of searches, each under what it comes from.
 
     Args:
-        path: the file, None to keep nothing. One that cannot be read counts as empty: nothing in it is irreplaceable.
+        path: the file, None to keep nothing; another one for another version of this package. One that cannot be read
+            counts as empty: nothing in it is irreplaceable.
         graph: the float network.
         arrays: images and classes, in the order in which the search takes them.
         settings: everything else that a result depends on, as JSON can hold it.
@@ -35,11 +35,11 @@ class Notebook:
     ) -> None:
         self._path = path
         self._entries: dict[str, Any] = _read(path)
-        digest = hashlib.sha256(json.dumps([__version__, settings], sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        digest.update(repr((graph.input_name, graph.output, sorted(graph.shapes.items()))).encode())
         for node in graph.nodes:
-            digest.update(repr((node.name, node.op, node.inputs)).encode())
-            for name in sorted(node.weights):
-                digest.update(np.ascontiguousarray(node.weights[name]).tobytes())
+            digest.update(repr((node.name, node.op, node.inputs, sorted(node.weights))).encode())
+            arrays = [*arrays, *(node.weights[name] for name in sorted(node.weights))]
         for array in arrays:
             digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
         self._origin = digest.hexdigest()

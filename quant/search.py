@@ -175,7 +175,7 @@ def search(
     truth: npt.NDArray[np.int64],
     allowed: float,
     progress: Callable[[str], None] = lambda _: None,
-    kept: Path | None = None,
+    notebook: Path | None = None,
 ) -> SearchResult:
     """Return the cheapest configuration that loses no more accuracy than allowed against the plainest one.
 
@@ -189,10 +189,10 @@ def search(
         truth: their classes (N,).
         allowed: share of the judged images.
         progress: is told what is measured or judged.
-        kept: a file for what is found out, from which a search that was cut short goes on.
+        notebook: a file for what is found out, from which a search that was cut short goes on.
     """
     settings = {"config": config.model_dump(mode="json"), "space": asdict(space)}
-    notebook = Notebook(kept, graph, (images, judged, truth), settings | normalisation.model_dump())
+    book = Notebook(notebook, graph, (images, judged, truth), settings | normalisation.model_dump())
     arrangement = arrange(graph, narrow=config.activation_bits < config.first_last_bits)
     x = torch.as_tensor(normalisation.apply(images[:MAX_IMAGES])).float()
 
@@ -200,7 +200,7 @@ def search(
         with torch.no_grad():
             return measure(arrangement, x, config, space, lambda what: progress(f"measure {what}"))
 
-    found = notebook.measured(measured)
+    found = book.measured(measured)
     count = 0
 
     def accuracy(candidate: QuantiseConfig) -> float:
@@ -214,7 +214,7 @@ def search(
             )
             return float((logits_of(made.graph, judged).argmax(axis=1) == truth).mean())
 
-        return notebook.judged(candidate, judge)
+        return book.judged(candidate, judge)
 
     saves: Saves = "bit-operations" if space.mixes_bits else "multiplications"
     return cheapest(found, saves, lambda selection: configured(config, selection, arrangement), accuracy, allowed)
@@ -228,7 +228,7 @@ def search_tiles(
     choices: Mapping[str, Choice],
     allowed: float,
     progress: Callable[[str], None] = lambda _: None,
-    kept: Path | None = None,
+    notebook: Path | None = None,
 ) -> SearchResult:
     """Search the tiles of a network that is pruned without training, at 8 bits; tiles of 2 are the plainest.
 
@@ -240,14 +240,14 @@ def search_tiles(
         choices: how layers are to be computed; those that have a tile may get another one.
         allowed: accuracy that may be lost.
         progress: is told what is measured or judged.
-        kept: as in `search`.
+        notebook: as in `search`.
     """
     judged = min(len(images) // 2, MAX_JUDGED)
     patterns = {name: choice.pattern for name, choice in choices.items() if choice.tile}
     pairs = {name: None if pattern is None else (pattern.kept, pattern.sub_row) for name, pattern in patterns.items()}
     config, space = QuantiseConfig(patterns=pairs), Space((2, 4), (None,), (8,), (8,))
     used = images[judged:], normalisation, config, space
-    return search(graph, *used, images[:judged], truth[:judged], allowed, progress, kept)
+    return search(graph, *used, images[:judged], truth[:judged], allowed, progress, notebook)
 
 
 def cheapest(

@@ -4,7 +4,7 @@
 
 The dense network teaches: the loss is its answers' divergence, and the labels' cross entropy where there are labels.
 Whatever is random comes from the seed, the step and the epoch, so that a run which was interrupted and resumed at an
-epoch's end gives the same weights as one that was not.
+epoch's end gives the same weights as one that was not, on the same machine with as many threads.
 """
 
 from __future__ import annotations
@@ -25,12 +25,10 @@ import torch.nn.functional as functional
 from quant.config import MAX_CALIBRATION_IMAGES, Normalisation
 from quant.native.library import LANES, library
 from quant.prune import Choice, prune_graph, shaped
-from quant.tiles import can_tile
 from quant.trainable import TrainableNetwork
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.numerics.srbs import Pattern
-from toolflow.operators import Conv
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -168,29 +166,19 @@ def epochs_of_steps(steps: int, epochs: int) -> list[int]:
     return [*[each] * (steps - 1), epochs - each * (steps - 1)]
 
 
-def batch_sizes(images: int, batch: int) -> list[int]:
-    """Return the sizes of an epoch's batches: about `batch`, and multiples of LANES where there are images enough.
+def batch_sizes(images: int, batch: int, multiple: int = 1) -> list[int]:
+    """Return the sizes of an epoch's batches, equal but for the last, which is half as large at least.
 
-    The last may be no multiple; the native library leaves it to torch.
+    Args:
+        images: in all.
+        batch: wanted size.
+        multiple: the size is one, where it is not below it.
     """
-    batches = -(-images // batch)
-    vectors, rest = divmod(images, LANES)
-    if vectors < batches:
-        return [len(some) for some in np.array_split(np.arange(images), batches)]
-    sizes = [LANES * len(some) for some in np.array_split(np.arange(vectors), batches)]
-    return [*sizes[:-1], sizes[-1] + rest]
-
-
-def tiled(graph: Graph) -> Graph:
-    """Return the graph with every layer that can be one a dense F(2x2,3x3) layer: the same answers, sooner."""
-    return shaped(
-        graph,
-        {
-            node.name: Choice(2, None)
-            for node in graph.nodes
-            if isinstance(node.op, Conv) and can_tile(node.op, node.weights["weight"].shape[2:])
-        },
-    )
+    size = batch // multiple * multiple or batch
+    full, rest = divmod(images, size)
+    if rest == 0 or full == 0:
+        return [size] * full or [images]
+    return [size] * full + [rest] if 2 * rest >= size else [size] * (full - 1) + [size + rest]
 
 
 def prune_and_train(
@@ -230,9 +218,9 @@ class _Training:
         planned = zip(steps, epochs_of_steps(len(steps), recipe.epochs), strict=True)
         self.steps = [(step, epochs) for step, epochs in planned if epochs or step is steps[-1]]
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        teacher = dense if self.device.type != "cpu" or library() is None else tiled(dense)
-        self.teacher = TrainableNetwork(teacher).to(self.device).eval().requires_grad_(requires_grad=False)
-        self.sizes = batch_sizes(len(data.images), recipe.batch)
+        self.teacher = TrainableNetwork(dense).to(self.device).eval().requires_grad_(requires_grad=False)
+        native = self.device.type == "cpu" and library() is not None
+        self.sizes = batch_sizes(len(data.images), recipe.batch, LANES if native else 1)
         self.order = np.random.default_rng(recipe.seed).permutation(len(data.images))
         self.history: list[Event] = []
 

@@ -22,6 +22,10 @@ from toolflow.passes.fuse_residual import fuse_residual
 
 Tensor = torch.Tensor
 
+# Input channels of a group up to which the native library computes dense layers beside pruned ones: torch multiplies
+# wide ones sooner, and narrow ones cost it more than they save.
+WIDEST_DIRECT, WIDEST_TILED = 32, 64
+
 
 class TrainableLayer(nn.Module):
     """A convolution or linear layer, with a batch norm or without.
@@ -149,8 +153,9 @@ class TrainableNetwork(nn.Module):
         self._place = {node.name: index for index, node in enumerate(nodes)}  # a module's name must not hold dots
         self.layers = nn.ModuleList(TrainableLayer(node) for node in nodes)
         if any(layer.mask is not None or isinstance(layer.op, WinogradConv) for layer in self.convolutions()):
-            for layer in self.convolutions():  # torch is as fast where all is direct and dense
-                layer.native = True
+            for layer in self.convolutions():
+                widest = WIDEST_TILED if isinstance(layer.op, WinogradConv) else WIDEST_DIRECT
+                layer.native = layer.mask is not None or layer.weight.shape[1] <= widest
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (N, classes) of normalised images (N, C, H, W)."""

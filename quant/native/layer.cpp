@@ -9,8 +9,12 @@
 //
 // and the gradient is their adjoints in reverse, V made again rather than kept.
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
+#include <exception>
 #include <memory>
+#include <new>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -154,9 +158,9 @@ class Block {
     std::int64_t down_[POSITIONS], across_[POSITIONS];  // of the block's positions
     std::unique_ptr<Vector[]> v_, m_;
 
-    const float* none() const {
-        static const float zeros[LANES] = {};
-        return zeros;
+    static const float* zeros() {
+        static const float values[LANES] = {};
+        return values;
     }
 
     std::int64_t input(std::int64_t channel, std::int64_t y, std::int64_t x) const {
@@ -220,7 +224,7 @@ class Block {
                 } else {
                     for (int i = 0; i < T; ++i)
                         for (int j = 0; j < T; ++j)
-                            given[i * T + j] = load(inside(top + i, left + j) ? x + input(c, top + i, left + j) : none());
+                            given[i * T + j] = load(inside(top + i, left + j) ? x + input(c, top + i, left + j) : zeros());
                 }
                 Form::template input<false>(given, made);
 #pragma GCC unroll 36
@@ -314,7 +318,7 @@ class Block {
 
     void read_windows(const float* x) {
         each_pixel([&](std::int64_t column, std::int64_t p, bool in, std::int64_t offset) {
-            v_[column * POSITIONS + p] = load(in ? x + offset : none());
+            v_[column * POSITIONS + p] = load(in ? x + offset : zeros());
         });
     }
 
@@ -329,11 +333,26 @@ class Block {
 template <typename Work>
 void in_parallel(std::int64_t threads, std::int64_t count, Work work) {
     threads = std::clamp<std::int64_t>(threads, 1, std::max<std::int64_t>(count, 1));
+    std::atomic<bool> failed = false;
+    auto part = [&](std::int64_t t) {
+        try {
+            work(t, count * t / threads, count * (t + 1) / threads);
+        } catch (const std::exception&) {
+            failed = true;
+        }
+    };
     std::vector<std::thread> others;
-    for (std::int64_t t = 1; t < threads; ++t)
-        others.emplace_back([=] { work(t, count * t / threads, count * (t + 1) / threads); });
-    work(0, 0, count / threads);
+    others.reserve(threads);
+    for (std::int64_t t = 1; t < threads; ++t) {
+        try {
+            others.emplace_back(part, t);
+        } catch (const std::system_error&) {  // no more threads are to be had
+            part(t);
+        }
+    }
+    part(0);
     for (std::thread& other : others) other.join();
+    if (failed) throw std::bad_alloc();
 }
 
 std::vector<float> ordered(const float* weight, const std::int32_t* place, std::int64_t count) {
@@ -348,14 +367,15 @@ Vector all(float value) { return value - Vector{}; }
 
 }  // namespace
 
+// Nothing may be thrown into Python: each returns 0, or 1 where there is not memory enough.
 extern "C" {
 
 int layer_lanes() { return LANES; }
 
 // The sums y. Where moments [2][outputs] are wanted, also the sum of y and of y² of each output channel; where there is
 // a scale [outputs], y = clamp(scale * sum + shift + residual) instead.
-void layer_forward(const Layer* layer, const float* x, const float* weight, const float* scale, const float* shift,
-                   const float* residual, float lower, float upper, float* y, double* moments) {
+int layer_forward(const Layer* layer, const float* x, const float* weight, const float* scale, const float* shift,
+                  const float* residual, float lower, float upper, float* y, double* moments) try {
     const std::int64_t groups = layer->groups, threads = std::min(layer->threads, groups);
     const std::vector<float> by_output = ordered(weight, layer->output_place, weights_of(*layer));
     std::vector<double> found(2 * layer->outputs * threads);
@@ -388,18 +408,21 @@ void layer_forward(const Layer* layer, const float* x, const float* weight, cons
                 }
             });
     });
-    if (!moments) return;
+    if (!moments) return 0;
     for (std::int64_t k = 0; k < layer->outputs; ++k)
         for (std::int64_t i = 0; i < 2; ++i) {
             moments[i * layer->outputs + k] = 0;
             for (std::int64_t t = 0; t < threads; ++t)
                 moments[i * layer->outputs + k] += found[2 * layer->outputs * t + 2 * k + i];
         }
+    return 0;
+} catch (const std::exception&) {
+    return 1;
 }
 
 // out = clamp(scale * y + shift + residual), channel by channel.
-void layer_finish(const Layer* layer, const float* y, const float* scale, const float* shift, const float* residual,
-                  float lower, float upper, float* out) {
+int layer_finish(const Layer* layer, const float* y, const float* scale, const float* shift, const float* residual,
+                  float lower, float upper, float* out) try {
     const std::int64_t size = layer->out_height * layer->out_width * LANES;
     const Vector low = all(lower), high = all(upper);
     in_parallel(layer->threads, layer->groups * layer->outputs, [&](std::int64_t, std::int64_t from, std::int64_t to) {
@@ -412,12 +435,15 @@ void layer_finish(const Layer* layer, const float* y, const float* scale, const 
             }
         }
     });
+    return 0;
+} catch (const std::exception&) {
+    return 1;
 }
 
 // The gradient before the clamp, of_sum, from that behind it; and for each output channel the sum of it and of its
 // product with y - mean: sums [2][outputs].
-void layer_reduce(const Layer* layer, const float* of_out, const float* out, const float* y, const float* mean,
-                  float lower, float upper, float* of_sum, double* sums) {
+int layer_reduce(const Layer* layer, const float* of_out, const float* out, const float* y, const float* mean,
+                  float lower, float upper, float* of_sum, double* sums) try {
     const std::int64_t size = layer->out_height * layer->out_width * LANES;
     const std::int64_t run = LANES * 256;  // as many values are summed as float
     const Vector low = all(lower), high = all(upper), zero = {};
@@ -441,11 +467,14 @@ void layer_reduce(const Layer* layer, const float* of_out, const float* out, con
             sums[layer->outputs + k] = second;
         }
     });
+    return 0;
+} catch (const std::exception&) {
+    return 1;
 }
 
 // The gradients of weight and, where wanted, of x, from that of the sums: of_sum * scale + y * slope + offset.
-void layer_backward(const Layer* layer, const float* x, const float* weight, const float* of_sum, const float* y,
-                    const float* scale, const float* slope, const float* offset, float* of_x, float* of_weight) {
+int layer_backward(const Layer* layer, const float* x, const float* weight, const float* of_sum, const float* y,
+                    const float* scale, const float* slope, const float* offset, float* of_x, float* of_weight) try {
     const std::int64_t groups = layer->groups, threads = std::min(layer->threads, groups);
     const std::int64_t count = weights_of(*layer);
     const std::vector<float> by_column = ordered(weight, layer->column_place, count);
@@ -470,6 +499,9 @@ void layer_backward(const Layer* layer, const float* x, const float* weight, con
     std::fill(of_weight, of_weight + layer->weights, 0.0f);
     for (std::int64_t t = 0; t < threads; ++t)
         for (std::int64_t i = 0; i < count; ++i) of_weight[layer->output_place[i]] += partial[count * t + i];
+    return 0;
+} catch (const std::exception&) {
+    return 1;
 }
 
 }  // extern "C"

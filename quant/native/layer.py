@@ -78,7 +78,11 @@ class NativeLayer:
         self.lists = _lists(op, kept)
 
     def described(self, x: Tensor) -> tuple[_Layer, tuple[int, ...]]:
-        """Return the structure for blocked inputs x, and the shape of its outputs."""
+        """Return the structure for blocked inputs x, and the shape of its outputs.
+
+        Raises:
+            ValueError: no window fits.
+        """
         op, (outputs, depth, kernel_height, kernel_width) = self.op, self.shape
         groups, channels, height, width, _ = x.shape
         layer = _Layer(groups=groups, channels=channels, height=height, width=width, outputs=outputs)
@@ -137,7 +141,17 @@ def infer(
     residual: Tensor | None,
     activation: Activation,
 ) -> Tensor:
-    """Return activation(scale · sums + shift + residual), scale and shift (K,)."""
+    """Return activation(scale · sums + shift + residual), blocked.
+
+    Args:
+        layer: the layer.
+        x: (N, C, H, W) or blocked.
+        weight: as in `NativeLayer`.
+        scale: (K,).
+        shift: (K,).
+        residual: (N, K, H', W') or blocked, or None.
+        activation: what ends the layer.
+    """
     x, weight = blocked(x), layer.ordered(weight)
     described, out = layer.described(x)
     y = x.new_empty(out)
@@ -155,7 +169,16 @@ def train(
     residual: Tensor | None,
     activation: Activation,
 ) -> Tensor:
-    """Return activation(norm(sums) + residual) with the batch's statistics, which move those of the norm."""
+    """Return activation(norm(sums) + residual), blocked, with the batch's statistics, which move those of the norm.
+
+    Args:
+        layer: the layer.
+        x: (N, C, H, W) or blocked.
+        weight: as in `NativeLayer`.
+        norm: of the K output channels.
+        residual: (N, K, H', W') or blocked, or None.
+        activation: what ends the layer.
+    """
     added = None if residual is None else blocked(residual)
     given = blocked(x), layer.ordered(weight), norm.weight, norm.bias, added
     value, moments = _Train.apply(*given, layer, norm.eps, activation)  # type: ignore[no-untyped-call]
@@ -228,7 +251,11 @@ def _bounds(activation: Activation) -> tuple[float, float]:
 
 
 def _call(name: str, layer: _Layer, *arguments: Tensor | float | None) -> None:
-    """Call a function of the library; tensors must live until it returns, which those of the caller do."""
+    """Call a function of the library; tensors must live until it returns, which those of the caller do.
+
+    Raises:
+        MemoryError: there is not enough.
+    """
     found = library()
     assert found is not None
     given: list[Any] = [ctypes.byref(layer)]
@@ -238,7 +265,8 @@ def _call(name: str, layer: _Layer, *arguments: Tensor | float | None) -> None:
             given.append(ctypes.c_void_p(argument.data_ptr()))
         else:
             given.append(None if argument is None else ctypes.c_float(argument))
-    getattr(found, name)(*given)
+    if getattr(found, name)(*given):
+        raise MemoryError(f"{name} of {layer.channels} to {layer.outputs} channels")
 
 
 def _lists(op: Conv | WinogradConv, kept: Mask) -> _Lists:

@@ -15,7 +15,7 @@ from pathlib import Path
 from toolflow.numerics.winograd import WINOGRAD
 
 COMPILER = "g++"
-FLAGS = ("-std=c++20", "-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-pthread")
+FLAGS = ("-std=c++20", "-O3", "-march=native", "-mprefer-vector-width=512", "-pthread")
 FLAGS_OF_X86 = ("-mprefer-vector-width=512",)
 LANES = 16  # images that are computed on at once, as vector.hpp has it
 SOURCES = ("layer.cpp", "vector.hpp")
@@ -28,24 +28,29 @@ def library() -> ctypes.CDLL | None:
     compiler = shutil.which(COMPILER)
     if compiler is None:
         return None
-    flags = _flags(compiler)
-    if flags is None:
+    try:
+        flags = _flags(compiler)
+        return None if flags is None else _compiled(compiler, flags)
+    except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _compiled(compiler: str, flags: Sequence[str]) -> ctypes.CDLL:
     matrices = transforms_header()
     digest = hashlib.sha256("\n".join([compiler, *flags, matrices]).encode())
     for name in SOURCES:
         digest.update((HERE / name).read_bytes())
     digest.update(_processor(compiler))
     name = f"layer-{digest.hexdigest()[:16]}.so"
-    with tempfile.TemporaryDirectory(prefix="toolflow-native-") as scratch:
-        for folder in (_kept_folder, lambda: Path(scratch)):
-            try:
-                return _kept(folder() / name, lambda path: _build(path, compiler, flags, matrices))
-            except (OSError, RuntimeError):  # no home, or one that cannot be written
-                continue
-            except subprocess.CalledProcessError:
-                return None
-    return None
+
+    def build(path: Path) -> None:
+        _build(path, compiler, flags, matrices)
+
+    try:
+        return _kept(_kept_folder() / name, build)
+    except (OSError, RuntimeError):  # no home, or one that cannot be written
+        with tempfile.TemporaryDirectory(prefix="toolflow-native-") as scratch:
+            return _kept(Path(scratch) / name, build)
 
 
 def _kept(path: Path, build: Callable[[Path], None]) -> ctypes.CDLL:
@@ -109,7 +114,5 @@ def _build(path: Path, compiler: str, flags: Sequence[str], matrices: str) -> No
 
 def _load(path: Path) -> ctypes.CDLL:
     found = ctypes.CDLL(str(path))
-    for name in ("layer_forward", "layer_finish", "layer_reduce", "layer_backward"):
-        getattr(found, name).restype = None
     assert found.layer_lanes() == LANES
     return found

@@ -171,7 +171,7 @@ def test_an_interrupted_search_goes_on(model: str, tmp_path: Path, monkeypatch: 
     result = CliRunner().invoke(app, given)
     assert result.exit_code == 130, result.stderr
     assert f"What the search found out is in {out}.partial; the same command goes on from there" in result.stderr
-    assert [path.name for path in (tmp_path / "out.partial").glob("search*")] == ["search.notebook"]
+    assert list((tmp_path / "out.partial").glob("search.*.notebook"))
     (tmp_path / "go on").touch()
     result = CliRunner().invoke(app, given)
     assert result.exit_code == 0, result.stderr

@@ -18,7 +18,7 @@ from quant.float_run import accumulate, apply_activation
 from quant.native.layer import NativeLayer, blocked, can_run, infer, plain, train
 from quant.native.library import LANES, library
 from quant.prune import choose_layers, prune_graph
-from quant.train import batch_sizes, tiled
+from quant.train import batch_sizes
 from quant.trainable import TrainableNetwork
 from tests.unit.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.numerics.srbs import Pattern, project
@@ -169,24 +169,47 @@ def test_a_network_trains_alike_with_the_library_and_without(monkeypatch: pytest
         assert (ours[1][name] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-5, name
 
 
-def test_the_teacher_answers_as_the_dense_network() -> None:
-    dense = residual_network()
-    x = torch.as_tensor(NORMALISATION.apply(images(LANES))).float()
-    with torch.no_grad():
-        wanted = TrainableNetwork(dense).eval()(x)
-        torch.testing.assert_close(TrainableNetwork(tiled(dense)).eval()(x), wanted, rtol=1e-4, atol=1e-4)
-    assert any(isinstance(node.op, WinogradConv) for node in tiled(dense).nodes)
+def test_a_layer_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the library cannot allocate is an error of Python's, not the end of the process."""
+    layer, weight = NativeLayer(Conv(), (1, 1, 1, 1), None), torch.ones(1, 1, 1, 1)
+    described = NativeLayer.described
+
+    def huge(self, x):  # type: ignore[no-untyped-def]
+        found, out = described(self, x)
+        found.columns = 1 << 50
+        return found, out
+
+    monkeypatch.setattr(NativeLayer, "described", huge)
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        with pytest.raises(MemoryError, match="1 to 1 channels"):
+            infer(layer, torch.ones(4 * LANES, 1, 2, 2), weight, torch.ones(1), torch.zeros(1), None, Activation.NONE)
+    torch.set_num_threads(1)
 
 
-def test_batches_fill_vectors() -> None:
-    assert batch_sizes(50_000, 64) == [64] * 779 + [48] * 3
-    assert batch_sizes(100, 32) == [32, 32, 16, 20]
-    assert batch_sizes(17, 16) == [9, 8]  # one image alone has no variance
-    assert batch_sizes(20, 8) == [7, 7, 6]
-    for count, batch in ((1, 1), (16, 64), (33, 16), (1000, 48)):
-        sizes = batch_sizes(count, batch)
+def test_wide_dense_layers_stay_with_torch() -> None:
+    graph = residual_network()
+    pruned = prune_graph(graph, images(8), NORMALISATION, choose_layers(graph, 2, Pattern(1, 4), {})[0])
+    assert all(layer.native for layer in TrainableNetwork(pruned).convolutions())
+    assert not any(layer.native for layer in TrainableNetwork(graph).convolutions())
+    for name, wide in (("WIDEST_DIRECT", Conv), ("WIDEST_TILED", WinogradConv)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(quant.trainable, name, 0)
+            for layer in TrainableNetwork(pruned).convolutions():
+                assert layer.native == (layer.mask is not None or not isinstance(layer.op, wide))
+
+
+def test_batches() -> None:
+    assert batch_sizes(50_000, 64, LANES) == [64] * 780 + [80]
+    assert batch_sizes(50_000, 48, LANES) == [48] * 1041 + [32]
+    assert batch_sizes(100, 40, LANES) == [32, 32, 36]
+    assert batch_sizes(100, 40) == [40, 40, 20]
+    assert batch_sizes(20, 8, LANES) == [8, 8, 4]
+    assert batch_sizes(19, 8) == [8, 11]
+    for count, batch in ((1, 1), (1, 64), (17, 16), (33, 16), (1000, 48)):
+        sizes = batch_sizes(count, batch, LANES)
         assert sum(sizes) == count
-        assert min(sizes) >= 1
+        assert min(sizes) >= min(count, batch // 2)
 
 
 @pytest.fixture

@@ -229,7 +229,7 @@ def test_a_search_that_was_cut_short_goes_on(monkeypatch: pytest.MonkeyPatch, tm
     judged: list[QuantiseConfig] = []
 
     def found(file: Path | None, allowed: float = 0.05, images: npt.NDArray[np.uint8] = CALIBRATION) -> SearchResult:
-        return search(graph, images, NORMALISATION, QuantiseConfig(), space, JUDGED, truth, allowed, kept=file)
+        return search(graph, images, NORMALISATION, QuantiseConfig(), space, JUDGED, truth, allowed, notebook=file)
 
     def counted(graph: Graph, images: Any, normalisation: Any, config: QuantiseConfig, **others: Any) -> Any:
         if len(judged) == 1 and not kept.with_suffix(".go").exists():

@@ -24,11 +24,12 @@ from toolflow.cli.manifest import (
     files_below,
     fingerprint,
     read_manifest,
+    source_digest,
 )
 from toolflow.cli.terminal import Step, Terminal
 from toolflow.ir.errors import ToolflowError
 
-NOTEBOOK = "search.notebook"  # of a stage that searches: stays until the build is complete
+_NOTEBOOKS = "search.*.notebook"  # of a stage that searches, until it is finished
 _NAMED_FILES = 5
 
 
@@ -90,6 +91,8 @@ class BuildFolder:
             if not target.exists():
                 raise ToolflowError(f"stage '{name}' must write '{output}', which is not there")
             made += [f"{output}/{path}" for path in files_below(target)] if target.is_dir() else [output]
+        for path in self.path.glob(_NOTEBOOKS):
+            path.unlink()
         digests = {path: file_digest(self.path / path) for path in made}
         self._finish(name, Stage(inputs=origin, files=digests, seconds=round(time.monotonic() - start, 3)))
         return False
@@ -131,6 +134,11 @@ class BuildFolder:
             for folder in folders:
                 if not any((Path(place) / folder).iterdir()):
                     (Path(place) / folder).rmdir()
+
+
+def notebook_in(folder: Path) -> Path:
+    """Return the file in which a stage may note what a search finds out; a newer toolflow does not read it."""
+    return folder / _NOTEBOOKS.replace("*", source_digest()[:16])
 
 
 @contextmanager
@@ -216,7 +224,7 @@ def _check_ours(folder: Path, changes_matter: bool = False) -> None:
 def _keep_aside(out: Path, partial: Path, error: BaseException) -> None:
     manifest = read_manifest(partial)
     found = [f"the finished stages ({', '.join(manifest.stages)})"] if manifest and manifest.stages else []
-    found += ["what the search found out"] if (partial / NOTEBOOK).is_file() else []
+    found += ["what the search found out"] if any(partial.glob(_NOTEBOOKS)) else []
     if not found:
         _remove(partial)
         return

@@ -107,7 +107,7 @@ def fingerprint(inputs: Mapping[str, Any], earlier: Iterable[str] = ()) -> str:
     The toolflow's own sources are part of it: a newer toolflow reuses nothing.
     """
     values = {key: _content(value) for key, value in inputs.items()}
-    return _hash_text(json.dumps([values, list(earlier), _source_digest()], sort_keys=True))
+    return _hash_text(json.dumps([values, list(earlier), source_digest()], sort_keys=True))
 
 
 def _content(value: Any) -> Any:
@@ -119,7 +119,8 @@ def _content(value: Any) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _source_digest() -> str:
+def source_digest() -> str:
+    """Return the hash of this toolflow's sources."""
     root = Path(__file__).resolve().parents[2]
     return _hash_text(json.dumps([_content(root / package) for package in _SOURCE_PACKAGES]))
 

@@ -124,7 +124,7 @@ class Precision:
         images: npt.NDArray[np.uint8],
         judged: tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]],
         progress: Callable[[str], None],
-        kept: Path,
+        notebook: Path,
     ) -> SearchResult:
         """Search a variant's tiles, patterns and bits.
 
@@ -135,12 +135,12 @@ class Precision:
             images: for ranges and weights.
             judged: other images, and their classes, to read accuracies on.
             progress: is told what is done.
-            kept: a file for what is found out, from which a search that was cut short goes on.
+            notebook: a file for what is found out, from which a search that was cut short goes on.
         """
         from quant.search import search
 
         asked = self.config(variant), self.space(variant)
-        return search(graph, images, normalisation, *asked, *judged, self.search_loss, progress, kept)
+        return search(graph, images, normalisation, *asked, *judged, self.search_loss, progress, notebook)
 
 
 def _down(highest: int, lowest: int) -> tuple[int, ...]:

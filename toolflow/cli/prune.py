@@ -16,7 +16,7 @@ from rich.table import Table
 
 from toolflow.cli import options
 from toolflow.cli.command import command
-from toolflow.cli.folder import NOTEBOOK, open_build
+from toolflow.cli.folder import notebook_in, open_build
 from toolflow.cli.terminal import Step, Terminal
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.srbs import Pattern, parse_pattern
@@ -278,7 +278,7 @@ class Job:
             used = np.setdiff1d(np.arange(len(data.images)), held_out)
             search = None
             if self.wanted.tile is None:
-                choices, search = self._searched(graph, choices, _of(data, used), step, folder / NOTEBOOK)
+                choices, search = self._searched(graph, choices, _of(data, used), step, notebook_in(folder))
             pruned, steps = self._pruned(graph, choices, _of(data, used), accuracy, folder, step)
             save_pruned(pruned, folder / PRUNED, steps)
             document = {
@@ -299,7 +299,7 @@ class Job:
         return make
 
     def _searched(
-        self, graph: Graph, choices: Mapping[str, Choice], data: CalibrationImages, step: Step, kept: Path
+        self, graph: Graph, choices: Mapping[str, Choice], data: CalibrationImages, step: Step, notebook: Path
     ) -> tuple[dict[str, Choice], dict[str, Any]]:
         """Return the choices with the tiles that a search finds, pruned without training, and what it judged."""
         from quant.search import search_tiles
@@ -316,7 +316,7 @@ class Job:
             choices,
             self.wanted.search_loss,
             lambda what: step.advance(0, f"search, {what}"),
-            kept,
+            notebook,
         )
         tiles = found.config.tiles
         changed = {name: replace(one, tile=tiles.get(name, one.tile)) for name, one in choices.items()}
@@ -357,7 +357,7 @@ class Job:
 
         if torch.cuda.is_available() or library() is not None:
             return ()
-        return (f"torch alone trained: with {COMPILER} (see toolflow doctor) it takes half of the time",)
+        return (f"torch alone trained: with {COMPILER} 12 or newer it takes half of the time",)
 
     def _held_out(self, data: CalibrationImages) -> Any:
         """Return the indices of the images that nothing but the accuracy sees."""

@@ -21,7 +21,7 @@ from quant.calibrate_artefacts import CascadeReport, save_artefact
 from quant.calibrate_measure import evaluate_cascade
 from quant.calibrate_split import stratified_split
 from toolflow.cli import options
-from toolflow.cli.folder import NOTEBOOK
+from toolflow.cli.folder import notebook_in
 from toolflow.cli.precision import Precision
 from toolflow.cli.project import CALIBRATION, CURVE, GRAPHS, LOGITS, QONNX, REPORT
 from toolflow.cli.terminal import Step
@@ -210,7 +210,7 @@ def quantise_stage(
                 data.images[split.ranges],
                 (data.images[split.rule], truth[split.rule]),
                 lambda what, name=name: step.advance(0, f"{name}, {what}"),  # type: ignore[misc]
-                folder / NOTEBOOK,
+                notebook_in(folder),
             )
             for name in variants
             if precision.searches(name)
