@@ -18,7 +18,7 @@ from quant.float_run import accumulate, apply_activation
 from quant.native.layer import NativeLayer, blocked, can_run, infer, plain, train
 from quant.native.library import LANES, library
 from quant.prune import choose_layers, prune_graph
-from quant.train import batch_sizes
+from quant.train import batch_sizes, slower_here
 from quant.trainable import TrainableNetwork
 from tests.unit.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.numerics.srbs import Pattern, project
@@ -252,6 +252,7 @@ def test_without_a_compiler_torch_does_it(fresh: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", str(fresh))
     assert library() is None
     assert not native.can_run(torch.zeros(LANES, 1, 1, 1))
+    assert "g++ 12" in slower_here()[0]
 
 
 @pytest.mark.parametrize("home", [True, False])

@@ -262,7 +262,7 @@ class Job:
 
         def make(folder: Path, step: Step) -> None:
             from quant.pruned_file import save_pruned
-            from quant.train import classes_of
+            from quant.train import classes_of, slower_here
 
             graph = self.source.graph()
             choices, notes = self.wanted.choices(graph)
@@ -292,7 +292,7 @@ class Job:
                 "accuracy": {"float": float((floats == truth).mean()), "pruned": steps[-1]["accuracy"]},
                 "steps": steps,
                 "layers": _layers(graph, pruned),
-                "notes": [*notes, *(self._speed() if self.recipe else ())],
+                "notes": [*notes, *(slower_here() if self.recipe else ())],
             }
             (folder / REPORT).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
@@ -348,16 +348,6 @@ class Job:
         images = TrainingImages(data.images, data.labels, _normalisation(data))
         checkpoint = Checkpoint(folder / CHECKPOINT, self.origin)
         return prune_and_train(graph, images, choices, self.recipe, Watch(accuracy, step.advance, told), checkpoint)
-
-    def _speed(self) -> tuple[str, ...]:
-        """Return a sentence where training could have been faster."""
-        import torch
-
-        from quant.native.library import COMPILER, library
-
-        if torch.cuda.is_available() or library() is not None:
-            return ()
-        return (f"torch alone trained: with {COMPILER} 12 or newer it takes half of the time",)
 
     def _held_out(self, data: CalibrationImages) -> Any:
         """Return the indices of the images that nothing but the accuracy sees."""
