@@ -18,7 +18,7 @@ COMPILER = "g++"
 FLAGS = ("-std=c++20", "-O3", "-march=native", "-mprefer-vector-width=512", "-pthread")
 FLAGS_OF_X86 = ("-mprefer-vector-width=512",)
 LANES = 16  # images that are computed on at once, as vector.hpp has it
-SOURCES = ("layer.cpp", "vector.hpp")
+SOURCES = ("layer.cpp", "block.hpp", "vector.hpp")
 HERE = Path(__file__).parent
 
 
