@@ -34,21 +34,17 @@ struct Layer {
     std::int64_t threads;
 };
 
-struct Tile2 {
-    static constexpr int M = 2, T = 4;
+// A tile of M × M outputs from T × T inputs, forth and back.
+template <int OUTPUTS, const auto& INPUT, const auto& OUTPUT>
+struct Tile {
+    static constexpr int M = OUTPUTS, T = OUTPUTS + 2;
     template <bool BACK>
-    static void input(const Vector* in, Vector* out) { sandwich<tile_2::input, BACK, T, T>(in, out); }
-    static void output(const Vector* in, Vector* out) { sandwich<tile_2::output, false, M, T>(in, out); }
-    static void output_back(const Vector* in, Vector* out) { sandwich<tile_2::output, true, T, M>(in, out); }
+    static void input(const Vector* in, Vector* out) { sandwich<INPUT, BACK, T, T>(in, out); }
+    static void output(const Vector* in, Vector* out) { sandwich<OUTPUT, false, M, T>(in, out); }
+    static void output_back(const Vector* in, Vector* out) { sandwich<OUTPUT, true, T, M>(in, out); }
 };
-
-struct Tile4 {
-    static constexpr int M = 4, T = 6;
-    template <bool BACK>
-    static void input(const Vector* in, Vector* out) { sandwich<tile_4::input, BACK, T, T>(in, out); }
-    static void output(const Vector* in, Vector* out) { sandwich<tile_4::output, false, M, T>(in, out); }
-    static void output_back(const Vector* in, Vector* out) { sandwich<tile_4::output, true, T, M>(in, out); }
-};
+using Tile2 = Tile<2, tile_2::input, tile_2::output>;
+using Tile4 = Tile<4, tile_4::input, tile_4::output>;
 
 // A block of positions of LANES images.
 class Block {
