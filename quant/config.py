@@ -15,6 +15,7 @@ from toolflow.numerics.srbs import Pattern
 MAX_CALIBRATION_IMAGES = 1024
 MAX_TENSOR_ELEMENTS = 1 << 27  # of one tensor over all calibration images; about ten such are alive at once
 LOGIT_BITS = 16
+DIGIT_BITS = 4  # of the narrowest multiplier that is likely to be built
 
 Family = Literal["multiplier", "fixed-point"]
 
@@ -90,7 +91,7 @@ class QuantiseConfig(BaseModel):
     activation_bits: int = Field(default=8, ge=2, le=8)
     first_last_bits: int = Field(default=8, ge=2, le=8)
     overrides: dict[str, tuple[int, int]] = Field(default_factory=dict)
-    digit_bits: int = Field(default=4, ge=2, le=8)
+    digit_bits: int = Field(default=DIGIT_BITS, ge=2, le=8)
     tile: Literal[0, 2, 4] = 0
     tiles: dict[str, Literal[0, 2, 4]] = Field(default_factory=dict)
     pattern: tuple[int, int] | None = None

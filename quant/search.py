@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +25,9 @@ from quant.config import Normalisation, QuantiseConfig
 from quant.notebook import Notebook
 from quant.prune import Choice
 from quant.quantise import quantise
-from quant.sensitivity import MAX_IMAGES, Option, Sensitivities, Space, measure
+from quant.sensitivity import MAX_IMAGES, Option, Saves, Sensitivities, Space, measure
 from toolflow.interpreter.run import logits_of
 from toolflow.ir.graph import Graph
-
-Saves = Literal["multiplications", "bit-operations"]
 
 MAX_JUDGED = 2000  # images, of those that are used otherwise too
 TRIALS = 6  # networks that are judged after the plainest one
@@ -85,7 +83,7 @@ def plainest(found: Sensitivities, saves: Saves) -> Selection:
     """Return the first option of each layer, and the most bits of each group."""
     layers = {name: options[0] for name, options in found.layers.items()}
     groups = {group: max(widths) for group, widths in found.groups.items()}
-    cost = sum(_cost(o, groups[found.source[name]], saves) for name, o in layers.items())
+    cost = sum(o.cost(groups[found.source[name]], saves) for name, o in layers.items())
     divergence = sum(o.divergence for o in layers.values()) + sum(found.groups[g][bits] for g, bits in groups.items())
     return Selection(layers, groups, cost, divergence)
 
@@ -103,7 +101,7 @@ def select(found: Sensitivities, budget: float, saves: Saves) -> Selection:
         for bits in found.groups[found.source[name]]
     ]
     groups = [(group, bits) for group, widths in found.groups.items() for bits in widths]
-    cost = np.array([_cost(option, bits, saves) for _, option, bits in columns] + [0] * len(groups))
+    cost = np.array([option.cost(bits, saves) for _, option, bits in columns] + [0] * len(groups))
     divergence = np.array([o.divergence for _, o, _ in columns] + [found.groups[g][bits] for g, bits in groups])
     rows, totals = [], []
     for name in found.layers:
@@ -141,11 +139,6 @@ def select(found: Sensitivities, budget: float, saves: Saves) -> Selection:
         float(cost @ taken),
         float(divergence @ taken),
     )
-
-
-def _cost(option: Option, bits: int, saves: Saves) -> float:
-    width = option.weight_bits * option.operand[bits] if saves == "bit-operations" else 1
-    return float(option.multiplications * width)
 
 
 def configured(config: QuantiseConfig, selection: Selection, arrangement: Arrangement) -> QuantiseConfig:
@@ -216,8 +209,7 @@ def search(
 
         return book.judged(candidate, judge)
 
-    saves: Saves = "bit-operations" if space.mixes_bits else "multiplications"
-    return cheapest(found, saves, lambda selection: configured(config, selection, arrangement), accuracy, allowed)
+    return cheapest(found, space.saves, lambda selection: configured(config, selection, arrangement), accuracy, allowed)
 
 
 def search_tiles(

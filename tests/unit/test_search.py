@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,17 +23,20 @@ from quant.ranges import activation_scale, histogram, weight_scales
 from quant.search import SearchResult, Selection, cheapest, configured, plainest, search, select
 from quant.sensitivity import Option, Sensitivities, Space, measure
 from tests.unit.quantise_networks import NORMALISATION, images, residual_network
+from toolflow.engine.config import EngineConfig
 from toolflow.ir.graph import Graph
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD, transformed_type
 from toolflow.operators import Conv, WinogradConv
+from toolflow.plan.demand import places
+from toolflow.plan.lower import Lowering, fit_depths
 
 CALIBRATION, JUDGED = images(48), images(64, seed=9)
 INNER = {"a1", "a2", "b2"}
 
 
 def _option(cost: int, divergence: float, weight_bits: int = 8) -> Option:
-    return Option(0, None, weight_bits, cost, {8: 8, 4: 4}, divergence)
+    return Option(0, None, weight_bits, cost, {8: 8, 4: 4}, divergence, digits=-(-weight_bits // 3))
 
 
 def _made(seed: int) -> Sensitivities:
@@ -50,14 +54,15 @@ def _made(seed: int) -> Sensitivities:
 
 
 def _cost(found: Sensitivities, layers: dict[str, Option], groups: dict[str, int], saves: str) -> float:
-    costs = [
-        o.multiplications * (o.weight_bits * o.operand[groups[found.source[name]]] if saves == "bit-operations" else 1)
-        for name, o in layers.items()
-    ]
-    return float(sum(costs))
+    def each(name: str, option: Option) -> int:
+        if saves == "bit-operations":
+            return option.multiplications * option.weight_bits * option.operand[groups[found.source[name]]]
+        return option.multiplications * (1 if saves == "multiplications" else math.ceil(option.weight_bits / 3))
+
+    return float(sum(each(name, option) for name, option in layers.items()))
 
 
-@pytest.mark.parametrize("saves", ["multiplications", "bit-operations"])
+@pytest.mark.parametrize("saves", ["multiplications", "bit-operations", "cycles"])
 @pytest.mark.parametrize("seed", range(12))
 def test_selection_is_the_cheapest_of_all(seed: int, saves: str) -> None:
     """Against every combination there is."""
@@ -219,6 +224,35 @@ def test_the_search_ends_with_a_network_that_is_what_it_says() -> None:
             assert isinstance(node.op, Conv | WinogradConv)
             assert node.op.pattern == result.config.patterns[node.name]
     assert any("judge network 2" in line for line in said)
+
+
+@pytest.mark.parametrize("tiles", [(0,), (0, 2)])
+def test_cycles_are_those_of_the_array_that_was_given(tiles: tuple[int, ...]) -> None:
+    """As many as the compiled programs take steps, of the network that was taken and of the plainest one."""
+    graph = residual_network()
+    truth = float_classes(graph, JUDGED, NORMALISATION.apply)
+    space, given = Space(tiles, (None,), (8, 4), (8,), array_bits=4), QuantiseConfig(digit_bits=4)
+    result = search(graph, CALIBRATION, NORMALISATION, given, space, JUDGED, truth, 0.5)
+    assert result.saves == "cycles"
+    taken = result.trials[result.chosen]
+    assert taken.cost < 1
+
+    def steps(config: QuantiseConfig) -> int:
+        made = quantise(graph, CALIBRATION, NORMALISATION, config).graph
+        engine = EngineConfig(lanes_k=1, lanes_p=1, sub_row=1, input_lanes=1, weight_bits=4, tile=max(tiles))
+        _, program = Lowering(made, fit_depths(made, engine)).outline()
+        return sum(i.rows * i.groups * places(i) for i in program if i.name in {"a1", "a2", "b1", "b2", "linear"})
+
+    plain = dict.fromkeys(result.config.overrides, (8, 8))
+    dense = given.model_copy(update={"overrides": plain, "tile": tiles[0]})
+    assert taken.cost == pytest.approx(steps(result.config) / steps(dense), rel=1e-6)
+
+
+def test_what_a_search_saves() -> None:
+    assert Space((0, 2), (None,), (8,), (8,)).saves == "multiplications"
+    assert Space((0,), (None,), (8,), (8, 7)).saves == "bit-operations"
+    assert Space((0,), (None,), (8, 3), (8,), array_bits=3).saves == "cycles"
+    assert [Space((0,), (None,), (8, 3), (8,), array_bits=3).digits(bits) for bits in (8, 6, 3, 2)] == [3, 2, 1, 1]
 
 
 def test_a_search_that_was_cut_short_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

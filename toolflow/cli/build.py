@@ -94,8 +94,13 @@ def build(
         tile=tile,
         sparsity=sparsity,
         search_loss=search_loss,
+        array_bits=array_bits if isinstance(array_bits := fixed.get("weight_bits"), int) else None,
     )
     single = single or low_bits == high_bits
+    if precision.array not in (None, low_bits) and not single:
+        raise ToolflowError(
+            f"--layer-bits auto with --engine weight_bits={precision.array} must be --single or have as many --low-bits"
+        )
     check_engine(fixed, {high_bits} if single else {low_bits, high_bits}, load_board(board))
     with open_build(out, terminal) as folder:
         _stages(terminal, folder, source, precision, Target(board, fixed, tolerance, single, cascade))

@@ -138,7 +138,8 @@ LayerBits = Annotated[
     typer.Option(
         metavar="NAME=W/A,..",
         help="Bits of single layers, weights/activations, in the low-precision unit, for example layer1.conv1=6/5; or "
-        "auto, to search the bits of each layer in the high-precision unit.",
+        "auto, to search the bits of each layer in the high-precision unit (for an array's cycles, where --engine "
+        "fixes its weight_bits).",
         rich_help_panel=_PRECISION,
     ),
 ]

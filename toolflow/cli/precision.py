@@ -38,6 +38,7 @@ class Precision:
         tile: Winograd tile, "auto" to search each layer's.
         sparsity: (n, S), "auto" to search each layer's, None for dense.
         search_loss: accuracy that a search may lose.
+        array_bits: width of the weights that the engine multiplies, where the user fixes it.
     """
 
     low_bits: int = 4
@@ -52,6 +53,7 @@ class Precision:
     tile: int | Literal["auto"] = 0
     sparsity: tuple[int, int] | Literal["auto"] | None = None
     search_loss: float = 0.003
+    array_bits: int | None = None
 
     @classmethod
     def of_options(cls, *, layer_bits: str | None, tile: str, sparsity: str | None, **others: Any) -> Precision:
@@ -72,6 +74,16 @@ class Precision:
             raise ToolflowError(f"--low-bits must not exceed --high-bits, not {self.low_bits} > {self.high_bits}")
         if self.tile == 4 and self.scales == "fixed-point":
             raise ToolflowError("--tile must be 0 or 2 with --scales fixed-point, not 4: its sums are scaled by 576")
+        if self.array is not None and not 2 <= self.array < self.high_bits:
+            raise ToolflowError(
+                f"--layer-bits auto must have an array narrower than --high-bits {self.high_bits}, not --engine "
+                f"weight_bits={self.array}: narrower weights would save it no cycle"
+            )
+
+    @property
+    def array(self) -> int | None:
+        """Width of the array's weights where layers' bits are searched for it."""
+        return self.array_bits if self.layer_bits == AUTO else None
 
     @property
     def transforms(self) -> bool:
@@ -80,7 +92,7 @@ class Precision:
 
     def config(self, variant: str) -> QuantiseConfig:
         """Return the quantiser's configuration of one variant, what is to be searched left at its plainest."""
-        from quant.config import QuantiseConfig
+        from quant.config import DIGIT_BITS, QuantiseConfig
 
         bits = self.low_bits if variant == "low" else self.high_bits
         return QuantiseConfig(
@@ -95,6 +107,7 @@ class Precision:
             equalise=self.equalise,
             tile=0 if self.tile == AUTO else self.tile,  # type: ignore[arg-type]  # checked by the model
             pattern=None if self.sparsity == AUTO else self.sparsity,
+            digit_bits=self.array or DIGIT_BITS,
         )
 
     def searches(self, variant: str) -> bool:
@@ -108,12 +121,20 @@ class Precision:
         config = self.config(variant)
         tiles = (0, 2) if self.scales == "fixed-point" else (0, 2, 4)
         mixed = self.layer_bits == AUTO and variant == "high"
-        bits = self.high_bits
+        array = self.array if mixed else None
+        weight_bits: tuple[int, ...] = (config.weight_bits,)
+        activation_bits: tuple[int, ...] = (config.activation_bits,)
+        if array is not None:  # what fills its digits; narrower activations save it nothing
+            weight_bits += tuple(width for width in _down(self.high_bits - 1, array) if width % array == 0)
+        elif mixed:
+            weight_bits = _down(self.high_bits, LEAST_WEIGHT_BITS)
+            activation_bits = _down(self.high_bits, LEAST_ACTIVATION_BITS)
         return Space(
             tiles=tiles if self.tile == AUTO else (config.tile,),
             patterns=(None, *AUTO_PATTERNS) if self.sparsity == AUTO else (config.pattern,),
-            weight_bits=_down(bits, LEAST_WEIGHT_BITS) if mixed else (config.weight_bits,),
-            activation_bits=_down(bits, LEAST_ACTIVATION_BITS) if mixed else (config.activation_bits,),
+            weight_bits=weight_bits,
+            activation_bits=activation_bits,
+            array_bits=array,
         )
 
     def searched(

@@ -101,12 +101,12 @@ class Search(Section):
     """How the tiles, patterns and bits of a variant's layers were chosen.
 
     Attributes:
-        saves: what the cost counts, "multiplications" or "bit-operations".
+        saves: what the cost counts: "multiplications", "bit-operations", or "cycles" of the array that was fixed.
         chosen: which trial was taken.
         trials: in their order; the first is the plainest network.
     """
 
-    saves: Literal["multiplications", "bit-operations"]
+    saves: Literal["multiplications", "bit-operations", "cycles"]
     chosen: int
     trials: tuple[Trial, ...]
 
