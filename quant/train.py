@@ -2,7 +2,8 @@
 
     dense ─ prune 8:16 ─ train ─ prune 5:16 ─ train ─ prune 3:16 ─ train ─ pruned
 
-The dense network teaches: the loss is its answers' divergence, and the labels' cross entropy where there are labels.
+The dense network teaches: the loss is its answers' divergence, how far the maps between blocks are from its own, and
+the labels' cross entropy where there are labels. Maps teach soonest: the pruned network begins near them.
 Whatever is random comes from the seed, the step and the epoch, so that a run which was interrupted and resumed at an
 epoch's end gives the same weights as one that was not, on the same machine with as many threads.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ STEP_SHRINKS = 0.6  # of the values that a sub-row keeps, from one step to the n
 NORM_IMAGES = 1024  # from which batch norms take their means and variances, before and after a step's training
 NORM_ELEMENTS = 1 << 26  # of one tensor over those images
 EVALUATED_AT_ONCE = 256
+SMALLEST_ENERGY = 1e-12  # of a map that is 0 everywhere
 
 
 @dataclass(frozen=True)
@@ -47,22 +49,24 @@ class Recipe:
     Attributes:
         epochs: over all steps; the last step gets half of them or more.
         batch: images.
-        rate: of SGD at the start; it falls to 0 as a cosine over all steps.
-        momentum: of SGD.
+        rate: of AdamW at the start; it falls to 0 as a cosine over all steps.
+        momentum: of gradients and of their squares.
         decay: of weights, not of biases and norms.
         temperature: by which the dense network's logits are divided.
-        taught: share of its answers in the loss; all, where there are no labels.
+        taught: share of its answers and maps in the loss; all, where there are no labels.
+        matched: weight of each map's error over its energy, beside the answers' divergence.
         flip: whether images may be mirrored.
         seed: of order, crops, flips, and the samples that pruning solves on.
     """
 
     epochs: int
     batch: int = 64
-    rate: float = 0.005
-    momentum: float = 0.9
-    decay: float = 5e-4
+    rate: float = 0.002
+    momentum: tuple[float, float] = (0.9, 0.99)
+    decay: float = 0.01
     temperature: float = 4.0
     taught: float = 0.9
+    matched: float = 2.0
     flip: bool = True
     seed: int = 0
 
@@ -104,6 +108,23 @@ class Watch:
     measure: Callable[[Graph], float]
     batch: Callable[[int, str], None] = lambda _, __: None
     layer: Callable[[str], None] = lambda _: None
+
+
+@dataclass(frozen=True)
+class Step:
+    """Part of a run.
+
+    Attributes:
+        what: its patterns, in words.
+        epochs: that it trains.
+        begin: from the network so far to the one that is trained, batch norms included.
+        outline: the latter as it is before a state is loaded.
+    """
+
+    what: str
+    epochs: int
+    begin: Callable[[Graph], TrainableNetwork]
+    outline: Callable[[], TrainableNetwork]
 
 
 @dataclass(frozen=True)
@@ -204,55 +225,56 @@ def prune_and_train(
     Raises:
         ToolflowError: the memory is too small, the loss is no number any more, or the checkpoint cannot be read.
     """
-    with _memory(recipe):
-        return _Training(dense, data, choices, recipe, watch, checkpoint).run()
+    run = Training(dense, data, recipe, watch, checkpoint)
+    steps = gradual(choices)
+    planned = zip(steps, epochs_of_steps(len(steps), recipe.epochs), strict=True)
+    with enough_memory(recipe):
+        return run.of([run.pruning(step, epochs) for step, epochs in planned if epochs or step is steps[-1]])
 
 
-class _Training:
+class Training:
     """The state of one run."""
 
     def __init__(
         self,
         dense: Graph,
         data: TrainingImages,
-        choices: Mapping[str, Choice],
         recipe: Recipe,
         watch: Watch,
         checkpoint: Checkpoint | None,
     ) -> None:
         self.dense, self.data, self.recipe, self.watch, self.checkpoint = dense, data, recipe, watch, checkpoint
-        steps = gradual(choices)
-        planned = zip(steps, epochs_of_steps(len(steps), recipe.epochs), strict=True)
-        self.steps = [(step, epochs) for step, epochs in planned if epochs or step is steps[-1]]
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.teacher = TrainableNetwork(dense).to(self.device).eval().requires_grad_(requires_grad=False)
         native = self.device.type == "cpu" and library() is not None
         self.sizes = batch_sizes(len(data.images), recipe.batch, LANES if native else 1)
         self.order = np.random.default_rng(recipe.seed).permutation(len(data.images))
         self.history: list[Event] = []
+        self.network: TrainableNetwork | None = None  # that was trained last
 
     @property
-    def _sample(self) -> Tensor:
+    def sample(self) -> Tensor:
         """Some training images as batches have them: statistics of whole images would not fit shifted ones."""
         largest = max(int(np.prod(shape)) for shape in self.dense.shapes.values())
         some = self.data.images[self.order[: min(NORM_IMAGES, max(NORM_ELEMENTS // largest, 1))]]
         shifted = augmented(some, np.random.default_rng(self.recipe.seed), self.recipe.flip)
         return self.data.inputs(shifted, torch.device("cpu"))
 
-    def run(self) -> tuple[Graph, list[Event]]:
+    def of(self, steps: Sequence[Step]) -> tuple[Graph, list[Event]]:
+        """Take the steps, behind those that the checkpoint has; return the network and what was measured."""
         state = None if self.checkpoint is None else self.checkpoint.read()
         graph = self.dense
         done = 0  # epochs
-        for number, (choices, epochs) in enumerate(self.steps):
+        for number, step in enumerate(steps):
             if state is not None and number < state["step"]:
-                done += epochs
+                done += step.epochs
                 continue
             if state is not None:
-                network = TrainableNetwork(shaped(self.dense, choices)).with_norms(None)
+                network = step.outline()
                 network.load_state_dict(state["network"])
                 self.history = state["history"]
             else:
-                network = self._pruned(graph, choices)
+                network = step.begin(graph)
             network = network.to(self.device)
             optimiser = self._optimiser(network)
             first = 0
@@ -262,26 +284,37 @@ class _Training:
                 self.watch.batch((done + first) * len(self.data.images), "resumed")
             loss = None if state is None else state["loss"]
             state = None
-            for epoch in range(first, epochs):
-                what = f"{_named(choices)}, epoch {epoch + 1} of {epochs}"
+            for epoch in range(first, step.epochs):
+                what = f"{step.what}, epoch {epoch + 1} of {step.epochs}"
                 loss = self._epoch(network, optimiser, done + epoch, what)
                 self._keep(number, epoch + 1, loss, network, optimiser)
-            done += epochs
-            graph = network.cpu().with_norms(self._sample).trained()  # running means lag behind the weights
-            self._note(graph, choices, epochs, loss)
+            done += step.epochs
+            self.network = network.cpu().with_norms(self.sample)  # running means lag behind the weights
+            graph = self.network.trained()
+            self._note(graph, step.what, step.epochs, loss)
         return graph, self.history
 
-    def _pruned(self, graph: Graph, choices: Mapping[str, Choice]) -> TrainableNetwork:
-        """Prune a step further, and start its network."""
-        images = self.data.images[self.order[:MAX_CALIBRATION_IMAGES]]
-        layer = self.watch.layer
-        graph = prune_graph(graph, images, self.data.normalisation, choices, layer, self.recipe.seed)
-        self._note(graph, choices, 0, None)
-        return TrainableNetwork(graph).with_norms(self._sample)
+    def pruning(self, choices: Mapping[str, Choice], epochs: int) -> Step:
+        """Return the step that prunes to the choices and trains."""
 
-    def _note(self, graph: Graph, choices: Mapping[str, Choice], epochs: int, loss: float | None) -> None:
+        def begin(graph: Graph) -> TrainableNetwork:
+            images = self.data.images[self.order[:MAX_CALIBRATION_IMAGES]]
+            layer = self.watch.layer
+            try:
+                pruned = prune_graph(graph, images, self.data.normalisation, choices, layer, self.recipe.seed)
+            except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # values without bounds
+                raise self._lost(f"training before {_named(choices)}") from error
+            self._note(pruned, _named(choices), 0, None)
+            return TrainableNetwork(pruned).with_norms(self.sample)
+
+        def outline() -> TrainableNetwork:
+            return TrainableNetwork(shaped(self.dense, choices)).with_norms(None)
+
+        return Step(_named(choices), epochs, begin, outline)
+
+    def _note(self, graph: Graph, what: str, epochs: int, loss: float | None) -> None:
         accuracy = self.watch.measure(graph)
-        self.history.append({"pattern": _named(choices), "epochs": epochs, "loss": loss, "accuracy": accuracy})
+        self.history.append({"pattern": what, "epochs": epochs, "loss": loss, "accuracy": accuracy})
 
     def _keep(
         self, step: int, epoch: int, loss: float, network: TrainableNetwork, optimiser: torch.optim.Optimizer
@@ -299,13 +332,14 @@ class _Training:
             }
         )
 
-    def _optimiser(self, network: TrainableNetwork) -> torch.optim.SGD:
+    def _optimiser(self, network: TrainableNetwork) -> torch.optim.Optimizer:
+        """AdamW: what moves a transformed tap's weights differs much from tap to tap."""
         weights = [p for p in network.parameters() if p.ndim > 1 and p.requires_grad]
         others = [p for p in network.parameters() if p.ndim == 1 and p.requires_grad]
         groups = [{"params": weights, "weight_decay": self.recipe.decay}, {"params": others, "weight_decay": 0.0}]
-        return torch.optim.SGD(groups, lr=self.recipe.rate, momentum=self.recipe.momentum, nesterov=True)
+        return torch.optim.AdamW(groups, lr=self.recipe.rate, betas=self.recipe.momentum)
 
-    def _epoch(self, network: TrainableNetwork, optimiser: torch.optim.SGD, epoch: int, what: str) -> float:
+    def _epoch(self, network: TrainableNetwork, optimiser: torch.optim.Optimizer, epoch: int, what: str) -> float:
         """Train for one epoch, the `epoch`-th of all, and return the mean loss."""
         network.train()
         rng = np.random.default_rng([self.recipe.seed, epoch])
@@ -316,10 +350,10 @@ class _Training:
                 group["lr"] = self.recipe.rate * (1 + math.cos(math.pi * progress)) / 2
             x = self.data.inputs(augmented(self.data.images[some], rng, self.recipe.flip), self.device)
             labels = None if self.data.labels is None else torch.as_tensor(self.data.labels[some], device=self.device)
-            loss = self._loss(network(x), x, labels)
+            loss = self._loss(network, x, labels)
             value = float(loss.detach())
             if not math.isfinite(value):
-                raise ToolflowError(f"training lost its way in {what}: --rate must be below {self.recipe.rate}")
+                raise self._lost(what)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -328,14 +362,22 @@ class _Training:
             self.watch.batch(len(some), f"{what}, loss {total / seen:.3f}, {speed:.0f} images/s")
         return total / seen
 
-    def _loss(self, logits: Tensor, x: Tensor, labels: Tensor | None) -> Tensor:
+    def _lost(self, what: str) -> ToolflowError:
+        return ToolflowError(f"the network was lost in {what}: --rate must be below {self.recipe.rate}")
+
+    def _loss(self, network: TrainableNetwork, x: Tensor, labels: Tensor | None) -> Tensor:
         if labels is not None and self.recipe.taught == 0:
-            return functional.cross_entropy(logits, labels)
+            return functional.cross_entropy(network(x), labels)
         heat = self.recipe.temperature
         with torch.no_grad():
-            answers = self.teacher(x)
-        said, meant = functional.log_softmax(logits / heat, 1), functional.log_softmax(answers / heat, 1)
+            answers, wanted = self.teacher.logits_and_maps(x)
+            meant = functional.log_softmax(answers / heat, 1)
+        logits, found = network.logits_and_maps(x)
+        said = functional.log_softmax(logits / heat, 1)
         taught = functional.kl_div(said, meant, reduction="batchmean", log_target=True) * heat**2
+        for name in [name for name in wanted if name in found]:
+            energy = wanted[name].square().mean().clamp_min(SMALLEST_ENERGY)
+            taught = taught + self.recipe.matched * functional.mse_loss(found[name], wanted[name]) / energy
         if labels is None:
             return taught
         return self.recipe.taught * taught + (1 - self.recipe.taught) * functional.cross_entropy(logits, labels)
@@ -374,7 +416,7 @@ def _named(choices: Mapping[str, Choice]) -> str:
 
 
 @contextmanager
-def _memory(recipe: Recipe) -> Iterator[None]:
+def enough_memory(recipe: Recipe) -> Iterator[None]:
     """Say in one sentence that the memory is too small; torch has an error of its own for each device."""
     try:
         yield

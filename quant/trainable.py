@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Self
@@ -17,7 +17,7 @@ from quant.native.layer import NativeLayer, can_run, infer, plain, train
 from quant.tile_gradient import tap_reach, tile_sums
 from toolflow.ir.graph import Graph, Node
 from toolflow.numerics.srbs import Pattern, project
-from toolflow.operators import Conv, Layer, Linear, WinogradConv
+from toolflow.operators import Add, Conv, Layer, Linear, WinogradConv
 from toolflow.passes.fuse_residual import fuse_residual
 
 Tensor = torch.Tensor
@@ -159,6 +159,19 @@ class TrainableNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (N, classes) of normalised images (N, C, H, W)."""
+        return self._walk(x, {})
+
+    def logits_and_maps(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return the logits, and the maps (N, C, H, W) behind residual additions, or behind all layers if none adds."""
+        rounding = [
+            node for node in self._run.nodes if isinstance(node.op, Layer | Add) and node.name != self._run.output
+        ]
+        adding = [node for node in rounding if len(node.inputs) > 1]
+        maps = dict.fromkeys((node.name for node in adding or rounding), x)
+        return self._walk(x, maps), maps
+
+    def _walk(self, x: Tensor, kept: dict[str, Tensor]) -> Tensor:
+        """Return the logits; the tensors that `kept` names are put there."""
         live = {self.graph.input_name: x.contiguous(memory_format=torch.channels_last)}
         for node in self._run.nodes:
             inputs = [live[name] for name in node.inputs]
@@ -166,6 +179,8 @@ class TrainableNetwork(nn.Module):
                 live[node.name] = self.layers[self._place[node.name]](*inputs)
             else:
                 live[node.name] = float_node(node, [plain(value) for value in inputs])
+            if node.name in kept:
+                kept[node.name] = plain(live[node.name])
         return plain(live[self._run.output]).flatten(1)
 
     def convolutions(self) -> Iterator[TrainableLayer]:

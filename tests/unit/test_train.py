@@ -13,7 +13,7 @@ import torch.nn.functional as functional
 
 import quant.tile_gradient
 import quant.train
-from quant.float_run import float_logits
+from quant.float_run import float_logits, float_node
 from quant.prune import Choice, choose_layers, prune_graph, shaped
 from quant.tile_gradient import tap_reach, tile_sums
 from quant.tiles import transformed, winograd_sums
@@ -28,12 +28,12 @@ from quant.train import (
     prune_and_train,
 )
 from quant.trainable import TrainableNetwork
-from tests.unit.quantise_networks import NORMALISATION, images, residual_network
+from tests.unit.quantise_networks import NORMALISATION, images, residual_network, wide_network
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.numerics.srbs import Pattern, obeys
 from toolflow.numerics.winograd import WINOGRAD
-from toolflow.operators import WinogradConv
+from toolflow.operators import Layer, WinogradConv
 
 PATTERN = Pattern(1, 4)
 
@@ -119,6 +119,47 @@ def test_a_module_answers_as_its_graph(dense: Graph, choices: dict[str, Choice],
         torch.testing.assert_close(float_logits(network.trained(), x), wanted, rtol=1e-3, atol=1e-3)
 
 
+def _maps(graph: Graph, data: TrainingImages) -> dict[str, torch.Tensor]:
+    """Every tensor of the float network, node by node."""
+    live = {graph.input_name: data.inputs(data.images, torch.device("cpu"))}
+    for node in graph.nodes:
+        live[node.name] = float_node(node, [live[tensor] for tensor in node.inputs])
+    return live
+
+
+def test_the_maps_that_teach(dense: Graph, data: TrainingImages) -> None:
+    """Those behind additions, hosted by a layer or not; where nothing is added those of all layers but the last."""
+    x = data.inputs(data.images, torch.device("cpu"))
+    with torch.no_grad():
+        _, maps = TrainableNetwork(dense).eval().logits_and_maps(x)
+        wanted = _maps(dense, data)
+        assert list(maps) == ["a2", "b2", "c"]
+        for name, addition in (("a2", "a"), ("b2", "b"), ("c", "c")):
+            torch.testing.assert_close(maps[name], wanted[addition], rtol=1e-4, atol=1e-4)
+        wide = wide_network()
+        _, maps = TrainableNetwork(wide).eval().logits_and_maps(x)
+        assert list(maps) == [node.name for node in wide.nodes if isinstance(node.op, Layer)]
+        torch.testing.assert_close(maps["deep"], _maps(wide, data)["deep"], rtol=1e-4, atol=1e-4)
+
+
+def test_maps_that_teach_bring_the_maps_nearer(
+    dense: Graph, choices: dict[str, Choice], data: TrainingImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Than answers alone do, in as many epochs."""
+    monkeypatch.setattr(quant.train, "augmented", lambda images, *_: images)
+    unlabelled = TrainingImages(data.images, None, NORMALISATION)
+    wanted = _maps(dense, data)
+    far = {}
+    for matched in (0.0, 4.0):
+        recipe = Recipe(epochs=12, batch=32, rate=0.01, matched=matched)
+        trained, _ = prune_and_train(dense, unlabelled, choices, recipe, Watch(lambda graph: 0.5))
+        found = _maps(trained, data)
+        far[matched] = sum(
+            float((found[name] - wanted[name]).square().mean() / wanted[name].square().mean()) for name in ("a", "b")
+        )
+    assert far[4.0] < 0.7 * far[0.0]
+
+
 def test_batch_norms_change_nothing_on_the_batches_that_come(dense: Graph, choices: dict[str, Choice]) -> None:
     """Bright images with black where they were shifted vary far more than the images themselves."""
     bright = np.random.default_rng(3).integers(160, 256, (512, *images(8).shape[1:]), dtype=np.uint8)
@@ -129,8 +170,8 @@ def test_batch_norms_change_nothing_on_the_batches_that_come(dense: Graph, choic
         pruned.append(graph)
         return 0.5
 
-    training = quant.train._Training(dense, data, choices, Recipe(1), Watch(measure), None)
-    network = training._pruned(dense, choices).train()
+    training = quant.train.Training(dense, data, Recipe(1), Watch(measure), None)
+    network = training.pruning(choices, 1).begin(dense).train()
     batch = data.inputs(augmented(bright[256:], np.random.default_rng(7), flip=True), torch.device("cpu"))
     wanted = float_logits(pruned[0], batch)
     assert (network(batch) - wanted).norm() < 0.1 * (wanted - wanted.mean(0)).norm()
@@ -252,7 +293,7 @@ def test_too_little_memory_is_said_in_a_sentence(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(TrainableNetwork, "forward", fail)
+    monkeypatch.setattr(TrainableNetwork, "_walk", fail)
     with pytest.raises(ToolflowError, match="batches of 32 images needs more memory than there is"):
         _run(dense, choices, data)
 

@@ -139,7 +139,7 @@ def prune(
     search_loss: options.SearchLoss = 0.003,
     epochs: Epochs = DEFAULT_EPOCHS,
     batch: Batch = 64,
-    rate: Rate = 0.005,
+    rate: Rate = 0.002,
     flip: Flip = True,
     seed: Seed = 0,
     weights: options.Weights = None,
@@ -167,8 +167,8 @@ def prune(
     if images is None or (train is not None and calibration is not None):
         given = "both" if images is not None else "neither"
         raise ToolflowError(f"one of --train and --calibration must be given, not {given}")
-    if not rate > 0:
-        raise ToolflowError(f"--rate must be above 0, not {rate}")
+    if not 0 < rate < 1:
+        raise ToolflowError(f"--rate must be above 0 and below 1, not {rate}")
     with terminal.progress("load the toolflow"):
         from quant.train import Recipe
         from toolflow.cli.manifest import fingerprint
