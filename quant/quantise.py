@@ -15,7 +15,7 @@ from quant.brevitas_model import BrevitasModel
 from quant.config import MAX_CALIBRATION_IMAGES, MAX_TENSOR_ELEMENTS, Normalisation, QuantiseConfig
 from quant.equalise import equalise
 from quant.extract import to_quantised_graph
-from quant.solve import LayerQuality, solve
+from quant.solve import Held, LayerQuality, solve
 from toolflow.ir.errors import Problem, ToolflowError, UnsupportedModelError
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph
@@ -71,6 +71,7 @@ def quantise(
     config: QuantiseConfig,
     variant: str = "single",
     progress: Callable[[str], None] = lambda _: None,
+    held: Held | None = None,
 ) -> Variant:
     """Quantise a float graph that has been through the passes.
 
@@ -82,6 +83,7 @@ def quantise(
         config: widths, family and means.
         variant: what the result is called.
         progress: is told each layer as it is begun.
+        held: scales that are not to be found anew, of a network that was trained with them.
 
     Raises:
         ToolflowError: the images do not fit, a layer named in the overrides does not exist, or an
@@ -92,13 +94,13 @@ def quantise(
     _check_operators(graph)
     used = min(len(images), MAX_CALIBRATION_IMAGES, max(MAX_TENSOR_ELEMENTS // _largest(graph), 1))
     images = images[:used]
-    if config.equalise:
+    if config.equalise and held is None:
         graph = equalise(graph)
     arrangement = arrange(graph, narrow=config.activation_bits < config.first_last_bits)
     _check_overrides(arrangement, config)
     x = torch.as_tensor(normalisation.apply(images)).float()
     reach = float(np.abs(normalisation.table(graph.input_shape[0])).max())
-    solution = solve(arrangement, x, reach, config, progress)
+    solution = solve(arrangement, x, reach, config, progress, held)
     model = BrevitasModel(solution.graph, solution.types, solution.layers)
     report = QuantiseReport(
         variant=variant,

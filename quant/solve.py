@@ -80,6 +80,21 @@ class LayerQuality:
 
 
 @dataclass(frozen=True)
+class Held:
+    """What of a quantised network stays as it is when its float weights and biases are rounded again.
+
+    Attributes:
+        types: of every tensor.
+        scales: (K,) of every layer's weights, as near as the hardware's multipliers come.
+        exponents: of the taps, int64 (t, t), of Winograd layers.
+    """
+
+    types: Mapping[str, TensorType]
+    scales: Mapping[str, FloatArray]
+    exponents: Mapping[str, Int64Array]
+
+
+@dataclass(frozen=True)
 class Solution:
     """Every number of a quantised network.
 
@@ -104,6 +119,7 @@ def solve(
     image_reach: float,
     config: QuantiseConfig,
     progress: Callable[[str], None] = lambda _: None,
+    held: Held | None = None,
 ) -> Solution:
     """Return every number.
 
@@ -113,9 +129,10 @@ def solve(
         image_reach: largest magnitude that any pixel can have after normalisation.
         config: what to do.
         progress: is told the name of each layer.
+        held: scales that are not to be found anew; weights are then rounded each on its own, and biases kept.
     """
     with torch.no_grad():
-        return _Walk(arrangement, x, image_reach, config, progress).run()
+        return _Walk(arrangement, x, image_reach, config, progress, held).run()
 
 
 _Numbers = tuple[LayerNumbers, torch.Tensor]
@@ -131,7 +148,9 @@ class _Walk:
         image_reach: float,
         config: QuantiseConfig,
         progress: Callable[[str], None],
+        held: Held | None,
     ) -> None:
+        self.held = held
         self.a, self.graph, self.config = arrangement, arrangement.graph, config
         self.progress = progress
         self.x = x
@@ -142,6 +161,8 @@ class _Walk:
         reach = image_reach / upper
         image = self.a.group[self.graph.input_name]
         self.scales[image] = reach if config.family == "multiplier" else next_power_of_two(reach)
+        if held is not None:
+            self.scales |= {self.a.group[name]: kind.scale for name, kind in held.types.items()}
         self.forms = layer_forms(arrangement, config)
         self.chosen: dict[str, Node] = {}
         self.layers: dict[str, LayerNumbers] = {}
@@ -283,7 +304,7 @@ class _Walk:
         rounded = made.values.float()
         sums = _batched(lambda x: accumulate(op, x, rounded), [seen[node.inputs[0]]])
         bias = weight_of(node, "bias", torch.float64)
-        if self.config.bias_correction and node.name not in self.a.inserted:
+        if self.config.bias_correction and self.held is None and node.name not in self.a.inserted:
             bias = self.means[node.name] - _channel_means(sums)
             for tensor in node.inputs[1:]:
                 bias = bias - _channel_means(seen[tensor])
@@ -311,6 +332,8 @@ class _Walk:
         weight = weight_of(node, "weight", torch.float64)
         if node.name in self.a.inserted:  # the weight 1 must stay 1: the multiplier does the scaling
             return Rounded(weight, self._snap(node, torch.ones(len(weight), dtype=torch.float64)))
+        if self.held is not None:
+            return self._rounded_again(node, weight, self.held, self.config.integer_range(bits))
         source, config, output = node.inputs[0], self.config, self.graph.shapes[node.name]
         solved = solve_weights(op, weight, seen[source], exact[source], output, config.rounding, self.generator)
         if isinstance(solved, DenseWeights) and solved.covariance is None and config.rounding == "gptq":
@@ -320,6 +343,16 @@ class _Walk:
             config.family, lambda level: self._smallest_scales(node, level), lambda scales: self._snap(node, scales)
         )
         return solved.rounded([config.integer_range(bits)], rule)[0]
+
+    def _rounded_again(self, node: Node, weight: torch.Tensor, held: Held, limits: tuple[int, int]) -> Rounded:
+        """Return weights as integers of the scales that they had, or of the nearest that the hardware has."""
+        exponent = torch.as_tensor(held.exponents[node.name]) if node.name in held.exponents else None
+        level = weight if exponent is None else weight / 2.0 ** exponent.double()
+        rows = level.reshape(len(level), -1)
+        scales = torch.as_tensor(held.scales[node.name])
+        scales = self._snap(node, torch.maximum(scales, self._smallest_scales(node, rows)))
+        integers = torch.round(rows / scales.view(-1, 1)).clamp(*limits)
+        return Rounded(integers.reshape(weight.shape), scales, exponent)
 
     def _input_step(self, node: Node) -> float:
         """Return the value of an accumulator's step where the weight's is 1."""

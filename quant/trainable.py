@@ -12,12 +12,15 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
+from quant.fake_quantise import WeightGrid, rounded
 from quant.float_run import apply_activation, float_node, pad_for_windows, symmetric_pads, weight_of
 from quant.native.layer import NativeLayer, can_run, infer, plain, train
+from quant.solve import LayerNumbers
 from quant.tile_gradient import tap_reach, tile_sums
 from toolflow.ir.graph import Graph, Node
+from toolflow.ir.quantised import TensorType
 from toolflow.numerics.srbs import Pattern, project
-from toolflow.operators import Add, Conv, Layer, Linear, WinogradConv
+from toolflow.operators import Add, AvgPool, Conv, Layer, Linear, WinogradConv
 from toolflow.passes.fuse_residual import fuse_residual
 
 Tensor = torch.Tensor
@@ -51,6 +54,7 @@ class TrainableLayer(nn.Module):
             kept = torch.as_tensor(project(np.abs(node.weights["weight"]), Pattern(*self.op.pattern))).float()
         self.register_buffer("mask", kept)
         self.norm: nn.BatchNorm2d | None = None
+        self.grid: WeightGrid | None = None
         self.observing = False
         self.native = False  # whether the library may compute it
         self._described: NativeLayer | None = None
@@ -69,6 +73,13 @@ class TrainableLayer(nn.Module):
     @property
     def used(self) -> Tensor:
         """The weight as the layer uses it: (K, C, kh, kw), U (K, C, t, t), or (K, F)."""
+        if self.grid is None:
+            return self._on_support
+        on_grid: Tensor = self.grid(self._on_support)
+        return on_grid
+
+    @property
+    def _on_support(self) -> Tensor:
         weight = self.weight / self.reach
         return weight if self.mask is None else weight * self.mask
 
@@ -133,14 +144,16 @@ class TrainableLayer(nn.Module):
     @torch.no_grad()
     def trained(self, node: Node) -> Node:
         """Return the node with what was trained, the batch norm folded back."""
-        weight, bias = self.used.double(), self.bias.double()
-        norm = self.norm
-        if norm is not None and norm.running_mean is not None and norm.running_var is not None:
-            scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-            weight = weight * scale.view(-1, 1, 1, 1)
-            bias = norm.bias.double() - norm.running_mean.double() * scale
+        scale, bias = (value.double() for value in self._affine())
+        weight = self.used.double() * scale.view(-1, *[1] * (self.weight.ndim - 1))
         arrays = {"weight": weight.float().cpu().numpy(), "bias": bias.float().cpu().numpy()}
         return replace(node, weights={**node.weights, **arrays})
+
+    @torch.no_grad()
+    def weight_scale(self) -> Tensor:
+        """Return the step (K,) of the integers that `trained` gives, before the shifts of their taps."""
+        assert self.grid is not None
+        return self.grid.scale(self._on_support).double() * self._affine()[0].double().abs()
 
 
 class TrainableNetwork(nn.Module):
@@ -149,6 +162,7 @@ class TrainableNetwork(nn.Module):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.graph, self._run = graph, fuse_residual(graph)
+        self.types: Mapping[str, TensorType] = {}
         nodes = [node for node in self._run.nodes if isinstance(node.op, Layer)]
         self._place = {node.name: index for index, node in enumerate(nodes)}  # a module's name must not hold dots
         self.layers = nn.ModuleList(TrainableLayer(node) for node in nodes)
@@ -172,16 +186,48 @@ class TrainableNetwork(nn.Module):
 
     def _walk(self, x: Tensor, kept: dict[str, Tensor]) -> Tensor:
         """Return the logits; the tensors that `kept` names are put there."""
-        live = {self.graph.input_name: x.contiguous(memory_format=torch.channels_last)}
+        image = self.graph.input_name
+        live = {image: self._typed(image, x.contiguous(memory_format=torch.channels_last))}
         for node in self._run.nodes:
             inputs = [live[name] for name in node.inputs]
             if isinstance(node.op, Layer):
-                live[node.name] = self.layers[self._place[node.name]](*inputs)
+                value = self.layers[self._place[node.name]](*inputs)
             else:
-                live[node.name] = float_node(node, [plain(value) for value in inputs])
+                value = float_node(node, [plain(value) for value in inputs])
+            live[node.name] = self._typed(node.name, value) if isinstance(node.op, Layer | AvgPool | Add) else value
             if node.name in kept:
                 kept[node.name] = plain(live[node.name])
         return plain(live[self._run.output]).flatten(1)
+
+    def _typed(self, name: str, value: Tensor) -> Tensor:
+        """Return a tensor as the integers of its type would have it, where it has one."""
+        kind = self.types.get(name)
+        if kind is None:
+            return value
+        return rounded(value, kind.scale, kind.integer.lower, kind.integer.upper)
+
+    def quantised(self, types: Mapping[str, TensorType], layers: Mapping[str, LayerNumbers]) -> Self:
+        """Round weights and tensors from now on as a quantised form of the network does, and return the network.
+
+        Args:
+            types: of the tensors to round.
+            layers: integers and scales of the weights as they are now.
+        """
+        self.types = types
+        for name, place in self._place.items():
+            layer = self.layers[place]
+            assert isinstance(layer, TrainableLayer)
+            layer.grid = WeightGrid(layer.used.detach(), layers[name])
+        return self
+
+    def weight_scales(self) -> dict[str, Tensor]:
+        """Return the step (K,) of every layer's integers, where weights are rounded."""
+        found = {}
+        for name, place in self._place.items():
+            layer = self.layers[place]
+            assert isinstance(layer, TrainableLayer)
+            found[name] = layer.weight_scale()
+        return found
 
     def convolutions(self) -> Iterator[TrainableLayer]:
         """Return the layers that take a batch norm."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from quant.quantise import quantise
 from tests.unit.quantise_networks import images
 from toolflow.cli.main import app
 from toolflow.cli.prune import CHECKPOINT
-from toolflow.cli.stages import Source
+from toolflow.cli.stages import Source, load_graph
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.srbs import Pattern, obeys
 from toolflow.report.summary import Summary
@@ -123,6 +124,64 @@ def test_what_was_left_open_is_searched(model: str, tmp_path: Path) -> None:
     )
 
 
+def test_narrow_units_are_finetuned(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit of 8 bits stays as it was; cut short, the same command goes on behind the epoch that was finished."""
+    data, test = str(tmp_path / "labelled.npz"), str(tmp_path / "test.npz")
+    given = ["quantise", model, "--calibration", test, "--low-bits", "3", "--tile", "2", "--json"]
+    trained = [*given, "--finetune", data, "--finetune-epochs", "2", "--out", str(tmp_path / "q")]
+    plain = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "plain")])
+    assert plain.exit_code == 0, plain.stderr
+    epoch, ended = quant.train.Training._epoch, list[float]()
+
+    def cut(*arguments: Any) -> float:
+        if len(ended) == 1:
+            ended.append(0.0)
+            raise ToolflowError("cut short")
+        ended.append(epoch(*arguments))
+        return ended[-1]
+
+    monkeypatch.setattr(quant.train.Training, "_epoch", cut)
+    result = CliRunner().invoke(app, trained)
+    assert result.exit_code == 2
+    assert "The training so far is in" in result.stderr
+    result = CliRunner().invoke(app, trained)
+    assert result.exit_code == 0, result.stderr
+    assert len(ended) == 3  # one epoch, the cut, and the other epoch
+    made, before = (json.loads(each.stdout)["variants"] for each in (result, plain))
+    assert "finetuned" not in made["high"]
+    record = made["low"]["finetuned"]
+    assert (record["images"], record["epochs"], record["rate"]) == (120, 2, 0.001)
+    for name, differs in (("low", True), ("high", False)):
+        old, new = (load_graph(tmp_path / folder, name) for folder in ("plain", "q"))
+        same = all((a.weights["weight"] == b.weights["weight"]).all() for a, b in zip(old.nodes, new.nodes, strict=True)
+                   if "weight" in a.weights)  # fmt: skip
+        assert same is not differs
+        assert made[name]["config"] == before[name]["config"]
+    text = CliRunner().invoke(app, [each for each in trained if each != "--json"])
+    assert text.exit_code == 0, text.stderr
+    assert "low unit: integers trained on 120 images, 2 times each" in text.stdout
+    assert not list((tmp_path / "q").glob("finetune*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--finetune-rate", "0"], "--finetune-rate must be above 0 and below 1, not 0.0"),
+        (["--finetune", "other.npz"], "must normalise its pixels as"),
+    ],
+)
+def test_a_finetune_that_cannot_be_is_refused(
+    change: list[str], message: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("other.npz", x=images(42, seed=2)[2:], mean=np.array([0.1, 0.2, 0.3]), std=np.array([1.0, 1.0, 1.0]))
+    given = ["quantise", model, "--calibration", "test.npz", "--low-bits", "3", "--finetune", "labelled.npz"]
+    result = CliRunner().invoke(app, [*given, *change, "--out", "q"])
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not Path("q").exists()
+
+
 def test_a_build_tells_how_its_network_was_pruned_and_searched(model: str, tmp_path: Path) -> None:
     """From pruned weights with bits searched to a program; the engine's weights are as narrow as the layers'."""
     data = str(tmp_path / "labelled.npz")
@@ -184,7 +243,7 @@ def test_an_interrupted_run_goes_on(model: str, tmp_path: Path, monkeypatch: pyt
     out = tmp_path / "out"
     given = ["--pattern", "2:8", "--tile", "2", "--train", str(tmp_path / "labelled.npz")]
     given += ["--test", str(tmp_path / "test.npz"), "--epochs", "6", "--batch", "40"]
-    epoch = quant.train._Training._epoch
+    epoch = quant.train.Training._epoch
     done: list[int] = []
 
     def counted(self, network, optimiser, number, what):  # type: ignore[no-untyped-def]
@@ -193,7 +252,7 @@ def test_an_interrupted_run_goes_on(model: str, tmp_path: Path, monkeypatch: pyt
         done.append(number)
         return epoch(self, network, optimiser, number, what)
 
-    monkeypatch.setattr(quant.train._Training, "_epoch", counted)
+    monkeypatch.setattr(quant.train.Training, "_epoch", counted)
     result = _prune(model, out, *given)
     assert result.exit_code == 130, result.stderr
     assert "toolflow: interrupted" in result.stderr
@@ -239,7 +298,7 @@ def test_an_interrupted_run_goes_on(model: str, tmp_path: Path, monkeypatch: pyt
             "must be given to convolutions of the network, not to none",
         ),
         (["--pattern", "2:4", "--train", "DATA"], "one of --train and --calibration must be given, not both"),
-        (["--pattern", "2:4", "--rate", "0"], "--rate must be above 0, not 0.0"),
+        (["--pattern", "2:4", "--rate", "0"], "--rate must be above 0 and below 1, not 0.0"),
     ],
 )
 def test_bad_input_ends_in_a_sentence_and_leaves_nothing(

@@ -13,6 +13,7 @@ from toolflow.cli.terminal import Terminal
 from toolflow.ir.errors import ToolflowError
 
 if TYPE_CHECKING:
+    from toolflow.cli.finetuning import Finetuning
     from toolflow.cli.precision import Precision
     from toolflow.cli.stages import Source
 
@@ -43,6 +44,9 @@ def build(
     tile: options.Tile = "0",
     sparsity: options.Sparsity = None,
     search_loss: options.SearchLoss = 0.003,
+    finetune: options.Finetune = None,
+    finetune_epochs: options.FinetuneEpochs = 2,
+    finetune_rate: options.FinetuneRate = 0.001,
     mean: options.Mean = None,
     std: options.Std = None,
     pixel_scale: options.PixelScale = None,
@@ -59,6 +63,7 @@ def build(
     """
     with terminal.progress("load the toolflow"):
         from quant.calibrate import CalibrationOptions
+        from toolflow.cli.finetuning import Finetuning
         from toolflow.cli.plan_stage import check_engine
         from toolflow.cli.precision import Precision
         from toolflow.cli.stages import Source
@@ -96,14 +101,16 @@ def build(
         search_loss=search_loss,
         array_bits=array_bits if isinstance(array_bits := fixed.get("weight_bits"), int) else None,
     )
+    finetuning = Finetuning.of_options(finetune, finetune_epochs, finetune_rate)
     single = single or low_bits == high_bits
     if precision.array not in (None, low_bits) and not single:
         raise ToolflowError(
             f"--layer-bits auto with --engine weight_bits={precision.array} must be --single or have as many --low-bits"
         )
+    target = Target(board, fixed, tolerance, single, cascade, finetuning)
     check_engine(fixed, {high_bits} if single else {low_bits, high_bits}, load_board(board))
     with open_build(out, terminal) as folder:
-        _stages(terminal, folder, source, precision, Target(board, fixed, tolerance, single, cascade))
+        _stages(terminal, folder, source, precision, target)
     from toolflow.cli.project import SUMMARY
     from toolflow.report.summary import read_summary
     from toolflow.report.tables import summary_tables
@@ -123,6 +130,7 @@ class Target:
         tolerance: accuracy that the cascade may lose.
         single: the high-precision unit alone.
         cascade: both units, whatever is faster.
+        finetuning: of the integers.
     """
 
     board: str
@@ -130,6 +138,7 @@ class Target:
     tolerance: float
     single: bool
     cascade: bool
+    finetuning: Finetuning | None
 
 
 def _stages(terminal: Terminal, folder: BuildFolder, source: Source, precision: Precision, target: Target) -> None:
@@ -142,9 +151,9 @@ def _stages(terminal: Terminal, folder: BuildFolder, source: Source, precision: 
     path = Path(target.board)
     folder.stage(
         "quantise",
-        stages.quantise_stage(source, precision, variants, terminal.note),
+        stages.quantise_stage(source, precision, variants, terminal.note, finetuning=target.finetuning),
         outputs=[GRAPHS],
-        inputs=stages.quantise_inputs(source, precision, variants),
+        inputs=stages.quantise_inputs(source, precision, variants, target.finetuning),
     )
     after = ["quantise"]
     if not target.single:

@@ -29,7 +29,8 @@ from toolflow.cli.manifest import (
 from toolflow.cli.terminal import Step, Terminal
 from toolflow.ir.errors import ToolflowError
 
-_NOTEBOOKS = "search.*.notebook"  # of a stage that searches, until it is finished
+NOTEBOOKS, CHECKPOINTS = "search.*.notebook", "finetune.*.checkpoint"  # of a stage, until it is finished
+_UNFINISHED = {NOTEBOOKS: "what the search found out", CHECKPOINTS: "the training so far"}
 _NAMED_FILES = 5
 
 
@@ -91,8 +92,9 @@ class BuildFolder:
             if not target.exists():
                 raise ToolflowError(f"stage '{name}' must write '{output}', which is not there")
             made += [f"{output}/{path}" for path in files_below(target)] if target.is_dir() else [output]
-        for path in self.path.glob(_NOTEBOOKS):
-            path.unlink()
+        for pattern in _UNFINISHED:
+            for path in self.path.glob(pattern):
+                path.unlink()
         digests = {path: file_digest(self.path / path) for path in made}
         self._finish(name, Stage(inputs=origin, files=digests, seconds=round(time.monotonic() - start, 3)))
         return False
@@ -138,7 +140,7 @@ class BuildFolder:
 
 def notebook_in(folder: Path) -> Path:
     """Return the file in which a stage may note what a search finds out; a newer toolflow does not read it."""
-    return folder / _NOTEBOOKS.replace("*", source_digest()[:16])
+    return folder / NOTEBOOKS.replace("*", source_digest()[:16])
 
 
 @contextmanager
@@ -224,13 +226,13 @@ def _check_ours(folder: Path, changes_matter: bool = False) -> None:
 def _keep_aside(out: Path, partial: Path, error: BaseException) -> None:
     manifest = read_manifest(partial)
     found = [f"the finished stages ({', '.join(manifest.stages)})"] if manifest and manifest.stages else []
-    found += ["what the search found out"] if any(partial.glob(_NOTEBOOKS)) else []
+    found += [what for pattern, what in _UNFINISHED.items() if any(partial.glob(pattern))]
     if not found:
         _remove(partial)
         return
     kept = f"{out} is as it was. " if out.exists() else ""
     what = " and ".join(found)
-    are = "are" if manifest and manifest.stages else "is"
+    are = "are" if len(found) > 1 or (manifest and manifest.stages) else "is"
     error.add_note(f"{kept}{what[0].upper()}{what[1:]} {are} in {partial}; the same command goes on from there.")
 
 

@@ -176,6 +176,22 @@ Sparsity = Annotated[
         rich_help_panel=_PRECISION,
     ),
 ]
+Finetune = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.npz",
+        help="Images to train the integers of narrow units on, as in a calibration file but others; labels help.",
+        exists=True,
+        dir_okay=False,
+        rich_help_panel=_PRECISION,
+    ),
+]
+FinetuneEpochs = Annotated[
+    int, typer.Option(min=1, help="Times that --finetune trains on each image.", rich_help_panel=_PRECISION)
+]
+FinetuneRate = Annotated[
+    float, typer.Option(help="Learning rate of --finetune at the start.", rich_help_panel=_PRECISION)
+]
 SearchLoss = Annotated[
     float,
     typer.Option(

@@ -38,6 +38,9 @@ def quantise(
     tile: options.Tile = "0",
     sparsity: options.Sparsity = None,
     search_loss: options.SearchLoss = 0.003,
+    finetune: options.Finetune = None,
+    finetune_epochs: options.FinetuneEpochs = 2,
+    finetune_rate: options.FinetuneRate = 0.001,
     mean: options.Mean = None,
     std: options.Std = None,
     pixel_scale: options.PixelScale = None,
@@ -56,6 +59,7 @@ def quantise(
         --scales fixed-point --layer-bits conv2=5/4 --out build/digits
     """
     with terminal.progress("load the toolflow"):
+        from toolflow.cli.finetuning import Finetuning
         from toolflow.cli.precision import Precision
         from toolflow.cli.project import GRAPHS, QONNX
         from toolflow.cli.stages import Source, quantise_inputs, quantise_stage
@@ -87,15 +91,16 @@ def quantise(
         sparsity=sparsity,
         search_loss=search_loss,
     )
+    finetuning = Finetuning.of_options(finetune, finetune_epochs, finetune_rate)
     variants = ["high"] if single or low_bits == high_bits else ["low", "high"]
     if precision.transforms:
         terminal.note("no QONNX files are written: QONNX has no Winograd convolution")
     with open_build(out, terminal) as folder:
         folder.stage(
             "quantise",
-            quantise_stage(source, precision, variants, terminal.note, qonnx=not precision.tile),
+            quantise_stage(source, precision, variants, terminal.note, not precision.tile, finetuning),
             outputs=[GRAPHS] if precision.transforms else [GRAPHS, QONNX],
-            inputs=quantise_inputs(source, precision, variants),
+            inputs=quantise_inputs(source, precision, variants, finetuning),
         )
     with terminal.progress("measure the variants"):
         document = _document(out)
@@ -122,8 +127,8 @@ def _document(folder: Path) -> dict[str, Any]:
 
 def _tables(document: Mapping[str, Any]) -> list[RenderableType]:
     """Return the accuracies, the layers, and what the user must know."""
-    from toolflow.report.summary import Search
-    from toolflow.report.tables import percent, search_sentence
+    from toolflow.report.summary import Finetuned, Search
+    from toolflow.report.tables import finetuned_sentence, percent, search_sentence
 
     variants = document["variants"]
     what = "accuracy" if document["labelled"] else "agreement with the float model"
@@ -142,7 +147,12 @@ def _tables(document: Mapping[str, Any]) -> list[RenderableType]:
         for name, made in variants.items()
         if "search" in made
     )
-    return [accuracy, _layers(variants), *searches, *sentences]
+    trained = (
+        finetuned_sentence(f"{name} unit", Finetuned.model_validate(made["finetuned"]))
+        for name, made in variants.items()
+        if "finetuned" in made
+    )
+    return [accuracy, _layers(variants), *searches, *trained, *sentences]
 
 
 def _layers(variants: Mapping[str, Any]) -> Table:

@@ -145,6 +145,7 @@ def _variant(project: Project, quantised: Mapping[str, Any], unit: str) -> Varia
         sha256=digest(graph),
         layers=layer_sections(graph, lowering.macs(), lowering.direct_macs()),
         search=made.get("search"),
+        finetuned=made.get("finetuned"),
     )
 
 

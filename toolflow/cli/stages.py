@@ -21,7 +21,8 @@ from quant.calibrate_artefacts import CascadeReport, save_artefact
 from quant.calibrate_measure import evaluate_cascade
 from quant.calibrate_split import stratified_split
 from toolflow.cli import options
-from toolflow.cli.folder import notebook_in
+from toolflow.cli.finetuning import Finetuning
+from toolflow.cli.folder import CHECKPOINTS, notebook_in
 from toolflow.cli.precision import Precision
 from toolflow.cli.project import CALIBRATION, CURVE, GRAPHS, LOGITS, QONNX, REPORT
 from toolflow.cli.terminal import Step
@@ -183,11 +184,16 @@ def split_images(count: int, labels: Int64Array | None) -> Split:
 
 
 def quantise_stage(
-    source: Source, precision: Precision, variants: Sequence[str], note: Callable[[str], None], qonnx: bool = False
+    source: Source,
+    precision: Precision,
+    variants: Sequence[str],
+    note: Callable[[str], None],
+    qonnx: bool = False,
+    finetuning: Finetuning | None = None,
 ) -> Callable[[Path, Step], None]:
     """Return the stage that writes graphs/: integers of every variant, float answers, and how they were made.
 
-    With `qonnx` it also writes every variant as qonnx/<variant>.onnx.
+    With `qonnx` it also writes every variant as qonnx/<variant>.onnx; with `finetuning` it trains what it found.
     """
 
     def make(folder: Path, step: Step) -> None:
@@ -216,7 +222,16 @@ def quantise_stage(
             if precision.searches(name)
         }
         configs = {name: found[name].config if name in found else precision.config(name) for name in variants}
-        made = _quantised(graph, data.images[split.ranges], normalisation, configs, step)
+        ranges = data.images[split.ranges]
+        made = _quantised(graph, ranges, normalisation, configs, step)
+        finetuned: dict[str, dict[str, Any]] = {}
+        if finetuning is not None:
+            unseen = data.images[split.held_out], truth[split.held_out]
+            before = {name: _accuracy(variant, *unseen) for name, variant in made.items()}
+            inputs = quantise_inputs(source, precision, variants, finetuning)
+            made, finetuned = finetuning.apply(made, source, data, ranges, step, folder / CHECKPOINTS, inputs)
+            for name, record in finetuned.items():
+                record |= {"before": before[name], "after": _accuracy(made[name], *unseen)}
         target = folder / GRAPHS
         target.mkdir(parents=True, exist_ok=True)
         checked = data.images[split.held_out][:CHECKED_IMAGES]
@@ -234,6 +249,8 @@ def quantise_stage(
             document["variants"][name] = _described(variant, checked, normalisation, data, split)
             if name in found:
                 document["variants"][name]["search"] = search_section(found[name])
+            if name in finetuned:
+                document["variants"][name]["finetuned"] = finetuned[name]
             if qonnx:
                 _export(variant, folder / QONNX / f"{name}.onnx")
             step.advance()
@@ -257,9 +274,16 @@ def _map_note(graph: Graph) -> tuple[str, ...]:
     return (f"the network's output has the shape ({shape}): each of its {numbers} numbers counts as one class",)
 
 
-def quantise_inputs(source: Source, precision: Precision, variants: Sequence[str]) -> dict[str, Any]:
+def quantise_inputs(
+    source: Source, precision: Precision, variants: Sequence[str], finetuning: Finetuning | None = None
+) -> dict[str, Any]:
     """Return what the quantise stage comes from; the same in every command, so that one reuses another's work."""
-    return {**source.inputs(), **asdict(precision), "variants": list(variants)}
+    trained = {} if finetuning is None else finetuning.inputs()
+    return {**source.inputs(), **asdict(precision), "variants": list(variants), **trained}
+
+
+def _accuracy(variant: Variant, images: npt.NDArray[np.uint8], truth: Int64Array) -> float:
+    return float((logits_of(variant.graph, images).argmax(axis=1) == truth).mean())
 
 
 def calibrate_stage(tolerance: float) -> Callable[[Path, Step], None]:

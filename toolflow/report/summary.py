@@ -111,6 +111,24 @@ class Search(Section):
     trials: tuple[Trial, ...]
 
 
+class Finetuned(Section):
+    """How a variant's integers were trained.
+
+    Attributes:
+        images: trained on.
+        epochs: times that each was.
+        rate: of the optimiser at the start.
+        before: accuracy on the held-out images, without it.
+        after: accuracy on the held-out images.
+    """
+
+    images: int
+    epochs: int
+    rate: float
+    before: float
+    after: float
+
+
 class Variant(Section):
     """One quantised form of the network.
 
@@ -123,6 +141,7 @@ class Variant(Section):
         sha256: of the integers: weights, biases, multipliers, shifts.
         layers: convolutions and fully connected layers, in order.
         search: of their forms; null where the user fixed them.
+        finetuned: training of the integers; null where there was none.
     """
 
     unit: UnitName
@@ -134,6 +153,7 @@ class Variant(Section):
     sha256: str
     layers: tuple[Layer, ...] = ()
     search: Search | None = None
+    finetuned: Finetuned | None = None
 
 
 class LevelAccuracy(Section):

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from quant.calibrate_artefacts import Measure
 from toolflow.numerics.confidence import ALWAYS, NEVER
-from toolflow.report.summary import Cascade, Resources, Run, Search, Summary
+from toolflow.report.summary import Cascade, Finetuned, Resources, Run, Search, Summary
 
 RESOURCE_NAMES = {
     "luts": "LUTs",
@@ -141,6 +141,8 @@ def remarks(summary: Summary) -> Iterable[str]:
     for variant in summary.variants:
         if variant.search is not None:
             yield search_sentence(f"{variant.unit} unit", variant.search)
+        if variant.finetuned is not None:
+            yield finetuned_sentence(f"{variant.unit} unit", variant.finetuned)
     for warning in summary.cascade.warnings if summary.cascade else ():
         yield f"warning: {warning}"
     for note in summary.notes:
@@ -154,6 +156,15 @@ def search_sentence(unit: str, search: Search) -> str:
         f"{unit}: the search of its layers' forms leaves {percent(taken.cost)} of the {search.saves} at "
         f"{percent(taken.accuracy)} accuracy, {percent(plain.accuracy)} without it ({len(search.trials)} networks "
         "judged, on images that no report uses)"
+    )
+
+
+def finetuned_sentence(unit: str, trained: Finetuned) -> str:
+    """Return what training the integers did."""
+    epochs = "once" if trained.epochs == 1 else f"{trained.epochs} times"
+    return (
+        f"{unit}: integers trained on {trained.images:,} images, {epochs} each: {percent(trained.after)} accuracy on "
+        f"held-out images, {percent(trained.before)} before"
     )
 
 

@@ -1,0 +1,94 @@
+"""Training with the rounding of a quantised network in the loop: its integers move, its types stay.
+
+Training begins at the integers that were found without (`solve.py`). Weights lie on their grids, tensors on theirs,
+and gradients pass straight through the rounding. Every layer has a batch norm meanwhile; folded back, it scales the
+steps of a channel's weights, and the integers are those that were trained with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from quant.arrange import IDENTITY
+from quant.quantise import Variant, quantise
+from quant.solve import Held, LayerNumbers
+from quant.train import Checkpoint, Recipe, Step, Training, TrainingImages, Watch, enough_memory
+from quant.trainable import TrainableNetwork
+from toolflow.ir.errors import ToolflowError
+from toolflow.ir.graph import Graph
+from toolflow.ir.quantised import TensorType
+from toolflow.numerics.winograd import WINOGRAD
+from toolflow.operators import WinogradConv
+
+
+def finetune(
+    variant: Variant,
+    teacher: Graph,
+    images: npt.NDArray[np.uint8],
+    data: TrainingImages,
+    recipe: Recipe,
+    told: Callable[[int, str], None] = lambda _, __: None,
+    checkpoint: Checkpoint | None = None,
+) -> Variant:
+    """Return a quantised network with its weights and biases trained.
+
+    Args:
+        variant: the network; its widths, its scales of tensors, tiles, patterns and supports are kept.
+        teacher: the float network, simplified, whose answers and maps are to be met.
+        images: calibration images, uint8 (N, H, W, C), for the report.
+        data: to train on.
+        recipe: how.
+        told: as `Watch.batch`.
+        checkpoint: where the state is kept.
+
+    Raises:
+        ToolflowError: as `prune_and_train`, or the network holds copies that only change a scale.
+    """
+    model, numbers = variant.model, variant.model.weights()
+    copies = [name for name in numbers if name.endswith(IDENTITY)]
+    if copies:
+        raise ToolflowError(
+            f"a network that requantises tensors on its own ({', '.join(copies)}) cannot be finetuned: build it "
+            "without --finetune"
+        )
+    start = _of_integers(model.graph, model.types, numbers)
+    inner = {name: kind for name, kind in model.types.items() if name != model.graph.output}
+    run = Training(teacher, data, recipe, Watch(lambda _: float("nan"), told), checkpoint)
+
+    def outline() -> TrainableNetwork:
+        return TrainableNetwork(start).quantised(inner, numbers)
+
+    step = Step(
+        "finetune", recipe.epochs, lambda _: outline().with_norms(run.sample), lambda: outline().with_norms(None)
+    )
+    with enough_memory(recipe):
+        trained, _ = run.of([step])
+    assert run.network is not None
+    held = Held(
+        model.types,
+        {name: scale.numpy() for name, scale in run.network.weight_scales().items()},
+        {name: each.exponent for name, each in numbers.items() if each.exponent is not None},
+    )
+    report = variant.report
+    made = quantise(trained, images, data.normalisation, report.config, report.variant, held=held)
+    return replace(made, report=replace(made.report, notes=report.notes, seconds=report.seconds + made.report.seconds))
+
+
+def _of_integers(graph: Graph, types: Mapping[str, TensorType], numbers: Mapping[str, LayerNumbers]) -> Graph:
+    """Return the graph with the real values of its layers' integers."""
+    nodes = []
+    for node in graph.nodes:
+        mine = numbers.get(node.name)
+        if mine is None:
+            nodes.append(node)
+            continue
+        source = types[node.inputs[0]].scale
+        if isinstance(node.op, WinogradConv):
+            source /= WINOGRAD[node.op.tile].scale
+        arrays = {"weight": mine.weight * mine.steps, "bias": mine.bias * (mine.weight_scale * source)}
+        nodes.append(replace(node, weights={**node.weights, **arrays}))
+    return replace(graph, nodes=tuple(nodes))

@@ -1,0 +1,175 @@
+"""Training with rounding in the loop: gradients, grids, and integers that are those that were trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import quant.train
+from quant.config import QuantiseConfig
+from quant.fake_quantise import rounded
+from quant.finetune import finetune
+from quant.float_run import float_logits
+from quant.prune import Choice, choose_layers, prune_graph
+from quant.quantise import Variant, quantise
+from quant.train import Checkpoint, Recipe, TrainingImages
+from quant.trainable import TrainableLayer, TrainableNetwork
+from tests.unit.quantise_networks import NORMALISATION, image_network, images, residual_network, wide_network
+from toolflow.interpreter.run import logits_of
+from toolflow.ir.errors import ToolflowError
+from toolflow.ir.graph import Graph
+from toolflow.numerics.srbs import Pattern, obeys
+from toolflow.operators import Layer, WinogradConv
+
+RECIPE = Recipe(epochs=6, batch=32, rate=0.003, flip=False)
+PATTERNS = {"a1": Pattern(1, 4), "b1": Pattern(4, 8)}
+
+
+@pytest.fixture(scope="module")
+def dense() -> Graph:
+    return residual_network()
+
+
+@pytest.fixture(scope="module")
+def data(dense: Graph) -> TrainingImages:
+    x = images(96, seed=4)
+    return TrainingImages(x, None, NORMALISATION)
+
+
+@pytest.fixture(scope="module", params=["multiplier", "fixed-point"])
+def narrow(request: pytest.FixtureRequest, dense: Graph, data: TrainingImages) -> Variant:
+    """A pruned network with 3-bit weights and 4-bit tensors inside, direct and Winograd layers."""
+    choices: dict[str, Choice] = choose_layers(dense, 2, PATTERNS["a1"], {"b1": PATTERNS["b1"]})[0]
+    pruned = prune_graph(dense, data.images, NORMALISATION, choices)
+    config = QuantiseConfig(weight_bits=3, activation_bits=4, family=request.param)
+    return quantise(pruned, data.images, NORMALISATION, config)
+
+
+def _error(variant: Variant, dense: Graph, data: TrainingImages) -> float:
+    """Return the mean square of what the integers answer less what the float network does."""
+    wanted = float_logits(dense, torch.as_tensor(NORMALISATION.apply(data.images)).float()).numpy()
+    scale = variant.graph.types[variant.graph.output].scale
+    return float(np.square(logits_of(variant.graph, data.images) * scale - wanted).mean())
+
+
+def test_rounding_to_train_through() -> None:
+    """Values are on the grid and cut off at its ends; gradients pass where they are not."""
+    x = torch.tensor([-9.0, -4.2, -0.26, 0.24, 0.26, 3.6, 9.0], requires_grad=True)
+    y = rounded(x, torch.tensor(0.5), -8, 7)
+    assert y.tolist() == [-4.0, -4.0, -0.5, 0.0, 0.5, 3.5, 3.5]
+    y.sum().backward()  # type: ignore[no-untyped-call]
+    assert x.grad is not None
+    assert x.grad.tolist() == [0, 1, 1, 1, 1, 1, 0]
+
+
+def test_a_quantised_module_multiplies_the_quantised_weights(narrow: Variant, data: TrainingImages) -> None:
+    """Before training: weights have as many values as their bits allow, in the steps of the quantised form.
+
+    Tensors are integers of their types, and brought to norm 1 the network answers the same.
+    """
+    model = narrow.model
+    network = TrainableNetwork(model.graph).quantised(model.types, model.weights()).eval()
+    x = data.inputs(data.images, torch.device("cpu"))
+    with torch.no_grad():
+        for node, layer in zip([n for n in model.graph.nodes if isinstance(n.op, Layer)], network.layers, strict=True):
+            assert isinstance(layer, TrainableLayer)
+            numbers = model.weights()[node.name]
+            levels = layer.used.double().numpy() / numbers.steps
+            np.testing.assert_allclose(levels, np.rint(levels), atol=1e-3)
+            half = 1 << (numbers.weight_bits - 1)
+            assert np.rint(levels).min() >= -half
+            assert np.rint(levels).max() <= half - 1
+        answers = network(x)
+        scale = model.types[model.graph.output].scale
+        np.testing.assert_allclose(answers / scale, (answers / scale).round(), atol=1e-2)
+        torch.testing.assert_close(network.with_norms(x)(x), answers, rtol=0.05, atol=0.05 * float(answers.std()))
+
+
+def test_the_integers_are_those_that_were_trained(
+    narrow: Variant, dense: Graph, data: TrainingImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The integer network answers as the module did at the end; types, tiles and supports are those it began with."""
+    ended: list[quant.train.Training] = []
+    of = quant.train.Training.of
+
+    def watched(self: quant.train.Training, steps: list[quant.train.Step]) -> object:
+        ended.append(self)
+        return of(self, steps)
+
+    monkeypatch.setattr(quant.train.Training, "of", watched)
+    made = finetune(narrow, dense, data.images, data, RECIPE)
+    assert made.graph.types == narrow.graph.types
+    assert [node.op for node in made.graph.nodes] == [node.op for node in narrow.graph.nodes]
+    for name, pattern in PATTERNS.items():
+        assert obeys(made.graph.by_name[name].weights["weight"], pattern)
+    network = ended[0].network
+    assert network is not None
+    scale = made.graph.types[made.graph.output].scale
+    with torch.no_grad():
+        module = network.eval()(data.inputs(data.images, torch.device("cpu"))).numpy() / scale
+    away = np.abs(logits_of(made.graph, data.images) - module)
+    if narrow.report.config.family == "multiplier":
+        assert np.median(away) < 0.02 * module.std()  # steps of bias and of a few ties between two integers
+        for node in made.graph.nodes:
+            if isinstance(node.op, WinogradConv):
+                layer = network.layers[[n.name for n in made.graph.nodes if isinstance(n.op, Layer)].index(node.name)]
+                assert isinstance(layer, TrainableLayer)
+                steps = network.weight_scales()[node.name].numpy().reshape(-1, 1, 1, 1)
+                gain = layer._affine()[0].detach().numpy().reshape(-1, 1, 1, 1)
+                trained = layer.used.detach().double().numpy() * gain
+                levels = np.ldexp(trained / steps, -node.weights["exponent"].astype(np.int32))
+                np.testing.assert_array_equal(node.weights["weight"], np.rint(levels))
+    else:
+        assert np.median(away) < 0.5 * module.std()  # powers of two cannot follow the norms
+
+
+def test_finetuning_brings_a_narrow_network_nearer(
+    narrow: Variant, dense: Graph, data: TrainingImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the float network's answers, in integers."""
+    monkeypatch.setattr(quant.train, "augmented", lambda images, *_: images)
+    made = finetune(narrow, dense, data.images, data, replace(RECIPE, epochs=30))
+    assert _error(made, dense, data) < 0.8 * _error(narrow, dense, data)
+
+
+def test_a_finetune_that_was_cut_short_goes_on(
+    narrow: Variant, dense: Graph, data: TrainingImages, tmp_path: Path
+) -> None:
+    recipe = Recipe(epochs=3, batch=32, rate=0.003, flip=False)
+    whole = finetune(narrow, dense, data.images, data, recipe)
+    checkpoint, told = Checkpoint(tmp_path / "state", "origin"), []
+
+    def cut(count: int, what: str) -> None:
+        told.append(what)
+        if len(told) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(narrow, dense, data.images, data, recipe, cut, checkpoint)
+    told.clear()
+    again = finetune(narrow, dense, data.images, data, recipe, lambda _, what: told.append(what), checkpoint)
+    assert told[0] == "resumed"
+    assert len(told) == 1 + 6
+    for ours, theirs in zip(whole.graph.nodes, again.graph.nodes, strict=True):
+        for name, values in ours.weights.items():
+            np.testing.assert_array_equal(values, theirs.weights[name])
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_any_network_is_finetuned_or_refused_in_a_sentence(bits: int) -> None:
+    """Odd windows, concats, groups; one that requantises copies is refused."""
+    config = QuantiseConfig(weight_bits=bits, activation_bits=bits)
+    for network in (wide_network(), image_network()):
+        x = images(64, seed=2, size=network.input_shape[1], channels=network.input_shape[0])
+        variant = quantise(network, x, NORMALISATION, config)
+        data = TrainingImages(x, None, NORMALISATION)
+        if any(name.endswith(".requantise") for name in variant.model.weights()):
+            with pytest.raises(ToolflowError, match="without --finetune"):
+                finetune(variant, network, x, data, RECIPE)
+        else:
+            made = finetune(variant, network, x, data, Recipe(epochs=1, batch=32))
+            assert made.graph.types == variant.graph.types
