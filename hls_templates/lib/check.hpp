@@ -110,7 +110,7 @@ template <class Config>
 inline int check_tile(const Instruction& i) {
   if ((i.tile != 2 && i.tile != 4) || i.tile > Config::tile) return error_opcode;
   const bool plain = i.kernel_h == 3 && i.kernel_w == 3 && i.stride_h == 1 && i.stride_w == 1 && i.dilation_h == 1 &&
-                     i.dilation_w == 1 && i.levels == 1 && i.channel_step == 0 && !i.to_result();
+                     i.dilation_w == 1 && i.channel_step == 0 && !i.to_result();
   const unsigned int taps = i.tile + 2u;
   return plain && taps * taps * i.sub_rows <= static_cast<unsigned int>(Config::transform_depth) ? error_none
                                                                                                   : error_count;
@@ -120,15 +120,15 @@ template <class Config>
 inline int check_conv(const Instruction& i) {
   const Wide positions = static_cast<Wide>(i.out_height) * i.out_width;
   const bool tiled = i.tile != 0;
-  const Wide direct_taps = static_cast<Wide>(i.levels) * i.kernel_h * i.kernel_w;
-  const Wide taps = tiled ? (i.tile + 2u) * (i.tile + 2u) : direct_taps;
-  if (positions == 0 || taps == 0 || i.channels == 0 || i.rows == 0) return error_count;
+  const Wide taps = tiled ? (i.tile + 2u) * (i.tile + 2u) : static_cast<Wide>(i.kernel_h) * i.kernel_w;
+  const Wide walks = i.levels * taps;
+  if (positions == 0 || walks == 0 || i.channels == 0 || i.rows == 0) return error_count;
   if (i.sub_rows == 0 || i.steps_last == 0 || (i.sub_rows > 1 && i.steps == 0)) return error_count;
   if (i.groups != divide_up(i.channels, Config::lanes_k) || i.rows > Config::weight_depth) return error_count;
   const int tile_error = tiled ? check_tile<Config>(i) : error_none;
   if (tile_error != error_none) return tile_error;
   const Wide rows_per_tap = static_cast<Wide>(i.sub_rows - 1) * i.steps + i.steps_last;
-  if (taps >> 32 != 0 || taps * rows_per_tap != i.rows) return error_count;
+  if (walks * rows_per_tap != i.rows) return error_count;
   if (!i.to_result() && i.out_words == 0 && positions > 1) return error_count;
   const Wide first = (static_cast<Wide>(i.groups - 1) * i.channel_step) >> Shape<Config>::sub_row_shift;
   const unsigned int height = tiled ? tiles_of(i.out_height, i.tile) * i.tile : i.out_height;

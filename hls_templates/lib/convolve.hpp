@@ -34,7 +34,7 @@ struct Schedule {
   unsigned int filling;     // cycles until a transformed tile is there
   unsigned int settled;     // cycle of the next turn in which the outputs are there
   unsigned int length;      // cycles of a turn
-  Window window;            // taps that the array walks
+  Window window;            // what the array walks: a kernel, or a tile's taps (height) and their levels (width)
 };
 
 inline unsigned int longer(unsigned int a, unsigned int b) {
@@ -62,15 +62,15 @@ inline Schedule schedule_of(const Instruction& i, const Group& group) {
     of.span = i.tile;
     of.turns = tiles_of(i.out_height, i.tile) * tiles_of(i.out_width, i.tile);
     of.sums = taps * taps;
-    of.sum_rows = (i.sub_rows - 1u) * i.steps + i.steps_last;
+    of.sum_rows = i.levels * ((i.sub_rows - 1u) * i.steps + i.steps_last);
     of.sum_length = longer(longer(of.sum_rows, group.chunks), shortest_turn);
     of.reads = of.sums * i.sub_rows * Shape<Config>::slices;
     of.filling = of.reads + of.sums + taps;
     of.settled = longer(group.chunks, shortest_turn);
     of.length = longer(longer(of.sums * of.sum_length, of.filling),
                        of.reads + of.span * of.span * group.residual_words);
-    of.window.height = static_cast<uint16_t>(taps);
-    of.window.width = static_cast<uint16_t>(taps);
+    of.window.height = static_cast<uint16_t>(of.sums);
+    of.window.width = i.levels;
   }
   return of;
 }
@@ -142,7 +142,7 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
   Tap tap = first_tap();
   unsigned int step = 0;              // within the sub-row
   unsigned int row_number = 0;        // within the turn
-  unsigned int transformed_word = 0;  // within the tile
+  unsigned int transformed_word = 0;  // first of the tap within the tile
   Cell leaving = first_cell();        // of the turn that drains
   Cell fetched = first_cell();        // of the residuals
   Stages stages = first_stages();
@@ -233,11 +233,12 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
 #pragma HLS ARRAY_PARTITION variable=operand complete dim=0
 #endif
       if (of.tiled) {
-        take_transformed<Config>(transformed, half, transformed_word, operand);
+        take_transformed<Config>(transformed, half, transformed_word + tap.q, operand);
       } else {
         take_operands<Config>(word, place.inside, i.input_signed(), operand);
       }
-      const bool level_begins = row_number != 0 && step == 0 && tap.q == 0 && tap.kx == 0 && tap.ky == 0;
+      // A tile's level is a column of its window, a direct layer's is its whole window.
+      const bool level_begins = in_sum != 0 && step == 0 && tap.q == 0 && (of.tiled || (tap.kx == 0 && tap.ky == 0));
       multiply_accumulate<Config>(operand, row, i.indexed(), step, in_sum == 0, level_begins, accumulator);
       const unsigned int steps = tap.q + 1 == i.sub_rows ? i.steps_last : i.steps;
       ++row_number;
@@ -245,7 +246,7 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
       if (step == steps) {
         step = 0;
         next_tap(of.window, tap);
-        ++transformed_word;
+        if (tap.q == 0 && tap.kx == 0) transformed_word += i.sub_rows;
       }
     }
     const bool sum_ends = busy && sum < of.sums && in_sum + 1 == of.sum_length;

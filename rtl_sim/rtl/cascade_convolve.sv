@@ -70,7 +70,7 @@ module cascade_convolve
   logic drain_stalled, drain_fetched, handoff, pooling, tiled;
   logic walk_stalled, walk_row_step, walk_row_rewind, walk_row_release, walk_read_wanted;
   logic walk_valid, walk_word, walk_inside, walk_first, walk_shift, walk_last;
-  logic step_valid, step_word, step_first, step_last;
+  logic step_valid, step_word, step_first, step_shift, step_last;
   logic [BankBits-1:0] walk_read_address;
   logic [IndexBits-1:0] walk_index, step_index;
   logic [SubRow*ElementBits-1:0] step_words[LanesP];
@@ -135,7 +135,8 @@ module cascade_convolve
     assign {row_step, row_rewind, row_release} = {walk_row_step, walk_row_rewind, walk_row_release};
     assign walker_wanted = walk_read_wanted;
     assign walker_address = walk_read_address;
-    assign {step_valid, step_word, step_first, step_last} = {walk_valid && !pooling, walk_word, walk_first, walk_last};
+    assign {step_valid, step_word, step_first, step_shift, step_last} =
+        {walk_valid && !pooling, walk_word, walk_first, walk_shift, walk_last};
     assign step_index = walk_index;
     assign step_words = bank_word;
     assign {choose, choose_chunk} = {drain_choose, drain_choose_chunk};
@@ -145,7 +146,7 @@ module cascade_convolve
     assign unused = ^{exponents, tile_drained, tile_row, tile_column};
   end else begin : g_tile
     logic tile_stalled, tile_row_step, tile_row_rewind, tile_row_release, tile_read_wanted, tile_choose, complete;
-    logic tile_valid, tile_step_word, tile_first, tile_last;
+    logic tile_valid, tile_step_word, tile_first, tile_shift, tile_last;
     logic [BankBits-1:0] tile_read_address;
     logic [IndexBits-1:0] tile_index;
     logic [ChunkBits-1:0] tile_choose_chunk;
@@ -183,6 +184,7 @@ module cascade_convolve
       .step_word(tile_step_word),
       .step_index(tile_index),
       .step_first(tile_first),
+      .step_shift(tile_shift),
       .step_last(tile_last),
       .tile_word,
       .handoff(handoff && tiled),
@@ -204,9 +206,9 @@ module cascade_convolve
         {walk_row_step, walk_row_rewind, walk_row_release};
     assign walker_wanted = tiled ? tile_read_wanted : walk_read_wanted;
     assign walker_address = tiled ? tile_read_address : walk_read_address;
-    assign {step_valid, step_word, step_first, step_last} = tiled ?
-        {tile_valid, tile_step_word, tile_first, tile_last} :
-        {walk_valid && !pooling, walk_word, walk_first, walk_last};
+    assign {step_valid, step_word, step_first, step_shift, step_last} = tiled ?
+        {tile_valid, tile_step_word, tile_first, tile_shift, tile_last} :
+        {walk_valid && !pooling, walk_word, walk_first, walk_shift, walk_last};
     assign step_index = tiled ? tile_index : walk_index;
     assign {choose, choose_chunk} = tiled ? {tile_choose, tile_choose_chunk} : {drain_choose, drain_choose_chunk};
     assign drain_handoff = tiled ? complete : handoff;
@@ -243,7 +245,7 @@ module cascade_convolve
     .step_inside(walk_inside || tiled),
     .step_index,
     .step_first,
-    .step_shift(walk_shift && !tiled),
+    .step_shift,
     .step_last,
     .step_row,
     .in_word(step_words),

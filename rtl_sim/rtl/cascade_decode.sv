@@ -1,5 +1,5 @@
 // Prepares the next instruction while the one before runs: multiplies what the units only add, and finds
-// what is wrong with it. Latency 12 cycles (15 where there are tiles), of which the core sees those that no
+// what is wrong with it. Latency 12 cycles (16 where there are tiles), of which the core sees those that no
 // instruction hides. A good TAPS waits beside the instruction that follows it, so that it hides none of them.
 // Cost: one 16 x 8 multiplier in LUTs.
 module cascade_decode
@@ -30,7 +30,7 @@ module cascade_decode
   input  logic         taps_ready,
   output exponents_t   taps
 );
-  localparam logic [3:0] Products = Tile == 0 ? 4'd11 : 4'd14;  // the last step sees the finished sums
+  localparam logic [3:0] Products = Tile == 0 ? 4'd11 : 4'd15;  // the last step sees the finished sums
 
   localparam logic [31:0] BeatMask = 32'(BusBits / 8 - 1);
 
@@ -39,6 +39,7 @@ module cascade_decode
   logic [15:0] a;
   logic [7:0] b;
   logic [23:0] product;
+  logic [24:0] level_rows;  // of a tap in one level, where there is a tile
   logic stands_still;
   instruction_t i;
   error_e found;
@@ -67,6 +68,7 @@ module cascade_decode
       4'd10: {a, b} = {i.out_width, i.out_words[7:0]};
       4'd11: {a, b} = {i.out_width, i.out_words[15:8]};
       4'd12: {a, b} = {i.sub_rows - 16'd1, i.steps};
+      4'd13: {a, b} = {level_rows[15:0], i.levels};
       default: ;
     endcase
     // Partial products, added pair by pair, so that no DSP block is spent on it.
@@ -96,20 +98,25 @@ module cascade_decode
   // What a CONV with a tile may not be.
   logic tile_unknown, tile_wrong, tile_too_large;
   if (Tile != 0) begin : g_tile
-    logic [24:0] tap_rows;
+    logic [23:0] tap_rows;
     logic [31:0] rows, words;
-    always_ff @(posedge clk) if (count == 4'd12) tap_rows <= 25'(product) + 25'(i.steps_last);
+    always_ff @(posedge clk) begin
+      if (count == 4'd12) level_rows <= 25'(product) + 25'(i.steps_last);
+      if (count == 4'd13) tap_rows <= product;
+    end
     assign rows = (32'(tap_rows) << (i.tile == 8'd4 ? 5 : 4)) + (i.tile == 8'd4 ? 32'(tap_rows) << 2 : '0);
     assign words = (32'(i.sub_rows) << (i.tile == 8'd4 ? 5 : 4)) + (i.tile == 8'd4 ? 32'(i.sub_rows) << 2 : '0);
     assign tile_unknown = i.tile != '0 && i.tile != 8'd2 && (i.tile != 8'd4 || Tile != 4);
     assign tile_wrong = i.kernel_h != 8'd3 || i.kernel_w != 8'd3 || i.stride_h != 8'd1 || i.stride_w != 8'd1 ||
-        i.dilation_h != 8'd1 || i.dilation_w != 8'd1 || i.levels != 8'd1 || i.channel_step != '0 || i.flags.to_result ||
-        words > TransformDepth || rows != 32'(i.rows);
+        i.dilation_h != 8'd1 || i.dilation_w != 8'd1 || i.channel_step != '0 || i.flags.to_result ||
+        words > TransformDepth || level_rows[24:16] != '0 || rows != 32'(i.rows);
     assign tile_too_large = operation.pixels > BankDepth ||
         (operation.out_row_words >= BankDepth && i.out_height != 16'd1);
   end else begin : g_no_tile
     assign tile_unknown = i.tile != '0;
-    assign {tile_wrong, tile_too_large} = '0;
+    assign {tile_wrong, tile_too_large, level_rows} = '0;
+    logic unused;
+    assign unused = ^level_rows;
   end
 
   always_comb begin

@@ -41,6 +41,7 @@ module cascade_tile
   output logic                              step_word,
   output logic [IndexBits-1:0]              step_index,
   output logic                              step_first,
+  output logic                              step_shift,
   output logic                              step_last,
   output logic [SubRow*OperandBits-1:0]     tile_word[LanesP],
   // from the array
@@ -117,6 +118,7 @@ module cascade_tile
     .step_word,
     .step_index,
     .step_first,
+    .step_shift,
     .step_last
   );
 

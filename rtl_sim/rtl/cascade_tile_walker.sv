@@ -1,5 +1,5 @@
-// The array's steps of a CONV with a tile: for every output-channel group and tile, every tap, word and step, one
-// per cycle. A tap ends in the array as a position of a direct CONV does, and goes to the fold instead of the drain.
+// The array's steps of a CONV with a tile: for every output-channel group and tile, every tap, level, word and
+// step, one per cycle. A tap ends in the array as a position of a direct CONV does, and goes to the fold instead of the drain.
 // A step waits for its weight row and, where it is a tile's first, for the transformed tile; a tap's last step for
 // the fold, a tile's last for the drain, which must have left the tile before. Two taps end at least 2 cycles apart,
 // two rows of taps m cycles for each chunk of the first (less than they take, but where a smaller group follows).
@@ -40,6 +40,7 @@ module cascade_tile_walker
   output logic                  step_word,
   output logic [IndexBits-1:0]  step_index,
   output logic                  step_first,  // of its tap
+  output logic                  step_shift,  // first of a further level
   output logic                  step_last  // of its tap
 );
   localparam int unsigned DrainBits = $clog2(DrainK);
@@ -56,20 +57,24 @@ module cascade_tile_walker
 
   // What is left, the present one included; rows and columns of the map, from this tile on.
   logic [15:0] groups_left, rows_left, columns_left, words_left;
-  logic [7:0] steps_left;
+  logic [7:0] levels_left, steps_left;
   logic [2:0] tap_rows_left, tap_columns_left;
   logic [16:0] channels_left, row;
   logic [IndexBits-1:0] index;
   logic [SpacingBits-1:0] spacing;
   logic [SpacingBits+1:0] row_spacing;
-  logic half, new_word, new_tap, new_tile, draining, busy;
+  logic [BufferBits-1:0] tap_address, address_next;  // the tap's first word, and what follows the present step's
+  logic half, new_word, new_level, new_tap, new_tile, draining, busy;
 
-  logic last_step, last_word, last_tap, tap_ends, tap_row_ends, tile_ends, line_ends, map_ends, last_group, row_here, go;
+  logic last_step, last_word, last_level, last_tap, last_group, row_here, go;
+  logic level_ends, tap_ends, tap_row_ends, tile_ends, line_ends, map_ends;
   assign last_step = steps_left == 8'd1;
   assign last_word = words_left == 16'd1;
+  assign last_level = levels_left == 8'd1;
   assign last_tap = tap_rows_left == 3'd1 && tap_columns_left == 3'd1;
   assign last_group = groups_left == 16'd1;
-  assign tap_ends = last_step && last_word;
+  assign level_ends = last_step && last_word;
+  assign tap_ends = level_ends && last_level;
   assign tap_row_ends = tap_ends && tap_columns_left == 3'd1;
   assign tile_ends = tap_ends && last_tap;
   assign line_ends = tile_ends && columns_left <= tile;
@@ -83,7 +88,8 @@ module cascade_tile_walker
   assign row_rewind = tile_ends;
   assign row_release = map_ends;
   assign buffer_read = go && new_word;
-  assign tile_read = buffer_read && last_word && last_tap;
+  assign tile_read = buffer_read && last_word && last_level && last_tap;
+  assign address_next = buffer_address + BufferBits'(new_word);
 
   // Chunks of the group, and cycles between the last steps of two taps and of two rows of taps.
   logic [16:0] chunks;
@@ -123,6 +129,7 @@ module cascade_tile_walker
       columns_left <= i.out_width;
       tap_rows_left <= taps;
       tap_columns_left <= taps;
+      levels_left <= i.levels;
       words_left <= i.sub_rows;
       steps_left <= steps_of(i.sub_rows == 16'd1);
       channels_left <= 17'(i.channels);
@@ -130,25 +137,35 @@ module cascade_tile_walker
       index <= '0;
       half <= 1'b0;
       buffer_address <= '0;
+      tap_address <= '0;
       new_word <= 1'b1;
+      new_level <= 1'b0;
       new_tap <= 1'b1;
       new_tile <= 1'b1;
     end else if (go) begin
       row <= tile_ends ? '0 : row + 17'd1;
       new_word <= last_step;
+      new_level <= level_ends && !last_level;
       new_tap <= tap_ends;
       new_tile <= tile_ends;
       steps_left <= steps_left - 8'd1;
       index <= index + IndexBits'(Slots);
-      if (new_word) buffer_address <= buffer_address + 1'b1;
+      buffer_address <= address_next;
       if (last_step) begin
         index <= '0;
         words_left <= words_left - 16'd1;
         steps_left <= steps_of(words_left == 16'd2);
       end
-      if (tap_ends) begin
+      if (level_ends) begin
         words_left <= i.sub_rows;
         steps_left <= steps_of(i.sub_rows == 16'd1);
+        levels_left <= levels_left - 8'd1;
+        buffer_address <= tap_address;
+      end
+      if (tap_ends) begin
+        levels_left <= i.levels;
+        buffer_address <= address_next;
+        tap_address <= address_next;
         tap_columns_left <= tap_columns_left - 3'd1;
       end
       if (tap_row_ends) begin
@@ -160,6 +177,7 @@ module cascade_tile_walker
         columns_left <= columns_left - tile;
         half <= !half;
         buffer_address <= half ? '0 : BufferBits'(TransformDepth);
+        tap_address <= half ? '0 : BufferBits'(TransformDepth);
       end
       if (line_ends) begin
         columns_left <= i.out_width;
@@ -187,6 +205,7 @@ module cascade_tile_walker
       step_word <= new_word;
       step_index <= index;
       step_first <= new_tap;
+      step_shift <= new_level;
       step_last <= tap_ends;
     end
   end

@@ -23,6 +23,9 @@ SHAPES: dict[str, EngineConfig] = {
     "tile_2_narrow": EngineConfig(
         lanes_k=8, lanes_p=2, weight_bits=4, activation_bits=4, drain_k=4, transform_cycles=4, tile=2, multiplier="lut"
     ),
+    "tile_4_narrow": EngineConfig(
+        lanes_k=8, lanes_p=2, slots=2, weight_bits=4, activation_bits=4, drain_k=2, tile=4, multiplier="lut"
+    ),
     "tile_4_scalar": EngineConfig(lanes_k=3, lanes_p=1, sub_row=2, input_lanes=2, bus_bits=64, tile=4),
     "mixed_other": EngineConfig(lanes_k=7, lanes_p=2, weight_bits=8, activation_bits=5, slots=2),
 }

@@ -87,6 +87,7 @@ def _tile_programs(run: Run) -> dict[str, tuple[int, bytes]]:
         *((4, number, "tile", value) for number in tiled.values() for value in (1, 3, 5, 8, 255)),
         *((8, tiled[4], name, 2) for name in ("tile", "kernel_h", "kernel_w", "stride_h", "stride_w")),
         *((8, tiled[4], name, 2) for name in ("dilation_h", "dilation_w", "levels", "channel_step")),
+        *((8, tiled[4], "levels", value) for value in (0, 3, 255)),
         (8, tiled[2], "tile", 4),
         (8, tiled[4], "tile", 0),
         (8, tiled[4], "flags", Flag.TO_RESULT | instructions[tiled[4]].flags),

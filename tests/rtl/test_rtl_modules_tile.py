@@ -35,7 +35,7 @@ CONV = Instruction(
 
 
 def with_tile(conv: Instruction, form: Winograd) -> Instruction:
-    rows = form.taps**2 * ((conv.sub_rows - 1) * conv.steps + conv.steps_last)
+    rows = form.taps**2 * conv.levels * ((conv.sub_rows - 1) * conv.steps + conv.steps_last)
     return replace(conv, tile=form.tile, rows=rows)
 
 
@@ -107,25 +107,30 @@ def walks() -> list[Instruction]:
     return [
         wide,
         with_tile(CONV, F2),
+        with_tile(replace(CONV, levels=3, out_height=5), F4),
+        with_tile(replace(CONV, levels=2), F2),
+        with_tile(replace(CONV, sub_rows=1, steps=0, steps_last=1, levels=2, out_height=1, out_width=9), F4),
         with_tile(replace(CONV, sub_rows=1, steps=0, steps_last=1, out_height=1, out_width=9), F4),
         with_tile(replace(CONV, sub_rows=1, steps=0, steps_last=2, out_height=4, out_width=1), F2),
     ]
 
 
 def expected_steps(form: Winograd, i: Instruction) -> Iterator[str]:
-    """Two lines a step: whether the ring rewinds or releases with it; word, address, index, first and last."""
+    """Two lines a step: whether the ring rewinds or releases; word, address, index, first, shift and last."""
     down, across = form.tiles(i.out_height, i.out_width)
     for number, (_, tile) in enumerate(itertools.product(range(i.groups), range(down * across))):
         base = 200 * (number % 2)
-        for tap, q in itertools.product(range(form.taps**2), range(i.sub_rows)):
+        for tap, level, q in itertools.product(range(form.taps**2), range(i.levels), range(i.sub_rows)):
             last_word = q == i.sub_rows - 1
             count = i.steps_last if last_word else i.steps
             for t in range(count):
-                ends = last_word and t == count - 1
+                ends = last_word and t == count - 1 and level == i.levels - 1
+                first = q == t == 0
                 tile_ends = ends and tap == form.taps**2 - 1
                 yield f"{int(tile_ends)} {int(tile_ends and tile == down * across - 1)}"
                 index = t * WALKER.slots % WALKER.sub_row
-                yield f"{int(t == 0)} {base + tap * i.sub_rows + q} {index} {int(q == t == 0)} {int(ends)}"
+                address = base + tap * i.sub_rows + q
+                yield f"{int(t == 0)} {address} {index} {first and not level:d} {first and level > 0:d} {ends:d}"
 
 
 def expected_places(form: Winograd, i: Instruction) -> Iterator[str]:
@@ -237,7 +242,7 @@ def test_walk(outputs: Path) -> None:
         for number, step in enumerate(steps):
             assert next(lines) == step, (i, number)
         cycles = int(next(lines).removeprefix("cycles "))
-        per_tap = (i.sub_rows - 1) * i.steps + i.steps_last
+        per_tap = i.levels * ((i.sub_rows - 1) * i.steps + i.steps_last)
         if not waits:
             assert cycles - len(steps) // 2 * max(2 // per_tap, 1) <= 1
         for place in expected_places(form, i):

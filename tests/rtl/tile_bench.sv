@@ -278,7 +278,7 @@ module walk_bench
 );
   localparam int unsigned OutputBits = index_width(Tile);
   logic rst_n, in_valid, in_ready, out_valid, out_ready, last, start, taps_valid, stalled, tile_here, tile_read;
-  logic row_step, row_rewind, row_release, buffer_read, tile_drained, step_valid, step_word, step_first, step_last;
+  logic row_step, row_rewind, row_release, buffer_read, tile_drained, step_valid, step_word, step_first, step_shift, step_last;
   logic advance, tile_ends, map_ends;
   logic [1:0] step_index;
   logic [8:0] buffer_address, address;
@@ -346,7 +346,8 @@ module walk_bench
           $fdisplay(out, "%0d %0d", row_rewind, row_release);
         end
         @(negedge clk);
-        if (step_valid) $fdisplay(out, "%0d %0d %0d %0d %0d", step_word, address, step_index, step_first, step_last);
+        if (step_valid)
+          $fdisplay(out, "%0d %0d %0d %0d %0d %0d", step_word, address, step_index, step_first, step_shift, step_last);
         if (problem != ErrorNone) $fdisplay(out, "problem %0d", problem);
       end
       $fdisplay(out, "cycles %0d", cycles);

@@ -129,7 +129,9 @@ class Oracle:
             row = 0
             for ky, kx in itertools.product(range(t), range(t)):
                 acc = [0] * len(parameters)
-                for q in range(i.sub_rows):
+                for level, q in itertools.product(range(i.levels), range(i.sub_rows)):
+                    if level and q == 0:
+                        acc = [a << self.c.digit_bits for a in acc]
                     for step in range(i.steps_last if q == i.sub_rows - 1 else i.steps):
                         for k, s in itertools.product(range(len(parameters)), range(self.c.slots)):
                             value, index = rows[row][k][s]

@@ -390,7 +390,8 @@ def everything(config: EngineConfig, seed: int, count: int) -> Job:
         b.taps()
         for tile in tiles:
             padding = (b.draw(0, 1), b.draw(0, 2))
-            sparse = b.conv(plain, b.draw(1, lanes + 2), (3, 3), pad=padding, tile=tile, indexed=b.flip())
+            outputs, levels = b.draw(1, lanes + 2), b.draw(1, 3)
+            sparse = b.conv(plain, outputs, (3, 3), pad=padding, tile=tile, indexed=b.flip(), levels=levels)
             b.trace(sparse)
         b.taps()
         place = first.base, first.words

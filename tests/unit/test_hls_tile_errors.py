@@ -28,7 +28,7 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def job() -> Job:
-    """TABLE, LOAD, CONV, TAPS, CONV of tiles of 4 with a residual, CONV of tiles of 2, CONV to results."""
+    """TABLE, LOAD, CONV, TAPS, CONV of tiles of 4 with a residual, CONV of tiles of 2, of two levels, CONV to results."""
     b = ProgramBuilder(CONFIG, np.random.default_rng(3))
     image = b.image(5, 6, 3)[0]
     hidden = b.conv(image, 7, (1, 1))
@@ -36,11 +36,13 @@ def job() -> Job:
     fours = b.conv(hidden, 7, (3, 3), pad=(1, 1), tile=4, residual=hidden)
     twos = b.conv(fours, 6, (3, 3), pad=(0, 1), tile=2, indexed=True)
     b.trace(twos)
-    b.conv(twos, 5, (3, 6), to_result=True)
+    levels = b.conv(twos, 6, (3, 3), pad=(1, 1), tile=2, levels=2)
+    b.trace(levels)
+    b.conv(levels, 5, (3, 6), to_result=True)
     return b.finish(3)
 
 
-FOURS, TWOS = 1, 2  # which CONV
+FOURS, TWOS, LEVELS = 1, 2, 3  # which CONV
 
 BAD = [
     (Opcode.CONV, 0, {"tile": 2}, 8),  # 1 x 1
@@ -57,7 +59,12 @@ BAD = [
     (Opcode.CONV, FOURS, {"stride_w": 0}, 8),
     (Opcode.CONV, FOURS, {"dilation_h": 2}, 8),
     (Opcode.CONV, FOURS, {"dilation_w": 0}, 8),
-    (Opcode.CONV, FOURS, {"levels": 2}, 8),
+    (Opcode.CONV, FOURS, {"levels": 0}, 8),
+    (Opcode.CONV, FOURS, {"levels": 2}, 8),  # half of its rows
+    (Opcode.CONV, FOURS, {"levels": 2, "rows": 252}, 8),  # another weight stream
+    (Opcode.CONV, LEVELS, {"levels": 1}, 8),
+    (Opcode.CONV, LEVELS, {"levels": 3}, 8),
+    (Opcode.CONV, LEVELS, {"levels": 255}, 8),
     (Opcode.CONV, FOURS, {"channel_step": 8}, 8),
     (Opcode.CONV, TWOS, {"flags": int(Flag.TO_RESULT | Flag.INDEXED)}, 8),
     (Opcode.CONV, FOURS, {"rows": 251}, 8),

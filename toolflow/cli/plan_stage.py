@@ -11,7 +11,7 @@ from toolflow.cli.stages import load_graph, read_report
 from toolflow.cli.terminal import Step
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.operators import Layer, WinogradConv
+from toolflow.operators import Layer
 from toolflow.plan.boards import Board, load_board
 from toolflow.plan.choose import Candidate, UnitRequest, best_pair, best_single, bound_by, candidates
 from toolflow.plan.choose_shapes import allowed_shapes
@@ -58,11 +58,11 @@ def timed_engines(
     """Return engines of that width that run the network, timed; narrow multipliers are tried in LUTs too.
 
     Where the layers inside a network have fewer bits, arrays of their widths are tried too: the first and the last
-    layer then run in digits.
+    layer then run in digits, as do layers of more bits than `bits`.
     """
     ends = graph.input_name, graph.output
     layers = [node for node in graph.nodes if isinstance(node.op, Layer)]
-    inner = [n.weight_bits for n in layers if isinstance(n.op, WinogradConv) or not {n.name, *n.inputs} & {*ends}]
+    inner = [node.weight_bits for node in layers if not {node.name, *node.inputs} & {*ends}]
     held = [kind.integer.bits for name, kind in graph.types.items() if name not in ends]
     needed = min(max(inner, default=bits), bits), min(max(held, default=bits), bits)
     widths = dict.fromkeys([(bits, bits), *([needed] if "weight_bits" not in fixed else [])])

@@ -169,8 +169,8 @@ class _Engine:
         if i.rows > c.weight_depth:
             raise EngineFaultError(8, f"{i.rows} rows exceed weight_depth {c.weight_depth}")
         form = self._form(i)
-        window = i.levels * i.kernel_h * i.kernel_w if form is None else form.taps**2
-        walked = window * ((i.sub_rows - 1) * i.steps + i.steps_last)
+        taps = i.kernel_h * i.kernel_w if form is None else form.taps**2
+        walked = i.levels * taps * ((i.sub_rows - 1) * i.steps + i.steps_last)
         if i.rows != walked:
             raise EngineFaultError(8, f"{i.rows} rows must be the {walked} that the walk takes")
         if Flag.TO_RESULT not in i.flags:
@@ -223,10 +223,12 @@ class _Engine:
         row = 0
         for ky, kx in np.ndindex(form.taps, form.taps):
             total = np.zeros(y.shape[2:])
-            for q in range(i.sub_rows):
-                steps = i.steps_last if q == i.sub_rows - 1 else i.steps
-                total += transformed[ky, kx, q] @ self._matrix(packet, row, steps)
-                row += steps
+            for _ in range(i.levels):
+                total *= 1 << self.config.digit_bits
+                for q in range(i.sub_rows):
+                    steps = i.steps_last if q == i.sub_rows - 1 else i.steps
+                    total += transformed[ky, kx, q] @ self._matrix(packet, row, steps)
+                    row += steps
             share = np.outer(form.output[:, ky], form.output[:, kx]) << int(exponent[ky, kx])
             y += share[:, :, None, None, None] * total
         whole = y.reshape(form.tile, form.tile, self.count, down, across, -1).transpose(2, 3, 0, 4, 1, 5)
@@ -241,7 +243,7 @@ class _Engine:
             raise EngineFaultError(4, f"'{i.name or i.opcode.name}' has tile {i.tile}, the engine {self.config.tile}")
         form = WINOGRAD[i.tile]
         plain = (i.kernel_h, i.kernel_w, i.stride_h, i.stride_w, i.dilation_h, i.dilation_w) == (3, 3, 1, 1, 1, 1)
-        self._counts(plain and i.levels == 1 and i.channel_step == 0 and Flag.TO_RESULT not in i.flags, i)
+        self._counts(plain and i.channel_step == 0 and Flag.TO_RESULT not in i.flags, i)
         self._counts(form.taps**2 * i.sub_rows <= self.config.transform_depth, i)
         return form
 

@@ -47,6 +47,7 @@ class LayerWeights:
         channel: int64 (C,): element of each input channel inside a pixel's words.
         pixel_words: words of a pixel for one digit of the input.
         input_digits: digits into which the input is cut; digit d lies d·pixel_words further.
+        tiled: whether the taps are those of a tile, each of which walks all levels before the next one.
     """
 
     digits: Int64Array
@@ -54,10 +55,11 @@ class LayerWeights:
     channel: Int64Array
     pixel_words: int
     input_digits: int
+    tiled: bool = False
 
     @property
     def levels(self) -> int:
-        """Passes over the kernel: weight digits + input digits − 1."""
+        """Passes over the kernel, or over each tap of a tile: weight digits + input digits − 1."""
         return len(self.digits) + self.input_digits - 1
 
 
@@ -69,10 +71,11 @@ def layer_weights(
     channel: Int64Array,
     pixel_words: int,
     input_digits: int,
+    tiled: bool = False,
 ) -> LayerWeights:
     """Cut weights (K, C/groups, kh, kw) into digits, or take them as they are where one digit is enough."""
     digits = cut_digits(weight, weight_digits, digit_bits) if weight_digits > 1 else weight[None]
-    return LayerWeights(digits, groups, channel, pixel_words, input_digits)
+    return LayerWeights(digits, groups, channel, pixel_words, input_digits, tiled)
 
 
 def plan_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
@@ -91,6 +94,8 @@ def group_rows(
     """Return values (rows, lanes_k, slots) and indices (or None) of one output-channel group."""
     first = group * walk.channel_step // config.sub_row
     dense = _dense_taps(config, layer, group, first, walk.sub_rows)
+    if layer.tiled:
+        dense = np.moveaxis(dense, 0, 2)  # a tap's sum must be whole before it is folded
     if walk.indexed:
         values, indices = _compressed(dense)
     else:
@@ -107,7 +112,7 @@ def _cut(elements: Int64Array, walk: Walk, q: int) -> tuple[Int64Array, int]:
 
 
 def _as_rows(config: EngineConfig, parts: list[tuple[Int64Array, int]]) -> Int64Array:
-    """Join (levels, kh, kw, elements, lanes_k) per word into (rows, lanes_k, slots), steps innermost."""
+    """Join (levels, kh, kw, or of a tile t, t, levels; elements, lanes_k) per word into (rows, lanes_k, slots)."""
     joined = []
     for elements, steps in parts:
         wanted = steps * config.slots

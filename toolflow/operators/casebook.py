@@ -12,7 +12,7 @@ from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.accumulator import accumulator_range
 from toolflow.numerics.requantise import MAX_MULTIPLIER, MAX_RESIDUAL_SHIFT, Requantise
 from toolflow.numerics.srbs import Pattern, project
-from toolflow.numerics.types import IntegerType
+from toolflow.numerics.types import IntegerType, smallest_signed_bits
 from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, output_bits
 from toolflow.operators.activation import Activation
 from toolflow.operators.add.spec import Add
@@ -90,13 +90,19 @@ class NetworkBuilder:
         tile: int,
         *,
         pattern: Pattern | None = None,
+        limits: tuple[int, int] | None = None,
         residual: str | None = None,
         out: IntegerType | None = None,
         pads: tuple[int, int, int, int] = (0, 0, 0, 0),
     ) -> str:
-        """Add a convolution in the Winograd domain, its taps sub-row-balanced where there is a pattern."""
+        """Add a convolution in the Winograd domain, its taps sub-row-balanced where there is a pattern.
+
+        Weights lie between `limits`, which may be wider than those of the inner layers.
+        """
         taps = WINOGRAD[tile].taps
-        weight = self._integers(_symmetric(self.weight_bits), (channels, self.shapes[source][0], taps, taps))
+        limits = limits or _symmetric(self.weight_bits)
+        bits = max(self.weight_bits, smallest_signed_bits(*limits))
+        weight = self._integers(limits, (channels, self.shapes[source][0], taps, taps))
         weight = self._pruned(weight, pattern)
         exponent = self.rng.integers(0, MAX_EXPONENT + 1, (taps, taps))
         while output_bits(WINOGRAD[tile], weight, exponent, self.types[source].integer) > ACCUMULATOR_BITS:
@@ -109,7 +115,7 @@ class NetworkBuilder:
         op = WinogradConv(tile, pads, None if pattern is None else (pattern.kept, pattern.sub_row))
         inputs = (source,) if residual is None else (source, residual)
         weights = {"weight": weight, "exponent": exponent}
-        return self._append(QuantisedNode(name, op, inputs, weights, rule, self.weight_bits), TensorType(kind, 1.0))
+        return self._append(QuantisedNode(name, op, inputs, weights, rule, bits), TensorType(kind, 1.0))
 
     def linear(
         self, name: str, source: str, outputs: int, *, weight_bits: int | None = None, out: IntegerType | None = None

@@ -129,7 +129,7 @@ def places(i: Instruction) -> int:
 
 def walks(i: Instruction) -> int:
     """Return how often a CONV walks its sub-rows at a position or tile."""
-    return WINOGRAD[i.tile].taps ** 2 if i.tile else i.levels * i.kernel_h * i.kernel_w
+    return i.levels * (WINOGRAD[i.tile].taps ** 2 if i.tile else i.kernel_h * i.kernel_w)
 
 
 def transformed_words(i: Instruction) -> int:

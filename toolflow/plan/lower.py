@@ -131,6 +131,8 @@ class Lowering:
         c = self.config
         source = self._source_map(node)
         form = FORMS[type(node.op)](node, source)
+        if form.tile > c.tile:
+            raise DoesNotFitError(f"'{node.name}' has tile {form.tile}, the engine transforms up to {c.tile}")
         place = self._place(node.inputs[0])
         from_image = node.inputs[0] in (self.graph.input_name,) or self._is_image(node.inputs[0])
         digits = self.input_digits if from_image else 1
@@ -139,24 +141,12 @@ class Lowering:
             if form.weight_bits <= c.weight_bits
             else digits_needed(int(form.weight.min()), int(form.weight.max()), c.digit_bits)
         )
+        pixel_words, tiled = place.words // digits, form.tile > 0
         weights = layer_weights(
-            form.weight, form.groups, weight_digits, c.digit_bits, place.channel, place.words // digits, digits
+            form.weight, form.groups, weight_digits, c.digit_bits, place.channel, pixel_words, digits, tiled
         )
-        if form.tile:
-            self._check_tile(node, form, weights)
         walk = plan_walk(c, weights)
         return _Layer(node, form, weights, walk, self._conv_instruction(node, form, weights, walk, place, source))
-
-    def _check_tile(self, node: QuantisedNode, form: Convolution, weights: LayerWeights) -> None:
-        """Refuse a transformed layer that the engine's array cannot take in one level."""
-        if form.tile > self.config.tile:
-            raise DoesNotFitError(f"'{node.name}' has tile {form.tile}, the engine transforms up to {self.config.tile}")
-        if weights.levels > 1:
-            raise DoesNotFitError(
-                f"'{node.name}' has tile {form.tile} with {form.weight_bits}-bit weights; the engine multiplies "
-                f"{self.config.weight_bits}-bit weights by {self.config.activation_bits}-bit activations, and a "
-                "transformed layer is not cut into digits"
-            )
 
     def _is_image(self, tensor: str) -> bool:
         node = self.graph.by_name.get(tensor)
