@@ -9,9 +9,11 @@ from rtl_sim.job import RunOptions
 from rtl_sim.runner import Dut, Simulation
 from tests.rtl.units import Run, build_unit, fitted, make_run
 from toolflow.engine.config import EngineConfig
+from toolflow.engine.cycles import predict
 from toolflow.operators.cases import cases_of
 
 WATCHDOG_CYCLES = 50_000
+PREDICTION_ERROR = 0.1  # of the cycles of one small layer, where nothing stalls
 
 
 def _options(seed: int, stalls: bool) -> RunOptions:
@@ -38,6 +40,17 @@ def _check(simulation: Simulation, config: EngineConfig, runs: list[Run], option
             assert outcome.cycles == outcome.cycles_seen, what
             assert outcome.signature == config.signature, what
             assert len(outcome.instruction_cycles) == passes * len(run.compiled.instructions), what
+            if option.stall_probability == 0:
+                _check_prediction(config, run, outcome.instruction_cycles)
+
+
+def _check_prediction(config: EngineConfig, run: Run, cycles: tuple[int, ...]) -> None:
+    """Compare the cycles of tiles whose weights are cut into digits with the cycle model."""
+    c = run.compiled
+    predicted = predict(config, c.header, c.instructions, c.macs, run.count).instructions
+    for i, cost, taken in zip(c.instructions, predicted, cycles[-len(predicted) :], strict=True):
+        if i.tile and i.levels > 1:
+            assert abs(cost.cycles / taken - 1) <= PREDICTION_ERROR, f"{run.name}: {i.name}, {cost.cycles} for {taken}"
 
 
 def check_shape(shape: str, dut: Dut, simulators: Path) -> None:

@@ -232,9 +232,9 @@ def test_fold(outputs: Path, name: str) -> None:
     np.testing.assert_array_equal(got, expected)
 
 
-def test_walk(outputs: Path) -> None:
+def check_walk(folder: Path) -> None:
     """Steps and outputs are those of PROGRAM.md; a step in every cycle where a tap has enough of them."""
-    lines = iter((outputs / "walk_4.out").read_text().splitlines())
+    lines = iter((folder / "walk_4.out").read_text().splitlines())
     for i, waits in itertools.product(walks(), (False, True)):
         form = WINOGRAD[i.tile]
         assert next(lines) == "problem 0"
@@ -250,6 +250,10 @@ def test_walk(outputs: Path) -> None:
     assert next(lines, None) is None
 
 
+def test_walk(outputs: Path) -> None:
+    check_walk(outputs)
+
+
 def test_operands_are_as_wide_as_the_engine_says(outputs: Path) -> None:
     got = np.loadtxt(outputs / "width.out", dtype=np.int64)
     engines = (EngineConfig(), ENGINES["input_2"], ENGINES["input_4"])
@@ -260,10 +264,11 @@ def test_operands_are_as_wide_as_the_engine_says(outputs: Path) -> None:
 
 
 def test_planted_faults_are_found(tmp_path: Path) -> None:
-    """One coefficient of each transform changed: the comparisons that pass above fail."""
+    """One coefficient of each transform changed, and levels walk on: the comparisons that pass above fail."""
     faults = {
         "cascade_transform": ("near = is_4 && (turn == 3'd1 ||", "near = is_4 && (turn == 3'd3 ||"),
         "cascade_fold": ("3'd1, 3'd2: shift = 2'd2;", "3'd1, 3'd2: shift = 2'd1;"),
+        "cascade_tile_walker": ("buffer_address <= tap_address;", "buffer_address <= address_next;"),
     }
     for module, (right, wrong) in faults.items():
         source = (RTL / f"{module}.sv").read_text()
@@ -275,3 +280,5 @@ def test_planted_faults_are_found(tmp_path: Path) -> None:
     for got, expected in (transform_result(tmp_path, "transform_4"), fold_result(tmp_path, "fold_4")):
         assert got.shape == expected.shape
         assert (got != expected).any()
+    with pytest.raises(AssertionError):
+        check_walk(tmp_path)

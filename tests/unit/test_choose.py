@@ -6,11 +6,13 @@ from itertools import product
 
 import pytest
 
+from toolflow.cli.plan_stage import timed_engines
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.operators.avg_pool.spec import AvgPool
 from toolflow.operators.casebook import RESULT, NetworkBuilder
+from toolflow.operators.cases import ALL_CASES
 from toolflow.operators.max_pool.spec import MaxPool
 from toolflow.operators.shortcut.spec import Shortcut
 from toolflow.plan.boards import Board, UsableShares, load_board
@@ -84,6 +86,18 @@ def test_demand_agrees_with_the_cycle_model(lanes: tuple[int, int, int, int]) ->
     assert quick.weight_depth == pytest.approx(config.weight_depth, rel=0.1)
     array = sum(i.cycles for i in report.instructions if i.macs)
     assert needs.cycles_per_pass(quick) == pytest.approx(array, rel=0.12)
+
+
+def test_tiles_of_wide_weights_run_on_narrow_multipliers() -> None:
+    """The planner ranks them by their levels, and asks for no multiplier of their width."""
+    builder, output = ALL_CASES["winograd/wide modes,F4"].build(4, 4, 1, False)
+    graph = builder.build(output)
+    fixed: dict[str, int | str] = {"lanes_k": 8, "lanes_p": 2, "sub_row": 8, "drain_k": 4, "transform_cycles": 1}
+    timed = timed_engines(graph, 4, fixed, load_board("zcu104"))
+    assert {(c.config.weight_bits, c.config.activation_bits) for c in timed} == {(4, 4)}
+    slow = next(c for c in timed if c.config.slots == 1)
+    array = sum(i.cycles for i in slow.report.instructions if i.macs)
+    assert demand(graph, slow.config).cycles_per_pass(slow.config) == pytest.approx(array, rel=0.12)
 
 
 def test_weight_traffic_is_the_streams_length() -> None:

@@ -28,7 +28,7 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def job() -> Job:
-    """TABLE, LOAD, CONV, TAPS, CONV of tiles of 4 with a residual, CONV of tiles of 2, of two levels, CONV to results."""
+    """TABLE, LOAD, CONV, TAPS, of tiles of 4 with a residual, of tiles of 2, of two levels, and to results."""
     b = ProgramBuilder(CONFIG, np.random.default_rng(3))
     image = b.image(5, 6, 3)[0]
     hidden = b.conv(image, 7, (1, 1))
@@ -156,7 +156,7 @@ def test_results_are_the_executors(binary: Path, job: Job) -> None:
     rng = np.random.default_rng(5)
     good = run(binary, job, job.program)[1]
     seen = 0
-    for bit in rng.integers(0, 8 * len(job.weights), 40):
+    for bit in rng.integers(0, 8 * len(job.weights), 80):
         weights = bytearray(job.weights)
         weights[bit // 8] ^= 1 << bit % 8
         bad = run(binary, replace(job, weights=bytes(weights)), job.program)

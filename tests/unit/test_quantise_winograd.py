@@ -89,6 +89,16 @@ def test_the_program_runs_what_was_quantised(tile: int, pattern: tuple[int, int]
     assert verdict.equal, str(verdict.difference)
 
 
+@pytest.mark.parametrize("tile", [2, 4])
+@pytest.mark.parametrize("pattern", [None, (3, 8)])
+def test_weights_wider_than_the_multipliers_run_in_digits(tile: int, pattern: tuple[int, int] | None) -> None:
+    """U of 8 bits where multipliers take 4: every integer is the reference's."""
+    graph = made(weight_bits=8, activation_bits=4, tile=tile, pattern=pattern).graph
+    narrow = EngineConfig(lanes_k=8, lanes_p=2, weight_bits=4, activation_bits=4, tile=tile, drain_k=2)  # type: ignore[arg-type]
+    verdict = verify_level(Unit("single", graph, fit_depths(graph, narrow)), ProgramLevel(), HELD_OUT[:4])
+    assert verdict.equal, str(verdict.difference)
+
+
 def test_layers_may_have_tiles_and_patterns_of_their_own() -> None:
     variant = made(tile=2, tiles={"a1": 4, "a2": 0}, pattern=(2, 4), patterns={"a1": None, "b2": (1, 8)})
     forms = {}
