@@ -88,7 +88,6 @@ def test_the_widths_of_the_synthesis_give_the_same_bits(name: str, sources: Path
         ("tile.hpp", "const int places = exponents.of[", "const int places = 0 & exponents.of["),
         ("tile.hpp", "if (fold.row == 0) output = 0;", "if (fold.row == 1) output = 0;"),
         ("tile.hpp", "if (stage.slice == n) transformed", "if (n == 0) transformed"),
-        ("convolve.hpp", "tap.q == 0 && (of.tiled ||", "tap.q == 0 && !of.tiled && (of.tiled ||"),
         ("convolve.hpp", "if (tap.q == 0 && tap.kx == 0) transformed", "if (tap.q == 0) transformed"),
         ("convolve.hpp", "half = !half;", "half = false;"),
         ("core.hpp", "Exponents exponents = no_exponents();", "static Exponents exponents = no_exponents();"),
