@@ -1,12 +1,13 @@
 """VGG-16 for CIFAR-10, layer by layer in RTL: direct, dense Winograd and sub-row-balanced sparse, against their ideals.
 
     python benchmarks/winograd_cycles.py [--pattern 3:16] [--batch 32] [--lanes 8x32] [--work FOLDER] [--only NAME ..]
-        [--modes direct ..]
+        [--modes direct ..] [--array-bits 8] [--largest 3]
 
 Weights and images are seeded random integers: cycles do not depend on them. A layer's ideal is its kept values times
 its valid tiles (its positions, where it is direct) over the multipliers. Each layer runs on the same engine as a
-network of its own, and its results are compared with the reference. Cycles are those of the layer's CONV, from the end
-of the instruction before to its own, as the RTL counts them.
+network of its own, and its results are compared with the reference. An array narrower than the weights, up to
+`--largest` in magnitude, takes them in digits, and the ideal counts each digit. Cycles are those of the layer's CONV,
+from the end of the instruction before to its own, as the RTL counts them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import CycleReport
 from toolflow.engine.isa import Opcode
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
+from toolflow.numerics.digits import digits_needed
 from toolflow.numerics.requantise import Requantise
 from toolflow.numerics.srbs import Pattern, parse_pattern, project
 from toolflow.numerics.types import IntegerType
@@ -79,12 +81,13 @@ def modes(layer: tuple[str, int, int, int, int], pattern: Pattern) -> dict[str, 
     return {"direct": Mode(0), "dense Winograd": Mode(tile), "sparse": Mode(tile, sparse)}
 
 
-def network(layer: tuple[str, int, int, int, int], mode: Mode) -> QuantisedGraph:
-    """Return the layer, global max pooling and two classes, with seeded random integers."""
+def network(layer: tuple[str, int, int, int, int], mode: Mode, largest: int) -> QuantisedGraph:
+    """Return the layer, global max pooling and two classes, with seeded random integers, `largest` in magnitude."""
     name, channels, outputs, size, _ = layer
     rng = np.random.default_rng(1)
     taps = WINOGRAD[mode.tile].taps if mode.tile else 3
-    weight = rng.integers(1, 4, (outputs, channels, taps, taps)) * rng.choice([-1, 1], (outputs, channels, taps, taps))
+    shape = outputs, channels, taps, taps
+    weight = rng.integers(1, largest + 1, shape) * rng.choice([-1, 1], shape)
     kept = None
     if mode.pattern is not None:
         weight = np.where(project(rng.random(weight.shape), mode.pattern), weight, 0)
@@ -118,6 +121,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lanes", default="8x32", help="output channels x images at once")
     parser.add_argument("--drain-k", type=int, default=4)
+    parser.add_argument("--array-bits", type=int, default=8, help="of the weights that the array multiplies")
+    parser.add_argument("--largest", type=int, default=3, help="magnitude of a weight")
     parser.add_argument("--work", type=Path, default=Path("build/winograd_cycles"))
     parser.add_argument("--only", nargs="+", choices=[layer[0] for layer in VGG16])
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
@@ -125,11 +130,11 @@ def main() -> None:
     lanes_k, lanes_p = map(int, arguments.lanes.split("x"))
     shape = EngineConfig(
         lanes_k=lanes_k, lanes_p=lanes_p, sub_row=arguments.pattern.sub_row, drain_k=arguments.drain_k, tile=4,
-        accumulator_bits=40, confidence=False,
+        accumulator_bits=40, confidence=False, weight_bits=arguments.array_bits,
     )  # fmt: skip
     layers = [layer for layer in VGG16 if arguments.only is None or layer[0] in arguments.only]
     graphs = {
-        (layer, name): network(layer, mode)
+        (layer, name): network(layer, mode, arguments.largest)
         for layer in layers
         for name, mode in modes(layer, arguments.pattern).items()
         if name in arguments.modes
@@ -146,7 +151,8 @@ def main() -> None:
         mode = modes(layer, arguments.pattern)[what]
         _, predicted = estimate(graph, config, arguments.batch)
         cycles, seconds = _measure(Unit("single", graph, config), level, predicted, arguments.batch)
-        ideal = mode.ideal(layer, arguments.batch, config.multipliers)
+        digits = digits_needed(-arguments.largest, arguments.largest, config.digit_bits)
+        ideal = digits * mode.ideal(layer, arguments.batch, config.multipliers)
         model = sum(i.cycles for i in predicted.instructions if i.name == layer[0])
         print(
             f"{layer[0]:8} {mode!s:14} {cycles:>10,} cycles, ideal {ideal:>12,.0f}, ratio {ideal / cycles:.3f}, "
