@@ -7,13 +7,14 @@ steps of a channel's weights, and the integers are those that were trained with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from quant.arrange import IDENTITY
+from quant.config import QuantiseConfig
 from quant.quantise import Variant, quantise
 from quant.solve import Held, LayerNumbers
 from quant.train import Checkpoint, Recipe, Step, Training, TrainingImages, Watch, enough_memory
@@ -37,7 +38,7 @@ def finetune(
     """Return a quantised network with its weights and biases trained.
 
     Args:
-        variant: the network; its widths, its scales of tensors, tiles, patterns and supports are kept.
+        variant: the network; its widths, its scales of tensors, tiles and patterns are kept.
         teacher: the float network, simplified, whose answers and maps are to be met.
         images: calibration images, uint8 (N, H, W, C), for the report.
         data: to train on.
@@ -46,15 +47,12 @@ def finetune(
         checkpoint: where the state is kept.
 
     Raises:
-        ToolflowError: as `prune_and_train`, or the network holds copies that only change a scale.
+        ToolflowError: as `prune_and_train`, or the network cannot be finetuned.
     """
-    model, numbers = variant.model, variant.model.weights()
-    copies = [name for name in numbers if name.endswith(IDENTITY)]
-    if copies:
-        raise ToolflowError(
-            f"a network that requantises tensors on its own ({', '.join(copies)}) cannot be finetuned: build it "
-            "without --finetune"
-        )
+    model, numbers, config = variant.model, variant.model.weights(), variant.report.config
+    require_finetuning(numbers, config)
+    if config.equalise:  # its maps are scaled channel by channel
+        recipe = replace(recipe, matched=0.0)
     start = _of_integers(model.graph, model.types, numbers)
     inner = {name: kind for name, kind in model.types.items() if name != model.graph.output}
     run = Training(teacher, data, recipe, Watch(lambda _: float("nan"), told), checkpoint)
@@ -74,8 +72,25 @@ def finetune(
         {name: each.exponent for name, each in numbers.items() if each.exponent is not None},
     )
     report = variant.report
-    made = quantise(trained, images, data.normalisation, report.config, report.variant, held=held)
-    return replace(made, report=replace(made.report, notes=report.notes, seconds=report.seconds + made.report.seconds))
+    formed = config.model_copy(update={"tile": 0, "tiles": {}, "pattern": None, "patterns": {}})  # layers are as chosen
+    made = quantise(trained, images, data.normalisation, formed, report.variant, held=held)
+    notes = *report.notes, "the layers' errors are those before finetuning"
+    return replace(made, report=replace(report, notes=notes))
+
+
+def require_finetuning(layers: Iterable[str], config: QuantiseConfig) -> None:
+    """Raise a ToolflowError where a network with these layers cannot be finetuned."""
+    copies = [name for name in layers if name.endswith(IDENTITY)]
+    if copies:
+        raise ToolflowError(
+            f"a network that requantises tensors on its own ({', '.join(copies)}) cannot be finetuned: build it "
+            "without --finetune"
+        )
+    if config.family == "fixed-point":
+        raise ToolflowError(
+            "the fixed-point family cannot be finetuned, powers of two do not follow the training: build it without "
+            "--finetune, or with --scales multiplier"
+        )
 
 
 def _of_integers(graph: Graph, types: Mapping[str, TensorType], numbers: Mapping[str, LayerNumbers]) -> Graph:

@@ -357,13 +357,14 @@ class Training:
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+            network.hold_gains()
             total, seen = total + value * len(some), seen + len(some)
             speed = seen / (time.monotonic() - started)
             self.watch.batch(len(some), f"{what}, loss {total / seen:.3f}, {speed:.0f} images/s")
         return total / seen
 
     def _lost(self, what: str) -> ToolflowError:
-        return ToolflowError(f"the network was lost in {what}: --rate must be below {self.recipe.rate}")
+        return ToolflowError(f"the network was lost in {what}: the learning rate must be below {self.recipe.rate}")
 
     def _loss(self, network: TrainableNetwork, x: Tensor, labels: Tensor | None) -> Tensor:
         if labels is not None and self.recipe.taught == 0:
@@ -425,5 +426,5 @@ def enough_memory(recipe: Recipe) -> Iterator[None]:
         if not short:
             raise
         raise ToolflowError(
-            f"training with batches of {recipe.batch} images needs more memory than there is: give a smaller --batch"
+            f"training with batches of {recipe.batch} images needs more memory than there is: give a smaller batch"
         ) from error

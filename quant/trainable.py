@@ -28,6 +28,7 @@ Tensor = torch.Tensor
 # Input channels of a group up to which the native library computes dense layers beside pruned ones: torch multiplies
 # wide ones sooner, and narrow ones cost it more than they save.
 WIDEST_DIRECT, WIDEST_TILED = 32, 64
+SMALLEST_GAIN = 1e-6  # of a batch norm whose layer's weights are rounded
 
 
 class TrainableLayer(nn.Module):
@@ -153,7 +154,7 @@ class TrainableLayer(nn.Module):
     def weight_scale(self) -> Tensor:
         """Return the step (K,) of the integers that `trained` gives, before the shifts of their taps."""
         assert self.grid is not None
-        return self.grid.scale(self._on_support).double() * self._affine()[0].double().abs()
+        return self.grid.scale(self._on_support).double() * self._affine()[0].double()
 
 
 class TrainableNetwork(nn.Module):
@@ -219,6 +220,13 @@ class TrainableNetwork(nn.Module):
             assert isinstance(layer, TrainableLayer)
             layer.grid = WeightGrid(layer.used.detach(), layers[name])
         return self
+
+    @torch.no_grad()
+    def hold_gains(self) -> None:
+        """Keep the gains of rounded layers above 0: integers of another sign may be one too large for their bits."""
+        for layer in self.convolutions():
+            if layer.grid is not None and layer.norm is not None:
+                layer.norm.weight.clamp_(min=SMALLEST_GAIN)
 
     def weight_scales(self) -> dict[str, Tensor]:
         """Return the step (K,) of every layer's integers, where weights are rounded."""

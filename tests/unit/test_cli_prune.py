@@ -128,7 +128,7 @@ def test_narrow_units_are_finetuned(model: str, tmp_path: Path, monkeypatch: pyt
     """A unit of 8 bits stays as it was; cut short, the same command goes on behind the epoch that was finished."""
     data, test = str(tmp_path / "labelled.npz"), str(tmp_path / "test.npz")
     given = ["quantise", model, "--calibration", test, "--low-bits", "3", "--tile", "2", "--json"]
-    trained = [*given, "--finetune", data, "--finetune-epochs", "2", "--out", str(tmp_path / "q")]
+    trained = [*given, "--finetune", data, "--finetune-recipe", "epochs=2, rate=0.01", "--out", str(tmp_path / "q")]
     plain = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "plain")])
     assert plain.exit_code == 0, plain.stderr
     epoch, ended = quant.train.Training._epoch, list[float]()
@@ -150,7 +150,9 @@ def test_narrow_units_are_finetuned(model: str, tmp_path: Path, monkeypatch: pyt
     made, before = (json.loads(each.stdout)["variants"] for each in (result, plain))
     assert "finetuned" not in made["high"]
     record = made["low"]["finetuned"]
-    assert (record["images"], record["epochs"], record["rate"]) == (120, 2, 0.001)
+    assert {name: record[name] for name in ("images", "epochs", "rate", "batch", "flip")} == {
+        "images": 120, "epochs": 2, "rate": 0.01, "batch": 64, "flip": False,
+    }  # fmt: skip
     for name, differs in (("low", True), ("high", False)):
         old, new = (load_graph(tmp_path / folder, name) for folder in ("plain", "q"))
         same = all((a.weights["weight"] == b.weights["weight"]).all() for a, b in zip(old.nodes, new.nodes, strict=True)
@@ -163,23 +165,57 @@ def test_narrow_units_are_finetuned(model: str, tmp_path: Path, monkeypatch: pyt
     assert not list((tmp_path / "q").glob("finetune*"))
 
 
+def test_a_build_with_searched_tiles_is_finetuned(model: str, tmp_path: Path) -> None:
+    """From a pruned network, whose dense one teaches, to a project that tells of it."""
+    data, test = str(tmp_path / "labelled.npz"), str(tmp_path / "test.npz")
+    out = tmp_path / "b"
+    given = ["build", model, "--calibration", test, "--board", "zcu104", "--single", "--high-bits", "4"]
+    given += ["--tile", "auto", "--search-loss", "1", "--finetune", data, "--finetune-recipe", "epochs=1,flip=yes"]
+    result = CliRunner().invoke(app, [*given, "--out", str(out)])
+    assert result.exit_code == 0, result.stderr
+    assert "single unit: integers trained on 120 images, once each" in result.stdout
+    summary = Summary.model_validate_json((out / "summary.json").read_text())
+    trained = summary.variants[0].finetuned
+    assert trained is not None
+    assert (trained.epochs, trained.flip) == (1, True)
+    again = CliRunner().invoke(app, [*given, "--out", str(out)])
+    assert again.exit_code == 0, again.stderr
+    assert "quantise: unchanged, reused" in again.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--finetune-rate", "0"], "--finetune-rate must be above 0 and below 1, not 0.0"),
+        (["--finetune-recipe", "rate=0"], "rate must be a number above 0 and below 1, not '0'"),
+        (["--finetune-recipe", "epochs=1,epochs=2"], "epochs must be given once"),
+        (["--finetune-recipe", "speed=1"], "must be one of epochs, rate, batch, flip, not 'speed'"),
+        (["--finetune-recipe", "flip=maybe"], "flip must be yes or no, not 'maybe'"),
         (["--finetune", "other.npz"], "must normalise its pixels as"),
+        (["--finetune", "test.npz"], "but 40 are in both"),
+        (["--scales", "fixed-point"], "the fixed-point family cannot be finetuned"),
     ],
 )
 def test_a_finetune_that_cannot_be_is_refused(
     change: list[str], message: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    np.savez("other.npz", x=images(42, seed=2)[2:], mean=np.array([0.1, 0.2, 0.3]), std=np.array([1.0, 1.0, 1.0]))
+    np.savez("other.npz", x=images(42, seed=3)[2:], mean=np.array([0.1, 0.2, 0.3]), std=np.array([1.0, 1.0, 1.0]))
     given = ["quantise", model, "--calibration", "test.npz", "--low-bits", "3", "--finetune", "labelled.npz"]
     result = CliRunner().invoke(app, [*given, *change, "--out", "q"])
     assert result.exit_code == 2
-    assert message in result.stderr
+    assert message in " ".join(result.stderr.split())
     assert not Path("q").exists()
+
+
+def test_a_finetune_of_nothing_is_told(model: str, tmp_path: Path) -> None:
+    data, test = str(tmp_path / "labelled.npz"), str(tmp_path / "test.npz")
+    given = ["quantise", model, "--calibration", test, "--single", "--out", str(tmp_path / "q")]
+    result = CliRunner().invoke(app, [*given, "--finetune", data])
+    assert result.exit_code == 0, result.stderr
+    assert "--finetune trained nothing" in result.stderr
+    alone = CliRunner().invoke(app, [*given, "--finetune-recipe", "epochs=1"])
+    assert alone.exit_code == 2
+    assert "must come with --finetune" in alone.stderr
 
 
 def test_a_build_tells_how_its_network_was_pruned_and_searched(model: str, tmp_path: Path) -> None:

@@ -300,7 +300,7 @@ def test_too_little_memory_is_said_in_a_sentence(
 
 def test_a_rate_that_is_too_high_is_said(dense: Graph, choices: dict[str, Choice], data: TrainingImages) -> None:
     recipe = Recipe(epochs=2, batch=32, rate=1e9)
-    with pytest.raises(ToolflowError, match="--rate must be below"):
+    with pytest.raises(ToolflowError, match="the learning rate must be below"):
         prune_and_train(dense, data, choices, recipe, Watch(lambda graph: 0.0))
 
 

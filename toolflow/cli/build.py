@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,8 +46,7 @@ def build(
     sparsity: options.Sparsity = None,
     search_loss: options.SearchLoss = 0.003,
     finetune: options.Finetune = None,
-    finetune_epochs: options.FinetuneEpochs = 2,
-    finetune_rate: options.FinetuneRate = 0.001,
+    finetune_recipe: options.FinetuneRecipe = None,
     mean: options.Mean = None,
     std: options.Std = None,
     pixel_scale: options.PixelScale = None,
@@ -99,18 +99,19 @@ def build(
         tile=tile,
         sparsity=sparsity,
         search_loss=search_loss,
-        array_bits=array_bits if isinstance(array_bits := fixed.get("weight_bits"), int) else None,
+        array_bits=_array_bits(fixed) if layer_bits == "auto" else None,
     )
-    finetuning = Finetuning.of_options(finetune, finetune_epochs, finetune_rate)
+    finetuning = Finetuning.of_options(finetune, finetune_recipe)
     single = single or low_bits == high_bits
-    if precision.array not in (None, low_bits) and not single:
+    if precision.array_bits not in (None, low_bits) and not single:
         raise ToolflowError(
-            f"--layer-bits auto with --engine weight_bits={precision.array} must be --single or have as many --low-bits"
+            f"--layer-bits auto with --engine weight_bits={precision.array_bits} must be --single or have as many "
+            "--low-bits"
         )
-    target = Target(board, fixed, tolerance, single, cascade, finetuning)
+    target = Target(board, fixed, tolerance, single, cascade)
     check_engine(fixed, {high_bits} if single else {low_bits, high_bits}, load_board(board))
     with open_build(out, terminal) as folder:
-        _stages(terminal, folder, source, precision, target)
+        _stages(terminal, folder, source, precision, target, finetuning)
     from toolflow.cli.project import SUMMARY
     from toolflow.report.summary import read_summary
     from toolflow.report.tables import summary_tables
@@ -130,7 +131,6 @@ class Target:
         tolerance: accuracy that the cascade may lose.
         single: the high-precision unit alone.
         cascade: both units, whatever is faster.
-        finetuning: of the integers.
     """
 
     board: str
@@ -138,10 +138,29 @@ class Target:
     tolerance: float
     single: bool
     cascade: bool
-    finetuning: Finetuning | None
 
 
-def _stages(terminal: Terminal, folder: BuildFolder, source: Source, precision: Precision, target: Target) -> None:
+def _array_bits(fixed: Mapping[str, int | str]) -> int | None:
+    """Return the width of weights of an array that the user fixes, None where it is left open."""
+    weight, activation = (fixed.get(f"{what}_bits") for what in ("weight", "activation"))
+    if not isinstance(weight, int):
+        return None
+    if isinstance(activation, int) and activation < weight:
+        raise ToolflowError(
+            f"--layer-bits auto must have an array whose activations are as wide as its weights, not --engine "
+            f"weight_bits={weight},activation_bits={activation}: digits are as wide as the narrower"
+        )
+    return weight
+
+
+def _stages(
+    terminal: Terminal,
+    folder: BuildFolder,
+    source: Source,
+    precision: Precision,
+    target: Target,
+    finetuning: Finetuning | None,
+) -> None:
     """Run the stages in their order; each reuses what has not changed."""
     from toolflow.cli import emit_stage, plan_stage, report_stage, stages
     from toolflow.cli.project import CALIBRATION, CURVE, DECISION, GRAPHS, LOGITS, PLAN, REPORT, SUMMARY
@@ -151,9 +170,9 @@ def _stages(terminal: Terminal, folder: BuildFolder, source: Source, precision: 
     path = Path(target.board)
     folder.stage(
         "quantise",
-        stages.quantise_stage(source, precision, variants, terminal.note, finetuning=target.finetuning),
+        stages.quantise_stage(source, precision, variants, terminal.note, finetuning=finetuning),
         outputs=[GRAPHS],
-        inputs=stages.quantise_inputs(source, precision, variants, target.finetuning),
+        inputs=stages.quantise_inputs(source, precision, variants, finetuning),
     )
     after = ["quantise"]
     if not target.single:

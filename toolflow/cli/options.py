@@ -186,11 +186,14 @@ Finetune = Annotated[
         rich_help_panel=_PRECISION,
     ),
 ]
-FinetuneEpochs = Annotated[
-    int, typer.Option(min=1, help="Times that --finetune trains on each image.", rich_help_panel=_PRECISION)
-]
-FinetuneRate = Annotated[
-    float, typer.Option(help="Learning rate of --finetune at the start.", rich_help_panel=_PRECISION)
+FinetuneRecipe = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME=VALUE,..",
+        help="How --finetune trains: epochs=2, rate=0.0003 at the start, batch=64 images, flip=no (yes: on mirrored "
+        "images too).",
+        rich_help_panel=_PRECISION,
+    ),
 ]
 SearchLoss = Annotated[
     float,

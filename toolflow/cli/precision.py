@@ -38,7 +38,7 @@ class Precision:
         tile: Winograd tile, "auto" to search each layer's.
         sparsity: (n, S), "auto" to search each layer's, None for dense.
         search_loss: accuracy that a search may lose.
-        array_bits: width of the weights that the engine multiplies, where the user fixes it.
+        array_bits: width of the weights that the engine multiplies, where bits are searched for it.
     """
 
     low_bits: int = 4
@@ -74,16 +74,11 @@ class Precision:
             raise ToolflowError(f"--low-bits must not exceed --high-bits, not {self.low_bits} > {self.high_bits}")
         if self.tile == 4 and self.scales == "fixed-point":
             raise ToolflowError("--tile must be 0 or 2 with --scales fixed-point, not 4: its sums are scaled by 576")
-        if self.array is not None and not 2 <= self.array < self.high_bits:
+        if self.array_bits is not None and not 2 <= self.array_bits < self.high_bits:
             raise ToolflowError(
                 f"--layer-bits auto must have an array narrower than --high-bits {self.high_bits}, not --engine "
-                f"weight_bits={self.array}: narrower weights would save it no cycle"
+                f"weight_bits={self.array_bits}: narrower weights would save it no cycle"
             )
-
-    @property
-    def array(self) -> int | None:
-        """Width of the array's weights where layers' bits are searched for it."""
-        return self.array_bits if self.layer_bits == AUTO else None
 
     @property
     def transforms(self) -> bool:
@@ -107,7 +102,7 @@ class Precision:
             equalise=self.equalise,
             tile=0 if self.tile == AUTO else self.tile,  # type: ignore[arg-type]  # checked by the model
             pattern=None if self.sparsity == AUTO else self.sparsity,
-            digit_bits=self.array or DIGIT_BITS,
+            digit_bits=self.array_bits or DIGIT_BITS,
         )
 
     def searches(self, variant: str) -> bool:
@@ -121,7 +116,7 @@ class Precision:
         config = self.config(variant)
         tiles = (0, 2) if self.scales == "fixed-point" else (0, 2, 4)
         mixed = self.layer_bits == AUTO and variant == "high"
-        array = self.array if mixed else None
+        array = self.array_bits if mixed else None
         weight_bits: tuple[int, ...] = (config.weight_bits,)
         activation_bits: tuple[int, ...] = (config.activation_bits,)
         if array is not None:  # what fills its digits; narrower activations save it nothing

@@ -39,8 +39,7 @@ def quantise(
     sparsity: options.Sparsity = None,
     search_loss: options.SearchLoss = 0.003,
     finetune: options.Finetune = None,
-    finetune_epochs: options.FinetuneEpochs = 2,
-    finetune_rate: options.FinetuneRate = 0.001,
+    finetune_recipe: options.FinetuneRecipe = None,
     mean: options.Mean = None,
     std: options.Std = None,
     pixel_scale: options.PixelScale = None,
@@ -91,7 +90,7 @@ def quantise(
         sparsity=sparsity,
         search_loss=search_loss,
     )
-    finetuning = Finetuning.of_options(finetune, finetune_epochs, finetune_rate)
+    finetuning = Finetuning.of_options(finetune, finetune_recipe)
     variants = ["high"] if single or low_bits == high_bits else ["low", "high"]
     if precision.transforms:
         terminal.note("no QONNX files are written: QONNX has no Winograd convolution")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from quant.calibrate_artefacts import CascadeReport, save_artefact
 from quant.calibrate_measure import evaluate_cascade
 from quant.calibrate_split import stratified_split
 from toolflow.cli import options
-from toolflow.cli.finetuning import Finetuning
+from toolflow.cli.finetuning import Finetuning, require_finetuning
 from toolflow.cli.folder import CHECKPOINTS, notebook_in
 from toolflow.cli.precision import Precision
 from toolflow.cli.project import CALIBRATION, CURVE, GRAPHS, LOGITS, QONNX, REPORT
@@ -204,6 +204,13 @@ def quantise_stage(
         data = source.images(graph)
         for sentence in (*data.notes, *_map_note(graph)):
             note(sentence)
+        training, teacher = None, graph
+        if finetuning is not None:
+            require_finetuning(graph, (precision.config(name) for name in variants))
+            teacher = graph if source.pruned is None else replace(source, pruned=None).graph()
+            training = finetuning.images(source, graph, data)
+            for sentence in training.notes:
+                note(f"{finetuning.file}: {sentence}")
         split = split_images(len(data.images), data.labels)
         normalisation = Normalisation(mean=data.pixels.mean, std=data.pixels.std, scale=data.pixels.scale)
         answers = float_classes(graph, data.images, normalisation.apply)
@@ -225,11 +232,13 @@ def quantise_stage(
         ranges = data.images[split.ranges]
         made = _quantised(graph, ranges, normalisation, configs, step)
         finetuned: dict[str, dict[str, Any]] = {}
-        if finetuning is not None:
+        if finetuning is not None and training is not None:
             unseen = data.images[split.held_out], truth[split.held_out]
             before = {name: _accuracy(variant, *unseen) for name, variant in made.items()}
             inputs = quantise_inputs(source, precision, variants, finetuning)
-            made, finetuned = finetuning.apply(made, source, data, ranges, step, folder / CHECKPOINTS, inputs)
+            made, finetuned = finetuning.apply(made, teacher, training, ranges, step, folder / CHECKPOINTS, inputs)
+            if not finetuned:
+                note("--finetune trained nothing: no unit has fewer than 8 bits anywhere")
             for name, record in finetuned.items():
                 record |= {"before": before[name], "after": _accuracy(made[name], *unseen)}
         target = folder / GRAPHS

@@ -118,6 +118,8 @@ class Finetuned(Section):
         images: trained on.
         epochs: times that each was.
         rate: of the optimiser at the start.
+        batch: images in a step.
+        flip: whether mirrored images were trained on too.
         before: accuracy on the held-out images, without it.
         after: accuracy on the held-out images.
     """
@@ -125,6 +127,8 @@ class Finetuned(Section):
     images: int
     epochs: int
     rate: float
+    batch: int
+    flip: bool
     before: float
     after: float
 
