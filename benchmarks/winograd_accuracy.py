@@ -1,10 +1,11 @@
 """ResNet-20 on CIFAR-10 without training: direct, F(2,3) and F(4,3), dense and sub-row-balanced, at 8 and 4 bits.
 
-    python benchmarks/winograd_accuracy.py DATA [--images 6000] [--only W8F2 W8F2:8/16 W4auto ..]
+    python benchmarks/winograd_accuracy.py DATA [--images 6000 | --all] [--only W8F2 W8F2:8/16 W4auto ..]
 
 DATA holds the pretrained weights and the images. Quantisation sees 1,024 training images only. The search of each
-layer's tile (auto) judges on the first 4,000 test images; accuracies are those of the integer reference on others. The
-seconds are those of quantisation: support, least squares and rounding, with the search where there is one.
+layer's tile (auto) judges on the first 4,000 test images; accuracies are those of the integer reference on others, with
+`--all` on all 10,000, of networks for which none is searched. The seconds are those of quantisation: support, least
+squares and rounding, with the search where there is one.
 """
 
 from __future__ import annotations
@@ -45,13 +46,17 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--images", type=int, default=6000)
     parser.add_argument("--only", nargs="+", choices=[*CASES, *SEARCHED])
+    parser.add_argument("--all", action="store_true", help="read the accuracy on all test images, and search nothing")
     arguments = parser.parse_args()
+    if arguments.all and set(arguments.only or ()) & set(SEARCHED):
+        parser.error("--all leaves no images to search on")
     graph = resnet20(arguments.data)
     training = training_images(arguments.data)
-    images, labels = test_images(arguments.data, JUDGED + arguments.images)
-    judged, images = np.split(images, [JUDGED])
-    truth, labels = np.split(labels, [JUDGED])
-    for name in [*CASES, *SEARCHED]:
+    images, labels = test_images(arguments.data, 10_000 if arguments.all else JUDGED + arguments.images)
+    if not arguments.all:
+        judged, images = np.split(images, [JUDGED])
+        truth, labels = np.split(labels, [JUDGED])
+    for name in [*CASES, *([] if arguments.all else SEARCHED)]:
         if arguments.only is not None and name not in arguments.only:
             continue
         start = time.perf_counter()
