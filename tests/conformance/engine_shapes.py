@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from toolflow.engine.config import EngineConfig
 
 SHAPES: dict[str, EngineConfig] = {
@@ -17,7 +19,7 @@ SHAPES: dict[str, EngineConfig] = {
     "two_bits": EngineConfig(lanes_k=4, lanes_p=2, weight_bits=2, activation_bits=2, slots=4, multiplier="lut"),
     "mixed": EngineConfig(lanes_k=8, lanes_p=2, weight_bits=4, activation_bits=8, slots=8, drain_k=4),
     "wide_bus": EngineConfig(lanes_k=24, lanes_p=2, slots=4, drain_k=8, sub_row=16, bus_bits=256),
-    "tile_2": EngineConfig(lanes_k=4, lanes_p=3, drain_k=2, tile=2),
+    "tile_2": EngineConfig(lanes_k=4, lanes_p=3, drain_k=2, sub_row=4, tile=2),
     "tile_4": EngineConfig(lanes_k=8, lanes_p=2, sub_row=16, tile=4),
     "tile_4_slots": EngineConfig(lanes_k=6, lanes_p=2, slots=2, drain_k=2, transform_cycles=2, tile=4, weight_bits=10),
     "tile_2_narrow": EngineConfig(
@@ -28,4 +30,23 @@ SHAPES: dict[str, EngineConfig] = {
     ),
     "tile_4_scalar": EngineConfig(lanes_k=3, lanes_p=1, sub_row=2, input_lanes=2, bus_bits=64, tile=4),
     "mixed_other": EngineConfig(lanes_k=7, lanes_p=2, weight_bits=8, activation_bits=5, slots=2),
+}
+
+# Every S and every width of the multipliers, for the sweep of modes and patterns at length.
+SWEPT: dict[str, EngineConfig] = {
+    f"S{sub_row}_W{bits}": EngineConfig(
+        lanes_k=4,
+        lanes_p=2,
+        slots=1 + bits % 2,
+        drain_k=2,
+        sub_row=sub_row,
+        weight_bits=bits,
+        activation_bits=bits,
+        bus_bits=max(8 * sub_row, 64),
+        tile=4,
+        transform_cycles=1 + bits // 4 % 2,
+        multiplier="lut" if bits <= 5 else "dsp",
+        input_lanes=2,
+    )
+    for sub_row, bits in [*product((2, 4, 8, 16), range(2, 9)), (32, 8)]
 }

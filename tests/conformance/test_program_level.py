@@ -7,22 +7,38 @@ import zlib
 import numpy as np
 import pytest
 
-from tests.conformance.engine_shapes import SHAPES
+from tests.conformance.engine_shapes import SHAPES, SWEPT
+from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
 from toolflow.interpreter.run import run
-from toolflow.operators.cases import ALL_CASES, cases_of
+from toolflow.operators.cases import cases_of, sweep_of
 from toolflow.plan.lower import compile_program, fit_depths
 
 IMAGES = 3
 
 
-@pytest.mark.parametrize("extreme", [False, True], ids=["random", "extreme"])
+EXTREME = pytest.mark.parametrize("extreme", [False, True], ids=["random", "extreme"])
+
+
+@EXTREME
 @pytest.mark.parametrize(("shape", "name"), [(shape, name) for shape in SHAPES for name in cases_of(SHAPES[shape])])
 def test_program_equals_reference(name: str, shape: str, extreme: bool) -> None:
     """Logits and every traced map are the reference's integers."""
-    config = SHAPES[shape]
+    check(SHAPES[shape], shape, name, extreme)
+
+
+@pytest.mark.long
+@EXTREME
+@pytest.mark.parametrize(("shape", "name"), [(shape, name) for shape in SWEPT for name in sweep_of(SWEPT[shape])])
+def test_swept_modes_equal_reference(name: str, shape: str, extreme: bool) -> None:
+    """Every mode × n × S × width of weights × width of multipliers."""
+    check(SWEPT[shape], shape, name, extreme)
+
+
+def check(config: EngineConfig, shape: str, name: str, extreme: bool) -> None:
+    """Run one case's network in both and compare."""
     seed = zlib.crc32(f"{name}/{shape}".encode())
-    builder, output = ALL_CASES[name].build(config.weight_bits, config.activation_bits, seed, extreme)
+    builder, output = cases_of(config)[name].build(config.weight_bits, config.activation_bits, seed, extreme)
     graph = builder.build(output)
     images = builder.images(IMAGES)
     config = fit_depths(graph, config)

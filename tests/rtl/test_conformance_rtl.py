@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.engine_shapes import SHAPES
-from tests.rtl.conformance import check_shape, check_shape_at_length
+from tests.conformance.engine_shapes import SHAPES, SWEPT
+from tests.rtl.conformance import check_shape, check_shape_at_length, check_sweep
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -19,3 +19,9 @@ def test_engine_equals_executor(shape: str, simulators: Path) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_engine_equals_executor_at_length(shape: str, simulators: Path) -> None:
     check_shape_at_length(shape, "rtl", simulators)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shape", SWEPT)
+def test_swept_modes_equal_executor(shape: str, simulators: Path) -> None:
+    check_sweep(shape, "rtl", simulators)

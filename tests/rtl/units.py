@@ -13,7 +13,7 @@ import numpy as np
 
 from rtl_sim.job import Job, RunOptions
 from rtl_sim.runner import Dut, Simulation, build_simulation
-from tests.conformance.engine_shapes import SHAPES
+from tests.conformance.engine_shapes import SHAPES, SWEPT
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
@@ -21,7 +21,7 @@ from toolflow.engine.executor import run_program
 from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, Opcode
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.confidence import ConfidenceRule
-from toolflow.operators.cases import ALL_CASES, cases_of
+from toolflow.operators.cases import cases_of, sweep_of
 from toolflow.plan.compiled import CompiledProgram
 from toolflow.plan.lower import compile_program, fit_depths
 
@@ -78,8 +78,8 @@ def make_run(
     config: EngineConfig, name: str, *, count: int, seed: int, extreme: bool = False, trace: bool = False
 ) -> Run:
     """Compile one case for `config` with random images; odd seeds ask the confidence unit."""
-    graph = _graph(config.weight_bits, config.activation_bits, name, extreme)
-    builder, _ = ALL_CASES[name].build(config.weight_bits, config.activation_bits, seed, extreme)
+    graph = _graph(config, name, extreme)
+    builder, _ = cases_of(config)[name].build(config.weight_bits, config.activation_bits, seed, extreme)
     images = builder.images(count)
     rule = RULE if seed % 2 and config.confidence else None
     traced: list[str] = []
@@ -94,13 +94,9 @@ def make_run(
 
 @cache
 def fitted(shape: str) -> EngineConfig:
-    """Return a shape with depths that hold every case, random and extreme."""
-    config = SHAPES[shape]
-    needs = [
-        fit_depths(_graph(config.weight_bits, config.activation_bits, name, extreme), config)
-        for name in cases_of(config)
-        for extreme in (False, True)
-    ]
+    """Return a shape with depths that hold each of its cases, random and extreme."""
+    config, cases = (SHAPES[shape], cases_of) if shape in SHAPES else (SWEPT[shape], sweep_of)
+    needs = [fit_depths(_graph(config, name, extreme), config) for name in cases(config) for extreme in (False, True)]
     depths = {depth: max(getattr(need, depth) for need in needs) for depth in DEPTHS}
     return EngineConfig(**{**config.model_dump(), **depths})
 
@@ -122,7 +118,8 @@ def build_unit(config: EngineConfig, dut: Dut, folder: Path) -> Simulation:
     return build_simulation(config, dut, folder / "build", folder / "sources")
 
 
-def _graph(weight_bits: int, activation_bits: int, name: str, extreme: bool) -> QuantisedGraph:
-    seed = zlib.crc32(f"{name}/{weight_bits}/{activation_bits}".encode())
-    builder, output = ALL_CASES[name].build(weight_bits, activation_bits, seed, extreme)
+def _graph(config: EngineConfig, name: str, extreme: bool) -> QuantisedGraph:
+    widths = config.weight_bits, config.activation_bits
+    seed = zlib.crc32(f"{name}/{widths[0]}/{widths[1]}".encode())
+    builder, output = cases_of(config)[name].build(*widths, seed, extreme)
     return builder.build(output)

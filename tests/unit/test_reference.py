@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from toolflow.engine.config import EngineConfig
 from toolflow.interpreter.run import run
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, verify_quantised
+from toolflow.numerics.srbs import most_in_sub_row
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Shortcut, WinogradConv
-from toolflow.operators.cases import ALL_CASES
+from toolflow.operators.cases import ALL_CASES, sweep_of
 
 Map = list[list[list[int]]]  # [channel][row][column]
 
@@ -173,11 +175,14 @@ def naive(graph: QuantisedGraph, image: np.ndarray) -> dict[str, Map]:
     return tensors
 
 
+SWEEP = sweep_of(EngineConfig(sub_row=4, tile=4))
+
+
 @pytest.mark.parametrize(("bits", "extreme"), [(8, False), (8, True), (3, False)])
-@pytest.mark.parametrize("name", ALL_CASES)
+@pytest.mark.parametrize("name", [*ALL_CASES, *SWEEP])
 def test_reference_equals_naive_loops(name: str, bits: int, extreme: bool) -> None:
     """Every tensor of every case."""
-    builder, output = ALL_CASES[name].build(bits, bits, 11, extreme)
+    builder, output = (ALL_CASES | SWEEP)[name].build(bits, bits, 11, extreme)
     graph = builder.build(output)
     verify_quantised(graph)
     images = builder.images(1)
@@ -205,3 +210,19 @@ def test_wrong_images() -> None:
         run(graph, np.zeros((1, 1, 1, 2)))  # type: ignore[arg-type]
     with pytest.raises(ToolflowError, match="tensors to keep must be in the graph"):
         run(graph, builder.images(1), keep=["nonsense"])
+
+
+def test_the_sweep_is_complete() -> None:
+    """Its networks hold each mode with each n and each width of weights, and the weights have that n and width."""
+    found = set()
+    for case in SWEEP.values():
+        builder, output = case.build(8, 8, 3, False)
+        for node in builder.build(output).nodes:
+            if node.name.count("_") == 2 and isinstance(node.op, Conv | WinogradConv):
+                mode, kept, bits = node.name.split("_")
+                weight = node.weights["weight"]
+                assert weight.shape[2:] == {"3x3": (3, 3), "1x1": (1, 1), "F2": (4, 4), "F4": (6, 6)}[mode]
+                assert most_in_sub_row(weight, 4).max() == (int(kept) or 4)
+                assert np.abs(weight).max() < 1 << (int(bits[1:]) - 1)
+                found.add((mode, kept, bits))
+    assert len(found) == 4 * 5 * 7

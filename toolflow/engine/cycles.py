@@ -184,6 +184,11 @@ class _Places:
         """What takes longest; the array where several do."""
         return max(self.cycles, key=lambda name: self.cycles[name])
 
+    @property
+    def last(self) -> int:
+        """Cycles of a layer's last position or tile, while which nothing more is transformed."""
+        return max(cycles for name, cycles in self.cycles.items() if name != "transform")
+
 
 def _positions(config: EngineConfig, i: Instruction, channels: int) -> _Places:
     beats = -(-channels // config.drain_k)
@@ -205,7 +210,9 @@ def _tiles(config: EngineConfig, i: Instruction, channels: int, wait: Latencies)
         "transform": words + residual,
     }
     filling = words + taps + 2 * form.taps + wait.transform
-    return _Places(down * across, cycles, filling, (form.tile + form.tile**2) * beats)
+    kept = (i.out_height - form.tile * (down - 1)) * (i.out_width - form.tile * (across - 1))  # of the last tile
+    waited = max(beats - max(i.rows // taps, SHORTEST_TAP), 0)  # by every tap but a tile's first
+    return _Places(down * across, cycles, filling, (form.tile + kept) * beats - waited)
 
 
 def _conv(config: EngineConfig, i: Instruction, time: int, weights: _WeightPort, wait: Latencies) -> tuple[int, Bound]:
@@ -226,8 +233,8 @@ def _conv(config: EngineConfig, i: Instruction, time: int, weights: _WeightPort,
     bound: Bound = next((name for name in ("transform", "drain") if name in bounds), "array")
     if late > spent:
         bound = "weights"
-    draining = places.draining if places else 0
-    return time + draining + wait.convolution, bound
+    ending = places.last - places.cycles[places.bound] + places.draining if places else 0
+    return time + ending + wait.convolution, bound
 
 
 def _other(config: EngineConfig, header: Header, i: Instruction, images: int, wait: Latencies) -> tuple[int, Bound]:

@@ -13,7 +13,7 @@ from toolflow.numerics.accumulator import accumulator_range
 from toolflow.numerics.requantise import MAX_MULTIPLIER, MAX_RESIDUAL_SHIFT, Requantise
 from toolflow.numerics.srbs import Pattern, project
 from toolflow.numerics.types import IntegerType, smallest_signed_bits
-from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, output_bits
+from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, Winograd, effective_kernels, output_bits
 from toolflow.operators.activation import Activation
 from toolflow.operators.add.spec import Add
 from toolflow.operators.avg_pool.spec import AvgPool
@@ -27,6 +27,7 @@ from toolflow.operators.winograd.spec import WinogradConv
 
 RESULT = IntegerType(16, signed=True)
 ACCUMULATOR_BITS = 40  # the widest that engines have
+REACH = 8  # the greatest accumulator that there could be, over those that random operands make
 
 
 @dataclass
@@ -55,7 +56,7 @@ class NetworkBuilder:
         self.shapes: dict[str, Shape] = {"image": self.shape}
         integer = IntegerType(self.input_bits, signed=True)
         self.types["image"] = TensorType(integer, 2.0**-4)
-        self.table = self._integers(_symmetric(self.input_bits), (self.shape[0], 256))
+        self.table = self._integers(symmetric(self.input_bits), (self.shape[0], 256))
 
     def conv(
         self,
@@ -76,7 +77,7 @@ class NetworkBuilder:
         """Add a convolution, with a residual if one is named, sub-row-balanced where there is a pattern."""
         size = (kernel, kernel) if isinstance(kernel, int) else kernel
         bits = weight_bits or self.weight_bits
-        weight = self._integers(_symmetric(bits), (channels, self.shapes[source][0] // groups, *size))
+        weight = self._integers(symmetric(bits), (channels, self.shapes[source][0] // groups, *size))
         weight = self._pruned(weight, pattern)
         kept = None if pattern is None else (pattern.kept, pattern.sub_row)
         op = Conv(stride, pads, dilation, groups, Activation.NONE, kept)
@@ -100,7 +101,7 @@ class NetworkBuilder:
         Weights lie between `limits`, which may be wider than those of the inner layers.
         """
         taps = WINOGRAD[tile].taps
-        limits = limits or _symmetric(self.weight_bits)
+        limits = limits or symmetric(self.weight_bits)
         bits = max(self.weight_bits, smallest_signed_bits(*limits))
         weight = self._integers(limits, (channels, self.shapes[source][0], taps, taps))
         weight = self._pruned(weight, pattern)
@@ -108,10 +109,10 @@ class NetworkBuilder:
         while output_bits(WINOGRAD[tile], weight, exponent, self.types[source].integer) > ACCUMULATOR_BITS:
             exponent = np.maximum(exponent - 1, 0)
             weight = weight if exponent.any() else weight // 2
-        spread = 1 << (output_bits(WINOGRAD[tile], weight, exponent, self.types[source].integer) - 1)
+        reach = _typical(WINOGRAD[tile], weight, exponent, self.types[source].integer) * REACH
         kind = self._activation(out)
         added = self.types[residual].integer if residual else None
-        rule = self._rule(channels, (-spread, spread), kind, added, MAX_RESIDUAL_SHIFT)
+        rule = self._rule(channels, (-reach, reach), kind, added, MAX_RESIDUAL_SHIFT)
         op = WinogradConv(tile, pads, None if pattern is None else (pattern.kept, pattern.sub_row))
         inputs = (source,) if residual is None else (source, residual)
         weights = {"weight": weight, "exponent": exponent}
@@ -122,7 +123,7 @@ class NetworkBuilder:
     ) -> str:
         """Add a fully connected layer."""
         bits = weight_bits or self.weight_bits
-        weight = self._integers(_symmetric(bits), (outputs, self.shapes[source][0]))
+        weight = self._integers(symmetric(bits), (outputs, self.shapes[source][0]))
         return self._weighted(name, Linear(), source, weight, bits, None, out)
 
     def max_pool(self, name: str, source: str, op: MaxPool) -> str:
@@ -228,7 +229,7 @@ class NetworkBuilder:
         not hold that, the shift is lessened, and the multiplier of the accumulators with it.
         """
         reach = max(spread[1], -spread[0], 1)
-        typical = max(reach // 8, 1)
+        typical = max(reach // REACH, 1)
         multiplier = self.rng.integers(1, MAX_MULTIPLIER + 1, channels)
         ratio = typical * multiplier / max(out.upper, 1)
         shift = np.clip(np.round(np.log2(ratio)) + self.rng.integers(-1, 2, channels), 0, 47).astype(np.int64)
@@ -275,7 +276,15 @@ def finish(builder: NetworkBuilder, source: str, classes: int = 5) -> tuple[Netw
     return builder, builder.linear("logits", flat, classes, weight_bits=8, out=RESULT)
 
 
-def _symmetric(bits: int) -> tuple[int, int]:
+def symmetric(bits: int) -> tuple[int, int]:
     """Return the range whose digits fit engines of any width: ±119 at 8 bits (PROGRAM.md)."""
     limit = min((1 << (bits - 1)) - 1, 119)
     return -limit, limit
+
+
+def _typical(form: Winograd, weight: np.ndarray, exponent: np.ndarray, operand: IntegerType) -> int:
+    """Return twice the root mean square of a tile's accumulators for random operands: far below their bound."""
+    square = (operand.lower**2 + operand.lower * operand.upper + operand.upper**2) / 3
+    kernels = effective_kernels(form, weight, exponent)
+    largest = max(float(np.square(k.astype(np.float64)).sum(axis=(1, 2, 3)).mean()) for k in kernels)
+    return max(int(2 * np.sqrt(largest * square)), 1)
