@@ -69,8 +69,8 @@ def cannot_carry(op: Conv, channels: int, pattern: Pattern | None) -> str | None
 def nobody_carries(graph: Graph, pattern: Pattern) -> str:
     """Return the sentence for a network none of whose layers can carry a pattern."""
     return (
-        f"no layer of {graph.name} can carry the pattern {pattern}: a 3x3 convolution of stride 1 behind the first "
-        f"layer must have {pattern.sub_row} input channels or more"
+        f"no layer of {graph.name} can carry the pattern {pattern}: a 3x3 convolution of stride 1, without groups and "
+        f"behind the first layer, must have {pattern.sub_row} input channels or more"
     )
 
 

@@ -55,7 +55,7 @@ def choose_layers(
     unknown = sorted(set(named) - set(convolutions))
     if unknown:
         raise ToolflowError(
-            f"a pattern of its own must be given to convolutions of the network, not to {', '.join(unknown)}; "
+            f"patterns of single layers must be given to convolutions of the network, not to {', '.join(unknown)}; "
             f"they are {', '.join(convolutions)}"
         )
     first = first_layers(graph)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from quant.assign import cannot_carry
 from quant.prune import Choice
@@ -54,7 +54,7 @@ def save_pruned(graph: Graph, path: Path, steps: Sequence[Mapping[str, Any]] = (
         "steps": history,
     }
     partial = path.with_name(f"{path.name}.partial")
-    save_file(arrays, partial, {FORMAT: json.dumps(document)})
+    partial.write_bytes(save(arrays, {FORMAT: json.dumps(document)}))
     partial.replace(path)
 
 
@@ -97,6 +97,15 @@ def pruning_steps(path: Path) -> list[dict[str, Any]]:
         document: dict[str, Any] = json.loads(file.metadata()[FORMAT])
     steps: list[dict[str, Any]] = document.get("steps", [])
     return steps
+
+
+def has_tiles(path: Path) -> bool:
+    """Return whether a pruned file has Winograd layers.
+
+    Raises:
+        ToolflowError: it is none.
+    """
+    return any(choice.tile for choice in _read(path)[0].values())
 
 
 def choice_of(op: Conv | WinogradConv) -> Choice:

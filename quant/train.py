@@ -303,14 +303,14 @@ class Training:
             try:
                 pruned = prune_graph(graph, images, self.data.normalisation, choices, layer, self.recipe.seed)
             except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # values without bounds
-                raise self._lost(f"training before {_named(choices)}") from error
-            self._note(pruned, _named(choices), 0, None)
+                raise self._lost(f"training before {patterns_of(choices)}") from error
+            self._note(pruned, patterns_of(choices), 0, None)
             return TrainableNetwork(pruned).with_norms(self.sample)
 
         def outline() -> TrainableNetwork:
             return TrainableNetwork(shaped(self.dense, choices)).with_norms(None)
 
-        return Step(_named(choices), epochs, begin, outline)
+        return Step(patterns_of(choices), epochs, begin, outline)
 
     def _note(self, graph: Graph, what: str, epochs: int, loss: float | None) -> None:
         accuracy = self.watch.measure(graph)
@@ -410,7 +410,7 @@ def classes_of(graph: Graph, images: Images, normalisation: Normalisation) -> La
     return np.concatenate(found)
 
 
-def _named(choices: Mapping[str, Choice]) -> str:
+def patterns_of(choices: Mapping[str, Choice]) -> str:
     """Return the patterns of a step, the commonest first."""
     patterns = [str(choice.pattern) for choice in choices.values() if choice.pattern is not None]
     return ", ".join(sorted(dict.fromkeys(patterns), key=lambda name: (-patterns.count(name), name)))

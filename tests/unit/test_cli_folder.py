@@ -207,6 +207,33 @@ def test_two_builds_of_one_folder_do_not_mix(out: Path, terminal: Terminal) -> N
         raise AssertionError(build)
 
 
+def test_an_input_in_the_folder_is_not_lost(out: Path, terminal: Terminal) -> None:
+    _build(out, terminal)
+    before = _content(out)
+    used = out / "first" / "file.txt"
+    with (
+        pytest.raises(ToolflowError, match=r"file\.txt lies in .*out, which would be replaced"),
+        open_build(out, terminal, "first", [None, used]),
+    ):
+        raise AssertionError(used)
+    assert _content(out) == before
+
+
+@pytest.mark.parametrize("suffix", ["", ".partial"])
+def test_what_another_command_made_is_not_replaced(out: Path, terminal: Terminal, suffix: str) -> None:
+    _build(out, terminal)
+    folder = out.rename(out.with_name(f"out{suffix}"))
+    before = _content(folder)
+    with (
+        pytest.raises(ToolflowError, match=r"holds what another command made \(first, second\)"),
+        open_build(out, terminal, "measure"),
+    ):
+        raise AssertionError(folder)
+    assert _content(folder) == before
+    with open_build(out, terminal, "first") as build:
+        _run(build, "first", "a", [])
+
+
 def test_files_of_stages_that_are_gone_are_dropped(out: Path, terminal: Terminal) -> None:
     _build(out, terminal)
     with open_build(out, terminal) as build:

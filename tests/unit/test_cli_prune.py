@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,8 @@ def test_a_build_tells_how_its_network_was_pruned_and_searched(model: str, tmp_p
     assert [(step["pattern"], step["epochs"]) for step in summary["model"]["pruning"]] == [("2:4", 0)]
     (variant,), (unit,) = summary["variants"], summary["units"]
     assert variant["search"]["chosen"] == 1
+    content = (tmp_path / "p" / "pruned.safetensors").read_bytes()
+    assert summary["hashes"]["pruned"] == hashlib.sha256(content).hexdigest()
     inner = [layer["weight_bits"] for layer in variant["layers"]][1:-1]
     assert inner == [3, 3, 3]
     assert (unit["engine"]["weight_bits"], unit["engine"]["activation_bits"]) in {(8, 8), (3, 4)}
@@ -334,7 +337,9 @@ def test_an_interrupted_run_goes_on(model: str, tmp_path: Path, monkeypatch: pyt
             "must be given to convolutions of the network, not to none",
         ),
         (["--pattern", "2:4", "--train", "DATA"], "one of --train and --calibration must be given, not both"),
-        (["--pattern", "2:4", "--rate", "0"], "--rate must be above 0 and below 1, not 0.0"),
+        (["--pattern", "2:4", "--rate", "0"], "--rate must come with --train"),
+        (["--pattern", "2:4", "--epochs", "3"], "--epochs must come with --train"),
+        (["--pattern", "2:4", "--no-flip"], "--flip must come with --train"),
     ],
 )
 def test_bad_input_ends_in_a_sentence_and_leaves_nothing(
@@ -346,6 +351,47 @@ def test_bad_input_ends_in_a_sentence_and_leaves_nothing(
     assert result.exit_code == 2
     assert message in result.stderr
     assert not list(tmp_path.glob("out*"))
+
+
+def test_a_rate_out_of_range(model: str, tmp_path: Path) -> None:
+    data = str(tmp_path / "plain.npz")
+    result = _prune(model, tmp_path / "out", "--tile", "2", "--pattern", "2:4", "--train", data, "--rate", "0")
+    assert result.exit_code == 2
+    assert "--rate must be above 0 and below 1, not 0.0" in result.stderr
+
+
+def test_a_pattern_of_single_layers_is_the_steps_name(model: str, tmp_path: Path) -> None:
+    data = str(tmp_path / "plain.npz")
+    named = ["--layer-pattern", "2=1:4"]
+    result = _prune(model, tmp_path / "out", "--tile", "2", "--pattern", "2:4", "--calibration", data, *named)
+    assert result.exit_code == 0, result.stderr
+    document = json.loads((tmp_path / "out" / "prune.json").read_text())
+    assert [step["pattern"] for step in document["steps"]] == ["1:4, 2:4"]
+
+
+def test_what_a_pruned_file_fixes_and_where_it_may_lie(model: str, tmp_path: Path) -> None:
+    """Nothing is searched that it fixes; it is not replaced by what is made of it; its layers have no QONNX form."""
+    data = str(tmp_path / "plain.npz")
+    made = _prune(model, tmp_path / "p", "--pattern", "2:4", "--tile", "2", "--calibration", data)
+    assert made.exit_code == 0, made.stderr
+    pruned = tmp_path / "p" / "pruned.safetensors"
+    given = ["quantise", model, "--calibration", data, "--pruned", str(pruned), "--single", "--json"]
+    for option in ("--tile", "--sparsity"):
+        result = CliRunner().invoke(app, [*given, option, "auto", "--out", str(tmp_path / "q")])
+        assert result.exit_code == 2
+        assert f"{option} auto must not be given with --pruned" in result.stderr
+    result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "p")])
+    assert result.exit_code == 2
+    assert f"{pruned} lies in {tmp_path / 'p'}, which would be replaced" in result.stderr
+    assert pruned.is_file()
+    result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "q")])
+    assert result.exit_code == 0, result.stderr
+    assert "no QONNX files are written" in result.stderr
+    assert not (tmp_path / "q" / "qonnx").exists()
+    again = _prune(model, tmp_path / "q", "--pattern", "2:4", "--tile", "2", "--calibration", data)
+    assert again.exit_code == 2
+    assert "holds what another command made (quantise)" in again.stderr
+    assert pruned.stat().st_mode == (tmp_path / "p" / "prune.json").stat().st_mode
 
 
 def test_images_must_be_given(model: str, tmp_path: Path) -> None:

@@ -146,6 +146,12 @@ def test_tables_of_a_single_unit() -> None:
     assert "gBvSB" not in text
     assert "verification" not in text
     assert list(remarks(single)) == []
+    (unit,) = single.units
+    run = unit.runs[-1]
+    drained = run.model_copy(update={"layers": (run.layers[0].model_copy(update={"bound": "drain", "macs": 5}),)})
+    waiting = single.model_copy(update={"units": (unit.model_copy(update={"runs": (drained,)}),)})
+    (sentence,) = remarks(waiting)
+    assert sentence.startswith(f"{unit.unit} unit: 1 of 1 layers are bounded by their transform or drain")
     no_held_out = whole.model_copy(update={"cascade": cascade(None)})
     assert "held out" not in shown(no_held_out)
 

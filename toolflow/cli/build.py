@@ -110,7 +110,7 @@ def build(
         )
     target = Target(board, fixed, tolerance, single, cascade)
     check_engine(fixed, {high_bits} if single else {low_bits, high_bits}, load_board(board))
-    with open_build(out, terminal) as folder:
+    with open_build(out, terminal, "quantise", [*source.files, finetune]) as folder:
         _stages(terminal, folder, source, precision, target, finetuning)
     from toolflow.cli.project import SUMMARY
     from toolflow.report.summary import read_summary

@@ -144,14 +144,28 @@ def notebook_in(folder: Path) -> Path:
 
 
 @contextmanager
-def open_build(out: Path, terminal: Terminal) -> Iterator[BuildFolder]:
+def open_build(
+    out: Path, terminal: Terminal, first: str | None = None, inputs: Sequence[Path | None] = ()
+) -> Iterator[BuildFolder]:
     """Open the folder `out` for a build; at the end of the block the build is there as a whole.
 
+    Args:
+        out: the folder.
+        terminal: for the stages' progress.
+        first: the first stage; a folder whose stages are those of another command is not replaced. None for any.
+        inputs: files that the build reads, None for those that are not given.
+
     Raises:
-        ToolflowError: `out` holds something that no build made, or another build writes it right now.
+        ToolflowError: `out` holds something that no build made, or what another command made, or an input; or another
+            build writes it right now.
     """
     out = out.resolve()
     partial, previous = _beside(out, "partial"), _beside(out, "previous")
+    for path in inputs:
+        if path is not None and out in path.resolve().parents:
+            raise ToolflowError(f"{path} lies in {out}, which would be replaced: choose another --out")
+    for folder in (partial, out):
+        _check_kind(folder, first)
     for folder in (partial, previous):
         _check_ours(folder)
     if previous.exists() and not out.exists():  # an earlier swap was cut short
@@ -220,6 +234,16 @@ def _check_ours(folder: Path, changes_matter: bool = False) -> None:
         raise ToolflowError(
             f"the output folder {folder} holds files that no build made or that were changed since: "
             f"{', '.join(strangers[:_NAMED_FILES])}{more}; it was left as it is; move them away or choose another --out"
+        )
+
+
+def _check_kind(folder: Path, first: str | None) -> None:
+    """Refuse a folder that another command made."""
+    manifest = read_manifest(folder) if folder.is_dir() else None
+    if first is not None and manifest is not None and manifest.stages and first not in manifest.stages:
+        raise ToolflowError(
+            f"{folder} holds what another command made ({', '.join(manifest.stages)}); it was left as it is; "
+            "move it away or choose another --out"
         )
 
 

@@ -41,7 +41,8 @@ Pruned = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Weights of this model that 'toolflow prune' wrote (pruned.safetensors), with their tiles and patterns.",
+        help="Weights of this model that 'toolflow prune' wrote (pruned.safetensors), with their tiles and patterns; "
+        "they take the place of --weights, which then are --finetune's teacher alone.",
         exists=True,
         dir_okay=False,
         rich_help_panel=_MODEL,
@@ -303,6 +304,8 @@ def parse_layer_bits(text: str | None) -> dict[str, tuple[int, int]]:
     for part in text.split(",") if text else ():
         name, _, widths = (piece.strip() for piece in part.rpartition("="))
         numbers = [number.strip() for number in widths.split("/")]
+        if part.strip() == "auto":
+            raise ToolflowError("--layer-bits auto must stand alone, not beside bits of single layers")
         if not name or len(numbers) != 2 or not all(number in _WIDTHS for number in numbers):
             raise ToolflowError(f"--layer-bits must be NAME=W/A,.. with bits from 2 to 8, not '{part.strip()}'")
         if name in bits:

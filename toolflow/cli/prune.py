@@ -88,11 +88,25 @@ Test = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
-Epochs = Annotated[int, typer.Option(min=1, help="Times that each image is trained on.", rich_help_panel=_TRAINING)]
-Batch = Annotated[int, typer.Option(min=2, help="Images in a step of the optimiser.", rich_help_panel=_TRAINING)]
-Rate = Annotated[float, typer.Option(help="Learning rate at the start.", rich_help_panel=_TRAINING)]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        min=1, show_default=str(DEFAULT_EPOCHS), help="Times that each image is trained on.", rich_help_panel=_TRAINING
+    ),
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(min=2, show_default="64", help="Images in a step of the optimiser.", rich_help_panel=_TRAINING),
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(show_default="0.002", help="Learning rate at the start.", rich_help_panel=_TRAINING),
+]
 Flip = Annotated[
-    bool, typer.Option("--flip/--no-flip", help="Train on mirrored images too.", rich_help_panel=_TRAINING)
+    bool | None,
+    typer.Option(
+        "--flip/--no-flip", show_default="flip", help="Train on mirrored images too.", rich_help_panel=_TRAINING
+    ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.", rich_help_panel=_TRAINING)]
 
@@ -137,10 +151,10 @@ def prune(
     test: Test = None,
     layer_pattern: LayerPatterns = None,
     search_loss: options.SearchLoss = 0.003,
-    epochs: Epochs = DEFAULT_EPOCHS,
-    batch: Batch = 64,
-    rate: Rate = 0.002,
-    flip: Flip = True,
+    epochs: Epochs = None,
+    batch: Batch = None,
+    rate: Rate = None,
+    flip: Flip = None,
     seed: Seed = 0,
     weights: options.Weights = None,
     input_shape: options.InputShape = None,
@@ -167,7 +181,11 @@ def prune(
     if images is None or (train is not None and calibration is not None):
         given = "both" if images is not None else "neither"
         raise ToolflowError(f"one of --train and --calibration must be given, not {given}")
-    if not 0 < rate < 1:
+    training = {"epochs": epochs, "batch": batch, "rate": rate, "flip": flip}
+    given_for_training = {name: value for name, value in training.items() if value is not None}
+    if calibration is not None and given_for_training:
+        raise ToolflowError(f"--{next(iter(given_for_training))} must come with --train")
+    if rate is not None and not 0 < rate < 1:
         raise ToolflowError(f"--rate must be above 0 and below 1, not {rate}")
     with terminal.progress("load the toolflow"):
         from quant.train import Recipe
@@ -184,10 +202,11 @@ def prune(
         pixel_scale=pixel_scale,
         reverse_channels=reverse_channels,
     )
-    recipe = Recipe(epochs=epochs, batch=batch, rate=rate, flip=flip, seed=seed) if train is not None else None
+    asked = {"epochs": DEFAULT_EPOCHS, "seed": seed, **given_for_training}
+    recipe = Recipe(**asked) if train is not None else None  # type: ignore[arg-type]  # by name
     inputs = {**source.inputs(), "test": test, **wanted.inputs(), "seed": seed, "training": recipe and asdict(recipe)}
     job = Job(source, test, wanted, recipe, seed, fingerprint(inputs))
-    with open_build(out, terminal) as folder:
+    with open_build(out, terminal, "measure", [*source.files, test]) as folder:
         folder.stage("measure", job.measure(terminal.note), outputs=[HELD_OUT], inputs=inputs)
         folder.stage("prune", job.prune(), outputs=[PRUNED, REPORT], inputs=inputs, after=["measure"])
     document = json.loads((out / REPORT).read_text(encoding="utf-8"))
@@ -332,7 +351,7 @@ class Job:
         step: Step,
     ) -> tuple[Graph, list[Any]]:
         from quant.prune import prune_graph
-        from quant.train import Checkpoint, TrainingImages, Watch, prune_and_train
+        from quant.train import Checkpoint, TrainingImages, Watch, patterns_of, prune_and_train
 
         def told(layer: str) -> None:
             step.advance(0, f"solve {layer}")
@@ -342,7 +361,7 @@ class Job:
             pruned = prune_graph(
                 graph, data.images, _normalisation(data), choices, lambda layer: step.advance(1, layer), self.seed
             )
-            steps = [{"pattern": str(self.wanted.pattern), "epochs": 0, "loss": None, "accuracy": accuracy(pruned)}]
+            steps = [{"pattern": patterns_of(choices), "epochs": 0, "loss": None, "accuracy": accuracy(pruned)}]
             return pruned, steps
         step.expect(self.recipe.epochs * len(data.images))
         images = TrainingImages(data.images, data.labels, _normalisation(data))

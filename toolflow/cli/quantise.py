@@ -92,13 +92,14 @@ def quantise(
     )
     finetuning = Finetuning.of_options(finetune, finetune_recipe)
     variants = ["high"] if single or low_bits == high_bits else ["low", "high"]
-    if precision.transforms:
+    transforms = precision.transforms or source.transforms
+    if transforms:
         terminal.note("no QONNX files are written: QONNX has no Winograd convolution")
-    with open_build(out, terminal) as folder:
+    with open_build(out, terminal, "quantise", [*source.files, finetune]) as folder:
         folder.stage(
             "quantise",
-            quantise_stage(source, precision, variants, terminal.note, not precision.tile, finetuning),
-            outputs=[GRAPHS] if precision.transforms else [GRAPHS, QONNX],
+            quantise_stage(source, precision, variants, terminal.note, not transforms, finetuning),
+            outputs=[GRAPHS] if transforms else [GRAPHS, QONNX],
             inputs=quantise_inputs(source, precision, variants, finetuning),
         )
     with terminal.progress("measure the variants"):

@@ -197,7 +197,7 @@ def _notes(project: Project, quantised: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _hashes(source: Source, folder: Path) -> dict[str, str]:
-    paths = {"weights": source.weights, "calibration": source.calibration}
+    paths = {"weights": source.weights, "calibration": source.calibration, "pruned": source.pruned}
     hashes = {name: _file_hash(path) for name, path in paths.items() if path is not None}
     return {**hashes, "graphs": _file_hash(folder / GRAPHS / "quantise.json")}
 

@@ -94,8 +94,11 @@ class Source:
         """Return what the command line's options say.
 
         Raises:
-            ToolflowError: a text is not what its option takes.
+            ToolflowError: a text is not what its option takes, or a search is asked for of what is fixed.
         """
+        for name, value in (("--tile", tile), ("--sparsity", sparsity)):
+            if pruned is not None and value == "auto":
+                raise ToolflowError(f"{name} auto must not be given with --pruned, whose tiles and patterns are fixed")
         return cls(
             model=model,
             weights=weights,
@@ -110,12 +113,24 @@ class Source:
             sparsity=None if sparsity == "auto" else options.parse_sparsity(sparsity),
         )
 
+    @property
+    def files(self) -> tuple[Path | None, ...]:
+        """The files that it reads, None for those that are not given."""
+        path = Path(self.model.rpartition(":")[0] or self.model)
+        return path if path.is_file() else None, self.weights, self.calibration, self.pruned
+
+    @property
+    def transforms(self) -> bool:
+        """Whether the pruned network has Winograd layers."""
+        from quant.pruned_file import has_tiles
+
+        return self.pruned is not None and has_tiles(self.pruned)
+
     def inputs(self) -> dict[str, Any]:
         """Return what a stage's fingerprint must cover."""
-        path = Path(self.model.rpartition(":")[0] or self.model)
         return {
             "model": self.model,
-            "source": path if path.is_file() else None,
+            "source": self.files[0],
             "weights": self.weights,
             "input_shape": self.input_shape,
             "calibration": self.calibration,

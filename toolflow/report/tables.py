@@ -10,7 +10,7 @@ from rich.text import Text
 
 from quant.calibrate_artefacts import Measure
 from toolflow.numerics.confidence import ALWAYS, NEVER
-from toolflow.report.summary import Cascade, Finetuned, Resources, Run, Search, Summary
+from toolflow.report.summary import Cascade, Finetuned, Resources, Run, Search, Summary, Unit
 
 RESOURCE_NAMES = {
     "luts": "LUTs",
@@ -143,10 +143,23 @@ def remarks(summary: Summary) -> Iterable[str]:
             yield search_sentence(f"{variant.unit} unit", variant.search)
         if variant.finetuned is not None:
             yield finetuned_sentence(f"{variant.unit} unit", variant.finetuned)
+    for unit in summary.units:
+        yield from bound_sentences(unit)
     for warning in summary.cascade.warnings if summary.cascade else ():
         yield f"warning: {warning}"
     for note in summary.notes:
         yield f"note: {note}"
+
+
+def bound_sentences(unit: Unit) -> Iterable[str]:
+    """Say of how many layers the multipliers are not what takes longest: there a sparser pattern saves no cycle."""
+    layers = [layer for layer in unit.runs[-1].layers if layer.macs] if unit.runs else []
+    waiting = sum(layer.bound in ("transform", "drain") for layer in layers)
+    if waiting:
+        yield (
+            f"{unit.unit} unit: {waiting} of {len(layers)} layers are bounded by their transform or drain, not by the "
+            "multipliers: fewer multiplications would not make them faster"
+        )
 
 
 def search_sentence(unit: str, search: Search) -> str:
