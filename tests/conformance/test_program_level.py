@@ -15,8 +15,6 @@ from toolflow.operators.cases import cases_of, sweep_of
 from toolflow.plan.lower import compile_program, fit_depths
 
 IMAGES = 3
-
-
 EXTREME = pytest.mark.parametrize("extreme", [False, True], ids=["random", "extreme"])
 
 

@@ -15,6 +15,7 @@ from toolflow.operators.cases import cases_of, sweep_of
 
 WATCHDOG_CYCLES = 50_000
 PREDICTION_ERROR = 0.05  # of the cycles of one small layer, where nothing stalls
+SLOW_WEIGHTS_ERROR = 0.1  # the same where a row of weights takes several beats: the reader's restarts are not counted
 
 
 def _options(seed: int, stalls: bool) -> RunOptions:
@@ -46,16 +47,14 @@ def _check(simulation: Simulation, config: EngineConfig, runs: list[Run], option
 
 
 def _check_prediction(config: EngineConfig, run: Run, cycles: tuple[int, ...]) -> None:
-    """Compare the cycles of layers in the Winograd domain with the cycle model.
-
-    Not where a row of weights takes several beats: with few tiles the array waits for weights then, and the model does
-    not know how long the reader takes to begin again after a full buffer.
-    """
+    """Compare the cycles of layers in the Winograd domain with the cycle model."""
     c = run.compiled
     predicted = predict(config, c.header, c.instructions, c.macs, run.count).instructions
     for i, cost, taken in zip(c.instructions, predicted, cycles[-len(predicted) :], strict=True):
-        if i.tile and config.beats_per_row(Flag.INDEXED in i.flags) == 1:
-            assert abs(cost.cycles / taken - 1) <= PREDICTION_ERROR, f"{run.name}: {i.name}, {cost.cycles} for {taken}"
+        if i.tile:
+            slow = config.beats_per_row(Flag.INDEXED in i.flags) > 1
+            allowed = SLOW_WEIGHTS_ERROR if slow else PREDICTION_ERROR
+            assert abs(cost.cycles / taken - 1) <= allowed, f"{run.name}: {i.name}, {cost.cycles} for {taken}"
 
 
 def check_shape(shape: str, dut: Dut, simulators: Path) -> None:
@@ -73,7 +72,7 @@ def check_shape(shape: str, dut: Dut, simulators: Path) -> None:
 
 
 def check_sweep(shape: str, dut: Dut, simulators: Path) -> None:
-    """Every mode, n and width of weights, every map traced; half of the networks extreme, half of each under stalls."""
+    """Every mode, n and width of weights, every map traced; some of the networks extreme, some under stalls."""
     config = fitted(shape)
     simulation = build_unit(config, dut, simulators / f"{dut}_{shape}")
     runs, options = [], []

@@ -116,8 +116,13 @@ class Source:
     @property
     def files(self) -> tuple[Path | None, ...]:
         """The files that it reads, None for those that are not given."""
+        return self.model_file, self.weights, self.calibration, self.pruned
+
+    @property
+    def model_file(self) -> Path | None:
+        """The ONNX file or the module's source, None for an importable module."""
         path = Path(self.model.rpartition(":")[0] or self.model)
-        return path if path.is_file() else None, self.weights, self.calibration, self.pruned
+        return path if path.is_file() else None
 
     @property
     def transforms(self) -> bool:
@@ -130,7 +135,7 @@ class Source:
         """Return what a stage's fingerprint must cover."""
         return {
             "model": self.model,
-            "source": self.files[0],
+            "source": self.model_file,
             "weights": self.weights,
             "input_shape": self.input_shape,
             "calibration": self.calibration,

@@ -7,10 +7,10 @@ from itertools import product
 from toolflow.numerics.srbs import Pattern
 from toolflow.numerics.types import IntegerType
 from toolflow.operators.casebook import Case, NetworkBuilder, finish, symmetric
+from toolflow.operators.winograd.cases import SAME
 
 MODES = ("3x3", "1x1", "F2", "F4")
 WIDTHS = range(2, 9)
-SAME = (1, 1, 1, 1)
 
 
 def sweep(sub_row: int, tile: int) -> tuple[Case, ...]:
