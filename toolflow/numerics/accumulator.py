@@ -19,8 +19,8 @@ def accumulator_range(weight: npt.NDArray[np.int64], operand: IntegerType) -> tu
         operand: type of the input's elements. Zero is included (padding).
     """
     rows = weight.reshape(len(weight), -1)
-    positive = np.where(rows > 0, rows, 0).sum(axis=1)
-    negative = np.where(rows < 0, rows, 0).sum(axis=1)
+    total, magnitude = rows.sum(axis=1), np.abs(rows).sum(axis=1)
+    positive, negative = (magnitude + total) // 2, (total - magnitude) // 2  # both even
     low = positive * min(operand.lower, 0) + negative * operand.upper
     high = positive * operand.upper + negative * min(operand.lower, 0)
     return int(min(low.min(initial=0), 0)), int(max(high.max(initial=0), 0))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +27,9 @@ KERNEL = 3
 MAX_EXPONENT = 7  # of a tap: the left shift that aligns its sum with the others'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Winograd:
-    """The transforms of one tile size.
+    """The transforms of one tile size; there is one object of each.
 
     Attributes:
         tile: m, outputs of a tile in each direction.
@@ -92,6 +93,7 @@ def transform_weight(form: Winograd, weight: Int64Array) -> Int64Array:
     return exact
 
 
+@cache  # planners ask for every shape of an engine
 def transformed_type(form: Winograd, operand: IntegerType) -> IntegerType:
     """Return the narrowest signed type that holds V for every tile of operands."""
     tap = np.einsum("ya,xb->yxab", form.input, form.input)
