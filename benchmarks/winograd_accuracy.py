@@ -1,17 +1,20 @@
 """ResNet-20 on CIFAR-10 without training: direct, F(2,3) and F(4,3), dense and sub-row-balanced, at 8 and 4 bits.
 
     python benchmarks/winograd_accuracy.py DATA [--images 6000 | --all] [--only W8F2 W8F2:8/16 W4auto ..]
+        [--board zcu104]
 
 DATA holds the pretrained weights and the images. Quantisation sees 1,024 training images only. The search of each
-layer's tile (auto) judges on the first 4,000 test images; accuracies are those of the integer reference on others, with
-`--all` on all 10,000, of networks for which none is searched. The seconds are those of quantisation: support, least
-squares and rounding, with the search where there is one.
+layer's tile (auto; auto:auto of its pattern too) saves cycles on the board and judges on the first 4,000 test images;
+accuracies are those of the integer reference on others, with `--all` on all 10,000, of networks for which none is
+searched. Cycles are those of an image, every lane busy, on the engine that the planner takes for the network. The
+seconds are those of quantisation: support, least squares and rounding, with the search where there is one.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +22,15 @@ import numpy as np
 from benchmarks.resnet20_accuracy import NORMALISATION, resnet20, test_images, training_images
 from quant.assign import multiplications
 from quant.config import QuantiseConfig
+from quant.cost import Target
 from quant.quantise import quantise
 from quant.search import search
 from quant.sensitivity import Space
 from toolflow.interpreter.run import logits_of
+from toolflow.ir.operator import Operator
 from toolflow.operators import Conv, WinogradConv
+from toolflow.plan.boards import load_board
+from toolflow.plan.choose import best_single, timed_engines
 
 # bits, tile, pattern
 CASES: dict[str, QuantiseConfig] = {
@@ -36,7 +43,9 @@ CASES: dict[str, QuantiseConfig] = {
         (8, 0, (8, 16)),
     )
 }  # fmt: skip
-SEARCHED = {"W8auto": 8, "W4auto": 4}
+PATTERNS = None, (8, 16), (6, 16), (4, 16), (3, 16)
+# bits, patterns
+SEARCHED = {"W8auto": (8, (None,)), "W4auto": (4, (None,)), "W8auto:auto": (8, PATTERNS)}
 JUDGED, ALLOWED = 4000, 0.003
 
 
@@ -47,6 +56,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=6000)
     parser.add_argument("--only", nargs="+", choices=[*CASES, *SEARCHED])
     parser.add_argument("--all", action="store_true", help="read the accuracy on all test images, and search nothing")
+    parser.add_argument("--board", type=load_board, default="zcu104")
     arguments = parser.parse_args()
     if arguments.all and set(arguments.only or ()) & set(SEARCHED):
         parser.error("--all leaves no images to search on")
@@ -63,26 +73,37 @@ def main() -> None:
         if name in CASES:
             config = CASES[name]
         else:
-            bits = SEARCHED[name]
+            bits, patterns = SEARCHED[name]
             plain, space = (
                 QuantiseConfig(weight_bits=bits, activation_bits=bits),
-                Space((0, 2, 4), (None,), (bits,), (bits,)),
+                Space((0, 2, 4), patterns, (bits,), (bits,)),
             )
-            found = search(graph, training, NORMALISATION, plain, space, judged, truth, ALLOWED)
+            target = Target(arguments.board, bits, {})
+            found = search(graph, training, NORMALISATION, plain, space, judged, truth, ALLOWED, target=target)
             for trial in found.trials:
-                print(f"  judged: {100 * trial.accuracy:.2f} % at {100 * trial.cost:.1f} % of the multiplications")
+                print(f"  judged: {100 * trial.accuracy:.2f} % at {100 * trial.cost:.1f} % of the cycles", flush=True)
             config = found.config
         made = quantise(graph, training, NORMALISATION, config)
         seconds = time.perf_counter() - start
         right = float((logits_of(made.graph, images).argmax(axis=1) == labels).mean())
         nodes = [node for node in made.model.graph.nodes if isinstance(node.op, Conv | WinogradConv)]
         count = sum(multiplications(node, made.graph.shapes[node.name]) for node in nodes)
-        tiles = [node.op.tile for node in nodes if isinstance(node.op, WinogradConv)]
+        forms = Counter(form_of(node.op) for node in nodes)
+        engines = timed_engines(made.graph, config.weight_bits, {}, arguments.board, alone=True)
+        cycles = best_single(engines, arguments.board, name).cycles_per_image
+        layers = ", ".join(f"{number} {form}" for form, number in sorted(forms.items()))
         print(
-            f"{name:14} {100 * right:.2f} %, {count / 1e6:5.1f} M multiplications in convolutions, "
-            f"{tiles.count(2)} layers F(2,3), {tiles.count(4)} F(4,3); quantised in {seconds:.0f} s",
+            f"{name:14} {100 * right:.2f} %, {cycles:,.0f} cycles, {count / 1e6:5.1f} M multiplications in "
+            f"convolutions; {layers}; quantised in {seconds:.0f} s",
             flush=True,
         )
+
+
+def form_of(op: Operator) -> str:
+    """Return a convolution's tile and pattern."""
+    assert isinstance(op, Conv | WinogradConv)
+    tile = f"F({op.tile},3)" if isinstance(op, WinogradConv) else "direct"
+    return tile if op.pattern is None else f"{tile} {op.pattern[0]}:{op.pattern[1]}"
 
 
 if __name__ == "__main__":

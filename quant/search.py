@@ -10,7 +10,7 @@ That small independent errors add up is an approximation; the judgement does not
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,20 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from quant.arrange import Arrangement, arrange
 from quant.config import Normalisation, QuantiseConfig
+from quant.cost import Prices, Saves, Target, bit_operations, cycles, multiplications
 from quant.notebook import Notebook
 from quant.prune import Choice
 from quant.quantise import quantise
-from quant.sensitivity import MAX_IMAGES, Option, Saves, Sensitivities, Space, measure
+from quant.sensitivity import MAX_IMAGES, Option, Sensitivities, Space, measure
+from toolflow.engine.config import EngineConfig
 from toolflow.interpreter.run import logits_of
 from toolflow.ir.graph import Graph
+from toolflow.ir.quantised import QuantisedGraph
 
 MAX_JUDGED = 2000  # images, of those that are used otherwise too
+TILE_BITS = 8  # at which tiles alone are searched
 TRIALS = 6  # networks that are judged after the plainest one
+PRICED_IMAGES = 32  # on which the network is quantised whose cycles are asked for: they do not depend on it
 
 TIE = 1e-6  # weight of the divergence among selections that cost the same
 LEAST = 1e-9  # divergence that counts as none
@@ -39,12 +44,16 @@ SAME_COST, SAME_BUDGET = 0.995, 1.05  # closer than that, two selections or budg
 
 @dataclass(frozen=True)
 class Selection:
-    """The option of every layer and the bits of every group, what they cost, and their divergences' sum."""
+    """The option of every layer and the bits of every group, what they cost, and their divergences' sum.
+
+    `engine` is the one whose cycles the cost counts, None where it counts none.
+    """
 
     layers: Mapping[str, Option]
     groups: Mapping[str, int]
     cost: float
     divergence: float
+    engine: EngineConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -71,38 +80,55 @@ class SearchResult:
         saves: what the cost counts.
         trials: in their order; the first is the plainest network.
         chosen: the place of the result among them.
+        engine: on which the result takes fewest cycles, None where they were not counted.
     """
 
     config: QuantiseConfig
     saves: Saves
     trials: tuple[Trial, ...]
     chosen: int
+    engine: EngineConfig | None
 
 
-def plainest(found: Sensitivities, saves: Saves) -> Selection:
+def plainest(found: Sensitivities, prices: Sequence[Prices]) -> Selection:
     """Return the first option of each layer, and the most bits of each group."""
     layers = {name: options[0] for name, options in found.layers.items()}
     groups = {group: max(widths) for group, widths in found.groups.items()}
-    cost = sum(o.cost(groups[found.source[name]], saves) for name, o in layers.items())
+
+    def cost(price: Prices) -> float:
+        return price.rest + sum(price.of(name, o, groups[found.source[name]]) for name, o in layers.items())
+
     divergence = sum(o.divergence for o in layers.values()) + sum(found.groups[g][bits] for g, bits in groups.items())
-    return Selection(layers, groups, cost, divergence)
+    best = min(prices, key=cost)
+    return Selection(layers, groups, cost(best), divergence, best.engine)
 
 
-def select(found: Sensitivities, budget: float, saves: Saves) -> Selection:
-    """Return the cheapest selection whose divergences add up to the budget at most.
+def select(found: Sensitivities, budget: float, prices: Sequence[Prices]) -> Selection:
+    """Return the cheapest selection whose divergences add up to the budget at most, whichever prices count.
+
+    Where the budget is less than any selection needs, the one that needs least is returned.
+    """
+    selections = [_selected(found, budget, price) for price in prices]
+    limit = max(budget, min(selection.divergence for selection in selections)) * (1 + 1e-6)
+    return min((s for s in selections if s.divergence <= limit), key=lambda s: s.cost)
+
+
+def _selected(found: Sensitivities, budget: float, prices: Prices) -> Selection:
+    """Return the same at one list of prices.
 
     A variable is 1 where a layer takes an option and its input has so many bits, or where a group has so many bits; the
-    two kinds must agree. Where the budget is less than any selection needs, the one that needs least is returned.
+    two kinds must agree.
     """
     columns = [
         (name, option, bits)
         for name, options in found.layers.items()
         for option in options
         for bits in found.groups[found.source[name]]
+        if prices.of(name, option, bits) < math.inf
     ]
     groups = [(group, bits) for group, widths in found.groups.items() for bits in widths]
-    cost = np.array([option.cost(bits, saves) for _, option, bits in columns] + [0] * len(groups))
-    divergence = np.array([o.divergence for _, o, _ in columns] + [found.groups[g][bits] for g, bits in groups])
+    cost = np.array([prices.of(*column) for column in columns] + [0.0] * len(groups))
+    divergence = np.array([o.divergence for _, o, _ in columns] + [found.groups[g][b] for g, b in groups])
     rows, totals = [], []
     for name in found.layers:
         rows.append([column[0] == name for column in columns] + [False] * len(groups))
@@ -118,7 +144,7 @@ def select(found: Sensitivities, budget: float, saves: Saves) -> Selection:
                 agree.append(np.array(mine + [-(other == pair) for other in groups], dtype=np.float64))
     matrix = np.vstack([np.array(rows, dtype=np.float64), *agree])
     totals += [0] * len(agree)
-    least = sum(min(o.divergence for o in options) for options in found.layers.values())
+    least = sum(min(o.divergence for each, o, _ in columns if each == name) for name in found.layers)
     least += sum(min(widths.values()) for widths in found.groups.values())
     objective = cost / max(cost.max(), 1.0) + TIE * divergence / max(divergence.max(), 1e-30)
     result: Any = milp(
@@ -136,8 +162,9 @@ def select(found: Sensitivities, budget: float, saves: Saves) -> Selection:
     return Selection(
         {name: option for (name, option, _), use in zip(columns, taken, strict=False) if use},
         {group: bits for (group, bits), use in zip(groups, taken[len(columns) :], strict=True) if use},
-        float(cost @ taken),
+        float(cost @ taken) + prices.rest,
         float(divergence @ taken),
+        prices.engine,
     )
 
 
@@ -169,8 +196,12 @@ def search(
     allowed: float,
     progress: Callable[[str], None] = lambda _: None,
     notebook: Path | None = None,
+    target: Target | None = None,
 ) -> SearchResult:
     """Return the cheapest configuration that loses no more accuracy than allowed against the plainest one.
+
+    Cheap is what takes few cycles on the target. Where there is none, it is what has few bit-operations, or few
+    multiplications where all widths are fixed.
 
     Args:
         graph: the float network, through the passes.
@@ -183,6 +214,10 @@ def search(
         allowed: share of the judged images.
         progress: is told what is measured or judged.
         notebook: a file for what is found out, from which a search that was cut short goes on.
+        target: the board whose engines' cycles count, None to count operations.
+
+    Raises:
+        DoesNotFitError: the network fits the board in no form.
     """
     settings = {"config": config.model_dump(mode="json"), "space": asdict(space)}
     book = Notebook(notebook, graph, (images, judged, truth), settings | normalisation.model_dump())
@@ -209,7 +244,19 @@ def search(
 
         return book.judged(candidate, judge)
 
-    return cheapest(found, space.saves, lambda selection: configured(config, selection, arrangement), accuracy, allowed)
+    def base() -> QuantisedGraph:
+        progress("quantise the network that engines are planned for")
+        plain = {"tile": 0, "tiles": {}, "pattern": None, "patterns": {}, "rounding": "nearest"}
+        return quantise(graph, images[:PRICED_IMAGES], normalisation, config.model_copy(update=plain)).graph
+
+    saves: Saves
+    if target is not None:
+        saves, prices = "cycles", cycles(found, arrangement, base(), config, target, progress)
+    elif max(len(space.weight_bits), len(space.activation_bits)) > 1:
+        saves, prices = "bit-operations", (bit_operations(),)
+    else:
+        saves, prices = "multiplications", (multiplications(),)
+    return cheapest(found, prices, saves, lambda selected: configured(config, selected, arrangement), accuracy, allowed)
 
 
 def search_tiles(
@@ -221,29 +268,32 @@ def search_tiles(
     allowed: float,
     progress: Callable[[str], None] = lambda _: None,
     notebook: Path | None = None,
+    target: Target | None = None,
 ) -> SearchResult:
-    """Search the tiles of a network that is pruned without training, at 8 bits; tiles of 2 are the plainest.
+    """Search the tiles of a network that is pruned without training, at `TILE_BITS`; direct layers are the plainest.
 
     Args:
         graph: the float network, through the passes.
         images: uint8 (N, H, W, C); at most half of them, up to `MAX_JUDGED`, are judged on.
         truth: their classes (N,).
         normalisation: from pixel to the network's input.
-        choices: how layers are to be computed; those that have a tile may get another one.
+        choices: how layers are to be computed; those that have a tile may get another one, or none.
         allowed: accuracy that may be lost.
         progress: is told what is measured or judged.
         notebook: as in `search`.
+        target: as in `search`.
     """
     judged = min(len(images) // 2, MAX_JUDGED)
     patterns = {name: choice.pattern for name, choice in choices.items() if choice.tile}
     pairs = {name: None if pattern is None else (pattern.kept, pattern.sub_row) for name, pattern in patterns.items()}
-    config, space = QuantiseConfig(patterns=pairs), Space((2, 4), (None,), (8,), (8,))
+    config, space = QuantiseConfig(patterns=pairs), Space((0, 2, 4), (None,), (TILE_BITS,), (TILE_BITS,))
     used = images[judged:], normalisation, config, space
-    return search(graph, *used, images[:judged], truth[:judged], allowed, progress, notebook)
+    return search(graph, *used, images[:judged], truth[:judged], allowed, progress, notebook, target)
 
 
 def cheapest(
     found: Sensitivities,
+    prices: Sequence[Prices],
     saves: Saves,
     configure: Callable[[Selection], QuantiseConfig],
     accuracy: Callable[[QuantiseConfig], float],
@@ -253,29 +303,30 @@ def cheapest(
 
     Args:
         found: what one choice does.
-        saves: what the cost counts.
+        prices: what it costs, in each way to run the network.
+        saves: what the prices count.
         configure: from a selection to the network's configuration.
         accuracy: of the whole network.
         allowed: accuracy that may be lost against the plainest selection.
     """
-    plain = plainest(found, saves)
-    config, chosen, best = configure(plain), 0, plain.cost
+    plain = plainest(found, prices)
+    config, chosen, best = configure(plain), 0, plain
     trials = [Trial(plain.divergence, 1.0, accuracy(config))]
-    lower = max(select(found, 0.0, saves).divergence, LEAST)
-    upper = max(select(found, math.inf, saves).divergence, lower)
+    lower = max(select(found, 0.0, prices).divergence, LEAST)
+    upper = max(select(found, math.inf, prices).divergence, lower)
     budget = upper  # the cheapest of all may do
     while len(trials) <= TRIALS:
-        selection = select(found, budget, saves)
-        if selection.cost > SAME_COST * best:
+        selection = select(found, budget, prices)
+        if selection.cost > SAME_COST * best.cost:
             lower = budget
         else:
             candidate = configure(selection)
             trials.append(Trial(selection.divergence, selection.cost / plain.cost, accuracy(candidate)))
             if trials[-1].accuracy >= trials[0].accuracy - allowed:
-                lower, best, config, chosen = budget, selection.cost, candidate, len(trials) - 1
+                lower, best, config, chosen = budget, selection, candidate, len(trials) - 1
             else:
                 upper = budget
         if upper <= SAME_BUDGET * lower:
             break
         budget = math.sqrt(lower * upper)
-    return SearchResult(config, saves, tuple(trials), chosen)
+    return SearchResult(config, saves, tuple(trials), chosen, best.engine)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,7 +23,6 @@ from toolflow.operators import Conv, Layer, WinogradConv
 
 Tensor = torch.Tensor
 PatternPair = tuple[int, int] | None
-Saves = Literal["multiplications", "bit-operations", "cycles"]
 
 MAX_IMAGES = 256  # on which sensitivities are measured
 MAX_ELEMENTS = 1 << 27  # of all tensors over those images
@@ -38,26 +36,12 @@ class Space:
         tiles, patterns: of the layers that may take them and have none of their own, by network or configuration.
         weight_bits: of layers that are neither first nor last and have none of their own.
         activation_bits: of tensors that are neither the image nor the logits, the same.
-        array_bits: width of the weights that the array multiplies; wider ones are cut into digits, and each digit takes
-            the array's cycles once more. None where the array is made for the widths.
     """
 
     tiles: tuple[int, ...]
     patterns: tuple[PatternPair, ...]
     weight_bits: tuple[int, ...]
     activation_bits: tuple[int, ...]
-    array_bits: int | None = None
-
-    @property
-    def saves(self) -> Saves:
-        """What a search saves: with widths to choose from, cycles of a given array, else bit-operations."""
-        if len(self.weight_bits) == len(self.activation_bits) == 1:
-            return "multiplications"
-        return "bit-operations" if self.array_bits is None else "cycles"
-
-    def digits(self, weight_bits: int) -> int:
-        """Return how often the array multiplies for a weight."""
-        return 1 if self.array_bits is None else -(-weight_bits // self.array_bits)
 
 
 def _free_scales(level: Tensor) -> Tensor:
@@ -73,7 +57,6 @@ class Option:
         multiplications: of one image.
         operand: widths of the multipliers' other operand, by the bits of the layer's input.
         divergence: what the choice alone does to the answers.
-        digits: into which the array cuts each weight.
     """
 
     tile: int | None
@@ -82,13 +65,6 @@ class Option:
     multiplications: int
     operand: Mapping[int, int]
     divergence: float
-    digits: int = 1
-
-    def cost(self, bits: int, saves: Saves) -> int:
-        """Return what the layer costs with so many bits at its input; cycles are those of a single multiplier."""
-        if saves == "bit-operations":
-            return self.multiplications * self.weight_bits * self.operand[bits]
-        return self.multiplications * (self.digits if saves == "cycles" else 1)
 
 
 @dataclass(frozen=True)
@@ -178,7 +154,7 @@ def measure(
         group = arrangement.group[node.inputs[0]]
         kinds = [IntegerType(each, group not in arrangement.unsigned) for each in bits[group]]
         layers[node.name] = tuple(
-            replace(option, digits=space.digits(option.weight_bits))
+            option
             for tile, pattern, form in forms
             for option in _options(probe, form, tile, pattern, widths, kinds, config, generator)
         )

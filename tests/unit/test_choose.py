@@ -6,7 +6,6 @@ from itertools import product
 
 import pytest
 
-from toolflow.cli.plan_stage import timed_engines
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
@@ -16,7 +15,7 @@ from toolflow.operators.cases import ALL_CASES
 from toolflow.operators.max_pool.spec import MaxPool
 from toolflow.operators.shortcut.spec import Shortcut
 from toolflow.plan.boards import Board, UsableShares, load_board
-from toolflow.plan.choose import UnitRequest, best_pair, best_single, candidates, explain
+from toolflow.plan.choose import UnitRequest, best_pair, best_single, candidates, explain, timed_engines
 from toolflow.plan.choose_shapes import allowed_shapes, rank_shapes
 from toolflow.plan.demand import demand, weight_bytes
 from toolflow.plan.estimate import estimate

@@ -125,6 +125,70 @@ def test_what_was_left_open_is_searched(model: str, tmp_path: Path) -> None:
     )
 
 
+SMALL = "lanes_k=4,lanes_p=1,slots=1,sub_row=8,drain_k=4,transform_cycles=1"  # the array takes longest
+
+
+def test_cycles_of_a_board_are_searched_for(model: str, tmp_path: Path) -> None:
+    """By every command; those without a board of their own say what they save without one."""
+    data = str(tmp_path / "labelled.npz")
+    given = ["--tile", "auto", "--search-loss", "1", "--board", "pynq-z2", "--engine", SMALL, "--json"]
+    quantised = ["quantise", model, "--calibration", data, "--single", "--sparsity", "auto"]
+    result = CliRunner().invoke(app, [*quantised, *given, "--out", str(tmp_path / "q")])
+    assert result.exit_code == 0, result.stderr
+    search = json.loads(result.stdout)["variants"]["high"]["search"]
+    assert search["saves"] == "cycles"
+    assert (search["engine"]["lanes_k"], search["engine"]["drain_k"]) == (4, 4)
+    assert "saves operations" not in result.stderr
+    build = ["build", *quantised[1:], *given, "--out", str(tmp_path / "q")]
+    built = CliRunner().invoke(app, build)
+    assert built.exit_code == 0, built.stderr
+    assert "quantise" not in _ran(tmp_path / "q", built.stderr)  # the same stage as before
+    summary = json.loads(built.stdout)
+    assert summary["variants"][0]["search"] == search
+    dense = CliRunner().invoke(
+        app, ["build", *quantised[1:5], "--board", "pynq-z2", "--engine", SMALL, "--json", "--out", str(tmp_path / "d")]
+    )
+    assert dense.exit_code == 0, dense.stderr
+    taken, plain = (_cycles(one) for one in (summary, json.loads(dense.stdout)))
+    assert taken == pytest.approx(search["trials"][search["chosen"]]["cost"] * plain, rel=0.03)
+    pruned = _prune(model, tmp_path / "p", "--pattern", "2:4", "--calibration", data, *given)
+    assert pruned.exit_code == 0, pruned.stderr
+    document = json.loads(pruned.stdout)
+    assert document["search"]["saves"] == "cycles"
+    plainly = [*quantised, "--tile", "auto", "--search-loss", "1", "--out", str(tmp_path / "o")]
+    assert "the search saves operations" in CliRunner().invoke(app, plainly).stderr
+
+
+def _ran(folder: Path, said: str) -> list[str]:
+    """Return the stages that ran."""
+    stages = json.loads((folder / "toolflow.json").read_text())["stages"]
+    return [name for name in stages if f"{name}: unchanged, reused" not in said]
+
+
+def _cycles(summary: Any) -> float:
+    run = summary["units"][0]["runs"][-1]
+    return float(run["predicted_cycles"] / run["images"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--tile", "2", "--board", "pynq-z2"], "--board must come with a search"),
+        (["--tile", "auto", "--engine", "slots=1"], "--engine must come with --board"),
+        (["--tile", "auto", "--board", "nexys"], "the board must be one of"),
+        (["--tile", "auto", "--board", "pynq-z2", "--engine", "slots=3"], "slots must be a power of two"),
+    ],
+)
+def test_a_search_for_nothing_is_refused(model: str, tmp_path: Path, options: list[str], message: str) -> None:
+    """Before anything is computed, and nothing is left behind."""
+    data = ["--calibration", str(tmp_path / "labelled.npz")]
+    quantised = CliRunner().invoke(app, ["quantise", model, "--out", str(tmp_path / "out"), *data, *options])
+    for result in (quantised, _prune(model, tmp_path / "out", "--pattern", "2:4", *data, *options)):
+        assert result.exit_code == 2, result.stdout
+        assert message in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()
+
+
 def test_narrow_units_are_finetuned(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A unit of 8 bits stays as it was; cut short, the same command goes on behind the epoch that was finished."""
     data, test = str(tmp_path / "labelled.npz"), str(tmp_path / "test.npz")

@@ -17,6 +17,7 @@ from scipy.stats import entropy
 
 from quant.arrange import arrange
 from quant.config import QuantiseConfig
+from quant.cost import Prices, Target, bit_operations, cycles, multiplications
 from quant.float_run import before_activation, float_classes, float_logits, float_node
 from quant.quantise import quantise
 from quant.ranges import activation_scale, histogram, weight_scales
@@ -24,19 +25,25 @@ from quant.search import SearchResult, Selection, cheapest, configured, plainest
 from quant.sensitivity import Option, Sensitivities, Space, measure
 from tests.unit.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.engine.config import EngineConfig
+from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.graph import Graph
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD, transformed_type
 from toolflow.operators import Conv, WinogradConv
-from toolflow.plan.demand import places
-from toolflow.plan.lower import Lowering, fit_depths
+from toolflow.plan.boards import load_board
+from toolflow.plan.choose import best_single, timed_engines
+from toolflow.plan.estimate import estimate, layer_cycles
 
 CALIBRATION, JUDGED = images(48), images(64, seed=9)
 INNER = {"a1", "a2", "b2"}
 
 
+BOARD = load_board("pynq-z2")
+OPERATIONS = {"multiplications": (multiplications(),), "bit-operations": (bit_operations(),)}
+
+
 def _option(cost: int, divergence: float, weight_bits: int = 8) -> Option:
-    return Option(0, None, weight_bits, cost, {8: 8, 4: 4}, divergence, digits=-(-weight_bits // 3))
+    return Option(0, None, weight_bits, cost, {8: 8, 4: 4}, divergence)
 
 
 def _made(seed: int) -> Sensitivities:
@@ -53,41 +60,66 @@ def _made(seed: int) -> Sensitivities:
     return Sensitivities(layers, {"p": "one", "q": "two", "r": "one"}, groups)
 
 
-def _cost(found: Sensitivities, layers: dict[str, Option], groups: dict[str, int], saves: str) -> float:
-    def each(name: str, option: Option) -> int:
-        if saves == "bit-operations":
-            return option.multiplications * option.weight_bits * option.operand[groups[found.source[name]]]
-        return option.multiplications * (1 if saves == "multiplications" else math.ceil(option.weight_bits / 3))
+def _engines(found: Sensitivities, seed: int) -> tuple[Prices, ...]:
+    """Prices of three engines at random; the last one cannot run some options."""
+    rng = np.random.default_rng(seed + 100)
+    engines = []
+    for number in range(3):
+        table = {
+            (name, id(option)): float(rng.integers(1, 50))
+            for name, options in found.layers.items()
+            for option in options
+        }
+        for name, options in found.layers.items():
+            if number == 2 and len(options) > 1:
+                table[name, id(options[0])] = math.inf
 
-    return float(sum(each(name, option) for name, option in layers.items()))
+        def of(name: str, option: Option, _bits: int, table: dict[tuple[str, int], float] = table) -> float:
+            return table[name, id(option)]
+
+        engines.append(Prices(of, float(rng.integers(0, 9)), EngineConfig(lanes_k=number + 1)))
+    return tuple(engines)
+
+
+def _cost(found: Sensitivities, layers: dict[str, Option], groups: dict[str, int], prices: Prices) -> float:
+    return prices.rest + sum(prices.of(name, o, groups[found.source[name]]) for name, o in layers.items())
 
 
 @pytest.mark.parametrize("saves", ["multiplications", "bit-operations", "cycles"])
 @pytest.mark.parametrize("seed", range(12))
 def test_selection_is_the_cheapest_of_all(seed: int, saves: str) -> None:
-    """Against every combination there is."""
+    """Against every combination there is, on every engine."""
     found = _made(seed)
+    prices = OPERATIONS.get(saves) or _engines(found, seed)
     combinations = []
     for options in itertools.product(*found.layers.values()):
         for bits in itertools.product(*found.groups.values()):
             layers = dict(zip(found.layers, options, strict=True))
             groups = dict(zip(found.groups, bits, strict=True))
             divergence = sum(o.divergence for o in options) + sum(found.groups[g][b] for g, b in groups.items())
-            combinations.append((_cost(found, layers, groups, saves), divergence))
+            combinations.append((min(_cost(found, layers, groups, each) for each in prices), divergence))
     least = min(divergence for _, divergence in combinations)
     for budget in (least, 0.5, 1.0, 2.0, 10.0):
         budget = max(budget, least)
-        chosen = select(found, budget, saves)  # type: ignore[arg-type]
-        assert chosen.divergence <= budget * (1 + 1e-6)
+        chosen = select(found, budget, prices)
+        assert chosen.divergence <= budget * (1 + 1e-5)
         best = min(cost for cost, divergence in combinations if divergence <= budget * (1 + 1e-9))
         assert chosen.cost == pytest.approx(best, rel=2e-3)
-        assert chosen.cost == _cost(found, dict(chosen.layers), dict(chosen.groups), saves)
-    assert select(found, 0.0, saves).divergence == pytest.approx(least)  # type: ignore[arg-type]
+        mine = next(each for each in prices if each.engine == chosen.engine)
+        assert chosen.cost == _cost(found, dict(chosen.layers), dict(chosen.groups), mine)
+    assert select(found, 0.0, prices).divergence == pytest.approx(least)
+
+
+def test_operations_are_counted() -> None:
+    option = Option(2, None, 5, 100, {8: 11, 4: 6}, 0.0)
+    assert OPERATIONS["multiplications"][0].of("p", option, 4) == 100
+    assert OPERATIONS["bit-operations"][0].of("p", option, 4) == 100 * 5 * 6
+    assert OPERATIONS["bit-operations"][0].of("p", option, 8) == 100 * 5 * 11
 
 
 def test_the_plainest_comes_first() -> None:
     found = _made(1)
-    plain = plainest(found, "multiplications")
+    plain = plainest(found, OPERATIONS["multiplications"])
     assert plain.layers == {name: options[0] for name, options in found.layers.items()}
     assert set(plain.groups.values()) == {8}
 
@@ -105,7 +137,7 @@ def test_what_is_returned_keeps_the_accuracy(allowed: float) -> None:
     def accuracy(config: QuantiseConfig) -> float:
         return 0.9 - 0.05 * selections[config.seed].divergence
 
-    result = cheapest(found, "bit-operations", configure, accuracy, allowed)
+    result = cheapest(found, OPERATIONS["bit-operations"], "bit-operations", configure, accuracy, allowed)
     floor = result.trials[0].accuracy - allowed
     passed = [trial.cost for trial in result.trials if trial.accuracy >= floor]
     assert result.trials[result.chosen].cost == min(passed)
@@ -113,7 +145,7 @@ def test_what_is_returned_keeps_the_accuracy(allowed: float) -> None:
     assert result.config.seed == result.chosen
     if allowed == 1.0:
         assert len(result.trials) == 2  # the cheapest of all does
-        assert result.trials[1].divergence == pytest.approx(select(found, 1e9, "bit-operations").divergence)
+        assert result.trials[1].divergence == pytest.approx(select(found, 1e9, OPERATIONS["bit-operations"]).divergence)
 
 
 def _divergence(expected: torch.Tensor, found: torch.Tensor) -> float:
@@ -226,33 +258,83 @@ def test_the_search_ends_with_a_network_that_is_what_it_says() -> None:
     assert any("judge network 2" in line for line in said)
 
 
-@pytest.mark.parametrize("tiles", [(0,), (0, 2)])
-def test_cycles_are_those_of_the_array_that_was_given(tiles: tuple[int, ...]) -> None:
-    """As many as the compiled programs take steps, of the network that was taken and of the plainest one."""
+@pytest.mark.parametrize(
+    ("space", "fixed"),
+    [
+        (Space((0, 2, 4), (None, (2, 4)), (8,), (8,)), {}),
+        (Space((0, 2, 4), (None, (2, 4)), (8,), (8,)), {"lanes_k": 4, "lanes_p": 2, "sub_row": 8}),
+        (Space((0, 2), (None,), (8, 4), (8,)), {"weight_bits": 4}),
+    ],
+    ids=["planned", "fixed", "digits"],
+)
+def test_cycles_are_those_of_the_network_that_was_taken(space: Space, fixed: dict[str, int | str]) -> None:
+    """Against the networks in their own integers, taken and plain, each on the engine that is best for it."""
     graph = residual_network()
     truth = float_classes(graph, JUDGED, NORMALISATION.apply)
-    space, given = Space(tiles, (None,), (8, 4), (8,), array_bits=4), QuantiseConfig(digit_bits=4)
-    result = search(graph, CALIBRATION, NORMALISATION, given, space, JUDGED, truth, 0.5)
+    given = QuantiseConfig(digit_bits=4 if "weight_bits" in fixed else 8)
+    said: list[str] = []
+    target = Target(BOARD, 8, fixed)
+    result = search(graph, CALIBRATION, NORMALISATION, given, space, JUDGED, truth, 0.5, said.append, target=target)
     assert result.saves == "cycles"
-    taken = result.trials[result.chosen]
+    assert any("plan an engine, 1 of" in line for line in said)
+    taken, engine = result.trials[result.chosen], result.engine
     assert taken.cost < 1
+    assert engine is not None
+    assert {name: getattr(engine, name) for name in fixed} == fixed
 
-    def steps(config: QuantiseConfig) -> int:
+    def counted(config: QuantiseConfig, engine: EngineConfig) -> float:
         made = quantise(graph, CALIBRATION, NORMALISATION, config).graph
-        engine = EngineConfig(lanes_k=1, lanes_p=1, sub_row=1, input_lanes=1, weight_bits=4, tile=2)
-        _, program = Lowering(made, fit_depths(made, engine)).outline()
-        return sum(i.rows * i.groups * places(i) for i in program if i.name in {"a1", "a2", "b1", "b2", "linear"})
+        return estimate(made, engine, engine.lanes_p)[1].cycles_per_image
 
-    plain = dict.fromkeys(result.config.overrides, (8, 8))
-    dense = given.model_copy(update={"overrides": plain, "tile": tiles[0]})
-    assert taken.cost == pytest.approx(steps(result.config) / steps(dense), rel=1e-6)
+    def planned(config: QuantiseConfig) -> EngineConfig:
+        made = quantise(graph, CALIBRATION, NORMALISATION, config).graph
+        return best_single(timed_engines(made, 8, fixed, BOARD), BOARD, "it").config
+
+    plain = given.model_copy(update={"rounding": "nearest"})
+    dense = counted(plain, planned(plain))
+    assert taken.cost * dense == pytest.approx(counted(result.config, engine), rel=0.02)
+    assert counted(result.config, engine) < 1.04 * counted(result.config, planned(result.config))
 
 
-def test_what_a_search_saves() -> None:
-    assert Space((0, 2), (None,), (8,), (8,)).saves == "multiplications"
-    assert Space((0,), (None,), (8,), (8, 7)).saves == "bit-operations"
-    assert Space((0,), (None,), (8, 3), (8,), array_bits=3).saves == "cycles"
-    assert [Space((0,), (None,), (8, 3), (8,), array_bits=3).digits(bits) for bits in (8, 6, 3, 2)] == [3, 2, 1, 1]
+def test_options_cost_the_cycles_of_networks_in_their_form() -> None:
+    """Against networks quantised in each form, layer by layer; patterns save cycles where the array bounds them."""
+    graph, plain = residual_network(), QuantiseConfig()
+    space = Space((0, 2, 4), (None, (1, 4)), (8, 4), (8,))
+    arrangement = arrange(graph)
+    x = torch.as_tensor(NORMALISATION.apply(CALIBRATION[:8])).float()
+    with torch.no_grad():
+        found = measure(arrangement, x, plain, space)
+    base = quantise(graph, CALIBRATION[:8], NORMALISATION, plain).graph
+    fixed: dict[str, int | str] = {"lanes_k": 4, "lanes_p": 1, "slots": 1, "sub_row": 8, "drain_k": 4, "tile": 4}
+    engines = cycles(found, arrangement, base, plain, Target(BOARD, 8, fixed | {"transform_cycles": 1}))
+    assert len(engines) == 1
+    engine = engines[0].engine
+    assert engine is not None
+    seen = set()
+    for tile, pattern, bits in itertools.product(space.tiles, space.patterns, space.weight_bits):
+        config = QuantiseConfig(tile=tile, pattern=pattern, weight_bits=bits, activation_bits=8)  # type: ignore[arg-type]
+        made = layer_cycles(quantise(graph, CALIBRATION[:8], NORMALISATION, config).graph, engine, BOARD)
+        assert made is not None
+        for name, options in found.layers.items():
+            for option in options:
+                if (option.tile, option.pattern, option.weight_bits) in ((tile, pattern, bits), (None, None, bits)):
+                    assert engines[0].of(name, option, 8) == pytest.approx(made.layers[name], rel=0.01)
+                    seen.add((name, tile, pattern, engines[0].of(name, option, 8)))
+        others = sum(n for name, n in made.layers.items() if name not in found.layers)
+        assert engines[0].rest == pytest.approx(made.rest + others, rel=0.01)
+    by = {(tile, pattern): count for name, tile, pattern, count in seen if name == "a2"}
+    assert by[0, (1, 4)] < 0.5 * by[0, None]
+    assert by[2, (1, 4)] < 0.5 * by[2, None] < 0.5 * by[0, None]
+
+
+def test_a_network_that_does_not_fit_is_refused() -> None:
+    graph = residual_network()
+    truth = float_classes(graph, JUDGED, NORMALISATION.apply)
+    small = BOARD.model_copy(update={"resources": BOARD.resources.model_copy(update={"luts": 900})})
+    target = Target(small, 8, {})
+    space = Space((0, 2), (None,), (8,), (8,))
+    with pytest.raises(DoesNotFitError, match="does not fit PYNQ-Z2"):
+        search(graph, CALIBRATION, NORMALISATION, QuantiseConfig(), space, JUDGED, truth, 0.5, target=target)
 
 
 def test_a_search_that_was_cut_short_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -302,7 +384,7 @@ def test_what_the_user_fixed_stays() -> None:
     assert set(found.groups[arrangement.group["a1"]]) == {5}
     assert {option.tile for option in found.layers["a2"]} == {0}
     assert {option.pattern for option in found.layers["b2"]} == {(2, 4)}
-    config = configured(given, select(found, 1e9, "bit-operations"), arrangement)
+    config = configured(given, select(found, 1e9, OPERATIONS["bit-operations"]), arrangement)
     assert config.overrides["a1"] == (7, 5)
     assert config.overrides["stem"] == (6, 7)
     assert config.overrides["b2"][0] == 4
@@ -314,7 +396,7 @@ def test_a_configuration_holds_the_selection() -> None:
     x = torch.as_tensor(NORMALISATION.apply(CALIBRATION[:8])).float()
     with torch.no_grad():
         found = measure(arrangement, x, QuantiseConfig(), Space((0, 2), (None,), (8, 5), (8, 6)))
-    config = configured(QuantiseConfig(), select(found, 1e9, "bit-operations"), arrangement)
+    config = configured(QuantiseConfig(), select(found, 1e9, OPERATIONS["bit-operations"]), arrangement)
     assert {config.tiles[name] for name in INNER} == {2}
     assert {config.overrides[name][0] for name in INNER} == {5}
     first, last = (next(iter(names)) for names in (arrangement.first, arrangement.last))

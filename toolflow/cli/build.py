@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolflow.cli import options
@@ -64,10 +62,10 @@ def build(
     with terminal.progress("load the toolflow"):
         from quant.calibrate import CalibrationOptions
         from toolflow.cli.finetuning import Finetuning
-        from toolflow.cli.plan_stage import check_engine
         from toolflow.cli.precision import Precision
         from toolflow.cli.stages import Source
         from toolflow.plan.boards import load_board
+        from toolflow.plan.choose import check_engine
 
     if single and cascade:
         raise ToolflowError("--single and --cascade must not be given together")
@@ -99,16 +97,13 @@ def build(
         tile=tile,
         sparsity=sparsity,
         search_loss=search_loss,
-        array_bits=_array_bits(fixed) if layer_bits == "auto" else None,
+        board=board,
+        engine=fixed,
     )
     finetuning = Finetuning.of_options(finetune, finetune_recipe)
     single = single or low_bits == high_bits
-    if precision.array_bits not in (None, low_bits) and not single:
-        raise ToolflowError(
-            f"--layer-bits auto with --engine weight_bits={precision.array_bits} must be --single or have as many "
-            "--low-bits"
-        )
     target = Target(board, fixed, tolerance, single, cascade)
+    precision.check_search(target.variants)
     check_engine(fixed, {high_bits} if single else {low_bits, high_bits}, load_board(board))
     with open_build(out, terminal, "quantise", [*source.files, finetune]) as folder:
         _stages(terminal, folder, source, precision, target, finetuning)
@@ -139,18 +134,10 @@ class Target:
     single: bool
     cascade: bool
 
-
-def _array_bits(fixed: Mapping[str, int | str]) -> int | None:
-    """Return the width of weights of an array that the user fixes, None where it is left open."""
-    weight, activation = (fixed.get(f"{what}_bits") for what in ("weight", "activation"))
-    if not isinstance(weight, int):
-        return None
-    if isinstance(activation, int) and activation < weight:
-        raise ToolflowError(
-            f"--layer-bits auto must have an array whose activations are as wide as its weights, not --engine "
-            f"weight_bits={weight},activation_bits={activation}: digits are as wide as the narrower"
-        )
-    return weight
+    @property
+    def variants(self) -> list[str]:
+        """The networks that are quantised for it."""
+        return ["high"] if self.single else ["low", "high"]
 
 
 def _stages(
@@ -165,9 +152,8 @@ def _stages(
     from toolflow.cli import emit_stage, plan_stage, report_stage, stages
     from toolflow.cli.project import CALIBRATION, CURVE, DECISION, GRAPHS, LOGITS, PLAN, REPORT, SUMMARY
 
-    variants = ["high"] if target.single else ["low", "high"]
+    variants = target.variants
     bits = {"low": precision.low_bits, "high": precision.high_bits}
-    path = Path(target.board)
     folder.stage(
         "quantise",
         stages.quantise_stage(source, precision, variants, terminal.note, finetuning=finetuning),
@@ -191,7 +177,7 @@ def _stages(
         "plan",
         plan,
         outputs=[PLAN] if target.single else [PLAN, DECISION],
-        inputs={**asdict(target), "board": path if path.is_file() else target.board},
+        inputs={**asdict(target), "board": options.board_or_file(target.board)},
         after=after,
     )
     after.append("plan")

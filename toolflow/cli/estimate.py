@@ -141,10 +141,9 @@ def _searched(
     step: Step,
 ) -> list[Design]:
     """Return the fastest design of every kind that fits; say of the others what they lack."""
-    from toolflow.cli.plan_stage import timed_engines
     from toolflow.cli.project import GRAPHS, REPORT, read_document
     from toolflow.cli.stages import load_graph, read_report
-    from toolflow.plan.choose import best_pair, best_single, bound_by
+    from toolflow.plan.choose import best_pair, best_single, bound_by, timed_engines
 
     recorded: Any = read_document(folder / GRAPHS / "quantise.json")
     bits = {name: made["config"]["weight_bits"] for name, made in recorded["variants"].items()}

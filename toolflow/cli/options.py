@@ -65,6 +65,15 @@ Board = Annotated[
         rich_help_panel=_BOARD,
     ),
 ]
+SearchBoard = Annotated[
+    str | None,
+    typer.Option(
+        "--board",
+        metavar="B",
+        help="A board's name or file: searches save its engines' cycles; else multiplications.",
+        rich_help_panel=_BOARD,
+    ),
+]
 Engine = Annotated[
     str | None,
     typer.Option(
@@ -292,6 +301,11 @@ def parse_engine(text: str | None) -> dict[str, int | str]:
         else:
             raise ToolflowError(f"--engine: {name} must be a whole number, not '{value}'")
     return fixed
+
+
+def board_or_file(board: str | None) -> str | Path | None:
+    """Return a board's name, or the path where it is a file: its content counts for what is made for it."""
+    return Path(board) if board is not None and Path(board).is_file() else board
 
 
 def parse_layer_bits(text: str | None) -> dict[str, tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from quant.calibrate_decide import Decision, UnitCycles, decide
@@ -10,14 +10,9 @@ from toolflow.cli.project import DECISION, PLAN, PlanFile, PlannedUnit, write_js
 from toolflow.cli.stages import load_graph, read_report
 from toolflow.cli.terminal import Step
 from toolflow.ir.errors import DoesNotFitError
-from toolflow.ir.quantised import QuantisedGraph
-from toolflow.operators import Layer
 from toolflow.plan.boards import Board, load_board
-from toolflow.plan.choose import Candidate, UnitRequest, best_pair, best_single, bound_by, candidates
-from toolflow.plan.choose_shapes import allowed_shapes
+from toolflow.plan.choose import Candidate, best_pair, best_single, bound_by, timed_engines
 from toolflow.plan.resources_count import ResourceCount
-
-LUT_BITS = 5  # up to this width a multiplier of LUTs is worth trying
 
 
 def plan_stage(
@@ -46,42 +41,6 @@ def plan_stage(
         _write_plan(folder, board_name, board, units)
 
     return make
-
-
-def timed_engines(
-    graph: QuantisedGraph,
-    bits: int,
-    fixed: Mapping[str, int | str],
-    board: Board,
-    progress: Callable[[int], None] = lambda _: None,
-) -> list[Candidate]:
-    """Return engines of that width that run the network, timed; narrow multipliers are tried in LUTs too.
-
-    Where the layers inside a network have fewer bits, arrays of their widths are tried too: the first and the last
-    layer then run in digits, as do layers of more bits than `bits`.
-    """
-    ends = graph.input_name, graph.output
-    layers = [node for node in graph.nodes if isinstance(node.op, Layer)]
-    inner = [node.weight_bits for node in layers if not {node.name, *node.inputs} & {*ends}]
-    held = [kind.integer.bits for name, kind in graph.types.items() if name not in ends]
-    needed = min(max(inner, default=bits), bits), min(max(held, default=bits), bits)
-    widths = dict.fromkeys([(bits, bits), *([needed] if "weight_bits" not in fixed else [])])
-    wanted = [UnitRequest(graph, *each, _multipliers(max(each)), fixed) for each in widths]
-    return [candidate for each in wanted for candidate in candidates(each, board, progress)]
-
-
-def check_engine(fixed: Mapping[str, int | str], widths: Iterable[int], board: Board) -> None:
-    """Refuse engine parameters that no unit of one of these widths can have, before anything is computed.
-
-    Raises:
-        ToolflowError: says which parameter is wrong.
-    """
-    for bits in widths:
-        allowed_shapes(bits, bits, _multipliers(bits), fixed, board)
-
-
-def _multipliers(bits: int) -> tuple[str, ...]:
-    return ("dsp", "lut") if bits <= LUT_BITS else ("dsp",)
 
 
 def _decided(

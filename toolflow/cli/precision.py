@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from quant.config import Normalisation, QuantiseConfig
+    from quant.cost import Target
     from quant.search import SearchResult
     from quant.sensitivity import Space
     from toolflow.ir.graph import Graph
@@ -38,7 +39,9 @@ class Precision:
         tile: Winograd tile, "auto" to search each layer's.
         sparsity: (n, S), "auto" to search each layer's, None for dense.
         search_loss: accuracy that a search may lose.
-        array_bits: width of the weights that the engine multiplies, where bits are searched for it.
+        board: name or file of the board whose cycles a search saves; None to save multiplications, or where none is
+            made.
+        engine: parameters of the engine that are fixed for the search.
     """
 
     low_bits: int = 4
@@ -53,19 +56,32 @@ class Precision:
     tile: int | Literal["auto"] = 0
     sparsity: tuple[int, int] | Literal["auto"] | None = None
     search_loss: float = 0.003
-    array_bits: int | None = None
+    board: str | Path | None = None
+    engine: tuple[tuple[str, int | str], ...] = ()
 
     @classmethod
-    def of_options(cls, *, layer_bits: str | None, tile: str, sparsity: str | None, **others: Any) -> Precision:
-        """Return what the command line's options say.
+    def of_options(
+        cls,
+        *,
+        layer_bits: str | None,
+        tile: str,
+        sparsity: str | None,
+        board: str | None,
+        engine: Mapping[str, int | str],
+        **others: Any,
+    ) -> Precision:
+        """Return what the command line's options say; board and engine are kept where something is searched for them.
 
         Raises:
             ToolflowError: a text is not what its option takes.
         """
+        searches = AUTO in (layer_bits, tile, sparsity)
         return cls(
             layer_bits=AUTO if layer_bits == AUTO else tuple(options.parse_layer_bits(layer_bits).items()),
             tile=AUTO if tile == AUTO else int(tile),
             sparsity=AUTO if sparsity == AUTO else options.parse_sparsity(sparsity),
+            board=options.board_or_file(board) if searches else None,
+            engine=tuple(engine.items()) if searches else (),
             **others,
         )
 
@@ -79,6 +95,23 @@ class Precision:
                 f"--layer-bits auto must have an array narrower than --high-bits {self.high_bits}, not --engine "
                 f"weight_bits={self.array_bits}: narrower weights would save it no cycle"
             )
+
+    @property
+    def array_bits(self) -> int | None:
+        """Width of the weights that the engine multiplies, where bits are searched for it.
+
+        Raises:
+            ToolflowError: its activations are narrower.
+        """
+        weight, activation = (dict(self.engine).get(f"{what}_bits") for what in ("weight", "activation"))
+        if self.layer_bits != AUTO or not isinstance(weight, int):
+            return None
+        if isinstance(activation, int) and activation < weight:
+            raise ToolflowError(
+                f"--layer-bits auto must have an array whose activations are as wide as its weights, not --engine "
+                f"weight_bits={weight},activation_bits={activation}: digits are as wide as the narrower"
+            )
+        return weight
 
     @property
     def transforms(self) -> bool:
@@ -107,7 +140,7 @@ class Precision:
 
     def searches(self, variant: str) -> bool:
         """Return whether anything of a variant is to be searched."""
-        return AUTO in (self.tile, self.sparsity) or (self.layer_bits == AUTO and variant == "high")
+        return AUTO in (self.tile, self.sparsity) or self._mixed(variant)
 
     def space(self, variant: str) -> Space:
         """Return what is to be searched of a variant."""
@@ -115,11 +148,10 @@ class Precision:
 
         config = self.config(variant)
         tiles = (0, 2) if self.scales == "fixed-point" else (0, 2, 4)
-        mixed = self.layer_bits == AUTO and variant == "high"
-        array = self.array_bits if mixed else None
+        mixed, array = self._mixed(variant), self.array_bits
         weight_bits: tuple[int, ...] = (config.weight_bits,)
         activation_bits: tuple[int, ...] = (config.activation_bits,)
-        if array is not None:  # what fills its digits; narrower activations save it nothing
+        if mixed and array is not None:  # what fills its digits; narrower activations save it nothing
             weight_bits += tuple(width for width in _down(self.high_bits - 1, array) if width % array == 0)
         elif mixed:
             weight_bits = _down(self.high_bits, LEAST_WEIGHT_BITS)
@@ -129,8 +161,39 @@ class Precision:
             patterns=(None, *AUTO_PATTERNS) if self.sparsity == AUTO else (config.pattern,),
             weight_bits=weight_bits,
             activation_bits=activation_bits,
-            array_bits=array,
         )
+
+    def check_search(self, variants: Sequence[str]) -> None:
+        """Refuse a search for an engine that cannot be, before anything is computed.
+
+        Raises:
+            ToolflowError: there is no such board or engine, or it is not what the bits are searched for.
+        """
+        if self.array_bits not in (None, self.low_bits) and "low" in variants:
+            raise ToolflowError(
+                f"--layer-bits auto with --engine weight_bits={self.array_bits} must be --single or have as many "
+                "--low-bits"
+            )
+        from toolflow.plan.choose import check_engine
+
+        for target in filter(None, map(self.target, filter(self.searches, variants))):
+            check_engine(target.fixed, {target.bits}, target.board)
+
+    def _mixed(self, variant: str) -> bool:
+        """Return whether the bits of a variant's layers are searched."""
+        return self.layer_bits == AUTO and variant == "high"
+
+    def target(self, variant: str) -> Target | None:
+        """Return the board whose cycles the search of a variant saves, None where it saves operations.
+
+        Bits of any width are searched for multipliers that are made for them, not for an engine's.
+        """
+        if self.board is None or (self._mixed(variant) and self.array_bits is None):
+            return None
+        from quant.cost import Target
+        from toolflow.plan.boards import load_board
+
+        return Target(load_board(self.board), self.config(variant).weight_bits, dict(self.engine))
 
     def searched(
         self,
@@ -156,7 +219,34 @@ class Precision:
         from quant.search import search
 
         asked = self.config(variant), self.space(variant)
-        return search(graph, images, normalisation, *asked, *judged, self.search_loss, progress, notebook)
+        allowed, target = self.search_loss, self.target(variant)
+        return search(graph, images, normalisation, *asked, *judged, allowed, progress, notebook, target)
+
+
+def parse_search_engine(board: str | None, engine: str | None, *asked: str | None) -> dict[str, int | str]:
+    """Return the engine parameters that a command without a unit fixes for its search.
+
+    Args:
+        board: whose cycles are to be saved.
+        engine: as `--engine` gives it.
+        asked: the options by which something may be searched.
+
+    Raises:
+        ToolflowError: as `parse_engine`; or board or engine would change nothing.
+    """
+    for option, value in (("--board", board), ("--engine", engine)):
+        if value is not None and AUTO not in asked:
+            raise ToolflowError(f"{option} must come with a search, for example --tile auto: it changes nothing else")
+    if engine is not None and board is None:
+        raise ToolflowError("--engine must come with --board, which says how large an engine may be")
+    return options.parse_engine(engine)
+
+
+def saved_operations(board: str | None, *asked: str | None) -> tuple[str, ...]:
+    """Return a sentence where a search has no board whose cycles it could save."""
+    if AUTO not in asked or board is not None:
+        return ()
+    return ("the search saves operations, whatever the engine; with --board B it saves cycles on that board",)
 
 
 def _down(highest: int, lowest: int) -> tuple[int, ...]:

@@ -17,11 +17,13 @@ from rich.table import Table
 from toolflow.cli import options
 from toolflow.cli.command import command
 from toolflow.cli.folder import notebook_in, open_build
+from toolflow.cli.precision import parse_search_engine, saved_operations
 from toolflow.cli.terminal import Step, Terminal
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.srbs import Pattern, parse_pattern
 
 if TYPE_CHECKING:
+    from quant.cost import Target
     from quant.prune import Choice
     from quant.train import Recipe
     from toolflow.cli.stages import Source
@@ -44,7 +46,7 @@ Tile = Annotated[
     Literal["2", "4", "auto"],
     typer.Option(
         "--tile",
-        help="Winograd tile of the 3x3 layers of stride 1; auto to search each layer's.",
+        help="Winograd tile of the 3x3 layers of stride 1; auto to search each layer's, or direct convolution.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -117,20 +119,42 @@ class Wanted:
 
     Attributes:
         tile: of the layers that have a Winograd form, None to search each one's.
-        search_loss: accuracy that the search may lose against tiles of 2.
         pattern: of the layers that carry one unasked.
         named: of single layers, None for dense.
+        search_loss: accuracy that the search may lose against direct layers.
+        board: name or file of the board whose cycles the search saves, None to save multiplications.
+        engine: engine parameters that are fixed for it.
     """
 
     tile: int | None
     pattern: Pattern
     named: Mapping[str, Pattern | None]
     search_loss: float = 0.003
+    board: str | Path | None = None
+    engine: tuple[tuple[str, int | str], ...] = ()
 
     def inputs(self) -> dict[str, Any]:
         """Return what a stage's fingerprint must cover."""
         named = {name: None if pattern is None else str(pattern) for name, pattern in sorted(self.named.items())}
-        return {"tile": self.tile, "pattern": str(self.pattern), "named": named, "search_loss": self.search_loss}
+        searched = {"search_loss": self.search_loss, "board": self.board, "engine": self.engine}
+        return {"tile": self.tile, "pattern": str(self.pattern), "named": named, **searched}
+
+    def target(self) -> Target | None:
+        """Return the board whose cycles the search saves, None where it saves multiplications.
+
+        Raises:
+            ToolflowError: there is no such board, or no engine with the parameters that are fixed.
+        """
+        if self.board is None:
+            return None
+        from quant.cost import Target
+        from quant.search import TILE_BITS
+        from toolflow.plan.boards import load_board
+        from toolflow.plan.choose import check_engine
+
+        target = Target(load_board(self.board), TILE_BITS, dict(self.engine))
+        check_engine(target.fixed, {target.bits}, target.board)
+        return target
 
     def choices(self, graph: Graph) -> tuple[dict[str, Choice], tuple[str, ...]]:
         """Return the choice of every layer, tiles of 2 where they are to be searched, and sentences about the rest."""
@@ -151,6 +175,8 @@ def prune(
     test: Test = None,
     layer_pattern: LayerPatterns = None,
     search_loss: options.SearchLoss = 0.003,
+    board: options.SearchBoard = None,
+    engine: options.Engine = None,
     epochs: Epochs = None,
     batch: Batch = None,
     rate: Rate = None,
@@ -176,7 +202,14 @@ def prune(
         toolflow prune resnet20.onnx --pattern 3:16 --tile 2 --train cifar.npz --epochs 30 --out build/sparse
     """
     held = None if tile == "auto" else int(tile)
-    wanted = Wanted(held, _pattern("--pattern", pattern), parse_layer_patterns(layer_pattern), search_loss)
+    wanted = Wanted(
+        held,
+        _pattern("--pattern", pattern),
+        parse_layer_patterns(layer_pattern),
+        search_loss,
+        options.board_or_file(board),
+        tuple(parse_search_engine(board, engine, tile).items()),
+    )
     images = train or calibration
     if images is None or (train is not None and calibration is not None):
         given = "both" if images is not None else "neither"
@@ -192,6 +225,9 @@ def prune(
         from toolflow.cli.manifest import fingerprint
         from toolflow.cli.stages import Source
 
+    wanted.target()  # a wrong board or engine must not cost the time of a measurement
+    for sentence in saved_operations(board, tile):
+        terminal.note(sentence)
     source = Source.of_options(
         model,
         images,
@@ -336,6 +372,7 @@ class Job:
             self.wanted.search_loss,
             lambda what: step.advance(0, f"search, {what}"),
             notebook,
+            self.wanted.target(),
         )
         tiles = found.config.tiles
         changed = {name: replace(one, tile=tiles.get(name, one.tile)) for name, one in choices.items()}

@@ -22,6 +22,8 @@ def quantise(
     model: options.Model,
     calibration: options.Calibration,
     out: options.Out,
+    board: options.SearchBoard = None,
+    engine: options.Engine = None,
     weights: options.Weights = None,
     pruned: options.Pruned = None,
     input_shape: options.InputShape = None,
@@ -59,7 +61,7 @@ def quantise(
     """
     with terminal.progress("load the toolflow"):
         from toolflow.cli.finetuning import Finetuning
-        from toolflow.cli.precision import Precision
+        from toolflow.cli.precision import Precision, parse_search_engine, saved_operations
         from toolflow.cli.project import GRAPHS, QONNX
         from toolflow.cli.stages import Source, quantise_inputs, quantise_stage
 
@@ -89,9 +91,14 @@ def quantise(
         tile=tile,
         sparsity=sparsity,
         search_loss=search_loss,
+        board=board,
+        engine=parse_search_engine(board, engine, tile, sparsity, layer_bits),
     )
     finetuning = Finetuning.of_options(finetune, finetune_recipe)
     variants = ["high"] if single or low_bits == high_bits else ["low", "high"]
+    precision.check_search(variants)
+    for sentence in saved_operations(board, tile, sparsity, layer_bits):
+        terminal.note(sentence)
     transforms = precision.transforms or source.transforms
     if transforms:
         terminal.note("no QONNX files are written: QONNX has no Winograd convolution")

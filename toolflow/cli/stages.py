@@ -414,8 +414,10 @@ def _quantised(
 
 
 def search_section(found: SearchResult) -> dict[str, Any]:
-    """Return what is recorded of a search: what it saved, and every network that was judged."""
-    return {"saves": found.saves, "chosen": found.chosen, "trials": [asdict(trial) for trial in found.trials]}
+    """Return what is recorded of a search: what it saved, every network that was judged, and for which engine."""
+    engine = None if found.engine is None else found.engine.model_dump()
+    trials = [asdict(trial) for trial in found.trials]
+    return {"saves": found.saves, "chosen": found.chosen, "trials": trials, "engine": engine}
 
 
 def _export(variant: Variant, path: Path) -> None:

@@ -9,7 +9,7 @@ and share the memory, so an image takes max(t_low, p·t_high, (bytes_low + p·by
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -17,16 +17,21 @@ from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import CycleReport, predict
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
+from toolflow.operators import Layer
 from toolflow.plan.boards import Board, all_boards
-from toolflow.plan.choose_shapes import UnitRequest, rank_shapes, worth_timing
+from toolflow.plan.choose_shapes import UnitRequest, allowed_shapes, rank_shapes, worth_timing
 from toolflow.plan.demand import weight_bytes
 from toolflow.plan.lower import Lowering, fit_depths
 from toolflow.plan.resources import estimate_resources
 from toolflow.plan.resources_count import BLOCK_RAM_NAMES, ResourceCount
 
-__all__ = ["Candidate", "UnitRequest", "best_pair", "best_single", "bound_by", "candidates", "explain"]
+__all__ = [
+    "Candidate", "UnitRequest", "best_pair", "best_single", "bound_by", "candidates", "check_engine", "explain",
+    "timed_engines",
+]  # fmt: skip
 
 SLACK = 1.03  # of designs within so much of the fastest, the smallest is taken, of those without UltraRAM first
+LUT_BITS = 5  # up to this width a multiplier of LUTs is worth trying
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,51 @@ class Candidate:
         return max(self.report.cycles_per_image, self.memory_cycles)
 
 
+def timed_engines(
+    graph: QuantisedGraph,
+    bits: int,
+    fixed: Mapping[str, int | str],
+    board: Board,
+    progress: Callable[[int], None] = lambda _: None,
+    alone: bool = False,
+) -> list[Candidate]:
+    """Return engines of that width that run the network, timed; narrow multipliers are tried in LUTs too.
+
+    Where the layers inside a network have fewer bits, arrays of their widths are tried too: the first and the last
+    layer then run in digits, as do layers of more bits than `bits`.
+
+    Args:
+        graph: the network.
+        bits: of its inner layers, as they were asked for.
+        fixed: engine parameters that the user fixes.
+        board: what it is to fit.
+        progress: is told of each engine.
+        alone: leave out those that would leave room for another unit.
+    """
+    ends = graph.input_name, graph.output
+    layers = [node for node in graph.nodes if isinstance(node.op, Layer)]
+    inner = [node.weight_bits for node in layers if not {node.name, *node.inputs} & {*ends}]
+    held = [kind.integer.bits for name, kind in graph.types.items() if name not in ends]
+    needed = min(max(inner, default=bits), bits), min(max(held, default=bits), bits)
+    widths = dict.fromkeys([(bits, bits), *([needed] if "weight_bits" not in fixed else [])])
+    wanted = [UnitRequest(graph, *each, _multipliers(max(each)), fixed, alone=alone) for each in widths]
+    return [candidate for each in wanted for candidate in candidates(each, board, progress)]
+
+
+def check_engine(fixed: Mapping[str, int | str], widths: Iterable[int], board: Board) -> None:
+    """Refuse engine parameters that no unit of one of these widths can have, before anything is computed.
+
+    Raises:
+        ToolflowError: says which parameter is wrong.
+    """
+    for bits in widths:
+        allowed_shapes(bits, bits, _multipliers(bits), fixed, board)
+
+
+def _multipliers(bits: int) -> tuple[str, ...]:
+    return ("dsp", "lut") if bits <= LUT_BITS else ("dsp",)
+
+
 def candidates(request: UnitRequest, board: Board, progress: Callable[[int], None]) -> list[Candidate]:
     """Return engines that run the network, timed: the fastest of several budgets, or the nearest where none fits.
 
@@ -60,7 +110,7 @@ def candidates(request: UnitRequest, board: Board, progress: Callable[[int], Non
         ToolflowError: no shape is allowed by the fixed parameters, or no engine runs the network.
     """
     timed = []
-    for shape in worth_timing(rank_shapes(request, board), board.usable):
+    for shape in worth_timing(rank_shapes(request, board), board.usable, request.alone):
         timed.append(_candidate(request.graph, shape, board, request.batch))
         progress(1)
     return timed

@@ -42,6 +42,7 @@ class UnitRequest:
         multipliers: kinds of multiplier to try.
         fixed: engine parameters that the user fixes.
         batch: images of a start that are to be fast; None where every lane always has an image.
+        alone: whether no other unit is to have room beside it.
     """
 
     graph: QuantisedGraph
@@ -50,6 +51,7 @@ class UnitRequest:
     multipliers: tuple[str, ...] = ("dsp",)
     fixed: Mapping[str, int | str] | None = None
     batch: int | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,15 @@ def largest_tile(graph: QuantisedGraph) -> int:
     return max((node.op.tile for node in graph.nodes if isinstance(node.op, WinogradConv)), default=0)
 
 
-def worth_timing(ranked: list[RankedShape], usable: ResourceCount) -> list[EngineConfig]:
+def worth_timing(ranked: list[RankedShape], usable: ResourceCount, alone: bool = False) -> list[EngineConfig]:
     """Return the fastest shapes of every budget, each once; the nearest ones where none fits the board.
+
+    The only budget is the whole board where a unit is alone.
 
     A shape's banks are in UltraRAM only where block RAM of the budget does not hold them.
     """
     chosen: dict[EngineConfig, None] = {}
-    for logic, dsp in product(LOGIC_SHARES, DSP_SHARES):
+    for logic, dsp in [(1.0, 1.0)] if alone else product(LOGIC_SHARES, DSP_SHARES):
         budget = ResourceCount(
             usable.luts * logic,
             usable.flip_flops * logic,

@@ -101,14 +101,18 @@ class Search(Section):
     """How the tiles, patterns and bits of a variant's layers were chosen.
 
     Attributes:
-        saves: what the cost counts: "multiplications", "bit-operations", or "cycles" of the array that was fixed.
+        saves: what the cost counts: "multiplications", "bit-operations", or "cycles" that the cycle model counts on the
+            best engine for the board.
         chosen: which trial was taken.
         trials: in their order; the first is the plainest network.
+        engine: the engine of those cycles by parameter, null where operations were counted. The build's own is planned
+            for the network that was taken.
     """
 
     saves: Literal["multiplications", "bit-operations", "cycles"]
     chosen: int
     trials: tuple[Trial, ...]
+    engine: dict[str, int | str | bool] | None
 
 
 class Finetuned(Section):

@@ -1,0 +1,191 @@
+"""What the options of a network's layers cost: multiplications, bit-operations, or cycles on engines for a board.
+
+Cycles are the cycle model's, on the engines that the planner takes for the whole network in each form: what a layer
+costs depends on them, since transform and drain may take longer than the multipliers, and which engine is best depends
+on what the layers cost. A selection is therefore priced on every engine, and the cheapest counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from quant.arrange import Arrangement
+from quant.assign import layer_form
+from quant.config import QuantiseConfig
+from quant.sensitivity import Option, PatternPair, Sensitivities
+from quant.sparse import tap_exponents
+from quant.tile_statistics import tap_major
+from toolflow.engine.config import EngineConfig
+from toolflow.ir.errors import DoesNotFitError
+from toolflow.ir.graph import Node
+from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
+from toolflow.numerics.srbs import Pattern, project
+from toolflow.operators import Conv, Layer, WinogradConv
+from toolflow.plan.boards import Board
+from toolflow.plan.choose import best_single, timed_engines
+from toolflow.plan.estimate import layer_cycles
+from toolflow.plan.lower import fit_depths
+
+Saves = Literal["multiplications", "bit-operations", "cycles"]
+_Key = tuple[int | None, PatternPair, int]
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What layers cost in one way to run the network.
+
+    Attributes:
+        of: from a layer, one of its options and the bits of its input to the cost; infinite where it cannot be run.
+        rest: what no option changes.
+        engine: whose prices they are, None where they are any engine's.
+    """
+
+    of: Callable[[str, Option, int], float]
+    rest: float = 0.0
+    engine: EngineConfig | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the network is to run on.
+
+    Attributes:
+        board: whose engines are planned.
+        bits: of the inner layers.
+        fixed: engine parameters that the user fixes.
+    """
+
+    board: Board
+    bits: int
+    fixed: Mapping[str, int | str]
+
+
+def multiplications() -> Prices:
+    """Return the prices in multiplications of an image, whatever their width."""
+    return Prices(lambda _layer, option, _bits: option.multiplications)
+
+
+def bit_operations() -> Prices:
+    """Return the prices in multiplications times the widths of both operands."""
+    return Prices(lambda _layer, option, bits: option.multiplications * option.weight_bits * option.operand[bits])
+
+
+def cycles(
+    found: Sensitivities,
+    arrangement: Arrangement,
+    base: QuantisedGraph,
+    config: QuantiseConfig,
+    target: Target,
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[Prices, ...]:
+    """Return the prices in cycles of an image, on each engine that is best for one form of the whole network.
+
+    External memory is not counted: engines are built for what their board's memory delivers.
+
+    Args:
+        found: the options.
+        arrangement: the float network.
+        base: the network in integers, in any form; types and places are taken from it.
+        config: how wide integers are cut.
+        target: the board and what is fixed.
+        progress: is told each form.
+
+    Raises:
+        DoesNotFitError: no form of the network fits the board.
+        ToolflowError: no engine can have the parameters that are fixed.
+    """
+    forms = _whole_networks(found)
+    networks = [_network(base, arrangement, form, config) for form in forms]
+    engines: dict[EngineConfig, EngineConfig] = {}  # each once, whatever depths its own network needs
+    refused = None
+    for count, network in enumerate(networks, 1):
+        progress(f"plan an engine, {count} of {len(networks)}")
+        try:
+            timed = timed_engines(network, target.bits, target.fixed, target.board, alone=True)
+            best = best_single(timed, target.board, f"'{network.name}' at {target.bits} bits").config
+            engines.setdefault(fit_depths(base, best), best)
+        except DoesNotFitError as error:
+            refused = refused or error
+    priced = [_priced(engine, forms, networks, found, target.board) for engine in engines.values()]
+    runnable = [prices for prices in priced if prices is not None]
+    if not runnable and refused is not None:
+        raise refused
+    return tuple(runnable)
+
+
+def _priced(
+    engine: EngineConfig,
+    forms: Sequence[Mapping[str, Option]],
+    networks: Sequence[QuantisedGraph],
+    found: Sensitivities,
+    board: Board,
+) -> Prices | None:
+    """Return one engine's prices, None where it has none of some layer."""
+    table: dict[tuple[str, _Key], float] = {}
+    rest = 0.0
+    for form, network in zip(forms, networks, strict=True):
+        counted = layer_cycles(network, engine, board)
+        if counted is not None:
+            table |= {(name, _key(option)): counted.layers[name] for name, option in form.items()}
+            rest = counted.rest + sum(n for name, n in counted.layers.items() if name not in form)
+    if {name for name, _ in table} != set(found.layers):
+        return None
+    return Prices(lambda layer, option, _bits: table.get((layer, _key(option)), np.inf), rest, engine)
+
+
+def _key(option: Option) -> _Key:
+    return option.tile, option.pattern, option.weight_bits
+
+
+def _whole_networks(found: Sensitivities) -> list[Mapping[str, Option]]:
+    """Return an option of every layer, as often as it takes for each option to stand in one of them."""
+    keys = dict.fromkeys(_key(option) for options in found.layers.values() for option in options)
+    networks: dict[tuple[_Key, ...], Mapping[str, Option]] = {}
+    for key in keys:
+
+        def alike(option: Option, key: _Key = key) -> int:
+            return sum(mine == wanted for mine, wanted in zip(_key(option), key, strict=True))
+
+        network = {name: max(options, key=alike) for name, options in found.layers.items()}
+        networks.setdefault(tuple(map(_key, network.values())), network)
+    return list(networks.values())
+
+
+def _network(
+    base: QuantisedGraph, arrangement: Arrangement, form: Mapping[str, Option], config: QuantiseConfig
+) -> QuantisedGraph:
+    """Return the network with its layers so, their weights rounded to nearest: as wide and as full, not as good."""
+    nodes = tuple(
+        _layer(node, arrangement.graph.by_name[node.name], form[node.name], config) if node.name in form else node
+        for node in base.nodes
+    )
+    return replace(base, nodes=nodes)
+
+
+def _layer(node: QuantisedNode, plain: Node, option: Option, config: QuantiseConfig) -> QuantisedNode:
+    made = plain if option.tile is None else layer_form(plain, option.tile, option.pattern)
+    op = made.op
+    assert isinstance(op, Layer)
+    weight = torch.as_tensor(made.weights["weight"].copy()).double()
+    pattern = op.pattern if isinstance(op, Conv | WinogradConv) else None
+    held = np.ones(weight.shape, dtype=bool)
+    if pattern is not None:
+        held = project(weight.abs().numpy(), Pattern(*pattern))
+    weights: dict[str, npt.NDArray[np.int64]] = {}
+    if isinstance(op, WinogradConv):
+        kernel = weight.shape[2], weight.shape[3]
+        exponent = tap_exponents([tap_major(weight)], kernel)
+        weights["exponent"] = exponent.numpy()
+        weight = weight / 2.0 ** exponent.double()
+    size = weight.abs().numpy()
+    upper = config.integer_range(option.weight_bits)[1]
+    step = size.reshape(len(size), -1).max(1).reshape(-1, *[1] * (size.ndim - 1)) / upper
+    integers = np.clip(np.rint(size / np.maximum(step, 1e-30)), 1, upper) * np.sign(weight.numpy())  # none becomes 0
+    weights["weight"] = np.where(held, integers, 0).astype(np.int64)
+    return replace(node, op=op, weights=weights, weight_bits=option.weight_bits)
