@@ -55,8 +55,8 @@ def choose_layers(
     unknown = sorted(set(named) - set(convolutions))
     if unknown:
         raise ToolflowError(
-            f"patterns of single layers must be given to convolutions of the network, not to {', '.join(unknown)}; "
-            f"they are {', '.join(convolutions)}"
+            f"patterns of single layers (--layer-pattern) must be given to convolutions of the network, not to "
+            f"{', '.join(unknown)}; they are {', '.join(convolutions)}"
         )
     first = first_layers(graph)
     choices: dict[str, Choice] = {}
