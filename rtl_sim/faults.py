@@ -1,9 +1,9 @@
 """Random faults in programs and weight streams: the proof that a level's comparison can fail.
 
-A fault flips one bit of a weight, a bias, a multiplier, a shift, a residual's multiplier or shift, or an instruction
-word; an instruction's CRC is made good again, as if the compiler had been wrong. A level is red when it ends in an
-error code or writes anything but the reference's integers. A fault that leaves a level green is unobservable if the
-executor, on many more images, is not moved by it either.
+A fault flips one bit of a weight or its index, a bias, a multiplier, a shift, a residual's multiplier or shift, or an
+instruction word; an instruction's CRC is made good again, as if the compiler had been wrong. A level is red when it
+ends in an error code or writes anything but the reference's integers. A fault that leaves a level green is unobservable
+if the executor, on many more images, is not moved by it either.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.plan.compiled import CompiledProgram
 from toolflow.plan.lower import compile_program
 
-Kind = Literal["weight", "bias", "multiplier", "shift", "instruction", "residual"]
-KINDS: tuple[Kind, ...] = ("weight", "bias", "multiplier", "shift", "instruction", "residual")
+Kind = Literal["weight", "bias", "multiplier", "shift", "instruction", "residual", "index"]
+KINDS: tuple[Kind, ...] = ("weight", "bias", "multiplier", "shift", "instruction", "residual", "index")
 # (first bit, width) in a channel's record (PROGRAM.md); the second entry is read by engines with tiles alone
 _RECORD_BITS = {
     "bias": ((0, 32), (72, 8)),
@@ -78,23 +78,21 @@ class _Packet:
 def draw_faults(compiled: CompiledProgram, count: int, seed: int) -> list[Fault]:
     """Draw `count` faults, the kinds that the program has in turn, every bit of a kind with the same chance."""
     rng = np.random.default_rng(seed)
-    packets = list(_packets(compiled))
-    added = [p for p in packets if Flag.RESIDUAL in p.layer.flags]
-    kinds = KINDS if added else tuple(kind for kind in KINDS if kind != "residual")
-    residual_channels = np.array([p.channels for p in added], dtype=np.float64)
-    sizes = np.array([p.layer.rows * p.channels for p in packets], dtype=np.float64)
-    channels = np.array([p.channels for p in packets], dtype=np.float64)
+    everywhere = list(_packets(compiled))
+    flagged = {"residual": Flag.RESIDUAL, "index": Flag.INDEXED}
+    packets = {kind: [p for p in everywhere if flagged.get(kind, p.layer.flags) in p.layer.flags] for kind in KINDS}
+    kinds = tuple(kind for kind in KINDS if packets[kind])
     faults = []
     for index in range(count):
         kind = kinds[index % len(kinds)]
+        rows = kind in ("weight", "index")
+        sizes = np.array([p.channels * (p.layer.rows if rows else 1) for p in packets[kind]], dtype=np.float64)
         if kind == "instruction":
             faults.append(_instruction_fault(compiled, rng))
-        elif kind == "weight":
-            faults.append(_weight_fault(compiled.config, packets[_choose(sizes, rng)], rng))
-        elif kind == "residual":
-            faults.append(_parameter_fault(compiled.config, added[_choose(residual_channels, rng)], kind, rng))
+        elif rows:
+            faults.append(_row_fault(compiled.config, packets[kind][_choose(sizes, rng)], kind, rng))
         else:
-            faults.append(_parameter_fault(compiled.config, packets[_choose(channels, rng)], kind, rng))
+            faults.append(_parameter_fault(compiled.config, packets[kind][_choose(sizes, rng)], kind, rng))
     return faults
 
 
@@ -157,16 +155,19 @@ def _packets(compiled: CompiledProgram) -> Iterator[_Packet]:
             at = rows + row_beats(config, layer.rows, Flag.INDEXED in layer.flags) * config.bus_bits
 
 
-def _weight_fault(config: EngineConfig, packet: _Packet, rng: np.random.Generator) -> Fault:
-    row, k = int(rng.integers(packet.layer.rows)), int(rng.integers(packet.channels))
-    slot, bit = int(rng.integers(config.slots)), int(rng.integers(config.weight_bits))
+def _row_fault(config: EngineConfig, packet: _Packet, kind: Kind, rng: np.random.Generator) -> Fault:
+    """Flip a bit of a weight, or of the index that lies behind the row's weights."""
     indexed = Flag.INDEXED in packet.layer.flags
+    width = config.weight_bits if kind == "weight" else config.index_bits
+    row, k = int(rng.integers(packet.layer.rows)), int(rng.integers(packet.channels))
+    slot, bit = int(rng.integers(config.slots)), int(rng.integers(width))
     share = config.rows_per_beat(indexed)
     beat = row // share * config.beats_per_row(indexed) * config.bus_bits
-    inside = row % share * config.row_bits(indexed) + (k * config.slots + slot) * config.weight_bits + bit
+    before = 0 if kind == "weight" else config.lanes_k * config.slots * config.weight_bits
+    inside = row % share * config.row_bits(indexed) + before + (k * config.slots + slot) * width + bit
     channel = packet.group * config.lanes_k + k
     place = f"{packet.layer.name}, output channel {channel}, row {row}, slot {slot}, bit {bit}"
-    return Fault("weight", place, packet.rows + beat + inside)
+    return Fault(kind, place, packet.rows + beat + inside)
 
 
 def _parameter_fault(config: EngineConfig, packet: _Packet, kind: Kind, rng: np.random.Generator) -> Fault:

@@ -121,6 +121,16 @@ def test_no_shape_that_fits_is_faster() -> None:
     assert not chosen.resources.over(board.usable)
 
 
+def test_an_engine_alone_is_as_fast_and_sooner_found() -> None:
+    """Those that would leave room for another unit are left out, and only those."""
+    board = load_board("pynq-z2")
+    both = (timed_engines(HIGH, 8, {}, board, alone=alone) for alone in (False, True))
+    for_pairs, alone = ([c for c in timed if not c.resources.over(board.usable)] for timed in both)
+    assert 0 < len(alone) < len(for_pairs)
+    fastest = (min(c.cycles_per_image for c in timed) for timed in (for_pairs, alone))
+    assert next(fastest) == next(fastest)
+
+
 def test_a_batch_of_one_gets_another_engine() -> None:
     board = load_board("zcu104")
     full = best_single(candidates(UnitRequest(HIGH, 8, 8), board, no_progress), board, "it")

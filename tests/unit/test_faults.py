@@ -22,7 +22,7 @@ def test_program_level_turns_red() -> None:
     faults = draw_faults(compiled, 120, seed=3)
     more = np.random.default_rng(1).integers(0, 256, (64, *images.shape[1:]), dtype=np.uint8)
     outcomes = campaign(unit, ProgramLevel(), more[:16], faults, more)
-    assert {o.fault.kind for o in outcomes} == set(KINDS) - {"residual"}
+    assert {o.fault.kind for o in outcomes} == set(KINDS) - {"residual", "index"}
     assert sum(o.red for o in outcomes) > 60
     assert sum(not o.red and not o.unobservable for o in outcomes) <= 3  # seen only on the further images
 
@@ -83,6 +83,31 @@ def test_a_weight_fault_hits_the_weight_that_it_names() -> None:
         channel = int(fault.place.split("output channel ")[1].split(",")[0])
         if channel < channels:
             assert changed.tolist() == [[int(fault.place.split("row ")[1].split(",")[0]), channel, 0]]
+
+
+def test_faults_of_rows_with_indices() -> None:
+    """Each changes one weight, or one index, of the layer, the channel, the row and the slot that it names."""
+    unit, images = unit_and_images(TILED_RESIDUAL)
+    compiled = compile_program(unit.graph, unit.config, unit.rule)
+    faults = [f for f in draw_faults(compiled, 1500, 11) if f.kind in ("weight", "index")]
+    bits: dict[str, set[int]] = {"weight": set(), "index": set()}
+    for fault in faults:
+        layer, channel, row, slot, bit = (part.rsplit(" ", 1)[-1] for part in fault.place.split(", "))
+        bits[fault.kind].add(int(bit))
+        group, k = divmod(int(channel), unit.config.lanes_k)
+        good, bad = (_packet(each, layer, group) for each in (compiled, apply_fault(compiled, fault)))
+        place = [[int(row), k, int(slot)]]
+        assert np.argwhere(good.values != bad.values).tolist() == (place if fault.kind == "weight" else [])
+        if good.indices is None or bad.indices is None:
+            assert fault.kind == "weight"
+        else:
+            assert np.argwhere(good.indices != bad.indices).tolist() == (place if fault.kind == "index" else [])
+    assert bits["weight"] == set(range(unit.config.weight_bits))
+    assert bits["index"] == set(range(unit.config.index_bits))
+    more = np.random.default_rng(1).integers(0, 256, (64, *images.shape[1:]), dtype=np.uint8)
+    outcomes = campaign(unit, ProgramLevel(), more[:16], [f for f in faults if f.kind == "index"][:60], more)
+    assert sum(o.red for o in outcomes) > 30
+    assert sum(not o.red and not o.unobservable for o in outcomes) <= 5  # seen only on the further images
 
 
 def test_instruction_faults_pass_the_crc() -> None:
