@@ -18,7 +18,7 @@ from toolflow.cli.project import open_project
 from toolflow.cli.stages import Images
 from toolflow.plan.lower import compile_program
 
-RUN_IMAGES = 16
+RUN_IMAGES, MORE_IMAGES = 16, 1000
 LIMIT_CYCLES = 2_000_000  # a fault may ask for a walk of billions of steps; that counts as red
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     project = open_project(arguments.project)
     unit = project.unit(arguments.unit)
     images = project.vectors().images[:RUN_IMAGES]
-    more = Images.read(project.folder).images
+    more = Images.read(project.folder).images[:MORE_IMAGES]
     faults = draw_faults(compile_program(unit.graph, unit.config, unit.rule), arguments.faults, arguments.seed)
     print(f"{len(faults)} faults, {len(images)} images; green ones judged by the executor on {len(more)} images")
     for name in arguments.levels.split(","):

@@ -26,6 +26,7 @@ from toolflow.plan.lower import compile_program
 
 Kind = Literal["weight", "bias", "multiplier", "shift", "instruction", "residual", "index"]
 KINDS: tuple[Kind, ...] = ("weight", "bias", "multiplier", "shift", "instruction", "residual", "index")
+JUDGED_AT_ONCE = 128  # images that the executor holds all maps of
 # (first bit, width) in a channel's record (PROGRAM.md); the second entry is read by engines with tiles alone
 _RECORD_BITS = {
     "bias": ((0, 32), (72, 8)),
@@ -139,8 +140,12 @@ def campaign(
 
 
 def _invisible(unit: Unit, compiled: CompiledProgram, damaged: CompiledProgram, images: npt.NDArray[np.uint8]) -> bool:
-    outcome = ProgramLevel().run(unit, damaged, compiled.pack_images(images), len(images))
-    return compare(unit, compiled, outcome, images) is None
+    for start in range(0, len(images), JUDGED_AT_ONCE):
+        some = images[start : start + JUDGED_AT_ONCE]
+        outcome = ProgramLevel().run(unit, damaged, compiled.pack_images(some), len(some))
+        if compare(unit, compiled, outcome, some) is not None:
+            return False
+    return True
 
 
 def _packets(compiled: CompiledProgram) -> Iterator[_Packet]:
