@@ -2,12 +2,14 @@
 
 Cycles are the cycle model's, on the engines that the planner takes for the whole network in each form: what a layer
 costs depends on them, since transform and drain may take longer than the multipliers, and which engine is best depends
-on what the layers cost. A selection is therefore priced on every engine, and the cheapest counts.
+on what the layers cost. A selection is therefore priced on every engine, and the cheapest counts. The external memory
+works at the same time: where a selection's weights take it longer, that is what the selection costs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -40,15 +42,22 @@ _Key = tuple[int | None, PatternPair, int]
 class Prices:
     """What layers cost in one way to run the network.
 
+    A network costs what the busiest of those costs that work at the same time: each is the sum of its layers' prices.
+
     Attributes:
-        of: from a layer, one of its options and the bits of its input to the cost; infinite where it cannot be run.
+        of: from a layer, one of its options and the bits of its input to a price for each that works; infinite where
+            the layer cannot be run so.
         rest: what no option changes.
         engine: whose prices they are, None where they are any engine's.
     """
 
-    of: Callable[[str, Option, int], float]
-    rest: float = 0.0
+    of: Callable[[str, Option, int], tuple[float, ...]]
+    rest: tuple[float, ...] = (0.0,)
     engine: EngineConfig | None = None
+
+    def total(self, chosen: Iterable[tuple[str, Option, int]]) -> float:
+        """Return what a network costs whose layers take these options."""
+        return float(max(np.sum([self.rest, *(self.of(*each) for each in chosen)], axis=0)))
 
 
 @dataclass(frozen=True)
@@ -68,12 +77,12 @@ class Target:
 
 def multiplications() -> Prices:
     """Return the prices in multiplications of an image, whatever their width."""
-    return Prices(lambda _layer, option, _bits: option.multiplications)
+    return Prices(lambda _layer, option, _bits: (option.multiplications,))
 
 
 def bit_operations() -> Prices:
     """Return the prices in multiplications times the widths of both operands."""
-    return Prices(lambda _layer, option, bits: option.multiplications * option.weight_bits * option.operand[bits])
+    return Prices(lambda _layer, option, bits: (option.multiplications * option.weight_bits * option.operand[bits],))
 
 
 def cycles(
@@ -85,8 +94,6 @@ def cycles(
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Prices, ...]:
     """Return the prices in cycles of an image, on each engine that is best for one form of the whole network.
-
-    External memory is not counted: engines are built for what their board's memory delivers.
 
     Args:
         found: the options.
@@ -127,16 +134,19 @@ def _priced(
     board: Board,
 ) -> Prices | None:
     """Return one engine's prices, None where it has none of some layer."""
-    table: dict[tuple[str, _Key], float] = {}
-    rest = 0.0
+    table: dict[tuple[str, _Key], tuple[float, float]] = {}
+    rest = 0.0, 0.0
     for form, network in zip(forms, networks, strict=True):
         counted = layer_cycles(network, engine, board)
         if counted is not None:
-            table |= {(name, _key(option)): counted.layers[name] for name, option in form.items()}
-            rest = counted.rest + sum(n for name, n in counted.layers.items() if name not in form)
+            both = {name: (counted.engine[name], counted.memory[name]) for name in counted.engine}
+            table |= {(name, _key(option)): both[name] for name, option in form.items()}
+            others = [both[name] for name in both if name not in form]
+            rest = tuple(np.sum([(counted.engine_rest, counted.memory_rest), *others], axis=0).tolist())
     if {name for name, _ in table} != set(found.layers):
         return None
-    return Prices(lambda layer, option, _bits: table.get((layer, _key(option)), np.inf), rest, engine)
+    nowhere = math.inf, math.inf
+    return Prices(lambda layer, option, _bits: table.get((layer, _key(option)), nowhere), rest, engine)
 
 
 def _key(option: Option) -> _Key:

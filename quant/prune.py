@@ -44,9 +44,9 @@ def choose_layers(
 ) -> tuple[dict[str, Choice], tuple[str, ...]]:
     """Return the choice of every layer that changes, and sentences about those left dense.
 
-    A 3 × 3 convolution of stride 1 and one channel group that is not the first takes the tile and the pattern. One that
-    is named takes its own pattern instead; any other convolution of one channel group, 1 × 1 or strided, takes a
-    pattern only where it is named, on its kernels.
+    A 3 × 3 convolution of stride 1 and one channel group that is neither the first nor gives the results takes the tile
+    and the pattern. One that is named takes its own pattern instead; any other convolution of one channel group, 1 × 1
+    or strided, takes a pattern only where it is named, on its kernels.
 
     Raises:
         ToolflowError: a named layer cannot carry its pattern, or no layer at all takes one.
@@ -58,13 +58,13 @@ def choose_layers(
             f"patterns of single layers (--layer-pattern) must be given to convolutions of the network, not to "
             f"{', '.join(unknown)}; they are {', '.join(convolutions)}"
         )
-    first = first_layers(graph)
+    first, results = first_layers(graph), _result_layer(graph)
     choices: dict[str, Choice] = {}
     reasons: dict[str, list[str]] = {}
     for name, node in convolutions.items():
         op, weight = node.op, node.weights["weight"]
         assert isinstance(op, Conv)
-        tiled = can_tile(op, (weight.shape[2], weight.shape[3]))
+        tiled = can_tile(op, (weight.shape[2], weight.shape[3])) and name != results
         if name not in named and (name in first or not tiled):
             continue
         wanted = named.get(name, pattern)
@@ -92,6 +92,14 @@ def first_layers(graph: Graph) -> frozenset[str]:
             elif isinstance(node.op, Layer):
                 found.add(node.name)
     return frozenset(found)
+
+
+def _result_layer(graph: Graph) -> str:
+    """Return the node whose outputs leave as results, in the order in which a tile's do not come."""
+    node = graph.by_name[graph.output]
+    while isinstance(node.op, Flatten) and node.inputs[0] in graph.by_name:
+        node = graph.by_name[node.inputs[0]]
+    return node.name
 
 
 def shaped(graph: Graph, choices: Mapping[str, Choice]) -> Graph:

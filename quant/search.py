@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ import torch
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from quant.arrange import Arrangement, arrange
+from quant.assign import free_layers, layer_forms
 from quant.config import Normalisation, QuantiseConfig
 from quant.cost import Prices, Saves, Target, bit_operations, cycles, multiplications
 from quant.notebook import Notebook
-from quant.prune import Choice
+from quant.prune import Choice, shaped
 from quant.quantise import quantise
 from quant.sensitivity import MAX_IMAGES, Option, Sensitivities, Space, measure
 from toolflow.engine.config import EngineConfig
@@ -78,7 +79,7 @@ class SearchResult:
     Attributes:
         config: the given configuration with tiles, patterns and bits of every layer.
         saves: what the cost counts.
-        trials: in their order; the first is the plainest network.
+        trials: in their order; the first is the plainest network that fits the target.
         chosen: the place of the result among them.
         engine: on which the result takes fewest cycles, None where they were not counted.
     """
@@ -95,12 +96,10 @@ def plainest(found: Sensitivities, prices: Sequence[Prices]) -> Selection:
     layers = {name: options[0] for name, options in found.layers.items()}
     groups = {group: max(widths) for group, widths in found.groups.items()}
 
-    def cost(price: Prices) -> float:
-        return price.rest + sum(price.of(name, o, groups[found.source[name]]) for name, o in layers.items())
-
+    chosen = [(name, option, groups[found.source[name]]) for name, option in layers.items()]
     divergence = sum(o.divergence for o in layers.values()) + sum(found.groups[g][bits] for g, bits in groups.items())
-    best = min(prices, key=cost)
-    return Selection(layers, groups, cost(best), divergence, best.engine)
+    best = min(prices, key=lambda price: price.total(chosen))
+    return Selection(layers, groups, best.total(chosen), divergence, best.engine)
 
 
 def select(found: Sensitivities, budget: float, prices: Sequence[Prices]) -> Selection:
@@ -124,10 +123,10 @@ def _selected(found: Sensitivities, budget: float, prices: Prices) -> Selection:
         for name, options in found.layers.items()
         for option in options
         for bits in found.groups[found.source[name]]
-        if prices.of(name, option, bits) < math.inf
+        if math.inf not in prices.of(name, option, bits)
     ]
     groups = [(group, bits) for group, widths in found.groups.items() for bits in widths]
-    cost = np.array([prices.of(*column) for column in columns] + [0.0] * len(groups))
+    cost = np.array([prices.of(*column) for column in columns] + [(0.0,) * len(prices.rest)] * len(groups)).T
     divergence = np.array([o.divergence for _, o, _ in columns] + [found.groups[g][b] for g, b in groups])
     rows, totals = [], []
     for name in found.layers:
@@ -146,23 +145,26 @@ def _selected(found: Sensitivities, budget: float, prices: Prices) -> Selection:
     totals += [0] * len(agree)
     least = sum(min(o.divergence for each, o, _ in columns if each == name) for name in found.layers)
     least += sum(min(widths.values()) for widths in found.groups.values())
-    objective = cost / max(cost.max(), 1.0) + TIE * divergence / max(divergence.max(), 1e-30)
+    # the last variable is the cost, over the dearest option's: no less than any of those that work at the same time
+    unit = max(cost.max(initial=1.0), 1.0)
+    rest = np.array(prices.rest) / unit
     result: Any = milp(
-        objective,
+        np.append(TIE * divergence / max(divergence.max(), 1e-30), 1.0),
         constraints=[
-            LinearConstraint(matrix, totals, totals),
-            LinearConstraint(divergence[None, :] / max(budget, least, 1e-12), -np.inf, 1 + 1e-9),
+            LinearConstraint(np.pad(matrix, ((0, 0), (0, 1))), totals, totals),
+            LinearConstraint(np.append(divergence / max(budget, least, 1e-12), 0.0)[None, :], -np.inf, 1 + 1e-9),
+            LinearConstraint(np.column_stack([cost / unit, np.full(len(rest), -1.0)]), -np.inf, -rest),
         ],
-        integrality=np.ones(len(cost), dtype=np.int64),
-        bounds=Bounds(0, 1),
+        integrality=np.append(np.ones(cost.shape[1], dtype=np.int64), 0),
+        bounds=Bounds(0, np.append(np.ones(cost.shape[1]), np.inf)),
         options={"mip_rel_gap": 1e-3},
     )
     assert result.x is not None, result.message
-    taken = result.x > 0.5
+    taken = result.x[:-1] > 0.5
     return Selection(
         {name: option for (name, option, _), use in zip(columns, taken, strict=False) if use},
         {group: bits for (group, bits), use in zip(groups, taken[len(columns) :], strict=True) if use},
-        float(cost @ taken) + prices.rest,
+        prices.total(column for column, use in zip(columns, taken, strict=False) if use),
         float(divergence @ taken),
         prices.engine,
     )
@@ -181,7 +183,9 @@ def configured(config: QuantiseConfig, selection: Selection, arrangement: Arrang
                 own, _ = config.overrides.get(node.name, (own, 0))
                 bits = selection.groups.get(group, config.activation_bits)
                 overrides[node.name] = weights.get(node.name, own), bits
-    update = {"tiles": tiles, "patterns": patterns, "overrides": overrides}
+    # those that cannot carry the pattern of all are left to it, and to what is said of them
+    held = patterns if config.pattern is None else dict(config.patterns)
+    update = {"tiles": tiles, "patterns": held, "overrides": overrides}
     return QuantiseConfig.model_validate({**config.model_dump(), **update})
 
 
@@ -219,9 +223,10 @@ def search(
     Raises:
         DoesNotFitError: the network fits the board in no form.
     """
+    arrangement = arrange(graph, narrow=config.activation_bits < config.first_last_bits)
+    layer_forms(arrangement, config)  # what cannot be is refused before anything is measured
     settings = {"config": config.model_dump(mode="json"), "space": asdict(space)}
     book = Notebook(notebook, graph, (images, judged, truth), settings | normalisation.model_dump())
-    arrangement = arrange(graph, narrow=config.activation_bits < config.first_last_bits)
     x = torch.as_tensor(normalisation.apply(images[:MAX_IMAGES])).float()
 
     def measured() -> Sensitivities:
@@ -243,6 +248,9 @@ def search(
             return float((logits_of(made.graph, judged).argmax(axis=1) == truth).mean())
 
         return book.judged(candidate, judge)
+
+    if not found.layers:
+        return SearchResult(config, "multiplications", (Trial(0.0, 1.0, accuracy(config)),), 0, None)
 
     def base() -> QuantisedGraph:
         progress("quantise the network that engines are planned for")
@@ -277,18 +285,23 @@ def search_tiles(
         images: uint8 (N, H, W, C); at most half of them, up to `MAX_JUDGED`, are judged on.
         truth: their classes (N,).
         normalisation: from pixel to the network's input.
-        choices: how layers are to be computed; those that have a tile may get another one, or none.
+        choices: how layers are to be computed; those that have a tile may get another one, or none; all others are
+            judged as chosen.
         allowed: accuracy that may be lost.
         progress: is told what is measured or judged.
         notebook: as in `search`.
         target: as in `search`.
     """
     judged = min(len(images) // 2, MAX_JUDGED)
-    patterns = {name: choice.pattern for name, choice in choices.items() if choice.tile}
+    free = free_layers(arrange(graph))
+    open_choices = {name: choice for name, choice in choices.items() if choice.tile and name in free}
+    others = {name: replace(choice, tile=0) for name, choice in choices.items() if name not in open_choices}
+    patterns = {name: choice.pattern for name, choice in open_choices.items()}
     pairs = {name: None if pattern is None else (pattern.kept, pattern.sub_row) for name, pattern in patterns.items()}
     config, space = QuantiseConfig(patterns=pairs), Space((0, 2, 4), (None,), (TILE_BITS,), (TILE_BITS,))
     used = images[judged:], normalisation, config, space
-    return search(graph, *used, images[:judged], truth[:judged], allowed, progress, notebook, target)
+    found = images[:judged], truth[:judged]
+    return search(shaped(graph, others), *used, *found, allowed, progress, notebook, target)
 
 
 def cheapest(
@@ -310,6 +323,8 @@ def cheapest(
         allowed: accuracy that may be lost against the plainest selection.
     """
     plain = plainest(found, prices)
+    if plain.cost == math.inf:  # it fits no engine: the network nearest to it that does
+        plain = select(found, 0.0, prices)
     config, chosen, best = configure(plain), 0, plain
     trials = [Trial(plain.divergence, 1.0, accuracy(config))]
     lower = max(select(found, 0.0, prices).divergence, LEAST)

@@ -25,7 +25,7 @@ from quant.search import SearchResult, Selection, cheapest, configured, plainest
 from quant.sensitivity import Option, Sensitivities, Space, measure
 from tests.unit.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.engine.config import EngineConfig
-from toolflow.ir.errors import DoesNotFitError
+from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD, transformed_type
@@ -61,28 +61,32 @@ def _made(seed: int) -> Sensitivities:
 
 
 def _engines(found: Sensitivities, seed: int) -> tuple[Prices, ...]:
-    """Prices of three engines at random; the last one cannot run some options."""
+    """Prices of three engines and their memory at random; the last one cannot run some options."""
     rng = np.random.default_rng(seed + 100)
     engines = []
     for number in range(3):
         table = {
-            (name, id(option)): float(rng.integers(1, 50))
+            (name, id(option)): (float(rng.integers(1, 50)), float(rng.integers(1, 50)))
             for name, options in found.layers.items()
             for option in options
         }
         for name, options in found.layers.items():
             if number == 2 and len(options) > 1:
-                table[name, id(options[0])] = math.inf
+                table[name, id(options[0])] = math.inf, math.inf
 
-        def of(name: str, option: Option, _bits: int, table: dict[tuple[str, int], float] = table) -> float:
+        def of(
+            name: str, option: Option, _bits: int, table: dict[tuple[str, int], tuple[float, float]] = table
+        ) -> tuple[float, float]:
             return table[name, id(option)]
 
-        engines.append(Prices(of, float(rng.integers(0, 9)), EngineConfig(lanes_k=number + 1)))
+        rest = float(rng.integers(0, 9)), float(rng.integers(0, 9))
+        engines.append(Prices(of, rest, EngineConfig(lanes_k=number + 1)))
     return tuple(engines)
 
 
 def _cost(found: Sensitivities, layers: dict[str, Option], groups: dict[str, int], prices: Prices) -> float:
-    return prices.rest + sum(prices.of(name, o, groups[found.source[name]]) for name, o in layers.items())
+    each = [prices.of(name, option, groups[found.source[name]]) for name, option in layers.items()]
+    return max(rest + sum(price[place] for price in each) for place, rest in enumerate(prices.rest))
 
 
 @pytest.mark.parametrize("saves", ["multiplications", "bit-operations", "cycles"])
@@ -112,9 +116,9 @@ def test_selection_is_the_cheapest_of_all(seed: int, saves: str) -> None:
 
 def test_operations_are_counted() -> None:
     option = Option(2, None, 5, 100, {8: 11, 4: 6}, 0.0)
-    assert OPERATIONS["multiplications"][0].of("p", option, 4) == 100
-    assert OPERATIONS["bit-operations"][0].of("p", option, 4) == 100 * 5 * 6
-    assert OPERATIONS["bit-operations"][0].of("p", option, 8) == 100 * 5 * 11
+    assert OPERATIONS["multiplications"][0].of("p", option, 4) == (100,)
+    assert OPERATIONS["bit-operations"][0].of("p", option, 4) == (100 * 5 * 6,)
+    assert OPERATIONS["bit-operations"][0].of("p", option, 8) == (100 * 5 * 11,)
 
 
 def test_the_plainest_comes_first() -> None:
@@ -318,13 +322,85 @@ def test_options_cost_the_cycles_of_networks_in_their_form() -> None:
         for name, options in found.layers.items():
             for option in options:
                 if (option.tile, option.pattern, option.weight_bits) in ((tile, pattern, bits), (None, None, bits)):
-                    assert engines[0].of(name, option, 8) == pytest.approx(made.layers[name], rel=0.01)
-                    seen.add((name, tile, pattern, engines[0].of(name, option, 8)))
-        others = sum(n for name, n in made.layers.items() if name not in found.layers)
-        assert engines[0].rest == pytest.approx(made.rest + others, rel=0.01)
+                    counted, moved = engines[0].of(name, option, 8)
+                    assert counted == pytest.approx(made.engine[name], rel=0.01)
+                    assert moved == pytest.approx(made.memory[name], rel=0.01)
+                    seen.add((name, tile, pattern, counted))
+        others = sum(n for name, n in made.engine.items() if name not in found.layers)
+        assert engines[0].rest[0] == pytest.approx(made.engine_rest + others, rel=0.01)
     by = {(tile, pattern): count for name, tile, pattern, count in seen if name == "a2"}
     assert by[0, (1, 4)] < 0.5 * by[0, None]
     assert by[2, (1, 4)] < 0.5 * by[2, None] < 0.5 * by[0, None]
+
+
+def test_memory_counts_where_it_takes_longer() -> None:
+    """U has more weights than the kernel that it comes from: on small maps beside slow memory a tile costs more."""
+    builder = residual_network()
+    truth = float_classes(builder, JUDGED, NORMALISATION.apply)
+    slow = BOARD.model_copy(update={"memory": BOARD.memory.model_copy(update={"efficiency": 0.001})})
+    space, fixed = (
+        Space((0, 2, 4), (None,), (8,), (8,)),
+        {"lanes_k": 8, "lanes_p": 1, "slots": 1, "transform_cycles": 1},
+    )
+    plain = QuantiseConfig()
+    found = {
+        board.memory.efficiency: search(
+            builder, CALIBRATION, NORMALISATION, plain, space, JUDGED, truth, 1.0, target=Target(board, 8, fixed)
+        )
+        for board in (BOARD, slow)
+    }
+    quick, held = found[BOARD.memory.efficiency], found[0.001]
+    assert any(quick.config.tiles.values())
+    assert not any(held.config.tiles.values())
+    timed = {}
+    for tile in (0, 2):
+        made = quantise(builder, CALIBRATION, NORMALISATION, QuantiseConfig(tile=tile)).graph
+        timed[tile] = best_single(timed_engines(made, 8, fixed, slow, alone=True), slow, "it").cycles_per_image
+    assert timed[0] < timed[2]  # the planner says the same of whole networks
+
+
+def test_the_plainest_network_may_not_fit() -> None:
+    """The search begins with the one nearest to it that does: its weights in indices are fewer rows."""
+    made, seen = _made(5), []
+    first = {id(options[0]) for options in made.layers.values() if len(options) > 1}
+    assert first
+
+    def of(_name: str, option: Option, _bits: int) -> tuple[float]:
+        return (math.inf if id(option) in first else 7.0,)
+
+    def configure(selection: Selection) -> QuantiseConfig:
+        seen.append(selection)
+        return QuantiseConfig()
+
+    result = cheapest(made, (Prices(of),), "cycles", configure, lambda _: 0.9, 0.1)
+    assert result.trials[0].cost == 1.0
+    assert not first & {id(option) for selection in seen for option in selection.layers.values()}
+    assert seen[0].divergence == min(s.divergence for s in seen)
+
+
+def test_a_network_without_a_layer_to_search_stays_as_it_is() -> None:
+    builder = residual_network()
+    first = replace(builder, nodes=(builder.nodes[0],), output=builder.nodes[0].name)
+    truth = np.zeros(len(JUDGED), dtype=np.int64)
+    space, config = Space((0, 2), (None, (2, 4)), (8,), (8,)), QuantiseConfig()
+    result = search(first, CALIBRATION, NORMALISATION, config, space, JUDGED, truth, 0.1, target=Target(BOARD, 8, {}))
+    assert (result.config, len(result.trials), result.chosen) == (config, 1, 0)
+
+
+def test_the_pattern_of_all_layers_stays_the_configurations() -> None:
+    """Beside searched tiles: what cannot carry it is said, and a pattern that nobody can carry is refused."""
+    graph = residual_network()
+    truth = float_classes(graph, JUDGED, NORMALISATION.apply)
+    space = Space((0, 2), ((2, 4),), (8,), (8,))
+    given = QuantiseConfig(pattern=(2, 4))
+    result = search(graph, CALIBRATION, NORMALISATION, given, space, JUDGED, truth, 1.0)
+    assert (result.config.pattern, result.config.patterns) == ((2, 4), {})
+    made = quantise(graph, CALIBRATION, NORMALISATION, result.config).graph
+    assert {n.op.pattern for n in made.nodes if n.name in INNER and isinstance(n.op, Conv | WinogradConv)} == {(2, 4)}
+    wide = QuantiseConfig(pattern=(4, 32))
+    space = Space((0, 2), ((4, 32),), (8,), (8,))
+    with pytest.raises(ToolflowError, match=r"no layer of .* can carry the pattern 4:32"):
+        search(graph, CALIBRATION, NORMALISATION, wide, space, JUDGED, truth, 1.0)
 
 
 def test_a_network_that_does_not_fit_is_refused() -> None:

@@ -103,7 +103,8 @@ def build(
     finetuning = Finetuning.of_options(finetune, finetune_recipe)
     single = single or low_bits == high_bits
     target = Target(board, fixed, tolerance, single, cascade)
-    precision.check_search(target.variants)
+    for sentence in precision.check_search(target.variants):
+        terminal.note(sentence)
     check_engine(fixed, {high_bits} if single else {low_bits, high_bits}, load_board(board))
     with open_build(out, terminal, "quantise", [*source.files, finetune]) as folder:
         _stages(terminal, folder, source, precision, target, finetuning)
@@ -151,6 +152,7 @@ def _stages(
     """Run the stages in their order; each reuses what has not changed."""
     from toolflow.cli import emit_stage, plan_stage, report_stage, stages
     from toolflow.cli.project import CALIBRATION, CURVE, DECISION, GRAPHS, LOGITS, PLAN, REPORT, SUMMARY
+    from toolflow.plan.boards import board_source
 
     variants = target.variants
     bits = {"low": precision.low_bits, "high": precision.high_bits}
@@ -177,7 +179,7 @@ def _stages(
         "plan",
         plan,
         outputs=[PLAN] if target.single else [PLAN, DECISION],
-        inputs={**asdict(target), "board": options.board_or_file(target.board)},
+        inputs={**asdict(target), "board": board_source(target.board)},
         after=after,
     )
     after.append("plan")

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -70,7 +70,7 @@ SearchBoard = Annotated[
     typer.Option(
         "--board",
         metavar="B",
-        help="A board's name or file: searches save its engines' cycles; else multiplications.",
+        help="A board's name or file: searches save its engines' cycles, where they can; else operations.",
         rich_help_panel=_BOARD,
     ),
 ]
@@ -147,7 +147,7 @@ LayerBits = Annotated[
     str | None,
     typer.Option(
         metavar="NAME=W/A,..",
-        help="Bits of single layers, weights/activations, in the low-precision unit, for example layer1.conv1=6/5; or "
+        help="Bits of single layers, weights/activations, in the low-precision unit, for example layer1.conv1=6/4; or "
         "auto, to search the bits of each layer in the high-precision unit (for an array's cycles, where --engine "
         "fixes its weight_bits).",
         rich_help_panel=_PRECISION,
@@ -294,18 +294,13 @@ def parse_engine(text: str | None) -> dict[str, int | str]:
             raise ToolflowError(f"--engine: a name must be one of {', '.join(_ENGINE_FIELDS)}, not '{name}'")
         if name in fixed:
             raise ToolflowError(f"--engine: {name} must be given once, not twice")
-        if _ENGINE_FIELDS[name] is not int:
+        if _ENGINE_FIELDS[name] is not int and not all(isinstance(v, int) for v in get_args(_ENGINE_FIELDS[name])):
             fixed[name] = value
         elif re.fullmatch(r"-?[0-9]+", value):
             fixed[name] = int(value)
         else:
             raise ToolflowError(f"--engine: {name} must be a whole number, not '{value}'")
     return fixed
-
-
-def board_or_file(board: str | None) -> str | Path | None:
-    """Return a board's name, or the path where it is a file: its content counts for what is made for it."""
-    return Path(board) if board is not None and Path(board).is_file() else board
 
 
 def parse_layer_bits(text: str | None) -> dict[str, tuple[int, int]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from toolflow.cli import options
 from toolflow.cli.options import ScaleFamily
 from toolflow.ir.errors import ToolflowError
+from toolflow.plan.boards import board_source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from toolflow.ir.graph import Graph
 
 AUTO: Literal["auto"] = "auto"
+SAVES_MULTIPLICATIONS = "the search saves multiplications, whatever the engine; with --board B it saves cycles there"
 AUTO_PATTERNS = (8, 16), (6, 16), (4, 16), (3, 16)
 LEAST_WEIGHT_BITS, LEAST_ACTIVATION_BITS = 3, 4  # that a search tries
 
@@ -70,20 +72,20 @@ class Precision:
         engine: Mapping[str, int | str],
         **others: Any,
     ) -> Precision:
-        """Return what the command line's options say; board and engine are kept where something is searched for them.
+        """Return what the command line's options say; board and engine are kept where a search is for them.
 
         Raises:
             ToolflowError: a text is not what its option takes.
         """
-        searches = AUTO in (layer_bits, tile, sparsity)
-        return cls(
+        made = cls(
             layer_bits=AUTO if layer_bits == AUTO else tuple(options.parse_layer_bits(layer_bits).items()),
             tile=AUTO if tile == AUTO else int(tile),
             sparsity=AUTO if sparsity == AUTO else options.parse_sparsity(sparsity),
-            board=options.board_or_file(board) if searches else None,
-            engine=tuple(engine.items()) if searches else (),
+            board=None if board is None else board_source(board),
+            engine=tuple(sorted(engine.items())),
             **others,
         )
+        return made if any(map(made.saves_cycles, ("low", "high"))) else replace(made, board=None, engine=())
 
     def __post_init__(self) -> None:
         if self.low_bits > self.high_bits:
@@ -163,8 +165,8 @@ class Precision:
             activation_bits=activation_bits,
         )
 
-    def check_search(self, variants: Sequence[str]) -> None:
-        """Refuse a search for an engine that cannot be, before anything is computed.
+    def check_search(self, variants: Sequence[str]) -> tuple[str, ...]:
+        """Refuse a search for an engine that cannot be, before anything is computed; return what each saves instead.
 
         Raises:
             ToolflowError: there is no such board or engine, or it is not what the bits are searched for.
@@ -176,19 +178,35 @@ class Precision:
             )
         from toolflow.plan.choose import check_engine
 
-        for target in filter(None, map(self.target, filter(self.searches, variants))):
-            check_engine(target.fixed, {target.bits}, target.board)
+        notes = []
+        for variant in filter(self.searches, variants):
+            target = self.target(variant)
+            if target is not None:
+                check_engine(target.fixed, {target.bits}, target.board)
+            elif self._mixed(variant):
+                notes.append(
+                    f"the search for the {variant} unit saves bit-operations, as bits of any width do; with --board B "
+                    "--engine weight_bits=N it saves cycles of that array"
+                )
+            else:
+                notes.append(SAVES_MULTIPLICATIONS)
+        return tuple(dict.fromkeys(notes))
 
     def _mixed(self, variant: str) -> bool:
         """Return whether the bits of a variant's layers are searched."""
         return self.layer_bits == AUTO and variant == "high"
 
-    def target(self, variant: str) -> Target | None:
-        """Return the board whose cycles the search of a variant saves, None where it saves operations.
+    def saves_cycles(self, variant: str) -> bool:
+        """Return whether the search of a variant, where there is one, saves a board's cycles, not operations.
 
         Bits of any width are searched for multipliers that are made for them, not for an engine's.
         """
-        if self.board is None or (self._mixed(variant) and self.array_bits is None):
+        given = self.board is not None and not (self._mixed(variant) and self.array_bits is None)
+        return given and self.searches(variant)
+
+    def target(self, variant: str) -> Target | None:
+        """Return the board whose cycles the search of a variant saves, None where it saves operations."""
+        if self.board is None or not self.saves_cycles(variant):
             return None
         from quant.cost import Target
         from toolflow.plan.boards import load_board
@@ -240,13 +258,6 @@ def parse_search_engine(board: str | None, engine: str | None, *asked: str | Non
     if engine is not None and board is None:
         raise ToolflowError("--engine must come with --board, which says how large an engine may be")
     return options.parse_engine(engine)
-
-
-def saved_operations(board: str | None, *asked: str | None) -> tuple[str, ...]:
-    """Return a sentence where a search has no board whose cycles it could save."""
-    if AUTO not in asked or board is not None:
-        return ()
-    return ("the search saves operations, whatever the engine; with --board B it saves cycles on that board",)
 
 
 def _down(highest: int, lowest: int) -> tuple[int, ...]:

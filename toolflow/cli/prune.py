@@ -17,10 +17,11 @@ from rich.table import Table
 from toolflow.cli import options
 from toolflow.cli.command import command
 from toolflow.cli.folder import notebook_in, open_build
-from toolflow.cli.precision import parse_search_engine, saved_operations
+from toolflow.cli.precision import SAVES_MULTIPLICATIONS, parse_search_engine
 from toolflow.cli.terminal import Step, Terminal
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.srbs import Pattern, parse_pattern
+from toolflow.plan.boards import board_source
 
 if TYPE_CHECKING:
     from quant.cost import Target
@@ -207,8 +208,8 @@ def prune(
         _pattern("--pattern", pattern),
         parse_layer_patterns(layer_pattern),
         search_loss,
-        options.board_or_file(board),
-        tuple(parse_search_engine(board, engine, tile).items()),
+        None if board is None else board_source(board),
+        tuple(sorted(parse_search_engine(board, engine, tile).items())),
     )
     images = train or calibration
     if images is None or (train is not None and calibration is not None):
@@ -226,8 +227,8 @@ def prune(
         from toolflow.cli.stages import Source
 
     wanted.target()  # a wrong board or engine must not cost the time of a measurement
-    for sentence in saved_operations(board, tile):
-        terminal.note(sentence)
+    if tile == "auto" and board is None:
+        terminal.note(SAVES_MULTIPLICATIONS)
     source = Source.of_options(
         model,
         images,
@@ -375,7 +376,7 @@ class Job:
             self.wanted.target(),
         )
         tiles = found.config.tiles
-        changed = {name: replace(one, tile=tiles.get(name, one.tile)) for name, one in choices.items()}
+        changed = {name: replace(one, tile=tiles.get(name, 0)) for name, one in choices.items()}
         return changed, search_section(found)
 
     def _pruned(

@@ -14,6 +14,7 @@ from toolflow.cli import options
 from toolflow.cli.command import command
 from toolflow.cli.folder import open_build
 from toolflow.cli.terminal import Terminal
+from toolflow.ir.errors import ToolflowError
 
 
 @command
@@ -61,7 +62,7 @@ def quantise(
     """
     with terminal.progress("load the toolflow"):
         from toolflow.cli.finetuning import Finetuning
-        from toolflow.cli.precision import Precision, parse_search_engine, saved_operations
+        from toolflow.cli.precision import Precision, parse_search_engine
         from toolflow.cli.project import GRAPHS, QONNX
         from toolflow.cli.stages import Source, quantise_inputs, quantise_stage
 
@@ -96,9 +97,13 @@ def quantise(
     )
     finetuning = Finetuning.of_options(finetune, finetune_recipe)
     variants = ["high"] if single or low_bits == high_bits else ["low", "high"]
-    precision.check_search(variants)
-    for sentence in saved_operations(board, tile, sparsity, layer_bits):
+    for sentence in precision.check_search(variants):
         terminal.note(sentence)
+    if board is not None and precision.board is None:
+        raise ToolflowError(
+            "--board must come with a search that saves cycles: --tile auto, --sparsity auto, or --layer-bits auto "
+            "with --engine weight_bits=N"
+        )
     transforms = precision.transforms or source.transforms
     if transforms:
         terminal.note("no QONNX files are written: QONNX has no Winograd convolution")

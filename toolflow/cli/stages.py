@@ -26,6 +26,7 @@ from toolflow.cli.folder import CHECKPOINTS, notebook_in
 from toolflow.cli.precision import Precision
 from toolflow.cli.project import CALIBRATION, CURVE, GRAPHS, LOGITS, QONNX, REPORT
 from toolflow.cli.terminal import Step
+from toolflow.engine.config import FITTED
 from toolflow.importers.calibration_file import CalibrationImages, image_shape, load_calibration_file
 from toolflow.interpreter.run import logits_of
 from toolflow.ir.errors import ToolflowError, UnknownShapeError
@@ -415,7 +416,7 @@ def _quantised(
 
 def search_section(found: SearchResult) -> dict[str, Any]:
     """Return what is recorded of a search: what it saved, every network that was judged, and for which engine."""
-    engine = None if found.engine is None else found.engine.model_dump()
+    engine = None if found.engine is None else found.engine.model_dump(exclude={*FITTED})
     trials = [asdict(trial) for trial in found.trials]
     return {"saves": found.saves, "chosen": found.chosen, "trials": trials, "engine": engine}
 

@@ -14,6 +14,10 @@ from toolflow.numerics.winograd import WINOGRAD, transformed_type
 
 PARAMETER_RECORD_BYTES = 16
 RESULT_BITS = 16
+# parameters that follow from the networks that an engine is to hold
+FITTED = (
+    "accumulator_bits", "bank_depth", "input_lanes", "result_depth", "table_words", "transform_depth", "weight_depth",
+)  # fmt: skip
 
 
 class EngineConfig(BaseModel):

@@ -196,23 +196,33 @@ def all_boards(folder: Path = BOARDS_FOLDER) -> Mapping[str, Board]:
     return MappingProxyType({board.name: board for board in sorted(boards, key=lambda board: board.name)})
 
 
-def load_board(name_or_path: str | Path) -> Board:
-    """Return a shipped board by name (case, hyphens and underscores do not matter) or a user's by path.
+def board_source(name_or_path: str | Path) -> str | Path:
+    """Return the path where it is one, else the name without what does not matter: what a board is known by.
 
     A text that ends in .yaml or .yml, or that holds a path separator, is a path.
+    """
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or text.endswith((".yaml", ".yml")) or "/" in text or "\\" in text:
+        return Path(text)
+    return normalise_name(text)
+
+
+def load_board(name_or_path: str | Path) -> Board:
+    """Return a shipped board by name (case, hyphens and underscores do not matter) or a user's by path.
 
     Raises:
         ToolflowError: there is no such board (the text lists those that there are), or its file is wrong.
     """
-    text = str(name_or_path)
-    if isinstance(name_or_path, Path) or text.endswith((".yaml", ".yml")) or "/" in text or "\\" in text:
-        return read_board_file(Path(text))
+    wanted = board_source(name_or_path)
+    if isinstance(wanted, Path):
+        return read_board_file(wanted)
     boards = {normalise_name(name): board for name, board in all_boards().items()}
-    wanted = normalise_name(text)
     if wanted in boards:
         return boards[wanted]
     prefixed = [key for key in boards if wanted and key.startswith(wanted)]
     close = prefixed or difflib.get_close_matches(wanted, list(boards), n=1, cutoff=0.4)
     hint = f" Did you mean {boards[close[0]].name}?" if close else ""
     listed = ", ".join(board.name for board in boards.values())
-    raise ToolflowError(f"the board must be one of {listed}, or the path of a board file (.yaml), not '{text}'.{hint}")
+    raise ToolflowError(
+        f"the board must be one of {listed}, or the path of a board file (.yaml), not '{name_or_path}'.{hint}"
+    )

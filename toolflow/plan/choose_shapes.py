@@ -174,7 +174,7 @@ def _explain(problem: dict[str, Any]) -> str:
     name = str(problem["loc"][0])
     field = EngineConfig.model_json_schema()["properties"][name]
     if "enum" in field:
-        allowed = " or ".join(field["enum"])
+        allowed = " or ".join(map(str, field["enum"]))
     else:
         allowed = f"{field['minimum']} to {field['maximum']}" if "maximum" in field else f"at least {field['minimum']}"
     return f"{name} must be {allowed}, not {problem['input']!r}"

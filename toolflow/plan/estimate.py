@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import CycleReport, predict
+from toolflow.engine.isa import Opcode
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.boards import Board
+from toolflow.plan.demand import weight_bytes
 from toolflow.plan.lower import Lowering, fit_depths
 from toolflow.plan.resources import estimate_resources
 
@@ -28,15 +30,19 @@ def estimate(graph: QuantisedGraph, shape: EngineConfig, images: int) -> tuple[E
 
 @dataclass(frozen=True)
 class LayerCycles:
-    """Predicted cycles of an image, every lane busy.
+    """Predicted cycles of an image, every lane busy, by layer that the array computes, and of everything else.
 
     Attributes:
-        layers: by layer that the array computes.
-        rest: of everything else, movers and starts.
+        engine: that the engine works; movers and starts are the rest.
+        memory: that the external memory works, at the bandwidth that the board sustains: weights; images and results
+            are the rest.
+        engine_rest, memory_rest: of no layer.
     """
 
-    layers: Mapping[str, float]
-    rest: float
+    engine: Mapping[str, float]
+    memory: Mapping[str, float]
+    engine_rest: float
+    memory_rest: float
 
 
 def layer_cycles(graph: QuantisedGraph, shape: EngineConfig, board: Board) -> LayerCycles | None:
@@ -45,10 +51,18 @@ def layer_cycles(graph: QuantisedGraph, shape: EngineConfig, board: Board) -> La
     None where that engine cannot run it, or is then too large for the board.
     """
     try:
-        config, report = estimate(graph, shape, shape.lanes_p)
+        config = fit_depths(graph, shape)
     except DoesNotFitError:
         return None
     if estimate_resources(config, board.family).total.over(board.usable):
         return None
-    layers = {i.name: i.cycles / report.images for i in report.instructions if i.macs}
-    return LayerCycles(layers, report.cycles_per_image - sum(layers.values()))
+    lowering = Lowering(graph, config)
+    header, instructions = lowering.outline()
+    report = predict(config, header, instructions, lowering.macs(), config.lanes_p)
+    engine = {i.name: i.cycles / report.images for i in report.instructions if i.opcode is Opcode.CONV}
+    per_cycle = board.sustained_bytes_per_cycle
+    memory = {
+        i.name: weight_bytes(config, [i]) / (report.images * per_cycle) for i in instructions if i.opcode is Opcode.CONV
+    }
+    moved = (header.image_pitch_bytes + header.result_pitch_bytes) / per_cycle
+    return LayerCycles(engine, memory, report.cycles_per_image - sum(engine.values()), moved)

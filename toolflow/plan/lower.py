@@ -206,7 +206,8 @@ class Lowering:
         limit = RESULT_BITS if to_result else c.activation_bits
         if types[node.name].integer.bits > limit:
             raise DoesNotFitError(
-                f"'{node.name}' has {types[node.name].integer} outputs; the engine holds at most {limit} bits there"
+                f"'{node.name}' has {types[node.name].integer} outputs; the engine holds at most {limit} bits there: "
+                "give it fewer (--layer-bits), or the engine more (--engine activation_bits=N)"
             )
         instruction = Instruction(
             Opcode.CONV,

@@ -105,8 +105,8 @@ class Search(Section):
             best engine for the board.
         chosen: which trial was taken.
         trials: in their order; the first is the plainest network.
-        engine: the engine of those cycles by parameter, null where operations were counted. The build's own is planned
-            for the network that was taken.
+        engine: the engine of those cycles by parameter, without depths, as if it had the board alone; null where
+            operations were counted. The build's own is planned for the network that was taken.
     """
 
     saves: Literal["multiplications", "bit-operations", "cycles"]
