@@ -165,9 +165,10 @@ def bound_sentences(unit: Unit) -> Iterable[str]:
 def search_sentence(unit: str, search: Search) -> str:
     """Return what a search of layers' forms ended with."""
     plain, taken = search.trials[0], search.trials[search.chosen]
+    judged = "1 network" if len(search.trials) == 1 else f"{len(search.trials)} networks"
     return (
         f"{unit}: the search of its layers' forms leaves {percent(taken.cost)} of the {search.saves} at "
-        f"{percent(taken.accuracy)} accuracy, {percent(plain.accuracy)} without it ({len(search.trials)} networks "
+        f"{percent(taken.accuracy)} accuracy, {percent(plain.accuracy)} without it ({judged} "
         "judged, on images that no report uses)"
     )
 
