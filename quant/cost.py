@@ -20,14 +20,14 @@ import torch
 from quant.arrange import Arrangement
 from quant.assign import layer_form
 from quant.config import QuantiseConfig
-from quant.sensitivity import Option, PatternPair, Sensitivities
+from quant.sensitivity import WORD, Option, PatternPair, Sensitivities
 from quant.sparse import tap_exponents
 from quant.tile_statistics import tap_major
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.graph import Node
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
-from toolflow.numerics.srbs import Pattern, project
+from toolflow.numerics.srbs import Pattern
 from toolflow.operators import Conv, Layer, WinogradConv
 from toolflow.plan.boards import Board
 from toolflow.plan.choose import best_single, timed_engines
@@ -170,7 +170,7 @@ def _whole_networks(found: Sensitivities) -> list[Mapping[str, Option]]:
 def _network(
     base: QuantisedGraph, arrangement: Arrangement, form: Mapping[str, Option], config: QuantiseConfig
 ) -> QuantisedGraph:
-    """Return the network with its layers so, their weights rounded to nearest: as wide and as full, not as good."""
+    """Return the network with its layers so: weights as wide and as full as the options', but none to answer with."""
     nodes = tuple(
         _layer(node, arrangement.graph.by_name[node.name], form[node.name], config) if node.name in form else node
         for node in base.nodes
@@ -184,9 +184,7 @@ def _layer(node: QuantisedNode, plain: Node, option: Option, config: QuantiseCon
     assert isinstance(op, Layer)
     weight = torch.as_tensor(made.weights["weight"].copy()).double()
     pattern = op.pattern if isinstance(op, Conv | WinogradConv) else None
-    held = np.ones(weight.shape, dtype=bool)
-    if pattern is not None:
-        held = project(weight.abs().numpy(), Pattern(*pattern))
+    held = np.ones(weight.shape, dtype=bool) if pattern is None else as_full(weight.shape, Pattern(*pattern), option)
     weights: dict[str, npt.NDArray[np.int64]] = {}
     if isinstance(op, WinogradConv):
         kernel = weight.shape[2], weight.shape[3]
@@ -196,6 +194,29 @@ def _layer(node: QuantisedNode, plain: Node, option: Option, config: QuantiseCon
     size = weight.abs().numpy()
     upper = config.integer_range(option.weight_bits)[1]
     step = size.reshape(len(size), -1).max(1).reshape(-1, *[1] * (size.ndim - 1)) / upper
-    integers = np.clip(np.rint(size / np.maximum(step, 1e-30)), 1, upper) * np.sign(weight.numpy())  # none becomes 0
+    integers = np.clip(np.rint(size / np.maximum(step, 1e-30)), 1, upper)  # none becomes 0
+    integers = np.where(weight.numpy() < 0, -integers, integers)
     weights["weight"] = np.where(held, integers, 0).astype(np.int64)
     return replace(node, op=op, weights=weights, weight_bits=option.weight_bits)
+
+
+def as_full(shape: Sequence[int], pattern: Pattern, option: Option) -> npt.NDArray[np.bool_]:
+    """Return a support (K, C, ..) of the pattern whose words are as full as the option's own fullest ones.
+
+    In each sub-row of an output one of its words, another one for the next output, holds all that it may; the others
+    share the rest.
+    """
+    held = np.zeros(shape, dtype=bool)
+    words = max(pattern.sub_row // WORD, 1)  # of a sub-row; a word of several holds as many of each
+    limit = pattern.kept * max(WORD // pattern.sub_row, 1)
+    order = np.array(sorted(range(WORD), key=lambda channel: channel % pattern.sub_row))
+    for begin in range(0, len(option.fullest), words):
+        fullest = option.fullest[begin : begin + words]
+        for turn in range(len(fullest)):
+            left = limit
+            for place in (*range(turn, len(fullest)), *range(turn)):
+                taken = min(fullest[place], left)
+                left -= taken
+                channels = (begin + place) * WORD + order
+                held[turn :: len(fullest), channels[channels < shape[1]][:taken]] = True
+    return held

@@ -17,6 +17,7 @@ from quant.ranges import activation_scale, histogram
 from quant.weights import ScaleRule, solve_weights
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.operator import Operator
+from toolflow.numerics.srbs import most_in_sub_row
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD, transformed_type
 from toolflow.operators import Conv, Layer, WinogradConv
@@ -24,6 +25,7 @@ from toolflow.operators import Conv, Layer, WinogradConv
 Tensor = torch.Tensor
 PatternPair = tuple[int, int] | None
 
+WORD = 8  # channels, the shortest word of the engines that are planned
 MAX_IMAGES = 256  # on which sensitivities are measured
 MAX_ELEMENTS = 1 << 27  # of all tensors over those images
 
@@ -57,6 +59,7 @@ class Option:
         multiplications: of one image.
         operand: widths of the multipliers' other operand, by the bits of the layer's input.
         divergence: what the choice alone does to the answers.
+        fullest: the most weights other than 0 in each `WORD` input channels, over outputs and taps; of sparse layers.
     """
 
     tile: int | None
@@ -65,6 +68,7 @@ class Option:
     multiplications: int
     operand: Mapping[int, int]
     divergence: float
+    fullest: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,7 +203,9 @@ def _options(
         total = sums + given[1] if len(given) > 1 else sums
         total = total + (before - total).mean(axes).view(1, -1, *[1] * (before.ndim - 2))
         divergence = probe.divergence({form.name: apply_activation(op.activation, total)})
-        yield Option(tile, pattern, bits, multiplications(form, shape), operand, divergence)
+        sparse = isinstance(op, Conv | WinogradConv) and op.pattern is not None
+        fullest = tuple(most_in_sub_row(rounded.integers.numpy(), WORD).tolist()) if sparse else ()
+        yield Option(tile, pattern, bits, multiplications(form, shape), operand, divergence, fullest)
 
 
 def _choice(op: Operator) -> tuple[int, PatternPair]:
