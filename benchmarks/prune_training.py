@@ -5,7 +5,7 @@
 
 DATA holds the pretrained weights and the JPEG streams. The accuracy is read on the 10,000 test images; to choose a
 recipe, on the first N of them (`--tune`), which the figure then leaves out (`--skip`). `--pattern dense` trains the
-dense network, and with `--taught 0` on the labels alone. The state is kept in DIR after each epoch: run again to go on.
+dense network, and with `--taught 0` on the labels alone. `--tile 0` prunes the 3×3 kernels themselves. The state is kept in DIR after each epoch: run again to go on.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--network", choices=list(WEIGHTS), default="resnet20")
     parser.add_argument("--start", type=Path, metavar="FILE", help="pruned.safetensors of a dense run to begin from")
     parser.add_argument("--pattern", default="4:16")
-    parser.add_argument("--tile", type=int, choices=(2, 4), default=2)
+    parser.add_argument("--tile", type=int, choices=(0, 2, 4), default=2)
     parser.add_argument("--epochs", type=int, default=defaults.epochs)
     parser.add_argument("--rate", type=float, default=defaults.rate)
     parser.add_argument("--batch", type=int, default=defaults.batch)

@@ -17,23 +17,22 @@ from scipy.stats import entropy
 
 from quant.arrange import arrange
 from quant.config import QuantiseConfig
-from quant.cost import Prices, Target, as_full, bit_operations, cycles, multiplications
+from quant.cost import Prices, Target, bit_operations, multiplications
 from quant.float_run import before_activation, float_classes, float_logits, float_node
 from quant.quantise import quantise
 from quant.ranges import activation_scale, histogram, weight_scales
 from quant.search import SearchResult, Selection, cheapest, configured, plainest, search, select
 from quant.sensitivity import Option, Sensitivities, Space, measure
-from tests.unit.quantise_networks import NORMALISATION, Builder, images, residual_network
+from tests.unit.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.graph import Graph
-from toolflow.numerics.srbs import Pattern, most_in_sub_row, obeys, project
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD, transformed_type
-from toolflow.operators import Activation, AvgPool, Conv, Flatten, WinogradConv
+from toolflow.operators import Conv, WinogradConv
 from toolflow.plan.boards import load_board
 from toolflow.plan.choose import best_single, timed_engines
-from toolflow.plan.estimate import estimate, layer_cycles
+from toolflow.plan.estimate import estimate
 
 CALIBRATION, JUDGED = images(48), images(64, seed=9)
 INNER = {"a1", "a2", "b2"}
@@ -113,13 +112,6 @@ def test_selection_is_the_cheapest_of_all(seed: int, saves: str) -> None:
         mine = next(each for each in prices if each.engine == chosen.engine)
         assert chosen.cost == _cost(found, dict(chosen.layers), dict(chosen.groups), mine)
     assert select(found, 0.0, prices).divergence == pytest.approx(least)
-
-
-def test_operations_are_counted() -> None:
-    option = Option(2, None, 5, 100, {8: 11, 4: 6}, 0.0)
-    assert OPERATIONS["multiplications"][0].of("p", option, 4) == (100,)
-    assert OPERATIONS["bit-operations"][0].of("p", option, 4) == (100 * 5 * 6,)
-    assert OPERATIONS["bit-operations"][0].of("p", option, 8) == (100 * 5 * 11,)
 
 
 def test_the_plainest_comes_first() -> None:
@@ -299,80 +291,6 @@ def test_cycles_are_those_of_the_network_that_was_taken(space: Space, fixed: dic
     dense = counted(plain, planned(plain))
     assert taken.cost * dense == pytest.approx(counted(result.config, engine), rel=0.02)
     assert counted(result.config, engine) < 1.04 * counted(result.config, planned(result.config))
-
-
-def test_options_cost_the_cycles_of_networks_in_their_form() -> None:
-    """Against networks quantised in each form, layer by layer; patterns save cycles where the array bounds them."""
-    graph, plain = residual_network(), QuantiseConfig()
-    space = Space((0, 2, 4), (None, (1, 4)), (8, 4), (8,))
-    arrangement = arrange(graph)
-    x = torch.as_tensor(NORMALISATION.apply(CALIBRATION[:8])).float()
-    with torch.no_grad():
-        found = measure(arrangement, x, plain, space)
-    base = quantise(graph, CALIBRATION[:8], NORMALISATION, plain).graph
-    fixed: dict[str, int | str] = {"lanes_k": 4, "lanes_p": 1, "slots": 1, "sub_row": 8, "drain_k": 4, "tile": 4}
-    engines = cycles(found, arrangement, base, plain, Target(BOARD, 8, fixed | {"transform_cycles": 1}))
-    assert len(engines) == 1
-    engine = engines[0].engine
-    assert engine is not None
-    seen = set()
-    for tile, pattern, bits in itertools.product(space.tiles, space.patterns, space.weight_bits):
-        config = QuantiseConfig(tile=tile, pattern=pattern, weight_bits=bits, activation_bits=8)  # type: ignore[arg-type]
-        made = layer_cycles(quantise(graph, CALIBRATION[:8], NORMALISATION, config).graph, engine, BOARD)
-        assert made is not None
-        for name, options in found.layers.items():
-            for option in options:
-                if (option.tile, option.pattern, option.weight_bits) in ((tile, pattern, bits), (None, None, bits)):
-                    counted, moved = engines[0].of(name, option, 8)
-                    assert counted == pytest.approx(made.engine[name], rel=0.01)
-                    assert moved == pytest.approx(made.memory[name], rel=0.01)
-                    seen.add((name, tile, pattern, counted))
-        others = sum(n for name, n in made.engine.items() if name not in found.layers)
-        assert engines[0].rest[0] == pytest.approx(made.engine_rest + others, rel=0.01)
-    by = {(tile, pattern): count for name, tile, pattern, count in seen if name == "a2"}
-    assert by[0, (1, 4)] < 0.5 * by[0, None]
-    assert by[2, (1, 4)] < 0.5 * by[2, None] < 0.5 * by[0, None]
-
-
-@pytest.mark.parametrize("pattern", [(8, 16), (6, 16), (4, 16), (3, 8), (2, 4)])
-def test_patterns_cost_what_their_fullest_words_take(pattern: tuple[int, int]) -> None:
-    """On engines of other words than the sub-rows: against networks with the support that was solved for."""
-    b = Builder(3)
-    x = b.conv("stem", "image", (32, 3, 3, 3), Conv(activation=Activation.RELU, pads=(1, 1, 1, 1)))
-    x = b.conv("a", x, (12, 32, 3, 3), Conv(activation=Activation.RELU, pads=(1, 1, 1, 1)))
-    x = b.node("pool", AvgPool((12, 12), (12, 12)), x)
-    graph = b.graph(b.linear("linear", b.node("flat", Flatten(), x), (5, 12)))
-    arrangement, plain = arrange(graph), QuantiseConfig()
-    x_float = torch.as_tensor(NORMALISATION.apply(CALIBRATION)).float()
-    with torch.no_grad():
-        found = measure(arrangement, x_float, plain, Space((0, 2), (pattern,), (8,), (8,)))
-    base = quantise(graph, CALIBRATION, NORMALISATION, plain).graph
-    for sub_row in (8, 16):
-        fixed: dict[str, int | str] = {"lanes_k": 4, "lanes_p": 1, "slots": 1, "sub_row": sub_row, "drain_k": 4}
-        target = Target(load_board("zcu104"), 8, fixed | {"tile": 2, "transform_cycles": 1})
-        (prices,) = cycles(found, arrangement, base, plain, target)
-        assert prices.engine is not None
-        for option in found.layers["a"]:
-            config = QuantiseConfig(tile=option.tile or 0, pattern=pattern)  # type: ignore[arg-type]
-            made = quantise(graph, CALIBRATION, NORMALISATION, config).graph
-            real = estimate(made, prices.engine, 1)[1]
-            counted = next(i.cycles for i in real.instructions if i.name == "a")
-            assert prices.of("a", option, 8)[0] == pytest.approx(counted, rel=0.05)
-
-
-@pytest.mark.parametrize("pattern", [Pattern(8, 16), Pattern(5, 16), Pattern(2, 8), Pattern(3, 4), Pattern(9, 32)])
-@pytest.mark.parametrize("channels", [16, 32, 40, 52])
-def test_a_stand_in_is_as_full_as_what_it_stands_for(pattern: Pattern, channels: int) -> None:
-    """Its words of 8 hold at most as many values, and those of 16 no more than the pattern; random supports."""
-    rng = np.random.default_rng(channels)
-    for outputs in (4, 30):
-        support = project(rng.random((outputs, channels, 3, 3)), pattern)
-        fullest = tuple(most_in_sub_row(support, 8).tolist())
-        made = as_full(support.shape, pattern, replace(_option(1, 0.0), fullest=fullest))
-        assert obeys(made, pattern)
-        assert most_in_sub_row(made, 8).tolist() == list(fullest)
-        if outputs == 30 and pattern.sub_row == 16:
-            assert most_in_sub_row(made, 16).tolist() == most_in_sub_row(support, 16).tolist()
 
 
 def test_memory_counts_where_it_takes_longer() -> None:
