@@ -74,7 +74,7 @@ def choose_layers(
         if problem is not None:
             reasons.setdefault(problem, []).append(name)
             wanted = None
-        if tiled or wanted is not None:
+        if (tiled and tile) or wanted is not None:
             choices[name] = Choice(tile if tiled else 0, wanted)
     if all(choice.pattern is None for choice in choices.values()):
         raise ToolflowError(nobody_carries(graph, pattern))

@@ -153,7 +153,7 @@ def net():
 """
 
 
-@pytest.mark.parametrize("tile", ["auto", "2"])
+@pytest.mark.parametrize("tile", ["auto", "2", "0"])
 def test_layers_that_no_tile_computes(tmp_path: Path, tile: str) -> None:
     """A large kernel that is named is searched for with its pattern; what gives the results stays direct."""
     (tmp_path / "net.py").write_text(HEAVY)
@@ -171,7 +171,10 @@ def test_layers_that_no_tile_computes(tmp_path: Path, tile: str) -> None:
     assert forms[0][0] == forms[0][3] == (0, None)
     assert forms[0][1] == (0, None)
     assert forms[1][1] == (0, "4:16")
-    assert forms[0][2][1] == "4:16"
+    assert (
+        forms[0][2] in {"auto": [(0, "4:16"), (2, "4:16"), (4, "4:16")], "2": [(2, "4:16")], "0": [(0, "4:16")]}[tile]
+    )
+    assert json.loads(plain.stdout)["tile"] == (tile if tile == "auto" else int(tile))
     build = ["build", model, *data, "--single", "--pruned", str(tmp_path / "n" / "pruned.safetensors"), "--json"]
     built = CliRunner().invoke(app, [*build, "--board", "pynq-z2", "--engine", SMALL, "--out", str(tmp_path / "b")])
     assert built.exit_code == 0, built.stderr

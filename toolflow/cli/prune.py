@@ -44,10 +44,10 @@ PatternText = Annotated[
     typer.Option("--pattern", metavar="n:S", help="Kept values of every S input channels.", rich_help_panel=_PANEL),
 ]
 Tile = Annotated[
-    Literal["2", "4", "auto"],
+    Literal["0", "2", "4", "auto"],
     typer.Option(
         "--tile",
-        help="Winograd tile of the 3x3 layers of stride 1; auto to search each layer's, or direct convolution.",
+        help="Winograd tile of the 3x3 layers of stride 1, 0 for direct convolution; auto to search each layer's.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -161,7 +161,7 @@ class Wanted:
         """Return the choice of every layer, tiles of 2 where they are to be searched, and sentences about the rest."""
         from quant.prune import choose_layers
 
-        return choose_layers(graph, self.tile or 2, self.pattern, self.named)
+        return choose_layers(graph, 2 if self.tile is None else self.tile, self.pattern, self.named)
 
 
 @command
@@ -190,7 +190,7 @@ def prune(
     pixel_scale: options.PixelScale = None,
     reverse_channels: options.ReverseChannels = False,
 ) -> None:
-    """Prune a model's convolutions to n of every S channels, in the Winograd domain where they are 3x3 of stride 1.
+    """Prune a model's convolutions to n of every S channels, in the Winograd domain where they have a tile.
 
     With --calibration each layer is solved on the images alone. With --train the network is pruned in steps and trained
     after each; a run that was interrupted goes on behind the last epoch that it finished. DIR gets
@@ -340,7 +340,7 @@ class Job:
             document = {
                 "schema_version": SCHEMA_VERSION,
                 "name": graph.name,
-                "tile": self.wanted.tile or "auto",
+                "tile": "auto" if self.wanted.tile is None else self.wanted.tile,
                 "search": search,
                 "pattern": str(self.wanted.pattern),
                 "images": {"used": len(used), "tested": len(truth), "labelled": tested.labels is not None},
