@@ -1,11 +1,12 @@
 """Train a pruned CIFAR-10 ResNet and, as long and by the same recipe, the dense network that it comes from.
 
     python benchmarks/prune_training.py DATA --out DIR [--network resnet20|resnet56] [--start FILE] [--pattern 4:16]
-        [--tile 2] [--epochs 12] [--rate R] [--batch B] [--images N] [--tune N | --skip N]
+        [--tile 0|2|4] [--epochs 12] [--rate R] [--batch B] [--images N] [--tune N | --skip N]
 
 DATA holds the pretrained weights and the JPEG streams. The accuracy is read on the 10,000 test images; to choose a
 recipe, on the first N of them (`--tune`), which the figure then leaves out (`--skip`). `--pattern dense` trains the
-dense network, and with `--taught 0` on the labels alone. `--tile 0` prunes the 3×3 kernels themselves. The state is kept in DIR after each epoch: run again to go on.
+dense network, and with `--taught 0` on the labels alone; `--tile 0` prunes the 3×3 kernels themselves. The state is
+kept in DIR after each epoch: run again to go on.
 """
 
 from __future__ import annotations

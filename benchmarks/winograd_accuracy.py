@@ -4,7 +4,7 @@
         [--board zcu104]
 
 DATA holds the pretrained weights and the images. Quantisation sees 1,024 training images only. The search of each
-layer's tile (auto; auto:auto of its pattern too) saves cycles on the board and judges on the first 4,000 test images;
+layer's tile (auto) saves cycles on the board and judges on the first 4,000 test images;
 accuracies are those of the integer reference on others, with `--all` on all 10,000, of networks for which none is
 searched. Cycles are those of an image, every lane busy, on the engine that the planner takes for the network. The
 seconds are those of quantisation: support, least squares and rounding, with the search where there is one.
@@ -23,11 +23,11 @@ from benchmarks.resnet20_accuracy import NORMALISATION, resnet20, test_images, t
 from quant.assign import multiplications
 from quant.config import QuantiseConfig
 from quant.cost import Target
+from quant.pruned_file import choice_of
 from quant.quantise import quantise
 from quant.search import search
 from quant.sensitivity import Space
 from toolflow.interpreter.run import logits_of
-from toolflow.ir.operator import Operator
 from toolflow.operators import Conv, WinogradConv
 from toolflow.plan.boards import load_board
 from toolflow.plan.choose import best_single, timed_engines
@@ -43,9 +43,7 @@ CASES: dict[str, QuantiseConfig] = {
         (8, 0, (8, 16)),
     )
 }  # fmt: skip
-PATTERNS = None, (8, 16), (6, 16), (4, 16), (3, 16)
-# bits, patterns
-SEARCHED = {"W8auto": (8, (None,)), "W4auto": (4, (None,)), "W8auto:auto": (8, PATTERNS)}
+SEARCHED = {"W8auto": 8, "W4auto": 4}
 JUDGED, ALLOWED = 4000, 0.003
 
 
@@ -73,10 +71,10 @@ def main() -> None:
         if name in CASES:
             config = CASES[name]
         else:
-            bits, patterns = SEARCHED[name]
+            bits = SEARCHED[name]
             plain, space = (
                 QuantiseConfig(weight_bits=bits, activation_bits=bits),
-                Space((0, 2, 4), patterns, (bits,), (bits,)),
+                Space((0, 2, 4), (None,), (bits,), (bits,)),
             )
             target = Target(arguments.board, bits, {})
             found = search(graph, training, NORMALISATION, plain, space, judged, truth, ALLOWED, target=target)
@@ -88,7 +86,7 @@ def main() -> None:
         right = float((logits_of(made.graph, images).argmax(axis=1) == labels).mean())
         nodes = [node for node in made.model.graph.nodes if isinstance(node.op, Conv | WinogradConv)]
         count = sum(multiplications(node, made.graph.shapes[node.name]) for node in nodes)
-        forms = Counter(form_of(node.op) for node in nodes)
+        forms = Counter(_form(node.op) for node in nodes if isinstance(node.op, Conv | WinogradConv))
         engines = timed_engines(made.graph, config.weight_bits, {}, arguments.board, alone=True)
         cycles = best_single(engines, arguments.board, name).cycles_per_image
         layers = ", ".join(f"{number} {form}" for form, number in sorted(forms.items()))
@@ -99,11 +97,10 @@ def main() -> None:
         )
 
 
-def form_of(op: Operator) -> str:
-    """Return a convolution's tile and pattern."""
-    assert isinstance(op, Conv | WinogradConv)
-    tile = f"F({op.tile},3)" if isinstance(op, WinogradConv) else "direct"
-    return tile if op.pattern is None else f"{tile} {op.pattern[0]}:{op.pattern[1]}"
+def _form(op: Conv | WinogradConv) -> str:
+    choice = choice_of(op)
+    tile = f"F({choice.tile},3)" if choice.tile else "direct"
+    return tile if choice.pattern is None else f"{tile} {choice.pattern}"
 
 
 if __name__ == "__main__":

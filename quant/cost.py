@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -23,16 +24,15 @@ from quant.config import QuantiseConfig
 from quant.sensitivity import WORD, Option, PatternPair, Sensitivities
 from quant.sparse import tap_exponents
 from quant.tile_statistics import tap_major
-from toolflow.engine.config import EngineConfig
+from toolflow.engine.config import FITTED, EngineConfig
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.graph import Node
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
 from toolflow.numerics.srbs import Pattern
 from toolflow.operators import Conv, Layer, WinogradConv
-from toolflow.plan.boards import Board
-from toolflow.plan.choose import best_single, timed_engines
+from toolflow.plan.boards import Board, load_board
+from toolflow.plan.choose import best_single, check_engine, timed_engines
 from toolflow.plan.estimate import layer_cycles
-from toolflow.plan.lower import fit_depths
 
 Saves = Literal["multiplications", "bit-operations", "cycles"]
 _Key = tuple[int | None, PatternPair, int]
@@ -74,6 +74,17 @@ class Target:
     bits: int
     fixed: Mapping[str, int | str]
 
+    @classmethod
+    def of_options(cls, board: str | Path, bits: int, fixed: Mapping[str, int | str]) -> Target:
+        """Return the target on a board that is given by name or file.
+
+        Raises:
+            ToolflowError: there is no such board, or no engine with the parameters that are fixed.
+        """
+        found = load_board(board)
+        check_engine(fixed, {bits}, found)
+        return cls(found, bits, fixed)
+
 
 def multiplications() -> Prices:
     """Return the prices in multiplications of an image, whatever their width."""
@@ -109,14 +120,14 @@ def cycles(
     """
     forms = _whole_networks(found)
     networks = [_network(base, arrangement, form, config) for form in forms]
-    engines: dict[EngineConfig, EngineConfig] = {}  # each once, whatever depths its own network needs
+    engines: dict[str, EngineConfig] = {}  # each once, whatever depths its own network needs
     refused = None
     for count, network in enumerate(networks, 1):
         progress(f"plan an engine, {count} of {len(networks)}")
         try:
             timed = timed_engines(network, target.bits, target.fixed, target.board, alone=True)
             best = best_single(timed, target.board, f"'{network.name}' at {target.bits} bits").config
-            engines.setdefault(fit_depths(base, best), best)
+            engines.setdefault(best.model_dump_json(exclude={*FITTED}), best)
         except DoesNotFitError as error:
             refused = refused or error
     priced = [_priced(engine, forms, networks, found, target.board) for engine in engines.values()]
@@ -179,6 +190,7 @@ def _network(
 
 
 def _layer(node: QuantisedNode, plain: Node, option: Option, config: QuantiseConfig) -> QuantisedNode:
+    """Return a layer in the form of an option, its weights rounded to nearest on a support that is as full."""
     made = plain if option.tile is None else layer_form(plain, option.tile, option.pattern)
     op = made.op
     assert isinstance(op, Layer)

@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from quant.assign import cannot_carry, nobody_carries, transform_node
+from quant.arrange import arrange
+from quant.assign import cannot_carry, free_layers, nobody_carries, transform_node
 from quant.config import MAX_CALIBRATION_IMAGES, MAX_TENSOR_ELEMENTS, Normalisation
 from quant.float_run import apply_activation, before_activation, float_node, weight_of
 from quant.sparse import channels_at_once, solve_taps
 from quant.tile_statistics import channel_major, moments
-from quant.tiles import can_tile
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
 from toolflow.numerics.srbs import Pattern
-from toolflow.operators import Concat, Conv, Flatten, Layer, MaxPool, Pad, Shortcut, WinogradConv
+from toolflow.operators import Conv, Layer, WinogradConv
 
 Images = npt.NDArray[np.uint8]
 Tensor = torch.Tensor
@@ -44,9 +44,9 @@ def choose_layers(
 ) -> tuple[dict[str, Choice], tuple[str, ...]]:
     """Return the choice of every layer that changes, and sentences about those left dense.
 
-    A 3 × 3 convolution of stride 1 and one channel group that is neither the first nor gives the results takes the tile
-    and the pattern. One that is named takes its own pattern instead; any other convolution of one channel group, 1 × 1
-    or strided, takes a pattern only where it is named, on its kernels.
+    A 3 × 3 convolution of stride 1 and one channel group that is neither first nor last takes the tile and the pattern.
+    One that is named takes its own pattern instead; any other convolution of one channel group, 1 × 1 or strided, takes
+    a pattern only where it is named, on its kernels.
 
     Raises:
         ToolflowError: a named layer cannot carry its pattern, or no layer at all takes one.
@@ -58,14 +58,13 @@ def choose_layers(
             f"patterns of single layers (--layer-pattern) must be given to convolutions of the network, not to "
             f"{', '.join(unknown)}; they are {', '.join(convolutions)}"
         )
-    first, results = first_layers(graph), _result_layer(graph)
+    free = free_layers(arrange(graph))
     choices: dict[str, Choice] = {}
     reasons: dict[str, list[str]] = {}
     for name, node in convolutions.items():
         op, weight = node.op, node.weights["weight"]
         assert isinstance(op, Conv)
-        tiled = can_tile(op, (weight.shape[2], weight.shape[3])) and name != results
-        if name not in named and (name in first or not tiled):
+        if name not in named and name not in free:
             continue
         wanted = named.get(name, pattern)
         problem = cannot_carry(op, weight.shape[1], wanted)
@@ -74,32 +73,12 @@ def choose_layers(
         if problem is not None:
             reasons.setdefault(problem, []).append(name)
             wanted = None
-        if (tiled and tile) or wanted is not None:
-            choices[name] = Choice(tile if tiled else 0, wanted)
+        choice = Choice(tile if name in free else 0, wanted)
+        if choice != Choice(0, None):
+            choices[name] = choice
     if all(choice.pattern is None for choice in choices.values()):
         raise ToolflowError(nobody_carries(graph, pattern))
     return choices, tuple(f"{', '.join(names)} stayed dense: {reason}" for reason, names in reasons.items())
-
-
-def first_layers(graph: Graph) -> frozenset[str]:
-    """Return the layers that read the image, also through operators that only move values."""
-    image = {graph.input_name}
-    found = set()
-    for node in graph.nodes:
-        if image.issuperset(node.inputs):
-            if isinstance(node.op, MaxPool | Flatten | Pad | Shortcut | Concat):
-                image.add(node.name)
-            elif isinstance(node.op, Layer):
-                found.add(node.name)
-    return frozenset(found)
-
-
-def _result_layer(graph: Graph) -> str:
-    """Return the node whose outputs leave as results, in the order in which a tile's do not come."""
-    node = graph.by_name[graph.output]
-    while isinstance(node.op, Flatten) and node.inputs[0] in graph.by_name:
-        node = graph.by_name[node.inputs[0]]
-    return node.name
 
 
 def shaped(graph: Graph, choices: Mapping[str, Choice]) -> Graph:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import torch
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from quant.arrange import Arrangement, arrange
-from quant.assign import free_layers, layer_forms
+from quant.assign import layer_forms
 from quant.config import Normalisation, QuantiseConfig
 from quant.cost import Prices, Saves, Target, bit_operations, cycles, multiplications
 from quant.notebook import Notebook
@@ -95,7 +95,6 @@ def plainest(found: Sensitivities, prices: Sequence[Prices]) -> Selection:
     """Return the first option of each layer, and the most bits of each group."""
     layers = {name: options[0] for name, options in found.layers.items()}
     groups = {group: max(widths) for group, widths in found.groups.items()}
-
     chosen = [(name, option, groups[found.source[name]]) for name, option in layers.items()]
     divergence = sum(o.divergence for o in layers.values()) + sum(found.groups[g][bits] for g, bits in groups.items())
     best = min(prices, key=lambda price: price.total(chosen))
@@ -293,10 +292,8 @@ def search_tiles(
         target: as in `search`.
     """
     judged = min(len(images) // 2, MAX_JUDGED)
-    free = free_layers(arrange(graph))
-    open_choices = {name: choice for name, choice in choices.items() if choice.tile and name in free}
-    others = {name: replace(choice, tile=0) for name, choice in choices.items() if name not in open_choices}
-    patterns = {name: choice.pattern for name, choice in open_choices.items()}
+    patterns = {name: choice.pattern for name, choice in choices.items() if choice.tile}
+    others = {name: choice for name, choice in choices.items() if not choice.tile}
     pairs = {name: None if pattern is None else (pattern.kept, pattern.sub_row) for name, pattern in patterns.items()}
     config, space = QuantiseConfig(patterns=pairs), Space((0, 2, 4), (None,), (TILE_BITS,), (TILE_BITS,))
     used = images[judged:], normalisation, config, space

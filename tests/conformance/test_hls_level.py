@@ -10,22 +10,13 @@ import pytest
 
 from tests.conformance.engine_shapes import SHAPES
 from toolflow.emit.hls_native import build_native, run_native
-from toolflow.engine.config import EngineConfig
+from toolflow.engine.config import FITTED, EngineConfig
 from toolflow.interpreter.run import run
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.operators.cases import cases_of
 from toolflow.plan.lower import compile_program, fit_depths
 
 IMAGES = 3
-FITTED = (
-    "bank_depth",
-    "weight_depth",
-    "result_depth",
-    "table_words",
-    "input_lanes",
-    "accumulator_bits",
-    "transform_depth",
-)
 
 
 def graphs_and_images(shape: EngineConfig) -> dict[str, tuple[QuantisedGraph, np.ndarray]]:

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from toolflow.engine.config import EngineConfig
+from toolflow.engine.config import FITTED, EngineConfig
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.operators.avg_pool.spec import AvgPool
@@ -119,6 +119,16 @@ def test_no_shape_that_fits_is_faster() -> None:
     assert times
     assert chosen.cycles_per_image <= 1.03 * min(times)
     assert not chosen.resources.over(board.usable)
+
+
+def test_depths_are_all_that_follows_from_a_network() -> None:
+    """`FITTED` names every parameter that `fit_depths` sets, and no other."""
+    depths = {name: 37 if name == "accumulator_bits" else 64 for name in FITTED if name != "input_lanes"}
+    wide = EngineConfig.model_validate(depths)
+    before, after = (config.model_dump() for config in (wide, fit_depths(HIGH, wide)))
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed <= set(FITTED)
+    assert set(Lowering(HIGH, wide)._needs()) == set(FITTED)
 
 
 def test_an_engine_alone_is_as_fast_and_sooner_found() -> None:

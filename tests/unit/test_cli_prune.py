@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 import quant.train
 from quant.pruned_file import load_pruned
 from quant.quantise import quantise
+from tests.unit.module_files import module_file
 from tests.unit.quantise_networks import images
 from toolflow.cli.main import app
 from toolflow.cli.prune import CHECKPOINT
@@ -23,34 +24,23 @@ from toolflow.numerics.srbs import Pattern, obeys
 from toolflow.report.summary import Summary
 from toolflow.report.tables import remarks
 
-MODEL = """
-import torch
-from torch import nn
-
-class Net(nn.Sequential):
-    input_shape = (3, 12, 12)
-
-def net():
-    torch.manual_seed(0)
-    return Net(
-        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(),
-        nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(),
-        nn.Conv2d(8, 8, 3, 2, padding=1), nn.ReLU(),
-        nn.Conv2d(8, 6, 3, padding=1), nn.ReLU(),
-        nn.AvgPool2d(6), nn.Flatten(), nn.Linear(6, 4),
-    )
-"""
+LAYERS = (
+    "nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()",
+    "nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()",
+    "nn.Conv2d(8, 8, 3, 2, padding=1), nn.ReLU()",
+    "nn.Conv2d(8, 6, 3, padding=1), nn.ReLU()",
+    "nn.AvgPool2d(6), nn.Flatten(), nn.Linear(6, 4)",
+)
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> str:
-    (tmp_path / "net.py").write_text(MODEL)
     x = images(122, seed=1)[2:]  # behind one black and one white
     y = np.random.default_rng(0).integers(0, 4, len(x))
     np.savez(tmp_path / "labelled.npz", x=x, y=y)
     np.savez(tmp_path / "plain.npz", x=x)
     np.savez(tmp_path / "test.npz", x=images(42, seed=2)[2:], y=y[:40])
-    return f"{tmp_path / 'net.py'}:net"
+    return module_file(tmp_path, *LAYERS)
 
 
 def _prune(model: str, out: Path, *arguments: str) -> Result:

@@ -10,33 +10,29 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.unit.module_files import module_file
 from tests.unit.quantise_networks import images
 from toolflow.cli.main import app
 
-MODEL = """
-import torch
-from torch import nn
-
-class Net(nn.Sequential):
-    input_shape = (3, 12, 12)
-
-def net():
-    torch.manual_seed(0)
-    return Net(
-        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(),
-        nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(),
-        nn.Conv2d(8, 6, 3, padding=1), nn.ReLU(),
-        nn.AvgPool2d(12), nn.Flatten(), nn.Linear(6, 4),
-    )
-"""
+LAYERS = (
+    "nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()",
+    "nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()",
+    "nn.Conv2d(8, 6, 3, padding=1), nn.ReLU()",
+    "nn.AvgPool2d(12), nn.Flatten(), nn.Linear(6, 4)",
+)
+HEAVY = (  # a large kernel, and a last layer that gives the results
+    "nn.Conv2d(3, 16, 3, padding=1), nn.ReLU()",
+    "nn.Conv2d(16, 16, 5, padding=2), nn.ReLU()",
+    "nn.Conv2d(16, 16, 3, padding=1), nn.ReLU()",
+    "nn.AvgPool2d(6), nn.Conv2d(16, 4, 3, padding=1), nn.Flatten()",
+)
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> str:
-    (tmp_path / "net.py").write_text(MODEL)
     x = images(122, seed=1)[2:]  # behind one black and one white
     np.savez(tmp_path / "labelled.npz", x=x, y=np.random.default_rng(0).integers(0, 4, len(x)))
-    return f"{tmp_path / 'net.py'}:net"
+    return module_file(tmp_path, *LAYERS)
 
 
 def _prune(model: str, out: Path, *arguments: str) -> Result:
@@ -137,30 +133,13 @@ def test_an_engine_without_tiles_leaves_them_out(model: str, tmp_path: Path) -> 
     assert "quantise: unchanged, reused" in CliRunner().invoke(app, again).stderr
 
 
-HEAVY = """
-from torch import nn
-import torch
-
-class Net(nn.Sequential):
-    input_shape = (3, 12, 12)
-
-def net():
-    torch.manual_seed(0)
-    return Net(
-        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 5, padding=2), nn.ReLU(),
-        nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.AvgPool2d(6), nn.Conv2d(16, 4, 3, padding=1), nn.Flatten(),
-    )
-"""
-
-
 @pytest.mark.parametrize("tile", ["auto", "2", "0"])
 def test_layers_that_no_tile_computes(tmp_path: Path, tile: str) -> None:
     """A large kernel that is named is searched for with its pattern; what gives the results stays direct."""
-    (tmp_path / "net.py").write_text(HEAVY)
     np.savez(tmp_path / "plain.npz", x=images(122, seed=1)[2:])
     data = ["--calibration", str(tmp_path / "plain.npz")]
     board = ["--board", "pynq-z2", "--engine", SMALL, "--search-loss", "1"] if tile == "auto" else []
-    model = f"{tmp_path / 'net.py'}:net"
+    model = module_file(tmp_path, *HEAVY)
     given = [*data, "--pattern", "4:16", "--tile", tile, *board, "--json"]
     plain = _prune(model, tmp_path / "p", *given)
     named = _prune(model, tmp_path / "n", *given, "--layer-pattern", "2=4:16")
@@ -171,9 +150,7 @@ def test_layers_that_no_tile_computes(tmp_path: Path, tile: str) -> None:
     assert forms[0][0] == forms[0][3] == (0, None)
     assert forms[0][1] == (0, None)
     assert forms[1][1] == (0, "4:16")
-    assert (
-        forms[0][2] in {"auto": [(0, "4:16"), (2, "4:16"), (4, "4:16")], "2": [(2, "4:16")], "0": [(0, "4:16")]}[tile]
-    )
+    assert forms[0][2] in [(each, "4:16") for each in ((0, 2, 4) if tile == "auto" else (int(tile),))]
     assert json.loads(plain.stdout)["tile"] == (tile if tile == "auto" else int(tile))
     build = ["build", model, *data, "--single", "--pruned", str(tmp_path / "n" / "pruned.safetensors"), "--json"]
     built = CliRunner().invoke(app, [*build, "--board", "pynq-z2", "--engine", SMALL, "--out", str(tmp_path / "b")])

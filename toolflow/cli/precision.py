@@ -176,17 +176,14 @@ class Precision:
                 f"--layer-bits auto with --engine weight_bits={self.array_bits} must be --single or have as many "
                 "--low-bits"
             )
-        from toolflow.plan.choose import check_engine
-
         notes = []
         for variant in filter(self.searches, variants):
-            target = self.target(variant)
-            if target is not None:
-                check_engine(target.fixed, {target.bits}, target.board)
-            elif self._mixed(variant):
+            if self.target(variant) is not None:
+                continue
+            if self._mixed(variant):
                 notes.append(
-                    f"the search for the {variant} unit saves bit-operations, as bits of any width do; with --board B "
-                    "--engine weight_bits=N it saves cycles of that array"
+                    f"the search for the {variant} unit saves bit-operations, as bits of any width do; with --engine "
+                    "weight_bits=N it saves cycles of that array on the board"
                 )
             else:
                 notes.append(SAVES_MULTIPLICATIONS)
@@ -205,13 +202,16 @@ class Precision:
         return given and self.searches(variant)
 
     def target(self, variant: str) -> Target | None:
-        """Return the board whose cycles the search of a variant saves, None where it saves operations."""
+        """Return the board whose cycles the search of a variant saves, None where it saves operations.
+
+        Raises:
+            ToolflowError: there is no such board, or no engine with the parameters that are fixed.
+        """
         if self.board is None or not self.saves_cycles(variant):
             return None
         from quant.cost import Target
-        from toolflow.plan.boards import load_board
 
-        return Target(load_board(self.board), self.config(variant).weight_bits, dict(self.engine))
+        return Target.of_options(self.board, self.config(variant).weight_bits, dict(self.engine))
 
     def searched(
         self,

@@ -150,12 +150,8 @@ class Wanted:
             return None
         from quant.cost import Target
         from quant.search import TILE_BITS
-        from toolflow.plan.boards import load_board
-        from toolflow.plan.choose import check_engine
 
-        target = Target(load_board(self.board), TILE_BITS, dict(self.engine))
-        check_engine(target.fixed, {target.bits}, target.board)
-        return target
+        return Target.of_options(self.board, TILE_BITS, dict(self.engine))
 
     def choices(self, graph: Graph) -> tuple[dict[str, Choice], tuple[str, ...]]:
         """Return the choice of every layer, tiles of 2 where they are to be searched, and sentences about the rest."""
