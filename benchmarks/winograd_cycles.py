@@ -30,7 +30,7 @@ from toolflow.engine.isa import Opcode
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.digits import digits_needed
 from toolflow.numerics.requantise import Requantise
-from toolflow.numerics.srbs import Pattern, parse_pattern, project
+from toolflow.numerics.srbs import Pattern, parse_pattern, project, share_taps, worth_of
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Conv, Flatten, Linear, MaxPool, WinogradConv
@@ -90,7 +90,13 @@ def network(layer: tuple[str, int, int, int, int], mode: Mode, largest: int) -> 
     weight = rng.integers(1, largest + 1, shape) * rng.choice([-1, 1], shape)
     kept = None
     if mode.pattern is not None:
-        weight = np.where(project(rng.random(weight.shape), mode.pattern), weight, 0)
+        saliency = rng.random(weight.shape)
+        if mode.tile:  # as trained networks have it: some taps keep few values, others most
+            saliency *= rng.random((taps, taps)) ** 2
+            shares = share_taps(worth_of(saliency, mode.pattern.sub_row), mode.pattern)
+        else:
+            shares = None
+        weight = np.where(project(saliency, mode.pattern, shares), weight, 0)
         kept = (mode.pattern.kept, mode.pattern.sub_row)
     weights = {"weight": weight}
     if mode.tile:

@@ -213,22 +213,23 @@ def _layer(node: QuantisedNode, plain: Node, option: Option, config: QuantiseCon
 
 
 def as_full(shape: Sequence[int], pattern: Pattern, option: Option) -> npt.NDArray[np.bool_]:
-    """Return a support (K, C, ..) of the pattern whose words are as full as the option's own fullest ones.
+    """Return a support (K, C, kh, kw) of the pattern whose words are as full, tap by tap, as the option's fullest ones.
 
     In each sub-row of an output one of its words, another one for the next output, holds all that it may; the others
     share the rest.
     """
     held = np.zeros(shape, dtype=bool)
     words = max(pattern.sub_row // WORD, 1)  # of a sub-row; a word of several holds as many of each
-    limit = pattern.kept * max(WORD // pattern.sub_row, 1)
     order = np.array(sorted(range(WORD), key=lambda channel: channel % pattern.sub_row))
-    for begin in range(0, len(option.fullest), words):
-        fullest = option.fullest[begin : begin + words]
-        for turn in range(len(fullest)):
-            left = limit
-            for place in (*range(turn, len(fullest)), *range(turn)):
-                taken = min(fullest[place], left)
-                left -= taken
-                channels = (begin + place) * WORD + order
-                held[turn :: len(fullest), channels[channels < shape[1]][:taken]] = True
+    for number, tap in enumerate(np.ndindex(*shape[2:])):
+        limit = option.shares[number] * max(WORD // pattern.sub_row, 1)
+        for begin in range(0, len(option.fullest), words):
+            fullest = [word[number] for word in option.fullest[begin : begin + words]]
+            for turn in range(len(fullest)):
+                left = limit
+                for place in (*range(turn, len(fullest)), *range(turn)):
+                    taken = min(fullest[place], left)
+                    left -= taken
+                    channels = (begin + place) * WORD + order
+                    held[(slice(turn, None, len(fullest)), channels[channels < shape[1]][:taken], *tap)] = True
     return held

@@ -13,8 +13,8 @@ from quant.arrange import arrange
 from quant.assign import cannot_carry, free_layers, nobody_carries, transform_node
 from quant.config import MAX_CALIBRATION_IMAGES, MAX_TENSOR_ELEMENTS, Normalisation
 from quant.float_run import apply_activation, before_activation, float_node, weight_of
-from quant.sparse import channels_at_once, solve_taps
-from quant.tile_statistics import channel_major, moments
+from quant.sparse import solve_layer
+from quant.tile_statistics import channel_major
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
 from toolflow.numerics.srbs import Pattern
@@ -146,14 +146,10 @@ def prune_graph(
 
 
 def _solved(node: Node, op: Conv | WinogradConv, seen: Tensor, exact: Tensor, generator: torch.Generator) -> Node:
-    """Return the layer with its weights solved, as many channels at a time as can be solved together."""
+    """Return the layer with its weights solved."""
     weight = weight_of(node, "weight", torch.float64)
     kernel = weight.shape[2], weight.shape[3]
-    some = channels_at_once(kernel, op.pattern)
-    parts = []
-    for part, x, meant in zip(*(torch.split(t, some, 1) for t in (weight, seen, exact)), strict=True):
-        found = moments(op, kernel, x, meant, generator)
-        parts.append(channel_major(solve_taps(part, found, op.pattern).weight, kernel))
+    parts = [channel_major(part.weight, kernel) for part in solve_layer(op, weight, seen, exact, generator)]
     return replace(node, weights={**node.weights, "weight": torch.cat(parts, 1).numpy()})
 
 

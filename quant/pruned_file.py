@@ -172,8 +172,8 @@ def _replaced(node: Node, choice: Choice, arrays: Arrays, path: Path) -> Node:
             found = "missing" if array is None else f"{array.shape}, or not finite"
             raise ToolflowError(f"{path} is damaged: '{node.name}.{name}' must be finite numbers {wanted}, not {found}")
         weights[name] = array
-    if pattern is not None and not obeys(weights["weight"], pattern):
+    if pattern is not None and not obeys(weights["weight"], pattern, shared=choice.tile > 0):
         raise ToolflowError(
-            f"{path}: the weights of '{node.name}' must obey its pattern {pattern}, but a sub-row holds more values"
+            f"{path}: the weights of '{node.name}' must obey its pattern {pattern}, but sub-rows hold more values"
         )
     return replace(node, op=op, weights=weights)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as functional
 
@@ -17,7 +19,7 @@ from quant.ranges import activation_scale, histogram
 from quant.weights import ScaleRule, solve_weights
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.operator import Operator
-from toolflow.numerics.srbs import most_in_sub_row
+from toolflow.numerics.srbs import fullest, shares_of
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD, transformed_type
 from toolflow.operators import Conv, Layer, WinogradConv
@@ -59,7 +61,8 @@ class Option:
         multiplications: of one image.
         operand: widths of the multipliers' other operand, by the bits of the layer's input.
         divergence: what the choice alone does to the answers.
-        fullest: the most weights other than 0 in each `WORD` input channels, over outputs and taps; of sparse layers.
+        fullest: of sparse layers the most weights of an output that are not 0, by `WORD` input channels and by tap.
+        shares: of sparse layers how many weights of a sub-row each tap keeps.
     """
 
     tile: int | None
@@ -68,7 +71,8 @@ class Option:
     multiplications: int
     operand: Mapping[int, int]
     divergence: float
-    fullest: tuple[int, ...] = ()
+    fullest: tuple[tuple[int, ...], ...] = ()
+    shares: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -203,9 +207,15 @@ def _options(
         total = sums + given[1] if len(given) > 1 else sums
         total = total + (before - total).mean(axes).view(1, -1, *[1] * (before.ndim - 2))
         divergence = probe.divergence({form.name: apply_activation(op.activation, total)})
-        sparse = isinstance(op, Conv | WinogradConv) and op.pattern is not None
-        fullest = tuple(most_in_sub_row(rounded.integers.numpy(), WORD).tolist()) if sparse else ()
-        yield Option(tile, pattern, bits, multiplications(form, shape), operand, divergence, fullest)
+        held = op.pattern if isinstance(op, Conv | WinogradConv) else None
+        full = ((), ()) if held is None else fullness(rounded.integers.numpy(), held)
+        yield Option(tile, pattern, bits, multiplications(form, shape), operand, divergence, *full)
+
+
+def fullness(weight: npt.NDArray[Any], pattern: tuple[int, int]) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
+    """Return `fullest` and `shares` of an option with these weights (K, C, kh, kw)."""
+    words = fullest(weight, WORD).reshape(-1, weight.shape[2] * weight.shape[3])
+    return tuple(map(tuple, words.tolist())), tuple(shares_of(weight, pattern[1]).reshape(-1).tolist())
 
 
 def _choice(op: Operator) -> tuple[int, PatternPair]:

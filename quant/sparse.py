@@ -2,20 +2,26 @@
 
 A layer's weights are (K, F), tap by tap and channel by channel within a tap; its Hessian (F, F) holds the second
 moments of what they meet. The support is chosen as SparseGPT does (Frantar and Alistarh 2023, arXiv 2301.00774): a
-value's saliency is the error that its removal leaves after the values behind it have made up for it. The kept values
-are then solved for by least squares, and rounded one after the other as GPTQ does, each error moved to later ones.
+value's saliency is the error that its removal leaves after the values behind it have made up for it. Where the layer is
+not too large for it, half of each sub-row goes first, then further values by what their removal would cost among those
+that are left. Of a tile's taps, which share, each gets its part by the same saliencies. The kept values are then solved
+for by least squares, and rounded one after the other as GPTQ does, each error moved to later ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
-from quant.tile_statistics import Moments, tap_major
-from toolflow.numerics.srbs import Pattern, obeys, project
+from quant.tile_statistics import Moments, channel_major, moments, tap_major
+from toolflow.numerics.srbs import Int64Array, Pattern, obeys, project, share_taps, support, worth_of
 from toolflow.numerics.winograd import MAX_EXPONENT
+from toolflow.operators import Conv, WinogradConv
 
 Tensor = torch.Tensor
 
@@ -37,6 +43,8 @@ class SolvedTaps:
 
 MAX_COLUMNS = 2304  # taps times channels, solved at once: time grows with the cube, 64 channels of F(4x4,3x3)
 ROWS = 8  # output channels solved at once
+THINNED = 0.75  # of the values that a sub-row keeps, from one choice of the support to the next
+MAX_SOLVING = 3e10  # multiplications, about, of a layer's saliencies on half of its values
 DAMPING = 0.001
 
 
@@ -59,26 +67,110 @@ def channels_at_once(kernel: tuple[int, int], pattern: tuple[int, int] | None) -
     return max(MAX_COLUMNS // (kernel[0] * kernel[1]) // sub_row, 1) * sub_row
 
 
-def solve_taps(weight: Tensor, found: Moments, pattern: tuple[int, int] | None) -> SolvedTaps:
-    """Return the weights that, on what the layer will meet, best give the float outputs.
+def solve_layer(
+    op: Conv | WinogradConv, weight: Tensor, seen: Tensor, exact: Tensor, generator: torch.Generator
+) -> tuple[SolvedTaps, ...]:
+    """Return the weights that, on what the layer will meet, best give the float outputs; some input channels each.
 
     Args:
-        weight: (K, C, kh, kw) of the float network, U of a Winograd layer; where it obeys the pattern already, its own
-            support is kept.
-        found: the moments.
-        pattern: (n, S) to hold, or None.
+        op: the layer, of one channel group, with the pattern to hold.
+        weight: float64 (K, C, kh, kw), U of a Winograd layer; where it obeys the pattern already, its own support is
+            kept.
+        seen: the inputs that it will see, (N, C, H, W).
+        exact: those of the float network.
+        generator: of the sample of inputs.
     """
+    kernel = weight.shape[2], weight.shape[3]
+    some = channels_at_once(kernel, op.pattern)
+    split = zip(*(torch.split(t, some, 1) for t in (weight, seen, exact)), strict=True)
+    parts = [_part(part, moments(op, kernel, x, meant, generator)) for part, x, meant in split]
+    if op.pattern is None:
+        return tuple(SolvedTaps(p.dense, torch.ones_like(p.dense, dtype=torch.bool), p.hessian) for p in parts)
+    pattern, shared = Pattern(*op.pattern), isinstance(op, WinogradConv)
+    if obeys(weight.numpy(), pattern, shared):
+        held = torch.as_tensor(support(weight.numpy(), pattern, shared))
+        masks = [tap_major(part) for part in torch.split(held, some, 1)]
+    else:
+        masks = _supports(parts, kernel, pattern, shared)
+    return tuple(
+        SolvedTaps(refit(part.wanted, part.hessian, mask), mask, part.hessian)
+        for part, mask in zip(parts, masks, strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The least squares of some input channels, solved with every value kept.
+
+    Attributes:
+        wanted: (K, F), the moments of the wanted outputs with what the weights meet.
+        hessian: (F, F), with its ridge.
+        dense: (K, F), the solution.
+    """
+
+    wanted: Tensor
+    hessian: Tensor
+    dense: Tensor
+
+    def saliency(self, mask: Tensor | None) -> Tensor:
+        """Return the error (K, F) that the removal of each value leaves after the others have made up for it.
+
+        Args:
+            mask: bool (K, F), the values that there are still, as many in every row; None for all.
+        """
+        if mask is None:
+            inverse = torch.cholesky_inverse(torch.linalg.cholesky(self.hessian))
+            return self.dense**2 / torch.diagonal(inverse)
+        out = torch.zeros_like(self.wanted)
+        for rows, mine, factor in _of_rows(self.hessian, mask):
+            right = self.wanted[rows].gather(1, mine)
+            value = torch.cholesky_solve(right[:, :, None], factor)[:, :, 0]
+            inverse = torch.diagonal(torch.cholesky_inverse(factor), dim1=1, dim2=2)
+            out[rows].scatter_(1, mine, value**2 / inverse)
+        return out
+
+
+def _supports(parts: Sequence[_Part], kernel: tuple[int, int], pattern: Pattern, shared: bool) -> list[Tensor]:
+    """Return the mask (K, F) of each part: at once, or half of every sub-row first, then fewer by new saliencies."""
+    kept = pattern.kept
+    if _can_thin(parts):
+        kept = max(pattern.sub_row // 2, pattern.kept)
+
+    def chosen_at(kept: int, masks: Sequence[Tensor | None]) -> tuple[list[npt.NDArray[np.float64]], Int64Array]:
+        saliencies = [channel_major(p.saliency(mask), kernel).numpy() for p, mask in zip(parts, masks, strict=True)]
+        worth = np.sum([worth_of(saliency, pattern.sub_row) for saliency in saliencies], axis=0)
+        step = Pattern(kept, pattern.sub_row)
+        return saliencies, share_taps(worth, step) if shared else np.full(kernel, kept)
+
+    shares = chosen_at(kept, [None] * len(parts))[1] if shared else np.full(kernel, kept)
+    masks = [choose_support(part.dense, part.hessian, pattern, shares) for part in parts]
+    while kept > pattern.kept:
+        kept = max(min(math.ceil(THINNED * kept), kept - 1), pattern.kept)
+        before = shares
+        saliencies, shares = chosen_at(kept, masks)
+        shares = np.minimum(shares, before)
+        masks = [tap_major(torch.as_tensor(project(saliency, pattern, shares))) for saliency in saliencies]
+    return masks
+
+
+def _can_thin(parts: Sequence[_Part]) -> bool:
+    """Return whether the values that half of each sub-row leaves can be solved for again in seconds."""
+    columns = [part.wanted.shape[1] // 2 for part in parts]
+    return sum(len(part.wanted) * count**3 for part, count in zip(parts, columns, strict=True)) <= MAX_SOLVING
+
+
+def _of_rows(hessian: Tensor, mask: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Yield, a few rows at a time: which; the columns (rows, kept) of their values; the factor of the Hessian there."""
+    place = mask.nonzero()[:, 1].reshape(len(mask), -1)
+    for start in range(0, len(mask), ROWS):
+        mine = place[start : start + ROWS]
+        yield slice(start, start + ROWS), mine, torch.linalg.cholesky(hessian[mine[:, :, None], mine[:, None, :]])
+
+
+def _part(weight: Tensor, found: Moments) -> _Part:
     hessian = with_ridge(found.covariance)
     wanted = tap_major(weight) @ (found.cross + hessian - found.covariance)
-    dense = torch.cholesky_solve(wanted.T, torch.linalg.cholesky(hessian)).T
-    if pattern is None:
-        return SolvedTaps(dense, torch.ones_like(dense, dtype=torch.bool), hessian)
-    kept = Pattern(*pattern)
-    if obeys(weight.numpy(), kept):
-        mask = tap_major(torch.as_tensor(project(weight.abs().numpy(), kept)))
-    else:
-        mask = choose_support(dense, hessian, weight.shape[1], kept)
-    return SolvedTaps(refit(wanted, hessian, mask), mask, hessian)
+    return _Part(wanted, hessian, torch.cholesky_solve(wanted.T, torch.linalg.cholesky(hessian)).T)
 
 
 def tap_exponents(parts: Sequence[Tensor], kernel: tuple[int, int]) -> Tensor:
@@ -94,15 +186,16 @@ def tap_exponents(parts: Sequence[Tensor], kernel: tuple[int, int]) -> Tensor:
     return torch.log2(power.clamp_min(smallest) / smallest).round().clamp(0, MAX_EXPONENT).to(torch.int64)
 
 
-def choose_support(weight: Tensor, hessian: Tensor, channels: int, pattern: Pattern) -> Tensor:
+def choose_support(weight: Tensor, hessian: Tensor, pattern: Pattern, shares: Int64Array) -> Tensor:
     """Return the mask (K, F) of the values to keep.
 
     Args:
         weight: (K, F).
         hessian: (F, F), with its ridge.
-        channels: C; F is taps · C.
-        pattern: n of every S channels.
+        pattern: whose sub-rows they are.
+        shares: (kh, kw), how many of a sub-row each tap keeps.
     """
+    channels = weight.shape[1] // shares.size
     energy = torch.diagonal(hessian).reshape(-1, channels).sum(1)
     taps = torch.argsort(energy, descending=True)
     order = (taps[:, None] * channels + torch.arange(channels)).reshape(-1)
@@ -112,7 +205,8 @@ def choose_support(weight: Tensor, hessian: Tensor, channels: int, pattern: Patt
     starts = [tap * channels + c for tap in range(len(taps)) for c in range(0, channels, pattern.sub_row)]
     for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
         saliency = (rest[:, start:end] / torch.diagonal(factor)[start:end]) ** 2
-        kept = saliency.topk(min(pattern.kept, end - start), dim=1).indices
+        share = int(shares.reshape(-1)[taps[start // channels]])
+        kept = saliency.topk(min(share, end - start), dim=1).indices
         mask[:, start:end].scatter_(1, kept, value=True)
         errors = torch.zeros(len(weight), end - start, dtype=weight.dtype)
         for column in range(start, end):
@@ -133,14 +227,10 @@ def refit(wanted: Tensor, hessian: Tensor, mask: Tensor) -> Tensor:
         hessian: (F, F), with its ridge.
         mask: (K, F), as many values in every row.
     """
-    place = mask.nonzero()[:, 1].reshape(len(mask), -1)
     out = torch.zeros_like(wanted)
-    for start in range(0, len(mask), ROWS):
-        mine = place[start : start + ROWS]
-        block = hessian[mine[:, :, None], mine[:, None, :]]
-        right = wanted[start : start + ROWS].gather(1, mine)
-        solved = torch.cholesky_solve(right[:, :, None], torch.linalg.cholesky(block))[:, :, 0]
-        out[start : start + ROWS].scatter_(1, mine, solved)
+    for rows, mine, factor in _of_rows(hessian, mask):
+        right = wanted[rows].gather(1, mine)
+        out[rows].scatter_(1, mine, torch.cholesky_solve(right[:, :, None], factor)[:, :, 0])
     return out
 
 

@@ -47,7 +47,7 @@ class Recipe:
     """How long and how a network is trained.
 
     Attributes:
-        epochs: over all steps; the last step gets half of them or more.
+        epochs: over all steps; the last step gets seven eighths of them or more.
         batch: images.
         rate: of AdamW at the start; it falls to 0 as a cosine over all steps.
         momentum: of gradients and of their squares.
@@ -182,8 +182,8 @@ def _descent(pattern: Pattern | None) -> list[int]:
 
 
 def epochs_of_steps(steps: int, epochs: int) -> list[int]:
-    """Return how long each step trains: the last at least half of it all, the others equally long."""
-    each = epochs // (2 * (steps - 1)) if steps > 1 else 0
+    """Return how long each step trains: the last at least seven eighths of it all, the others equally long."""
+    each = epochs // (8 * (steps - 1)) if steps > 1 else 0
     return [*[each] * (steps - 1), epochs - each * (steps - 1)]
 
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Self
 
-import numpy as np
 import torch
 import torch.nn.functional as functional
 from torch import nn
@@ -19,7 +18,7 @@ from quant.solve import LayerNumbers
 from quant.tile_gradient import tap_reach, tile_sums
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import TensorType
-from toolflow.numerics.srbs import Pattern, project
+from toolflow.numerics.srbs import Pattern, support
 from toolflow.operators import Add, AvgPool, Conv, Layer, Linear, WinogradConv
 from toolflow.passes.fuse_residual import fuse_residual
 
@@ -52,7 +51,8 @@ class TrainableLayer(nn.Module):
         self.register_buffer("reach", reach.float())
         kept = None
         if not isinstance(self.op, Linear) and self.op.pattern is not None:
-            kept = torch.as_tensor(project(np.abs(node.weights["weight"]), Pattern(*self.op.pattern))).float()
+            shared = isinstance(self.op, WinogradConv)
+            kept = torch.as_tensor(support(node.weights["weight"], Pattern(*self.op.pattern), shared)).float()
         self.register_buffer("mask", kept)
         self.norm: nn.BatchNorm2d | None = None
         self.grid: WeightGrid | None = None

@@ -9,8 +9,8 @@ import torch
 
 from quant.config import Family
 from quant.rounding import MAX_COLUMNS, choose_scales, compensated, gptq, input_statistics
-from quant.sparse import SolvedTaps, channels_at_once, round_on_support, solve_taps, tap_exponents
-from quant.tile_statistics import channel_major, moments
+from quant.sparse import SolvedTaps, round_on_support, solve_layer, tap_exponents
+from quant.tile_statistics import channel_major
 from toolflow.ir.operator import Shape
 from toolflow.operators import Conv, Layer, Linear, WinogradConv
 
@@ -138,11 +138,7 @@ def solve_weights(
     """
     if isinstance(op, WinogradConv) or (isinstance(op, Conv) and op.pattern is not None):
         kernel = weight.shape[2], weight.shape[3]
-        split = channels_at_once(kernel, op.pattern)
-        parts = tuple(
-            solve_taps(part, moments(op, kernel, x, meant, generator), op.pattern)
-            for part, x, meant in zip(*(torch.split(t, split, 1) for t in (weight, seen, exact)), strict=True)
-        )
+        parts = solve_layer(op, weight, seen, exact, generator)
         exponent = tap_exponents([part.weight for part in parts], kernel) if isinstance(op, WinogradConv) else None
         return TapWeights(parts, kernel, exponent)
     assert isinstance(op, Conv | Linear)

@@ -105,30 +105,48 @@ inline bool residual_fits(const Instruction& i) {
   return word + static_cast<Wide>(last) / Config::sub_row < static_cast<Wide>(Config::bank_depth);
 }
 
-// What a CONV with a tile must be.
+// What a CONV with a tile must be, its rows left out.
 template <class Config>
 inline int check_tile(const Instruction& i) {
   if ((i.tile != 2 && i.tile != 4) || i.tile > Config::tile) return error_opcode;
   const bool plain = i.kernel_h == 3 && i.kernel_w == 3 && i.stride_h == 1 && i.stride_w == 1 && i.dilation_h == 1 &&
                      i.dilation_w == 1 && i.channel_step == 0 && !i.to_result();
-  const unsigned int taps = i.tile + 2u;
-  return plain && taps * taps * i.sub_rows <= static_cast<unsigned int>(Config::transform_depth) ? error_none
-                                                                                                  : error_count;
+  const unsigned int count = (i.tile + 2u) * (i.tile + 2u);
+  return plain && count * i.sub_rows <= static_cast<unsigned int>(Config::transform_depth) ? error_none : error_count;
+}
+
+// Rows of a level of a CONV with a tile, 0 where a tap would take none.
+inline Wide rows_of_taps(const Instruction& i, const Taps& taps) {
+  const unsigned int count = (i.tile + 2u) * (i.tile + 2u);
+  unsigned int steps = 0;
+  unsigned int last = 0;
+  bool empty = false;
+  for (unsigned int tap = 0; tap < static_cast<unsigned int>(most_taps); ++tap) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    if (tap < count) {
+      steps += steps_of_tap(i, taps, tap);
+      last += last_steps_of_tap(i, taps, tap);
+      empty = empty || steps_of_tap(i, taps, tap) == 0;
+    }
+  }
+  return empty ? 0 : static_cast<Wide>(i.sub_rows - 1) * steps + last;
 }
 
 template <class Config>
-inline int check_conv(const Instruction& i) {
+inline int check_conv(const Instruction& i, const Taps& taps) {
   const Wide positions = static_cast<Wide>(i.out_height) * i.out_width;
   const bool tiled = i.tile != 0;
-  const Wide taps = tiled ? (i.tile + 2u) * (i.tile + 2u) : static_cast<Wide>(i.kernel_h) * i.kernel_w;
-  const Wide walks = i.levels * taps;
-  if (positions == 0 || walks == 0 || i.channels == 0 || i.rows == 0) return error_count;
-  if (i.sub_rows == 0 || i.steps_last == 0 || (i.sub_rows > 1 && i.steps == 0)) return error_count;
+  const Wide kernel = static_cast<Wide>(i.kernel_h) * i.kernel_w;
+  if (positions == 0 || i.levels == 0 || kernel == 0 || i.channels == 0 || i.rows == 0) return error_count;
+  if (i.sub_rows == 0 || i.steps_last == 0 || (!tiled && i.sub_rows > 1 && i.steps == 0)) return error_count;
   if (i.groups != divide_up(i.channels, Config::lanes_k) || i.rows > Config::weight_depth) return error_count;
   const int tile_error = tiled ? check_tile<Config>(i) : error_none;
   if (tile_error != error_none) return tile_error;
-  const Wide rows_per_tap = static_cast<Wide>(i.sub_rows - 1) * i.steps + i.steps_last;
-  if (walks * rows_per_tap != i.rows) return error_count;
+  const Wide rows = tiled ? rows_of_taps(i, taps)
+                          : kernel * (static_cast<Wide>(i.sub_rows - 1) * i.steps + i.steps_last);
+  if (i.levels * rows != i.rows) return error_count;
   if (!i.to_result() && i.out_words == 0 && positions > 1) return error_count;
   const Wide first = (static_cast<Wide>(i.groups - 1) * i.channel_step) >> Shape<Config>::sub_row_shift;
   const unsigned int height = tiled ? tiles_of(i.out_height, i.tile) * i.tile : i.out_height;
@@ -141,13 +159,13 @@ inline int check_conv(const Instruction& i) {
 }
 
 inline int check_taps(const Instruction& i) {
-  const Exponents exponents = decode_taps(i);
+  const Taps taps = decode_taps(i);
   bool fit = true;
   for (int n = 0; n < most_taps; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-    fit = fit && exponents.of[n] <= largest_exponent;
+    fit = fit && taps.exponent[n] <= largest_exponent;
   }
   return fit ? error_none : error_opcode;
 }
@@ -180,7 +198,7 @@ inline int check_store_map(const Instruction& i) {
 }
 
 template <class Config>
-inline int check_instruction(const Instruction& i, const Header& header) {
+inline int check_instruction(const Instruction& i, const Taps& taps, const Header& header) {
   if (i.reserved != 0 || i.reserved_high != 0 || i.flags >> 5 != 0) return error_opcode;
   switch (i.opcode) {
     case op_table:
@@ -188,7 +206,7 @@ inline int check_instruction(const Instruction& i, const Header& header) {
     case op_load:
       return check_load<Config>(i, header);
     case op_conv:
-      return check_conv<Config>(i);
+      return check_conv<Config>(i, taps);
     case op_max_pool:
       return check_max_pool<Config>(i);
     case op_store_result:
@@ -234,6 +252,7 @@ inline int check_program(Memory program, unsigned int image_count, Header& heade
   }
 
   int error = error_none;
+  Taps taps = no_taps();
   bool ended = false;
   unsigned int used = 0;
   Wide beats = 0;
@@ -249,7 +268,8 @@ inline int check_program(Memory program, unsigned int image_count, Header& heade
       crc = crc_word(crc, word[n]);
     }
     const Instruction i = decode_instruction(word);
-    if (error == error_none && !ended) error = check_instruction<Config>(i, header);
+    if (error == error_none && !ended) error = check_instruction<Config>(i, taps, header);
+    if (i.opcode == op_taps) taps = decode_taps(i);
     if (error == error_none && !ended && i.opcode == op_conv) beats += packet_beats<Config>(i);
     ended = ended || i.opcode == op_end;
     if (!ended) ++used;

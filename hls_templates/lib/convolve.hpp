@@ -6,7 +6,7 @@
 //
 // A tile is t x t sums, one per tap. In the same cycles the sums of the tap before are folded into the tile's outputs,
 // the words of the next tile are read and transformed, the residuals of this tile are read, and the tile before
-// drains. A tap takes max(its steps, chunks, 4) cycles, a tile its taps, or what it reads of the banks if that is more:
+// drains. A tap takes max(its rows, chunks, 4) cycles, a tile its taps, or what it reads of the banks if that is more:
 // t*t cycles per word and slice, and m*m per word of the residual. Only the first group of an instruction waits for its
 // first tile: the last tile of each group prepares the next one's. The last tile of a group drains alone, in
 // m*m*chunks cycles.
@@ -28,8 +28,6 @@ struct Schedule {
   unsigned int span;        // positions of a turn in each direction: 1, or m
   unsigned int turns;       // of the group
   unsigned int sums;        // of a turn
-  unsigned int sum_rows;    // weight rows of a sum
-  unsigned int sum_length;  // cycles of a sum
   unsigned int reads;       // cycles in which the banks are read for the array
   unsigned int filling;     // cycles until a transformed tile is there
   unsigned int settled;     // cycle of the next turn in which the outputs are there
@@ -37,37 +35,68 @@ struct Schedule {
   Window window;            // what the array walks: a kernel, or a tile's taps (height) and their levels (width)
 };
 
+// One sum: all of a position, or a tap of a tile.
+struct Sum {
+  unsigned int steps;       // in each sub-row
+  unsigned int steps_last;  // in the last one
+  unsigned int rows;        // weight rows
+  unsigned int length;      // cycles
+};
+
 inline unsigned int longer(unsigned int a, unsigned int b) {
   return a > b ? a : b;
 }
 
+inline Sum sum_of_tap(const Instruction& i, const Taps& taps, unsigned int tap, unsigned int chunks) {
+  Sum sum;
+  sum.steps = steps_of_tap(i, taps, tap);
+  sum.steps_last = last_steps_of_tap(i, taps, tap);
+  sum.rows = i.levels * ((i.sub_rows - 1u) * sum.steps + sum.steps_last);
+  sum.length = longer(longer(sum.rows, chunks), shortest_turn);
+  return sum;
+}
+
+// The sums of a turn: of a tile one for each tap.
+inline void fill_sums(const Instruction& i, const Taps& taps, unsigned int chunks, Sum (&sums)[most_taps]) {
+  for (unsigned int tap = 0; tap < static_cast<unsigned int>(most_taps); ++tap) {
+#ifdef __SYNTHESIS__
+#pragma HLS PIPELINE II=1
+#endif
+    sums[tap] = sum_of_tap(i, taps, tap, chunks);
+  }
+}
+
 template <class Config>
-inline Schedule schedule_of(const Instruction& i, const Group& group) {
+inline Schedule schedule_of(const Instruction& i, const Sum (&sums)[most_taps], const Group& group) {
   Schedule of;
   of.tiled = Config::tile != 0 && i.tile != 0;
   of.span = 1;
   of.turns = static_cast<unsigned int>(i.out_height) * i.out_width;
   of.sums = 1;
-  of.sum_rows = i.rows;
   of.reads = i.rows;
   of.filling = 0;
   of.settled = 0;
   of.length = longer(longer(i.rows + group.residual_words, group.chunks), shortest_turn);
-  of.sum_length = of.length;
   of.window.height = i.kernel_h;
   of.window.width = i.kernel_w;
   of.window.words = i.sub_rows;
   if (of.tiled) {
-    const unsigned int taps = i.tile + 2u;
+    const unsigned int width = i.tile + 2u;
     of.span = i.tile;
     of.turns = tiles_of(i.out_height, i.tile) * tiles_of(i.out_width, i.tile);
-    of.sums = taps * taps;
-    of.sum_rows = i.levels * ((i.sub_rows - 1u) * i.steps + i.steps_last);
-    of.sum_length = longer(longer(of.sum_rows, group.chunks), shortest_turn);
+    of.sums = width * width;
+    unsigned int sums_length = 0;
+    for (unsigned int tap = 0; tap < of.sums; ++tap) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=16 max=36
+#pragma HLS PIPELINE II=1
+#endif
+      sums_length += sums[tap].length;
+    }
     of.reads = of.sums * i.sub_rows * Shape<Config>::slices;
-    of.filling = of.reads + of.sums + taps;
+    of.filling = of.reads + of.sums + width;
     of.settled = longer(group.chunks, shortest_turn);
-    of.length = longer(longer(of.sums * of.sum_length, of.filling),
+    of.length = longer(longer(sums_length, of.filling),
                        of.reads + of.span * of.span * group.residual_words);
     of.window.height = static_cast<uint16_t>(of.sums);
     of.window.width = i.levels;
@@ -77,7 +106,7 @@ inline Schedule schedule_of(const Instruction& i, const Group& group) {
 
 // `half` of the transformed words holds the group's first tile, unless the tile is to be made `first`.
 template <class Config>
-void convolve_group(const Instruction& i, const Group& group, const Exponents& exponents, bool first, bool& half,
+void convolve_group(const Instruction& i, const Group& group, const Taps& taps, bool first, bool& half,
                     hls::stream<Parameters>& parameter_stream, hls::stream<WeightRow<Config> >& rows,
                     WeightRow<Config> (&replay)[Config::weight_depth], Transformed<Config>& transformed,
                     Banks<Config>& bank, Results<Config>& result) {
@@ -127,7 +156,12 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
 
   clear_sums<Config>(accumulator);
 
-  const Schedule of = schedule_of<Config>(i, group);
+  Sum sums[most_taps];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=sums complete
+#endif
+  fill_sums(i, taps, group.chunks, sums);
+  const Schedule of = schedule_of<Config>(i, sums, group);
   const uint64_t cycles = (first ? of.filling : 0) + static_cast<uint64_t>(of.turns) * of.length + of.settled +
                           of.span * of.span * group.chunks;
   bool filling = of.tiled && first;
@@ -139,6 +173,13 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
   unsigned int cycle = 0;  // within the turn
   unsigned int sum = 0;
   unsigned int sum_cycle = 0;  // within the sum
+  Sum whole;                   // the only sum of a position
+  whole.steps = i.steps;
+  whole.steps_last = i.steps_last;
+  whole.rows = i.rows;
+  whole.length = of.length;
+  const Sum first_sum = of.tiled ? sums[0] : whole;
+  Sum present = first_sum;
   Tap tap = first_tap();
   unsigned int step = 0;              // within the sub-row
   unsigned int row_number = 0;        // within the turn
@@ -179,13 +220,13 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
       next_cell(of.span, group.chunks, leaving);
     }
     if (of.tiled && fold.chunk < group.chunks) {
-      fold_chunk<Config>(i, fold, exponents, held, partial, outputs);
+      fold_chunk<Config>(i, fold, taps, held, partial, outputs);
       fold.chunk = static_cast<uint16_t>(fold.chunk + 1);
     }
 
     const bool busy = !filling && done < of.turns;
     const unsigned int in_sum = Config::tile == 0 ? cycle : sum_cycle;
-    const bool computes = busy && sum < of.sums && in_sum < of.sum_rows;
+    const bool computes = busy && sum < of.sums && in_sum < present.rows;
     const bool transforms = of.tiled && (filling || busy);
     const bool reads = of.tiled ? transforms && cycle < of.reads : computes;
     const bool fetches = busy && cycle >= of.reads && group.residual_words != 0 && fetched.row < of.span;
@@ -240,7 +281,7 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
       // A tile's level is a column of its window, a direct layer's is its whole window.
       const bool level_begins = in_sum != 0 && step == 0 && tap.q == 0 && (of.tiled || (tap.kx == 0 && tap.ky == 0));
       multiply_accumulate<Config>(operand, row, i.indexed(), step, in_sum == 0, level_begins, accumulator);
-      const unsigned int steps = tap.q + 1 == i.sub_rows ? i.steps_last : i.steps;
+      const unsigned int steps = tap.q + 1 == i.sub_rows ? present.steps_last : present.steps;
       ++row_number;
       ++step;
       if (step == steps) {
@@ -249,14 +290,18 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
         if (tap.q == 0 && tap.kx == 0) transformed_word += i.sub_rows;
       }
     }
-    const bool sum_ends = busy && sum < of.sums && in_sum + 1 == of.sum_length;
+    const bool sum_ends = busy && sum < of.sums && in_sum + 1 == present.length;
     if (sum_ends) hold_sums<Config>(accumulator, held);
     if (of.tiled && sum_ends) next_fold(i.tile + 2u, sum == 0, odd, fold);
     sum_cycle = sum_ends ? 0 : sum_cycle + 1;
-    if (Config::tile != 0 && sum_ends) ++sum;
+    if (Config::tile != 0 && sum_ends) {
+      ++sum;
+      if (sum < of.sums) present = sums[sum];
+    }
     if (cycle + 1 == (filling ? of.filling : of.length)) {
       cycle = 0;
       sum = 0;
+      present = first_sum;
       sum_cycle = 0;
       row_number = 0;
       transformed_word = 0;
@@ -284,7 +329,7 @@ void convolve_group(const Instruction& i, const Group& group, const Exponents& e
 }
 
 template <class Config>
-void convolve(const Instruction& i, const Exponents& exponents, hls::stream<Parameters>& parameters,
+void convolve(const Instruction& i, const Taps& taps, hls::stream<Parameters>& parameters,
               hls::stream<WeightRow<Config> >& rows, WeightRow<Config> (&replay)[Config::weight_depth],
               Transformed<Config>& transformed, Banks<Config>& bank, Results<Config>& result) {
   bool half = false;  // of the transformed words that the array reads
@@ -293,7 +338,7 @@ void convolve(const Instruction& i, const Exponents& exponents, hls::stream<Para
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
 #endif
     const Group group = group_of<Config>(i, index);
-    convolve_group<Config>(i, group, exponents, index == 0, half, parameters, rows, replay, transformed, bank, result);
+    convolve_group<Config>(i, group, taps, index == 0, half, parameters, rows, replay, transformed, bank, result);
   }
 }
 

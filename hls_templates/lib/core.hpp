@@ -20,7 +20,7 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
   static UInt<8> table[Shape<Config>::table_lanes][Config::table_words * 256];
   static WeightRow<Config> replay[Config::weight_depth];
   static Slice<Config> transformed[Config::lanes_p][Shape<Config>::slices][2 * Config::transform_depth];
-  Exponents exponents = no_exponents();
+  Taps taps = no_taps();
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=bank complete dim=1
 #pragma HLS ARRAY_PARTITION variable=bank complete dim=2
@@ -34,7 +34,8 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
 #pragma HLS ARRAY_PARTITION variable=transformed complete dim=1
 #pragma HLS ARRAY_PARTITION variable=transformed complete dim=2
 #pragma HLS BIND_STORAGE variable=transformed type=RAM_S2P
-#pragma HLS ARRAY_PARTITION variable=exponents.of complete
+#pragma HLS ARRAY_PARTITION variable=taps.exponent complete
+#pragma HLS ARRAY_PARTITION variable=taps.steps complete
   if (Config::bank_ultra) {
 #pragma HLS BIND_STORAGE variable=bank type=RAM_S2P impl=URAM
   } else {
@@ -47,9 +48,9 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
 #endif
     const Instruction i = instructions.read();
     if (i.opcode == op_table) fill_tables<Config>(i, data, table);
-    if (i.opcode == op_taps) exponents = decode_taps(i);
+    if (i.opcode == op_taps) taps = decode_taps(i);
     if (i.opcode == op_conv) {
-      convolve<Config>(i, exponents, parameters, rows, replay, transformed, bank, result);
+      convolve<Config>(i, taps, parameters, rows, replay, transformed, bank, result);
     }
     if (i.opcode == op_max_pool) max_pool<Config>(i, bank);
     if (i.opcode == op_load || i.opcode == op_store_result || i.opcode == op_store_map) {

@@ -7,7 +7,7 @@
 namespace cascade {
 
 constexpr uint32_t program_magic = 0x31465443;
-constexpr uint32_t program_version = 2;
+constexpr uint32_t program_version = 3;
 // A damaged count must not make the engine read gigabytes before the CRC can tell.
 constexpr unsigned int max_instructions = 4096;
 
@@ -96,6 +96,9 @@ inline uint16_t high_half(uint32_t word) {
 inline uint32_t join_halves(uint16_t low, uint16_t high) {
   return static_cast<uint32_t>(high) << 16 | low;
 }
+inline uint32_t join_bytes(uint8_t first, uint8_t second, uint8_t third, uint8_t fourth) {
+  return join_halves(static_cast<uint16_t>(second << 8 | first), static_cast<uint16_t>(fourth << 8 | third));
+}
 template <int Byte>
 inline uint8_t byte_of(uint32_t word) {
   return static_cast<uint8_t>(word >> (8 * Byte) & 0xff);
@@ -157,37 +160,60 @@ inline Instruction decode_instruction(const uint32_t (&word)[block_words]) {
   return i;
 }
 
-// The left shifts of a tile's taps, row by row.
+// The left shifts of a tile's taps and their steps in each sub-row, 0 where those of the CONV hold; row by row.
 constexpr int most_taps = 36;
 constexpr int largest_exponent = 7;
 constexpr int exponent_bits = 4;
-struct Exponents {
-  uint8_t of[most_taps];
+struct Taps {
+  uint8_t exponent[most_taps];
+  uint8_t steps[most_taps];
 };
 
-inline Exponents no_exponents() {
-  Exponents exponents;
+inline Taps no_taps() {
+  Taps taps;
   for (int n = 0; n < most_taps; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-    exponents.of[n] = 0;
+    taps.exponent[n] = 0;
+    taps.steps[n] = 0;
   }
-  return exponents;
+  return taps;
 }
 
-// What TAPS says: words 1 to 5 of the instruction, 8 exponents in each.
-inline Exponents decode_taps(const Instruction& i) {
-  const uint32_t word[5] = {i.in_base, join_halves(i.in_height, i.in_width), join_halves(i.in_words, i.in_row_words),
-                            i.out_base, join_halves(i.out_height, i.out_width)};
-  Exponents exponents;
+// What TAPS says: words 1 to 5 of the instruction with 8 exponents in each, words 6 to 14 with 4 steps in each.
+inline Taps decode_taps(const Instruction& i) {
+  const uint32_t exponents[5] = {i.in_base, join_halves(i.in_height, i.in_width),
+                                 join_halves(i.in_words, i.in_row_words), i.out_base,
+                                 join_halves(i.out_height, i.out_width)};
+  const uint32_t steps[9] = {join_halves(i.out_words, i.residual_pixel_words),
+                             join_halves(i.channels, i.groups),
+                             join_bytes(i.kernel_h, i.kernel_w, i.stride_h, i.stride_w),
+                             join_bytes(i.pad_top, i.pad_left, i.dilation_h, i.dilation_w),
+                             i.sub_rows | static_cast<uint32_t>(i.steps) << 16 |
+                                 static_cast<uint32_t>(i.steps_last) << 24,
+                             join_halves(i.channel_step, i.residual_offset),
+                             join_halves(static_cast<uint16_t>(i.lower), static_cast<uint16_t>(i.upper)),
+                             join_halves(i.rows, i.residual_row_words),
+                             i.residual_base};
+  Taps taps;
   for (int n = 0; n < most_taps; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-    exponents.of[n] = static_cast<uint8_t>(word[n / 8] >> (n % 8 * exponent_bits) & 15);
+    taps.exponent[n] = static_cast<uint8_t>(exponents[n / 8] >> (n % 8 * exponent_bits) & 15);
+    taps.steps[n] = static_cast<uint8_t>(steps[n / 4] >> (n % 4 * 8) & 255);
   }
-  return exponents;
+  return taps;
+}
+
+// Steps of a tap in each sub-row of a CONV with a tile, and in the last one.
+inline unsigned int steps_of_tap(const Instruction& i, const Taps& taps, unsigned int tap) {
+  return taps.steps[tap] != 0 ? taps.steps[tap] : i.steps;
+}
+inline unsigned int last_steps_of_tap(const Instruction& i, const Taps& taps, unsigned int tap) {
+  const unsigned int steps = steps_of_tap(i, taps, tap);
+  return steps < i.steps_last ? steps : i.steps_last;
 }
 
 inline unsigned int channels_of_group(const Instruction& i, unsigned int group, unsigned int lanes_k) {

@@ -313,14 +313,14 @@ inline void next_fold(unsigned int taps, bool first, bool half, Fold& fold) {
 // One cycle of the output transform: drain_k channels of every lane. A tap's sum goes into the m sums of its row of
 // taps; when the row ends, these go into the m x m outputs.
 template <class Config>
-inline void fold_chunk(const Instruction& i, const Fold& fold, const Exponents& exponents,
+inline void fold_chunk(const Instruction& i, const Fold& fold, const Taps& taps,
                        const Accumulators<Config>& held, Partial<Config>& partial, Outputs<Config>& outputs) {
   typedef Shape<Config> S;
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
   const bool row_ends = fold.column == i.tile + 1;
-  const int places = exponents.of[fold.row * (i.tile + 2) + fold.column];
+  const int places = taps.exponent[fold.row * (i.tile + 2) + fold.column];
   const unsigned int at = (fold.half ? S::group_chunks : 0) + fold.chunk;
   Leaving<Config> leaving;
 #ifdef __SYNTHESIS__

@@ -30,7 +30,7 @@ module cascade_convolve
   input  logic                         start,
   input  logic                         pool_start,
   input  operation_t                   operation,
-  input  exponents_t                   exponents,
+  input  taps_t                        operation_taps,
   output logic                         busy,
   output logic                         done,  // one cycle: the last write of a CONV is made
   output error_e                       problem,
@@ -143,7 +143,7 @@ module cascade_convolve
     assign drain_handoff = handoff;
     assign drain_chosen = chosen;
     logic unused;
-    assign unused = ^{exponents, tile_drained, tile_row, tile_column};
+    assign unused = ^{operation_taps, tile_drained, tile_row, tile_column};
   end else begin : g_tile
     logic tile_stalled, tile_row_step, tile_row_rewind, tile_row_release, tile_read_wanted, tile_choose, complete;
     logic tile_valid, tile_step_word, tile_first, tile_shift, tile_last;
@@ -169,7 +169,7 @@ module cascade_convolve
       .rst_n,
       .start(start && tiled),
       .operation,
-      .exponents,
+      .operation_taps,
       .problem(tile_problem),
       .stalled(tile_stalled),
       .level,

@@ -42,7 +42,7 @@ module cascade_core
   input  logic [LaneBits:0]         images,
   // of the instruction
   input  operation_t                operation,
-  input  exponents_t                exponents,
+  input  taps_t                     operation_taps,
   input  logic                      load_start,
   input  logic                      conv_start,
   input  logic                      pool_start,
@@ -297,7 +297,7 @@ module cascade_core
     .start(conv_start),
     .pool_start,
     .operation,
-    .exponents,
+    .operation_taps,
     .busy(conv_busy),
     .done(conv_done),
     .problem(conv_problem),

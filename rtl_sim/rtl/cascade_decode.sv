@@ -1,6 +1,7 @@
 // Prepares the next instruction while the one before runs: multiplies what the units only add, and finds
-// what is wrong with it. Latency 12 cycles (16 where there are tiles), of which the core sees those that no
-// instruction hides. A good TAPS waits beside the instruction that follows it, so that it hides none of them.
+// what is wrong with it. Latency 12 cycles (13 where there are tiles, 18 with a tile, the rows of whose taps are added three
+// by three), of which the core sees those that no instruction hides. A good TAPS waits beside the instruction that follows
+// it, so that it hides none of them.
 // Cost: one 16 x 8 multiplier in LUTs.
 module cascade_decode
   import cascade_pkg::*;
@@ -28,47 +29,52 @@ module cascade_decode
   output logic         last,
   output logic         taps_valid,  // before `operation`
   input  logic         taps_ready,
-  output exponents_t   taps
+  output taps_t        taps
 );
-  localparam logic [3:0] Products = Tile == 0 ? 4'd11 : 4'd15;  // the last step sees the finished sums
+  localparam logic [4:0] Products = Tile == 0 ? 5'd11 : 5'd12, TileProducts = 5'd17;  // the last step sees the finished sums
 
   localparam logic [31:0] BeatMask = 32'(BusBits / 8 - 1);
 
   logic busy;
-  logic [3:0] count;
+  logic [4:0] count;
   logic [15:0] a;
   logic [7:0] b;
   logic [23:0] product;
-  logic [24:0] level_rows;  // of a tap in one level, where there is a tile
-  logic stands_still;
+  logic [31:0] level_rows;  // of all taps in one level, where there is a tile
+  logic [15:0] tap_steps;  // of all taps in one sub-row
+  logic [15:0] sub_rows_before;  // the last one
+  logic stands_still, prepared;
   instruction_t i;
   error_e found;
   logic in_taps;
-  exponents_t exponents;
+  taps_t in_values;
 
   assign in_ready = !busy && !(in_taps && taps_valid);
-  assign out_valid = busy && count == Products;
+  assign prepared = count == (Tile != 0 && i.tile != '0 ? TileProducts : Products);
+  assign out_valid = busy && prepared;
   assign i = operation.code;
+  assign sub_rows_before = i.sub_rows - 16'd1;
 
   always_comb begin
     logic [23:0] partial[8];
     a = i.in_row_words;
     b = i.stride_h;
     case (count)
-      4'd0: {a, b} = {i.in_row_words, i.stride_h};
-      4'd1: {a, b} = {i.in_words, i.stride_w};
-      4'd2: {a, b} = {i.in_row_words, i.dilation_h};
-      4'd3: {a, b} = {i.in_words, i.dilation_w};
-      4'd4: {a, b} = {i.in_row_words, i.pad_top};
-      4'd5: {a, b} = {i.in_words, i.pad_left};
-      4'd6: {a, b} = {i.out_width, i.out_height[7:0]};
-      4'd7: {a, b} = {i.out_width, i.out_height[15:8]};
-      4'd8: {a, b} = {i.in_row_words, i.in_height[7:0]};
-      4'd9: {a, b} = {i.in_row_words, i.in_height[15:8]};
-      4'd10: {a, b} = {i.out_width, i.out_words[7:0]};
-      4'd11: {a, b} = {i.out_width, i.out_words[15:8]};
-      4'd12: {a, b} = {i.sub_rows - 16'd1, i.steps};
-      4'd13: {a, b} = {level_rows[15:0], i.levels};
+      5'd0: {a, b} = {i.in_row_words, i.stride_h};
+      5'd1: {a, b} = {i.in_words, i.stride_w};
+      5'd2: {a, b} = {i.in_row_words, i.dilation_h};
+      5'd3: {a, b} = {i.in_words, i.dilation_w};
+      5'd4: {a, b} = {i.in_row_words, i.pad_top};
+      5'd5: {a, b} = {i.in_words, i.pad_left};
+      5'd6: {a, b} = {i.out_width, i.out_height[7:0]};
+      5'd7: {a, b} = {i.out_width, i.out_height[15:8]};
+      5'd8: {a, b} = {i.in_row_words, i.in_height[7:0]};
+      5'd9: {a, b} = {i.in_row_words, i.in_height[15:8]};
+      5'd10: {a, b} = {i.out_width, i.out_words[7:0]};
+      5'd11: {a, b} = {i.out_width, i.out_words[15:8]};
+      5'd13: {a, b} = {tap_steps, sub_rows_before[7:0]};
+      5'd14: {a, b} = {tap_steps, sub_rows_before[15:8]};
+      5'd15: {a, b} = {level_rows[15:0], i.levels};
       default: ;
     endcase
     // Partial products, added pair by pair, so that no DSP block is spent on it.
@@ -82,41 +88,75 @@ module cascade_decode
   // All positions in one place: no address would ever leave the bank, whatever the number of positions is.
   assign stands_still = i.out_words == '0 && operation.pixels != 32'd1;
 
-  // Exponents lie in words 1 to 5. What is wrong, or at the program's end, takes the way of every instruction.
+  // Exponents lie in words 1 to 5, steps in words 6 to 14. What is wrong, or at the program's end, takes the way of every
+  // instruction.
   always_comb begin
     logic [MaxTaps-1:0][ExponentBits-1:0] nibbles;
     logic good;
     nibbles = in_instruction[32+:MaxTaps*ExponentBits];
     good = in_instruction.reserved0 == '0 && in_instruction.reserved15 == '0 && in_instruction.flags.reserved == '0;
+    in_values.steps = in_instruction[6*32+:MaxTaps*8];
     for (int unsigned n = 0; n < MaxTaps; n++) begin
-      exponents[n] = nibbles[n][ExponentBits-2:0];
+      in_values.exponents[n] = nibbles[n][ExponentBits-2:0];
       if (nibbles[n][ExponentBits-1]) good = 1'b0;
     end
     in_taps = in_instruction.opcode == OpTaps && good && !in_last;
   end
 
-  // What a CONV with a tile may not be.
+  // What a CONV with a tile may not be. Its rows: each tap's steps in every sub-row but the last are added, and those in
+  // the last one beside them.
   logic tile_unknown, tile_wrong, tile_too_large;
   if (Tile != 0) begin : g_tile
-    logic [23:0] tap_rows;
-    logic [31:0] rows, words;
+    logic [2:0][7:0] own;  // steps of three taps, one cycle after they are asked for
+    logic [2:0] own_here;
+    logic [9:0] steps, last_steps;
+    logic [15:0] tap_last_steps;
+    logic [23:0] rows;
+    logic none, empty;
+    logic [31:0] words;
     always_ff @(posedge clk) begin
-      if (count == 4'd12) level_rows <= 25'(product) + 25'(i.steps_last);
-      if (count == 4'd13) tap_rows <= product;
+      for (int unsigned j = 0; j < 3; j++) begin
+        automatic logic [5:0] tap = 6'(count) * 6'd3 + 6'(j);
+        own[j] <= taps.steps[tap] != '0 ? taps.steps[tap] : i.steps;
+        own_here[j] <= busy && count < 5'd12 && tap < (i.tile == 8'd4 ? 6'd36 : 6'd16);
+      end
     end
-    assign rows = (32'(tap_rows) << (i.tile == 8'd4 ? 5 : 4)) + (i.tile == 8'd4 ? 32'(tap_rows) << 2 : '0);
+    always_comb begin
+      {steps, last_steps, none} = '0;
+      for (int unsigned j = 0; j < 3; j++) begin
+        if (own_here[j]) begin
+          steps += 10'(own[j]);
+          last_steps += 10'(own[j] < i.steps_last ? own[j] : i.steps_last);
+          none |= own[j] == '0;
+        end
+      end
+    end
+    always_ff @(posedge clk) begin
+      if (!busy) begin
+        tap_steps <= '0;
+        tap_last_steps <= '0;
+        empty <= 1'b0;
+      end else begin
+        tap_steps <= tap_steps + 16'(steps);
+        tap_last_steps <= tap_last_steps + 16'(last_steps);
+        empty <= empty || none;
+      end
+      if (count == 5'd13) level_rows <= 32'(product) + 32'(tap_last_steps);
+      if (count == 5'd14) level_rows <= level_rows + {product, 8'd0};
+      if (count == 5'd15) rows <= product;
+    end
     assign words = (32'(i.sub_rows) << (i.tile == 8'd4 ? 5 : 4)) + (i.tile == 8'd4 ? 32'(i.sub_rows) << 2 : '0);
     assign tile_unknown = i.tile != '0 && i.tile != 8'd2 && (i.tile != 8'd4 || Tile != 4);
     assign tile_wrong = i.kernel_h != 8'd3 || i.kernel_w != 8'd3 || i.stride_h != 8'd1 || i.stride_w != 8'd1 ||
         i.dilation_h != 8'd1 || i.dilation_w != 8'd1 || i.channel_step != '0 || i.flags.to_result ||
-        words > TransformDepth || level_rows[24:16] != '0 || rows != 32'(i.rows);
+        words > TransformDepth || empty || level_rows[31:16] != '0 || rows != 24'(i.rows);
     assign tile_too_large = operation.pixels > BankDepth ||
         (operation.out_row_words >= BankDepth && i.out_height != 16'd1);
   end else begin : g_no_tile
     assign tile_unknown = i.tile != '0;
-    assign {tile_wrong, tile_too_large, level_rows} = '0;
+    assign {tile_wrong, tile_too_large, level_rows, tap_steps} = '0;
     logic unused;
-    assign unused = ^level_rows;
+    assign unused = ^{level_rows, tap_steps, sub_rows_before};
   end
 
   always_comb begin
@@ -139,7 +179,7 @@ module cascade_decode
       end
       OpConv: begin
         if (i.out_height == '0 || i.out_width == '0 || i.kernel_h == '0 || i.kernel_w == '0 || i.levels == '0 ||
-            i.sub_rows == '0 || i.steps_last == '0 || (i.sub_rows != 16'd1 && i.steps == '0) ||
+            i.sub_rows == '0 || i.steps_last == '0 || (i.tile == '0 && i.sub_rows != 16'd1 && i.steps == '0) ||
             i.channels == '0 || i.groups == '0 || i.rows == '0 || 32'(i.rows) > WeightDepth ||
             (!i.flags.to_result && stands_still))
           found = ErrorCount;
@@ -187,21 +227,21 @@ module cascade_decode
         operation.pixels <= '0;
         operation.map_words <= '0;
       end
-    end else if (count != Products) begin
-      count <= count + 4'd1;
+    end else if (!prepared) begin
+      count <= count + 5'd1;
       operation.problem <= found;
       case (count)
-        4'd0: operation.row_step <= product;
-        4'd1: operation.column_step <= product;
-        4'd2: operation.tap_row_step <= product;
-        4'd3: operation.tap_column_step <= product;
-        4'd4, 4'd5: operation.origin <= operation.origin - WalkBits'(product);
-        4'd6: operation.pixels <= 32'(product);
-        4'd7: operation.pixels <= operation.pixels + {product, 8'd0};
-        4'd8: operation.map_words <= 32'(product);
-        4'd9: operation.map_words <= operation.map_words + {product, 8'd0};
-        4'd10: operation.out_row_words <= 32'(product);
-        4'd11: operation.out_row_words <= operation.out_row_words + {product, 8'd0};
+        5'd0: operation.row_step <= product;
+        5'd1: operation.column_step <= product;
+        5'd2: operation.tap_row_step <= product;
+        5'd3: operation.tap_column_step <= product;
+        5'd4, 5'd5: operation.origin <= operation.origin - WalkBits'(product);
+        5'd6: operation.pixels <= 32'(product);
+        5'd7: operation.pixels <= operation.pixels + {product, 8'd0};
+        5'd8: operation.map_words <= 32'(product);
+        5'd9: operation.map_words <= operation.map_words + {product, 8'd0};
+        5'd10: operation.out_row_words <= 32'(product);
+        5'd11: operation.out_row_words <= operation.out_row_words + {product, 8'd0};
         default: ;
       endcase
     end else if (out_ready) busy <= 1'b0;
@@ -211,6 +251,7 @@ module cascade_decode
     if (!rst_n) taps_valid <= 1'b0;
     else if (in_valid && in_ready && in_taps) taps_valid <= 1'b1;
     else if (taps_ready) taps_valid <= 1'b0;
-    if (in_valid && in_ready && in_taps) taps <= exponents;
+    if (!rst_n || (out_valid && out_ready && last)) taps <= '0;  // a pass begins without
+    else if (in_valid && in_ready && in_taps) taps <= in_values;
   end
 endmodule

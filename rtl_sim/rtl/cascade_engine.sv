@@ -240,7 +240,7 @@ module cascade_engine
   logic next_valid, next_ready, next_last;
   logic taps_valid, taps_ready;
   operation_t next_operation, operation;
-  exponents_t taps, exponents;
+  taps_t taps, operation_taps;
   cascade_decode #(
     .DrainK(DrainK),
     .BusBits(BusBits),

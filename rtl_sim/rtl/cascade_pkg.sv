@@ -3,7 +3,7 @@
 package cascade_pkg;
 
   localparam logic [31:0] ProgramMagic = 32'h3146_5443;
-  localparam logic [31:0] ProgramVersion = 32'd2;
+  localparam logic [31:0] ProgramVersion = 32'd3;
   // A damaged count must not make the engine read gigabytes before the CRC can tell.
   localparam logic [31:0] MaxInstructions = 32'd4096;
 
@@ -90,8 +90,12 @@ package cascade_pkg;
     opcode_e     opcode;
   } instruction_t;
 
-  // Left shift of each tap's sum.
+  // Of each tap: the left shift of its sum, and its steps in each sub-row, 0 where those of the CONV hold.
   typedef logic [MaxTaps-1:0][ExponentBits-2:0] exponents_t;
+  typedef struct packed {
+    exponents_t              exponents;
+    logic [MaxTaps-1:0][7:0] steps;
+  } taps_t;
 
   // An instruction with what the units would otherwise have to multiply for themselves.
   typedef struct packed {

@@ -38,8 +38,8 @@ module cascade_sequencer
   input  logic                      next_last,
   input  logic                      taps_valid,  // a TAPS before `next_operation`
   output logic                      taps_ready,
-  input  exponents_t                taps,
-  output exponents_t                exponents,  // what the last TAPS of the pass said
+  input  taps_t                     taps,
+  output taps_t                     operation_taps,  // what the last TAPS of the pass said
   output operation_t                operation,
   output logic                      load_start,
   output logic                      conv_start,
@@ -147,7 +147,7 @@ module cascade_sequencer
         image_stride <= '0;
         record_stride <= '0;
         lanes_left <= (LaneBits + 1)'(LanesP);
-        exponents <= '0;
+        operation_taps <= '0;
       end
       Strides:
       if (lanes_left != '0) begin
@@ -156,10 +156,10 @@ module cascade_sequencer
         record_stride <= record_stride + AxiAddressBits'(header.result_pitch);
       end
       Dispatch:
-      if (taps_valid) exponents <= taps;
+      if (taps_valid) operation_taps <= taps;
       else if (next_valid) operation <= next_operation;
       PassEnd: begin
-        exponents <= '0;
+        operation_taps <= '0;
         images_left <= images_left - LanesP;
         image_index <= image_index + LanesP;
         image_address <= image_address + image_stride;

@@ -23,7 +23,7 @@ module cascade_tile
   input  logic                              rst_n,
   input  logic                              start,
   input  operation_t                        operation,
-  input  exponents_t                        exponents,
+  input  taps_t                             operation_taps,
   output error_e                            problem,
   output logic                              stalled,  // waiting for weights
   // weight rows
@@ -102,6 +102,7 @@ module cascade_tile
     .rst_n,
     .start,
     .operation,
+    .operation_taps,
     .problem(walker_problem),
     .stalled,
     .level,
@@ -132,7 +133,7 @@ module cascade_tile
     .clk,
     .rst_n,
     .four(operation.code.tile == 8'd4),
-    .exponents,
+    .exponents(operation_taps.exponents),
     .handoff,
     .last_chunk,
     .choose,

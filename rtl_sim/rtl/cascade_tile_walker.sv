@@ -20,6 +20,7 @@ module cascade_tile_walker
   input  logic                  rst_n,
   input  logic                  start,
   input  operation_t            operation,
+  input  taps_t                 operation_taps,
   output error_e                problem,
   output logic                  stalled,  // waiting for weights
   // weight rows
@@ -58,6 +59,8 @@ module cascade_tile_walker
   // What is left, the present one included; rows and columns of the map, from this tile on.
   logic [15:0] groups_left, rows_left, columns_left, words_left;
   logic [7:0] levels_left, steps_left;
+  logic [7:0] tap_steps, next_tap_steps;  // in each sub-row of the present tap, and of the next one
+  logic [5:0] next_tap;
   logic [2:0] tap_rows_left, tap_columns_left;
   logic [16:0] channels_left, row;
   logic [IndexBits-1:0] index;
@@ -100,8 +103,12 @@ module cascade_tile_walker
   assign spacing_next = chunks > 17'd2 ? SpacingBits'(chunks - 17'd1) : SpacingBits'(1);
   assign row_spacing_next = ((SpacingBits + 2)'(chunks) << (four ? 2 : 1)) - 1'b1;
 
-  function automatic logic [7:0] steps_of(logic is_last);
-    return is_last ? i.steps_last : i.steps;
+  function automatic logic [7:0] steps_of(logic [7:0] own);
+    return own != '0 ? own : i.steps;
+  endfunction
+
+  function automatic logic [7:0] steps_in(logic [7:0] steps, logic is_last);
+    return is_last && i.steps_last < steps ? i.steps_last : steps;
   endfunction
 
   always_ff @(posedge clk) begin
@@ -123,7 +130,10 @@ module cascade_tile_walker
       end
     end
 
+    next_tap_steps <= steps_of(operation_taps.steps[next_tap]);  // taps end 2 cycles apart: it is there in time
     if (start) begin
+      tap_steps <= steps_of(operation_taps.steps[0]);
+      next_tap <= 6'd1;
       groups_left <= i.groups;
       rows_left <= i.out_height;
       columns_left <= i.out_width;
@@ -131,7 +141,7 @@ module cascade_tile_walker
       tap_columns_left <= taps;
       levels_left <= i.levels;
       words_left <= i.sub_rows;
-      steps_left <= steps_of(i.sub_rows == 16'd1);
+      steps_left <= steps_in(steps_of(operation_taps.steps[0]), i.sub_rows == 16'd1);
       channels_left <= 17'(i.channels);
       row <= '0;
       index <= '0;
@@ -154,15 +164,17 @@ module cascade_tile_walker
       if (last_step) begin
         index <= '0;
         words_left <= words_left - 16'd1;
-        steps_left <= steps_of(words_left == 16'd2);
+        steps_left <= steps_in(tap_steps, words_left == 16'd2);
       end
       if (level_ends) begin
         words_left <= i.sub_rows;
-        steps_left <= steps_of(i.sub_rows == 16'd1);
+        steps_left <= steps_in(tap_ends ? next_tap_steps : tap_steps, i.sub_rows == 16'd1);
         levels_left <= levels_left - 8'd1;
         buffer_address <= tap_address;
       end
       if (tap_ends) begin
+        tap_steps <= next_tap_steps;
+        next_tap <= next_tap == (four ? 6'd35 : 6'd15) ? '0 : next_tap + 6'd1;
         levels_left <= i.levels;
         buffer_address <= address_next;
         tap_address <= address_next;

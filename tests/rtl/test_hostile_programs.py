@@ -82,7 +82,10 @@ def _tile_programs(run: Run) -> dict[str, tuple[int, bytes]]:
     changes: tuple[tuple[int, int, str, int], ...] = (
         (4, taps, "in_base", 8),
         (0, taps, "in_base", 7),
-        (0, taps, "rows", 1),  # beyond the exponents
+        (8, taps, "rows", 1),  # other steps of four taps
+        (8, taps, "residual_base", 0xFFFFFFFF),
+        (0, taps, "residual_channels", 0xFFFF),  # beyond the steps
+        (0, taps, "out_width", instructions[taps].out_width | 0xFF00),  # beyond the exponents
         (4, taps, "flags", 32),
         *((4, number, "tile", value) for number in tiled.values() for value in (1, 3, 5, 8, 255)),
         *((8, tiled[4], name, 2) for name in ("tile", "kernel_h", "kernel_w", "stride_h", "stride_w")),

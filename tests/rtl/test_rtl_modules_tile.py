@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,9 +35,17 @@ CONV = Instruction(
 )  # fmt: skip
 
 
-def with_tile(conv: Instruction, form: Winograd) -> Instruction:
-    rows = form.taps**2 * conv.levels * ((conv.sub_rows - 1) * conv.steps + conv.steps_last)
-    return replace(conv, tile=form.tile, rows=rows)
+NO_TAPS = Instruction(Opcode.TAPS)
+
+
+def tap_rows(form: Winograd, i: Instruction, taps: Instruction) -> list[int]:
+    """Return the rows of each tap, as PROGRAM.md counts them."""
+    own = [int(steps) or i.steps for steps in taps.tap_steps(6).reshape(-1)[: form.taps**2]]
+    return [i.levels * ((i.sub_rows - 1) * steps + min(steps, i.steps_last)) for steps in own]
+
+
+def with_tile(conv: Instruction, form: Winograd, taps: Instruction = NO_TAPS) -> Instruction:
+    return replace(conv, tile=form.tile, rows=sum(tap_rows(form, conv, taps)))
 
 
 def bits(i: Instruction) -> str:
@@ -102,27 +111,39 @@ def folds(name: str) -> list[tuple[Winograd, int, Int64Array, Int64Array]]:
     return made
 
 
-def walks() -> list[Instruction]:
-    wide = with_tile(CONV, F4)
-    return [
-        wide,
-        with_tile(CONV, F2),
-        with_tile(replace(CONV, levels=3, out_height=5), F4),
-        with_tile(replace(CONV, levels=2), F2),
-        with_tile(replace(CONV, sub_rows=1, steps=0, steps_last=1, levels=2, out_height=1, out_width=9), F4),
-        with_tile(replace(CONV, sub_rows=1, steps=0, steps_last=1, out_height=1, out_width=9), F4),
-        with_tile(replace(CONV, sub_rows=1, steps=0, steps_last=2, out_height=4, out_width=1), F2),
+def walks() -> list[tuple[Instruction, Instruction]]:
+    """Return (the TAPS before it, a CONV with a tile), whose taps take the CONV's steps or their own."""
+    rng = np.random.default_rng(4)
+    some, long = (Instruction.taps(np.zeros((6, 6)), rng.integers(0, top, (6, 6))) for top in (4, 256))
+    every = Instruction.taps(np.zeros((6, 6)), rng.integers(1, 6, (6, 6)))
+    row = replace(CONV, sub_rows=1, out_height=1, out_width=9)
+    made = [
+        (NO_TAPS, CONV, F4),
+        (NO_TAPS, CONV, F2),
+        (some, CONV, F4),
+        (some, replace(CONV, steps_last=3, levels=2), F2),
+        (every, replace(CONV, steps=0, steps_last=2), F4),
+        (long, replace(CONV, steps_last=200, out_height=1, out_width=5), F4),
+        (NO_TAPS, replace(CONV, levels=3, out_height=5), F4),
+        (NO_TAPS, replace(CONV, levels=2), F2),
+        (some, replace(row, steps=1, steps_last=4, levels=2), F4),
+        (NO_TAPS, replace(row, steps=1, steps_last=1, levels=2), F4),
+        (NO_TAPS, replace(row, steps=1, steps_last=1), F4),
+        (every, replace(row, steps=0, steps_last=1), F2),
+        (NO_TAPS, replace(CONV, sub_rows=1, steps=2, steps_last=2, out_height=4, out_width=1), F2),
     ]
+    return [(taps, with_tile(conv, form, taps)) for taps, conv, form in made]
 
 
-def expected_steps(form: Winograd, i: Instruction) -> Iterator[str]:
+def expected_steps(form: Winograd, i: Instruction, taps: Instruction) -> Iterator[str]:
     """Two lines a step: whether the ring rewinds or releases; word, address, index, first, shift and last."""
     down, across = form.tiles(i.out_height, i.out_width)
     for number, (_, tile) in enumerate(itertools.product(range(i.groups), range(down * across))):
         base = 200 * (number % 2)
         for tap, level, q in itertools.product(range(form.taps**2), range(i.levels), range(i.sub_rows)):
             last_word = q == i.sub_rows - 1
-            count = i.steps_last if last_word else i.steps
+            count = int(taps.tap_steps(6).reshape(-1)[tap]) or i.steps
+            count = min(count, i.steps_last) if last_word else count
             for t in range(count):
                 ends = last_word and t == count - 1 and level == i.levels - 1
                 first = q == t == 0
@@ -133,17 +154,23 @@ def expected_steps(form: Winograd, i: Instruction) -> Iterator[str]:
                 yield f"{int(t == 0)} {address} {index} {first and not level:d} {first and level > 0:d} {ends:d}"
 
 
-def expected_places(form: Winograd, i: Instruction) -> Iterator[str]:
+def direct() -> list[Instruction]:
+    """Return CONVs without a tile, on an engine that has them, up to the most words a position."""
+    return [replace(CONV, tile=0, rows=45, out_words=words) for words in (2, 255, 256, 300, 512, 0xFFFF)]
+
+
+def expected_places(i: Instruction) -> Iterator[str]:
     """Output word, residual word, row and column in the tile, and whether tile and map end."""
-    down, across = form.tiles(i.out_height, i.out_width)
+    span = i.tile or 1
+    down, across = -(-i.out_height // span), -(-i.out_width // span)
     for _, ty, tx in itertools.product(range(i.groups), range(down), range(across)):
         inside = [
             (r, c)
-            for r, c in itertools.product(range(form.tile), repeat=2)
-            if ty * form.tile + r < i.out_height and tx * form.tile + c < i.out_width
+            for r, c in itertools.product(range(span), repeat=2)
+            if ty * span + r < i.out_height and tx * span + c < i.out_width
         ]
         for n, (r, c) in enumerate(inside):
-            y, x = ty * form.tile + r, tx * form.tile + c
+            y, x = ty * span + r, tx * span + c
             out = i.out_base + (y * i.out_width + x) * i.out_words
             residual = i.residual_base + y * i.residual_row_words + x * i.residual_pixel_words
             ends = n == len(inside) - 1
@@ -170,10 +197,12 @@ def write_inputs(folder: Path) -> None:
             lines.append(f"{form.tile} {chunks} {shifts:x} {' '.join(map(str, sums.ravel()))}\n")
         (folder / f"{name}.in").write_text("".join(lines))
     lines = []
-    for i, waits in itertools.product(walks(), (0, 1)):
+    for (taps, i), waits in itertools.product(walks(), (0, 1)):
         form = WINOGRAD[i.tile]
-        steps = len(list(expected_steps(form, i))) // 2
-        lines.append(f"{waits} {steps} {len(list(expected_places(form, i)))} {bits(i)}\n")
+        steps = len(list(expected_steps(form, i, taps))) // 2
+        lines.append(f"{waits} {steps} {len(list(expected_places(i)))} {bits(taps)} {bits(i)}\n")
+    for i in direct():
+        lines.append(f"0 0 {len(list(expected_places(i)))} {bits(NO_TAPS)} {bits(i)}\n")
     (folder / "walk_4.in").write_text("".join(lines))
 
 
@@ -235,17 +264,21 @@ def test_fold(outputs: Path, name: str) -> None:
 def check_walk(folder: Path) -> None:
     """Steps and outputs are those of PROGRAM.md; a step in every cycle where a tap has enough of them."""
     lines = iter((folder / "walk_4.out").read_text().splitlines())
-    for i, waits in itertools.product(walks(), (False, True)):
+    for (taps, i), waits in itertools.product(walks(), (False, True)):
         form = WINOGRAD[i.tile]
         assert next(lines) == "problem 0"
-        steps = list(expected_steps(form, i))
+        steps = list(expected_steps(form, i, taps))
         for number, step in enumerate(steps):
             assert next(lines) == step, (i, number)
         cycles = int(next(lines).removeprefix("cycles "))
-        per_tap = i.levels * ((i.sub_rows - 1) * i.steps + i.steps_last)
+        per_tile = sum(max(rows, 2) for rows in tap_rows(form, i, taps))
         if not waits:
-            assert cycles - len(steps) // 2 * max(2 // per_tap, 1) <= 1
-        for place in expected_places(form, i):
+            assert cycles - per_tile * i.groups * math.prod(form.tiles(i.out_height, i.out_width)) <= 1
+        for place in expected_places(i):
+            assert next(lines) == place, i
+    for i in direct():
+        assert [next(lines), next(lines)] == ["problem 0", "cycles 0"]
+        for place in expected_places(i):
             assert next(lines) == place, i
     assert next(lines, None) is None
 

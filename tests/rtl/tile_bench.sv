@@ -90,7 +90,7 @@ module input_bench
   logic [SubRow*OperandBits-1:0] buffer_word[LanesP];
   instruction_t in_instruction;
   operation_t operation;
-  exponents_t taps;
+  taps_t taps;
   error_e problem;
   cascade_decode #(
     .BankDepth(BankDepth),
@@ -288,11 +288,12 @@ module walk_bench
   logic [OutputBits-1:0] tile_row, tile_column;
   instruction_t in_instruction;
   operation_t operation;
-  exponents_t taps;
+  taps_t taps;
   error_e problem;
   cascade_decode #(
     .DrainK(2),
     .BankDepth(1000),
+    .WeightDepth(65535),
     .Tile(Tile),
     .TransformDepth(200)
   ) i_decode (
@@ -307,13 +308,17 @@ module walk_bench
     .DrainK(2),
     .SubRow(4),
     .TransformDepth(200)
-  ) i_walker (.*);
+  ) i_walker (
+    .start(start && operation.code.tile != '0),  // of the others the places alone are tested
+    .operation_taps(taps),
+    .*
+  );
   cascade_place #(.Tile(Tile)) i_place (.*);
   always_ff @(posedge clk) if (buffer_read) address <= buffer_address;
 
   initial begin
     int in, out, steps, positions, cycles, waits;
-    logic [511:0] code;
+    logic [511:0] tap_code, code;
     automatic pauses random = new;
     finished = 1'b0;
     {rst_n, in_valid, out_ready, start, advance, tile_drained} = '0;
@@ -323,9 +328,11 @@ module walk_bench
     out = $fopen({folder, "/", Name, ".out"}, "w");
     repeat (2) @(negedge clk);
     rst_n = 1'b1;
-    while (4 == $fscanf(in, "%d %d %d %h", waits, steps, positions, code)) begin
-      in_instruction = code;
+    while (5 == $fscanf(in, "%d %d %d %h %h", waits, steps, positions, tap_code, code)) begin
+      in_instruction = tap_code;
       in_valid = 1'b1;
+      @(negedge clk);
+      in_instruction = code;  // the TAPS waits beside it
       @(negedge clk);
       in_valid = 1'b0;
       while (!out_valid) @(negedge clk);

@@ -55,7 +55,7 @@ class Oracle:
         }
         for self.image in range(count):
             self.bank, self.result, self.at = {}, {}, 0
-            self.exponent = [0] * 36
+            self.exponent, self.tap_steps = [0] * 36, [0] * 36
             for i in instructions:
                 if i.opcode is Opcode.END:
                     break
@@ -117,6 +117,7 @@ class Oracle:
     def taps(self, i: Instruction) -> None:
         words = struct.unpack("<16I", i.encode().astype("<u4").tobytes())
         self.exponent = [words[1 + n // 8] >> 4 * (n % 8) & 15 for n in range(36)]
+        self.tap_steps = [words[6 + n // 4] >> 8 * (n % 4) & 255 for n in range(36)]
 
     def conv_tiles(
         self, i: Instruction, first: int, parameters: list[tuple[int, ...]], rows: list[list[list[tuple[int, int]]]]
@@ -132,7 +133,8 @@ class Oracle:
                 for level, q in itertools.product(range(i.levels), range(i.sub_rows)):
                     if level and q == 0:
                         acc = [a << self.c.digit_bits for a in acc]
-                    for step in range(i.steps_last if q == i.sub_rows - 1 else i.steps):
+                    steps = self.tap_steps[ky * t + kx] or i.steps
+                    for step in range(min(steps, i.steps_last) if q == i.sub_rows - 1 else steps):
                         for k, s in itertools.product(range(len(parameters)), range(self.c.slots)):
                             value, index = rows[row][k][s]
                             if value:

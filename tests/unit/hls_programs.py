@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -49,6 +50,7 @@ class ProgramBuilder:
     image_bytes: int = 0
     classes: int = 0
     traced: list[Map] = field(default_factory=list)
+    tap_steps: list[int] = field(default_factory=lambda: [0] * 36)
 
     def draw(self, low: int, high: int) -> int:
         return int(self.rng.integers(low, high + 1))
@@ -126,8 +128,9 @@ class ProgramBuilder:
             steps, steps_last = self.draw(1, 4), self.draw(1, 4)
         else:
             steps, steps_last = math.ceil(S / slots), math.ceil(last / slots)
-        per_tap = (q_count - 1) * steps + steps_last
-        rows = levels * window[0] * window[1] * per_tap
+        own = [self.tap_steps[n] if tile else 0 for n in range(window[0] * window[1])]
+        walks = [(n or steps, min(n or steps, steps_last) if tile else steps_last) for n in own for _ in range(levels)]
+        rows = sum((q_count - 1) * each + in_last for each, in_last in walks)
         words = math.ceil(channels / S)
         base, out_words = 0, words
         if into is not None:
@@ -194,30 +197,29 @@ class ProgramBuilder:
                 residual_offset=residual_offset,
             )
         self.instructions.append(instruction)
-        taps = levels * window[0] * window[1]
         for g in range(groups):
             first = g * channel_step // S
             count = min(c.lanes_k, channels - g * c.lanes_k)
             growth = {0: 0, 2: 6, 4: 12}[tile]
-            packet = self._packet(source, first, count, taps, q_count, steps, steps_last, indexed, growth)
+            packet = self._packet(source, first, count, walks, q_count, indexed, growth)
             self.weights += pack(c, packet)
         if to_result:
             self.classes = channels * out_height * out_width
         return Map(base, out_height, out_width, out_words, channels, out_signed)
 
     def taps(self) -> None:
-        """New exponents for the tiles that follow."""
-        self.instructions.append(Instruction.taps(self.rng.integers(0, 8, (6, 6))))
+        """New exponents for the tiles that follow, and steps of some of their taps."""
+        steps = self.rng.integers(0, 5, (6, 6))
+        self.tap_steps = steps.reshape(-1).tolist()
+        self.instructions.append(Instruction.taps(self.rng.integers(0, 8, (6, 6)), steps))
 
     def _packet(
         self,
         source: Map,
         first: int,
         count: int,
-        taps: int,
+        walks: Sequence[tuple[int, int]],
         q_count: int,
-        steps: int,
-        steps_last: int,
         indexed: bool,
         growth: int,
     ) -> Packet:
@@ -226,7 +228,7 @@ class ProgramBuilder:
         S = c.sub_row
         bound = 1 << c.weight_bits - 1
         values, indices = [], []
-        for _ in range(taps):
+        for steps, steps_last in walks:
             for q in range(q_count):
                 for t in range(steps_last if q == q_count - 1 else steps):
                     shape = (c.lanes_k, c.slots)

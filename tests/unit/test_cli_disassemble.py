@@ -67,7 +67,7 @@ INSTRUCTIONS = (
     Instruction(Opcode.LOAD, levels=2, out_height=32, out_width=31, sub_rows=1, in_words=4, out_base=7, out_words=2),
     CONV,
     replace(CONV, flags=Flag.TO_RESULT, levels=1, steps_last=8, channel_step=0, tile=0),
-    Instruction.taps(np.arange(36).reshape(6, 6) % 8),
+    Instruction.taps(np.arange(36).reshape(6, 6) % 8, np.arange(36).reshape(6, 6) % 5),
     Instruction(
         Opcode.MAXPOOL, in_height=4, in_width=4, in_words=1, in_row_words=4, out_base=9, out_height=2, out_width=2,
         out_words=1, kernel_h=2, kernel_w=2, stride_h=2, stride_w=2, sub_rows=1,
@@ -78,7 +78,7 @@ INSTRUCTIONS = (
 )  # fmt: skip
 PROGRAM = encode_program(HEADER, INSTRUCTIONS, b"tables", 16)
 LISTING = """\
-program     version 2, 9 instructions, engine signature 0x0123456789abcdef
+program     version 3, 9 instructions, engine signature 0x0123456789abcdef
 images      one every 4096 bytes
 results     one every 48 bytes, 10 values each
 weights     17 beats a pass
@@ -96,6 +96,8 @@ confidence  the 1 largest against the rest of the 3 largest, k = 369, threshold 
                     kernel 3x5, stride 2x1, pad 1 above, 0 left, dilation 1x2; clip to [-128, 127]
    4  TAPS          left shifts of the taps: 0 1 2 3 4 5 6 7 0 1 2 3, 4 5 6 7 0 1 2 3 4 5 6 7, \
 0 1 2 3 4 5 6 7 0 1 2 3
+                    steps of the taps: 0 1 2 3 4 0 1 2 3 4 0 1, 2 3 4 0 1 2 3 4 0 1 2 3, \
+4 0 1 2 3 4 0 1 2 3 4 0
    5  MAXPOOL       4x4 unsigned @0, 1 word(s) a pixel, 4 a row -> 2x2 @9, 1 word(s) a pixel
                     1 sub-row(s), kernel 2x2, stride 2x2, pad 0 above, 0 left
    6  STORE_RESULT  class, confidence and results of every image
@@ -120,7 +122,8 @@ def test_the_document_holds_every_field() -> None:
     assert conv.pop("opcode") == "CONV"
     assert conv.pop("flags") == ["INPUT_SIGNED", "RESIDUAL", "INDEXED"]
     taps = document["instructions"][4]
-    assert taps == {"opcode": "TAPS", "flags": [], "exponents": [n % 8 for n in range(36)]}
+    steps = [n % 5 for n in range(36)]
+    assert taps == {"opcode": "TAPS", "flags": [], "exponents": [n % 8 for n in range(36)], "steps": steps}
     assert conv == {name: getattr(CONV, name) for name in LAYOUT if name not in ("opcode", "flags", "pad_left")}
 
 

@@ -12,9 +12,9 @@ from quant.arrange import arrange
 from quant.config import QuantiseConfig
 from quant.cost import Target, as_full, bit_operations, cycles, multiplications
 from quant.quantise import quantise
-from quant.sensitivity import Option, Space, measure
+from quant.sensitivity import Option, Space, fullness, measure
 from tests.unit.quantise_networks import NORMALISATION, Builder, images, residual_network
-from toolflow.numerics.srbs import Pattern, most_in_sub_row, obeys, project
+from toolflow.numerics.srbs import Pattern, fullest, obeys, project, share_taps, worth_of
 from toolflow.operators import Activation, AvgPool, Conv, Flatten
 from toolflow.plan.boards import load_board
 from toolflow.plan.estimate import estimate, layer_cycles
@@ -85,7 +85,8 @@ def test_patterns_cost_what_their_fullest_words_take(pattern: tuple[int, int]) -
             made = quantise(graph, CALIBRATION, NORMALISATION, config).graph
             real = estimate(made, prices.engine, 1)[1]
             counted = next(i.cycles for i in real.instructions if i.name == "a")
-            assert prices.of("a", option, 8)[0] == pytest.approx(counted, rel=0.05)
+            # the support that was measured alone is not quite the whole network's: a tap's fullest word may differ
+            assert prices.of("a", option, 8)[0] == pytest.approx(counted, rel=0.1)
 
 
 @pytest.mark.parametrize("pattern", [Pattern(8, 16), Pattern(5, 16), Pattern(2, 8), Pattern(3, 4), Pattern(9, 32)])
@@ -93,11 +94,15 @@ def test_patterns_cost_what_their_fullest_words_take(pattern: tuple[int, int]) -
 def test_a_stand_in_is_as_full_as_what_it_stands_for(pattern: Pattern, channels: int) -> None:
     """Its words of 8 hold at most as many values, and those of 16 no more than the pattern; random supports."""
     rng = np.random.default_rng(channels)
-    for outputs in (4, 30):
-        support = project(rng.random((outputs, channels, 3, 3)), pattern)
-        fullest = tuple(most_in_sub_row(support, 8).tolist())
-        made = as_full(support.shape, pattern, Option(0, None, 8, 1, {8: 8}, 0.0, fullest))
-        assert obeys(made, pattern)
-        assert most_in_sub_row(made, 8).tolist() == list(fullest)
+    for outputs, shared in itertools.product((4, 30), (False, True)):
+        saliency = rng.random((outputs, channels, 3, 3)) * (rng.random((3, 3)) if shared else 1)
+        shares = share_taps(worth_of(saliency, pattern.sub_row), pattern) if shared else None
+        support = project(saliency, pattern, shares)
+        option = Option(
+            2 if shared else 0, None, 8, 1, {8: 8}, 0.0, *fullness(support, (pattern.kept, pattern.sub_row))
+        )
+        made = as_full(support.shape, pattern, option)
+        assert obeys(made, pattern, shared)
+        np.testing.assert_array_equal(fullest(made, 8), fullest(support, 8))
         if outputs == 30 and pattern.sub_row == 16:
-            assert most_in_sub_row(made, 16).tolist() == most_in_sub_row(support, 16).tolist()
+            np.testing.assert_array_equal(fullest(made, 16), fullest(support, 16))

@@ -85,12 +85,13 @@ def test_the_widths_of_the_synthesis_give_the_same_bits(name: str, sources: Path
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("tile.hpp", "const int places = exponents.of[", "const int places = 0 & exponents.of["),
+        ("tile.hpp", "const int places = taps.exponent[", "const int places = 0 & taps.exponent["),
         ("tile.hpp", "if (fold.row == 0) output = 0;", "if (fold.row == 1) output = 0;"),
         ("tile.hpp", "if (stage.slice == n) transformed", "if (n == 0) transformed"),
         ("convolve.hpp", "if (tap.q == 0 && tap.kx == 0) transformed", "if (tap.q == 0) transformed"),
         ("convolve.hpp", "half = !half;", "half = false;"),
-        ("core.hpp", "Exponents exponents = no_exponents();", "static Exponents exponents = no_exponents();"),
+        ("core.hpp", "Taps taps = no_taps();", "static Taps taps = no_taps();"),
+        ("convolve.hpp", "? present.steps_last : present.steps;", "? present.steps : present.steps_last;"),
     ],
 )
 def test_a_fault_in_the_tiles_is_seen(file: str, old: str, new: str, tmp_path: Path) -> None:

@@ -74,13 +74,17 @@ def test_reserved_bits_are_refused() -> None:
         Instruction.decode(words)
 
 
-def test_exponents_round_trip() -> None:
-    """The exponents of a tile come back, whatever its size, and leave the words 6 to 15 alone."""
+def test_taps_round_trip() -> None:
+    """Exponents and steps of a tile come back, whatever its size, and leave each other's words and word 15 alone."""
     for taps in (4, 6):
         exponent = np.arange(taps * taps).reshape(taps, taps) % 8
-        instruction = Instruction.taps(exponent)
-        assert (Instruction.decode(instruction.encode()).exponents(taps) == exponent).all()
-        assert not instruction.encode()[6:].any()
+        steps = (np.arange(taps * taps).reshape(taps, taps) * 7 + 255) % 256
+        none = np.zeros_like(steps)
+        decoded = Instruction.decode(Instruction.taps(exponent, steps).encode())
+        assert (decoded.exponents(taps) == exponent).all()
+        assert (decoded.tap_steps(taps) == steps).all()
+        assert not Instruction.taps(exponent, none).encode()[6:].any()
+        assert not Instruction.taps(none, steps).encode()[[*range(1, 6), 15]].any()
 
 
 @pytest.mark.parametrize("indexed", [False, True])

@@ -21,7 +21,7 @@ from quant.pruned_file import FORMAT, load_pruned, save_pruned
 from tests.unit.quantise_networks import NORMALISATION, images, residual_network, wide_network
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
-from toolflow.numerics.srbs import Pattern, obeys, project
+from toolflow.numerics.srbs import Pattern, obeys, support
 from toolflow.operators import Conv, WinogradConv
 
 HALF = Pattern(2, 4)
@@ -102,7 +102,7 @@ def test_pruned_layers_obey_and_are_better_than_their_largest_values(
         node = pruned.by_name[name]
         assert isinstance(node.op, WinogradConv if choice.tile else Conv)
         if choice.pattern is not None:
-            assert obeys(node.weights["weight"], choice.pattern)
+            assert obeys(node.weights["weight"], choice.pattern, shared=choice.tile > 0)
             assert node.op.pattern == (choice.pattern.kept, choice.pattern.sub_row)
     assert _error(dense, pruned) < 0.5 * _error(dense, _cut(dense, choices))
 
@@ -113,7 +113,8 @@ def test_wide_layers_are_solved_a_few_channels_at_a_time(
     monkeypatch.setattr(quant.sparse, "MAX_COLUMNS", 64)
     pruned = prune_graph(dense, images(96), NORMALISATION, choices)
     for name, choice in choices.items():
-        assert choice.pattern is None or obeys(pruned.by_name[name].weights["weight"], choice.pattern)
+        weight = pruned.by_name[name].weights["weight"]
+        assert choice.pattern is None or obeys(weight, choice.pattern, shared=choice.tile > 0)
     assert _error(dense, pruned) < 0.7 * _error(dense, _cut(dense, choices))
 
 
@@ -128,7 +129,7 @@ def _largest(node: Node, choices: dict[str, Choice]) -> Node:
     if choice is None or choice.pattern is None:
         return node
     weight = node.weights["weight"]
-    return replace(node, weights={**node.weights, "weight": weight * project(np.abs(weight), choice.pattern)})
+    return replace(node, weights={**node.weights, "weight": weight * support(weight, choice.pattern, choice.tile > 0)})
 
 
 def test_a_support_that_is_there_is_kept(choices: dict[str, Choice], pruned: Graph) -> None:

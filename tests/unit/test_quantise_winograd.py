@@ -79,7 +79,7 @@ def test_the_program_runs_what_was_quantised(tile: int, pattern: tuple[int, int]
         if node.name in TILED and pattern is not None:
             assert isinstance(node.op, Conv | WinogradConv)
             assert node.op.pattern == pattern
-            assert obeys(node.weights["weight"], Pattern(*pattern))
+            assert obeys(node.weights["weight"], Pattern(*pattern), shared=isinstance(node.op, WinogradConv))
     logits = run(variant.graph, HELD_OUT)[variant.graph.output] * variant.graph.types[variant.graph.output].scale
     exact = float_logits(residual_network(), torch.as_tensor(NORMALISATION.apply(HELD_OUT)).float()).numpy()
     error = np.square(logits - exact).sum() / np.square(exact - exact.mean(axis=0)).sum()
@@ -115,7 +115,7 @@ def test_wide_layers_are_solved_a_few_channels_at_a_time(monkeypatch: pytest.Mon
     variant = made(tile=2, pattern=(3, 4))
     for node in variant.graph.nodes:
         if node.name in TILED:
-            assert obeys(node.weights["weight"], Pattern(3, 4))
+            assert obeys(node.weights["weight"], Pattern(3, 4), shared=True)
     assert max(layer.relative_error for layer in variant.report.layers) < 0.1
 
 
@@ -170,7 +170,7 @@ def test_a_support_by_compensation_beats_magnitudes() -> None:
     spread = torch.logspace(-1, 1, 64, dtype=torch.float64)
     mixed = torch.randn(400, 64, dtype=torch.float64) * spread + torch.randn(400, 1, dtype=torch.float64)
     hessian, weight = with_ridge(mixed.T @ mixed / 400), torch.randn(5, 64, dtype=torch.float64)
-    mask = choose_support(weight, hessian, 16, Pattern(2, 8))
+    mask = choose_support(weight, hessian, Pattern(2, 8), np.full((2, 2), 2))
     assert (mask.reshape(5, 8, 8).sum(2) == 2).all()
     largest = weight.abs().reshape(5, 8, 8).topk(2, dim=2).indices
     magnitude = torch.zeros(5, 8, 8, dtype=torch.bool).scatter(2, largest, value=True).reshape(5, 64)

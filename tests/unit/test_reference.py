@@ -14,7 +14,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.interpreter.run import run
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, verify_quantised
-from toolflow.numerics.srbs import most_in_sub_row
+from toolflow.numerics.srbs import Pattern, obeys, shares_of
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Shortcut, WinogradConv
 from toolflow.operators.cases import ALL_CASES, sweep_of
@@ -222,7 +222,11 @@ def test_the_sweep_is_complete() -> None:
                 mode, kept, bits = node.name.split("_")
                 weight = node.weights["weight"]
                 assert weight.shape[2:] == {"3x3": (3, 3), "1x1": (1, 1), "F2": (4, 4), "F4": (6, 6)}[mode]
-                assert most_in_sub_row(weight, 4).max() == (int(kept) or 4)
+                shared = mode.startswith("F")
+                assert obeys(weight, Pattern(int(kept) or 4, 4), shared)
+                shares = shares_of(weight, 4)
+                most = shares.mean() if shared else shares.max()  # values of few bits may be 0
+                assert (int(kept) or 4) - 1 < most
                 assert np.abs(weight).max() < 1 << (int(bits[1:]) - 1)
                 found.add((mode, kept, bits))
     assert len(found) == 4 * 5 * 7

@@ -7,7 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolflow.numerics.srbs import Pattern, most_in_sub_row, obeys, pack, parse_pattern, project, storage_bits, unpack
+from toolflow.numerics.srbs import (
+    Pattern,
+    fullest,
+    kept_values,
+    obeys,
+    pack,
+    parse_pattern,
+    project,
+    share_taps,
+    shares_of,
+    storage_bits,
+    support,
+    unpack,
+    worth_of,
+)
 
 
 @st.composite
@@ -37,32 +51,78 @@ def test_projection_keeps_the_largest_of_each_sub_row(problem: tuple[Pattern, np
 
 
 @settings(max_examples=60, deadline=None)
-@given(patterns())
-def test_packing_round_trip(problem: tuple[Pattern, np.ndarray]) -> None:
+@given(patterns(), st.booleans())
+def test_packing_round_trip(problem: tuple[Pattern, np.ndarray], shared: bool) -> None:
     pattern, weight = problem
-    legal = np.where(project(abs(weight), pattern), weight, 0)
-    packed = pack(legal, pattern)
-    assert packed.values.shape[2] == pattern.kept
-    assert (unpack(packed, pattern) == legal).all()
-    assert 0 <= packed.indices.min() <= packed.indices.max() < pattern.sub_row
-    assert storage_bits(weight.shape, pattern, 8) <= packed.values.size * (8 + pattern.index_bits)
+    held = support(weight, pattern, shared)
+    legal = np.where(held, weight, 0)
+    assert obeys(legal, pattern, shared)
+    packed = pack(legal, pattern, shared)
+    shares = shares_of(legal, pattern.sub_row).reshape(-1)
+    assert [values.shape[2] for values in packed.values] == shares.tolist()
+    assert (unpack(packed, pattern.sub_row) == legal).all()
+    assert all(0 <= indices.min() <= indices.max() < pattern.sub_row for indices in packed.indices)
+    streams = sum(values.size for values in packed.values) * (8 + pattern.index_bits)
+    padded = weight.shape[1] % pattern.sub_row > 0 or shares.max() < pattern.kept
+    assert storage_bits(legal, pattern, shared, 8) == streams or padded
+
+
+@settings(max_examples=60, deadline=None)
+@given(patterns())
+def test_taps_share_what_is_worth_most(problem: tuple[Pattern, np.ndarray]) -> None:
+    """As many values as without sharing, and no exchange of one tap's value for another's would be worth more."""
+    pattern, weight = problem
+    saliency = np.abs(weight) * (1 + np.arange(weight.shape[3]))
+    worth = worth_of(saliency, pattern.sub_row)
+    assert worth[:, 0, 0].sum() == saliency[:, :, 0, 0].sum()
+    assert (np.diff(worth, axis=0) <= 0).all()
+    shares = share_taps(worth, pattern)
+    assert shares.mean() == pattern.kept
+    assert 1 <= shares.min() <= shares.max() <= pattern.sub_row
+    places = list(np.ndindex(shares.shape))
+    last_taken = [worth[shares[tap] - 1][tap] for tap in places if shares[tap] > 1]
+    first_left = [worth[shares[tap]][tap] for tap in places if shares[tap] < pattern.sub_row]
+    assert min(last_taken, default=0) >= max(first_left, default=0) or not last_taken
+    mask = project(saliency, pattern, shares)
+    assert (fullest(mask, pattern.sub_row).max(axis=0) <= shares).all()
+    assert saliency[mask].sum() >= saliency[project(saliency, pattern)].sum()
+
+
+def test_a_support_is_kept() -> None:
+    """Weights that obey keep their own values, those of magnitude 0 aside, however their taps share."""
+    weight = np.zeros((1, 4, 2, 1))
+    weight[0, :, 0, 0] = 9, 1, 2, 0
+    weight[0, :, 1, 0] = 0, 5, 0, 0
+    assert support(weight, Pattern(2, 4), shared=True)[0, :, :, 0].sum(axis=0).tolist() == [3, 1]
+    assert support(weight, Pattern(1, 4), shared=True)[0, :, :, 0].sum(axis=0).tolist() == [1, 1]
+    assert support(weight, Pattern(2, 4), shared=False)[0, :, :, 0].sum(axis=0).tolist() == [2, 2]
 
 
 def test_what_breaks_a_pattern_is_refused() -> None:
     weight = np.zeros((2, 8, 3, 3), dtype=np.int64)
     weight[1, 4:7, 2, 1] = 5
-    assert obeys(weight, Pattern(3, 4))
-    assert not obeys(weight, Pattern(2, 4))
-    assert most_in_sub_row(weight, 4).tolist() == [0, 3]
+    assert obeys(weight, Pattern(3, 4), shared=False)
+    assert not obeys(weight, Pattern(2, 4), shared=False)
+    assert obeys(weight, Pattern(2, 4), shared=True)  # 3 values at one tap, 1 at the others
+    assert not obeys(weight, Pattern(1, 4), shared=True)
+    assert fullest(weight, 4)[:, 2, 1].tolist() == [0, 3]
     with pytest.raises(ValueError, match="a sub-row must hold at most 2 values to be packed 2:4, not 3"):
-        pack(weight, Pattern(2, 4))
+        pack(weight, Pattern(2, 4), shared=False)
+    with pytest.raises(ValueError, match=r"at most 1 values to be packed 1:4, not 1\.22222 on average over the taps"):
+        pack(weight, Pattern(1, 4), shared=True)
 
 
 def test_storage() -> None:
-    """64 x 64 channels at 16 taps: 8 bits each, or 3 of 16 with 4-bit indices."""
-    assert storage_bits((64, 64, 4, 4), None, 8) == 64 * 64 * 16 * 8
-    assert storage_bits((64, 64, 4, 4), Pattern(3, 16), 8) == 64 * 12 * 16 * 12
-    assert storage_bits((1, 20, 1, 1), Pattern(3, 16), 8) == 6 * 12  # a last sub-row of 4 keeps 3 too
+    """64 x 64 channels at 16 taps: 8 bits each, or 3 of 16 with 4-bit indices, at each tap or on average."""
+    weight = np.ones((64, 64, 4, 4))
+    assert storage_bits(weight, None, False, 8) == 64 * 64 * 16 * 8
+    assert storage_bits(weight, Pattern(3, 16), False, 8) == 64 * 12 * 16 * 12
+    assert storage_bits(np.ones((1, 20, 1, 1)), Pattern(3, 16), False, 8) == 6 * 12  # a last sub-row of 4 keeps 3 too
+    saliency = weight * (1 + np.arange(4))
+    shared = project(saliency, Pattern(3, 16), share_taps(worth_of(saliency, 16), Pattern(3, 16)))
+    assert shares_of(shared, 16).tolist() == [[1, 1, 1, 9]] * 4
+    assert storage_bits(shared, Pattern(3, 16), True, 8) == 64 * 12 * 16 * 12
+    assert kept_values(shared[:, :20], Pattern(3, 16), True) == 64 * 4 * (3 * 2 + 9 + 4)
 
 
 @pytest.mark.parametrize(

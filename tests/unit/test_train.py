@@ -186,9 +186,9 @@ def test_steps_shrink_to_the_pattern() -> None:
     assert len(gradual({"x": Choice(2, Pattern(1, 1))})) == 1
 
 
-def test_the_last_step_trains_at_least_half_of_the_epochs() -> None:
-    assert epochs_of_steps(3, 12) == [3, 3, 6]
-    assert epochs_of_steps(3, 3) == [0, 0, 3]
+def test_the_last_step_trains_at_least_seven_eighths_of_the_epochs() -> None:
+    assert epochs_of_steps(3, 32) == [2, 2, 28]
+    assert epochs_of_steps(3, 15) == [0, 0, 15]
     assert epochs_of_steps(1, 5) == [5]
 
 
@@ -198,7 +198,7 @@ def _run(
     data: TrainingImages,
     checkpoint: Checkpoint | None = None,
     batch: Callable[[int, str], None] = lambda _, __: None,
-    epochs: int = 4,
+    epochs: int = 8,
     rate: float = 0.01,
 ) -> tuple[Graph, list[quant.train.Event]]:
     recipe = Recipe(epochs=epochs, batch=32, rate=rate)
@@ -223,7 +223,7 @@ def test_training_holds_the_pattern_and_comes_nearer_to_the_dense_network(
     pruned = prune_graph(dense, data.images, NORMALISATION, choices)
     for name, choice in choices.items():
         assert choice.pattern is not None
-        assert obeys(trained.by_name[name].weights["weight"], choice.pattern)
+        assert obeys(trained.by_name[name].weights["weight"], choice.pattern, shared=choice.tile > 0)
     truth = functional.log_softmax(_answers(dense, data), 1)
     far, near = (
         functional.kl_div(
@@ -237,12 +237,12 @@ def test_training_holds_the_pattern_and_comes_nearer_to_the_dense_network(
 def test_what_is_measured_on_the_way(whole: tuple[Graph, list[quant.train.Event]]) -> None:
     _, events = whole
     assert [(event["pattern"], event["epochs"]) for event in events] == [
-        ("2:4, 4:8", 0), ("2:4, 4:8", 2), ("1:4, 4:8", 0), ("1:4, 4:8", 2),
+        ("2:4, 4:8", 0), ("2:4, 4:8", 1), ("1:4, 4:8", 0), ("1:4, 4:8", 7),
     ]  # fmt: skip
     assert [event["loss"] is None for event in events] == [True, False, True, False]
 
 
-@pytest.mark.parametrize("batches", [1, 4, 8, 11])
+@pytest.mark.parametrize("batches", [1, 4, 11, 23])
 def test_a_resumed_run_gives_the_same_weights(
     batches: int,
     tmp_path: Path,
@@ -251,7 +251,7 @@ def test_a_resumed_run_gives_the_same_weights(
     data: TrainingImages,
     whole: tuple[Graph, list[quant.train.Event]],
 ) -> None:
-    """Interrupted in its first and second epoch, behind its first step, and in its last epoch."""
+    """Interrupted in its first epoch, behind its first step, in a later epoch, and in its last one."""
     checkpoint, told = Checkpoint(tmp_path / "state", "origin"), []
 
     def interrupt(count: int, text: str) -> None:
@@ -264,7 +264,7 @@ def test_a_resumed_run_gives_the_same_weights(
     told.clear()
     resumed, events = _run(dense, choices, data, checkpoint, lambda count, text: told.append(text))
     assert ("resumed" in told) == (batches > 3)
-    assert len(told) <= 12 - batches // 3 * 3 + 1
+    assert len(told) <= 24 - batches // 3 * 3 + 1
     assert events == whole[1]
     for ours, theirs in zip(whole[0].nodes, resumed.nodes, strict=True):
         for name, values in ours.weights.items():

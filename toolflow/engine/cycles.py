@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import INSTRUCTION_WORDS, Flag, Header, Instruction, Opcode
 from toolflow.engine.stream import parameter_beats, row_beats
@@ -119,10 +121,12 @@ def predict(
     for index in range(passes):
         here = min(config.lanes_p, images - index * config.lanes_p)
         costs = []
+        taps = Instruction(Opcode.TAPS)
         for instruction in instructions:
             began = time
+            taps = instruction if instruction.opcode is Opcode.TAPS else taps
             if instruction.opcode is Opcode.CONV:
-                time, bound = _conv(config, instruction, time, weights, wait)
+                time, bound = _conv(config, instruction, taps, time, weights, wait)
             else:
                 cost, bound = _other(config, header, instruction, here, wait)
                 time += cost
@@ -198,28 +202,31 @@ def _positions(config: EngineConfig, i: Instruction, channels: int) -> _Places:
     return _Places(i.out_height * i.out_width, {"array": rows, "drain": beats}, 0, beats)
 
 
-def _tiles(config: EngineConfig, i: Instruction, channels: int, wait: Latencies) -> _Places:
+def _tiles(config: EngineConfig, i: Instruction, taps: Instruction, channels: int, wait: Latencies) -> _Places:
     form = WINOGRAD[i.tile]
     down, across = form.tiles(i.out_height, i.out_width)
-    taps, beats = form.taps**2, -(-channels // config.drain_k)
-    words = taps * i.sub_rows * config.transform_cycles
+    beats = -(-channels // config.drain_k)
+    words = form.taps**2 * i.sub_rows * config.transform_cycles
     residual = form.tile**2 * -(-channels // config.sub_row) if Flag.RESIDUAL in i.flags else 0
+    rows = np.maximum(i.rows_of_taps(taps), SHORTEST_TAP).reshape(-1)
     cycles: dict[Bound, int] = {
-        "array": max(i.rows, taps * SHORTEST_TAP),
-        "drain": taps * beats,  # a tap's fold takes a beat for each chunk of channels
+        "array": int(rows.sum()),
+        "drain": int(np.maximum(rows, beats).sum()),  # a tap's fold takes a beat for each chunk of channels
         "transform": words + residual,
     }
-    filling = words + taps + 2 * form.taps + wait.transform
+    filling = words + form.taps**2 + 2 * form.taps + wait.transform
     kept = (i.out_height - form.tile * (down - 1)) * (i.out_width - form.tile * (across - 1))  # of the last tile
-    waited = max(beats - max(i.rows // taps, SHORTEST_TAP), 0)  # by every tap but a tile's first
+    waited = max(beats - int(rows[0]), 0)  # by a tap, but not by a layer's first
     return _Places(down * across, cycles, filling, (form.tile + kept) * beats - waited)
 
 
-def _conv(config: EngineConfig, i: Instruction, time: int, weights: _WeightPort, wait: Latencies) -> tuple[int, Bound]:
+def _conv(
+    config: EngineConfig, i: Instruction, taps: Instruction, time: int, weights: _WeightPort, wait: Latencies
+) -> tuple[int, Bound]:
     late, bounds, spent, places = 0, set(), 0, None
     for group in range(i.groups):
         channels = min(config.lanes_k, i.channels - group * config.lanes_k)
-        places = _tiles(config, i, channels, wait) if i.tile else _positions(config, i, channels)
+        places = _tiles(config, i, taps, channels, wait) if i.tile else _positions(config, i, channels)
         time += places.filling if group == 0 else 0
         cost = places.cycles[places.bound]
         bounds.add(places.bound)

@@ -46,7 +46,8 @@ def program_document(binary: bytes) -> Mapping[str, Any]:
 
 def _fields(instruction: Instruction) -> Mapping[str, Any]:
     if instruction.opcode is Opcode.TAPS:
-        return {"exponents": instruction.exponents(6).reshape(-1).tolist()}
+        found = {"exponents": instruction.exponents(6), "steps": instruction.tap_steps(6)}
+        return {name: values.reshape(-1).tolist() for name, values in found.items()}
     return instruction.used_fields()
 
 
@@ -117,8 +118,9 @@ def _store_map(i: Instruction) -> list[str]:
 
 
 def _taps(i: Instruction) -> list[str]:
-    rows = (" ".join(map(str, row)) for row in i.exponents(6).reshape(-1, 12).tolist())
-    return [f"left shifts of the taps: {', '.join(rows)}"]
+    found = {"left shifts": i.exponents(6), "steps": i.tap_steps(6)}
+    rows = {what: (" ".join(map(str, row)) for row in of.reshape(-1, 12).tolist()) for what, of in found.items()}
+    return [f"{what} of the taps: {', '.join(of)}" for what, of in rows.items()]
 
 
 def _end(i: Instruction) -> list[str]:

@@ -120,7 +120,7 @@ class _Engine:
         self.result = np.zeros((image_count, config.result_depth), dtype=np.int64)
         self.table = np.zeros((config.table_words, config.sub_row, 256), dtype=np.uint8)
         self.output = bytearray()
-        self.exponents = Instruction(Opcode.TAPS)
+        self.last_taps = Instruction(Opcode.TAPS)
         self.simple = {
             Opcode.TABLE: self.fill_tables,
             Opcode.LOAD: self.load,
@@ -169,8 +169,8 @@ class _Engine:
         if i.rows > c.weight_depth:
             raise EngineFaultError(8, f"{i.rows} rows exceed weight_depth {c.weight_depth}")
         form = self._form(i)
-        taps = i.kernel_h * i.kernel_w if form is None else form.taps**2
-        walked = i.levels * taps * ((i.sub_rows - 1) * i.steps + i.steps_last)
+        direct = i.levels * i.kernel_h * i.kernel_w * ((i.sub_rows - 1) * i.steps + i.steps_last)
+        walked = direct if form is None else int(i.rows_of_taps(self.last_taps).sum())
         if i.rows != walked:
             raise EngineFaultError(8, f"{i.rows} rows must be the {walked} that the walk takes")
         if Flag.TO_RESULT not in i.flags:
@@ -218,15 +218,16 @@ class _Engine:
             ]
         )  # fmt: skip
         transformed = np.einsum("yr,qrsntc,xs->yxqntc", form.input, words, form.input, optimize=True)
-        exponent = self.exponents.exponents(form.taps)
+        exponent, steps_of_taps = self.last_taps.exponents(form.taps), i.steps_of_taps(self.last_taps)
         y = np.zeros((form.tile, form.tile, self.count, down * across, self.config.lanes_k))
         row = 0
         for ky, kx in np.ndindex(form.taps, form.taps):
             total = np.zeros(y.shape[2:])
+            own = int(steps_of_taps[ky, kx])
             for _ in range(i.levels):
                 total *= 1 << self.config.digit_bits
                 for q in range(i.sub_rows):
-                    steps = i.steps_last if q == i.sub_rows - 1 else i.steps
+                    steps = min(own, i.steps_last) if q == i.sub_rows - 1 else own
                     total += transformed[ky, kx, q] @ self._matrix(packet, row, steps)
                     row += steps
             share = np.outer(form.output[:, ky], form.output[:, kx]) << int(exponent[ky, kx])
@@ -245,12 +246,13 @@ class _Engine:
         plain = (i.kernel_h, i.kernel_w, i.stride_h, i.stride_w, i.dilation_h, i.dilation_w) == (3, 3, 1, 1, 1, 1)
         self._counts(plain and i.channel_step == 0 and Flag.TO_RESULT not in i.flags, i)
         self._counts(form.taps**2 * i.sub_rows <= self.config.transform_depth, i)
+        self._counts(int(i.rows_of_taps(self.last_taps).min()), i)
         return form
 
     def taps(self, i: Instruction) -> None:
         if i.exponents(6).max() > MAX_EXPONENT:
             raise EngineFaultError(4, f"'{i.name or i.opcode.name}' shifts by more than {MAX_EXPONENT}")
-        self.exponents = i
+        self.last_taps = i
 
     def _taps(self, i: Instruction) -> Iterator[tuple[int | None, Int64Array, Int64Array]]:
         """Yield (level at its first tap, else None; input row; input column) for every level and tap."""

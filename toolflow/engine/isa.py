@@ -9,9 +9,10 @@ from enum import STRICT, IntEnum, IntFlag
 import numpy as np
 
 from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.winograd import WINOGRAD
 
 MAGIC = 0x31465443
-VERSION = 2
+VERSION = 3
 INSTRUCTION_WORDS = 16
 HEADER_WORDS = 16
 
@@ -78,8 +79,8 @@ LAYOUT: dict[str, tuple[int, int, int, bool]] = {
     "residual_channels": (15, 0, 16, False),
     "tile": (15, 16, 8, False),
 }
-EXPONENT_BITS = 4  # of a tap in TAPS, 8 to a word
-TAPS_WORDS = slice(1, 6)
+EXPONENT_BITS, EXPONENT_WORDS = 4, slice(1, 6)  # of each tap in TAPS
+TAP_STEPS_BITS, TAP_STEPS_WORDS = 8, slice(6, 15)
 
 
 @dataclass(frozen=True)
@@ -168,26 +169,57 @@ class Instruction:
         return cls(opcode=opcode, flags=flags, name=name, **values)
 
     @classmethod
-    def taps(cls, exponent: np.ndarray, name: str = "") -> Instruction:
-        """Return the TAPS of exponents (t, t)."""
-        nibbles = np.zeros(8 * (TAPS_WORDS.stop - TAPS_WORDS.start), dtype=np.uint32)
-        nibbles[: exponent.size] = exponent.reshape(-1)
+    def taps(cls, exponent: np.ndarray, steps: np.ndarray, name: str = "") -> Instruction:
+        """Return the TAPS of exponents and steps, (t, t) each; where steps are 0 or none are given, the CONV's hold."""
         words = np.zeros(INSTRUCTION_WORDS, dtype=np.uint32)
         words[0] = Opcode.TAPS
-        shifts = np.arange(8, dtype=np.uint32) * EXPONENT_BITS
-        words[TAPS_WORDS] = np.bitwise_or.reduce(nibbles.reshape(-1, 8) << shifts, axis=1)
+        words[EXPONENT_WORDS] = _packed(exponent, EXPONENT_BITS, EXPONENT_WORDS)
+        words[TAP_STEPS_WORDS] = _packed(steps, TAP_STEPS_BITS, TAP_STEPS_WORDS)
         return cls.decode(words, name)
 
     def exponents(self, taps: int) -> np.ndarray:
         """Return the int64 (t, t) exponents of a TAPS."""
-        shifts = np.arange(8, dtype=np.uint32) * EXPONENT_BITS
-        nibbles = (self.encode()[TAPS_WORDS, None] >> shifts) & ((1 << EXPONENT_BITS) - 1)
-        return nibbles.reshape(-1)[: taps * taps].astype(np.int64).reshape(taps, taps)
+        return _unpacked(self.encode()[EXPONENT_WORDS], EXPONENT_BITS, taps)
+
+    def tap_steps(self, taps: int) -> np.ndarray:
+        """Return the int64 (t, t) steps of a TAPS, 0 where the CONV's own hold."""
+        return _unpacked(self.encode()[TAP_STEPS_WORDS], TAP_STEPS_BITS, taps)
+
+    def steps_of_taps(self, taps: Instruction) -> np.ndarray:
+        """Return the int64 (t, t) steps in each sub-row of a CONV with a tile, where `taps` is the last TAPS."""
+        steps = taps.tap_steps(WINOGRAD[self.tile].taps)
+        return np.where(steps == 0, self.steps, steps)
+
+    def rows_of_taps(self, taps: Instruction) -> np.ndarray:
+        """Return the int64 (t, t) weight rows of the taps of a CONV with a tile, where `taps` is the last TAPS."""
+        steps = self.steps_of_taps(taps)
+        rows: np.ndarray = self.levels * ((self.sub_rows - 1) * steps + np.minimum(steps, self.steps_last))
+        return rows
 
     def used_fields(self) -> dict[str, int]:
         """Return the fields that are not 0, opcode, flags and name left out."""
         skip = {"opcode", "flags", "name"}
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in skip and getattr(self, f.name)}
+
+
+def _packed(values: np.ndarray, bits: int, words: slice) -> np.ndarray:
+    """Return uint32 words that hold values (t, t) of so many bits, lowest first."""
+    each = 32 // bits
+    fields_ = np.zeros(each * (words.stop - words.start), dtype=np.uint32)
+    fields_[: values.size] = values.reshape(-1)
+    packed: np.ndarray = np.bitwise_or.reduce(fields_.reshape(-1, each) << _shifts(bits), axis=1)
+    return packed
+
+
+def _unpacked(words: np.ndarray, bits: int, taps: int) -> np.ndarray:
+    """Return the int64 (t, t) values of so many bits that uint32 words hold."""
+    values = (words[:, None] >> _shifts(bits)) & ((1 << bits) - 1)
+    unpacked: np.ndarray = values.reshape(-1)[: taps * taps].astype(np.int64).reshape(taps, taps)
+    return unpacked
+
+
+def _shifts(bits: int) -> np.ndarray:
+    return np.arange(0, 32, bits, dtype=np.uint32)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from toolflow.engine.config import EngineConfig
 from toolflow.numerics.digits import cut_digits
-from toolflow.numerics.srbs import most_in_sub_row
+from toolflow.numerics.srbs import fullest
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -23,6 +23,8 @@ class Walk:
         steps, steps_last: steps in each word, and in the last one.
         channel_step: input channels to advance per output-channel group.
         indexed: whether rows carry indices.
+        tap_steps: of a tile whose taps keep numbers of their own, the steps of each in place of `steps`, row by row; in
+            the last word at most `steps_last`.
     """
 
     sub_rows: int
@@ -30,11 +32,16 @@ class Walk:
     steps_last: int
     channel_step: int
     indexed: bool
+    tap_steps: tuple[int, ...] = ()
 
-    @property
-    def steps_per_tap(self) -> int:
-        """Steps of one tap over all its words."""
-        return (self.sub_rows - 1) * self.steps + self.steps_last
+    def rows(self, taps: int) -> int:
+        """Return the steps of all taps over all their words, of one level."""
+        every = self.tap_steps or (self.steps,) * taps
+        return sum((self.sub_rows - 1) * steps + self.last_of(steps) for steps in every)
+
+    def last_of(self, steps: int) -> int:
+        """Return the steps in the last word of a tap that has so many in the others."""
+        return min(steps, self.steps_last) if self.tap_steps else self.steps_last
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,11 @@ class LayerWeights:
     tiled: bool = False
 
     @property
+    def taps(self) -> int:
+        """Places of the kernel, or taps of a tile."""
+        return int(np.prod(self.digits.shape[3:]))
+
+    @property
     def levels(self) -> int:
         """Passes over the kernel, or over each tap of a tile: weight digits + input digits − 1."""
         return len(self.digits) + self.input_digits - 1
@@ -79,13 +91,18 @@ def layer_weights(
 
 
 def plan_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
-    """Choose the cheapest walk: dense where every channel is used, else indexed over what is not 0."""
+    """Choose the cheapest walk: dense where every channel is used, else indexed over what is not 0.
+
+    Indices take room in the weight stream: a tile carries them where they save a value of each word on average, and not
+    for a weight here and there that happens to be 0.
+    """
     dense = _dense_walk(config, layer)
     if layer.groups == 1:
         sparse = _sparse_walk(config, layer, dense)
-        return sparse if sparse.steps_per_tap < dense.steps_per_tap else dense
+        saved = (dense.rows(layer.taps) - sparse.rows(layer.taps)) * config.slots
+        return sparse if saved >= (layer.taps * dense.sub_rows if layer.tiled else 1) else dense
     indexed = _indexed_walk(config, layer)
-    return indexed if indexed.steps_per_tap < dense.steps_per_tap else dense
+    return indexed if indexed.rows(layer.taps) < dense.rows(layer.taps) else dense
 
 
 def group_rows(
@@ -96,22 +113,33 @@ def group_rows(
     dense = _dense_taps(config, layer, group, first, walk.sub_rows)
     if layer.tiled:
         dense = np.moveaxis(dense, 0, 2)  # a tap's sum must be whole before it is folded
-    if walk.indexed:
-        values, indices = _compressed(dense)
-    else:
-        values, indices = dense, None
-    kept = [_cut(values, walk, q) for q in range(walk.sub_rows)]
-    rows = _as_rows(config, kept)
-    if indices is None:
-        return rows, None
-    return rows, _as_rows(config, [_cut(indices, walk, q) for q in range(walk.sub_rows)])
+    if not walk.indexed:
+        return _as_rows(config, walk, dense), None
+    values, indices = _compressed(dense)
+    return _as_rows(config, walk, values), _as_rows(config, walk, indices)
 
 
-def _cut(elements: Int64Array, walk: Walk, q: int) -> tuple[Int64Array, int]:
-    return elements[:, :, :, q], walk.steps_last if q == walk.sub_rows - 1 else walk.steps
+def _as_rows(config: EngineConfig, walk: Walk, elements: Int64Array) -> Int64Array:
+    """Return the rows (rows, lanes_k, slots) of all taps, each of which may take steps of its own.
+
+    Args:
+        config: the engine.
+        walk: of the layer.
+        elements: (levels, kh, kw, or of a tile t, t, levels; sub_rows, S, lanes_k).
+    """
+    if not walk.tap_steps:
+        return _alike(config, walk, elements, walk.steps)
+    places = np.ndindex(elements.shape[:2])
+    taps = zip(places, walk.tap_steps, strict=True)
+    return np.concatenate([_alike(config, walk, elements[y, x][None, None], steps) for (y, x), steps in taps])
 
 
-def _as_rows(config: EngineConfig, parts: list[tuple[Int64Array, int]]) -> Int64Array:
+def _alike(config: EngineConfig, walk: Walk, elements: Int64Array, steps: int) -> Int64Array:
+    words = [(elements[:, :, :, q], steps) for q in range(walk.sub_rows - 1)]
+    return _joined(config, [*words, (elements[:, :, :, -1], walk.last_of(steps))])
+
+
+def _joined(config: EngineConfig, parts: list[tuple[Int64Array, int]]) -> Int64Array:
     """Join (levels, kh, kw, or of a tile t, t, levels; elements, lanes_k) per word into (rows, lanes_k, slots)."""
     joined = []
     for elements, steps in parts:
@@ -134,13 +162,18 @@ def _dense_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
 
 
 def _sparse_walk(config: EngineConfig, layer: LayerWeights, dense: Walk) -> Walk:
-    """Walk every sub-row over the values that differ from 0, as many as the fullest one holds."""
+    """Walk every sub-row over the values that differ from 0, as many as the fullest one holds, of a tile tap by tap."""
     used = (layer.digits != 0).any(axis=0)
     words = np.zeros((len(used), layer.pixel_words * config.sub_row, *used.shape[2:]), dtype=bool)
     words[:, layer.channel] = used
-    most = np.tile(most_in_sub_row(words, config.sub_row), layer.input_digits)
+    most = fullest(words, config.sub_row)
     steps = np.maximum(-(-most // config.slots), 1)
-    return Walk(dense.sub_rows, int(steps[:-1].max(initial=1)), int(steps[-1]), 0, indexed=True)
+    if layer.tiled:
+        own = steps.max(axis=0)
+        tap_steps = tuple(own.reshape(-1).tolist())
+        return Walk(dense.sub_rows, int(own.max()), int(steps[-1].max()), 0, indexed=True, tap_steps=tap_steps)
+    every = np.tile(steps.max(axis=(1, 2)), layer.input_digits)
+    return Walk(dense.sub_rows, int(every[:-1].max(initial=1)), int(every[-1]), 0, indexed=True)
 
 
 def _indexed_walk(config: EngineConfig, layer: LayerWeights) -> Walk:

@@ -3,6 +3,9 @@
 Weights are (K, C, kh, kw): spatial kernels, or Winograd's U with its t × t taps. A row of a tap is cut into sub-rows
 of S channels (the last one may be shorter); each keeps at most n values. A kept value travels with its index inside
 the sub-row.
+
+The taps of U share: all sub-rows of a tap keep the same number of values, but one tap may keep more than another, n on
+average. A tile then takes as many multiplications as with n at every tap, and loses much less by them.
 """
 
 from __future__ import annotations
@@ -70,28 +73,84 @@ def sub_rows(weight: npt.NDArray[Any], sub_row: int) -> npt.NDArray[Any]:
     return padded.reshape(outputs, count, sub_row, *taps)
 
 
-def project(saliency: npt.NDArray[Any], pattern: Pattern) -> Mask:
-    """Return the mask (K, C, kh, kw) that keeps the n of greatest saliency in each sub-row, the first of equals."""
+def share_taps(worth: npt.NDArray[Any], pattern: Pattern) -> Int64Array:
+    """Return how many values each tap (kh, kw) keeps in a sub-row: n on average, 1 at least, where they are worth most.
+
+    Args:
+        worth: (S, kh, kw), what the first, second, .. value of a sub-row is worth at each tap, all sub-rows together;
+            never more than the one before it.
+        pattern: n of every S.
+    """
+    taps = worth.shape[1:]
+    further = worth[1:].reshape(-1)
+    taken = np.zeros(further.shape, dtype=np.int64)
+    taken[np.argsort(-further, kind="stable")[: (pattern.kept - 1) * int(np.prod(taps))]] = 1
+    shares: Int64Array = 1 + taken.reshape(-1, *taps).sum(axis=0)
+    return shares
+
+
+def worth_of(saliency: npt.NDArray[Any], sub_row: int) -> npt.NDArray[np.float64]:
+    """Return (S, kh, kw): the greatest, the second, .. saliency (K, C, kh, kw) of a sub-row, summed over all."""
+    cut = sub_rows(saliency.astype(np.float64), sub_row)
+    summed: npt.NDArray[np.float64] = -np.sort(-cut, axis=2).sum(axis=(0, 1))
+    return summed
+
+
+def project(saliency: npt.NDArray[Any], pattern: Pattern, shares: Int64Array | None = None) -> Mask:
+    """Return the mask (K, C, kh, kw) that keeps those of greatest saliency in each sub-row, the first of equals.
+
+    Args:
+        saliency: (K, C, kh, kw).
+        pattern: n of every S.
+        shares: how many each tap (kh, kw) keeps, in place of n.
+    """
     cut = sub_rows(saliency.astype(np.float64) + 0.0, pattern.sub_row)
     channels = saliency.shape[1]
     padding = np.arange(cut.shape[1] * pattern.sub_row).reshape(cut.shape[1:3]) >= channels
     cut[:, padding] = -np.inf
-    order = np.argsort(-cut, axis=2, kind="stable")
-    mask = np.zeros(cut.shape, dtype=bool)
-    np.put_along_axis(mask, order[:, :, : pattern.kept], True, axis=2)
+    rank = np.argsort(np.argsort(-cut, axis=2, kind="stable"), axis=2, kind="stable")
+    mask: Mask = rank < (pattern.kept if shares is None else shares)
     return mask.reshape(len(saliency), -1, *saliency.shape[2:])[:, :channels]
 
 
-def most_in_sub_row(weight: npt.NDArray[Any], sub_row: int) -> npt.NDArray[np.int64]:
-    """Return for each sub-row (ceil(C/S),) the greatest number of values that differ from 0, over channels and taps."""
+def fullest(weight: npt.NDArray[Any], sub_row: int) -> npt.NDArray[np.int64]:
+    """Return for each sub-row and tap (ceil(C/S), kh, kw) the most values of an output channel that differ from 0."""
     counts: Int64Array = np.count_nonzero(sub_rows(weight, sub_row), axis=2)
-    most: Int64Array = counts.max(axis=(0, *range(2, counts.ndim)), initial=0)
+    most: Int64Array = counts.max(axis=0, initial=0)
     return most
 
 
-def obeys(weight: npt.NDArray[Any], pattern: Pattern) -> bool:
-    """Return whether no sub-row holds more than n values."""
-    return int(most_in_sub_row(weight, pattern.sub_row).max(initial=0)) <= pattern.kept
+def shares_of(weight: npt.NDArray[Any], sub_row: int) -> Int64Array:
+    """Return how many values each tap (kh, kw) of sparse weights keeps in a sub-row, 1 at least."""
+    shares: Int64Array = np.maximum(fullest(weight, sub_row).max(axis=0), 1)
+    return shares
+
+
+def obeys(weight: npt.NDArray[Any], pattern: Pattern, shared: bool) -> bool:
+    """Return whether no sub-row holds more than n values, or where the taps share, than its tap's share of them."""
+    shares = shares_of(weight, pattern.sub_row)
+    return bool(shares.mean() <= pattern.kept if shared else shares.max() <= pattern.kept)
+
+
+def support(weight: npt.NDArray[Any], pattern: Pattern, shared: bool) -> Mask:
+    """Return the mask (K, C, kh, kw) of what weights keep: their own where they obey the pattern, else the largest."""
+    size = np.abs(weight)
+    if not shared:
+        return project(size, pattern)
+    own = shares_of(weight, pattern.sub_row)
+    return project(
+        size, pattern, own if obeys(weight, pattern, shared) else share_taps(worth_of(size, pattern.sub_row), pattern)
+    )
+
+
+def kept_values(weight: npt.NDArray[Any], pattern: Pattern | None, shared: bool) -> int:
+    """Return how many values weights (K, C, kh, kw) keep, those among them that are 0 counted too."""
+    if pattern is None:
+        return int(weight.size)
+    outputs, channels, *taps = weight.shape
+    shares = shares_of(weight, pattern.sub_row) if shared else np.full(taps, pattern.kept)
+    full, rest = divmod(channels, pattern.sub_row)
+    return int(outputs * (full * shares + np.minimum(rest, shares)).sum())
 
 
 @dataclass(frozen=True)
@@ -99,41 +158,42 @@ class Packed:
     """Sparse weights as streams.
 
     Attributes:
-        values, indices: int64 (K, ceil(C/S), n, kh, kw); a sub-row of fewer than n values ends in zeros.
+        values, indices: of each tap, row by row, int64 (K, ceil(C/S), n of the tap); a sub-row of fewer ends in zeros.
         shape: of the dense weights.
     """
 
-    values: Int64Array
-    indices: Int64Array
+    values: tuple[Int64Array, ...]
+    indices: tuple[Int64Array, ...]
     shape: tuple[int, ...]
 
 
-def pack(weight: Int64Array, pattern: Pattern) -> Packed:
+def pack(weight: Int64Array, pattern: Pattern, shared: bool) -> Packed:
     """Return the (value, index) streams of weights that obey a pattern; indices ascend.
 
     Raises:
-        ValueError: a sub-row holds more than n values.
+        ValueError: a sub-row holds more values than it may.
     """
-    if not obeys(weight, pattern):
-        most = int(most_in_sub_row(weight, pattern.sub_row).max())
-        raise ValueError(f"a sub-row must hold at most {pattern.kept} values to be packed {pattern}, not {most}")
+    shares = shares_of(weight, pattern.sub_row)
+    if not obeys(weight, pattern, shared):
+        found = f"{shares.mean():g} on average over the taps" if shared else str(shares.max())
+        raise ValueError(f"a sub-row must hold at most {pattern.kept} values to be packed {pattern}, not {found}")
     cut = sub_rows(weight, pattern.sub_row)
-    order = np.argsort(cut == 0, axis=2, kind="stable")[:, :, : pattern.kept]
-    return Packed(np.take_along_axis(cut, order, axis=2), order.astype(np.int64), weight.shape)
+    order = np.argsort(cut == 0, axis=2, kind="stable").astype(np.int64)
+    values = np.take_along_axis(cut, order, axis=2)
+    each = [(slice(None), slice(None), slice(int(n)), *tap) for tap, n in np.ndenumerate(shares)]
+    return Packed(tuple(values[e] for e in each), tuple(order[e] for e in each), weight.shape)
 
 
-def unpack(packed: Packed, pattern: Pattern) -> Int64Array:
+def unpack(packed: Packed, sub_row: int) -> Int64Array:
     """Return the dense weights of packed ones."""
-    outputs, count, _, *taps = packed.values.shape
-    cut = np.zeros((outputs, count, pattern.sub_row, *taps), dtype=np.int64)
-    np.put_along_axis(cut, packed.indices, packed.values, axis=2)
-    return cut.reshape(outputs, count * pattern.sub_row, *taps)[:, : packed.shape[1]]
+    outputs, channels, *taps = packed.shape
+    cut = np.zeros((outputs, -(-channels // sub_row), sub_row, *taps), dtype=np.int64)
+    for tap, values, indices in zip(np.ndindex(*taps), packed.values, packed.indices, strict=True):
+        np.put_along_axis(cut[(..., *tap)], indices, values, axis=2)
+    return cut.reshape(outputs, -1, *taps)[:, :channels]
 
 
-def storage_bits(shape: tuple[int, ...], pattern: Pattern | None, weight_bits: int) -> int:
+def storage_bits(weight: npt.NDArray[Any], pattern: Pattern | None, shared: bool, weight_bits: int) -> int:
     """Return the bits of weights (K, C, kh, kw): values, and their indices where there is a pattern."""
-    outputs, channels, *taps = shape
-    rows = outputs * int(np.prod(taps))
-    if pattern is None:
-        return rows * channels * weight_bits
-    return rows * pattern.kept_of(channels) * (weight_bits + pattern.index_bits)
+    each = weight_bits + (0 if pattern is None else pattern.index_bits)
+    return kept_values(weight, pattern, shared) * each

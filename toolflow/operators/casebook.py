@@ -11,7 +11,7 @@ from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.accumulator import accumulator_range
 from toolflow.numerics.requantise import MAX_MULTIPLIER, MAX_RESIDUAL_SHIFT, Requantise
-from toolflow.numerics.srbs import Pattern, project
+from toolflow.numerics.srbs import Pattern, project, share_taps, worth_of
 from toolflow.numerics.types import IntegerType, smallest_signed_bits
 from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, Winograd, effective_kernels, output_bits
 from toolflow.operators.activation import Activation
@@ -104,7 +104,7 @@ class NetworkBuilder:
         limits = limits or symmetric(self.weight_bits)
         bits = max(self.weight_bits, smallest_signed_bits(*limits))
         weight = self._integers(limits, (channels, self.shapes[source][0], taps, taps))
-        weight = self._pruned(weight, pattern)
+        weight = self._pruned(weight, pattern, shared=True)
         exponent = self.rng.integers(0, MAX_EXPONENT + 1, (taps, taps))
         while output_bits(WINOGRAD[tile], weight, exponent, self.types[source].integer) > ACCUMULATOR_BITS:
             exponent = np.maximum(exponent - 1, 0)
@@ -207,8 +207,16 @@ class NetworkBuilder:
         self.nodes.append(node)
         return node.name
 
-    def _pruned(self, weight: np.ndarray, pattern: Pattern | None) -> np.ndarray:
-        return weight if pattern is None else np.where(project(self.rng.random(weight.shape), pattern), weight, 0)
+    def _pruned(self, weight: np.ndarray, pattern: Pattern | None, shared: bool = False) -> np.ndarray:
+        """Return the weights on a random support; of taps that share, some keep few values and others many."""
+        if pattern is None:
+            return weight
+        saliency = self.rng.random(weight.shape)
+        if not shared:
+            return np.where(project(saliency, pattern), weight, 0)
+        saliency *= self.rng.random(weight.shape[2:]) ** 2
+        shares = share_taps(worth_of(saliency, pattern.sub_row), pattern)
+        return np.where(project(saliency, pattern, shares), weight, 0)
 
     def _integers(self, limits: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
         if self.extreme:

@@ -11,7 +11,7 @@ from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedNode
 from toolflow.numerics.accumulator import accumulator_bits
 from toolflow.numerics.requantise import Requantise
-from toolflow.numerics.srbs import Pattern
+from toolflow.numerics.srbs import Pattern, kept_values
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import KERNEL, WINOGRAD, output_bits
 from toolflow.operators.integers import rule_of
@@ -30,7 +30,7 @@ class Convolution:
         rule: requantisation, every array of shape (K,).
         tile: m of F(m, 3) where the weight is U (K, C, t, t), 0 for a direct convolution.
         exponent: int64 (t, t), the left shift of each tap, where there is a tile.
-        pattern: the sub-row-balanced pattern that the weight obeys, or None.
+        pattern: the sub-row-balanced pattern that the weight obeys, the taps of a tile sharing, or None.
     """
 
     weight: npt.NDArray[np.int64]
@@ -84,10 +84,8 @@ def macs(form: Convolution, out: Shape) -> int:
 
     K·C/groups·kh·kw·H'·W'; of a pattern only the kept values count, of a tile the taps of every tile.
     """
-    outputs, depth, height, width = form.weight.shape
-    kept = depth if form.pattern is None else form.pattern.kept_of(depth)
     tiles = (out[1], out[2]) if form.tile == 0 else WINOGRAD[form.tile].tiles(out[1], out[2])
-    return int(outputs * kept * height * width * tiles[0] * tiles[1])
+    return kept_values(form.weight, form.pattern, shared=form.tile > 0) * tiles[0] * tiles[1]
 
 
 def direct_macs(form: Convolution, out: Shape) -> int:

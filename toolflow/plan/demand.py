@@ -6,9 +6,11 @@ and layers with indices are left to the cycle model, which times the shapes that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import Flag, Instruction, Opcode
@@ -24,8 +26,10 @@ class LayerDemand:
 
     Attributes:
         channels, positions: of its output.
-        walks: levels times taps, each of which walks the sub-rows once.
-        sub_rows, steps, steps_last: of a walk, at one slot, for a group of S channels.
+        levels: of each tap.
+        sub_rows: of each tap.
+        steps: in each sub-row, at one slot, for a group of S channels: (steps, how many taps take so many).
+        steps_last: in the last sub-row; of a tile's taps at most.
         own_channels: whether an output channel reads channels of its own only (depthwise, pooling).
         tile: Winograd tile, 0 for none; `positions` are then tiles.
         words: transformed words of a tile.
@@ -33,9 +37,9 @@ class LayerDemand:
 
     channels: int
     positions: int
-    walks: int
+    levels: int
     sub_rows: int
-    steps: int
+    steps: tuple[tuple[int, int], ...]
     steps_last: int
     own_channels: bool
     tile: int = 0
@@ -46,17 +50,24 @@ class LayerDemand:
         chunks = -(-min(shape.lanes_k, self.channels) // shape.drain_k)
         if self.tile == 0:
             return max(self.rows_of(shape), chunks)
-        taps = WINOGRAD[self.tile].taps ** 2
-        return max(self.rows_of(shape), taps * chunks, self.words * shape.transform_cycles)
+        taps = sum(count * max(rows, chunks) for rows, count in self._rows_of_taps(shape))
+        return max(taps, self.words * shape.transform_cycles)
 
     def rows_of(self, shape: EngineConfig) -> int:
         """Return the weight rows of a group; where channels are their own, a row for every word it covers."""
         if self.own_channels:
             width = min(shape.lanes_k, self.channels)
             offset = shape.sub_row - shape.granule if shape.lanes_k < self.channels else 0
-            return self.walks * self.sub_rows * self.steps * -(-(offset + width) // shape.sub_row)
-        steps, last = -(-self.steps // shape.slots), -(-self.steps_last // shape.slots)
-        return self.walks * ((self.sub_rows - 1) * steps + last)
+            steps = sum(steps * count for steps, count in self.steps)
+            return self.levels * self.sub_rows * steps * -(-(offset + width) // shape.sub_row)
+        return sum(count * rows for rows, count in self._rows_of_taps(shape))
+
+    def _rows_of_taps(self, shape: EngineConfig) -> Iterator[tuple[int, int]]:
+        """Yield the weight rows of a tap, and how many taps take so many."""
+        last = -(-self.steps_last // shape.slots)
+        for at_one_slot, count in self.steps:
+            steps = -(-at_one_slot // shape.slots)
+            yield self.levels * ((self.sub_rows - 1) * steps + (min(steps, last) if self.tile else last)), count
 
 
 @dataclass(frozen=True)
@@ -103,33 +114,34 @@ def demand(graph: QuantisedGraph, base: EngineConfig) -> Demand:
     probe = base.model_copy(update={"lanes_k": base.sub_row, "lanes_p": 1, "slots": 1, "drain_k": 1})
     lowering = Lowering(graph, probe)
     _, instructions = lowering.outline()
-    layers = tuple(
-        LayerDemand(
-            i.channels,
-            places(i),
-            walks(i),
-            i.sub_rows,
-            i.steps,
-            i.steps_last,
-            i.channel_step > 0,
-            i.tile,
-            transformed_words(i),
-        )
-        for i in instructions
-        if i.opcode is Opcode.CONV
+    layers = []
+    for before, i in pairwise(instructions):  # the first one is TABLE
+        if i.opcode is Opcode.CONV:
+            own = before if before.opcode is Opcode.TAPS else Instruction(Opcode.TAPS)
+            layers.append(_layer(i, own))
+    return Demand(tuple(layers), lowering.fitted())
+
+
+def _layer(i: Instruction, taps: Instruction) -> LayerDemand:
+    steps = Counter(i.steps_of_taps(taps).reshape(-1).tolist() if i.tile else {i.steps: i.kernel_h * i.kernel_w})
+    own_channels = i.channel_step > 0
+    return LayerDemand(
+        i.channels,
+        places(i),
+        i.levels,
+        i.sub_rows,
+        tuple(steps.items()),
+        i.steps_last,
+        own_channels,
+        i.tile,
+        transformed_words(i),
     )
-    return Demand(layers, lowering.fitted())
 
 
 def places(i: Instruction) -> int:
     """Return the positions of a CONV's output, or its tiles."""
     down, across = WINOGRAD[i.tile].tiles(i.out_height, i.out_width) if i.tile else (i.out_height, i.out_width)
     return down * across
-
-
-def walks(i: Instruction) -> int:
-    """Return how often a CONV walks its sub-rows at a position or tile."""
-    return i.levels * (WINOGRAD[i.tile].taps ** 2 if i.tile else i.kernel_h * i.kernel_w)
 
 
 def transformed_words(i: Instruction) -> int:

@@ -238,7 +238,7 @@ class Lowering:
             channel_step=walk.channel_step,
             lower=form.rule.lower,
             upper=form.rule.upper,
-            rows=weights.levels * kernel_h * kernel_w * walk.steps_per_tap,
+            rows=weights.levels * walk.rows(weights.taps),
             tile=form.tile,
             name=node.name,
         )
@@ -405,7 +405,8 @@ class Lowering:
             elif node.name in self.layers:
                 layer = self.layers[node.name]
                 if layer.form.exponent is not None:
-                    body.append(Instruction.taps(layer.form.exponent, f"taps of {node.name}"))
+                    steps = np.array(layer.walk.tap_steps, dtype=np.int64)
+                    body.append(Instruction.taps(layer.form.exponent, steps, f"taps of {node.name}"))
                 body.append(layer.instruction)
             else:
                 raise ToolflowError(f"{node.op.kind} '{node.name}' does not run on the engine")

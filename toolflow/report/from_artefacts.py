@@ -12,7 +12,7 @@ import numpy as np
 from quant.calibrate_artefacts import Calibration, CascadeReport
 from toolflow.engine.cycles import CycleReport
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.numerics.srbs import Pattern
+from toolflow.numerics.srbs import Pattern, shares_of
 from toolflow.operators import Layer as WeightedLayer
 from toolflow.operators import Linear, WinogradConv
 from toolflow.plan.resources_count import ResourceCount
@@ -103,7 +103,7 @@ def layer_sections(
     found = []
     for node in graph.nodes:
         if isinstance(node.op, WeightedLayer):
-            pattern = None if isinstance(node.op, Linear) else node.op.pattern
+            pattern = None if isinstance(node.op, Linear) or node.op.pattern is None else Pattern(*node.op.pattern)
             tile = node.op.tile if isinstance(node.op, WinogradConv) else 0
             weight = node.weights["weight"]
             found.append(
@@ -111,7 +111,8 @@ def layer_sections(
                     name=node.name,
                     mode="winograd" if tile else "direct",
                     tile=tile,
-                    pattern=None if pattern is None else str(Pattern(*pattern)),
+                    pattern=None if pattern is None else str(pattern),
+                    shares=tuple(shares_of(weight, pattern.sub_row).ravel().tolist()) if pattern and tile else (),
                     weight_bits=node.weight_bits,
                     density=float(np.count_nonzero(weight) / weight.size),
                     multiplications=multiplications[node.name],

@@ -67,6 +67,7 @@ class Layer(Section):
         mode: "direct" or "winograd".
         tile: outputs of a Winograd tile in each direction, 0 for direct ones.
         pattern: "n:S" where the weights are sub-row-balanced, else null.
+        shares: of a Winograd layer with a pattern, how many values of a sub-row each tap keeps; n on average.
         weight_bits: of its weights.
         density: share of the weights that are not 0 (of the taps, where it is transformed).
         multiplications: of one image.
@@ -77,6 +78,7 @@ class Layer(Section):
     mode: Literal["direct", "winograd"]
     tile: int = 0
     pattern: str | None = None
+    shares: tuple[int, ...] = ()
     weight_bits: int
     density: float
     multiplications: int
