@@ -99,7 +99,7 @@ def solve_layer(
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """The least squares of some input channels, solved with every value kept.
 
     Attributes:
@@ -130,7 +130,7 @@ class _Part:
         return out
 
 
-def _supports(parts: Sequence[_Part], kernel: tuple[int, int], pattern: Pattern, shared: bool) -> list[Tensor]:
+def _supports(parts: Sequence[Part], kernel: tuple[int, int], pattern: Pattern, shared: bool) -> list[Tensor]:
     """Return the mask (K, F) of each part: at once, or half of every sub-row first, then fewer by new saliencies."""
     kept = pattern.kept
     if _can_thin(parts):
@@ -153,7 +153,7 @@ def _supports(parts: Sequence[_Part], kernel: tuple[int, int], pattern: Pattern,
     return masks
 
 
-def _can_thin(parts: Sequence[_Part]) -> bool:
+def _can_thin(parts: Sequence[Part]) -> bool:
     """Return whether the values that half of each sub-row leaves can be solved for again in seconds."""
     columns = [part.wanted.shape[1] // 2 for part in parts]
     return sum(len(part.wanted) * count**3 for part, count in zip(parts, columns, strict=True)) <= MAX_SOLVING
@@ -167,10 +167,10 @@ def _of_rows(hessian: Tensor, mask: Tensor) -> Iterator[tuple[slice, Tensor, Ten
         yield slice(start, start + ROWS), mine, torch.linalg.cholesky(hessian[mine[:, :, None], mine[:, None, :]])
 
 
-def _part(weight: Tensor, found: Moments) -> _Part:
+def _part(weight: Tensor, found: Moments) -> Part:
     hessian = with_ridge(found.covariance)
     wanted = tap_major(weight) @ (found.cross + hessian - found.covariance)
-    return _Part(wanted, hessian, torch.cholesky_solve(wanted.T, torch.linalg.cholesky(hessian)).T)
+    return Part(wanted, hessian, torch.cholesky_solve(wanted.T, torch.linalg.cholesky(hessian)).T)
 
 
 def tap_exponents(parts: Sequence[Tensor], kernel: tuple[int, int]) -> Tensor:

@@ -16,7 +16,7 @@ from quant.extract import brevitas_integers, first_difference
 from quant.float_run import float_classes, float_logits
 from quant.multipliers import multipliers, shifted_multipliers
 from quant.quantise import Variant, quantise
-from quant.sparse import choose_support, refit, round_on_support, with_ridge
+from quant.sparse import Part, choose_support, refit, round_on_support, solve_layer, with_ridge
 from quant.tile_statistics import channel_major, moments, tap_major
 from quant.tiles import transformed, winograd_sums
 from rtl_sim.verify import ProgramLevel, Unit, verify_level
@@ -24,7 +24,7 @@ from tests.unit.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.engine.config import EngineConfig
 from toolflow.interpreter.run import run
 from toolflow.ir.errors import ToolflowError
-from toolflow.numerics.srbs import Pattern, obeys
+from toolflow.numerics.srbs import Pattern, obeys, shares_of
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Conv, WinogradConv
 from toolflow.plan.lower import fit_depths
@@ -197,6 +197,61 @@ def test_a_support_by_compensation_beats_magnitudes() -> None:
         return float(((off @ hessian) * off).sum())
 
     assert rounding(integers) < rounding(torch.round(solved / 0.1))
+
+
+def _solved(op: WinogradConv, x: torch.Tensor, kernel: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Return U solved on x, and the energy of its outputs' error over that of the outputs."""
+    weight = transformed(WINOGRAD[op.tile], kernel)
+    parts = solve_layer(op, weight, x, x, torch.Generator().manual_seed(0))
+    taps = weight.shape[2], weight.shape[3]
+    solved = torch.cat([channel_major(part.weight, taps) for part in parts], 1)
+    wanted = functional.conv2d(x.double(), kernel, padding=1)
+    off = winograd_sums(op, x.double(), solved) - wanted
+    return solved, float(off.pow(2).sum() / wanted.pow(2).sum())
+
+
+@pytest.mark.parametrize("channels", [16, 24, 32])
+@pytest.mark.parametrize("at_once", [16 * 16, 16 * 64])
+def test_taps_share_in_every_part(channels: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer that is solved a few channels at a time has the same shares everywhere, n on average."""
+    monkeypatch.setattr("quant.sparse.MAX_COLUMNS", at_once)
+    torch.manual_seed(2)
+    smooth = functional.avg_pool2d(torch.randn(40, channels, 14, 14), 3, 1).float()  # as maps are: low taps matter more
+    kernel = torch.randn(6, channels, 3, 3, dtype=torch.float64)
+    solved, error = _solved(WinogradConv(2, (1, 1, 1, 1), (2, 8)), smooth, kernel)
+    shares = shares_of(solved.numpy(), 8)
+    assert shares.mean() == 2
+    assert shares[1, 1] == shares.max() > 3
+    assert shares.min() == 1
+    assert obeys(solved.numpy(), Pattern(2, 8), shared=True)
+    monkeypatch.setattr("quant.sparse.share_taps", lambda worth, pattern: np.full(worth.shape[1:], pattern.kept))
+    alike, worse = _solved(WinogradConv(2, (1, 1, 1, 1), (2, 8)), smooth, kernel)
+    assert (shares_of(alike.numpy(), 8) == 2).all()
+    assert error < 0.7 * worse
+
+
+def test_saliencies_are_what_removals_cost() -> None:
+    """Against least squares solved again without each value, all of them and those of a support."""
+    torch.manual_seed(3)
+    mixed = torch.randn(60, 12, dtype=torch.float64) + torch.randn(60, 1, dtype=torch.float64)
+    hessian, dense = with_ridge(mixed.T @ mixed / 60), torch.randn(3, 12, dtype=torch.float64)
+    part = Part(dense @ hessian, hessian, dense)
+    support = torch.rand(3, 12).topk(7, dim=1).indices
+    mask = torch.zeros(3, 12, dtype=torch.bool).scatter(1, support, value=True)
+
+    def error(kept: torch.Tensor) -> torch.Tensor:
+        off = refit(part.wanted, hessian, kept) - dense
+        return ((off @ hessian) * off).sum(1)
+
+    for before in (torch.ones_like(mask), mask):
+        found = part.saliency(None if before.all() else before)
+        assert (found[~before] == 0).all()
+        for k, f in before.nonzero().tolist():
+            without = before[k : k + 1].clone()
+            without[0, f] = False
+            alone = refit(part.wanted[k : k + 1], hessian, without) - dense[k : k + 1]
+            cost = ((alone @ hessian) * alone).sum() - error(before)[k]
+            torch.testing.assert_close(found[k, f], cost)
 
 
 @pytest.mark.parametrize("residual", [0.01, 1.0, 900.0])
