@@ -107,7 +107,8 @@ def test_faults_of_rows_with_indices() -> None:
     more = np.random.default_rng(1).integers(0, 256, (64, *images.shape[1:]), dtype=np.uint8)
     outcomes = campaign(unit, ProgramLevel(), more[:16], [f for f in faults if f.kind == "index"][:60], more)
     assert sum(o.red for o in outcomes) > 30
-    assert sum(not o.red and not o.unobservable for o in outcomes) <= 12  # seen only on the further images
+    # seen only on the further images: taps that share keep values at taps that move the answers little
+    assert sum(not o.red and not o.unobservable for o in outcomes) <= 12
 
 
 def test_instruction_faults_pass_the_crc() -> None:
