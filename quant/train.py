@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as functional
 
 from quant.config import MAX_CALIBRATION_IMAGES, Normalisation
-from quant.native.library import COMPILER, LANES, library
+from quant.native.library import COMPILER, WIDEST_LANES, library
 from quant.prune import Choice, prune_graph, shaped
 from quant.trainable import TrainableNetwork
 from toolflow.ir.errors import ToolflowError
@@ -247,7 +247,7 @@ class Training:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.teacher = TrainableNetwork(dense).to(self.device).eval().requires_grad_(requires_grad=False)
         native = self.device.type == "cpu" and library() is not None
-        self.sizes = batch_sizes(len(data.images), recipe.batch, LANES if native else 1)
+        self.sizes = batch_sizes(len(data.images), recipe.batch, WIDEST_LANES if native else 1)
         self.order = np.random.default_rng(recipe.seed).permutation(len(data.images))
         self.history: list[Event] = []
         self.network: TrainableNetwork | None = None  # that was trained last

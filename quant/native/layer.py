@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from quant.native.library import LANES, library
+from quant.native.library import lanes, library
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Activation, Conv, WinogradConv
 from toolflow.operators.window import window_shape
@@ -105,7 +105,7 @@ class NativeLayer:
         for field in fields(self.lists):
             setattr(layer, field.name, getattr(self.lists, field.name).ctypes.data)
         layer.threads = torch.get_num_threads()
-        return layer, (groups, outputs, *out, LANES)
+        return layer, (groups, outputs, *out, lanes())
 
     def ordered(self, weight: Tensor) -> Tensor:
         """Return the weight as the lists count it: Winograd's by tap, its scale taken in."""
@@ -116,15 +116,16 @@ class NativeLayer:
 
 def can_run(x: Tensor) -> bool:
     """Return whether the library is there and takes such maps, plain or blocked ones."""
-    fits = x.dim() == BLOCKED or (x.dim() == BLOCKED - 1 and len(x) % LANES == 0)
-    return fits and x.device.type == "cpu" and x.dtype == torch.float32 and library() is not None
+    if x.device.type != "cpu" or x.dtype != torch.float32 or library() is None:
+        return False
+    return x.dim() == BLOCKED or (x.dim() == BLOCKED - 1 and len(x) % lanes() == 0)
 
 
 def blocked(x: Tensor) -> Tensor:
     """Return maps (N, C, H, W) as (N / LANES, C, H, W, LANES); blocked ones stay as they are."""
     if x.dim() == BLOCKED:
         return x.contiguous()
-    return x.reshape(-1, LANES, *x.shape[1:]).permute(0, 2, 3, 4, 1).contiguous()
+    return x.reshape(-1, lanes(), *x.shape[1:]).permute(0, 2, 3, 4, 1).contiguous()
 
 
 def plain(x: Tensor) -> Tensor:

@@ -17,9 +17,9 @@ from toolflow.numerics.winograd import WINOGRAD
 COMPILER = "g++"
 FLAGS = ("-std=c++20", "-O3", "-march=native", "-mprefer-vector-width=512", "-pthread")
 FLAGS_OF_X86 = ("-mprefer-vector-width=512",)
-LANES = 16  # images that are computed on at once, as vector.hpp has it
 SOURCES = ("layer.cpp", "block.hpp", "vector.hpp")
 HERE = Path(__file__).parent
+WIDEST_LANES = 16  # batches are multiples of it on every processor, so that they are the same ones
 
 
 @cache
@@ -33,6 +33,14 @@ def library() -> ctypes.CDLL | None:
         return None if flags is None else _compiled(compiler, flags)
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+@cache
+def lanes() -> int:
+    """Return how many images the library computes on at once: as many as fit a register of this processor."""
+    found = library()
+    assert found is not None
+    return int(found.layer_lanes())
 
 
 def _compiled(compiler: str, flags: Sequence[str]) -> ctypes.CDLL:
@@ -57,11 +65,11 @@ def _kept(path: Path, build: Callable[[Path], None]) -> ctypes.CDLL:
     """Return the library at a path, built where it is not there or is none."""
     if path.is_file():
         try:
-            return _load(path)
+            return ctypes.CDLL(str(path))
         except OSError:
             path.unlink(missing_ok=True)
     build(path)
-    return _load(path)
+    return ctypes.CDLL(str(path))
 
 
 def transforms_header() -> str:
@@ -110,9 +118,3 @@ def _build(path: Path, compiler: str, flags: Sequence[str], matrices: str) -> No
             fresh.replace(path)
         finally:
             fresh.unlink(missing_ok=True)
-
-
-def _load(path: Path) -> ctypes.CDLL:
-    found = ctypes.CDLL(str(path))
-    assert found.layer_lanes() == LANES
-    return found

@@ -1,12 +1,18 @@
 // Vectors of images, and small constant matrices applied to them.
 #pragma once
 
-constexpr int LANES = 16;  // images that are computed on at once
+// Images that are computed on at once: as many as a register holds. Compilers pass wider vectors through memory.
+#ifndef VECTOR_LANES
+#ifdef __AVX512F__
+#define VECTOR_LANES 16
+#else
+#define VECTOR_LANES 8
+#endif
+#endif
+constexpr int LANES = VECTOR_LANES;
 
 typedef float Vector __attribute__((vector_size(4 * LANES)));
 typedef float Unaligned __attribute__((vector_size(4 * LANES), aligned(4)));
-typedef float Half __attribute__((vector_size(4 * LANES / 2)));
-typedef float Quarter __attribute__((vector_size(4 * LANES / 4)));
 
 inline Vector load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
 
@@ -15,14 +21,15 @@ inline void store(float* to, Vector value) { *reinterpret_cast<Unaligned*>(to) =
 inline void add(float* to, Vector value) { store(to, load(to) + value); }
 
 inline float sum(Vector value) {
-    const Half half = __builtin_shufflevector(value, value, 0, 1, 2, 3, 4, 5, 6, 7) +
-                      __builtin_shufflevector(value, value, 8, 9, 10, 11, 12, 13, 14, 15);
-    const Quarter quarter =
-        __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
-    return (quarter[0] + quarter[1]) + (quarter[2] + quarter[3]);
+    float total[LANES];
+    store(total, value);
+    for (int width = LANES / 2; width; width /= 2)
+        for (int i = 0; i < width; ++i) total[i] += total[i + width];
+    return total[0];
 }
 
-// The sums of LANES vectors, each in its place.
+// The sums of LANES vectors, each in its place: two vectors become one of half as many partial sums of both, and so on.
+#if VECTOR_LANES == 16
 inline Vector sums(const Vector* values) {
     Vector by8[8], by4[4], by2[2];
 #pragma GCC unroll 8
@@ -40,6 +47,21 @@ inline Vector sums(const Vector* values) {
     return __builtin_shufflevector(by2[0], by2[1], 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) +
            __builtin_shufflevector(by2[0], by2[1], 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
 }
+#else
+inline Vector sums(const Vector* values) {
+    Vector by4[4], by2[2];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i)
+        by4[i] = __builtin_shufflevector(values[i], values[i + 4], 0, 1, 2, 3, 8, 9, 10, 11) +
+                 __builtin_shufflevector(values[i], values[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i)
+        by2[i] = __builtin_shufflevector(by4[i], by4[i + 2], 0, 1, 8, 9, 4, 5, 12, 13) +
+                 __builtin_shufflevector(by4[i], by4[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    return __builtin_shufflevector(by2[0], by2[1], 0, 8, 2, 10, 4, 12, 6, 14) +
+           __builtin_shufflevector(by2[0], by2[1], 1, 9, 3, 11, 5, 13, 7, 15);
+}
+#endif
 
 // Within bounds; what is not a number stays so.
 inline Vector clamp(Vector value, Vector low, Vector high) {

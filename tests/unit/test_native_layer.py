@@ -16,7 +16,7 @@ import quant.native.library
 import quant.trainable
 from quant.float_run import accumulate, apply_activation
 from quant.native.layer import NativeLayer, blocked, can_run, infer, plain, train
-from quant.native.library import LANES, library
+from quant.native.library import FLAGS, WIDEST_LANES, lanes, library
 from quant.prune import choose_layers, prune_graph
 from quant.train import batch_sizes, slower_here
 from quant.trainable import TrainableNetwork
@@ -61,6 +61,18 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(params=[8, 16], ids=["8 lanes", "16 lanes"], scope="module")
+def width(request: pytest.FixtureRequest) -> Iterator[int]:
+    """The library as it is for processors with registers of so many values; each runs on every processor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quant.native.library, "FLAGS", (*FLAGS, f"-DVECTOR_LANES={request.param}"))
+        library.cache_clear()
+        lanes.cache_clear()
+        yield request.param
+    library.cache_clear()
+    lanes.cache_clear()
+
+
 def _close(ours: torch.Tensor | None, theirs: torch.Tensor | None) -> None:
     """Within what float32 does to sums of this size."""
     assert ours is not None
@@ -69,13 +81,13 @@ def _close(ours: torch.Tensor | None, theirs: torch.Tensor | None) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("width", "threads")
 def test_training_is_that_of_torch(layer: tuple[Layer, torch.Tensor, torch.Tensor], size: tuple[int, int]) -> None:
     """Outputs, statistics and every gradient, with a residual and each activation."""
     op, weight, mask = layer
     torch.manual_seed(2)
     channels = weight.shape[1] * (op.groups if isinstance(op, Conv) else 1)
-    for activation, count in zip(Activation, (LANES, 2 * LANES, 4 * LANES), strict=True):
+    for activation, count in zip(Activation, (WIDEST_LANES, 2 * WIDEST_LANES, 4 * WIDEST_LANES), strict=True):
         norm = nn.BatchNorm2d(len(weight))
         nn.init.normal_(norm.weight)
         nn.init.normal_(norm.bias)
@@ -105,11 +117,11 @@ def test_training_is_that_of_torch(layer: tuple[Layer, torch.Tensor, torch.Tenso
         _close(norm.bias.grad, oracle.bias.grad)
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("width", "threads")
 def test_inference_is_that_of_torch(layer: tuple[Layer, torch.Tensor, torch.Tensor]) -> None:
     op, weight, mask = layer
     torch.manual_seed(3)
-    x = torch.randn(3 * LANES, weight.shape[1] * (op.groups if isinstance(op, Conv) else 1), 7, 6)
+    x = torch.randn(3 * WIDEST_LANES, weight.shape[1] * (op.groups if isinstance(op, Conv) else 1), 7, 6)
     scale, shift = torch.randn(2, len(weight))
     sums = accumulate(op, x.double(), weight.double())
     residual = torch.randn_like(sums).float()
@@ -123,7 +135,7 @@ def test_inference_is_that_of_torch(layer: tuple[Layer, torch.Tensor, torch.Tens
 
 def test_what_is_no_number_stays_so() -> None:
     """A training that has lost its way must be seen, whatever clamps behind it."""
-    x = torch.randn(LANES, 2, 4, 4)
+    x = torch.randn(WIDEST_LANES, 2, 4, 4)
     x[0, 0, 0, 0] = torch.nan
     layer, weight = NativeLayer(Conv(pads=SAME), (3, 2, 3, 3), None), torch.ones(3, 2, 3, 3)
     assert train(layer, x, weight, nn.BatchNorm2d(3), None, Activation.RELU).isnan().all()
@@ -132,9 +144,10 @@ def test_what_is_no_number_stays_so() -> None:
     assert not found[1:].isnan().any()
 
 
-def test_maps_in_blocks() -> None:
-    x = torch.arange(2.0 * LANES * 3 * 4 * 5).view(2 * LANES, 3, 4, 5)
-    assert torch.equal(blocked(x)[1, 2, 3, 4], x[LANES:, 2, 3, 4])
+def test_maps_in_blocks(width: int) -> None:
+    assert lanes() == width
+    x = torch.arange(2.0 * lanes() * 3 * 4 * 5).view(2 * lanes(), 3, 4, 5)
+    assert torch.equal(blocked(x)[1, 2, 3, 4], x[lanes() :, 2, 3, 4])
     assert torch.equal(plain(blocked(x)), x)
     assert can_run(x)
     assert can_run(blocked(x))
@@ -150,7 +163,7 @@ def test_a_network_trains_alike_with_the_library_and_without(monkeypatch: pytest
     """Whole gradients of a pruned network with residuals, strides and pools."""
     dense = residual_network()
     pruned = prune_graph(dense, images(64), NORMALISATION, choose_layers(dense, 2, Pattern(1, 4), {})[0])
-    x = torch.as_tensor(NORMALISATION.apply(images(2 * LANES, seed=5))).float()
+    x = torch.as_tensor(NORMALISATION.apply(images(2 * WIDEST_LANES, seed=5))).float()
     direction = torch.randn(len(x), 1, generator=torch.Generator().manual_seed(4))
     found = []
     for runs in (can_run, _never):
@@ -183,7 +196,7 @@ def test_a_layer_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     for threads in (1, 3):
         torch.set_num_threads(threads)
         with pytest.raises(MemoryError, match="1 to 1 channels"):
-            infer(layer, torch.ones(4 * LANES, 1, 2, 2), weight, torch.ones(1), torch.zeros(1), None, Activation.NONE)
+            infer(layer, torch.ones(64, 1, 2, 2), weight, torch.ones(1), torch.zeros(1), None, Activation.NONE)
     torch.set_num_threads(1)
 
 
@@ -200,14 +213,14 @@ def test_wide_dense_layers_stay_with_torch() -> None:
 
 
 def test_batches() -> None:
-    assert batch_sizes(50_000, 64, LANES) == [64] * 780 + [80]
-    assert batch_sizes(50_000, 48, LANES) == [48] * 1041 + [32]
-    assert batch_sizes(100, 40, LANES) == [32, 32, 36]
+    assert batch_sizes(50_000, 64, WIDEST_LANES) == [64] * 780 + [80]
+    assert batch_sizes(50_000, 48, WIDEST_LANES) == [48] * 1041 + [32]
+    assert batch_sizes(100, 40, WIDEST_LANES) == [32, 32, 36]
     assert batch_sizes(100, 40) == [40, 40, 20]
-    assert batch_sizes(20, 8, LANES) == [8, 8, 4]
+    assert batch_sizes(20, 8, WIDEST_LANES) == [8, 8, 4]
     assert batch_sizes(19, 8) == [8, 11]
     for count, batch in ((1, 1), (1, 64), (17, 16), (33, 16), (1000, 48)):
-        sizes = batch_sizes(count, batch, LANES)
+        sizes = batch_sizes(count, batch, WIDEST_LANES)
         assert sum(sizes) == count
         assert min(sizes) >= min(count, batch // 2)
 
@@ -251,7 +264,7 @@ def test_a_home_that_cannot_be_written(fresh: Path) -> None:
 def test_without_a_compiler_torch_does_it(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(fresh))
     assert library() is None
-    assert not native.can_run(torch.zeros(LANES, 1, 1, 1))
+    assert not native.can_run(torch.zeros(WIDEST_LANES, 1, 1, 1))
     assert "g++ 12" in slower_here()[0]
 
 
