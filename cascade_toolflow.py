@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +14,8 @@ def main() -> int:
     Returns:
         The exit code, see `toolflow.cli.main`.
     """
+    # Threads of torch that wait by spinning take the processor from those of the library that trains layers
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from toolflow.cli.main import main as run
     except ImportError as error:
