@@ -24,6 +24,7 @@ from toolflow.report.schema_text import described_fields, schema_text
 from toolflow.report.summary import (
     Board,
     Cascade,
+    Finetuned,
     LevelAccuracy,
     LevelCheck,
     Model,
@@ -33,7 +34,7 @@ from toolflow.report.summary import (
     read_summary,
     write_summary,
 )
-from toolflow.report.tables import remarks, summary_tables
+from toolflow.report.tables import finetuned_sentence, remarks, summary_tables
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "summary.md"
 CONFIG = EngineConfig(lanes_k=16, lanes_p=8)
@@ -187,6 +188,12 @@ def test_section_of_a_calibration() -> None:
     section = cascade_section(calibration, None)
     assert (section.k, section.m, section.n) == (calibration.k, calibration.m, calibration.n)
     assert (section.threshold, section.held_out) == (calibration.threshold, None)
+
+
+@pytest.mark.parametrize(("after", "won"), [(0.87, False), (0.89, True)])
+def test_finetuning_that_won_nothing_is_said_to(after: float, won: bool) -> None:
+    trained = Finetuned(images=9, epochs=1, rate=0.001, batch=3, flip=False, before=0.88, after=after)
+    assert ("leave --finetune out" in finetuned_sentence("low unit", trained)) is not won
 
 
 def test_page_describes_every_key() -> None:

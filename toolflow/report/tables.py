@@ -176,10 +176,13 @@ def search_sentence(unit: str, search: Search) -> str:
 def finetuned_sentence(unit: str, trained: Finetuned) -> str:
     """Return what training the integers did."""
     epochs = "once" if trained.epochs == 1 else f"{trained.epochs} times"
-    return (
+    sentence = (
         f"{unit}: integers trained on {trained.images:,} images, {epochs} each: {percent(trained.after)} accuracy on "
         f"held-out images, {percent(trained.before)} before"
     )
+    if trained.after < trained.before:
+        sentence += "; nothing was won: leave --finetune out, or give it more epochs or a lower rate"
+    return sentence
 
 
 def percent(share: float) -> str:
