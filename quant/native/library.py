@@ -35,7 +35,6 @@ def library() -> ctypes.CDLL | None:
         return None
 
 
-@cache
 def lanes() -> int:
     """Return how many images the library computes on at once: as many as fit a register of this processor."""
     found = library()

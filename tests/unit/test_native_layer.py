@@ -67,10 +67,8 @@ def width(request: pytest.FixtureRequest) -> Iterator[int]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quant.native.library, "FLAGS", (*FLAGS, f"-DVECTOR_LANES={request.param}"))
         library.cache_clear()
-        lanes.cache_clear()
         yield request.param
     library.cache_clear()
-    lanes.cache_clear()
 
 
 def _close(ours: torch.Tensor | None, theirs: torch.Tensor | None) -> None:
@@ -193,10 +191,11 @@ def test_a_layer_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
         return found, out
 
     monkeypatch.setattr(NativeLayer, "described", huge)
+    x = torch.ones(4 * WIDEST_LANES, 1, 2, 2)  # a group of images for each thread
     for threads in (1, 3):
         torch.set_num_threads(threads)
         with pytest.raises(MemoryError, match="1 to 1 channels"):
-            infer(layer, torch.ones(64, 1, 2, 2), weight, torch.ones(1), torch.zeros(1), None, Activation.NONE)
+            infer(layer, x, weight, torch.ones(1), torch.zeros(1), None, Activation.NONE)
     torch.set_num_threads(1)
 
 
