@@ -84,9 +84,13 @@ def main() -> None:
         made = quantise(graph, training, NORMALISATION, config)
         seconds = time.perf_counter() - start
         right = float((logits_of(made.graph, images).argmax(axis=1) == labels).mean())
-        nodes = [node for node in made.model.graph.nodes if isinstance(node.op, Conv | WinogradConv)]
-        count = sum(multiplications(node, made.graph.shapes[node.name]) for node in nodes)
-        forms = Counter(_form(node.op) for node in nodes if isinstance(node.op, Conv | WinogradConv))
+        convolutions = [
+            (node.op, node.weights["weight"], made.graph.shapes[node.name])
+            for node in made.model.graph.nodes
+            if isinstance(node.op, Conv | WinogradConv)
+        ]
+        count = sum(multiplications(*each) for each in convolutions)
+        forms = Counter(_form(op) for op, _, _ in convolutions)
         engines = timed_engines(made.graph, config.weight_bits, {}, arguments.board, alone=True)
         cycles = best_single(engines, arguments.board, name).cycles_per_image
         layers = ", ".join(f"{number} {form}" for form, number in sorted(forms.items()))

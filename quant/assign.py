@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
+import numpy.typing as npt
 import torch
 
 from quant.arrange import Arrangement
@@ -13,7 +15,7 @@ from quant.tiles import can_tile, transformed
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.operator import Shape
-from toolflow.numerics.srbs import Pattern
+from toolflow.numerics.srbs import Pattern, kept_values
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Conv, Layer, Linear, WinogradConv
 
@@ -120,20 +122,20 @@ def transform_node(node: Node, tile: int, pattern: tuple[int, int] | None) -> No
     return replace(node, op=WinogradConv(tile, op.pads, pattern, op.activation), weights=weights)
 
 
-def multiplications(node: Node, output: Shape) -> int:
+def multiplications(op: Layer, weight: npt.NDArray[Any], output: Shape) -> int:
     """Return a layer's multiplications for one image: those of kept values at each output, of U at each tile."""
-    op, weight = node.op, node.weights["weight"]
     if isinstance(op, Linear):
         return int(weight.size)
     assert isinstance(op, Conv | WinogradConv)
-    outputs, channels, height, width = weight.shape
-    kept = channels if op.pattern is None else Pattern(*op.pattern).kept_of(channels)
+    pattern = None if op.pattern is None else Pattern(*op.pattern)
     down, across = output[1:] if isinstance(op, Conv) else WINOGRAD[op.tile].tiles(output[1], output[2])
-    return int(outputs * kept * height * width * down * across)
+    return kept_values(weight, pattern, shared=isinstance(op, WinogradConv)) * down * across
 
 
 def multiplications_by_layer(graph: Graph) -> dict[str, int]:
     """Return every layer's multiplications for one image."""
     return {
-        node.name: multiplications(node, graph.shapes[node.name]) for node in graph.nodes if isinstance(node.op, Layer)
+        node.name: multiplications(node.op, node.weights["weight"], graph.shapes[node.name])
+        for node in graph.nodes
+        if isinstance(node.op, Layer)
     }

@@ -208,8 +208,9 @@ def _options(
         total = total + (before - total).mean(axes).view(1, -1, *[1] * (before.ndim - 2))
         divergence = probe.divergence({form.name: apply_activation(op.activation, total)})
         held = op.pattern if isinstance(op, Conv | WinogradConv) else None
-        full = ((), ()) if held is None else fullness(rounded.integers.numpy(), held)
-        yield Option(tile, pattern, bits, multiplications(form, shape), operand, divergence, *full)
+        integers = rounded.integers.numpy()
+        full = ((), ()) if held is None else fullness(integers, held)
+        yield Option(tile, pattern, bits, multiplications(op, integers, shape), operand, divergence, *full)
 
 
 def fullness(weight: npt.NDArray[Any], pattern: tuple[int, int]) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
