@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import quant.sparse
-from quant.assign import multiplications_by_layer
+from quant.assign import multiplications, multiplications_by_layer
 from quant.float_run import float_logits
 from quant.prune import Choice, choose_layers, prune_graph, shaped
 from quant.pruned_file import FORMAT, load_pruned, save_pruned
@@ -146,6 +146,16 @@ def test_multiplications(dense: Graph, pruned: Graph) -> None:
     assert now["a2"] == 8 * 8 * 16 * 36
     assert now["b1"] == direct["b1"] // 8
     assert now["linear"] == direct["linear"] == 5 * 16
+
+
+def test_multiplications_of_taps_that_share() -> None:
+    """Each tap counts what it keeps itself, of a shorter last sub-row no more than it has."""
+    held = np.zeros((2, 6, 4, 4))
+    held[:, :, 1, 1] = 1  # all of both sub-rows: 4 and 2 channels
+    for y, x in np.ndindex(4, 4):
+        held[:, [0, 5], y, x] = 1  # one of each
+    op = WinogradConv(2, (1, 1, 1, 1), (2, 4))
+    assert multiplications(op, held, (2, 8, 8)) == int(held.sum()) * 16
 
 
 def test_a_file_round_trip(dense: Graph, pruned: Graph, saved: Path) -> None:
