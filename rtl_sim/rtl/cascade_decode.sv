@@ -33,6 +33,7 @@ module cascade_decode
 );
   localparam logic [4:0] Products = Tile == 0 ? 5'd11 : 5'd12, TileProducts = 5'd17;  // the last step sees the finished sums
 
+  localparam int unsigned Taps = Tile == 2 ? 16 : MaxTaps;  // of the largest tile
   localparam logic [31:0] BeatMask = 32'(BusBits / 8 - 1);
 
   logic busy;
@@ -95,9 +96,12 @@ module cascade_decode
     logic good;
     nibbles = in_instruction[32+:MaxTaps*ExponentBits];
     good = in_instruction.reserved0 == '0 && in_instruction.reserved15 == '0 && in_instruction.flags.reserved == '0;
-    in_values.steps = in_instruction[6*32+:MaxTaps*8];
+    in_values = '0;
     for (int unsigned n = 0; n < MaxTaps; n++) begin
-      in_values.exponents[n] = nibbles[n][ExponentBits-2:0];
+      if (n < Taps) begin
+        in_values.exponents[n] = nibbles[n][ExponentBits-2:0];
+        in_values.steps[n] = in_instruction[6*32+n*8+:8];
+      end
       if (nibbles[n][ExponentBits-1]) good = 1'b0;
     end
     in_taps = in_instruction.opcode == OpTaps && good && !in_last;
@@ -107,6 +111,7 @@ module cascade_decode
   // the last one beside them.
   logic tile_unknown, tile_wrong, tile_too_large;
   if (Tile != 0) begin : g_tile
+    logic [2:0][11:0][7:0] every;  // every third tap's steps: one of 12 is less to choose from than one of 36
     logic [2:0][7:0] own;  // steps of three taps, one cycle after they are asked for
     logic [2:0] own_here;
     logic [9:0] steps, last_steps;
@@ -114,11 +119,14 @@ module cascade_decode
     logic [23:0] rows;
     logic none, empty;
     logic [31:0] words;
+    always_comb begin
+      for (int unsigned tap = 0; tap < MaxTaps; tap++) every[tap%3][tap/3] = taps.steps[tap];
+    end
     always_ff @(posedge clk) begin
       for (int unsigned j = 0; j < 3; j++) begin
-        automatic logic [5:0] tap = 6'(count) * 6'd3 + 6'(j);
-        own[j] <= taps.steps[tap] != '0 ? taps.steps[tap] : i.steps;
-        own_here[j] <= busy && count < 5'd12 && tap < (i.tile == 8'd4 ? 6'd36 : 6'd16);
+        automatic logic [7:0] asked = every[j][count[3:0]];
+        own[j] <= asked != '0 ? asked : i.steps;
+        own_here[j] <= busy && count < (i.tile == 8'd4 ? 5'd12 : 5'((18 - j) / 3));  // taps below 36 or 16
       end
     end
     always_comb begin
