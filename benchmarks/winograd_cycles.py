@@ -64,7 +64,10 @@ class Mode:
     def ideal(self, layer: tuple[str, int, int, int, int], images: int, multipliers: int) -> float:
         """Return the cycles of a batch with no multiplier idle."""
         _, channels, outputs, size, _ = layer
-        kept = channels if self.pattern is None else self.pattern.kept_of(channels)
+        kept = channels
+        if self.pattern is not None:
+            sub_rows = (min(self.pattern.sub_row, channels - c) for c in range(0, channels, self.pattern.sub_row))
+            kept = sum(min(self.pattern.kept, values) for values in sub_rows)
         form = WINOGRAD.get(self.tile)
         places = size**2 * 9 if form is None else int(np.prod(form.tiles(size, size))) * form.taps**2
         return outputs * kept * places * images / multipliers

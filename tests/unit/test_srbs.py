@@ -47,7 +47,6 @@ def test_projection_keeps_the_largest_of_each_sub_row(problem: tuple[Pattern, np
             kept = sorted(range(len(part)), key=lambda c: (-part[c], c))[: pattern.kept]
             expected = [c in kept for c in range(len(part))]
             assert mask[k, start : start + pattern.sub_row, y, x].tolist() == expected
-    assert mask.sum(axis=1).min() == mask.sum(axis=1).max() == pattern.kept_of(channels)
 
 
 @settings(max_examples=60, deadline=None)

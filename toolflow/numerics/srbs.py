@@ -43,11 +43,6 @@ class Pattern:
         """Width of an index into a sub-row."""
         return self.sub_row.bit_length() - 1
 
-    def kept_of(self, channels: int) -> int:
-        """Return the values that a row of so many channels keeps."""
-        full, rest = divmod(channels, self.sub_row)
-        return full * self.kept + min(rest, self.kept)
-
     def __str__(self) -> str:
         return f"{self.kept}:{self.sub_row}"
 
