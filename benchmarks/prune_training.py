@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=defaults.rate)
     parser.add_argument("--batch", type=int, default=defaults.batch)
     parser.add_argument("--taught", type=float, default=defaults.taught)
+    parser.add_argument("--matched", type=float, default=defaults.matched)
     parser.add_argument("--images", type=int, help="the first N training images alone")
     parser.add_argument("--tune", type=int, metavar="N", help="read the accuracy on the first N test images")
     parser.add_argument("--skip", type=int, default=0, metavar="N", help="leave out the first N test images")
@@ -78,7 +79,8 @@ def main() -> None:
     used = slice(0, arguments.tune) if arguments.tune else slice(arguments.skip, None)
     tested = test_images[used], test_labels[used]
     data = TrainingImages(images[: arguments.images], labels[: arguments.images], NORMALISATION)
-    recipe = Recipe(arguments.epochs, arguments.batch, arguments.rate, taught=arguments.taught)
+    taught, matched = arguments.taught, arguments.matched
+    recipe = Recipe(arguments.epochs, arguments.batch, arguments.rate, taught=taught, matched=matched)
     choices: dict[str, Choice] = {}
     if arguments.pattern != "dense":
         choices, _ = choose_layers(dense, arguments.tile, parse_pattern(arguments.pattern), {})
