@@ -30,7 +30,7 @@ from toolflow.engine.isa import Opcode
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.digits import digits_needed
 from toolflow.numerics.requantise import Requantise
-from toolflow.numerics.srbs import Pattern, parse_pattern, project, share_taps, worth_of
+from toolflow.numerics.srbs import Pattern, kept_values, parse_pattern, project, share_taps, worth_of
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Conv, Flatten, Linear, MaxPool, WinogradConv
@@ -64,10 +64,7 @@ class Mode:
     def ideal(self, layer: tuple[str, int, int, int, int], images: int, multipliers: int) -> float:
         """Return the cycles of a batch with no multiplier idle."""
         _, channels, outputs, size, _ = layer
-        kept = channels
-        if self.pattern is not None:
-            sub_rows = (min(self.pattern.sub_row, channels - c) for c in range(0, channels, self.pattern.sub_row))
-            kept = sum(min(self.pattern.kept, values) for values in sub_rows)
+        kept = kept_values(np.empty((1, channels, 1, 1)), self.pattern, shared=False)
         form = WINOGRAD.get(self.tile)
         places = size**2 * 9 if form is None else int(np.prod(form.tiles(size, size))) * form.taps**2
         return outputs * kept * places * images / multipliers

@@ -33,7 +33,7 @@ module cascade_decode
 );
   localparam logic [4:0] Products = Tile == 0 ? 5'd11 : 5'd12, TileProducts = 5'd17;  // the last step sees the finished sums
 
-  localparam int unsigned Taps = Tile == 2 ? 16 : MaxTaps;  // of the largest tile
+  localparam int unsigned Taps = Tile == 2 ? 16 : MaxTaps;  // of its largest tile: no other is ever asked for
   localparam logic [31:0] BeatMask = 32'(BusBits / 8 - 1);
 
   logic busy;
