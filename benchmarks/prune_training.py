@@ -1,12 +1,12 @@
 """Train a pruned CIFAR-10 ResNet and, as long and by the same recipe, the dense network that it comes from.
 
     python benchmarks/prune_training.py DATA --out DIR [--network resnet20|resnet56] [--start FILE] [--pattern 4:16]
-        [--tile 0|2|4] [--epochs 12] [--rate R] [--batch B] [--images N] [--tune N | --skip N]
+        [--tile 0|2|4] [--direct PREFIX]... [--epochs 12] [--rate R] [--batch B] [--images N] [--tune N | --skip N]
 
 DATA holds the pretrained weights and the JPEG streams. The accuracy is read on the 10,000 test images; to choose a
 recipe, on the first N of them (`--tune`), which the figure then leaves out (`--skip`). `--pattern dense` trains the
-dense network, and with `--taught 0` on the labels alone; `--tile 0` prunes the 3×3 kernels themselves. The state is
-kept in DIR after each epoch: run again to go on.
+dense network, and with `--taught 0` on the labels alone; `--tile 0` prunes the 3×3 kernels themselves, and `--direct`
+does so in the layers whose names begin with PREFIX. The state is kept in DIR after each epoch: run again to go on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import io
 import itertools
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, metavar="FILE", help="pruned.safetensors of a dense run to begin from")
     parser.add_argument("--pattern", default="4:16")
     parser.add_argument("--tile", type=int, choices=(0, 2, 4), default=2)
+    parser.add_argument("--direct", action="append", default=[], metavar="PREFIX", help="such layers take no tile")
     parser.add_argument("--epochs", type=int, default=defaults.epochs)
     parser.add_argument("--rate", type=float, default=defaults.rate)
     parser.add_argument("--batch", type=int, default=defaults.batch)
@@ -84,6 +85,11 @@ def main() -> None:
     choices: dict[str, Choice] = {}
     if arguments.pattern != "dense":
         choices, _ = choose_layers(dense, arguments.tile, parse_pattern(arguments.pattern), {})
+        for prefix in arguments.direct:
+            matching = [name for name in choices if name.startswith(prefix)]
+            if not matching:
+                parser.error(f"--direct {prefix}: no pruned layer's name begins so; they are {', '.join(choices)}")
+            choices.update({name: replace(choices[name], tile=0) for name in matching})
     started = time.monotonic()
     seen = 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -40,16 +41,20 @@ class Choice:
 
 
 def choose_layers(
-    graph: Graph, tile: int, pattern: Pattern, named: Mapping[str, Pattern | None]
+    graph: Graph,
+    tile: int,
+    pattern: Pattern,
+    named: Mapping[str, Pattern | None],
+    tiles: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[dict[str, Choice], tuple[str, ...]]:
     """Return the choice of every layer that changes, and sentences about those left dense.
 
     A 3 × 3 convolution of stride 1 and one channel group that is neither first nor last takes the tile and the pattern.
     One that is named takes its own pattern instead; any other convolution of one channel group, 1 × 1 or strided, takes
-    a pattern only where it is named, on its kernels.
+    a pattern only where it is named, on its kernels. `tiles` has the layers that take a tile of their own, or none.
 
     Raises:
-        ToolflowError: a named layer cannot carry its pattern, or no layer at all takes one.
+        ToolflowError: a named layer cannot carry its pattern or has no Winograd form, or no layer takes a pattern.
     """
     convolutions = {node.name: node for node in graph.nodes if isinstance(node.op, Conv)}
     unknown = sorted(set(named) - set(convolutions))
@@ -59,6 +64,12 @@ def choose_layers(
             f"{', '.join(unknown)}; they are {', '.join(convolutions)}"
         )
     free = free_layers(arrange(graph))
+    formless = sorted(set(tiles) - set(free))
+    if formless:
+        raise ToolflowError(
+            f"tiles of single layers (--layer-tile) must be given to 3x3 convolutions of stride 1 and one channel "
+            f"group, neither first nor last, not to {', '.join(formless)}; they are {', '.join(free) or 'none'}"
+        )
     choices: dict[str, Choice] = {}
     reasons: dict[str, list[str]] = {}
     for name, node in convolutions.items():
@@ -73,7 +84,7 @@ def choose_layers(
         if problem is not None:
             reasons.setdefault(problem, []).append(name)
             wanted = None
-        choice = Choice(tile if name in free else 0, wanted)
+        choice = Choice(tiles.get(name, tile) if name in free else 0, wanted)
         if choice != Choice(0, None):
             choices[name] = choice
     if all(choice.pattern is None for choice in choices.values()):

@@ -10,7 +10,7 @@ That small independent errors add up is an approximation; the judgement does not
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -276,6 +276,7 @@ def search_tiles(
     progress: Callable[[str], None] = lambda _: None,
     notebook: Path | None = None,
     target: Target | None = None,
+    fixed: Collection[str] = (),
 ) -> SearchResult:
     """Search the tiles of a network that is pruned without training, at `TILE_BITS`; direct layers are the plainest.
 
@@ -290,10 +291,12 @@ def search_tiles(
         progress: is told what is measured or judged.
         notebook: as in `search`.
         target: as in `search`.
+        fixed: layers that keep the tile of their choice.
     """
     judged = min(len(images) // 2, MAX_JUDGED)
-    patterns = {name: choice.pattern for name, choice in choices.items() if choice.tile}
-    others = {name: choice for name, choice in choices.items() if not choice.tile}
+    searched = {name for name, choice in choices.items() if choice.tile} - set(fixed)
+    patterns = {name: choices[name].pattern for name in choices if name in searched}
+    others = {name: choice for name, choice in choices.items() if name not in searched}
     pairs = {name: None if pattern is None else (pattern.kept, pattern.sub_row) for name, pattern in patterns.items()}
     config, space = QuantiseConfig(patterns=pairs), Space((0, 2, 4), (None,), (TILE_BITS,), (TILE_BITS,))
     used = images[judged:], normalisation, config, space

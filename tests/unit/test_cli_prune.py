@@ -92,6 +92,24 @@ def test_tiles_are_searched_before_pruning(model: str, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("own", "tile"), [("2=0", 0), ("2=2", 2), ("2=2, 6=4", 2)])
+def test_no_search_changes_a_tile_that_is_given(model: str, tmp_path: Path, own: str, tile: int) -> None:
+    """Layer 2 would get F(4x4,3x3), as above; with every tile given there is nothing to search."""
+    given = ("--pattern", "2:4", "--tile", "auto", "--layer-tile", own, "--search-loss", "1", "--json")
+    result = _prune(model, tmp_path / "out", *given, "--calibration", str(tmp_path / "labelled.npz"))
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    forms = {layer["name"]: (layer["tile"], layer["pattern"]) for layer in document["layers"]}
+    assert forms["2"] == (tile, "2:4")
+    assert forms["6"] in [(each, "2:4") for each in ((4,) if "6" in own else (2, 4))]
+    assert document["search"]["chosen"] == (0 if "6" in own else 1)
+    pruned = load_pruned(
+        Source(model, None, None, tmp_path / "plain.npz").graph(), tmp_path / "out" / "pruned.safetensors"
+    )
+    for name in ("2", "6"):
+        assert obeys(pruned.by_name[name].weights["weight"], Pattern(2, 4), shared=forms[name][0] > 0)
+
+
 def test_what_was_left_open_is_searched(model: str, tmp_path: Path) -> None:
     """Tile, pattern and bits of each layer; the folder says which networks were judged."""
     data = str(tmp_path / "labelled.npz")
@@ -326,6 +344,10 @@ def test_an_interrupted_run_goes_on(model: str, tmp_path: Path, monkeypatch: pyt
             ["--pattern", "2:4", "--layer-pattern", "none=2:4"],
             "must be given to convolutions of the network, not to none",
         ),
+        (["--pattern", "2:4", "--layer-tile", "2"], "--layer-tile must be NAME=TILE,.. with tiles of 0, 2 or 4"),
+        (["--pattern", "2:4", "--layer-tile", "2=3"], "--layer-tile: a tile must be 0, 2 or 4, not '3'"),
+        (["--pattern", "2:4", "--layer-tile", "2=0,2=4"], "--layer-tile: layer '2' must be given once, not twice"),
+        (["--pattern", "2:4", "--layer-tile", "0=2"], "neither first nor last, not to 0; they are 2, 6"),
         (["--pattern", "2:4", "--train", "DATA"], "one of --train and --calibration must be given, not both"),
         (["--pattern", "2:4", "--rate", "0"], "--rate must come with --train"),
         (["--pattern", "2:4", "--epochs", "3"], "--epochs must come with --train"),

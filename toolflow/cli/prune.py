@@ -60,6 +60,15 @@ LayerPatterns = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+LayerTiles = Annotated[
+    str | None,
+    typer.Option(
+        "--layer-tile",
+        metavar="NAME=TILE,..",
+        help="Tiles of single layers, 0 for direct convolution; no search changes them.",
+        rich_help_panel=_PANEL,
+    ),
+]
 Train = Annotated[
     Path | None,
     typer.Option(
@@ -122,6 +131,7 @@ class Wanted:
         tile: of the layers that have a Winograd form, None to search each one's.
         pattern: of the layers that carry one unasked.
         named: of single layers, None for dense.
+        tiles: of single layers, 0 for direct convolution.
         search_loss: accuracy that the search may lose against direct layers.
         board: name or file of the board whose cycles the search saves, None to save multiplications.
         engine: engine parameters that are fixed for it.
@@ -130,6 +140,7 @@ class Wanted:
     tile: int | None
     pattern: Pattern
     named: Mapping[str, Pattern | None]
+    tiles: Mapping[str, int]
     search_loss: float = 0.003
     board: str | Path | None = None
     engine: tuple[tuple[str, int | str], ...] = ()
@@ -138,7 +149,7 @@ class Wanted:
         """Return what a stage's fingerprint must cover."""
         named = {name: None if pattern is None else str(pattern) for name, pattern in sorted(self.named.items())}
         searched = {"search_loss": self.search_loss, "board": self.board, "engine": self.engine}
-        return {"tile": self.tile, "pattern": str(self.pattern), "named": named, **searched}
+        return {"tile": self.tile, "pattern": str(self.pattern), "named": named, "tiles": dict(self.tiles), **searched}
 
     def target(self) -> Target | None:
         """Return the board whose cycles the search saves, None where it saves multiplications.
@@ -157,7 +168,7 @@ class Wanted:
         """Return the choice of every layer, tiles of 2 where they are to be searched, and sentences about the rest."""
         from quant.prune import choose_layers
 
-        return choose_layers(graph, 2 if self.tile is None else self.tile, self.pattern, self.named)
+        return choose_layers(graph, 2 if self.tile is None else self.tile, self.pattern, self.named, self.tiles)
 
 
 @command
@@ -171,6 +182,7 @@ def prune(
     calibration: Unlabelled = None,
     test: Test = None,
     layer_pattern: LayerPatterns = None,
+    layer_tile: LayerTiles = None,
     search_loss: options.SearchLoss = 0.003,
     board: options.SearchBoard = None,
     engine: options.Engine = None,
@@ -202,7 +214,14 @@ def prune(
     wanted = Wanted(
         held,
         _pattern("--pattern", pattern),
-        parse_layer_patterns(layer_pattern),
+        {
+            name: None if text == "dense" else _pattern("--layer-pattern", text)
+            for name, text in _by_layer("--layer-pattern", layer_pattern, "NAME=n:S,.. or NAME=dense").items()
+        },
+        {
+            name: _tile(text)
+            for name, text in _by_layer("--layer-tile", layer_tile, "NAME=TILE,.. with tiles of 0, 2 or 4").items()
+        },
         search_loss,
         None if board is None else board_source(board),
         tuple(sorted(parse_search_engine(board, engine, tile).items())),
@@ -247,21 +266,23 @@ def prune(
     terminal.note(f"pruned into {out / PRUNED}")
 
 
-def parse_layer_patterns(text: str | None) -> dict[str, Pattern | None]:
-    """Return {layer: pattern, None for dense} of `--layer-pattern`.
-
-    Raises:
-        ToolflowError: the text is no list of NAME=n:S or NAME=dense, or a layer is given twice.
-    """
-    named: dict[str, Pattern | None] = {}
+def _by_layer(option: str, text: str | None, form: str) -> dict[str, str]:
+    """Return {layer: what it is to have} of a list in the given form."""
+    named: dict[str, str] = {}
     for part in text.split(",") if text else ():
-        name, _, pattern = (piece.strip() for piece in part.rpartition("="))
+        name, _, value = (piece.strip() for piece in part.rpartition("="))
         if not name:
-            raise ToolflowError(f"--layer-pattern must be NAME=n:S,.. or NAME=dense, not '{part.strip()}'")
+            raise ToolflowError(f"{option} must be {form}, not '{part.strip()}'")
         if name in named:
-            raise ToolflowError(f"--layer-pattern: layer '{name}' must be given once, not twice")
-        named[name] = None if pattern == "dense" else _pattern("--layer-pattern", pattern)
+            raise ToolflowError(f"{option}: layer '{name}' must be given once, not twice")
+        named[name] = value
     return named
+
+
+def _tile(text: str) -> int:
+    if text not in ("0", "2", "4"):
+        raise ToolflowError(f"--layer-tile: a tile must be 0, 2 or 4, not '{text}'")
+    return int(text)
 
 
 def _pattern(option: str, text: str) -> Pattern:
@@ -370,8 +391,9 @@ class Job:
             lambda what: step.advance(0, f"search, {what}"),
             notebook,
             self.wanted.target(),
+            self.wanted.tiles.keys(),
         )
-        tiles = found.config.tiles
+        tiles = {**found.config.tiles, **self.wanted.tiles}
         changed = {name: replace(one, tile=tiles.get(name, 0)) for name, one in choices.items()}
         return changed, search_section(found)
 
