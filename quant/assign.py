@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from quant.arrange import Arrangement
-from quant.config import QuantiseConfig
+from quant.config import SCALED_TILE, QuantiseConfig
 from quant.tiles import can_tile, transformed
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
@@ -26,8 +26,15 @@ def layer_forms(arrangement: Arrangement, config: QuantiseConfig) -> Mapping[str
     Those take their tile, and the pattern where they have at least S channels.
 
     Raises:
-        ToolflowError: `tiles` or `patterns` names another layer, or no layer can hold the pattern that it is to have.
+        ToolflowError: `tiles` or `patterns` names another layer, or no layer can hold the pattern that it is to have;
+            or a layer that is transformed already has a tile that the family does not.
     """
+    for node in arrangement.graph.nodes:
+        if config.family == "fixed-point" and isinstance(node.op, WinogradConv) and node.op.tile == SCALED_TILE:
+            raise ToolflowError(
+                f"--scales must be multiplier, not fixed-point, for a network with F({SCALED_TILE},3): the sums of "
+                f"'{node.name}' are scaled by 576, which is no power of two; prune it with --tile 2 or 0 instead"
+            )
     free = free_layers(arrangement)
     for what, named in (("tile", config.tiles), ("pattern", config.patterns)):
         wrong = sorted(set(named) - set(free))

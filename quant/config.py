@@ -15,6 +15,7 @@ from toolflow.numerics.srbs import Pattern
 MAX_CALIBRATION_IMAGES = 1024
 MAX_TENSOR_ELEMENTS = 1 << 27  # of one tensor over all calibration images; about ten such are alive at once
 LOGIT_BITS = 16
+SCALED_TILE = 4  # its sums are scaled by 576, no power of two
 DIGIT_BITS = 4  # of the narrowest multiplier that is likely to be built
 
 Family = Literal["multiplier", "fixed-point"]
@@ -106,7 +107,7 @@ class QuantiseConfig(BaseModel):
 
     @model_validator(mode="after")
     def _tiles_of_the_family(self) -> Self:
-        if self.family == "fixed-point" and 4 in (self.tile, *self.tiles.values()):
+        if self.family == "fixed-point" and SCALED_TILE in (self.tile, *self.tiles.values()):
             raise ValueError(
                 "F(4,3) scales its sums by 576, which is no power of two: the fixed-point family has tile 2"
             )

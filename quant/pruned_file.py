@@ -14,7 +14,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from quant.assign import cannot_carry
+from quant.arrange import arrange
+from quant.assign import cannot_carry, free_layers
 from quant.prune import Choice
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
@@ -64,7 +65,7 @@ def load_pruned(graph: Graph, path: Path, tile: int | None = None, pattern: Patt
     Args:
         graph: the simplified network that was pruned.
         path: what `save_pruned` wrote.
-        tile: that its Winograd layers must have, None for any.
+        tile: that its 3 × 3 layers of stride 1 must have, 0 where they must be direct, None for any.
         pattern: that its sparse layers must have, None for any.
 
     Raises:
@@ -76,17 +77,20 @@ def load_pruned(graph: Graph, path: Path, tile: int | None = None, pattern: Patt
         raise ToolflowError(
             f"{path} must be a pruned {graph.name}, not another network: its layers' names or shapes differ"
         )
+    free = free_layers(arrange(graph)) if tile is not None else {}
     nodes = []
     for node in graph.nodes:
         if not isinstance(node.op, Layer):
             nodes.append(node)
             continue
         choice = layers.get(node.name, Choice(0, None))
-        for what, asked, held in (("tile", tile, choice.tile or None), ("pattern", pattern, choice.pattern)):
-            if asked is not None and held is not None and asked != held:
-                raise ToolflowError(
-                    f"{path} must hold layers of {what} {asked}, but '{node.name}' was pruned to {held}"
-                )
+        if tile is not None and node.name in free and choice.tile != tile:
+            form = f"F({choice.tile},3)" if choice.tile else "direct"
+            raise ToolflowError(f"{path} must hold layers of tile {tile}, but '{node.name}' is {form} there")
+        if pattern is not None and choice.pattern not in (None, pattern):
+            raise ToolflowError(
+                f"{path} must hold layers of pattern {pattern}, but '{node.name}' was pruned to {choice.pattern}"
+            )
         nodes.append(_replaced(node, choice, arrays, path))
     return replace(graph, nodes=tuple(nodes))
 

@@ -291,14 +291,16 @@ def search_tiles(
         progress: is told what is measured or judged.
         notebook: as in `search`.
         target: as in `search`.
-        fixed: layers that keep the tile of their choice.
+        fixed: layers that keep the tile of their choice; those that have none stay direct and dense.
     """
     judged = min(len(images) // 2, MAX_JUDGED)
     searched = {name for name, choice in choices.items() if choice.tile} - set(fixed)
     patterns = {name: choices[name].pattern for name in choices if name in searched}
     others = {name: choice for name, choice in choices.items() if name not in searched}
     pairs = {name: None if pattern is None else (pattern.kept, pattern.sub_row) for name, pattern in patterns.items()}
-    config, space = QuantiseConfig(patterns=pairs), Space((0, 2, 4), (None,), (TILE_BITS,), (TILE_BITS,))
+    direct = dict.fromkeys(sorted(set(fixed) - set(choices)), 0)  # and dense: such layers have no choice
+    config = QuantiseConfig(tiles=direct, patterns=pairs)  # type: ignore[arg-type]  # checked by the model
+    space = Space((0, 2, 4), (None,), (TILE_BITS,), (TILE_BITS,))
     used = images[judged:], normalisation, config, space
     found = images[:judged], truth[:judged]
     return search(shaped(graph, others), *used, *found, allowed, progress, notebook, target)

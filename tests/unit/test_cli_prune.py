@@ -21,6 +21,7 @@ from toolflow.cli.prune import CHECKPOINT
 from toolflow.cli.stages import Source, load_graph
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.srbs import Pattern, obeys
+from toolflow.operators import Conv, WinogradConv
 from toolflow.report.summary import Summary
 from toolflow.report.tables import remarks
 
@@ -90,6 +91,20 @@ def test_tiles_are_searched_before_pruning(model: str, tmp_path: Path) -> None:
         "of the multiplications"
         in _prune(model, tmp_path / "out", *given[:-1], "--calibration", str(tmp_path / "labelled.npz")).stdout
     )
+
+
+def test_a_search_judges_layers_that_stay_direct_and_dense_as_such(model: str, tmp_path: Path) -> None:
+    own = ("--layer-pattern", "2=dense", "--layer-tile", "2=0", "--search-loss", "1", "--json")
+    data = ("--calibration", str(tmp_path / "labelled.npz"))
+    result = _prune(model, tmp_path / "out", "--pattern", "2:4", "--tile", "auto", *own, *data)
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    inner = document["layers"][1:]
+    direct = {layer["name"]: layer["multiplications"] / (1 - layer["saved"]) for layer in inner}
+    assert inner[0]["multiplications"] == direct["2"]
+    plain = sum(direct.values()) - direct["6"] / 2  # of it half is pruned in any form
+    cost = document["search"]["trials"][document["search"]["chosen"]]["cost"]
+    assert cost == pytest.approx(sum(layer["multiplications"] for layer in inner) / plain)
 
 
 @pytest.mark.parametrize(("own", "tile"), [("2=0", 0), ("2=2", 2), ("2=2, 6=4", 2)])
@@ -303,6 +318,7 @@ def test_an_interrupted_run_goes_on(model: str, tmp_path: Path, monkeypatch: pyt
     result = _prune(model, out, *given)
     assert result.exit_code == 130, result.stderr
     assert "toolflow: interrupted" in result.stderr
+    assert "(measure) and the training so far are in" in " ".join(result.stderr.split())
     assert "the same command goes on from there" in result.stderr
     assert not out.exists()
     assert (tmp_path / "out.partial" / CHECKPOINT).exists()
@@ -348,6 +364,9 @@ def test_an_interrupted_run_goes_on(model: str, tmp_path: Path, monkeypatch: pyt
         (["--pattern", "2:4", "--layer-tile", "2=3"], "--layer-tile: a tile must be 0, 2 or 4, not '3'"),
         (["--pattern", "2:4", "--layer-tile", "2=0,2=4"], "--layer-tile: layer '2' must be given once, not twice"),
         (["--pattern", "2:4", "--layer-tile", "0=2"], "neither first nor last, not to 0; they are 2, 6"),
+        (["--pattern", "2:4", "--test", "DATA"], "must hold other images than"),
+        (["--pattern", "2:4", "--test", "OTHER"], "must normalise its pixels as"),
+        (["--pattern", "2:4", "--search-loss", "0.1"], "--search-loss must come with a search"),
         (["--pattern", "2:4", "--train", "DATA"], "one of --train and --calibration must be given, not both"),
         (["--pattern", "2:4", "--rate", "0"], "--rate must come with --train"),
         (["--pattern", "2:4", "--epochs", "3"], "--epochs must come with --train"),
@@ -358,7 +377,9 @@ def test_bad_input_ends_in_a_sentence_and_leaves_nothing(
     model: str, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     data = str(tmp_path / "plain.npz")
-    given = [data if argument == "DATA" else argument for argument in arguments]
+    other = tmp_path / "other.npz"
+    np.savez(other, x=images(42, seed=2)[2:], mean=np.full(3, 0.5), std=np.full(3, 0.5))
+    given = [{"DATA": data, "OTHER": str(other)}.get(argument, argument) for argument in arguments]
     result = _prune(model, tmp_path / "out", "--tile", "2", "--calibration", data, *given)
     assert result.exit_code == 2
     assert message in result.stderr
@@ -404,6 +425,47 @@ def test_what_a_pruned_file_fixes_and_where_it_may_lie(model: str, tmp_path: Pat
     assert again.exit_code == 2
     assert "holds what another command made (quantise)" in again.stderr
     assert pruned.stat().st_mode == (tmp_path / "p" / "prune.json").stat().st_mode
+
+
+@pytest.mark.parametrize(
+    ("form", "options", "message"),
+    [
+        (
+            ["--tile", "2", "--layer-tile", "2=0"],
+            ["--tile", "2"],
+            "must hold layers of tile 2, but '2' is direct there",
+        ),
+        (["--tile", "0"], ["--tile", "2"], "layers of tile 2, but '2' is direct there"),
+        (["--tile", "4"], ["--scales", "fixed-point"], "for a network with F(4,3): the sums of '2' are scaled by 576"),
+        (["--tile", "2"], ["--sparsity", "1:4"], "must hold layers of pattern 1:4, but '2' was pruned to 2:4"),
+    ],
+)
+def test_what_a_pruned_file_is_not(
+    model: str, tmp_path: Path, form: list[str], options: list[str], message: str
+) -> None:
+    data = str(tmp_path / "plain.npz")
+    made = _prune(model, tmp_path / "p", "--pattern", "2:4", *form, "--calibration", data)
+    assert made.exit_code == 0, made.stderr
+    given = ["quantise", model, "--calibration", data, "--pruned", str(tmp_path / "p" / "pruned.safetensors")]
+    result = CliRunner().invoke(app, [*given, "--single", *options, "--out", str(tmp_path / "q")])
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert not list(tmp_path.glob("q*"))
+
+
+def test_options_change_nothing_of_a_pruned_file(model: str, tmp_path: Path) -> None:
+    """What it holds dense or direct stays so, though the pattern is named again."""
+    data = str(tmp_path / "plain.npz")
+    form = ["--tile", "2", "--layer-pattern", "2=dense", "--layer-tile", "2=0"]
+    made = _prune(model, tmp_path / "p", "--pattern", "2:4", *form, "--calibration", data)
+    assert made.exit_code == 0, made.stderr
+    given = ["quantise", model, "--calibration", data, "--pruned", str(tmp_path / "p" / "pruned.safetensors")]
+    result = CliRunner().invoke(app, [*given, "--single", "--sparsity", "2:4", "--out", str(tmp_path / "q")])
+    assert result.exit_code == 0, result.stderr
+    graph = load_graph(tmp_path / "q", "high")
+    forms = {node.name: (type(node.op), getattr(node.op, "pattern", None)) for node in graph.nodes}
+    assert forms["2"] == (Conv, None)
+    assert forms["6"] == (WinogradConv, (2, 4))
 
 
 def test_images_must_be_given(model: str, tmp_path: Path) -> None:

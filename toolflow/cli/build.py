@@ -42,7 +42,7 @@ def build(
     equalise: options.Equalise = False,
     tile: options.Tile = "0",
     sparsity: options.Sparsity = None,
-    search_loss: options.SearchLoss = 0.003,
+    search_loss: options.SearchLoss = None,
     finetune: options.Finetune = None,
     finetune_recipe: options.FinetuneRecipe = None,
     mean: options.Mean = None,
@@ -62,7 +62,7 @@ def build(
     with terminal.progress("load the toolflow"):
         from quant.calibrate import CalibrationOptions
         from toolflow.cli.finetuning import Finetuning
-        from toolflow.cli.precision import Precision
+        from toolflow.cli.precision import Precision, parse_search_loss
         from toolflow.cli.stages import Source
         from toolflow.plan.boards import load_board
         from toolflow.plan.choose import check_engine
@@ -94,9 +94,9 @@ def build(
         percentile=percentile,
         rounding=rounding,
         equalise=equalise,
-        tile=tile,
-        sparsity=sparsity,
-        search_loss=search_loss,
+        tile=tile if pruned is None else "0",
+        sparsity=sparsity if pruned is None else None,
+        search_loss=parse_search_loss(search_loss, tile, sparsity, layer_bits),
         board=board,
         engine=fixed,
     )

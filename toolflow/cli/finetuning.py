@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolflow.cli.manifest import fingerprint
+from toolflow.importers.calibration_file import require_apart
 from toolflow.ir.errors import ToolflowError
 
 if TYPE_CHECKING:
@@ -74,17 +74,7 @@ class Finetuning:
             ToolflowError: they are not like those of the calibration file, or some of those.
         """
         found = replace(source, calibration=self.file).images(graph)
-        if found.pixels != data.pixels:
-            raise ToolflowError(
-                f"{self.file} must normalise its pixels as {source.calibration} does ({data.pixels}), "
-                f"not as {found.pixels}"
-            )
-        shared = _digests(found.images) & _digests(data.images)
-        if shared:
-            raise ToolflowError(
-                f"{self.file} must hold other images than {source.calibration}, but {len(shared):,} are in both: what "
-                "is reported would be measured on images that were trained on"
-            )
+        require_apart(found, self.file, data, source.calibration)
         return found
 
     def apply(
@@ -177,7 +167,3 @@ def _checked(value: float, good: bool) -> float:
     if not good:
         raise ValueError(value)
     return value
-
-
-def _digests(images: Images) -> set[bytes]:
-    return {hashlib.sha256(image.tobytes()).digest() for image in images}

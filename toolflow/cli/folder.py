@@ -29,7 +29,7 @@ from toolflow.cli.manifest import (
 from toolflow.cli.terminal import Step, Terminal
 from toolflow.ir.errors import ToolflowError
 
-NOTEBOOKS, CHECKPOINTS = "search.*.notebook", "finetune.*.checkpoint"  # of a stage, until it is finished
+NOTEBOOKS, CHECKPOINTS = "search.*.notebook", "training.*.checkpoint"  # of a stage, until it is finished
 _UNFINISHED = {NOTEBOOKS: "what the search found out", CHECKPOINTS: "the training so far"}
 _NAMED_FILES = 5
 

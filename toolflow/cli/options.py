@@ -41,8 +41,9 @@ Pruned = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Weights of this model that 'toolflow prune' wrote (pruned.safetensors), with their tiles and patterns; "
-        "they take the place of --weights, which then are --finetune's teacher alone.",
+        help="Weights of this model that 'toolflow prune' wrote (pruned.safetensors), with their tiles and patterns, "
+        "which --tile and --sparsity then only check; they take the place of --weights, which then are --finetune's "
+        "teacher alone.",
         exists=True,
         dir_okay=False,
         rich_help_panel=_MODEL,
@@ -206,10 +207,11 @@ FinetuneRecipe = Annotated[
     ),
 ]
 SearchLoss = Annotated[
-    float,
+    float | None,
     typer.Option(
         min=0.0,
         max=1.0,
+        show_default="0.003",
         help="Accuracy that a search of tiles, sparsity or bits may lose against dense direct layers of full width.",
         rich_help_panel=_PRECISION,
     ),

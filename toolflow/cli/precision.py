@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 AUTO: Literal["auto"] = "auto"
 SAVES_MULTIPLICATIONS = "the search saves multiplications, whatever the engine; with --board B it saves cycles there"
 AUTO_PATTERNS = (8, 16), (6, 16), (4, 16), (3, 16)
+SEARCH_LOSS = 0.003
 LEAST_WEIGHT_BITS, LEAST_ACTIVATION_BITS = 3, 4  # that a search tries
 
 
@@ -57,7 +58,7 @@ class Precision:
     equalise: bool = False
     tile: int | Literal["auto"] = 0
     sparsity: tuple[int, int] | Literal["auto"] | None = None
-    search_loss: float = 0.003
+    search_loss: float = SEARCH_LOSS
     board: str | Path | None = None
     engine: tuple[tuple[str, int | str], ...] = ()
 
@@ -258,6 +259,21 @@ def parse_search_engine(board: str | None, engine: str | None, *asked: str | Non
     if engine is not None and board is None:
         raise ToolflowError("--engine must come with --board, which says how large an engine may be")
     return options.parse_engine(engine)
+
+
+def parse_search_loss(given: float | None, *asked: str | None) -> float:
+    """Return the accuracy that a search may lose.
+
+    Args:
+        given: as `--search-loss` gives it.
+        asked: the options by which something may be searched.
+
+    Raises:
+        ToolflowError: it would change nothing.
+    """
+    if given is not None and AUTO not in asked:
+        raise ToolflowError("--search-loss must come with a search, for example --tile auto: it changes nothing else")
+    return SEARCH_LOSS if given is None else given
 
 
 def _down(highest: int, lowest: int) -> tuple[int, ...]:

@@ -16,9 +16,10 @@ from rich.table import Table
 
 from toolflow.cli import options
 from toolflow.cli.command import command
-from toolflow.cli.folder import notebook_in, open_build
-from toolflow.cli.precision import SAVES_MULTIPLICATIONS, parse_search_engine
+from toolflow.cli.folder import CHECKPOINTS, notebook_in, open_build
+from toolflow.cli.precision import SAVES_MULTIPLICATIONS, parse_search_engine, parse_search_loss
 from toolflow.cli.terminal import Step, Terminal
+from toolflow.importers.calibration_file import require_apart
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.srbs import Pattern, parse_pattern
 from toolflow.plan.boards import board_source
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 PRUNED, REPORT, HELD_OUT = "pruned.safetensors", "prune.json", "held_out.npz"
-CHECKPOINT = "training.checkpoint"
+CHECKPOINT = CHECKPOINTS.replace("*", "pruned")
 TRAINING_SHARE = 0.9  # of the images, where they are to train on and none are given to test on
 DEFAULT_EPOCHS = 12
 
@@ -141,7 +142,7 @@ class Wanted:
     pattern: Pattern
     named: Mapping[str, Pattern | None]
     tiles: Mapping[str, int]
-    search_loss: float = 0.003
+    search_loss: float
     board: str | Path | None = None
     engine: tuple[tuple[str, int | str], ...] = ()
 
@@ -183,7 +184,7 @@ def prune(
     test: Test = None,
     layer_pattern: LayerPatterns = None,
     layer_tile: LayerTiles = None,
-    search_loss: options.SearchLoss = 0.003,
+    search_loss: options.SearchLoss = None,
     board: options.SearchBoard = None,
     engine: options.Engine = None,
     epochs: Epochs = None,
@@ -200,9 +201,10 @@ def prune(
 ) -> None:
     """Prune a model's convolutions to n of every S channels, in the Winograd domain where they have a tile.
 
-    With --calibration each layer is solved on the images alone. With --train the network is pruned in steps and trained
-    after each; a run that was interrupted goes on behind the last epoch that it finished. DIR gets
-    pruned.safetensors (the weights) and prune.json (the accuracy after each step, what each layer saves).
+    With --calibration each layer is solved on the images alone. With --train the network is pruned and then trained,
+    where there are epochs enough (16 for 3:16) in steps, each trained before the next; a run that was interrupted goes
+    on behind the last epoch that it finished. DIR gets pruned.safetensors (the weights) and prune.json (the accuracy
+    after each step, what each layer saves). --tile auto chooses tiles by networks that are not trained.
 
     Examples:
 
@@ -222,7 +224,7 @@ def prune(
             name: _tile(text)
             for name, text in _by_layer("--layer-tile", layer_tile, "NAME=TILE,.. with tiles of 0, 2 or 4").items()
         },
-        search_loss,
+        parse_search_loss(search_loss, tile),
         None if board is None else board_source(board),
         tuple(sorted(parse_search_engine(board, engine, tile).items())),
     )
@@ -437,8 +439,16 @@ class Job:
         return np.sort(np.concatenate([split.rule, split.held_out]))
 
     def _tested(self, graph: Graph, data: CalibrationImages, held_out: Any) -> CalibrationImages:
-        """Return the images to read the accuracy on."""
-        return _of(data, held_out) if self.test is None else replace(self.source, calibration=self.test).images(graph)
+        """Return the images to read the accuracy on.
+
+        Raises:
+            ToolflowError: they are not like those that the network is pruned on, or some of those.
+        """
+        if self.test is None:
+            return _of(data, held_out)
+        found = replace(self.source, calibration=self.test).images(graph)
+        require_apart(found, self.test, data, self.source.calibration)
+        return found
 
 
 def _of(data: CalibrationImages, some: Any) -> CalibrationImages:

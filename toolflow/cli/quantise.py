@@ -40,7 +40,7 @@ def quantise(
     equalise: options.Equalise = False,
     tile: options.Tile = "0",
     sparsity: options.Sparsity = None,
-    search_loss: options.SearchLoss = 0.003,
+    search_loss: options.SearchLoss = None,
     finetune: options.Finetune = None,
     finetune_recipe: options.FinetuneRecipe = None,
     mean: options.Mean = None,
@@ -62,7 +62,7 @@ def quantise(
     """
     with terminal.progress("load the toolflow"):
         from toolflow.cli.finetuning import Finetuning
-        from toolflow.cli.precision import Precision, parse_search_engine
+        from toolflow.cli.precision import Precision, parse_search_engine, parse_search_loss
         from toolflow.cli.project import GRAPHS, QONNX
         from toolflow.cli.stages import Source, quantise_inputs, quantise_stage
 
@@ -89,9 +89,9 @@ def quantise(
         percentile=percentile,
         rounding=rounding,
         equalise=equalise,
-        tile=tile,
-        sparsity=sparsity,
-        search_loss=search_loss,
+        tile=tile if pruned is None else "0",
+        sparsity=sparsity if pruned is None else None,
+        search_loss=parse_search_loss(search_loss, tile, sparsity, layer_bits),
         board=board,
         engine=parse_search_engine(board, engine, tile, sparsity, layer_bits),
     )

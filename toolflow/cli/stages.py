@@ -61,7 +61,7 @@ class Source:
         calibration: the `.npz`.
         mean, std, pixel_scale, reverse_channels: how pixels are normalised, None to ask the file.
         pruned: what `toolflow prune` wrote for the model; None for its own weights.
-        tile, sparsity: that the pruned layers must have, None for any.
+        tile, sparsity: that the pruned layers must have, None for any; the file alone says what they are.
     """
 
     model: str

@@ -11,6 +11,7 @@ With mean and std given, the map is theirs. Without them it spans the values fou
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -77,6 +78,28 @@ class CalibrationImages:
     labels: npt.NDArray[np.int64] | None
     pixels: PixelMap
     notes: tuple[str, ...]
+
+
+def require_apart(one: CalibrationImages, its_file: Path, other: CalibrationImages, other_file: Path) -> None:
+    """Refuse files of which one cannot tell what was learnt on the other.
+
+    Raises:
+        CalibrationFileError: their pixels are normalised in different ways, or an image is in both.
+    """
+    if one.pixels != other.pixels:
+        raise CalibrationFileError(
+            f"{its_file} must normalise its pixels as {other_file} does ({other.pixels}), not as {one.pixels}"
+        )
+    shared = _digests(one.images) & _digests(other.images)
+    if shared:
+        raise CalibrationFileError(
+            f"{its_file} must hold other images than {other_file}, but {len(shared):,} are in both: what is reported "
+            "would be measured on images that the network was made from"
+        )
+
+
+def _digests(images: npt.NDArray[np.uint8]) -> set[bytes]:
+    return {hashlib.sha256(image.tobytes()).digest() for image in images}
 
 
 def load_calibration_file(
