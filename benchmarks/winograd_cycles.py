@@ -75,8 +75,11 @@ class Mode:
 
 
 def modes(layer: tuple[str, int, int, int, int], pattern: Pattern) -> dict[str, Mode]:
-    """Return the layer's modes: the tile of fewer multiplications, the pattern where there are S channels."""
-    tile = min((2, 4), key=lambda m: Mode(m).ideal(layer, 1, 1))
+    """Return the layer's modes: the tile of fewer multiplications, the pattern where there are S channels.
+
+    The first layer is direct and dense in all of them, as a build makes it.
+    """
+    tile = 0 if layer is VGG16[0] else min((2, 4), key=lambda m: Mode(m).ideal(layer, 1, 1))
     sparse = pattern if layer[1] >= pattern.sub_row else None
     return {"direct": Mode(0), "dense Winograd": Mode(tile), "sparse": Mode(tile, sparse)}
 
