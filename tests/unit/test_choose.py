@@ -9,6 +9,7 @@ import pytest
 from toolflow.engine.config import FITTED, EngineConfig
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
+from toolflow.numerics.srbs import Pattern
 from toolflow.operators.avg_pool.spec import AvgPool
 from toolflow.operators.casebook import RESULT, NetworkBuilder
 from toolflow.operators.cases import ALL_CASES
@@ -104,6 +105,19 @@ def test_weight_traffic_is_the_streams_length() -> None:
     compiled = compile_program(HIGH, config)
     _, instructions = Lowering(HIGH, config).outline()
     assert weight_bytes(config, instructions) == len(compiled.weights)
+
+
+def test_words_are_as_long_as_a_patterns_sub_rows() -> None:
+    """Where the bus is wide enough: words of 16 channels would wait for the fullest half of each 32."""
+    b = NetworkBuilder((3, 8, 8), 8, 8, 8, 5)
+    x = b.conv("sparse", b.conv("wide", "image", 64, 1), 64, pads=(1, 1, 1, 1), pattern=Pattern(4, 32))
+    graph = b.build(b.linear("fc", b.flatten("flat", b.conv("narrow", x, 8, 8)), 10, out=RESULT))
+    fixed: dict[str, int | str] = {"lanes_k": 16, "lanes_p": 2, "slots": 1, "drain_k": 2, "bus_bits": 256}
+    board = load_board("zcu104")
+    best = best_single(timed_engines(graph, 8, fixed, board), board, "it")
+    assert best.config.sub_row == 32
+    shorter = best_single(timed_engines(graph, 8, {**fixed, "sub_row": 16}, board), board, "it")
+    assert best.cycles_per_image < 0.8 * shorter.cycles_per_image
 
 
 def test_no_shape_that_fits_is_faster() -> None:

@@ -25,6 +25,7 @@ from toolflow.report.summary import (
     Board,
     Cascade,
     Finetuned,
+    Layer,
     LevelAccuracy,
     LevelCheck,
     Model,
@@ -153,6 +154,14 @@ def test_tables_of_a_single_unit() -> None:
     waiting = single.model_copy(update={"units": (unit.model_copy(update={"runs": (drained,)}),)})
     (sentence,) = remarks(waiting)
     assert sentence.startswith(f"{unit.unit} unit: 1 of 1 layers are bounded by their transform or drain")
+    direct = Layer(
+        name="conv1", mode="direct", weight_bits=4, density=0.25, multiplications=9, direct_multiplications=36
+    )
+    layers = tuple(direct.model_copy(update={"pattern": pattern}) for pattern in (None, "4:8", "4:16", "8:32"))
+    low, high = single.variants
+    patterned = low.model_copy(update={"layers": layers}), high.model_copy(update={"layers": layers})
+    (sentence,) = remarks(single.model_copy(update={"variants": patterned}))
+    assert sentence.startswith("low unit: 2 layers have patterns of more channels than the 8 of the engine's words")
     no_held_out = whole.model_copy(update={"cascade": cascade(None)})
     assert "held out" not in shown(no_held_out)
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from toolflow.cli import options
 from toolflow.cli.options import ScaleFamily
 from toolflow.ir.errors import ToolflowError
-from toolflow.plan.boards import board_source
+from toolflow.plan.boards import board_source, load_board
+from toolflow.plan.choose_shapes import longest_word
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 AUTO: Literal["auto"] = "auto"
 SAVES_MULTIPLICATIONS = "the search saves multiplications, whatever the engine; with --board B it saves cycles there"
-AUTO_PATTERNS = (8, 16), (6, 16), (4, 16), (3, 16)
+AUTO_SIXTEENTHS = 8, 6, 4, 3  # that patterns keep of each sub-row
+AUTO_SUB_ROW = 16  # where no board has shorter words
 SEARCH_LOSS = 0.003
 LEAST_WEIGHT_BITS, LEAST_ACTIVATION_BITS = 3, 4  # that a search tries
 
@@ -161,10 +163,17 @@ class Precision:
             activation_bits = _down(self.high_bits, LEAST_ACTIVATION_BITS)
         return Space(
             tiles=tiles if self.tile == AUTO else (config.tile,),
-            patterns=(None, *AUTO_PATTERNS) if self.sparsity == AUTO else (config.pattern,),
+            patterns=(None, *self._auto_patterns()) if self.sparsity == AUTO else (config.pattern,),
             weight_bits=weight_bits,
             activation_bits=activation_bits,
         )
+
+    def _auto_patterns(self) -> tuple[tuple[int, int], ...]:
+        """Return the patterns to try: sub-rows longer than the engine's words would wait for their fullest part."""
+        s = AUTO_SUB_ROW
+        if self.board is not None:
+            s = min(s, longest_word(dict(self.engine), load_board(self.board)))
+        return tuple((n * s // 16, s) for n in AUTO_SIXTEENTHS if n * s % 16 == 0)
 
     def check_search(self, variants: Sequence[str]) -> tuple[str, ...]:
         """Refuse a search for an engine that cannot be, before anything is computed; return what each saves instead.

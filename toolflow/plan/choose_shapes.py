@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.operators import WinogradConv
+from toolflow.operators import Conv, WinogradConv
 from toolflow.plan.boards import Board
 from toolflow.plan.demand import Demand, demand
 from toolflow.plan.resources import estimate_resources
@@ -76,8 +76,8 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
     demands: dict[int, Demand] = {}
     ranked = []
     r = request
-    tile = largest_tile(r.graph)
-    shapes = allowed_shapes(r.weight_bits, r.activation_bits, r.multipliers, r.fixed or {}, board, tile)
+    form = largest_tile(r.graph), sub_rows(r.graph)
+    shapes = allowed_shapes(r.weight_bits, r.activation_bits, r.multipliers, r.fixed or {}, board, *form)
     possible = [s for s in shapes if sum(dsps(s, board.family).values()) <= board.usable.dsps]
     for shape in possible or shapes:
         if shape.sub_row not in demands:
@@ -94,6 +94,17 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
 def largest_tile(graph: QuantisedGraph) -> int:
     """Return the largest Winograd tile of a network, 0 where no layer is transformed."""
     return max((node.op.tile for node in graph.nodes if isinstance(node.op, WinogradConv)), default=0)
+
+
+def sub_rows(graph: QuantisedGraph) -> set[int]:
+    """Return the S of every pattern n:S in a network."""
+    return {node.op.pattern[1] for node in graph.nodes if isinstance(node.op, Conv | WinogradConv) and node.op.pattern}
+
+
+def longest_word(fixed: Mapping[str, int | str], board: Board) -> int:
+    """Return the most channels that a word of an engine for the board has, unless a pattern asks for more."""
+    bus_bits = int(fixed.get("bus_bits", min(board.axi_data_bits, MAX_BUS_BITS)))
+    return int(fixed.get("sub_row", min(bus_bits // 8, max(SUB_ROWS))))
 
 
 def worth_timing(ranked: list[RankedShape], usable: ResourceCount, alone: bool = False) -> list[EngineConfig]:
@@ -132,8 +143,12 @@ def allowed_shapes(
     fixed: Mapping[str, int | str],
     board: Board,
     tile: int = 0,
+    patterned: Collection[int] = (),
 ) -> list[EngineConfig]:
-    """Return every shape that the parameters allow; arguments as in `UnitRequest`, `tile` the largest in the network.
+    """Return every shape that the parameters allow; arguments as in `UnitRequest`, the last two from the network.
+
+    A word as long as a pattern's sub-row is tried where the bus is wide enough for it: a shorter one waits for the
+    fullest part.
 
     Raises:
         ToolflowError: there is none.
@@ -148,7 +163,7 @@ def allowed_shapes(
         "lanes_k": LANES_K,
         "lanes_p": LANES_P,
         "slots": SLOTS,
-        "sub_row": SUB_ROWS,
+        "sub_row": tuple(sorted({*SUB_ROWS, *(s for s in patterned if s > max(SUB_ROWS))})),
         "drain_k": DRAIN_K,
         "multiplier": multipliers,
         "bank_memory": ("block", "ultra") if board.available.urams else ("block",),

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from quant.calibrate_artefacts import Measure
 from toolflow.numerics.confidence import ALWAYS, NEVER
-from toolflow.report.summary import Cascade, Finetuned, Resources, Run, Search, Summary, Unit
+from toolflow.numerics.srbs import parse_pattern
+from toolflow.report.summary import Cascade, Finetuned, Resources, Run, Search, Summary, Unit, Variant
 
 RESOURCE_NAMES = {
     "luts": "LUTs",
@@ -145,6 +146,7 @@ def remarks(summary: Summary) -> Iterable[str]:
             yield finetuned_sentence(f"{variant.unit} unit", variant.finetuned)
     for unit in summary.units:
         yield from bound_sentences(unit)
+        yield from word_sentences(unit, summary.variants)
     for warning in summary.cascade.warnings if summary.cascade else ():
         yield f"warning: {warning}"
     for note in summary.notes:
@@ -159,6 +161,18 @@ def bound_sentences(unit: Unit) -> Iterable[str]:
         yield (
             f"{unit.unit} unit: {waiting} of {len(layers)} layers are bounded by their transform or drain, not by the "
             "multipliers: fewer multiplications would not make them faster"
+        )
+
+
+def word_sentences(unit: Unit, variants: Iterable[Variant]) -> Iterable[str]:
+    """Say of how many layers a sub-row is longer than the engine's words: the fullest word of it sets the pace."""
+    word = int(unit.engine["sub_row"])
+    layers = [layer for variant in variants if variant.unit == unit.unit for layer in variant.layers if layer.pattern]
+    longer = [layer for layer in layers if parse_pattern(layer.pattern or "").sub_row > word]
+    if longer:
+        yield (
+            f"{unit.unit} unit: {len(longer)} layers have patterns of more channels than the {word} of the engine's "
+            f"words, and wait for the fullest word of each sub-row: patterns n:{word} take n cycles of every {word}"
         )
 
 
