@@ -182,6 +182,7 @@ inline int check_max_pool(const Instruction& i) {
 template <class Config>
 inline int check_store_result(const Header& header) {
   if (header.classes == 0) return error_count;
+  if (header.confidence_m > header.confidence_n || header.confidence_n > leading_places) return error_count;
   if (header.classes > static_cast<uint32_t>(Config::result_depth)) return error_address;
   const Wide record = larger(16, Shape<Config>::bus_bytes) + 2 * static_cast<Wide>(header.classes);
   const bool fits = header.result_pitch % Shape<Config>::bus_bytes == 0 && record <= header.result_pitch;

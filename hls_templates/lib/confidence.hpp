@@ -7,8 +7,6 @@
 
 namespace cascade {
 
-constexpr int leading_places = 8;
-
 // What the head of a result record says.
 struct Answer {
   uint32_t klass;

@@ -10,6 +10,7 @@ constexpr uint32_t program_magic = 0x31465443;
 constexpr uint32_t program_version = 3;
 // A damaged count must not make the engine read gigabytes before the CRC can tell.
 constexpr unsigned int max_instructions = 4096;
+constexpr int leading_places = 8;  // of the order of values, that the confidence unit keeps
 
 constexpr int op_table = 1;
 constexpr int op_load = 2;

@@ -68,7 +68,7 @@ module cascade_confidence
     logic unused;
     assign unused = ^{k, m, n, threshold};
   end else begin : g_confidence
-    localparam int unsigned Places = 8;
+    localparam int unsigned Places = 32'(LeadingPlaces);
     localparam int unsigned TotalBits = 16 + AddressBits;
     localparam int unsigned Latency = 4;  // from a result to its exponential
 

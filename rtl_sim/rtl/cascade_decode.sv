@@ -206,6 +206,7 @@ module cascade_decode
       end
       OpStoreResult: begin
         if (header.classes == '0) found = ErrorCount;
+        else if (header.confidence_m > header.confidence_n || header.confidence_n > LeadingPlaces) found = ErrorCount;
         else if (header.classes > ResultDepth || (header.result_pitch & BeatMask) != '0) found = ErrorAddress;
       end
       OpStoreMap: begin

@@ -6,6 +6,7 @@ package cascade_pkg;
   localparam logic [31:0] ProgramVersion = 32'd3;
   // A damaged count must not make the engine read gigabytes before the CRC can tell.
   localparam logic [31:0] MaxInstructions = 32'd4096;
+  localparam logic [3:0] LeadingPlaces = 4'd8;  // of the order of values, that the confidence unit keeps
 
   localparam int unsigned AxiAddressBits = 64;
   localparam int unsigned BlockBits = 512;  // header, or one instruction

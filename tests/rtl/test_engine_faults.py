@@ -12,6 +12,7 @@ from rtl_sim.job import FILL, Job, RunOptions
 from rtl_sim.runner import Dut, Simulation
 from tests.rtl.units import Run, Words, build_unit, edited, fitted, make_run
 from toolflow.engine.config import EngineConfig
+from toolflow.engine.executor import EngineFaultError, run_program
 from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, LAYOUT, Opcode
 
 SHAPE = "odd"
@@ -72,6 +73,15 @@ def _bad_programs(run: Run, config: EngineConfig) -> dict[str, tuple[int, bytes]
     def field(opcode: Opcode, name: str, value: int) -> bytes:
         return edited(program, _field(run, opcode, name, value))
 
+    def walk(**steps: int) -> bytes:
+        changed = program
+        for name, value in steps.items():
+            changed = edited(changed, _field(run, conv, name, value))
+        return changed
+
+    first = next(i for i in run.compiled.instructions if i.opcode is conv)
+    of_tap = first.rows // (first.levels * first.kernel_h * first.kernel_w)
+    confidence = {name: _word(8, m << 16 | n << 20) for name, m, n in (("M", 3, 2), ("N", 1, 9))}
     return {
         "magic": (1, edited(program, _word(0, 0x12345678))),
         "version": (1, edited(program, _word(1, 1))),
@@ -97,6 +107,12 @@ def _bad_programs(run: Run, config: EngineConfig) -> dict[str, tuple[int, bytes]
         "images longer than their pitch": (5, edited(program, _word(5, config.bus_bytes))),
         "records not of whole beats": (5, edited(program, _word(6, run.compiled.header.result_pitch_bytes + 4))),
         "records longer than their pitch": (5, edited(program, _word(6, config.bus_bytes))),
+        # as many rows as the walk would take, with a count of 0 among its factors
+        "no sub-rows": (8, walk(sub_rows=0, steps=1, steps_last=of_tap + 1)),
+        "no steps": (8, walk(sub_rows=2, steps=0, steps_last=of_tap)),
+        "no last steps": (8, walk(sub_rows=of_tap + 1, steps=1, steps_last=0)),
+        "confidence: M beyond N": (8, edited(program, confidence["M"])),
+        "confidence: N beyond 8": (8, edited(program, confidence["N"])),
         "too few weights": (8, edited(program, _word(10, run.compiled.header.weight_beats - 1))),
         "too many weights": (8, edited(program, _word(10, run.compiled.header.weight_beats + 1))),
     }
@@ -116,6 +132,15 @@ def test_bad_programs_end_in_their_code(simulation: Simulation, config: EngineCo
         assert set(outcome.results) == {FILL} or name == "too many weights", f"{name}: something was written"
         assert runs[number % 3].equals(outcomes[2 * number + 1].results), f"after {name}"
         assert outcomes[2 * number + 1].error == 0
+
+
+def test_the_executor_ends_in_the_same_code(config: EngineConfig, runs: list[Run]) -> None:
+    found = {}
+    for name, (_, program) in _bad_programs(runs[0], config).items():
+        with pytest.raises(EngineFaultError) as caught:
+            run_program(config, program, runs[0].compiled.weights, runs[0].images, runs[0].count)
+        found[name] = caught.value.code
+    assert found == {name: code for name, (code, _) in _bad_programs(runs[0], config).items()}
 
 
 def test_a_program_without_an_end(simulation: Simulation, runs: list[Run]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.hls_programs import Job, ProgramBuilder
 from toolflow.emit.hls_native import build_native, run_native
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.executor import run_program
+from toolflow.engine.executor import EngineFaultError, run_program
 from toolflow.engine.isa import LAYOUT, Opcode, decode_program
 
 CONFIG = EngineConfig(lanes_k=4, lanes_p=2, drain_k=2, bank_depth=512, weight_depth=64, input_lanes=4)
@@ -75,6 +75,14 @@ def refused(binary: Path, job: Job, program: bytes, count: int | None = None) ->
     return error
 
 
+def executor_code(job: Job, program: bytes) -> int:
+    try:
+        run_program(CONFIG, program, job.weights, job.images, job.count)
+    except EngineFaultError as fault:
+        return fault.code
+    return 0
+
+
 def test_the_unchanged_program_runs(binary: Path, job: Job) -> None:
     error, results = run(binary, job, job.program)
     assert error == 0
@@ -84,10 +92,12 @@ def test_the_unchanged_program_runs(binary: Path, job: Job) -> None:
 @pytest.mark.parametrize(
     ("word", "value", "code"),
     [(0, 0x31465442, 1), (1, 1, 1), (1, 0, 1), (2, 1, 2), (3, 1, 2), (4, 0, 8), (10, 1, 8), (7, 0, 8),
+     (8, 3 << 16 | 2 << 20, 8), (8, 1 << 16 | 9 << 20, 8), (4, 4097, 3),
      (7, 17, 5), (6, 16, 5), (6, 40, 5), (5, 16, 5), (5, 104, 5)],
 )  # fmt: skip
 def test_headers(binary: Path, job: Job, word: int, value: int, code: int) -> None:
-    assert refused(binary, job, change_header(job, word, value)) == code
+    program = change_header(job, word, value)
+    assert (refused(binary, job, program), executor_code(job, program)) == (code, code)
 
 
 @pytest.mark.parametrize("word", [4, 5, 8, 9, 15])
@@ -144,6 +154,9 @@ BAD = [
     (Opcode.CONV, 0, {"kernel_h": 0}, 8),
     (Opcode.CONV, 0, {"kernel_h": 2, "rows": 18}, 8),  # the weight stream is longer
     (Opcode.CONV, 0, {"steps_last": 0}, 8),
+    (Opcode.CONV, 0, {"sub_rows": 0, "steps": 1, "steps_last": 4}, 8),  # 3 rows to a tap, as the walk would take
+    (Opcode.CONV, 0, {"sub_rows": 2, "steps": 0, "steps_last": 3}, 8),
+    (Opcode.CONV, 0, {"sub_rows": 4, "steps": 1, "steps_last": 0}, 8),
     (Opcode.CONV, 0, {"levels": 0}, 8),
     (Opcode.CONV, 0, {"sub_rows": 0}, 8),
     (Opcode.CONV, 0, {"out_width": 0}, 8),
@@ -160,7 +173,8 @@ BAD = [
 
 @pytest.mark.parametrize(("opcode", "nth", "values", "code"), BAD)
 def test_instructions(binary: Path, job: Job, opcode: Opcode, nth: int, values: dict[str, int], code: int) -> None:
-    assert refused(binary, job, change(job, opcode, nth, values)) == code
+    program = change(job, opcode, nth, values)
+    assert (refused(binary, job, program), executor_code(job, program)) == (code, code)
 
 
 @pytest.mark.parametrize("far", [1 << 19, 1 << 26, (1 << 32) - CONFIG.bus_bytes])

@@ -22,7 +22,7 @@ def disassemble(
 
     Examples:
 
-        toolflow disassemble out/weights/low/program.bin
+        toolflow disassemble out/weights/low.program.bin
 
         toolflow disassemble program.bin --json
     """

@@ -17,6 +17,7 @@ from toolflow.engine.isa import (
     HEADER_WORDS,
     INSTRUCTION_WORDS,
     MAGIC,
+    MAX_INSTRUCTIONS,
     VERSION,
     Flag,
     Header,
@@ -26,7 +27,7 @@ from toolflow.engine.isa import (
 )
 from toolflow.engine.stream import Packet, unpack
 from toolflow.ir.errors import ToolflowError
-from toolflow.numerics.confidence import ConfidenceRule, evaluate
+from toolflow.numerics.confidence import MAX_N, ConfidenceRule, evaluate
 from toolflow.numerics.digits import cut_digits
 from toolflow.numerics.requantise import MAX_RESIDUAL_SHIFT, round_half_even_shift
 from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, Winograd
@@ -68,7 +69,10 @@ def run_program(config: EngineConfig, program: bytes, weights: bytes, images: by
         raise EngineFaultError(9, f"the number of images must be 1 or more, not {image_count}")
     header, instructions = _checked_program(config, program)
     engine = _Engine(config, header, program, images, image_count)
-    stream = memoryview(weights)[: header.weight_beats * config.bus_bytes]
+    wanted = header.weight_beats * config.bus_bytes
+    stream = memoryview(weights)[:wanted]
+    if not instructions:
+        raise EngineFaultError(8, "the program has no instruction")
     for instruction in instructions:
         if instruction.opcode is Opcode.END:
             break
@@ -78,8 +82,8 @@ def run_program(config: EngineConfig, program: bytes, weights: bytes, images: by
             engine.simple[instruction.opcode](instruction)
     else:
         raise EngineFaultError(4, "the program has no END")
-    if len(stream):
-        raise EngineFaultError(8, f"{len(stream)} bytes of the weight stream are left over")
+    if left := len(stream) + max(wanted - len(weights), 0):
+        raise EngineFaultError(8, f"{left} bytes of the weight stream are left over")
     return bytes(engine.output)
 
 
@@ -99,6 +103,8 @@ def _checked_program(config: EngineConfig, program: bytes) -> tuple[Header, tupl
 def _decode_code(words: npt.NDArray[np.uint32]) -> int:
     """Tell which of the engine's checks a binary fails that does not decode."""
     try:
+        if int(words[4]) > MAX_INSTRUCTIONS:
+            return 3 if (int(words[0]), int(words[1])) == (MAGIC, VERSION) else 1
         end = HEADER_WORDS + INSTRUCTION_WORDS * int(words[4])
         if zlib.crc32(words[:15].tobytes() + words[HEADER_WORDS:end].tobytes()) == int(words[15]):
             return 4 if (int(words[0]), int(words[1])) == (MAGIC, VERSION) else 1
@@ -166,6 +172,7 @@ class _Engine:
         c = self.config
         positions = i.out_height * i.out_width
         self._counts(positions and i.channels and i.rows and i.groups == -(-i.channels // c.lanes_k), i)
+        self._counts(i.sub_rows and i.steps_last and (i.steps or i.sub_rows == 1 or i.tile), i)
         if i.rows > c.weight_depth:
             raise EngineFaultError(8, f"{i.rows} rows exceed weight_depth {c.weight_depth}")
         form = self._form(i)
@@ -175,7 +182,10 @@ class _Engine:
             raise EngineFaultError(8, f"{i.rows} rows must be the {walked} that the walk takes")
         if Flag.TO_RESULT not in i.flags:
             self._moves(i)
-        self._in_range(positions <= max(c.bank_depth, c.result_depth), i, "output")
+            end = i.out_base + (positions - 1) * i.out_words + -(-i.channels // c.sub_row)
+            self._in_range(end <= c.bank_depth, i, "bank write")
+        else:
+            self._in_range(positions * i.channels <= c.result_depth, i, "result")
         between = Flag.RESIDUAL in i.flags and i.residual_offset % c.drain_k
         self._in_range(not between, i, "residual between the channels of a chunk")
         indexed = Flag.INDEXED in i.flags
@@ -313,12 +323,10 @@ class _Engine:
         positions = acc.shape[1]
         if Flag.TO_RESULT in i.flags:
             place = np.arange(positions)[:, None] * i.channels + channel
-            self._in_range(int(place.max()) < self.config.result_depth, i, "result")
             self.result[:, place] = out
             return
         element = channel % self.config.sub_row
         address = i.out_base + np.arange(positions)[:, None] * i.out_words + channel // self.config.sub_row
-        self._in_range(int(address.max()) < self.config.bank_depth, i, "bank write")
         mask = (1 << self.config.activation_bits) - 1
         self.bank[:, address, element] = (out & mask).astype(np.uint8)
 
@@ -357,7 +365,7 @@ class _Engine:
 
     def store_result(self, i: Instruction) -> None:
         header, classes = self.header, self.header.classes
-        self._counts(classes, i)
+        self._counts(classes and header.confidence_m <= header.confidence_n <= MAX_N, i)
         self._in_range(classes <= self.config.result_depth, i, "result")
         start, pitch = max(16, self.config.bus_bytes), header.result_pitch_bytes
         self._in_range(start + 2 * classes <= pitch and pitch % self.config.bus_bytes == 0, i, "record")

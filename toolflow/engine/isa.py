@@ -15,6 +15,7 @@ MAGIC = 0x31465443
 VERSION = 3
 INSTRUCTION_WORDS = 16
 HEADER_WORDS = 16
+MAX_INSTRUCTIONS = 4096  # a damaged count must not make an engine read gigabytes
 
 
 class Opcode(IntEnum):
@@ -238,7 +239,16 @@ class Header:
 
 
 def encode_program(header: Header, instructions: tuple[Instruction, ...], tables: bytes, beat_bytes: int) -> bytes:
-    """Return the program binary: header, instructions, and tables from a beat boundary on."""
+    """Return the program binary: header, instructions, and tables from a beat boundary on.
+
+    Raises:
+        ToolflowError: there are more instructions than an engine takes.
+    """
+    if len(instructions) > MAX_INSTRUCTIONS:
+        raise ToolflowError(
+            f"a program must have at most {MAX_INSTRUCTIONS:,} instructions, not {len(instructions):,}: the network "
+            "has too many layers for one engine"
+        )
     body = np.concatenate([instruction.encode() for instruction in instructions])
     words = np.zeros(HEADER_WORDS, dtype=np.uint32)
     words[0], words[1] = MAGIC, VERSION
@@ -260,10 +270,11 @@ def table_offset_bytes(instruction_count: int, beat_bytes: int) -> int:
 
 
 def decode_program(binary: bytes) -> tuple[Header, tuple[Instruction, ...]]:
-    """Return header and instructions of a program binary.
+    """Return header and instructions of a program binary, END the last of them: what lies behind it is never run.
 
     Raises:
-        ToolflowError: the binary is truncated, of another version, or its CRC is wrong.
+        ToolflowError: the binary is truncated or too long, of another version, its CRC is wrong, or an instruction is
+            none.
     """
     if len(binary) < 4 * HEADER_WORDS:
         raise ToolflowError(f"a program must hold a header of {4 * HEADER_WORDS} bytes, not {len(binary)} bytes")
@@ -273,6 +284,8 @@ def decode_program(binary: bytes) -> tuple[Header, tuple[Instruction, ...]]:
             f"a program must begin with 0x{MAGIC:08x}, version {VERSION}, not 0x{words[0]:08x}, {words[1]}"
         )
     count = int(words[4])
+    if count > MAX_INSTRUCTIONS:
+        raise ToolflowError(f"a program must have at most {MAX_INSTRUCTIONS:,} instructions, not {count:,}")
     end = HEADER_WORDS + INSTRUCTION_WORDS * count
     if len(words) < end:
         raise ToolflowError(f"a program of {count} instructions must have {4 * end} bytes, not {len(binary)}")
@@ -292,4 +305,9 @@ def decode_program(binary: bytes) -> tuple[Header, tuple[Instruction, ...]]:
         weight_beats=int(words[10]),
     )
     body = words[HEADER_WORDS:end].reshape(count, INSTRUCTION_WORDS)
-    return header, tuple(Instruction.decode(row) for row in body)
+    instructions = []
+    for row in body:
+        instructions.append(Instruction.decode(row))
+        if instructions[-1].opcode is Opcode.END:
+            break
+    return header, tuple(instructions)
