@@ -79,7 +79,9 @@ class SimulationLevel:
             if not self.faults_end_it:
                 raise
             return LevelRun(HANG, bytes(size))
-        return LevelRun(outcome.error, outcome.results, outcome.cycles or None, outcome.instruction_cycles)
+        counted = outcome.cycles or None
+        stalls = None if counted is None else outcome.weight_stall_cycles
+        return LevelRun(outcome.error, outcome.results, counted, outcome.instruction_cycles, stalls)
 
 
 def make_level(name: str, project: Path, unit: str, work: Path, options: RunOptions | None = None) -> Level:

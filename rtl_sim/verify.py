@@ -52,12 +52,14 @@ class LevelRun:
         results: bytes of the results region.
         cycles: from start to the last write response, None where the level has no clock.
         instruction_cycles: the same of each instruction of the last pass.
+        weight_stall_cycles: of those cycles, in how many the array waited for weights; None as above.
     """
 
     error: int
     results: bytes
     cycles: int | None = None
     instruction_cycles: tuple[int, ...] = ()
+    weight_stall_cycles: int | None = None
 
 
 class Level(Protocol):
@@ -106,6 +108,7 @@ class LevelVerdict:
     difference: Difference | None
     cycles: int | None
     instruction_cycles: tuple[int, ...]
+    weight_stall_cycles: int | None = None
 
     @property
     def equal(self) -> bool:
@@ -152,7 +155,8 @@ def verify_level(
         if progress is not None:
             progress(f"{level.name} of {unit.name} differs; tracing every feature map")
         difference = locate(unit, level, images[difference.image : difference.image + 1], binaries) or difference
-    return LevelVerdict(unit.name, level.name, len(images), difference, outcome.cycles, outcome.instruction_cycles)
+    counters = outcome.cycles, outcome.instruction_cycles, outcome.weight_stall_cycles
+    return LevelVerdict(unit.name, level.name, len(images), difference, *counters)
 
 
 def compare(unit: Unit, compiled: CompiledProgram, outcome: LevelRun, images: UInt8Array) -> Difference | None:

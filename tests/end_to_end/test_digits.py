@@ -234,6 +234,79 @@ def test_a_missing_file_is_named(project: Path) -> None:
     assert "lacks weights/high.program.bin: run 'toolflow build' again" in result.stderr
 
 
+IMAGES = np.zeros((3, 8, 8, 1), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (None, "vectors/images.npz is damaged"),
+        ({"y": np.zeros(3, np.int64)}, "vectors/images.npz is damaged"),
+        ({"x": IMAGES[:0]}, "must hold images 'x' of uint8 (N, 8, 8, 1), not uint8 (0, 8, 8, 1)"),
+        ({"x": IMAGES[:, :7]}, "must hold images 'x' of uint8 (N, 8, 8, 1), not uint8 (3, 7, 8, 1)"),
+        ({"x": IMAGES / 2}, "must hold images 'x' of uint8 (N, 8, 8, 1), not float64 (3, 8, 8, 1)"),
+        ({"x": IMAGES, "y": np.zeros(1, np.int64)}, "must hold a label 'y' for each of 3 images, not int64 (1,)"),
+        ({"x": IMAGES, "y": np.zeros(3)}, "must hold a label 'y' for each of 3 images, not float64 (3,)"),
+    ],
+)
+def test_images_that_are_none_are_a_mistake_to_mend(
+    project: Path, arrays: dict[str, np.ndarray] | None, message: str
+) -> None:
+    path = project / "vectors" / "images.npz"
+    content = path.read_bytes()
+    try:
+        if arrays is None:
+            path.write_bytes(content[:-100])
+        else:
+            np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy's stub takes a flag among the arrays
+        result = toolflow("verify", project, "--levels", "program")
+    finally:
+        path.write_bytes(content)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 99}, "plan.json must be of schema version 1, not 99"),
+        ({"units": {}}, "plan.json is damaged"),
+        ({"units": {"middle": None}}, "plan.json is damaged"),
+        ({"resources": {"magnets": 1.0}}, "plan.json is damaged (Value error, there is no resource magnets)"),
+        ({"graph": "../low"}, "plan.json is damaged"),
+    ],
+)
+@pytest.mark.parametrize("command", ["verify", "estimate"])
+def test_a_plan_that_is_none_is_a_mistake_to_mend(
+    project: Path, command: str, change: dict[str, object], message: str
+) -> None:
+    path = project / "plan.json"
+    content = path.read_text(encoding="utf-8")
+    plan = json.loads(content)
+    (plan if set(change) <= set(plan) else plan["units"]["low"]).update(change)
+    try:
+        path.write_text(json.dumps(plan), encoding="utf-8")
+        result = toolflow(command, project)
+    finally:
+        path.write_text(content, encoding="utf-8")
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"variants": {"low": {"config": {"weight_bits": "many"}}}}'])
+def test_a_record_that_is_none_is_a_mistake_to_mend(project: Path, text: str) -> None:
+    path = project / "graphs" / "quantise.json"
+    content = path.read_text(encoding="utf-8")
+    try:
+        path.write_text(text, encoding="utf-8")
+        result = toolflow("estimate", project, "--board", "zcu104")
+    finally:
+        path.write_text(content, encoding="utf-8")
+    assert result.exit_code == 2
+    assert "quantise.json" in result.stderr
+    assert "make the folder again" in " ".join(result.stderr.split())
+
+
 def test_estimate_of_a_build_is_its_prediction(project: Path) -> None:
     result = toolflow("estimate", project, "--json")
     assert result.exit_code == 0, result.stderr
@@ -283,3 +356,5 @@ def test_rtl_and_the_cpp_behind_its_bench(trained: Path) -> None:
         assert run.simulated_cycles is not None
         assert abs(run.predicted_cycles - run.simulated_cycles) <= 0.03 * run.simulated_cycles
         assert all(layer.simulated_cycles is not None for layer in run.layers)
+        assert run.weight_stall_cycles is not None
+        assert 0 <= run.weight_stall_cycles < run.simulated_cycles

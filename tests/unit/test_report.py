@@ -176,8 +176,8 @@ def test_a_rule_without_a_threshold_is_said_in_words(threshold: int, word: str) 
 def test_simulated_cycles_replace_predicted_ones() -> None:
     from rtl_sim.verify import LevelVerdict
 
-    verdict = LevelVerdict("low", "rtl", 8, None, 1250, (150, 1000))
-    run = run_section(PREDICTED, CONFIG.multipliers, 200.0, verdict, 7)
+    verdict = LevelVerdict("low", "rtl", 8, None, 1250, (150, 1000), 7)
+    run = run_section(PREDICTED, CONFIG.multipliers, 200.0, verdict)
     assert (run.cycles, run.simulated_cycles, run.weight_stall_cycles) == (1250, 1250, 7)
     assert run.utilisation == pytest.approx(0.4)
     assert run.images_per_second == pytest.approx(200e6 * 8 / 1250)

@@ -120,14 +120,17 @@ def estimate(
 
 
 def _as_built(folder: Path, batch: int | None) -> Design:
-    from toolflow.cli.project import DECISION, open_project, read_document
+    from toolflow.cli.project import DECISION, damaged, open_project, read_document
 
     project = open_project(folder)
     units = tuple(
         _unit(name, project.graph(unit.graph), unit.engine, unit.amounts, project.board, batch)
         for name, unit in project.plan.units.items()
     )
-    share = float(str(read_document(folder / DECISION)["forwarded_share"])) if len(units) > 1 else 0.0
+    share = 0.0
+    if len(units) > 1:
+        with damaged(folder / DECISION):
+            share = float(str(read_document(folder / DECISION)["forwarded_share"]))
     return Design("as built", units, _cycles(units, share), project.plan.bound)
 
 
@@ -141,12 +144,14 @@ def _searched(
     step: Step,
 ) -> list[Design]:
     """Return the fastest design of every kind that fits; say of the others what they lack."""
-    from toolflow.cli.project import GRAPHS, REPORT, read_document
+    from toolflow.cli.project import GRAPHS, REPORT, damaged, read_document
     from toolflow.cli.stages import load_graph, read_report
     from toolflow.plan.choose import best_pair, best_single, bound_by, timed_engines
 
-    recorded: Any = read_document(folder / GRAPHS / "quantise.json")
-    bits = {name: made["config"]["weight_bits"] for name, made in recorded["variants"].items()}
+    document = folder / GRAPHS / "quantise.json"
+    recorded: Any = read_document(document)
+    with damaged(document):
+        bits = {name: int(made["config"]["weight_bits"]) for name, made in recorded["variants"].items()}
     graphs = {name: load_graph(folder, name) for name in bits}
     timed = {name: timed_engines(graphs[name], bits[name], fixed, board, step.advance) for name in bits}
     designs: list[Design] = []

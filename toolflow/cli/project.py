@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from quant.calibrate_artefacts import Calibration, load_artefact
 from rtl_sim.verify import Unit
 from toolflow.engine.config import EngineConfig
+from toolflow.importers.calibration_file import UNREADABLE
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised
@@ -41,9 +45,17 @@ class PlannedUnit(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     engine: EngineConfig
-    graph: str
+    graph: str = Field(pattern="^(low|high)$")
     cycles_per_image: float
     resources: dict[str, float]
+
+    @field_validator("resources")
+    @classmethod
+    def _amounts(cls, resources: dict[str, float]) -> dict[str, float]:
+        unknown = sorted(set(resources) - {each.name for each in fields(ResourceCount)})
+        if unknown:
+            raise ValueError(f"there is no resource {unknown[0]}")
+        return resources
 
     @property
     def amounts(self) -> ResourceCount:
@@ -64,7 +76,7 @@ class PlanFile(BaseModel):
 
     schema_version: int = SCHEMA_VERSION
     board: str
-    units: dict[str, PlannedUnit]
+    units: dict[Annotated[str, Field(pattern="^(single|low|high)$")], PlannedUnit] = Field(min_length=1)
     bound: str = ""
 
 
@@ -136,9 +148,26 @@ class Project:
             raise ToolflowError(f"{self.folder} lacks {missing}: run 'toolflow build' again, it makes what is missing")
 
     def vectors(self) -> Vectors:
-        """Return the images that are kept for verification."""
-        with np.load(self.folder / CHECK_IMAGES, allow_pickle=False) as archive:
-            return Vectors(archive["x"], archive["y"] if "y" in archive.files else None)
+        """Return the images that are kept for verification.
+
+        Raises:
+            ToolflowError: the file is damaged, or holds no images of the network's input.
+        """
+        path = self.folder / CHECK_IMAGES
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                x, y = archive["x"], archive["y"] if "y" in archive.files else None
+        except UNREADABLE as error:
+            raise ToolflowError(f"{path} is damaged ({error}): build again") from error
+        channels, height, width = self.graph(next(iter(self.plan.units.values())).graph).input_shape
+        if x.dtype != np.uint8 or x.shape[1:] != (height, width, channels) or not len(x):
+            raise ToolflowError(
+                f"{path} must hold images 'x' of uint8 (N, {height}, {width}, {channels}), not {x.dtype} {x.shape}: "
+                "build again"
+            )
+        if y is not None and (y.dtype.kind not in "iu" or y.shape != x.shape[:1]):
+            raise ToolflowError(f"{path} must hold a label 'y' for each of {len(x)} images, not {y.dtype} {y.shape}")
+        return Vectors(x, y)
 
 
 def open_project(folder: Path) -> Project:
@@ -156,6 +185,11 @@ def open_project(folder: Path) -> Project:
         raise ToolflowError(f"{path} cannot be read ({error}): build again") from error
     except ValidationError as error:
         raise ToolflowError(f"{path} is damaged ({error.errors()[0]['msg']}): build again") from error
+    if plan.schema_version != SCHEMA_VERSION:
+        raise ToolflowError(
+            f"{path} must be of schema version {SCHEMA_VERSION}, not {plan.schema_version}: build again, or use the "
+            "toolflow that made it"
+        )
     calibration = folder / CALIBRATION
     return Project(
         folder,
@@ -171,6 +205,28 @@ def write_json(path: Path, model: BaseModel) -> None:
 
 
 def read_document(path: Path) -> dict[str, object]:
-    """Read a JSON document of an earlier stage."""
-    document: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON document of an earlier stage.
+
+    Raises:
+        ToolflowError: it is missing or none.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ToolflowError(f"{path} cannot be read ({error}): make the folder again") from error
+    if not isinstance(document, dict):
+        raise ToolflowError(f"{path} is damaged, it holds no JSON object: make the folder again")
     return document
+
+
+@contextmanager
+def damaged(path: Path) -> Iterator[None]:
+    """Say that a document is damaged where what is read from it is not there.
+
+    Raises:
+        ToolflowError: so.
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ToolflowError(f"{path} is damaged ({error!r}): make the folder again") from error

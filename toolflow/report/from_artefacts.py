@@ -49,7 +49,6 @@ def run_section(
     multipliers: int,
     clock_mhz: float,
     simulated: LevelVerdict | None = None,
-    weight_stall_cycles: int | None = None,
 ) -> Run:
     """Return one start of a unit, with the simulator's counters where the same batch was simulated.
 
@@ -72,7 +71,7 @@ def run_section(
         images=predicted.images,
         predicted_cycles=predicted.total_cycles,
         simulated_cycles=counted,
-        weight_stall_cycles=weight_stall_cycles,
+        weight_stall_cycles=None if simulated is None else simulated.weight_stall_cycles,
         utilisation=predicted.utilisation * predicted.total_cycles / cycles,
         images_per_second=clock_mhz * 1e6 * predicted.images / cycles,
         layers=tuple(
