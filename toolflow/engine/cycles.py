@@ -21,6 +21,7 @@ from toolflow.engine.stream import parameter_beats, row_beats
 from toolflow.numerics.winograd import WINOGRAD
 
 SHORTEST_TAP = 2  # cycles between the ends of two taps
+FETCH = 6  # cycles from a position's last step until its residual is read; the next one's last step waits for that
 PARAMETER_BANKS = 2  # groups whose parameters the drain holds: the one at work and the next
 Bound = Literal["array", "drain", "transform", "weights", "memory", "control"]
 
@@ -194,12 +195,47 @@ class _Places:
         return max(cycles for name, cycles in self.cycles.items() if name != "transform")
 
 
-def _positions(config: EngineConfig, i: Instruction, channels: int) -> _Places:
-    beats = -(-channels // config.drain_k)
-    # a word that feeds one step leaves the bank's read port no free cycle: residual words take one each
-    steals = Flag.RESIDUAL in i.flags and i.steps == 1
-    rows = i.rows + (-(-channels // config.sub_row) if steals else 0)
-    return _Places(i.out_height * i.out_width, {"array": rows, "drain": beats}, 0, beats)
+def drain_cycles(config: EngineConfig, first: int, channels: int, residual: bool, to_result: bool) -> int:
+    """Return the cycles between the last steps of two positions that the drain needs for the first of them.
+
+    Args:
+        config: the engine.
+        first: channel of a group.
+        channels: of it.
+        residual: whether a residual is added.
+        to_result: whether the outputs are results, which leave one by one.
+    """
+    pace = config.drain_k if to_result else 1
+    beats = -(-channels // config.drain_k) * pace
+    if not residual:
+        return beats
+    last_word = (first + channels - 1) // config.sub_row * config.sub_row - first
+    return max(beats, max(last_word, 0) // config.drain_k * pace + _fetch(config))
+
+
+def _fetch(config: EngineConfig) -> int:
+    return FETCH + (config.slots > 1)  # an adder tree is one cycle more
+
+
+def _reads(i: Instruction, step: int) -> bool:
+    """Return whether a step of a direct layer's position, from 0 on, begins a word."""
+    words = (i.sub_rows - 1) * i.steps
+    place = step % (words + i.steps_last)
+    return place % i.steps == 0 if place < words else place == words
+
+
+def _positions(config: EngineConfig, i: Instruction, first: int, channels: int) -> _Places:
+    residual, to_result = Flag.RESIDUAL in i.flags, Flag.TO_RESULT in i.flags
+    drain = drain_cycles(config, first, channels, residual, to_result)
+    rows = i.rows
+    if residual:  # each of its words takes the bank's read port: a cycle that no input word needs, or one more
+        free = rows - i.levels * i.kernel_h * i.kernel_w * i.sub_rows
+        rows += max(-(-channels // config.sub_row) - free, 0)
+        meets = _fetch(config) - 2  # the step of the next position that is at the port when the residual would be
+        drain += i.rows > meets + 1 and _reads(i, meets)
+    early = max(drain - rows, 0)  # the layer's first position waits for none before it
+    last = drain_cycles(config, first, channels, False, to_result)
+    return _Places(i.out_height * i.out_width, {"array": rows, "drain": drain}, 0, last - early)
 
 
 def _tiles(config: EngineConfig, i: Instruction, taps: Instruction, channels: int, wait: Latencies) -> _Places:
@@ -226,7 +262,8 @@ def _conv(
     late, bounds, spent, places = 0, set(), 0, None
     for group in range(i.groups):
         channels = min(config.lanes_k, i.channels - group * config.lanes_k)
-        places = _tiles(config, i, taps, channels, wait) if i.tile else _positions(config, i, channels)
+        first = group * config.lanes_k
+        places = _tiles(config, i, taps, channels, wait) if i.tile else _positions(config, i, first, channels)
         time += places.filling if group == 0 else 0
         cost = places.cycles[places.bound]
         bounds.add(places.bound)

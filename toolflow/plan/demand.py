@@ -13,6 +13,7 @@ from functools import cache
 from itertools import pairwise
 
 from toolflow.engine.config import EngineConfig
+from toolflow.engine.cycles import drain_cycles
 from toolflow.engine.isa import Flag, Instruction, Opcode
 from toolflow.engine.stream import parameter_beats, row_beats
 from toolflow.ir.quantised import QuantisedGraph
@@ -33,6 +34,7 @@ class LayerDemand:
         own_channels: whether an output channel reads channels of its own only (depthwise, pooling).
         tile: Winograd tile, 0 for none; `positions` are then tiles.
         words: transformed words of a tile.
+        residual, to_result: whether a residual is added, and whether the outputs are results.
     """
 
     channels: int
@@ -44,12 +46,15 @@ class LayerDemand:
     own_channels: bool
     tile: int = 0
     words: int = 0
+    residual: bool = False
+    to_result: bool = False
 
     def cycles_of(self, shape: EngineConfig) -> int:
         """Return the cycles of one position or tile."""
-        chunks = -(-min(shape.lanes_k, self.channels) // shape.drain_k)
+        channels = min(shape.lanes_k, self.channels)
         if self.tile == 0:
-            return max(self.rows_of(shape), chunks)
+            return max(self.rows_of(shape), drain_cycles(shape, 0, channels, self.residual, self.to_result))
+        chunks = -(-channels // shape.drain_k)
         taps = sum(count * max(rows, chunks) for rows, count in self._rows_of_taps(shape))
         return max(taps, self.words * shape.transform_cycles)
 
@@ -135,6 +140,8 @@ def _layer(i: Instruction, taps: Instruction) -> LayerDemand:
         own_channels,
         i.tile,
         transformed_words(i),
+        Flag.RESIDUAL in i.flags,
+        Flag.TO_RESULT in i.flags,
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from toolflow.numerics.srbs import Pattern
 from toolflow.numerics.types import IntegerType
-from toolflow.operators.casebook import Case, NetworkBuilder, finish
+from toolflow.operators.casebook import RESULT, Case, NetworkBuilder, finish
 from toolflow.operators.max_pool.spec import MaxPool
 from toolflow.operators.shortcut.spec import Shortcut
 
@@ -47,6 +48,19 @@ def _shortcut(channels: int, before: int, after: int) -> Case:
     return Case(f"shortcut,{channels}ch+{before}+{after}", build)
 
 
+def _few_rows(channels: int) -> Case:
+    """Positions shorter than what the drain takes for a residual's word, or for results that leave one by one."""
+
+    def build(weight_bits: int, activation_bits: int, seed: int, extreme: bool) -> tuple[NetworkBuilder, str]:
+        builder = NetworkBuilder((3, 8, 7), weight_bits, activation_bits, 8, seed, extreme)
+        source = builder.conv("conv", "image", channels, 1, weight_bits=8)
+        summed = builder.add("added", source, source)
+        sparse = builder.conv("sparse", summed, channels, 1, residual=source, pattern=Pattern(2, 4))
+        return builder, builder.conv("results", sparse, 3, 1, weight_bits=8, out=RESULT)
+
+    return Case(f"few_rows,{channels}ch", build)
+
+
 def _pooled_concat(widths: tuple[int, int], shortcut: bool) -> Case:
     """A residual of a pooled concat, whose operands begin at whole words: its channels have gaps."""
 
@@ -70,6 +84,7 @@ CASES = (
     _residual(8, signed=False),
     _residual(19, signed=True),
     _maps(11),
+    _few_rows(12),
     _shortcut(8, 4, 4),
     _shortcut(5, 3, 2),
     _shortcut(16, 8, 8),
