@@ -29,10 +29,11 @@ SHAPES: dict[str, EngineConfig] = {
         lanes_k=8, lanes_p=2, slots=2, weight_bits=4, activation_bits=4, drain_k=2, tile=4, multiplier="lut"
     ),
     "tile_4_scalar": EngineConfig(lanes_k=3, lanes_p=1, sub_row=2, input_lanes=2, bus_bits=64, tile=4),
+    "tile_4_one": EngineConfig(lanes_k=2, lanes_p=1, sub_row=1, input_lanes=1, bus_bits=64, tile=4),
     "mixed_other": EngineConfig(lanes_k=7, lanes_p=2, weight_bits=8, activation_bits=5, slots=2),
 }
 
-# Every S and every width of the multipliers, for the sweep of modes and patterns at length.
+# Every width of the multipliers, with S of 2 to 16 and once 32 and 64, for the sweep of modes and patterns at length.
 SWEPT: dict[str, EngineConfig] = {
     f"S{sub_row}_W{bits}": EngineConfig(
         lanes_k=4,
@@ -48,5 +49,5 @@ SWEPT: dict[str, EngineConfig] = {
         multiplier="lut" if bits <= 5 else "dsp",
         input_lanes=2,
     )
-    for sub_row, bits in [*product((2, 4, 8, 16), range(2, 9)), (32, 8)]
+    for sub_row, bits in [*product((2, 4, 8, 16), range(2, 9)), (32, 8), (64, 8)]
 }

@@ -112,7 +112,7 @@ class NetworkBuilder:
         reach = _typical(WINOGRAD[tile], weight, exponent, self.types[source].integer) * REACH
         kind = self._activation(out)
         added = self.types[residual].integer if residual else None
-        rule = self._rule(channels, (-reach, reach), kind, added, MAX_RESIDUAL_SHIFT)
+        rule = self._rule(channels, (-reach, reach), kind, added, MAX_RESIDUAL_SHIFT, ACCUMULATOR_BITS)
         op = WinogradConv(tile, pads, None if pattern is None else (pattern.kept, pattern.sub_row))
         inputs = (source,) if residual is None else (source, residual)
         weights = {"weight": weight, "exponent": exponent}
@@ -230,6 +230,7 @@ class NetworkBuilder:
         out: IntegerType,
         residual: IntegerType | None,
         residual_shift: int = 0,
+        bias_bits: int = 32,
     ) -> Requantise:
         """Draw multipliers and shifts that fill the output's range and saturate now and then.
 
@@ -241,7 +242,7 @@ class NetworkBuilder:
         multiplier = self.rng.integers(1, MAX_MULTIPLIER + 1, channels)
         ratio = typical * multiplier / max(out.upper, 1)
         shift = np.clip(np.round(np.log2(ratio)) + self.rng.integers(-1, 2, channels), 0, 47).astype(np.int64)
-        limit = min(typical, (1 << 31) - 1)
+        limit = min(typical, (1 << bias_bits - 1) - 1)
         residuals = left = None
         if residual is not None:
             gain = max(out.upper, 1) / max(residual.upper, 1) / 2
