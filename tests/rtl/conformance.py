@@ -18,10 +18,9 @@ PREDICTION_ERROR = 0.05  # of the cycles of one small layer, where nothing stall
 # Cycles by which a direct layer of a position or two may be late: weights that begin to be read, of the layer and of
 # each group.
 START, SLOW_START, GROUP = 24, 100, 6
-SLOW_WEIGHTS_ERROR = (
-    0.1  # the same where a row of weights takes several beats: the reader's restarts are not counted; or of
-)
-# words of one channel, where a residual's many words find the bank's port free more often than the model has it
+# The same where a row of weights takes several beats, as the reader's restarts are not counted; and of words of one
+# channel, where a residual's many words find the bank's port free more often than the model has it.
+SLOW_WEIGHTS_ERROR = 0.1
 
 
 def _options(seed: int, stalls: bool) -> RunOptions:
