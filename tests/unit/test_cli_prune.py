@@ -260,6 +260,8 @@ def test_a_build_tells_how_its_network_was_pruned_and_searched(model: str, tmp_p
     assert summary["hashes"]["pruned"] == hashlib.sha256(content).hexdigest()
     inner = [layer["weight_bits"] for layer in variant["layers"]][1:-1]
     assert inner == [3, 3, 3]
+    # (K, C, t, t) of F(2x2,3x3): half of the values, each with 2 bits of index; the strided layer is direct and dense
+    assert [layer["storage_bits"] for layer in variant["layers"]][1:3] == [8 * 8 * 16 // 2 * (3 + 2), 8 * 8 * 9 * 3]
     assert (unit["engine"]["weight_bits"], unit["engine"]["activation_bits"]) in {(8, 8), (3, 4)}
     assert any("of the bit-operations" in line for line in remarks(Summary.model_validate(summary)))
     verified = CliRunner().invoke(app, ["verify", str(tmp_path / "b"), "--levels", "program", "--images", "8"])

@@ -155,7 +155,13 @@ def test_tables_of_a_single_unit() -> None:
     (sentence,) = remarks(waiting)
     assert sentence.startswith(f"{unit.unit} unit: 1 of 1 layers are bounded by their transform or drain")
     direct = Layer(
-        name="conv1", mode="direct", weight_bits=4, density=0.25, multiplications=9, direct_multiplications=36
+        name="conv1",
+        mode="direct",
+        weight_bits=4,
+        density=0.25,
+        multiplications=9,
+        direct_multiplications=36,
+        storage_bits=9,
     )
     layers = tuple(direct.model_copy(update={"pattern": pattern}) for pattern in (None, "4:8", "4:16", "8:32"))
     low, high = single.variants

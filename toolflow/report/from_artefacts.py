@@ -12,7 +12,7 @@ import numpy as np
 from quant.calibrate_artefacts import Calibration, CascadeReport
 from toolflow.engine.cycles import CycleReport
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.numerics.srbs import Pattern, shares_of
+from toolflow.numerics.srbs import Pattern, shares_of, storage_bits
 from toolflow.operators import Layer as WeightedLayer
 from toolflow.operators import Linear, WinogradConv
 from toolflow.plan.resources_count import ResourceCount
@@ -116,6 +116,7 @@ def layer_sections(
                     density=float(np.count_nonzero(weight) / weight.size),
                     multiplications=multiplications[node.name],
                     direct_multiplications=direct[node.name],
+                    storage_bits=storage_bits(weight, pattern, tile > 0, node.weight_bits),
                 )
             )
     return tuple(found)

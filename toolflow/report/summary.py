@@ -72,6 +72,7 @@ class Layer(Section):
         density: share of the weights that are not 0 (of the taps, where it is transformed).
         multiplications: of one image.
         direct_multiplications: of one image, were it direct and dense.
+        storage_bits: of its weights: values, and their indices where there is a pattern.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Layer(Section):
     density: float
     multiplications: int
     direct_multiplications: int
+    storage_bits: int
 
 
 class Trial(Section):
