@@ -18,14 +18,13 @@ from toolflow.cli import options
 from toolflow.cli.command import command
 from toolflow.cli.folder import CHECKPOINTS, notebook_in, open_build
 from toolflow.cli.precision import SAVES_MULTIPLICATIONS, parse_search_engine, parse_search_loss
+from toolflow.cli.pruning import Wanted, one_pattern, parse_layer_patterns, parse_layer_tiles
 from toolflow.cli.terminal import Step, Terminal
 from toolflow.importers.calibration_file import require_apart
 from toolflow.ir.errors import ToolflowError
-from toolflow.numerics.srbs import Pattern, parse_pattern
 from toolflow.plan.boards import board_source
 
 if TYPE_CHECKING:
-    from quant.cost import Target
     from quant.prune import Choice
     from quant.train import Recipe
     from toolflow.cli.stages import Source
@@ -124,54 +123,6 @@ Flip = Annotated[
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.", rich_help_panel=_TRAINING)]
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """The patterns and tiles that the user wants.
-
-    Attributes:
-        tile: of the layers that have a Winograd form, None to search each one's.
-        pattern: of the layers that carry one unasked.
-        named: of single layers, None for dense.
-        tiles: of single layers, 0 for direct convolution.
-        search_loss: accuracy that the search may lose against direct layers.
-        board: name or file of the board whose cycles the search saves, None to save multiplications.
-        engine: engine parameters that are fixed for it.
-    """
-
-    tile: int | None
-    pattern: Pattern
-    named: Mapping[str, Pattern | None]
-    tiles: Mapping[str, int]
-    search_loss: float
-    board: str | Path | None = None
-    engine: tuple[tuple[str, int | str], ...] = ()
-
-    def inputs(self) -> dict[str, Any]:
-        """Return what a stage's fingerprint must cover."""
-        named = {name: None if pattern is None else str(pattern) for name, pattern in sorted(self.named.items())}
-        searched = {"search_loss": self.search_loss, "board": self.board, "engine": self.engine}
-        return {"tile": self.tile, "pattern": str(self.pattern), "named": named, "tiles": dict(self.tiles), **searched}
-
-    def target(self) -> Target | None:
-        """Return the board whose cycles the search saves, None where it saves multiplications.
-
-        Raises:
-            ToolflowError: there is no such board, or no engine with the parameters that are fixed.
-        """
-        if self.board is None:
-            return None
-        from quant.cost import Target
-        from quant.search import TILE_BITS
-
-        return Target.of_options(self.board, TILE_BITS, dict(self.engine))
-
-    def choices(self, graph: Graph) -> tuple[dict[str, Choice], tuple[str, ...]]:
-        """Return the choice of every layer, tiles of 2 where they are to be searched, and sentences about the rest."""
-        from quant.prune import choose_layers
-
-        return choose_layers(graph, 2 if self.tile is None else self.tile, self.pattern, self.named, self.tiles)
-
-
 @command
 def prune(
     terminal: Terminal,
@@ -212,18 +163,11 @@ def prune(
 
         toolflow prune resnet20.onnx --pattern 3:16 --tile 2 --train cifar.npz --epochs 30 --out build/sparse
     """
-    held = None if tile == "auto" else int(tile)
     wanted = Wanted(
-        held,
-        _pattern("--pattern", pattern),
-        {
-            name: None if text == "dense" else _pattern("--layer-pattern", text)
-            for name, text in _by_layer("--layer-pattern", layer_pattern, "NAME=n:S,.. or NAME=dense").items()
-        },
-        {
-            name: _tile(text)
-            for name, text in _by_layer("--layer-tile", layer_tile, "NAME=TILE,.. with tiles of 0, 2 or 4").items()
-        },
+        None if tile == "auto" else int(tile),
+        one_pattern("--pattern", pattern),
+        parse_layer_patterns(layer_pattern),
+        parse_layer_tiles(layer_tile),
         parse_search_loss(search_loss, tile),
         None if board is None else board_source(board),
         tuple(sorted(parse_search_engine(board, engine, tile).items())),
@@ -266,32 +210,6 @@ def prune(
     document = json.loads((out / REPORT).read_text(encoding="utf-8"))
     terminal.result(document, *_tables(document))
     terminal.note(f"pruned into {out / PRUNED}")
-
-
-def _by_layer(option: str, text: str | None, form: str) -> dict[str, str]:
-    """Return {layer: what it is to have} of a list in the given form."""
-    named: dict[str, str] = {}
-    for part in text.split(",") if text else ():
-        name, _, value = (piece.strip() for piece in part.rpartition("="))
-        if not name:
-            raise ToolflowError(f"{option} must be {form}, not '{part.strip()}'")
-        if name in named:
-            raise ToolflowError(f"{option}: layer '{name}' must be given once, not twice")
-        named[name] = value
-    return named
-
-
-def _tile(text: str) -> int:
-    if text not in ("0", "2", "4"):
-        raise ToolflowError(f"--layer-tile: a tile must be 0, 2 or 4, not '{text}'")
-    return int(text)
-
-
-def _pattern(option: str, text: str) -> Pattern:
-    try:
-        return parse_pattern(text)
-    except ValueError as error:
-        raise ToolflowError(f"{option}: {error}") from error
 
 
 @dataclass(frozen=True)

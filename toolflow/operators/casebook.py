@@ -27,6 +27,7 @@ from toolflow.operators.winograd.spec import WinogradConv
 
 RESULT = IntegerType(16, signed=True)
 ACCUMULATOR_BITS = 40  # the widest that engines have
+BIAS_BITS = 32  # of layers that engines without tiles run
 REACH = 8  # the greatest accumulator that there could be, over those that random operands make
 
 
@@ -230,7 +231,7 @@ class NetworkBuilder:
         out: IntegerType,
         residual: IntegerType | None,
         residual_shift: int = 0,
-        bias_bits: int = 32,
+        bias_bits: int = BIAS_BITS,
     ) -> Requantise:
         """Draw multipliers and shifts that fill the output's range and saturate now and then.
 
@@ -242,7 +243,8 @@ class NetworkBuilder:
         multiplier = self.rng.integers(1, MAX_MULTIPLIER + 1, channels)
         ratio = typical * multiplier / max(out.upper, 1)
         shift = np.clip(np.round(np.log2(ratio)) + self.rng.integers(-1, 2, channels), 0, 47).astype(np.int64)
-        limit = min(typical, (1 << bias_bits - 1) - 1)
+        # of a tile an eighth: what it meets is less random than `typical` has it, and must not drown in its bias
+        limit = min(typical if bias_bits == BIAS_BITS else typical // 8, (1 << bias_bits - 1) - 1)
         residuals = left = None
         if residual is not None:
             gain = max(out.upper, 1) / max(residual.upper, 1) / 2
