@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from toolflow.engine.config import EngineConfig
+from toolflow.engine.executor import EngineFaultError, run_program
 from toolflow.engine.isa import Flag, Header, Instruction, Opcode, encode_program, table_offset_bytes
 from toolflow.engine.stream import Packet, pack
 from toolflow.numerics.digits import digit_range
@@ -415,3 +416,12 @@ def everything(config: EngineConfig, seed: int, count: int) -> Job:
     b.conv(pooled, classes, (pooled.height, pooled.width), to_result=True)
     n = b.draw(0, 8)
     return b.finish(count, m=b.draw(0, n), n=n)
+
+
+def executor_code(config: EngineConfig, job: Job, program: bytes) -> int:
+    """Return the code in which the numpy executor ends a program with a job's data."""
+    try:
+        run_program(config, program, job.weights, job.images, job.count)
+    except EngineFaultError as fault:
+        return fault.code
+    return 0

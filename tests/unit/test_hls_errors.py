@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.hls_programs import Job, ProgramBuilder
+from tests.unit.hls_programs import Job, ProgramBuilder, executor_code
 from toolflow.emit.hls_native import build_native, run_native
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.executor import EngineFaultError, run_program
+from toolflow.engine.executor import run_program
 from toolflow.engine.isa import LAYOUT, Opcode, decode_program
 
 CONFIG = EngineConfig(lanes_k=4, lanes_p=2, drain_k=2, bank_depth=512, weight_depth=64, input_lanes=4)
@@ -75,14 +75,6 @@ def refused(binary: Path, job: Job, program: bytes, count: int | None = None) ->
     return error
 
 
-def executor_code(job: Job, program: bytes) -> int:
-    try:
-        run_program(CONFIG, program, job.weights, job.images, job.count)
-    except EngineFaultError as fault:
-        return fault.code
-    return 0
-
-
 def test_the_unchanged_program_runs(binary: Path, job: Job) -> None:
     error, results = run(binary, job, job.program)
     assert error == 0
@@ -97,7 +89,7 @@ def test_the_unchanged_program_runs(binary: Path, job: Job) -> None:
 )  # fmt: skip
 def test_headers(binary: Path, job: Job, word: int, value: int, code: int) -> None:
     program = change_header(job, word, value)
-    assert (refused(binary, job, program), executor_code(job, program)) == (code, code)
+    assert (refused(binary, job, program), executor_code(CONFIG, job, program)) == (code, code)
 
 
 @pytest.mark.parametrize("word", [4, 5, 8, 9, 15])
@@ -174,7 +166,7 @@ BAD = [
 @pytest.mark.parametrize(("opcode", "nth", "values", "code"), BAD)
 def test_instructions(binary: Path, job: Job, opcode: Opcode, nth: int, values: dict[str, int], code: int) -> None:
     program = change(job, opcode, nth, values)
-    assert (refused(binary, job, program), executor_code(job, program)) == (code, code)
+    assert (refused(binary, job, program), executor_code(CONFIG, job, program)) == (code, code)
 
 
 @pytest.mark.parametrize("far", [1 << 19, 1 << 26, (1 << 32) - CONFIG.bus_bytes])

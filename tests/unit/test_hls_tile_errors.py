@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.hls_programs import Job, ProgramBuilder
+from tests.unit.hls_programs import Job, ProgramBuilder, executor_code
 from tests.unit.test_hls_errors import change, refused, run, with_crc
 from toolflow.emit.hls_native import build_native
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.executor import EngineFaultError, run_program
+from toolflow.engine.executor import run_program
 from toolflow.engine.isa import LAYOUT, Flag, Opcode, decode_program
 
 CONFIG = EngineConfig(
@@ -84,14 +84,6 @@ BAD = [
 ]
 
 
-def executor_code(job: Job, program: bytes) -> int:
-    try:
-        run_program(CONFIG, program, job.weights, job.images, job.count)
-    except EngineFaultError as error:
-        return error.code
-    return 0
-
-
 def test_the_unchanged_program_runs(binary: Path, job: Job) -> None:
     error, results = run(binary, job, job.program)
     assert error == 0
@@ -102,7 +94,7 @@ def test_the_unchanged_program_runs(binary: Path, job: Job) -> None:
 def test_instructions(binary: Path, job: Job, opcode: Opcode, nth: int, values: dict[str, int], code: int) -> None:
     program = change(job, opcode, nth, values)
     assert refused(binary, job, program) == code
-    assert executor_code(job, program) == code
+    assert executor_code(CONFIG, job, program) == code
 
 
 def test_a_tile_beyond_the_outputs_must_lie_in_the_banks(binary: Path, job: Job) -> None:
@@ -146,7 +138,7 @@ def test_no_field_can_make_it_hang_or_write_past_its_memories(binary: Path, job:
         words[at] = int(words[at]) & ~(mask << low) | value << low
         program = with_crc(words)
         codes.append(run(binary, job, program)[0])
-        assert codes[-1] == executor_code(job, program), f"{name} = {value}"
+        assert codes[-1] == executor_code(CONFIG, job, program), f"{name} = {value}"
     assert set(codes) <= {0, 4, 5, 8}
     assert len(set(codes)) == 4
 
