@@ -43,8 +43,20 @@ def test_usable_amounts_are_rounded_down_shares() -> None:
     assert usable.amounts() == (37_240, 53_200, 176, 112, 0)
 
 
+def test_clocks_are_estimates_that_control_paths_allow_and_say_so() -> None:
+    estimated = {"PYNQ-Z2": 60, "ZC706": 90, "ZCU102": 115, "ZCU104": 115, "KV260": 115, "ULX3S-85F": 50}
+    assert {name: board.clock_mhz for name, board in all_boards().items()} == estimated
+    for name, board in all_boards().items():
+        assert board.clock == f"{estimated[name]} MHz (estimated, not routed by the vendor's tool)"
+
+
+def test_a_board_file_need_not_say_where_its_clock_comes_from(tmp_path: Path) -> None:
+    path = _write(tmp_path, "zcu104", lambda d: (d.pop("clock_basis"), d.update(clock_mhz=250)))
+    assert load_board(path).clock == "250 MHz"
+
+
 def test_bandwidth_per_cycle_counts_efficiency_and_clock() -> None:
-    assert load_board("PYNQ-Z2").sustained_bytes_per_cycle == pytest.approx(2.1e9 * 0.75 / 100e6)
+    assert load_board("PYNQ-Z2").sustained_bytes_per_cycle == pytest.approx(2.1e9 * 0.75 / 60e6)
 
 
 @pytest.mark.parametrize(("text", "nearest"), [("zcu14", "ZCU104"), ("ulx3s", "ULX3S-85F"), ("pynq", "PYNQ-Z2")])

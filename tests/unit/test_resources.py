@@ -234,3 +234,15 @@ def test_a_wide_total_takes_one_more_multiplier_on_ecp5() -> None:
         assert dsps(tiled(2), family)["requantisers"] == 4 * blocks
         assert dsps(changed(accumulator_bits=36), family)["requantisers"] == 4 * 3
         assert dsps(changed(accumulator_bits=37), family)["requantisers"] == 4 * blocks
+
+
+def test_each_family_keeps_products_in_luts_by_the_rule_of_its_own_synthesis() -> None:
+    narrow = changed(weight_bits=3, activation_bits=3)  # products of 7 bits
+    assert {family: estimate_resources(narrow, family).parts["array"].dsps for family in FAMILIES} == {
+        "xc7": 0,
+        "xcup": 0,
+        "ecp5": 32,
+    }
+    in_luts = changed(weight_bits=3, activation_bits=3, multiplier="lut")
+    assert estimate_resources(in_luts, "ecp5").parts["array"].dsps == 0
+    assert estimate_resources(in_luts, "xc7") == estimate_resources(narrow, "xc7")

@@ -109,7 +109,7 @@ def test_hls_runs_under_both_commands(tmp_path: Path, tool: str) -> None:
     done = project.run("make", "hls")
     assert done.returncode == 0, done.stderr
     assert "set_part xczu7ev-ffvc1156-2-e" in project.calls()
-    assert "create_clock -period 5.000 -name ap_clk" in project.calls()
+    assert "create_clock -period 8.696 -name ap_clk" in project.calls()
     assert [c.split()[0] for c in project.calls()].count("export_design") == 2
     assert not any(c.startswith(("csim_design", "cosim_design")) for c in project.calls())
     for unit in ("low", "high"):

@@ -44,4 +44,5 @@ def boards(
         }
         for board in shown
     ]
-    terminal.result({"boards": documents}, table)
+    bases = dict.fromkeys(board.clock_basis for board in shown if board.clock_basis)
+    terminal.result({"boards": documents}, table, *(f"clock: {basis}" for basis in bases))

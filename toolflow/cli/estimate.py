@@ -207,6 +207,7 @@ def _document(board: Board, designs: Sequence[Design]) -> dict[str, Any]:
     return {
         "board": board.name,
         "clock_mhz": board.clock_mhz,
+        "clock_basis": board.clock_basis,
         "usable": board.usable.by_name(),
         "designs": [
             {
@@ -243,7 +244,7 @@ def _tables(board: Board, designs: Sequence[Design]) -> list[RenderableType]:
 def _speed(board: Board, designs: Sequence[Design]) -> Table:
     from toolflow.report.tables import percent
 
-    table = Table(title=f"predicted speed on {board.name} at {board.clock_mhz:g} MHz", title_justify="left")
+    table = Table(title=f"predicted speed on {board.name} at {board.clock}", title_justify="left")
     for column in ("design", "unit", "lanes_k × lanes_p × slots", "batch", "cycles/image", "utilisation", "images/s"):
         table.add_column(column, justify="left" if column in ("design", "unit") else "right")
     for design in designs:

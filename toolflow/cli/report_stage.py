@@ -125,7 +125,11 @@ def _model(source: Source, quantised: Mapping[str, Any], project: Project, units
 def _board(project: Project) -> BoardSection:
     board = project.board
     return BoardSection(
-        name=board.name, part=board.part, clock_mhz=board.clock_mhz, usable=resources_section(board.usable)
+        name=board.name,
+        part=board.part,
+        clock_mhz=board.clock_mhz,
+        clock_basis=board.clock_basis,
+        usable=resources_section(board.usable),
     )
 
 

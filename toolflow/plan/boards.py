@@ -78,6 +78,7 @@ class Board(BaseModel):
         family: xc7 (7 series), xcup (UltraScale+) or ecp5.
         flow: "zynq" (Vitis HLS and Vivado, block design) or "nextpnr" (Yosys and nextpnr).
         clock_mhz: clock that the engine is planned for.
+        clock_basis: where that clock comes from, as reports show it; "" if the file does not say.
         axi_data_bits: widest data port to the external memory.
     """
 
@@ -89,6 +90,7 @@ class Board(BaseModel):
     family: Family
     flow: Literal["zynq", "nextpnr"]
     clock_mhz: int = Field(gt=0, le=1000)
+    clock_basis: str = Field(default="", max_length=80, pattern=r"^[^\n|]*$")
     axi_data_bits: Literal[64, 128, 256, 512]
     resources: Resources
     usable_shares: UsableShares = UsableShares()
@@ -113,6 +115,11 @@ class Board(BaseModel):
         return self
 
     @property
+    def clock(self) -> str:
+        """The clock with its unit and where it comes from, for reports."""
+        return clock_text(self.clock_mhz, self.clock_basis)
+
+    @property
     def available(self) -> ResourceCount:
         """All of the device's resources."""
         r = self.resources
@@ -133,6 +140,11 @@ class Board(BaseModel):
     def sustained_bytes_per_cycle(self) -> float:
         """The same per cycle of the engine's clock."""
         return self.sustained_bytes_per_s / (self.clock_mhz * 1e6)
+
+
+def clock_text(clock_mhz: float, clock_basis: str) -> str:
+    """Return a clock with its unit and where it comes from: "115 MHz (estimated, ..)"."""
+    return f"{clock_mhz:g} MHz" + (f" ({clock_basis})" if clock_basis else "")
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

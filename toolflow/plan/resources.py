@@ -18,7 +18,7 @@ from typing import Any
 
 from toolflow.engine.config import EngineConfig
 from toolflow.plan.resources_count import BLOCK_RAM_NAMES, Family, ResourceCount
-from toolflow.plan.resources_features import EXPONENT_BLOCKS, MODULES, dsps, memories
+from toolflow.plan.resources_features import EXPONENT_BLOCKS, MODULES, as_built, dsps, memories
 from toolflow.plan.resources_memory import map_memory
 
 FIT_FILE = "resources_fit.json"
@@ -67,6 +67,7 @@ def fitted_coefficients() -> Mapping[str, Coefficients]:
 def estimate_resources(config: EngineConfig, family: Family) -> ResourceEstimate:
     """Return what `config` takes on `family`."""
     parts: dict[str, ResourceCount] = defaultdict(ResourceCount)
+    config = as_built(config, family)
     fitted = fitted_coefficients()[family]
     for name, module in MODULES.items():
         terms = module.terms(config)

@@ -13,8 +13,9 @@ from toolflow.engine.config import PARAMETER_RECORD_BYTES, RESULT_BITS, EngineCo
 from toolflow.plan import resources_tile as tiles
 from toolflow.plan.resources_count import Family
 
-# A product narrower than this stays in LUTs, whatever it is meant for.
-MIN_DSP_PRODUCT_BITS = 9
+# A product narrower than this stays in LUTs, whatever it is meant for: the rules of Yosys' synth_xilinx
+# (DSP_Y_MINWIDTH) and of synth_ecp5 (operands of two bits each).
+MIN_DSP_PRODUCT_BITS: dict[Family, int] = {"xc7": 9, "xcup": 9, "ecp5": 4}
 PARAMETER_BITS = 70  # bias 32, multiplier 16, residual multiplier 16, shift 6; engines with tiles keep more
 # a total of more bits takes a third multiplier of 18 × 18
 ECP5_TWO_MULTIPLIERS_BITS = 37
@@ -33,9 +34,10 @@ def product_bits(config: EngineConfig) -> int:
     return config.weight_bits + config.operand_bits
 
 
-def products_in_dsp(config: EngineConfig) -> bool:
-    """Whether the array's products are made in DSP blocks."""
-    return config.multiplier == "dsp" and product_bits(config) >= MIN_DSP_PRODUCT_BITS
+def as_built(config: EngineConfig, family: Family) -> EngineConfig:
+    """Return the engine that the family's synthesis makes: products too narrow for its DSP blocks are left in LUTs."""
+    too_narrow = product_bits(config) < MIN_DSP_PRODUCT_BITS[family]
+    return config.model_copy(update={"multiplier": "lut"}) if too_narrow else config
 
 
 def word_bits(config: EngineConfig) -> int:
@@ -57,7 +59,7 @@ def _array(c: EngineConfig) -> Terms:
     """Terms of LUTs and of flip-flops; `registers` are those that no synthesiser can move into a DSP block."""
     accumulators = c.lanes_k * c.lanes_p
     sum_bits = product_bits(c) + (c.slots - 1).bit_length()
-    in_dsp = products_in_dsp(c)
+    in_dsp = c.multiplier == "dsp"
     weights = c.lanes_k * c.slots * (2 * c.weight_bits + c.index_bits)
     return {
         "gather": c.multipliers * tiles.element_bits(c) * multiplexer(c.sub_row),
@@ -263,7 +265,7 @@ def dsps(config: EngineConfig, family: Family) -> dict[str, int]:
     """
     requantiser = 4 if family == "ecp5" and tiles.total_bits(config) > ECP5_TWO_MULTIPLIERS_BITS else 3
     return {
-        "array": config.multipliers if products_in_dsp(config) else 0,
+        "array": config.multipliers if as_built(config, family).multiplier == "dsp" else 0,
         "requantisers": requantiser * config.lanes_p * config.drain_k,
         "confidence": int(config.confidence),
     }

@@ -318,12 +318,14 @@ class Board(Section):
         name: the board's file under boards/.
         part: the device.
         clock_mhz: that images/s are computed at.
+        clock_basis: where that clock comes from; "" if the board's file does not say.
         usable: resources that a design may use.
     """
 
     name: str
     part: str
     clock_mhz: float
+    clock_basis: str = ""
     usable: Resources
 
 

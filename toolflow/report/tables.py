@@ -11,6 +11,7 @@ from rich.text import Text
 from quant.calibrate_artefacts import Measure
 from toolflow.numerics.confidence import ALWAYS, NEVER
 from toolflow.numerics.srbs import parse_pattern
+from toolflow.plan.boards import clock_text
 from toolflow.report.summary import Cascade, Finetuned, Resources, Run, Search, Summary, Unit, Variant
 
 RESOURCE_NAMES = {
@@ -75,7 +76,7 @@ def cascade_table(cascade: Cascade) -> Table:
 def speed_table(summary: Summary) -> Table:
     """Cycles of every unit at every batch, and of the whole design."""
     columns = ("batch>", "predicted>", "simulated>", "cycles/image>", "utilisation>", "images/s>")
-    table = _table(f"speed at {summary.board.clock_mhz:g} MHz", "unit", *columns)
+    table = _table(f"speed at {clock_text(summary.board.clock_mhz, summary.board.clock_basis)}", "unit", *columns)
     for unit in summary.units:
         for run in unit.runs:
             table.add_row(
