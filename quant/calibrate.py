@@ -223,11 +223,16 @@ def _ks(scale: float, temperatures: tuple[float, ...]) -> Iterator[tuple[int, fl
 
 
 def _pairs(classes: int) -> Iterator[tuple[int, int]]:
-    """Yield (M, N), the plain best-versus-second-best first; M = N is the sum of the M largest alone."""
+    """Yield (M, N), the plain best-versus-second-best first; M = N is the sum of the M largest alone.
+
+    Of two classes every other rule orders the images in the same way.
+    """
     last = min(MAX_N, classes)
     if last < 2:
         return
     yield 1, 2
+    if last == 2:
+        return
     yield from ((m, n) for n in range(1, last + 1) for m in range(1, n + 1) if (m, n) != (1, 2))
 
 

@@ -162,7 +162,7 @@ def test_every_unsupported_thing_is_listed_at_once(tmp_path: Path) -> None:
         helper.make_node("Softmax", ["h"], ["i"], name="soft", axis=1),
         helper.make_node("Mul", ["i", "i"], ["j"], name="square"),
         helper.make_node("BatchNormalization", ["j", "v", "v", "v", "v"], ["k"], name="norm", training_mode=1),
-        helper.make_node("Sigmoid", ["k"], ["l"], name="sigmoid"),
+        helper.make_node("Sigmoid", ["j"], ["l"], name="sigmoid"),
         helper.make_node("Concat", ["j", "j"], ["y"], name="rows", axis=2),
     ]
     constants = {

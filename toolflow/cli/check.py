@@ -30,6 +30,7 @@ def check(
         from toolflow.importers.load import load_model
         from toolflow.passes.check import Status, refuse
         from toolflow.passes.check import check as check_nodes
+        from toolflow.passes.two_logits import MEANING, is_binary
 
         graph = load_model(model, weights, shape)
         reports = check_nodes(graph)
@@ -41,6 +42,8 @@ def check(
         style = styles[report.status]
         node, operator, reason = map(escape, (report.node, report.operator, report.reason))
         table.add_row(node, operator, f"[{style}]{report.status.value}[/]", reason)
+    binary = is_binary(graph)
     nodes = [{"node": r.node, "operator": r.operator, "status": r.status.value, "reason": r.reason} for r in reports]
-    terminal.result({"model": graph.name, "input_shape": list(graph.input_shape), "nodes": nodes}, table)
+    document = {"model": graph.name, "input_shape": list(graph.input_shape), "binary": binary, "nodes": nodes}
+    terminal.result(document, table, *([f"note: {MEANING}"] if binary else []))
     refuse(reports)

@@ -130,6 +130,7 @@ def _write_readme(project: Project, units: Sequence[UnitSources], hosted: Mappin
         classes=next(iter(hosted.values())).compiled.header.classes,
         vector_images=len(project.vectors().images),
         reason=decision.get("reason", ""),
+        notes=tuple(quantised["notes"]),
     )
     described = [
         ReadmeUnit(

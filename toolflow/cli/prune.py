@@ -237,11 +237,12 @@ class Job:
 
         def make(folder: Path, step: Step) -> None:
             from quant.train import classes_of
+            from toolflow.cli.stages import output_notes
 
             graph = self.source.graph()
             self.wanted.choices(graph)  # bad patterns end here
             data = self.source.images(graph)
-            for sentence in data.notes:
+            for sentence in (*data.notes, *output_notes(graph)):
                 note(sentence)
             held_out = self._held_out(data)
             tested = self._tested(graph, data, held_out)

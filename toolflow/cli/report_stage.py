@@ -116,6 +116,7 @@ def _model(source: Source, quantised: Mapping[str, Any], project: Project, units
         sha256=_file_hash(source.weights),
         input_shape=tuple(quantised["input_shape"]),
         classes=header.classes,
+        binary=quantised["binary"],
         parameters=quantised["parameters"],
         macs=sum(lowering.direct_macs().values()),
         pruning=quantised["pruning"],

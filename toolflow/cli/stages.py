@@ -223,7 +223,8 @@ def quantise_stage(
 
         graph = source.graph()
         data = source.images(graph)
-        for sentence in (*data.notes, *_map_note(graph)):
+        notes = [*data.notes, *output_notes(graph)]
+        for sentence in notes:
             note(sentence)
         training, teacher = None, graph
         if finetuning is not None:
@@ -270,7 +271,8 @@ def quantise_stage(
             "input_shape": graph.input_shape,
             "parameters": sum(int(values.size) for node in graph.nodes for values in node.weights.values()),
             "normalisation": asdict(data.pixels),
-            "notes": list(data.notes),
+            "binary": graph.binary,
+            "notes": notes,
             "pruning": source.pruning(),
             "variants": {},
         }
@@ -294,8 +296,12 @@ def quantise_stage(
     return make
 
 
-def _map_note(graph: Graph) -> tuple[str, ...]:
-    """Return a sentence where the network gives a map of numbers: accuracies mean nothing of a detector."""
+def output_notes(graph: Graph) -> tuple[str, ...]:
+    """Return a sentence where the network gives one logit, or a map: accuracies mean nothing of a detector."""
+    from toolflow.passes.two_logits import MEANING
+
+    if graph.binary:
+        return (MEANING,)
     channels, *place = graph.shapes[graph.output]
     if np.prod(place) <= 1:
         return ()

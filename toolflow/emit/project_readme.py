@@ -25,6 +25,7 @@ class ReadmeModel:
         input_shape: (C, H, W).
         vector_images: how many images are kept in the project.
         reason: why this design was chosen, "" where nothing was compared.
+        notes: what the user must know of the network and its images, in sentences.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ReadmeModel:
     classes: int
     vector_images: int
     reason: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

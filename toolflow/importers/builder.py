@@ -114,6 +114,8 @@ class GraphBuilder:
             UnsupportedModelError: problems were noted.
             ToolflowError: the output is the input, or does not depend on it; None says that it is constant.
         """
+        if output is not None and math.prod(output.shape) == 1:
+            output = Value(output.tensor, self._shapes[output.tensor])  # one number, whatever axes it is seen with
         tensor = self._tensor(place, output) if output is not None else None
         if self.problems:
             raise UnsupportedModelError(self.problems)

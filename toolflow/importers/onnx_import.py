@@ -18,6 +18,7 @@ from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape
 
 STANDARD_DOMAINS = ("", "ai.onnx")
+VIEWS = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")  # leave every number as it is
 
 
 def import_onnx(path: Path, input_shape: Shape | None = None) -> Graph:
@@ -53,10 +54,10 @@ class _Walk:
         self._outputs = [entry.name for entry in model.graph.output]
         self._values: dict[str, Any] = dict(onnx_file.constants(model, path))
         self._values[image.name] = self._build.input
-        self._readers: dict[str, int] = {}
+        self._readers: dict[str, list[NodeProto]] = {}
         for node in model.graph.node:
             for name in node.input:
-                self._readers[name] = self._readers.get(name, 0) + 1
+                self._readers.setdefault(name, []).append(node)
 
     def graph(self) -> Graph:
         for node in self._model.graph.node:
@@ -85,13 +86,20 @@ class _Walk:
         if any(value is None for value in inputs):
             return self._stand_in(place, node)  # an input failed already
         attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
-        is_end = node.output[0] in self._outputs and node.output[0] not in self._readers
-        call = Call(self._build, place, attributes, dict(enumerate(inputs)), self._opset, self._batch, is_end)
+        end = self._is_end(node.output[0])
+        call = Call(self._build, place, attributes, dict(enumerate(inputs)), self._opset, self._batch, end)
         before = len(self._build.problems)
         result = OPERATORS[node.op_type](call)
         if len(self._build.problems) == before:
             call.check_rest()
         return self._stand_in(place, node) if len(self._build.problems) > before else result
+
+    def _is_end(self, name: str) -> bool:
+        """Tell whether a tensor is the output, perhaps seen in another shape, and nothing else."""
+        readers = self._readers.get(name, [])
+        if name in self._outputs:
+            return not readers
+        return len(readers) == 1 and readers[0].op_type in VIEWS and self._is_end(readers[0].output[0])
 
     def _constant(self, place: Place, node: NodeProto, inputs: list[Any]) -> npt.NDArray[Any] | None:
         try:

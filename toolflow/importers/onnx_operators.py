@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,12 +15,10 @@ from toolflow.importers.onnx_call import Call
 from toolflow.operators import AvgPool, BatchNorm, Conv, Linear, MaxPool
 from toolflow.operators.window import Pads, Pair
 
-LOGGER = logging.getLogger(__name__)
-
-RELU_HINT = "use ReLU or ReLU6 and train on"
+RELU_HINT = vocabulary.INSIDE
 REWRITES: Mapping[str, str] = {
     **dict.fromkeys(("LeakyRelu", "PRelu", "Elu", "Selu", "Gelu", "HardSwish", "Mish", "Softplus", "Tanh"), RELU_HINT),
-    **dict.fromkeys(("Sigmoid", "HardSigmoid"), f"at the end leave it out, it keeps the order; inside {RELU_HINT}"),
+    "HardSigmoid": f"at the end leave it out, it keeps the order; inside {RELU_HINT}",
     **dict.fromkeys(
         ("LayerNormalization", "GroupNormalization", "InstanceNormalization", "LRN"), "use batch normalisation"
     ),
@@ -380,15 +377,13 @@ def _shape(call: Call) -> npt.NDArray[np.int64] | None:
 
 
 def _softmax(call: Call) -> Value | None:
-    """At the end it is left out: it keeps the order of the classes."""
     x, axis = call.value(0), call.attribute("axis", -1 if call.opset >= 13 else 1)
-    if x is None:
-        return None
-    if not call.is_end or axis % (1 + len(x.shape)) != 1:
-        call.problem("", "softmax inside the network", "softmax over the classes at the very end")
-        return None
-    LOGGER.warning("%s '%s' is left out: it keeps the order of the classes", call.place.operator, call.place.node)
-    return x
+    return None if x is None else vocabulary.softmax_at_end(call.build, call.place, x, axis, call.is_end)
+
+
+def _sigmoid(call: Call) -> Value | None:
+    x = call.value(0)
+    return None if x is None else vocabulary.sigmoid_at_end(call.build, call.place, x, call.is_end)
 
 
 OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | None]] = {
@@ -415,6 +410,7 @@ OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | None]] = {
     "Relu": _relu,
     "Reshape": _reshape,
     "Shape": _shape,
+    "Sigmoid": _sigmoid,
     "Slice": _slice,
     "Softmax": _softmax,
     "Squeeze": _squeeze,

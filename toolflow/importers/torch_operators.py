@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +15,14 @@ from toolflow.importers.builder import Array, GraphBuilder, Place, Value
 from toolflow.operators import AvgPool, BatchNorm, Conv, Linear, MaxPool
 from toolflow.operators.window import Pads, Pair
 
-LOGGER = logging.getLogger(__name__)
 aten = torch.ops.aten
 
-RELU_HINT = "use ReLU or ReLU6 and train on"
+RELU_HINT = vocabulary.INSIDE
 REWRITES: Mapping[str, str] = {
     **dict.fromkeys(
         ("leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "hardswish", "softplus", "tanh"), RELU_HINT
     ),
-    **dict.fromkeys(("sigmoid", "hardsigmoid"), f"at the end leave it out, it keeps the order; inside {RELU_HINT}"),
+    "hardsigmoid": f"at the end leave it out, it keeps the order; inside {RELU_HINT}",
     **dict.fromkeys(("group_norm", "layer_norm", "instance_norm"), "use batch normalisation, which folds"),
     **dict.fromkeys(("permute", "transpose"), "keep the layout (N, C, H, W) throughout"),
     **dict.fromkeys(("matmul", "mm", "bmm", "einsum"), "use nn.Linear or a 1×1 convolution with constant weights"),
@@ -315,14 +313,21 @@ def _to_copy(call: Call) -> Value | None:
 
 
 def _softmax(call: Call) -> Value | None:
-    """At the end it is left out: it keeps the order of the classes."""
     x, dim = call.tensor(), call.take("dim")
     call.args.clear()
-    if [user.op for user in call.node.users] != ["output"] or dim % (1 + len(x.shape)) != 1:
-        call.problem("", "softmax inside the network", "softmax over the classes at the very end")
-        return None
-    LOGGER.warning("%s '%s' is left out: it keeps the order of the classes", call.place.operator, call.place.node)
-    return x
+    return vocabulary.softmax_at_end(call.build, call.place, x, dim, _is_end(call.node))
+
+
+def _sigmoid(call: Call) -> Value | None:
+    return vocabulary.sigmoid_at_end(call.build, call.place, call.tensor(), _is_end(call.node))
+
+
+def _is_end(node: fx.Node) -> bool:
+    """Tell whether a node's result is the output, perhaps seen in another shape, and nothing else."""
+    if len(node.users) != 1:
+        return False
+    user = next(iter(node.users))
+    return user.op == "output" or (OPERATORS.get(user.target) in (_reshape, _identity) and _is_end(user))
 
 
 OPERATORS: Mapping[Any, Callable[[Call], Value | None]] = {
@@ -373,6 +378,7 @@ OPERATORS: Mapping[Any, Callable[[Call], Value | None]] = {
     aten.detach.default: _identity,
     aten.contiguous.default: _identity,
     aten._to_copy.default: _to_copy,
+    aten.sigmoid.default: _sigmoid,
     aten.softmax.int: _softmax,
     aten._softmax.default: _softmax,
     aten.log_softmax.int: _softmax,

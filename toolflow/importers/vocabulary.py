@@ -7,6 +7,8 @@ problem and returns None where it cannot say what is meant.
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,8 +19,11 @@ from toolflow.operators import Add, AvgPool, BatchNorm, Concat, MaxPool, Pad, Re
 
 OPERATORS = (
     "two-dimensional convolution, linear, batch norm, ReLU, ReLU6, max, average and global pooling, sum of two, "
-    "concat of channels, flatten, zero padding, constants per channel, sub-sampling, dropout, identity"
+    "concat of channels, flatten, zero padding, constants per channel, sub-sampling, dropout, identity; at the end "
+    "softmax over classes, sigmoid of one logit"
 )
+LOGGER = logging.getLogger(__name__)
+INSIDE = "use ReLU or ReLU6 and train on"  # in place of another activation
 UNBOUNDED = 3e38  # exporters write the largest float32 where they mean no upper bound
 
 
@@ -95,6 +100,29 @@ def mean(build: GraphBuilder, place: Place, x: Value, axes: Sequence[int], keep:
 def avg_pool(build: GraphBuilder, place: Place, x: Value, op: AvgPool) -> Value | None:
     """Average pooling; where there is no padding, whether it counts is said in one way."""
     return build.emit(place, op if any(op.pads) else replace(op, count_include_pad=True), [x])
+
+
+def sigmoid_at_end(build: GraphBuilder, place: Place, x: Value, is_end: bool) -> Value | None:
+    """Sigmoid of the only output: left out, as sigmoid(z) > 0.5 exactly where z > 0."""
+    if not is_end or math.prod(x.shape) != 1:
+        found = f"a sigmoid of {math.prod(x.shape)} numbers" if is_end else "a sigmoid inside the network"
+        rewrite = "leave it out where one class is the answer, it keeps their order" if is_end else INSIDE
+        build.problem(place, "", found, "sigmoid of a single logit at the very end", rewrite)
+        return None
+    LOGGER.warning("%s '%s' is left out: it is above 0.5 where its input is above 0", place.operator, place.node)
+    return x
+
+
+def softmax_at_end(build: GraphBuilder, place: Place, x: Value, axis: int, is_end: bool) -> Value | None:
+    """Softmax over the classes: left out, as it keeps their order; `axis` counts the batch as 0."""
+    if not is_end or axis % (1 + len(x.shape)) != 1:
+        build.problem(place, "", "softmax inside the network", "softmax over the classes at the very end")
+        return None
+    if x.shape[0] == 1:
+        build.problem(place, "classes", 1, "2 or more: the softmax of one class is always 1", "use a sigmoid")
+        return None
+    LOGGER.warning("%s '%s' is left out: it keeps the order of the classes", place.operator, place.node)
+    return x
 
 
 def global_max(build: GraphBuilder, place: Place, x: Value) -> Value | None:

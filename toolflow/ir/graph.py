@@ -54,6 +54,7 @@ class Graph:
         input_shape: (C, H, W) of one image.
         nodes: in topological order; the tensor of a node has the node's name.
         output: name of the output tensor.
+        binary: whether class 0 was added to a network of one logit (`passes.two_logits`).
     """
 
     name: str
@@ -61,6 +62,7 @@ class Graph:
     input_shape: Shape
     nodes: tuple[Node, ...]
     output: str
+    binary: bool = False
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:

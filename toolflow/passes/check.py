@@ -15,6 +15,7 @@ from toolflow.ir.operator import Shape
 from toolflow.operators import AvgPool, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Pad, Relu, Shortcut
 from toolflow.passes.fuse_residual import fuse_residual
 from toolflow.passes.pipeline import PIPELINE, Step
+from toolflow.passes.two_logits import two_logits
 
 BYTE_FIELD = 255  # kernel, stride, pads and dilation in an instruction (engine/PROGRAM.md)
 HALF_WORD_FIELD = 65535  # sizes, channels and weight rows of a group
@@ -59,12 +60,15 @@ def check(graph: Graph) -> tuple[NodeReport, ...]:
     """
     verify_graph(graph)
     folded: dict[str, str] = {}
+    widened: set[str] = set()
     final = graph
     for step in (*PIPELINE, RESIDUAL):
         changed = step.run(final)
         folded.update({node.name: step.does for node in final.nodes if node.name not in changed.by_name})
+        if step.run is two_logits:
+            widened = {name for name, shape in final.shapes.items() if changed.shapes[name] != shape}
         final = changed
-    return tuple(_report(node, final, folded) for node in graph.nodes)
+    return tuple(_report(node, final, folded, widened) for node in graph.nodes)
 
 
 def require_engine(graph: Graph) -> None:
@@ -88,7 +92,7 @@ def refuse(reports: Iterable[NodeReport]) -> None:
         raise ModelDoesNotRunError(f"{len(left_over)} node(s) do not run on the engine:\n{lines}")
 
 
-def _report(node: Node, final: Graph, folded: dict[str, str]) -> NodeReport:
+def _report(node: Node, final: Graph, folded: dict[str, str], widened: set[str]) -> NodeReport:
     kind = node.op.kind
     if node.name in folded:
         return NodeReport(node.name, kind, Status.FOLDED, folded[node.name])
@@ -99,6 +103,8 @@ def _report(node: Node, final: Graph, folded: dict[str, str]) -> NodeReport:
     if isinstance(now.op, Flatten | Concat | Shortcut):
         return NodeReport(node.name, kind, Status.ENGINE, "costs nothing: a matter of addresses")
     how = "as it is" if now.op.kind == kind else f"as {now.op.kind}"
+    if node.name in widened:
+        how += ", with a channel of zeros for class 0"
     return NodeReport(node.name, kind, Status.ENGINE, f"{how}{_needs(now, final)}")
 
 

@@ -13,6 +13,7 @@ from toolflow.passes.fold_pad import fold_pad
 from toolflow.passes.fuse_relu import fuse_relu
 from toolflow.passes.hoist_relu import hoist_relu
 from toolflow.passes.merge_shortcuts import merge_shortcuts
+from toolflow.passes.two_logits import two_logits
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,12 @@ PIPELINE: tuple[Step, ...] = (
     Step(
         express_shortcuts,
         "replaced by an operator that stands alone",
-        "last: only now is it certain which tensors additions read",
+        "only now is it certain which tensors additions read",
+    ),
+    Step(
+        two_logits,
+        "given a second logit",
+        "last: the layer that gives the only logit has its batch norm and its rectifier by now",
     ),
 )
 

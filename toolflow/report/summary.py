@@ -43,7 +43,9 @@ class Model(Section):
         source: file or factory that it came from.
         sha256: of that file and of the weights, "" where they have no file.
         input_shape: (C, H, W).
-        classes: outputs.
+        classes: outputs; 2 of a network with one logit.
+        binary: whether the network gives one logit z: class 1 where z > 0, class 0 elsewhere; its
+            confidence is the magnitude of 2·sigmoid(z) − 1.
         parameters: weights and biases of the float network.
         macs: multiply-accumulates of one image, every layer direct and dense.
         pruning: step by step; empty where it was not pruned beforehand.
@@ -54,6 +56,7 @@ class Model(Section):
     sha256: str = ""
     input_shape: tuple[int, int, int]
     classes: int
+    binary: bool = False
     parameters: int
     macs: int
     pruning: tuple[PruneStep, ...] = ()
