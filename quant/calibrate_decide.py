@@ -1,6 +1,7 @@
 """Whether a cascade pays: expected time of every design that keeps the tolerance, and the reason for the choice.
 
-One device, one clock. A resident pair runs both units at once and takes max(t_L, p·t_H) an image; a time-shared
+One device, one clock. A resident pair runs both units at once and takes max(t_L, p·t_H) an image, or, where latency is
+what counts, t_L + p·t_H; a time-shared
 pair has the whole device for either unit in turn and takes t_L + p·t_H + reconfigurations / batch
 (p: forwarded share). The single high-precision unit has the whole device.
 """
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from quant.calibrate_artefacts import Measure
 from toolflow.ir.errors import ToolflowError
+from toolflow.plan.objective import THROUGHPUT, Objective
 
 Design = Literal["resident pair", "time-shared pair", "single low", "single high"]
 
@@ -70,13 +72,14 @@ class Decision(BaseModel):
     reason: str
 
 
-def decide(measure: Measure, tolerance: float, cycles: UnitCycles) -> Decision:
+def decide(measure: Measure, tolerance: float, cycles: UnitCycles, objective: Objective = THROUGHPUT) -> Decision:
     """Return the fastest design whose measured loss keeps the tolerance; on a tie the simpler one.
 
     Args:
         measure: the calibrated cascade on calibration or held-out images.
         tolerance: accuracy that may be lost against the high-precision unit, a share of the images.
         cycles: what each unit takes.
+        objective: what the design is to be fast at.
 
     Raises:
         ToolflowError: no design fits.
@@ -89,7 +92,7 @@ def decide(measure: Measure, tolerance: float, cycles: UnitCycles) -> Decision:
     if cycles.single_high is not None:
         designs.append(("single high", cycles.single_high))
     if cycles.resident is not None:
-        designs.append(("resident pair", max(cycles.resident[0], share * cycles.resident[1])))
+        designs.append(("resident pair", objective.pair_cycles(*cycles.resident, share)))
     if cycles.single_low is not None and cycles.single_high is not None and cycles.reconfiguration is not None:
         exchange = 2 * cycles.reconfiguration / cycles.batch
         designs.append(("time-shared pair", cycles.single_low + share * cycles.single_high + exchange))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from toolflow.cli.finetuning import Finetuning
     from toolflow.cli.precision import Precision
     from toolflow.cli.stages import Source
+    from toolflow.plan.objective import Objective
 
 
 @command
@@ -36,6 +37,8 @@ def build(
     single: options.Single = False,
     cascade: options.Cascade = False,
     engine: options.Engine = None,
+    objective: options.ObjectiveGoal = "throughput",
+    batch: options.StartBatch = None,
     ranges: options.Ranges = "mse",
     percentile: options.Percentile = 99.99,
     rounding: options.Rounding = "gptq",
@@ -66,6 +69,7 @@ def build(
         from toolflow.cli.stages import Source
         from toolflow.plan.boards import load_board
         from toolflow.plan.choose import check_engine
+        from toolflow.plan.objective import Objective
 
     if single and cascade:
         raise ToolflowError("--single and --cascade must not be given together")
@@ -102,7 +106,7 @@ def build(
     )
     finetuning = Finetuning.of_options(finetune, finetune_recipe)
     single = single or low_bits == high_bits
-    target = Target(board, fixed, tolerance, single, cascade)
+    target = Target(board, fixed, tolerance, single, cascade, Objective.of(objective, batch))
     for sentence in precision.check_search(target.variants):
         terminal.note(sentence)
     check_engine(fixed, {high_bits} if single else {low_bits, high_bits}, load_board(board))
@@ -127,6 +131,7 @@ class Target:
         tolerance: accuracy that the cascade may lose.
         single: the high-precision unit alone.
         cascade: both units, whatever is faster.
+        objective: what the engines are to be fast at.
     """
 
     board: str
@@ -134,6 +139,7 @@ class Target:
     tolerance: float
     single: bool
     cascade: bool
+    objective: Objective
 
     @property
     def variants(self) -> list[str]:
@@ -173,7 +179,12 @@ def _stages(
         )
         after.append("calibrate")
     plan = plan_stage.plan_stage(
-        target.board, target.tolerance, {name: bits[name] for name in variants}, target.fixed, target.cascade
+        target.board,
+        target.tolerance,
+        {name: bits[name] for name in variants},
+        target.fixed,
+        target.cascade,
+        target.objective,
     )
     folder.stage(
         "plan",

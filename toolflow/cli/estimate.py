@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from toolflow.engine.config import EngineConfig
     from toolflow.ir.quantised import QuantisedGraph
     from toolflow.plan.boards import Board
+    from toolflow.plan.objective import Objective
     from toolflow.plan.resources_count import ResourceCount
     from toolflow.report.summary import Run
 
@@ -34,12 +35,6 @@ Folder = Annotated[
 OtherBoard = Annotated[
     str | None,
     typer.Option("--board", metavar="B", help="A board's name or file; else the build's own.", rich_help_panel=_PANEL),
-]
-Batch = Annotated[
-    int | None,
-    typer.Option(
-        "--batch", metavar="N", min=1, help="Images in a start; else 1 and one per lane.", rich_help_panel=_PANEL
-    ),
 ]
 Forwarded = Annotated[
     float | None,
@@ -56,7 +51,7 @@ Forwarded = Annotated[
 
 @dataclass(frozen=True)
 class UnitEstimate:
-    """One engine: its parameters, starts by batch, predicted amounts, and cycles per image of a full batch."""
+    """One engine: its parameters, starts by batch, predicted amounts, and cycles per image of the last of them."""
 
     unit: str
     config: EngineConfig
@@ -72,7 +67,7 @@ class Design:
     Attributes:
         name: "single low", "single high", "resident pair", or "as built".
         units: the engines.
-        cycles_per_image: at full batches, over both units and the forwarded share.
+        cycles_per_image: at the batch planned for, over both units and the forwarded share.
         bound: the resource that is used most.
     """
 
@@ -88,7 +83,8 @@ def estimate(
     folder: Folder,
     board: OtherBoard = None,
     engine: options.Engine = None,
-    batch: Batch = None,
+    objective: options.ObjectiveGoal = "throughput",
+    batch: options.StartBatch = None,
     forwarded: Forwarded = None,
 ) -> None:
     """Predict cycles per layer, utilisation and resources, and say what bounds them.
@@ -106,32 +102,36 @@ def estimate(
     with terminal.progress("load the toolflow"):
         from toolflow.cli.project import PLAN, open_project
         from toolflow.plan.boards import load_board
+        from toolflow.plan.objective import Objective
 
         built = open_project(folder) if (folder / PLAN).exists() else None
     if board is None and built is None:
         raise ToolflowError(f"--board must be given: {folder} holds no plan for a board")
     target = built.board if built is not None and board is None else load_board(str(board))
-    if built is not None and board is None and not fixed and forwarded is None:
+    wanted = Objective.of(objective, batch)
+    if built is not None and board is None and not fixed and forwarded is None and objective == "throughput":
         designs = [_as_built(folder, batch)]
     else:
         with terminal.progress(f"search engines for {target.name}") as step:
-            designs = _searched(terminal, folder, target, fixed, batch, forwarded, step)
+            designs = _searched(terminal, folder, target, fixed, wanted, forwarded, step)
     terminal.result(_document(target, designs), *_tables(target, designs))
 
 
 def _as_built(folder: Path, batch: int | None) -> Design:
     from toolflow.cli.project import DECISION, damaged, open_project, read_document
+    from toolflow.plan.objective import Objective
 
     project = open_project(folder)
+    objective = project.plan.objective if batch is None else Objective(project.plan.goal, batch)
     units = tuple(
-        _unit(name, project.graph(unit.graph), unit.engine, unit.amounts, project.board, batch)
+        _unit(name, project.graph(unit.graph), unit.engine, unit.amounts, project.board, objective)
         for name, unit in project.plan.units.items()
     )
     share = 0.0
     if len(units) > 1:
         with damaged(folder / DECISION):
             share = float(str(read_document(folder / DECISION)["forwarded_share"]))
-    return Design("as built", units, _cycles(units, share), project.plan.bound)
+    return Design("as built", units, _cycles(units, share, objective), project.plan.bound)
 
 
 def _searched(
@@ -139,7 +139,7 @@ def _searched(
     folder: Path,
     board: Board,
     fixed: Mapping[str, int | str],
-    batch: int | None,
+    objective: Objective,
     forwarded: float | None,
     step: Step,
 ) -> list[Design]:
@@ -153,7 +153,10 @@ def _searched(
     with damaged(document):
         bits = {name: int(made["config"]["weight_bits"]) for name, made in recorded["variants"].items()}
     graphs = {name: load_graph(folder, name) for name in bits}
-    timed = {name: timed_engines(graphs[name], bits[name], fixed, board, step.advance) for name in bits}
+    timed = {
+        name: timed_engines(graphs[name], bits[name], fixed, board, step.advance, batch=objective.batch)
+        for name in bits
+    }
     designs: list[Design] = []
     refused: list[DoesNotFitError] = []
     for name, found in timed.items():
@@ -162,7 +165,7 @@ def _searched(
         except DoesNotFitError as error:
             refused.append(error)
             continue
-        unit = _unit(name, graphs[name], best.config, best.resources, board, batch)
+        unit = _unit(name, graphs[name], best.config, best.resources, board, objective)
         designs.append(Design(f"single {name}", (unit,), unit.cycles_per_image, bound_by(best.resources, board)))
     if not designs:
         raise refused[-1]
@@ -174,33 +177,33 @@ def _searched(
         share, planned_share = measure.forwarded_share, measure.forwarded_interval[1]  # as a build plans
     if share is None or planned_share is None or len(timed) < 2:
         return designs
-    pair = best_pair(timed["low"], timed["high"], board, planned_share)
+    pair = best_pair(timed["low"], timed["high"], board, planned_share, objective)
     if pair is None:
         terminal.note(f"no pair of units fits {board.name}")
         return designs
     units = tuple(
-        _unit(name, graphs[name], found.config, found.resources, board, batch)
+        _unit(name, graphs[name], found.config, found.resources, board, objective)
         for name, found in zip(("low", "high"), pair, strict=True)
     )
     bound = bound_by(pair[0].resources + pair[1].resources, board)
-    return [*designs, Design(f"resident pair, {share:.1%} forwarded", units, _cycles(units, share), bound)]
+    return [*designs, Design(f"resident pair, {share:.1%} forwarded", units, _cycles(units, share, objective), bound)]
 
 
-def _cycles(units: Sequence[UnitEstimate], forwarded_share: float) -> float:
-    """Both units run at once: the slower one's share of the work decides."""
-    return max(unit.cycles_per_image * share for unit, share in zip(units, (1.0, forwarded_share), strict=False))
+def _cycles(units: Sequence[UnitEstimate], forwarded_share: float, objective: Objective) -> float:
+    """Return the expected cycles an image of one unit, or of a pair."""
+    first, *second = (unit.cycles_per_image for unit in units)
+    return objective.pair_cycles(first, second[0], forwarded_share) if second else first
 
 
 def _unit(
-    name: str, graph: QuantisedGraph, config: EngineConfig, amounts: ResourceCount, board: Board, batch: int | None
+    name: str, graph: QuantisedGraph, config: EngineConfig, amounts: ResourceCount, board: Board, objective: Objective
 ) -> UnitEstimate:
     from toolflow.plan.estimate import estimate as predict
     from toolflow.report.from_artefacts import run_section
 
-    batches = (1, config.lanes_p) if batch is None else (batch,)
-    reports = (predict(graph, config, images)[1] for images in dict.fromkeys(batches))
+    reports = [predict(graph, config, images)[1] for images in objective.batches(config.lanes_p)]
     runs = tuple(run_section(report, config.multipliers, board.clock_mhz) for report in reports)
-    return UnitEstimate(name, config, runs, amounts, predict(graph, config, config.lanes_p)[1].cycles_per_image)
+    return UnitEstimate(name, config, runs, amounts, reports[-1].cycles_per_image)
 
 
 def _document(board: Board, designs: Sequence[Design]) -> dict[str, Any]:
@@ -231,12 +234,14 @@ def _document(board: Board, designs: Sequence[Design]) -> dict[str, Any]:
 
 
 def _tables(board: Board, designs: Sequence[Design]) -> list[RenderableType]:
-    from toolflow.report.tables import layer_table
+    from toolflow.report.tables import grouped_sentences, layer_table
 
     shown: list[RenderableType] = []
     for design in designs:
         shown += [layer_table(f"{design.name}: {unit.unit}", unit.runs[-1]) for unit in design.units]
     shown += [_speed(board, designs), _amounts(board, designs)]
+    for design in designs:
+        shown += [f"{design.name}, {s}" for unit in design.units for s in grouped_sentences(unit.unit, unit.runs[-1])]
     shown += [f"{design.name}: bounded by {design.bound}" for design in designs]
     return shown
 

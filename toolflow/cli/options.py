@@ -13,6 +13,7 @@ import typer
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.srbs import parse_pattern
+from toolflow.plan.objective import Goal
 
 _MODEL, _BOARD, _PRECISION, _DATA = "Model", "Board and engine", "Precision and accuracy", "Images"
 _CHECKS = "Verification"
@@ -243,6 +244,25 @@ Cascade = Annotated[
     bool,
     typer.Option(
         "--cascade", help="Build both units even where one alone would be faster.", rich_help_panel=_PRECISION
+    ),
+]
+ObjectiveGoal = Annotated[
+    Goal,
+    typer.Option(
+        "--objective",
+        help="What the engines are to be fast at: images a second, or the time from a start to its last result, of one "
+        "image where --batch gives no other number.",
+        rich_help_panel=_BOARD,
+    ),
+]
+StartBatch = Annotated[
+    int | None,
+    typer.Option(
+        "--batch",
+        metavar="N",
+        min=1,
+        help="Images of a start that the engines are chosen or timed for; else one in every lane.",
+        rich_help_panel=_BOARD,
     ),
 ]
 Levels = Annotated[

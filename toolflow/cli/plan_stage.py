@@ -12,11 +12,17 @@ from toolflow.cli.terminal import Step
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.plan.boards import Board, load_board
 from toolflow.plan.choose import Candidate, best_pair, best_single, bound_by, timed_engines
+from toolflow.plan.objective import Objective
 from toolflow.plan.resources_count import ResourceCount
 
 
 def plan_stage(
-    board_name: str, tolerance: float, bits: Mapping[str, int], fixed: Mapping[str, int | str], cascade: bool
+    board_name: str,
+    tolerance: float,
+    bits: Mapping[str, int],
+    fixed: Mapping[str, int | str],
+    cascade: bool,
+    objective: Objective,
 ) -> Callable[[Path, Step], None]:
     """Return the stage that writes plan.json, and decision.json where there are two variants.
 
@@ -26,30 +32,39 @@ def plan_stage(
         bits: width of the inner layers by variant, "low" and "high" or "high" alone.
         fixed: engine parameters that the user fixes, for every unit.
         cascade: take the pair even where a single unit is faster.
+        objective: what the engines are to be fast at.
     """
 
     def make(folder: Path, step: Step) -> None:
         board = load_board(board_name)
         graphs = {name: load_graph(folder, name) for name in bits}
-        timed = {name: timed_engines(graph, bits[name], fixed, board, step.advance) for name, graph in graphs.items()}
+        timed = {
+            name: timed_engines(graph, bits[name], fixed, board, step.advance, batch=objective.batch)
+            for name, graph in graphs.items()
+        }
         if "low" not in timed:
             single = best_single(timed["high"], board, f"the network at {bits['high']} bits")
-            _write_plan(folder, board_name, board, {"single": ("high", single)})
+            _write_plan(folder, board_name, board, objective, {"single": ("high", single)})
             return
-        decision, units = _decided(folder, timed, board, tolerance, cascade)
+        decision, units = _decided(folder, timed, board, tolerance, cascade, objective)
         write_json(folder / DECISION, decision)
-        _write_plan(folder, board_name, board, units)
+        _write_plan(folder, board_name, board, objective, units)
 
     return make
 
 
 def _decided(
-    folder: Path, timed: Mapping[str, list[Candidate]], board: Board, tolerance: float, cascade: bool
+    folder: Path,
+    timed: Mapping[str, list[Candidate]],
+    board: Board,
+    tolerance: float,
+    cascade: bool,
+    objective: Objective,
 ) -> tuple[Decision, dict[str, tuple[str, Candidate]]]:
     """Compare the designs that fit and return the decision and its units, by name, with their networks."""
     measure = read_report(folder).measure
     share = measure.forwarded_interval[1]  # what more images may turn out to forward
-    pair = best_pair(timed["low"], timed["high"], board, share)
+    pair = best_pair(timed["low"], timed["high"], board, share, objective)
     low, high = (_single(timed[name], board) for name in ("low", "high"))
     if pair is None and high is None and low is None:
         best_single(timed["high"], board, "the high-precision network")  # raises with the shortage
@@ -61,6 +76,7 @@ def _decided(
             single_low=None if low is None else low.cycles_per_image,
             resident=None if pair is None else (pair[0].cycles_per_image, pair[1].cycles_per_image),
         ),
+        objective,
     )
     if cascade and pair is None:
         raise DoesNotFitError(f"no pair of units fits {board.name}; without --cascade: {decision.reason}")
@@ -92,7 +108,9 @@ def _single(timed: list[Candidate], board: Board) -> Candidate | None:
     return best_single(fitting, board, "") if fitting else None
 
 
-def _write_plan(folder: Path, board_name: str, board: Board, units: Mapping[str, tuple[str, Candidate]]) -> None:
+def _write_plan(
+    folder: Path, board_name: str, board: Board, objective: Objective, units: Mapping[str, tuple[str, Candidate]]
+) -> None:
     planned = {
         name: PlannedUnit(
             engine=candidate.config,
@@ -103,4 +121,11 @@ def _write_plan(folder: Path, board_name: str, board: Board, units: Mapping[str,
         for name, (graph, candidate) in units.items()
     }
     total = sum((candidate.resources for _, candidate in units.values()), start=ResourceCount())
-    write_json(folder / PLAN, PlanFile(board=board_name, units=planned, bound=bound_by(total, board)))
+    plan = PlanFile(
+        board=board_name,
+        goal=objective.goal,
+        batch=objective.batch,
+        units=planned,
+        bound=bound_by(total, board),
+    )
+    write_json(folder / PLAN, plan)

@@ -22,6 +22,7 @@ from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised
 from toolflow.operators import BY_KIND
 from toolflow.plan.boards import Board, load_board
+from toolflow.plan.objective import Goal, Objective
 from toolflow.plan.resources_count import ResourceCount
 
 SCHEMA_VERSION = 1
@@ -38,7 +39,7 @@ class PlannedUnit(BaseModel):
     Attributes:
         engine: its parameters.
         graph: the stored network that it runs, "low" or "high".
-        cycles_per_image: predicted at a batch of `lanes_p`.
+        cycles_per_image: predicted at the batch that was planned for, or at `lanes_p` images.
         resources: predicted amounts by name.
     """
 
@@ -68,6 +69,7 @@ class PlanFile(BaseModel):
 
     Attributes:
         board: name or path, as the user gave it.
+        goal, batch: what the engines were chosen for (`Objective`).
         units: by name.
         bound: what bounds the design.
     """
@@ -76,8 +78,15 @@ class PlanFile(BaseModel):
 
     schema_version: int = SCHEMA_VERSION
     board: str
+    goal: Goal = "throughput"
+    batch: int | None = Field(default=None, ge=1)
     units: dict[Annotated[str, Field(pattern="^(single|low|high)$")], PlannedUnit] = Field(min_length=1)
     bound: str = ""
+
+    @property
+    def objective(self) -> Objective:
+        """What the engines were chosen for."""
+        return Objective(self.goal, self.batch)
 
 
 @dataclass(frozen=True)

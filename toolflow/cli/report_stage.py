@@ -56,6 +56,8 @@ def report_stage(source: Source) -> Callable[[Path, Step], None]:
             cascade=cascade,
             decision=decision,
             units=units,
+            objective=project.plan.goal,
+            batch=project.plan.batch,
             cycles_per_image=cycles,
             images_per_second=project.board.clock_mhz * 1e6 / cycles,
             notes=_notes(project, quantised),
@@ -71,7 +73,7 @@ def _unit(project: Project, name: str) -> Unit:
     lowering = Lowering(project.graph(planned.graph), config)
     header, instructions = lowering.outline()
     runs: list[Run] = []
-    for images in dict.fromkeys((1, config.lanes_p)):
+    for images in project.plan.objective.batches(config.lanes_p):
         report = predict(config, header, instructions, lowering.macs(), images)
         runs.append(run_section(report, config.multipliers, project.board.clock_mhz))
     files = BinaryPaths.of(project.folder, name)
@@ -91,9 +93,9 @@ def _unit(project: Project, name: str) -> Unit:
 
 
 def cycles_per_image(project: Project, units: Sequence[Unit], forwarded_share: float) -> float:
-    """Return the design's cycles per image at each unit's largest batch, counted where they were simulated.
+    """Return the design's cycles per image at the batch planned for, counted where they were simulated.
 
-    Both units run at once: the slower one's share of the work decides. Where the board's memory bounds a unit, its
+    Where the board's memory bounds a unit, its
     planned cycles count, as the simulated memory is faster.
     """
     found = {}
@@ -103,7 +105,7 @@ def cycles_per_image(project: Project, units: Sequence[Unit], forwarded_share: f
         found[unit.unit] = max(planned, run.cycles / run.images) if bounded_by_memory else run.cycles / run.images
     if "low" not in found:
         return found["single"]
-    return max(found["low"], forwarded_share * found["high"])
+    return project.plan.objective.pair_cycles(found["low"], found["high"], forwarded_share)
 
 
 def _model(source: Source, quantised: Mapping[str, Any], project: Project, units: tuple[Unit, ...]) -> Model:

@@ -167,7 +167,7 @@ class _Runs:
         unit = self.project.unit(unit_name)
         level = make_level("rtl", self.project.folder, unit_name, self.work, RunOptions())
         verdicts = []
-        for batch in dict.fromkeys((1, unit.config.lanes_p)):
+        for batch in self.project.plan.objective.batches(unit.config.lanes_p):
             if batch <= len(self.images):
                 with self.terminal.progress(f"count cycles of the {unit_name} unit, batch {batch}"):
                     stored = self.binaries[unit_name]

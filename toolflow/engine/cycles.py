@@ -59,6 +59,7 @@ class InstructionCycles:
         bound: what limits it.
         macs: useful multiply-accumulates of all images of the pass.
         utilisation: macs / (multipliers · cycles).
+        reads: input channels that each output of a CONV reads; 0 for all of them.
     """
 
     name: str
@@ -67,6 +68,7 @@ class InstructionCycles:
     bound: Bound
     macs: int
     utilisation: float
+    reads: int = 0
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,11 @@ def predict(
                 time += cost
             useful = macs.get(instruction.name, 0) * here if instruction.opcode is Opcode.CONV else 0
             share = useful / (config.multipliers * max(time - began, 1))
-            costs.append(InstructionCycles(instruction.name, instruction.opcode, time - began, bound, useful, share))
+            costs.append(
+                InstructionCycles(
+                    instruction.name, instruction.opcode, time - began, bound, useful, share, instruction.reads
+                )
+            )
     useful_total = sum(macs.get(i.name, 0) for i in instructions if i.opcode is Opcode.CONV) * images
     return CycleReport(images, passes, time, tuple(costs), useful_total / (config.multipliers * time))
 

@@ -88,7 +88,8 @@ TAP_STEPS_BITS, TAP_STEPS_WORDS = 8, slice(6, 15)
 class Instruction:
     """One instruction; every field of PROGRAM.md, 0 where the opcode does not use it.
 
-    `name` is the node that it came from: for reports only, not in the binary.
+    `name` is the node that it came from, and `reads` the input channels that each output of a CONV reads, 0 for all of
+    them: both for reports only, not in the binary.
     """
 
     opcode: Opcode
@@ -127,6 +128,7 @@ class Instruction:
     residual_channels: int = 0
     tile: int = 0
     name: str = field(default="", compare=False)
+    reads: int = field(default=0, compare=False)
 
     def encode(self) -> np.ndarray:
         """Return the instruction as 16 uint32 words.
@@ -199,7 +201,7 @@ class Instruction:
 
     def used_fields(self) -> dict[str, int]:
         """Return the fields that are not 0, opcode, flags and name left out."""
-        skip = {"opcode", "flags", "name"}
+        skip = {"opcode", "flags", "name", "reads"}
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in skip and getattr(self, f.name)}
 
 

@@ -22,6 +22,7 @@ from toolflow.plan.boards import Board, all_boards
 from toolflow.plan.choose_shapes import UnitRequest, allowed_shapes, rank_shapes, worth_timing
 from toolflow.plan.demand import weight_bytes
 from toolflow.plan.lower import Lowering, fit_depths
+from toolflow.plan.objective import THROUGHPUT, Objective
 from toolflow.plan.resources import estimate_resources
 from toolflow.plan.resources_count import BLOCK_RAM_NAMES, ResourceCount
 
@@ -65,6 +66,7 @@ def timed_engines(
     board: Board,
     progress: Callable[[int], None] = lambda _: None,
     alone: bool = False,
+    batch: int | None = None,
 ) -> list[Candidate]:
     """Return engines of that width that run the network, timed; narrow multipliers are tried in LUTs too.
 
@@ -78,6 +80,7 @@ def timed_engines(
         board: what it is to fit.
         progress: is told of each engine.
         alone: leave out those that would leave room for another unit.
+        batch: images of a start that are to be fast; None where every lane always has an image.
     """
     ends = graph.input_name, graph.output
     layers = [node for node in graph.nodes if isinstance(node.op, Layer)]
@@ -85,7 +88,7 @@ def timed_engines(
     held = [kind.integer.bits for name, kind in graph.types.items() if name not in ends]
     needed = min(max(inner, default=bits), bits), min(max(held, default=bits), bits)
     widths = dict.fromkeys([(bits, bits), *([needed] if "weight_bits" not in fixed else [])])
-    wanted = [UnitRequest(graph, *each, _multipliers(max(each)), fixed, alone=alone) for each in widths]
+    wanted = [UnitRequest(graph, *each, _multipliers(max(each)), fixed, batch, alone) for each in widths]
     return [candidate for each in wanted for candidate in candidates(each, board, progress)]
 
 
@@ -130,7 +133,11 @@ def best_single(timed: Sequence[Candidate], board: Board, what: str) -> Candidat
 
 
 def best_pair(
-    low: Sequence[Candidate], high: Sequence[Candidate], board: Board, forwarded_share: float
+    low: Sequence[Candidate],
+    high: Sequence[Candidate],
+    board: Board,
+    forwarded_share: float,
+    objective: Objective = THROUGHPUT,
 ) -> tuple[Candidate, Candidate] | None:
     """Return the two candidates that fit together and take least per image, None where no two fit."""
     usable = board.usable
@@ -139,7 +146,7 @@ def best_pair(
         together = first.resources + second.resources
         if not together.over(usable):
             memory = first.memory_cycles + forwarded_share * second.memory_cycles
-            time = max(first.cycles_per_image, forwarded_share * second.cycles_per_image, memory)
+            time = max(objective.pair_cycles(first.cycles_per_image, second.cycles_per_image, forwarded_share), memory)
             fitting.append((time, _size(together), first, second))
     if not fitting:
         return None

@@ -241,6 +241,7 @@ class Lowering:
             rows=weights.levels * walk.rows(weights.taps),
             tile=form.tile,
             name=node.name,
+            reads=form.weight.shape[1] if form.groups > 1 else 0,
         )
         return instruction if len(node.inputs) == 1 else self._with_residual(instruction, node.inputs[1])
 

@@ -82,6 +82,7 @@ def run_section(
                 simulated_cycles=seen,
                 bound=part.bound,
                 macs=part.macs,
+                reads=part.reads,
                 utilisation=part.macs / (multipliers * max(part.cycles if seen is None else seen, 1)),
             )
             for part, seen in zip(predicted.instructions, parts, strict=True)

@@ -232,6 +232,8 @@ class LayerCycles(Section):
         simulated_cycles: counted in the RTL simulation; null where none was run.
         bound: what limits it by the model: array, drain, transform, weights, memory or control.
         macs: useful multiply-accumulates of all images of the pass.
+        reads: input channels that each output of a convolution reads, where these are few of the layer's: depthwise and
+            grouped convolutions, average pooling. The array's other multipliers wait. 0 for all channels.
         utilisation: macs / (multipliers · cycles), of simulated cycles where there are any.
     """
 
@@ -241,6 +243,7 @@ class LayerCycles(Section):
     simulated_cycles: int | None = None
     bound: str
     macs: int
+    reads: int = 0
     utilisation: float
 
 
@@ -371,7 +374,10 @@ class Summary(Section):
         cascade: the rule and its worth; null for a single unit.
         decision: which design was built and why; null where the user fixed it.
         units: the engines.
-        cycles_per_image: expected, over both units and the forwarded share, at the largest batch; from counted
+        objective: what the engines were chosen for: "throughput", units of a pair side by side; or "latency", a
+            forwarded image waits for one after the other.
+        batch: images of a start that they were chosen for; null for one in every lane.
+        cycles_per_image: expected, over both units and the forwarded share, at that batch; from counted
             cycles after `toolflow verify` has simulated the RTL.
         images_per_second: the same at the board's clock.
         verification: level by level; empty before `toolflow verify`.
@@ -389,6 +395,8 @@ class Summary(Section):
     cascade: Cascade | None = None
     decision: Decision | None = None
     units: tuple[Unit, ...]
+    objective: Literal["throughput", "latency"] = "throughput"
+    batch: int | None = None
     cycles_per_image: float
     images_per_second: float
     verification: tuple[LevelCheck, ...] = ()

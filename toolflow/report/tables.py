@@ -12,7 +12,7 @@ from quant.calibrate_artefacts import Measure
 from toolflow.numerics.confidence import ALWAYS, NEVER
 from toolflow.numerics.srbs import parse_pattern
 from toolflow.plan.boards import clock_text
-from toolflow.report.summary import Cascade, Finetuned, Resources, Run, Search, Summary, Unit, Variant
+from toolflow.report.summary import Cascade, Finetuned, LayerCycles, Resources, Run, Search, Summary, Unit, Variant
 
 RESOURCE_NAMES = {
     "luts": "LUTs",
@@ -75,8 +75,11 @@ def cascade_table(cascade: Cascade) -> Table:
 
 def speed_table(summary: Summary) -> Table:
     """Cycles of every unit at every batch, and of the whole design."""
-    columns = ("batch>", "predicted>", "simulated>", "cycles/image>", "utilisation>", "images/s>")
-    table = _table(f"speed at {clock_text(summary.board.clock_mhz, summary.board.clock_basis)}", "unit", *columns)
+    columns = ("batch>", "predicted>", "simulated>", "cycles/image>", "utilisation>", "ms a start>", "images/s>")
+    batch = "a full batch" if summary.batch is None else f"batches of {summary.batch}"
+    chosen = f"engines chosen for {summary.objective} at {batch}"
+    clock = clock_text(summary.board.clock_mhz, summary.board.clock_basis)
+    table = _table(f"speed at {clock}; {chosen}", "unit", *columns)
     for unit in summary.units:
         for run in unit.runs:
             table.add_row(
@@ -86,12 +89,13 @@ def speed_table(summary: Summary) -> Table:
                 "" if run.simulated_cycles is None else f"{run.simulated_cycles:,}",
                 f"{run.cycles / run.images:,.0f}",
                 percent(run.utilisation),
+                f"{1e3 * run.images / run.images_per_second:,.2f}",
                 f"{run.images_per_second:,.0f}",
             )
     if len(summary.units) > 1:
         table.add_section()
         each = f"{summary.cycles_per_image:,.0f}"
-        table.add_row("cascade", "", "", "", each, "", f"{summary.images_per_second:,.0f}")
+        table.add_row("cascade", "", "", "", each, "", "", f"{summary.images_per_second:,.0f}")
     return table
 
 
@@ -104,9 +108,9 @@ def layer_table(unit: str, run: Run) -> Table:
         cycles = [f"{layer.predicted_cycles:,}"]
         if simulated:
             cycles.append("" if layer.simulated_cycles is None else f"{layer.simulated_cycles:,}")
-        table.add_row(
-            layer.name, layer.operation, *cycles, layer.bound, percent(layer.utilisation) if layer.macs else ""
-        )
+        few = f", {layer.reads} channel{'s'[: layer.reads > 1]} an output" if layer.reads else ""
+        busy = percent(layer.utilisation) if layer.macs else ""
+        table.add_row(layer.name, layer.operation, *cycles, f"{layer.bound}{few}", busy)
     return table
 
 
@@ -147,6 +151,8 @@ def remarks(summary: Summary) -> Iterable[str]:
             yield finetuned_sentence(f"{variant.unit} unit", variant.finetuned)
     for unit in summary.units:
         yield from bound_sentences(unit)
+        for run in unit.runs[-1:]:
+            yield from grouped_sentences(unit.unit, run)
         yield from word_sentences(unit, summary.variants)
     for warning in summary.cascade.warnings if summary.cascade else ():
         yield f"warning: {warning}"
@@ -163,6 +169,26 @@ def bound_sentences(unit: Unit) -> Iterable[str]:
             f"{unit.unit} unit: {waiting} of {len(layers)} layers are bounded by their transform or drain, not by the "
             "multipliers: fewer multiplications would not make them faster"
         )
+
+
+def grouped_sentences(unit: str, run: Run) -> Iterable[str]:
+    """Say what layers cost whose outputs read few channels: of a word of S channels, the array uses these alone."""
+    grouped = [layer for layer in run.layers if layer.reads]
+    cycles = sum(_cycles(layer) for layer in grouped)
+    if not cycles:
+        return
+    work = sum(layer.macs for layer in grouped) / max(sum(layer.macs for layer in run.layers), 1)
+    busy = sum(layer.utilisation * _cycles(layer) for layer in grouped) / cycles
+    layers = "1 layer" if len(grouped) == 1 else f"{len(grouped)} layers"
+    yield (
+        f"{unit} unit: {layers} of few channels an output (depthwise or grouped convolution, average pooling) take "
+        f"{percent(cycles / sum(map(_cycles, run.layers)))} of a pass' cycles for {percent(work)} of its "
+        f"multiplications: the array is {percent(busy)} busy there"
+    )
+
+
+def _cycles(layer: LayerCycles) -> int:
+    return layer.predicted_cycles if layer.simulated_cycles is None else layer.simulated_cycles
 
 
 def word_sentences(unit: Unit, variants: Iterable[Variant]) -> Iterable[str]:

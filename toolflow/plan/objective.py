@@ -1,0 +1,40 @@
+"""What engines are chosen for: many images a second, or few cycles until a start is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Goal = Literal["throughput", "latency"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a design is to be fast at.
+
+    Attributes:
+        goal: "throughput": images a second, the units of a pair at work side by side; "latency": the time from a start
+            to its last result, in which a forwarded image waits for one unit after the other.
+        batch: images of a start; None for one in every lane of the engine.
+    """
+
+    goal: Goal = "throughput"
+    batch: int | None = None
+
+    @classmethod
+    def of(cls, goal: Goal, batch: int | None) -> Objective:
+        """Return the objective; without a batch, latency is that of a single image."""
+        return cls(goal, 1 if batch is None and goal == "latency" else batch)
+
+    def batches(self, lanes_p: int) -> tuple[int, ...]:
+        """Return the starts that a report shows of an engine: one image, every lane, and last what was planned for."""
+        planned = lanes_p if self.batch is None else self.batch
+        return (*(count for count in dict.fromkeys((1, lanes_p)) if count != planned), planned)
+
+    def pair_cycles(self, low: float, high: float, forwarded_share: float) -> float:
+        """Return the cycles an image of two resident units, from those of each and the share that goes to both."""
+        forwarded = forwarded_share * high
+        return low + forwarded if self.goal == "latency" else max(low, forwarded)
+
+
+THROUGHPUT = Objective()
