@@ -25,7 +25,7 @@ class Normalisation(BaseModel):
     """How a pixel becomes the network's input: (pixel · scale − mean) / std, per channel.
 
     Attributes:
-        mean, std: one value per channel, or one for all.
+        mean, std: one value per channel, or one for all; std may be negative, as where a model inverts its image.
         scale: applied first; 1/255 for images in 0 … 1, 1 for images in 0 … 255.
     """
 
@@ -36,9 +36,9 @@ class Normalisation(BaseModel):
     scale: float = Field(default=1 / 255, gt=0)
 
     @model_validator(mode="after")
-    def _positive(self) -> Self:
-        if min(self.std) <= 0:
-            raise ValueError(f"std must be positive, not {self.std}")
+    def _not_zero(self) -> Self:
+        if 0 in self.std:
+            raise ValueError(f"std must not be 0, not {self.std}")
         return self
 
     def table(self, channels: int) -> npt.NDArray[np.float64]:

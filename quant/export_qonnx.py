@@ -18,7 +18,7 @@ _DOUBLE, _FLOAT = onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT
 
 
 def export_qonnx(model: BrevitasModel, path: Path) -> onnx.ModelProto:
-    """Write a network as QONNX for one image (1, C, H, W), normalised, and return what was written.
+    """Write a network as QONNX for one image (1, C, H, W) as its first layer reads it, and return what was written.
 
     Brevitas exports its float64 model; the file holds float32, as no runtime convolves float64.
     There powers of two and integers stay exact while accumulators are below 2^24: the fixed-point

@@ -40,7 +40,8 @@ def test_a_residual_network() -> None:
 
 def test_what_stands_alone_runs_as_another_operator() -> None:
     found = report(
-        Node("n", BatchNorm(), ("x",), norm_weights(4)),
+        Node("m", MaxPool((2, 2), (1, 1)), ("x",)),
+        Node("n", BatchNorm(), ("m",), norm_weights(4)),
         Node("s", Shortcut((2, 2)), ("n",)),
         Node("k", Concat(), ("s", "s")),
         Node("r", Relu(), ("k",)),
@@ -49,6 +50,16 @@ def test_what_stands_alone_runs_as_another_operator() -> None:
     assert found["n"] == (Status.ENGINE, "as conv")
     assert found["s"] == (Status.ENGINE, "as max_pool")
     assert found["r"] == (Status.ENGINE, "as conv")
+
+
+def test_the_normalisation_of_the_image_is_part_of_the_input_table() -> None:
+    found = report(
+        Node("mean", BatchNorm(), ("x",), norm_weights(4)),
+        Node("std", BatchNorm(), ("mean",), norm_weights(4)),
+        conv_node("k", Conv(), "std", (4, 4, 3, 3)),
+    )
+    assert found["mean"] == found["std"] == (Status.FOLDED, "part of the input table")
+    assert found["k"] == (Status.ENGINE, "as it is")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from toolflow.passes.bounds import non_negative
 from toolflow.passes.complete_windows import complete_windows
 from toolflow.passes.express_shortcuts import express_shortcuts
 from toolflow.passes.fold_batch_norm import fold_batch_norm
+from toolflow.passes.fold_input import fold_input
 from toolflow.passes.fold_pad import fold_pad
 from toolflow.passes.fuse_relu import fuse_relu
 from toolflow.passes.fuse_residual import fuse_residual
@@ -127,6 +129,53 @@ def test_batch_norm_is_folded_in_float64() -> None:
         replace(layer, weights={k: v.astype(np.float32) for k, v in layer.weights.items()}), norm("n", "c")
     )
     assert all(array.dtype == np.float64 for array in fold_batch_norm(graph).nodes[0].weights.values())
+
+
+# ---- the image's own map -------------------------------------------------------------------
+
+
+def depthwise(name: str, source: str, **changed: Any) -> Node:
+    return conv(name, source, Conv(groups=CHANNELS, **changed), kernel=1)
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        (norm("a", "x"),),
+        (norm("a", "x"), norm("b", "a")),
+        (depthwise("a", "x"), norm("b", "a"), depthwise("c", "b")),
+    ],
+)
+def test_what_is_done_to_each_channel_of_the_image_becomes_its_map(nodes: tuple[Node, ...]) -> None:
+    """The padding behind it stays zeros of the mapped image: `equal` runs the map in front of the padded layer."""
+    graph = graph_of(*nodes, node("p", Pad((1, 1, 1, 1)), nodes[-1].name), conv("k", "p"))
+    after = equal(graph, simplify(graph))
+    assert ops(after) == [Conv(pads=(2, 2, 2, 2))]
+    x = random_array(2, CHANNELS, *SIZE)
+    inner = graph_of(*nodes)
+    assert after.input_map is not None
+    scale, shift = (np.array(values).reshape(-1, 1, 1) for values in (after.input_map.scale, after.input_map.shift))
+    np.testing.assert_allclose(x * scale + shift, run_graph(inner, x), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        (norm("n", "x"), node("a", Add(), "n", "x")),  # the image is read elsewhere too
+        (norm("n", "x"),),  # the output
+        (node("r", Relu(), "x"), norm("n", "r")),
+        (node("p", Pad((1, 1, 1, 1)), "x"), norm("n", "p"), conv("k", "n")),  # the zeros are mapped too
+        (depthwise("n", "x", activation=Activation.RELU), conv("k", "n")),
+        (depthwise("n", "x", pads=(1, 0, 0, 0)), conv("k", "n")),
+        (depthwise("n", "x", stride=(2, 1)), conv("k", "n")),
+        (conv("n", "x", Conv(groups=2), kernel=1), conv("k", "n")),
+        (Node("n", BatchNorm(), ("x",), {**norm_weights(CHANNELS), "scale": np.array([1.0, 0, 1, 1])}), conv("k", "n")),
+    ],
+)
+def test_what_is_no_map_of_each_channel_stays(nodes: tuple[Node, ...]) -> None:
+    graph = graph_of(*nodes)
+    assert fold_input(graph) == graph
+    equal(graph, simplify(graph))
 
 
 # ---- rectifiers ---------------------------------------------------------------------------

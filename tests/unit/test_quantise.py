@@ -237,7 +237,7 @@ def test_mistakes_get_one_clear_message() -> None:
         quantise(graph, CALIBRATION[:0], NORMALISATION, QuantiseConfig())
     with pytest.raises(ToolflowError, match="mean must have 1 or 3 values"):
         quantise(graph, CALIBRATION, Normalisation(mean=(0.1, 0.2)), QuantiseConfig())
-    with pytest.raises(ValueError, match="std must be positive"):
+    with pytest.raises(ValueError, match="std must not be 0"):
         Normalisation(std=(0.0,))
     with pytest.raises(ToolflowError, match="first_last_bits must be the same in both variants, not 6 and 8"):
         make_pair(graph, CALIBRATION, NORMALISATION, QuantiseConfig(first_last_bits=6), QuantiseConfig())

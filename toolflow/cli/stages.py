@@ -149,6 +149,7 @@ class Source:
         return load_calibration_file(
             self.calibration,
             input_shape=graph.input_shape,
+            input_map=graph.input_map,
             classes=int(np.prod(graph.shapes[graph.output])),
             mean=self.mean,
             std=self.std,

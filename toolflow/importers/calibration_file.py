@@ -21,12 +21,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from toolflow.importers.pixels import DEFAULT_SCALE, PixelMap
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.graph import ChannelMap
 from toolflow.ir.operator import Shape
 
 ARRAYS = ("x", "y", "mean", "std", "scale")
 MIN_IMAGES = 32
-DEFAULT_SCALE = 1 / 255
 NAMED = 5
 # what numpy and zipfile raise for files that are truncated, encrypted, damaged or too large for the memory
 UNREADABLE = (
@@ -34,33 +35,9 @@ UNREADABLE = (
     zlib.error,
 )  # fmt: skip
 
-FloatArray = npt.NDArray[np.float64]
-
 
 class CalibrationFileError(ToolflowError):
     """A calibration file that cannot be used."""
-
-
-@dataclass(frozen=True)
-class PixelMap:
-    """How pixels and the model's input correspond; `mean` and `std` hold one value per channel.
-
-    model input = (pixel·scale − mean) / std.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    scale: float = DEFAULT_SCALE
-
-    def exact_pixels(self, inputs: np.ndarray) -> FloatArray:
-        """Return (input·std + mean) / scale for inputs (N, C, H, W), not yet rounded."""
-        mean, std = (np.array(values).reshape(1, -1, 1, 1) for values in (self.mean, self.std))
-        return np.asarray((inputs.astype(np.float64) * std + mean) / self.scale)
-
-    def to_pixels(self, inputs: np.ndarray) -> npt.NDArray[np.uint8]:
-        """Return uint8 pixels (N, H, W, C) for the model's inputs (N, C, H, W); out of range is clipped."""
-        pixels = np.clip(np.rint(self.exact_pixels(inputs)), 0, 255).astype(np.uint8)
-        return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
 
 
 @dataclass(frozen=True)
@@ -70,7 +47,7 @@ class CalibrationImages:
     Attributes:
         images: uint8 (N, H, W, C), channels in the model's order.
         labels: int64 (N,), or None.
-        pixels: how a pixel becomes the model's input.
+        pixels: how a pixel becomes what the first layer reads.
         notes: what was done to the file's contents, in sentences.
     """
 
@@ -106,6 +83,7 @@ def load_calibration_file(
     path: Path,
     *,
     input_shape: Shape | None = None,
+    input_map: ChannelMap | None = None,
     classes: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -118,6 +96,7 @@ def load_calibration_file(
     Args:
         path: the `.npz`.
         input_shape: (C, H, W) that the model takes; None to take what the file holds.
+        input_map: what the model itself does to its input before the first layer.
         classes: outputs of the model; None to leave the labels' upper bound unchecked.
         mean: what is subtracted from pixel·scale, one value or one per channel in the model's order;
             None for the file's array `mean`, or 0.
@@ -160,9 +139,10 @@ def load_calibration_file(
         scale=(given["scale"] or (DEFAULT_SCALE,))[0],
     )
     if x.dtype == np.uint8:
-        return CalibrationImages(np.ascontiguousarray(x), labels, named, tuple(notes))
+        return CalibrationImages(np.ascontiguousarray(x), labels, named.then(input_map), tuple(notes))
     pixels = named if any(given.values()) else _spanning(x)
-    return CalibrationImages(_float_images(path, x, pixels, notes), labels, pixels, tuple(notes))
+    images = _float_images(path, x, pixels, notes)
+    return CalibrationImages(images, labels, pixels.then(input_map), tuple(notes))
 
 
 def image_shape(path: Path) -> Shape:

@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from toolflow.ir.graph import Graph, Node
+from toolflow.ir.graph import ChannelMap, Graph, Node
 from toolflow.ir.operator import Shape
 from toolflow.operators import (
     Activation,
@@ -31,7 +31,7 @@ from toolflow.passes.complete_windows import needed_pads
 
 
 def to_torch(graph: Graph, dtype: torch.dtype = torch.float32) -> fx.GraphModule:
-    """Return a module that computes the graph on a batch (N, C, H, W).
+    """Return a module that computes the graph, input map included, on a batch (N, C, H, W).
 
     Each node is a submodule called `module_name(node.name)`; one with an activation or a residual is
     followed by '…_residual' and '…_activation'. Standard layers are used wherever they say the same.
@@ -44,6 +44,9 @@ def to_torch(graph: Graph, dtype: torch.dtype = torch.float32) -> fx.GraphModule
         modules.add_module(name, module)
         return built.call_module(name, inputs)
 
+    if graph.input_map is not None:
+        image = values[graph.input_name]
+        values[graph.input_name] = call(f"{image.name}_map", _Map(graph.input_map), image)
     for node in graph.nodes:
         name = module_name(node.name)
         inputs = [values[tensor] for tensor in node.inputs]
@@ -177,6 +180,18 @@ class _Function(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self._function(x)
+
+
+class _Map(nn.Module):
+    """x[c]·scale[c] + shift[c]."""
+
+    def __init__(self, channels: ChannelMap) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(channels.scale, dtype=torch.float64).view(-1, 1, 1))
+        self.register_buffer("shift", torch.tensor(channels.shift, dtype=torch.float64).view(-1, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.scale + self.shift  # type: ignore[operator]
 
 
 class _Sum(nn.Module):

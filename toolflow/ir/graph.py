@@ -45,6 +45,14 @@ class Node:
 
 
 @dataclass(frozen=True)
+class ChannelMap:
+    """y[c] = x[c]·scale[c] + shift[c], one value of each for every channel; no scale is 0."""
+
+    scale: tuple[float, ...]
+    shift: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Graph:
     """A network with one image input and one output.
 
@@ -55,6 +63,8 @@ class Graph:
         nodes: in topological order; the tensor of a node has the node's name.
         output: name of the output tensor.
         binary: whether class 0 was added to a network of one logit (`passes.two_logits`).
+        input_map: how the model's input becomes the input tensor; None where they are the same. The device
+            applies it in its input table, so no node does.
     """
 
     name: str
@@ -63,6 +73,7 @@ class Graph:
     nodes: tuple[Node, ...]
     output: str
     binary: bool = False
+    input_map: ChannelMap | None = None
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:

@@ -29,7 +29,7 @@ def fold_batch_norm(graph: Graph) -> Graph:
     for node in graph.nodes:
         if not isinstance(node.op, BatchNorm):
             continue
-        scale, bias = _affine(node, node.op)
+        scale, bias = affine(node, node.op)
         source = node.inputs[0]
         before = edit.producer(source)
         readers = graph.consumers.get(node.name, ())
@@ -45,7 +45,7 @@ def fold_batch_norm(graph: Graph) -> Graph:
     return edit.result()
 
 
-def _affine(node: Node, op: BatchNorm) -> tuple[Vector, Vector]:
+def affine(node: Node, op: BatchNorm) -> tuple[Vector, Vector]:
     """Return (scale, bias) of y = x·scale + bias."""
     value = {name: array.astype(np.float64) for name, array in node.weights.items()}
     scale = value["scale"] / np.sqrt(value["variance"] + op.eps)

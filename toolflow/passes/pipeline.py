@@ -9,6 +9,7 @@ from toolflow.ir.graph import Graph, verify_graph
 from toolflow.passes.complete_windows import complete_windows
 from toolflow.passes.express_shortcuts import express_shortcuts
 from toolflow.passes.fold_batch_norm import fold_batch_norm
+from toolflow.passes.fold_input import fold_input
 from toolflow.passes.fold_pad import fold_pad
 from toolflow.passes.fuse_relu import fuse_relu
 from toolflow.passes.hoist_relu import hoist_relu
@@ -33,9 +34,14 @@ class Step:
 
 PIPELINE: tuple[Step, ...] = (
     Step(
+        fold_input,
+        "part of the input table",
+        "first: no other pass may turn these nodes into a layer or give their constants to one",
+    ),
+    Step(
         complete_windows,
         "written without ceil mode",
-        "first: the others read a pool's pads, and need them exact",
+        "before the others, which read a pool's pads and need them exact",
     ),
     Step(
         merge_shortcuts,
