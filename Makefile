@@ -2,11 +2,16 @@
 # PYTHON     the Python to build .venv with, 3.11 or newer
 # PIP_FLAGS  further arguments of pip install, for example another index
 # DATA       the real images and pretrained weights that make bench measures with
+# SEED, MINUTES, OUT, FUZZ  of make fuzz: what is drawn, how long, where it is kept, further options
 
 PYTHON ?= python3
 PIP_FLAGS ?=
 JOBS ?= 2
 DATA ?= $(TOOLFLOW_SHARED_DATA)
+SEED ?= 1
+MINUTES ?= 5
+OUT ?= build/fuzz
+FUZZ ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +19,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench check format venv clean
+.PHONY: help demo test test-long bench fuzz check format venv clean
 .NOTPARALLEL:
 
 help:  ## this list
@@ -32,6 +37,9 @@ test-long: $(STAMP)  ## every test
 bench: $(STAMP)  ## measure the figures of docs/results.md: make bench DATA=the folder of weights and images
 	@test -n "$(DATA)" || { echo "make bench needs DATA=the folder of pretrained weights and images"; exit 1; }
 	@PYTHONPATH=. $(BIN)/python benchmarks/everything.py $(DATA)
+
+fuzz: $(STAMP)  ## random networks on every level: make fuzz SEED=1 MINUTES=5 OUT=build/fuzz
+	@PYTHONPATH=. $(BIN)/python -m fuzz --seed $(SEED) --minutes $(MINUTES) --out $(OUT) --workers $(JOBS) $(FUZZ)
 
 check: $(STAMP)  ## lint, format, types, import order, the emitted RTL under Verilator
 	@$(BIN)/ruff check .

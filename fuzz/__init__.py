@@ -1,0 +1,1 @@
+"""Random networks and engines, and what the toolflow makes of them."""

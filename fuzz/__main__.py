@@ -1,0 +1,118 @@
+"""`make fuzz`: random networks through the toolflow, for a time or until so many ended well.
+
+    python -m fuzz --out build/fuzz --seed 1 --minutes 5
+
+What was run is kept in the folder; a second run with the same folder and seed goes on there. Ends with 1 where
+something was found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from fuzz.notebook import FINDS, Entry, Notebook
+from fuzz.work import Campaign, Job, run_all
+
+RATIO = {"network": 8, "planned": 1}  # of a run that the time alone ends
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """When a campaign is complete.
+
+    Attributes:
+        networks, rtl, planned: jobs that must have ended; networks and planned ones that were refused
+            do not count. None for as many as the time allows.
+    """
+
+    networks: int | None = None
+    rtl: int | None = None
+    planned: int | None = None
+
+
+def main() -> int:
+    """Run a campaign and return the exit code."""
+    options = _options()
+    campaign = Campaign(options.seed, options.out, options.keep, options.engines, options.rtl_engines)
+    options.out.mkdir(parents=True, exist_ok=True)
+    notebook = Notebook(options.out / f"seed-{options.seed}-engines-{options.engines}-{options.rtl_engines}.jsonl")
+    wanted = Wanted(options.networks, options.rtl, options.planned)
+    started = time.monotonic()
+    told = [started]
+
+    def keep(entry: Entry) -> None:
+        notebook.add(entry)
+        if entry.outcome in FINDS:
+            print(f"{entry.kind} {entry.number}: {entry.outcome} at {entry.stage}: {entry.text}", flush=True)
+        if time.monotonic() > told[0] + options.tell_s:
+            told[0] = time.monotonic()
+            print(_line(notebook, told[0] - started), flush=True)
+
+    run_all(campaign, _jobs(campaign, notebook, wanted, started + 60 * options.minutes), options.workers, keep)
+    print(_line(notebook, time.monotonic() - started))
+    summary = notebook.summary()
+    (options.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(summary, indent=2))
+    return 1 if notebook.finds() else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="fuzz", description="Random networks on every level.")
+    parser.add_argument("--out", type=Path, default=Path("build/fuzz"), help="notebook and builds")
+    parser.add_argument("--keep", type=Path, default=Path("tests/regressions"), help="what is found, minimised")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=5.0, help="no job begins later")
+    parser.add_argument("--engines", type=int, default=8, help="engines that are built")
+    parser.add_argument("--rtl-engines", type=int, default=1, help="of those, as RTL too")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--tell-s", type=float, default=10.0, help="seconds between lines of progress")
+    for kind in ("networks", "rtl", "planned"):
+        parser.add_argument(f"--{kind}", type=int, help=f"{kind} that must have ended; else the time decides")
+    return parser.parse_args()
+
+
+def _jobs(campaign: Campaign, notebook: Notebook, wanted: Wanted, end: float) -> Iterator[Job]:
+    """Yield jobs that were not run yet, kinds by turns, until all that was wanted ended or the time is over."""
+    done = notebook.done()
+    numbers = {kind: (n for n in count() if (kind, n) not in done) for kind in RATIO}
+    targets = {"network": wanted.networks, "planned": wanted.planned}
+    bounded = any(target is not None for target in (*targets.values(), wanted.rtl))
+    while True:
+        open_kinds = []
+        for kind, target in targets.items():
+            kinds_done = notebook.compared(kind)
+            if (target is None and not bounded) or (target is not None and kinds_done < target):
+                open_kinds.append(kind)
+        rtl_only = "network" not in open_kinds and wanted.rtl is not None
+        if rtl_only and notebook.compared("network", "rtl") < (wanted.rtl or 0):
+            open_kinds.append("network")
+        if not open_kinds:
+            return
+        for kind in open_kinds:
+            for _ in range(RATIO[kind]):
+                number = next(numbers[kind])
+                while kind == "network" and rtl_only and not campaign.on_rtl(number):
+                    number = next(numbers[kind])
+                if time.monotonic() > end:
+                    return
+                yield Job(kind, number)
+
+
+def _line(notebook: Notebook, seconds: float) -> str:
+    summary = notebook.summary()
+    parts = [f"{seconds / 60:.1f} min"]
+    for kind, outcomes in summary["jobs"].items():
+        parts.append(f"{kind}: " + ", ".join(f"{number} {name}" for name, number in outcomes.items() if number))
+    parts.append("levels: " + ", ".join(f"{number} {name}" for name, number in summary["levels"].items()))
+    return "; ".join(parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

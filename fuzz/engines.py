@@ -1,0 +1,91 @@
+"""The engines of a campaign: drawn once from its seed, so that their builds can be kept."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rtl_sim.runner import Simulation, build_simulation
+from toolflow.emit.hls import emit_hls
+from toolflow.emit.hls_native import build_native
+from toolflow.emit.rtl import emit_rtl
+from toolflow.engine.config import EngineConfig
+
+UNIT = "single"
+# (weight bits, activation bits) of the multipliers, and the tile, each pair drawn in turn
+WIDTHS = (
+    (8, 8), (4, 4), (8, 8), (2, 2), (6, 6), (3, 3), (4, 8), (8, 5), (5, 5), (7, 7), (8, 4), (2, 8), (3, 6), (10, 8),
+)  # fmt: skip
+TILES = (0, 2, 4, 0, 4)
+TILED_ACCUMULATOR_BITS = 40
+
+
+@dataclass(frozen=True)
+class Builds:
+    """Where an engine's programs and simulators are kept: a folder for each engine, by what it is."""
+
+    folder: Path
+
+    def sources(self, config: EngineConfig, level: str) -> Path:
+        """Return the folder of an engine's emitted sources, for "hls" or "rtl"."""
+        folder = self._folder(config) / level
+        emit = emit_hls if level == "hls" else emit_rtl
+        emit(config, UNIT, folder)
+        return folder
+
+    def native(self, config: EngineConfig) -> Path:
+        """Return the emitted C++ as a program."""
+        return build_native(self.sources(config, "hls"), config, UNIT, work=self._folder(config) / "native")
+
+    def simulator(self, config: EngineConfig) -> Simulation:
+        """Return the simulator of the emitted SystemVerilog."""
+        return build_simulation(config, "rtl", self._folder(config) / "simulator", self.sources(config, "rtl"))
+
+    def _folder(self, config: EngineConfig) -> Path:
+        return self.folder / f"{config.signature:016x}"
+
+
+def draw_engines(seed: int, count: int) -> list[EngineConfig]:
+    """Return `count` engines, their widths and tiles in turn, all else at random."""
+    rng = random.Random(f"engines {seed}")
+    found: list[EngineConfig] = []
+    while len(found) < count:
+        widths, tile = WIDTHS[len(found) % len(WIDTHS)], TILES[len(found) % len(TILES)]
+        try:
+            config = _draw(rng, widths, tile)
+        except ValidationError:
+            continue
+        found.append(config)
+    return found
+
+
+def _draw(rng: random.Random, widths: tuple[int, int], tile: int) -> EngineConfig:
+    sub_row = rng.choice([1, 2, 4, 8, 8, 8, 16, 16, 32])
+    lanes_k = rng.choice([1, 2, 3, 4, 5, 6, 8, 8, 12, 16, 20])
+    return EngineConfig.model_validate(
+        {
+            "lanes_k": lanes_k,
+            "lanes_p": rng.choice([1, 1, 2, 2, 3, 4, 8]),
+            "slots": rng.choice([1, 1, 2, 4, 8, 16]),
+            "drain_k": rng.choice([1, 1, 2, 4, 8]),
+            "sub_row": sub_row,
+            "weight_bits": widths[0],
+            "activation_bits": widths[1],
+            "accumulator_bits": TILED_ACCUMULATOR_BITS if tile else rng.choice([32, 34, 36]),
+            "bus_bits": rng.choice([64, 128, 128, 256, 512]),
+            "bank_depth": rng.randint(3000, 5000),
+            "weight_depth": rng.randint(2000, 4000),
+            "result_depth": rng.randint(200, 400),
+            "input_lanes": rng.choice([1, 2, 4, 4, 4, 8, sub_row, sub_row]),
+            "table_words": rng.choice([1, 2, 4, 8]),
+            "tile": tile,
+            "transform_cycles": rng.choice([1, 1, 2, 4]) if tile else 1,
+            "transform_depth": rng.randint(300, 1200) if tile else 1,
+            "multiplier": "lut" if max(widths) <= 5 and rng.random() < 0.7 else "dsp",
+            "bank_memory": rng.choice(["block", "block", "ultra"]),
+            "confidence": rng.random() < 0.7,
+        }
+    )

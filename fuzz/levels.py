@@ -1,0 +1,177 @@
+"""Run a case: import, quantise, compile, execute, and compare every integer with the reference."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+
+from fuzz.case import Case, draw_images
+from fuzz.engines import UNIT, Builds
+from quant.config import Normalisation, QuantiseConfig
+from quant.float_run import float_logits
+from quant.quantise import Variant, quantise
+from rtl_sim.job import RunOptions
+from rtl_sim.levels import NativeLevel, SimulationLevel
+from rtl_sim.verify import Level, ProgramLevel, Unit, locate, verify_level
+from toolflow.engine.config import EngineConfig
+from toolflow.importers.load import load_model
+from toolflow.importers.torch_module import to_torch
+from toolflow.ir.errors import ToolflowError
+from toolflow.ir.graph import Graph
+from toolflow.ir.quantised import QuantisedGraph, verify_quantised
+from toolflow.numerics.confidence import ConfidenceRule
+from toolflow.passes.pipeline import simplify
+from toolflow.plan.boards import load_board
+from toolflow.plan.choose import best_single, timed_engines
+
+FLOAT_TOLERANCE = 1e-4
+WATCHDOG_CYCLES = 50_000
+UInt8Array = npt.NDArray[np.uint8]
+
+
+class DifferenceError(Exception):
+    """Two levels that must agree do not."""
+
+
+@dataclass
+class Progress:
+    """How far a case came.
+
+    Attributes:
+        stage: the one that is at work, or failed.
+        seconds: by stage.
+        equal: levels that were compared and are equal.
+        relative_error: of the quantised output, error energy over signal energy.
+    """
+
+    stage: str = "draw"
+    seconds: dict[str, float] = field(default_factory=dict)
+    equal: list[str] = field(default_factory=list)
+    relative_error: float | None = None
+
+    @contextmanager
+    def at(self, stage: str) -> Iterator[None]:
+        """Note a stage's time."""
+        self.stage = stage
+        started = time.process_time(), time.perf_counter()
+        yield
+        self.seconds[stage] = round(time.perf_counter() - started[1], 3)
+
+
+def run_case(case: Case, builds: Builds, progress: Progress) -> None:
+    """Run a case on all of its levels.
+
+    Raises:
+        DifferenceError: two levels do not agree; says where.
+        ToolflowError: the toolflow refuses the case.
+    """
+    shape = case.network.shape
+    calibration = draw_images(*case.calibration, shape, case.seed)
+    images = draw_images(*case.images, shape, case.seed + 1)
+    normalisation = Normalisation(mean=(case.mean,), std=(case.std,))
+    with progress.at("import"):
+        graph = _imported(case, normalisation.apply(images))
+    with progress.at("quantise"):
+        made = quantise(graph, calibration, normalisation, QuantiseConfig.model_validate(case.quantise), UNIT)
+        verify_quantised(made.graph)
+        progress.relative_error = _output_error(made)
+    with progress.at("plan"):
+        config = _engine(case, made.graph)
+    unit = Unit(UNIT, made.graph, config, None if case.rule is None else ConfidenceRule(*case.rule))
+    for name in case.levels:
+        with progress.at(f"{name} build"):
+            level = _level(name, case, config, builds)
+        with progress.at(name):
+            _compare(unit, level, images, traced=name != "rtl" or case.seed % 2 == 0)
+        progress.equal.append(name)
+
+
+def _imported(case: Case, x: npt.NDArray[np.float64]) -> Graph:
+    """Import the network and compare it with onnxruntime, as imported and as simplified."""
+    model = case.network.to_onnx()
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
+        path = Path(name) / "fuzzed.onnx"
+        path.write_bytes(model.SerializeToString())
+        imported = load_model(str(path))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # operator by operator: its fusion of a pad with an average pool in ceil mode counts other elements than the two do
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    wanted = np.asarray(session.run(None, {session.get_inputs()[0].name: x.astype(np.float32)})[0])
+    graph = simplify(imported)
+    with torch.no_grad():
+        found = {
+            "as imported": to_torch(imported, torch.float64)(torch.from_numpy(x)).numpy(),
+            "as simplified": float_logits(graph, torch.from_numpy(x)).numpy(),
+        }
+    scale = max(float(np.abs(wanted).max()), 1e-6)
+    for what, array in found.items():
+        error = float(np.abs(array - wanted).max()) / scale
+        if array.shape != wanted.shape or not error <= FLOAT_TOLERANCE:
+            raise DifferenceError(f"the network {what} differs from onnxruntime by {error:.2g} of the largest result")
+    return graph
+
+
+def _output_error(made: Variant) -> float | None:
+    errors = [layer.relative_error for layer in made.report.layers]
+    return float(errors[-1]) if errors else None
+
+
+def _engine(case: Case, graph: QuantisedGraph) -> EngineConfig:
+    """Return the case's engine, or the one that the planner chooses for its board."""
+    if case.engine is not None:
+        return EngineConfig.model_validate(case.engine)
+    board = load_board(case.board)
+    bits = max(case.quantise["weight_bits"], case.quantise["activation_bits"])
+    return best_single(timed_engines(graph, bits, {}, board, alone=True), board, "the network").config
+
+
+def _level(name: str, case: Case, config: EngineConfig, builds: Builds) -> Level:
+    """Return a level that is built."""
+    if name == "program":
+        return ProgramLevel()
+    if name == "hls":
+        binary = builds.native(config)
+        return NativeLevel(binary.parent, _binary=binary)
+    options = RunOptions(seed=case.seed, stall_probability=case.stalls, watchdog_cycles=WATCHDOG_CYCLES)
+    simulation = builds.simulator(config)
+    folder = simulation.simulator.folder
+    return SimulationLevel("rtl", folder, folder, options, _simulation=simulation)
+
+
+def _compare(unit: Unit, level: Level, images: UInt8Array, *, traced: bool) -> None:
+    """Compare every integer that a level writes, and every map where it is traced."""
+    difference = verify_level(unit, level, images).difference
+    if difference is None and traced:
+        difference = locate(unit, level, images)
+    if difference is not None:
+        raise DifferenceError(f"{level.name}: {difference}")
+
+
+def refusal_lacks(error: ToolflowError, case: Case) -> str:
+    """Return what a refusal lacks to be acted on, "" where it lacks nothing."""
+    text = str(error)
+    names = [f"'{step.name}" for step in case.network.steps]
+    resources = ("depth", "bits", "lanes", "LUTs", "DSPs", "block", "words", "--", "images")
+    if not any(name in text for name in [*names, *resources]):
+        return "it names no node, no resource and no option"
+    if not any(word in text for word in ("must", "allowed", "needs", "take ", "at least", "up to", "only ")):
+        return "it does not say what would be right"
+    return ""
+
+
+def documents(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values that JSON can hold."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,118 @@
+"""What a campaign found out, one JSON document a line, so that a rerun goes on where the last one ended."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+EQUAL, REFUSED, UNHELPFUL, DIFFERENCE, DEFECT = "equal", "refused", "unhelpful", "difference", "defect"
+OUTCOMES = (EQUAL, REFUSED, UNHELPFUL, DIFFERENCE, DEFECT)
+FINDS = (UNHELPFUL, DIFFERENCE, DEFECT)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What came of one job.
+
+    Attributes:
+        kind: "network", "planned", "file" or "project".
+        number: of the job within its kind; with the campaign's seed it says everything about the job.
+        outcome: one of `OUTCOMES`; "refused" can be acted on, "unhelpful" is a refusal that cannot.
+        stage: at which it ended.
+        text: the refusal, the difference or the trace's end.
+        levels: that were compared and are equal.
+        seconds: wall time by stage.
+        engine: signature of the engine, "" where there is none.
+        relative_error: of the quantised output.
+    """
+
+    kind: str
+    number: int
+    outcome: str
+    stage: str = ""
+    text: str = ""
+    levels: tuple[str, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    engine: str = ""
+    relative_error: float | None = None
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Kind and number."""
+        return self.kind, self.number
+
+
+class Notebook:
+    """The entries of one campaign, on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries: list[Entry] = list(_read(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:  # behind a line that was cut off
+            file.write("\n")
+
+    def add(self, entry: Entry) -> None:
+        """Keep an entry."""
+        self.entries.append(entry)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(entry)) + "\n")
+
+    def done(self) -> set[tuple[str, int]]:
+        """Return kind and number of what was run."""
+        return {entry.place for entry in self.entries}
+
+    def compared(self, kind: str, level: str | None = None) -> int:
+        """Return how many jobs of a kind ended well, on a level where one is named."""
+        return sum(
+            entry.kind == kind and (entry.outcome == EQUAL if level is None else level in entry.levels)
+            for entry in self.entries
+        )
+
+    def finds(self) -> list[Entry]:
+        """Return what must not be."""
+        return [entry for entry in self.entries if entry.outcome in FINDS]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts: by kind and outcome, by level, engines, seconds by stage, refusals by their text."""
+        counts: dict[str, dict[str, int]] = {}
+        levels: Counter[str] = Counter()
+        seconds: Counter[str] = Counter()
+        refusals: Counter[str] = Counter()
+        for entry in self.entries:
+            outcomes = counts.setdefault(entry.kind, dict.fromkeys(OUTCOMES, 0))
+            outcomes[entry.outcome] += 1
+            levels.update(entry.levels if entry.kind in ("network", "planned") else ())
+            seconds.update(entry.seconds)
+            if entry.outcome == REFUSED:
+                refusals[kind_of(entry.text)] += 1
+        return {
+            "jobs": counts,
+            "levels": dict(levels),
+            "engines": len({entry.engine for entry in self.entries if entry.kind == "network" and entry.levels}),
+            "seconds": {stage: round(total, 1) for stage, total in seconds.items()},
+            "refusals": dict(refusals.most_common()),
+        }
+
+
+def _read(path: Path) -> Iterator[Entry]:
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            document = json.loads(line)
+        except json.JSONDecodeError:  # empty, or cut off: that job is run again
+            continue
+        yield Entry(**{**document, "levels": tuple(document["levels"])})
+
+
+def kind_of(text: str) -> str:
+    """Return a text without names and numbers, so that like refusals are counted together."""
+    words = " ".join(text.split()).split("'")
+    plain = "'…'".join(words[::2])
+    return re.sub(r"[\d.e+-]*\d", "#", plain)[:160]

@@ -1,0 +1,144 @@
+"""The jobs of a campaign, and the processes that run them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from fuzz.notebook import DEFECT, Entry
+
+LIMIT_S = 300.0  # a job that takes longer hangs; an engine's build is part of it
+TRACE_LINES = 6
+_CONTEXT = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What all jobs are drawn from.
+
+    Attributes:
+        seed: of everything.
+        out: folder of the notebook and of the engines' builds.
+        keep: folder of the finds.
+        engines: how many engines are drawn.
+        rtl_engines: how many of them are simulated as RTL.
+    """
+
+    seed: int
+    out: Path
+    keep: Path
+    engines: int
+    rtl_engines: int
+
+    def random(self, kind: str, number: int) -> random.Random:
+        """Return the generator of one job."""
+        return random.Random(f"{self.seed} {kind} {number}")
+
+    def on_rtl(self, number: int) -> bool:
+        """Return whether a network is simulated too: every second one of the first engines'."""
+        return number % self.engines < self.rtl_engines and number // self.engines % 2 == 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to run."""
+
+    kind: str
+    number: int
+
+
+def run_job(campaign: Campaign, job: Job) -> Entry:
+    """Run a job in this process."""
+    from fuzz.networks import run_network  # loads torch, which the parent does without
+
+    return run_network(campaign, job)
+
+
+def unexpected(job: Job, stage: str, error: BaseException) -> Entry:
+    """Return the entry of an error that is no refusal."""
+    lines = traceback.format_exception(error)[-TRACE_LINES:]
+    return Entry(job.kind, job.number, DEFECT, stage, "".join(lines).strip())
+
+
+class Worker:
+    """A process that runs one job after the other, and is replaced where it dies or hangs."""
+
+    def __init__(self, campaign: Campaign) -> None:
+        self.campaign = campaign
+        self._start()
+
+    def _start(self) -> None:
+        self.connection, theirs = _CONTEXT.Pipe()
+        self.process = _CONTEXT.Process(target=_serve, args=(self.campaign, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def run(self, job: Job) -> Entry:
+        """Return what came of a job; one whose process dies is tried once more."""
+        return self._once(job) or self._once(job) or Entry(job.kind, job.number, DEFECT, "process", "the process died")
+
+    def _once(self, job: Job) -> Entry | None:
+        try:
+            self.connection.send(job)
+            if self.connection.poll(LIMIT_S):
+                entry: Entry = self.connection.recv()
+                return entry
+        except (EOFError, OSError):
+            self.close()
+            self._start()
+            return None
+        self.close()
+        self._start()
+        return Entry(job.kind, job.number, DEFECT, "process", f"it took more than {LIMIT_S:g} s")
+
+    def close(self) -> None:
+        """End the process."""
+        self.connection.close()
+        self.process.kill()
+        self.process.join()
+
+
+def _serve(campaign: Campaign, connection: Connection) -> None:
+    """Run jobs until the other end is closed."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import torch
+
+    torch.set_num_threads(1)
+    while True:
+        try:
+            job = connection.recv()
+        except EOFError:
+            return
+        connection.send(run_job(campaign, job))
+
+
+def run_all(campaign: Campaign, jobs: Iterator[Job], workers: int, keep: Callable[[Entry], None]) -> None:
+    """Run jobs on `workers` processes; `keep` is told each entry, one at a time."""
+    lock = threading.Lock()
+
+    def run() -> None:
+        worker = Worker(campaign)
+        try:
+            while True:
+                with lock:
+                    job = next(jobs, None)
+                if job is None:
+                    return
+                entry = worker.run(job)
+                with lock:
+                    keep(entry)
+        finally:
+            worker.close()
+
+    threads = [threading.Thread(target=run) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
