@@ -17,6 +17,9 @@ def runs():
     layers = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 64, 10)
     return nn.Sequential(*layers).eval()
 
+def gives_a_map():
+    return nn.Sequential(nn.Conv2d(1, 4, 3)).eval()
+
 def only_imports():
     return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.AvgPool2d(3, padding=1, count_include_pad=False)).eval()
 
@@ -50,6 +53,12 @@ def test_a_model_that_runs(models: Path) -> None:
         "linear": "engine",
     }
     assert "batch_norm" in _check(f"{models}:runs").stdout
+
+
+def test_a_map_as_output_is_said(models: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert _check(f"{models}:gives_a_map").exit_code == 0
+    (text,) = (record.getMessage() for record in caplog.records if record.name == "toolflow.passes.check")
+    assert "the output '0' is a map (4, 6, 6): each of its 144 values counts as a class" in text
 
 
 def test_a_node_that_only_imports_is_named(models: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -298,7 +299,7 @@ def test_every_problem_is_listed_at_once() -> None:
         (Apply(lambda x: x if x.sum() > 0 else -x), "cannot be traced"),
         (Apply(lambda x: x), "its output is its input"),
         (Apply(lambda x: torch.zeros(2, 3)), "does not depend on its input"),
-        (Apply(lambda x: (x + 1, x + 2)), "number of outputs = 2"),  # type: ignore[arg-type,return-value]
+        (Apply(lambda x: (x + 1, x + 2)), "must have one output, not 2: .0., .1.;"),  # type: ignore[arg-type,return-value]
         (nn.Conv2d(4, 4, 12), "cannot be traced|at least as large as the dilated kernel"),
         (nn.Conv1d(4, 4, 3), "cannot be traced|conv1d"),
         (Apply(lambda x: x.view(-1, 8)), "a shape that keeps the batch first"),
@@ -323,3 +324,32 @@ def test_weights_must_be_finite() -> None:
         conv.weight[1, 2] = float("nan")
     with pytest.raises(UnsupportedModelError, match="weight = NaN or infinity is not handled"):
         import_module(conv, SHAPE)
+
+
+class TwoHeads(nn.Module):
+    """A segmentation network's form: the logits and an auxiliary head, by name or by position."""
+
+    input_shape = (3, 8, 8)
+
+    def __init__(self, as_dict: bool) -> None:
+        super().__init__()
+        self.stem, self.aux, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3), nn.Conv2d(4, 5, 1)
+        self.as_dict = as_dict
+
+    def forward(self, x: torch.Tensor) -> object:
+        x = torch.relu(self.stem(x))
+        early, logits = torch.sigmoid(self.aux(x)), self.head(x)
+        return {"out": logits, "more": {"aux": early}, "none": None} if self.as_dict else (logits, [early, None])
+
+
+@pytest.mark.parametrize(("as_dict", "names"), [(True, ("out", "more.aux")), (False, ("0", "1.0"))])
+def test_one_of_several_outputs_is_chosen(as_dict: bool, names: tuple[str, str]) -> None:
+    module, x = TwoHeads(as_dict), random_array(2, 3, 8, 8, seed=3)
+    graph = import_module(module, output=names[0])
+    wanted = module.double().head(torch.relu(module.stem(torch.from_numpy(x).double())))
+    np.testing.assert_allclose(run_graph(graph, x), wanted.detach().numpy())
+    listed = f"not 2: '{names[0]}', '{names[1]}'; name the one with the class scores: --output NAME"
+    with pytest.raises(ToolflowError, match=re.escape(listed)):
+        import_module(module)
+    with pytest.raises(ToolflowError, match=r"sigmoid"):
+        import_module(module, output=names[1])

@@ -16,6 +16,7 @@ def check(
     model: options.Model,
     weights: options.Weights = None,
     input_shape: options.InputShape = None,
+    output: options.Output = None,
 ) -> None:
     """Say of every node of a model whether the engine runs it, and how.
 
@@ -32,7 +33,7 @@ def check(
         from toolflow.passes.check import check as check_nodes
         from toolflow.passes.two_logits import MEANING, is_binary
 
-        graph = load_model(model, weights, shape)
+        graph = load_model(model, weights, shape, output)
         reports = check_nodes(graph)
     table = Table(title=f"{escape(graph.name)}: {graph.input_shape} to {graph.shapes[graph.output]}")
     for column in ("node", "operator", "", "how, or why not"):

@@ -58,6 +58,15 @@ InputShape = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The output to take, where the model has several: its name in ONNX, or its key or position in what a "
+        "PyTorch module returns (out, 1, aux.0).",
+        rich_help_panel=_MODEL,
+    ),
+]
 Board = Annotated[
     str,
     typer.Option(

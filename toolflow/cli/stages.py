@@ -59,6 +59,7 @@ class Source:
         weights: state dict of a PyTorch module.
         input_shape: (C, H, W), or None where the model or the images say it.
         calibration: the `.npz`.
+        output: which of the model's outputs, None where it has one.
         mean, std, pixel_scale, reverse_channels: how pixels are normalised, None to ask the file.
         pruned: what `toolflow prune` wrote for the model; None for its own weights.
         tile, sparsity: that the pruned layers must have, None for any; the file alone says what they are.
@@ -68,6 +69,7 @@ class Source:
     weights: Path | None
     input_shape: Shape | None
     calibration: Path
+    output: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     pixel_scale: float | None = None
@@ -84,6 +86,7 @@ class Source:
         *,
         weights: Path | None,
         input_shape: str | None,
+        output: str | None,
         mean: str | None,
         std: str | None,
         pixel_scale: float | None,
@@ -105,6 +108,7 @@ class Source:
             weights=weights,
             input_shape=options.parse_shape(input_shape),
             calibration=calibration,
+            output=output,
             mean=options.parse_per_channel("--mean", mean),
             std=options.parse_per_channel("--std", std),
             pixel_scale=pixel_scale,
@@ -139,6 +143,7 @@ class Source:
             "source": self.model_file,
             "weights": self.weights,
             "input_shape": self.input_shape,
+            "output": self.output,
             "calibration": self.calibration,
             "normalisation": [self.mean, self.std, self.pixel_scale, self.reverse_channels],
             "pruned": self.pruned,
@@ -168,9 +173,9 @@ class Source:
         from toolflow.passes.pipeline import simplify
 
         try:
-            imported = load_model(self.model, self.weights, self.input_shape)
+            imported = load_model(self.model, self.weights, self.input_shape, self.output)
         except UnknownShapeError:
-            imported = load_model(self.model, self.weights, image_shape(self.calibration))
+            imported = load_model(self.model, self.weights, image_shape(self.calibration), self.output)
         require_engine(imported)
         graph = simplify(imported)
         if self.pruned is None:

@@ -16,6 +16,11 @@ from toolflow.operators import Flatten
 
 MAX_ELEMENTS = 1 << 30  # of one image's tensor; more is a damaged model, and would exhaust the memory
 
+ONE_DIMENSION = (
+    "write a network of one dimension on maps of height 1: input (C, 1, length), convolutions and pools with kernels "
+    "(1, k)"
+)
+
 Array = npt.NDArray[np.float64]
 
 
@@ -49,6 +54,8 @@ class GraphBuilder:
     """Builds a `Graph`; goes on after a problem so that all of them are reported at once."""
 
     def __init__(self, name: str, input_name: str, input_shape: Shape) -> None:
+        if len(input_shape) == 2:
+            raise ToolflowError(f"the input must have a shape (C, H, W), not {input_shape}; {ONE_DIMENSION}")
         if len(input_shape) != 3 or min(input_shape) < 1 or math.prod(input_shape) > MAX_ELEMENTS:
             raise ToolflowError(
                 f"the input must have a shape (C, H, W) of at most {MAX_ELEMENTS} elements, not {input_shape}"

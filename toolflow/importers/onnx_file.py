@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ from onnx import (
     numpy_helper,
 )
 
+from toolflow.importers.builder import ONE_DIMENSION
 from toolflow.ir.errors import ToolflowError, UnknownShapeError
 from toolflow.ir.operator import Shape
 
-OPSETS = range(9, 22)
+OPSETS = range(8, 26)
+MAX_NODES = 1 << 20  # with every function in place of its calls; more is a damaged model
 
 
 def read_model(path: Path) -> ModelProto:
@@ -60,7 +62,34 @@ def read_model(path: Path) -> ModelProto:
     for tensor in tensors:
         if tensor.data_location == TensorProto.EXTERNAL:
             _load_external(tensor, path)
-    return onnx.inliner.inline_local_functions(model) if model.functions else model
+    return _inlined(model, path) if model.functions else model
+
+
+def _inlined(model: ModelProto, path: Path) -> ModelProto:
+    """Return the model with each local function in place of its calls.
+
+    Raises:
+        ToolflowError: a function calls itself, or the functions have too many nodes in all.
+    """
+    functions = {(function.domain, function.name): function for function in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def count(nodes: Iterable[NodeProto], callers: tuple[tuple[str, str], ...]) -> int:
+        total = 0
+        for node in nodes:
+            called = (node.domain, node.op_type)
+            if called in callers:
+                raise ToolflowError(f"function '{node.op_type}' of '{path}' must not call itself")
+            if called in functions and called not in sizes:
+                sizes[called] = count(functions[called].node, (*callers, called))
+            inner = [child for entry in node.attribute for g in (entry.g, *entry.graphs) for child in g.node]
+            total += sizes.get(called, 1) + count(inner, callers)
+        return total
+
+    size = count(model.graph.node, ())
+    if size > MAX_NODES:
+        raise ToolflowError(f"'{path}' must have at most {MAX_NODES} nodes in its functions' calls, not {size}")
+    return onnx.inliner.inline_local_functions(model)
 
 
 def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
@@ -131,6 +160,10 @@ def image_input(model: ModelProto, path: Path, wanted: Shape | None) -> tuple[Va
         found = TensorProto.DataType.Name(kind.elem_type) if known else f"type {kind.elem_type}"
         raise ToolflowError(f"input '{inputs[0].name}' of '{path}' must be floating point, not {found}")
     dims = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in kind.shape.dim]
+    if len(dims) == 3:
+        raise ToolflowError(
+            f"input '{inputs[0].name}' of '{path}' must have the shape (N, C, H, W), not {_text(kind)}; {ONE_DIMENSION}"
+        )
     if len(dims) != 4:
         raise ToolflowError(f"input '{inputs[0].name}' of '{path}' must have the shape (N, C, H, W), not {_text(kind)}")
     if wanted is not None:

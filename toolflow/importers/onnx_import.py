@@ -7,35 +7,47 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto, NodeProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, helper
 
 from toolflow.importers import onnx_file, vocabulary
 from toolflow.importers.builder import GraphBuilder, Place, Value
 from toolflow.importers.onnx_call import Absent, Call
 from toolflow.importers.onnx_constants import FOLDED, CannotFoldError, fold
-from toolflow.importers.onnx_operators import OPERATORS, REWRITES
+from toolflow.importers.onnx_operators import DECISIONS, ENDINGS, OPERATORS, QUANTISERS, RESHAPING, REWRITES
+from toolflow.importers.onnx_select import keep_one_output
+from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape
 
 STANDARD_DOMAINS = ("", "ai.onnx")
-VIEWS = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")  # leave every number as it is
 
 
-def import_onnx(path: Path, input_shape: Shape | None = None) -> Graph:
-    """Import an ONNX file of operator set 9 to 21.
+def import_onnx(path: Path, input_shape: Shape | None = None, output: str | None = None) -> Graph:
+    """Import an ONNX file of operator set 8 to 25.
 
     Args:
         path: the file; external data must lie in its folder.
         input_shape: (C, H, W), where the file leaves a dimension open.
+        output: name of the output to take, where there are several.
 
     Raises:
         UnsupportedModelError: it holds something that cannot be imported; all of it is listed.
         ToolflowError: the file cannot be read, or is no valid model of one image input.
     """
     model = onnx_file.read_model(path)
+    keep_one_output(model, path, output)
     if all(_is_known(node) for node in model.graph.node):
         onnx_file.check(model, path)  # the checker would stop at the first operator it does not know
     return _Walk(model, path, input_shape).graph()
+
+
+def _tail(graph: GraphProto, output: str) -> set[str]:
+    """Return the tensors from which only nodes that keep the order of the classes lead to the output."""
+    tail = {output}
+    for node in reversed(graph.node):
+        if tail.intersection(node.output) and node.op_type in ENDINGS | RESHAPING:
+            tail.add(node.input[0])
+    return tail
 
 
 def _is_known(node: NodeProto) -> bool:
@@ -48,25 +60,32 @@ class _Walk:
     def __init__(self, model: ModelProto, path: Path, wanted: Shape | None) -> None:
         image, self._batch, shape = onnx_file.image_input(model, path, wanted)
         self._model = model
+        self._path = path
         self._stated = onnx_file.stated_shapes(model)
         self._build = GraphBuilder(path.stem, image.name, shape)
         self._opset = next(entry.version for entry in model.opset_import if entry.domain in STANDARD_DOMAINS)
-        self._outputs = [entry.name for entry in model.graph.output]
+        (self._output,) = (entry.name for entry in model.graph.output)
         self._values: dict[str, Any] = dict(onnx_file.constants(model, path))
         self._values[image.name] = self._build.input
-        self._readers: dict[str, list[NodeProto]] = {}
-        for node in model.graph.node:
-            for name in node.input:
-                self._readers.setdefault(name, []).append(node)
+        self._read = {name for node in model.graph.node for name in node.input}
+        self._tail = _tail(model.graph, self._output)
+        self._decided: set[str] = set()  # tensors that hold the class, no longer its scores
+        self._quantisers: list[str] = []
 
     def graph(self) -> Graph:
         for node in self._model.graph.node:
             self._values.update({name: None for name in node.output if name})
-            self._values[node.output[0]] = self._node(node)
+            result = self._node(node)
+            first_only = node.op_type not in DECISIONS
+            self._values.update(dict.fromkeys(node.output[:1] if first_only else filter(None, node.output), result))
+        if self._quantisers:
+            raise ToolflowError(
+                f"'{self._path}' is quantised already: it holds {len(self._quantisers)} quantising node(s), the first "
+                f"{self._quantisers[0]}; give the float network instead, which the toolflow quantises itself (of "
+                "Brevitas: the same layers of torch.nn with the trained weights)"
+            )
         place = Place(self._model.graph.name or "model", "output")
-        output = self._values.get(self._outputs[0])
-        if len(self._outputs) != 1:
-            self._build.problem(place, "number of outputs", len(self._outputs), "1")
+        output = self._values.get(self._output)
         return self._build.finish(place, output if isinstance(output, Value) else None)
 
     def _node(self, node: NodeProto) -> Any:
@@ -75,31 +94,33 @@ class _Walk:
         place = Place(node.name or node.output[0], f"{domain}{node.op_type}")
         inputs: list[Any] = [self._values.get(name) if name else Absent.INPUT for name in node.input]
         is_constant = not any(isinstance(value, Value) or value is None for value in inputs)
+        if node.op_type in QUANTISERS and not (is_constant and node.op_type in FOLDED):
+            self._quantisers.append(f"{place.operator} '{place.node}'")
+            return self._stand_in(place, node)
         if not _is_known(node) or not (is_constant or node.op_type in OPERATORS):
             self._build.problem(place, "", "the operator", vocabulary.OPERATORS, REWRITES.get(node.op_type, ""))
             return self._stand_in(place, node)
         for name in node.output[1:]:
-            if name and (name in self._readers or name in self._outputs):
+            if name and node.op_type not in DECISIONS and (name in self._read or name == self._output):
                 self._build.problem(place, "output", name, "the first output only")
         if is_constant:
             return self._constant(place, node, inputs)
         if any(value is None for value in inputs):
             return self._stand_in(place, node)  # an input failed already
+        if node.op_type in DECISIONS:
+            self._decided.update(node.output)
+        elif self._decided.intersection(node.input):
+            self._decided.update(node.output)
+            if node.op_type in RESHAPING and node.output[0] in self._tail:
+                return inputs[0]  # the class in another form
         attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
-        end = self._is_end(node.output[0])
-        call = Call(self._build, place, attributes, dict(enumerate(inputs)), self._opset, self._batch, end)
+        is_end = any(name in self._tail for name in node.output)
+        call = Call(self._build, place, attributes, dict(enumerate(inputs)), self._opset, self._batch, is_end)
         before = len(self._build.problems)
         result = OPERATORS[node.op_type](call)
         if len(self._build.problems) == before:
             call.check_rest()
         return self._stand_in(place, node) if len(self._build.problems) > before else result
-
-    def _is_end(self, name: str) -> bool:
-        """Tell whether a tensor is the output, perhaps seen in another shape, and nothing else."""
-        readers = self._readers.get(name, [])
-        if name in self._outputs:
-            return not readers
-        return len(readers) == 1 and readers[0].op_type in VIEWS and self._is_end(readers[0].output[0])
 
     def _constant(self, place: Place, node: NodeProto, inputs: list[Any]) -> npt.NDArray[Any] | None:
         try:

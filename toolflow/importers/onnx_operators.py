@@ -22,14 +22,25 @@ REWRITES: Mapping[str, str] = {
     **dict.fromkeys(
         ("LayerNormalization", "GroupNormalization", "InstanceNormalization", "LRN"), "use batch normalisation"
     ),
-    **dict.fromkeys(
-        ("QuantizeLinear", "DequantizeLinear", "QLinearConv"), "give the float model; the toolflow quantises"
-    ),
     **dict.fromkeys(("If", "Loop", "Scan"), "export the one path that inference takes"),
     "Transpose": "keep the layout (N, C, H, W) throughout",
     "ConvTranspose": "there is no way to express up-sampling",
     "Resize": "there is no way to express up-sampling",
 }
+QUANTISERS = frozenset(
+    {
+        "BipolarQuant", "ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "FloatQuant", "IntQuant",
+        "MatMulInteger", "MultiThreshold", "QLinearAdd", "QLinearConv", "QLinearMatMul", "Quant", "QuantizeLinear",
+        "Trunc",
+    }
+)  # fmt: skip
+DECISIONS = frozenset({"ArgMax", "TopK"})
+ENDINGS = DECISIONS | {
+    "LogSoftmax",
+    "Sigmoid",
+    "Softmax",
+}  # left out at the end, where they keep the order of the classes
+RESHAPING = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
@@ -124,6 +135,9 @@ def _batch_norm(call: Call) -> Value | None:
     arrays = [call.weight(index) for index in range(1, 5)]
     call.attribute("momentum", 0.9)  # of the running statistics; means nothing in inference
     eps, training = call.attribute("epsilon", 1e-5), call.attribute("training_mode", 0)
+    if call.opset < 9 and not call.attribute("spatial", 1):
+        call.problem("spatial", 0, "1: statistics per channel")
+        return None
     if training:
         call.problem("training_mode", training, "0")
     if x is None or training:
@@ -324,7 +338,8 @@ def _dropout(call: Call) -> Value | None:
 
 def _cast(call: Call) -> Value | None:
     x, to = call.value(0), call.attribute("to", TensorProto.FLOAT)
-    call.attribute("saturate", 1)  # matters for 8-bit floats only
+    for name in ("saturate", "round_mode"):
+        call.attribute(name, None)  # of 8-bit floats only
     if to not in FLOATS:
         known = to in TensorProto.DataType.values()
         call.problem("to", TensorProto.DataType.Name(to) if known else to, "a floating-point type")
@@ -386,8 +401,31 @@ def _sigmoid(call: Call) -> Value | None:
     return None if x is None else vocabulary.sigmoid_at_end(call.build, call.place, x, call.is_end)
 
 
+def _arg_max(call: Call) -> Value | None:
+    """At the end it is left out: the device answers with the class, of equal scores with the first."""
+    x, axis = call.value(0), call.attribute("axis", 0)
+    call.attribute("keepdims", 1)
+    last = call.attribute("select_last_index", 0)
+    if last:
+        call.problem("select_last_index", last, "0: of equal scores the device takes the first")
+        return None
+    return None if x is None else vocabulary.decision_at_end(call.build, call.place, x, axis, call.is_end)
+
+
+def _top_k(call: Call) -> Value | None:
+    """At the end it is left out: the device answers with the class and with every score."""
+    x, axis, largest = call.value(0), call.attribute("axis", -1), call.attribute("largest", 1)
+    _ = call.attribute("k", None) if call.opset < 10 else call.constant(1)  # the first of the k is the class
+    call.attribute("sorted", 1)
+    if not largest:
+        call.problem("largest", largest, "1")
+        return None
+    return None if x is None else vocabulary.decision_at_end(call.build, call.place, x, axis, call.is_end)
+
+
 OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | None]] = {
     "Add": _add,
+    "ArgMax": _arg_max,
     "AveragePool": _avg_pool,
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
@@ -416,5 +454,6 @@ OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | None]] = {
     "Squeeze": _squeeze,
     "Sub": _sub,
     "Sum": _sum,
+    "TopK": _top_k,
     "Unsqueeze": _unsqueeze,
 }

@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.export.graph_signature import InputKind, OutputKind
+from torch.export.graph_signature import InputKind, OutputKind, TensorArgument
+from torch.utils import _pytree as pytree
 
 from toolflow.importers import vocabulary
 from toolflow.importers.builder import GraphBuilder, Place, Value
@@ -32,13 +33,16 @@ BATCH = 2  # of the example input: export keeps it as a number, and 1 would hide
 ASSERTION = torch.ops.aten._assert_tensor_metadata.default  # computes nothing
 
 
-def import_torch(spec: str, weights: Path | None = None, input_shape: Shape | None = None) -> Graph:
+def import_torch(
+    spec: str, weights: Path | None = None, input_shape: Shape | None = None, output: str | None = None
+) -> Graph:
     """Import the model that a factory builds.
 
     Args:
         spec: package.module:factory or file.py:factory.
         weights: state dict to load, .safetensors or what torch.save wrote.
         input_shape: (C, H, W); by default the module's own attribute `input_shape`.
+        output: key or position of the tensor to take, where the module returns several.
 
     Raises:
         ToolflowError: the model cannot be built, or its weights do not fit.
@@ -47,16 +51,19 @@ def import_torch(spec: str, weights: Path | None = None, input_shape: Shape | No
     module = build_module(spec)
     if weights is not None:
         load_weights(module, weights)
-    return import_module(module, input_shape, name=spec.rpartition(":")[2])
+    return import_module(module, input_shape, name=spec.rpartition(":")[2], output=output)
 
 
-def import_module(module: nn.Module, input_shape: Shape | None = None, name: str = "model") -> Graph:
+def import_module(
+    module: nn.Module, input_shape: Shape | None = None, name: str = "model", output: str | None = None
+) -> Graph:
     """Import a module in inference mode; the module itself is left as it was.
 
     Args:
-        module: takes one float batch of images (N, C, H, W) and returns one tensor.
+        module: takes one float batch of images (N, C, H, W) and returns a tensor, or several in tuples or dicts.
         input_shape: (C, H, W); by default the module's own attribute `input_shape`.
         name: of the graph.
+        output: key or position of the tensor to take ("out", "1", "aux.0"), where the module returns several.
 
     Raises:
         UnsupportedModelError: it holds something that cannot be imported; all of it is listed.
@@ -69,7 +76,7 @@ def import_module(module: nn.Module, input_shape: Shape | None = None, name: str
             "module"
         )
     program = _export(module, tuple(int(size) for size in shape))
-    return _Walk(program, name).graph()
+    return _Walk(program, name, output).graph()
 
 
 def _export(module: nn.Module, shape: Shape) -> torch.export.ExportedProgram:
@@ -109,15 +116,17 @@ def _quiet() -> Iterator[None]:
 class _Walk:
     """Goes through an exported program, node by node."""
 
-    def __init__(self, program: torch.export.ExportedProgram, name: str) -> None:
+    def __init__(self, program: torch.export.ExportedProgram, name: str, wanted: str | None) -> None:
         self._program = program
         self._name = name
+        self._wanted = wanted
         self._values: dict[fx.Node, Any] = {}
 
     def graph(self) -> Graph:
         images = [spec for spec in self._program.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT]
         if len(images) != 1:
             raise ToolflowError(f"the module must take one input, not {len(images)}")
+        output = self._keep_one_output()
         placeholders = [node for node in self._program.graph.nodes if node.op == "placeholder"]
         image = next(node for node in placeholders if node.name == images[0].arg.name)
         build = GraphBuilder(self._name, image.name, tuple(image.meta["val"].shape[1:]))
@@ -126,7 +135,8 @@ class _Walk:
         for node in self._program.graph.nodes:
             if node.op == "call_function" and node.target is not ASSERTION:
                 self._values[node] = self._call(build, node)
-        return build.finish(*self._output(build))
+        result = self._values[output]
+        return build.finish(Place(self._name, "output"), result if isinstance(result, Value) else None)
 
     def _constants(self, placeholders: list[fx.Node]) -> None:
         """Give parameters, buffers and literal tensors their values."""
@@ -136,16 +146,21 @@ class _Walk:
             if spec.kind is not InputKind.USER_INPUT and spec.target is not None:
                 self._values[by_name[spec.arg.name]] = stored[spec.target].detach()
 
-    def _output(self, build: GraphBuilder) -> tuple[Place, Value | None]:
-        names = [
-            spec.arg.name for spec in self._program.graph_signature.output_specs if spec.kind is OutputKind.USER_OUTPUT
-        ]
-        place = Place(self._name, "output")
-        if len(names) != 1:
-            build.problem(place, "number of outputs", len(names), "1")
-            return place, None
-        value = next(value for node, value in self._values.items() if node.name == names[0])
-        return place, value if isinstance(value, Value) else None
+    def _keep_one_output(self) -> fx.Node:
+        """Cut the program down to the wanted output, and return its node."""
+        graph = self._program.graph
+        specs = [spec for spec in self._program.graph_signature.output_specs if spec.kind is OutputKind.USER_OUTPUT]
+        tree = pytree.tree_unflatten(specs, self._program.call_spec.out_spec)
+        tensors = {
+            ".".join(str(getattr(key, "key", getattr(key, "idx", key))) for key in path) or "output": spec.arg.name
+            for path, spec in pytree.tree_flatten_with_path(tree)[0]
+            if isinstance(spec.arg, TensorArgument)
+        }
+        chosen = tensors[vocabulary.chosen_output(f"module '{self._name}'", tuple(tensors), self._wanted)]
+        node: fx.Node = next(node for node in graph.nodes if node.name == chosen)
+        graph.output_node().args = ((node,),)
+        graph.eliminate_dead_code()
+        return node
 
     def _call(self, build: GraphBuilder, node: fx.Node) -> Any:
         """Return what a node computes: a `Value`, a constant, or None after a problem."""

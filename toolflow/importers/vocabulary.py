@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from toolflow.importers.builder import Array, GraphBuilder, Place, Value
+from toolflow.ir.errors import ToolflowError
 from toolflow.operators import Add, AvgPool, BatchNorm, Concat, MaxPool, Pad, Relu, Shortcut
 
 OPERATORS = (
@@ -25,6 +26,28 @@ OPERATORS = (
 LOGGER = logging.getLogger(__name__)
 INSIDE = "use ReLU or ReLU6 and train on"  # in place of another activation
 UNBOUNDED = 3e38  # exporters write the largest float32 where they mean no upper bound
+
+
+def chosen_output(model: str, names: Sequence[str], wanted: str | None) -> str:
+    """Return which of a model's outputs is meant.
+
+    Args:
+        model: how the model is called in messages.
+        names: its outputs.
+        wanted: what the user asks for; None where there is only one.
+
+    Raises:
+        ToolflowError: there are several and none is asked for, or there is none of that name.
+    """
+    listed = ", ".join(f"'{name}'" for name in names)
+    if wanted is None and len(names) != 1:
+        raise ToolflowError(
+            f"{model} must have one output, not {len(names)}: {listed}; "
+            "name the one with the class scores: --output NAME"
+        )
+    if wanted is not None and wanted not in names:
+        raise ToolflowError(f"--output must be one of {listed}, the outputs of {model}, not '{wanted}'")
+    return names[0] if wanted is None else wanted
 
 
 def clip(build: GraphBuilder, place: Place, x: Value, lower: float | None, upper: float | None) -> Value | None:
@@ -122,6 +145,18 @@ def softmax_at_end(build: GraphBuilder, place: Place, x: Value, axis: int, is_en
         build.problem(place, "classes", 1, "2 or more: the softmax of one class is always 1", "use a sigmoid")
         return None
     LOGGER.warning("%s '%s' is left out: it keeps the order of the classes", place.operator, place.node)
+    return x
+
+
+def decision_at_end(build: GraphBuilder, place: Place, x: Value, axis: int, is_end: bool) -> Value | None:
+    """The class itself, the first of equal scores: left out, as the device answers with it; the batch is axis 0."""
+    if not is_end or position(axis, 1 + len(x.shape)) != 1:
+        build.problem(place, "", "a decision", "over the classes at the very end")
+        return None
+    if x.shape[0] == 1:
+        build.problem(place, "classes", 1, "2 or more: of one class it is always 0", "leave it out of a single logit")
+        return None
+    LOGGER.warning("%s '%s' is left out: the device answers with the class", place.operator, place.node)
     return x
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from toolflow.operators import AvgPool, BatchNorm, Concat, Conv, Flatten, Linear
 from toolflow.passes.fuse_residual import fuse_residual
 from toolflow.passes.pipeline import PIPELINE, Step
 from toolflow.passes.two_logits import two_logits
+
+LOGGER = logging.getLogger(__name__)
 
 BYTE_FIELD = 255  # kernel, stride, pads and dilation in an instruction (engine/PROGRAM.md)
 HALF_WORD_FIELD = 65535  # sizes, channels and weight rows of a group
@@ -59,6 +62,15 @@ def check(graph: Graph) -> tuple[NodeReport, ...]:
         ToolflowError: the graph is not sound.
     """
     verify_graph(graph)
+    shape = graph.shapes[graph.output]
+    if math.prod(shape[1:]) > 1:
+        LOGGER.warning(
+            "the output '%s' is a map %s: each of its %d values counts as a class; end in a pooling or linear layer if "
+            "that is not meant",
+            graph.output,
+            shape,
+            math.prod(shape),
+        )
     folded: dict[str, str] = {}
     widened: set[str] = set()
     final = graph
