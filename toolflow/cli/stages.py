@@ -277,6 +277,7 @@ def quantise_stage(
             "input_shape": graph.input_shape,
             "parameters": sum(int(values.size) for node in graph.nodes for values in node.weights.values()),
             "normalisation": asdict(data.pixels),
+            "first_input": asdict(data.statistics),
             "binary": graph.binary,
             "notes": notes,
             "pruning": source.pruning(),

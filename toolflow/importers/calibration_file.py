@@ -5,6 +5,7 @@ The device takes uint8 pixels. So floats are mapped to pixels by one affine map 
 
     model input = (pixel·scale − mean) / std           pixel = clip(round_half_even((input·std + mean) / scale), 0, 255)
 
+mean and std are of pixels times `scale`: of 0 to 1, where no scale is given (1/255).
 With mean and std given, the map is theirs. Without them it spans the values found: [0, 1] where all lie within it,
 [0, 255] where all are whole numbers within that, else each channel's own least and greatest value.
 """
@@ -12,16 +13,20 @@ With mean and std given, the map is theirs. Without them it spans the values fou
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from toolflow.importers.pixels import DEFAULT_SCALE, PixelMap
+from toolflow.importers.npz_header import Header, is_single_array, read_headers
+from toolflow.importers.pixels import DEFAULT_SCALE, InputStatistics, PixelMap, input_statistics
+from toolflow.importers.plausible import listed, unnormalised, unusable, warnings, wrong_units
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import ChannelMap
 from toolflow.ir.operator import Shape
@@ -29,6 +34,7 @@ from toolflow.ir.operator import Shape
 ARRAYS = ("x", "y", "mean", "std", "scale")
 MIN_IMAGES = 32
 NAMED = 5
+GIB = 1 << 30
 # what numpy and zipfile raise for files that are truncated, encrypted, damaged or too large for the memory
 UNREADABLE = (
     OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError, zipfile.BadZipFile,
@@ -48,12 +54,14 @@ class CalibrationImages:
         images: uint8 (N, H, W, C), channels in the model's order.
         labels: int64 (N,), or None.
         pixels: how a pixel becomes what the first layer reads.
-        notes: what was done to the file's contents, in sentences.
+        statistics: of what the first layer reads.
+        notes: what was done to the file's contents, and what is unlikely of it, in sentences.
     """
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64] | None
     pixels: PixelMap
+    statistics: InputStatistics
     notes: tuple[str, ...]
 
 
@@ -108,14 +116,16 @@ def load_calibration_file(
     Raises:
         CalibrationFileError: the file cannot be read, or what it holds cannot be used; says what to do.
     """
+    headers = _headers(path)
+    _check_shape(path, headers["x"], input_shape)
+    if headers["x"].shape[0] < min_images:
+        raise CalibrationFileError(
+            f"{path}: x must hold at least {min_images} images, not {headers['x'].shape[0]}: ranges and thresholds "
+            "found on fewer would not hold for others"
+        )
+    _check_sizes(path, headers)
     arrays = _read(path)
     x = arrays["x"]
-    _check_shape(path, x, input_shape)
-    if len(x) < min_images:
-        raise CalibrationFileError(
-            f"{path}: x must hold at least {min_images} images, not {len(x)}: ranges and thresholds found on fewer "
-            "would not hold for others"
-        )
     _check_values(path, x)
     labels = _labels(path, arrays.get("y"), len(x), classes)
     channels = x.shape[3] if x.dtype == np.uint8 else x.shape[1]
@@ -138,11 +148,21 @@ def load_calibration_file(
         std=given["std"] or (1.0,) * channels,
         scale=(given["scale"] or (DEFAULT_SCALE,))[0],
     )
+    pixels = named if x.dtype == np.uint8 or any(given.values()) else _spanning(x)
+    problem = unusable(pixels.then(input_map)) or (wrong_units(named, given) if x.dtype == np.uint8 else None)
+    if problem is not None:
+        own = "" if input_map is None else ", and what the model itself does to its input"
+        raise CalibrationFileError(
+            f"{path}: {problem} (mean {listed(pixels.mean)}, std {listed(pixels.std)}, scale {pixels.scale:.6g}{own})"
+        )
     if x.dtype == np.uint8:
-        return CalibrationImages(np.ascontiguousarray(x), labels, named.then(input_map), tuple(notes))
-    pixels = named if any(given.values()) else _spanning(x)
-    images = _float_images(path, x, pixels, notes)
-    return CalibrationImages(images, labels, pixels.then(input_map), tuple(notes))
+        images = np.ascontiguousarray(x)
+    else:
+        images = _float_images(path, x, pixels, notes)
+        notes += unnormalised(x, pixels)
+    whole, channels_apart = input_statistics(images, pixels.then(input_map))
+    notes += [str(whole), *warnings(pixels, input_map, whole, channels_apart)]
+    return CalibrationImages(images, labels, pixels.then(input_map), whole, tuple(notes))
 
 
 def image_shape(path: Path) -> Shape:
@@ -151,44 +171,76 @@ def image_shape(path: Path) -> Shape:
     Raises:
         CalibrationFileError: the file cannot be read, or holds no batch of images.
     """
-    x = _read(path)["x"]
+    x = _headers(path)["x"]
     _check_shape(path, x, None)
     height, width, channels = x.shape[1:] if x.dtype == np.uint8 else (*x.shape[2:], x.shape[1])
     return channels, height, width
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file raises into one message."""
     try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise CalibrationFileError(f"{path} must be an .npz with arrays x and y, not a single array (.npy)")
-        with archive:
-            arrays = {name: archive[name] for name in ARRAYS if name in archive.files}
-            held = ", ".join(sorted(archive.files)) or "nothing"
+        yield
     except FileNotFoundError as error:
         raise CalibrationFileError(f"{path} does not exist: give an .npz made by numpy.savez") from error
     except UNREADABLE as error:
         raise CalibrationFileError(
             f"{path} cannot be read as an .npz of plain arrays ({error}): write it again by numpy.savez(file, x=…, y=…)"
         ) from error
-    if "x" not in arrays:
+
+
+def _headers(path: Path) -> dict[str, Header]:
+    """Return the headers of the file's arrays, of `x` at least, before anything is unfolded."""
+    with _readable(path):
+        if is_single_array(path):
+            raise CalibrationFileError(f"{path} must be an .npz with arrays x and y, not a single array (.npy)")
+        found = read_headers(path)
+    if "x" not in found:
+        held = ", ".join(sorted(found)) or "nothing"
         raise CalibrationFileError(f"{path} must hold an array 'x' of images, not only: {held}")
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # numpy returns a member that is no .npy as its bytes
-            raise CalibrationFileError(f"{path}: {name} must be an array, not {type(array).__name__}")
-    return arrays
+    headers = {}
+    for name in ARRAYS:
+        if name in found:
+            header = found[name]
+            if header is None:
+                raise CalibrationFileError(f"{path}: {name} must be an array, not bytes")
+            headers[name] = header
+    return headers
 
 
-def _check_shape(path: Path, x: np.ndarray, input_shape: Shape | None) -> None:
+def _read(path: Path) -> dict[str, np.ndarray]:
+    with _readable(path), np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in ARRAYS if name in archive.files}
+
+
+def _check_sizes(path: Path, headers: Mapping[str, Header]) -> None:
+    """Refuse what would fill the memory; a small file can unfold to any size."""
+    x = headers["x"]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if x.nbytes > memory // 2:
+        raise CalibrationFileError(
+            f"{path}: x of shape {x.shape} must take at most half of this machine's {memory / GIB:.3g} GiB of memory, "
+            f"not {x.nbytes / GIB:.3g} GiB: give fewer images"
+        )
+    bound = max(x.shape)
+    for name, header in headers.items():
+        if name != "x" and header.size > bound:
+            raise CalibrationFileError(
+                f"{path}: {name} must hold one number for each image or channel, not {header.size:,}"
+            )
+
+
+def _check_shape(path: Path, x: Header, input_shape: Shape | None) -> None:
     if x.dtype != np.uint8 and x.dtype.kind != "f":
         raise CalibrationFileError(
             f"{path}: x must be uint8 (N,H,W,C) or float32 (N,C,H,W), not {x.dtype}: convert it, for example "
             "x.astype('uint8') where it holds pixels of 0 to 255"
         )
     layout = "(N,H,W,C)" if x.dtype == np.uint8 else "(N,C,H,W)"
-    if x.ndim != 4 or 0 in x.shape[1:]:
+    if len(x.shape) != 4 or 0 in x.shape[1:]:
         hint = ""
-        if x.ndim == 3:
+        if len(x.shape) == 3:
             hint = f": give one channel its axis, x[{':, :, :, None' if x.dtype == np.uint8 else ':, None'}]"
         raise CalibrationFileError(f"{path}: x of {x.dtype} must have the shape {layout}, not {x.shape}{hint}")
     if input_shape is None:
@@ -264,8 +316,10 @@ def _spanning(x: np.ndarray) -> PixelMap:
     elif lowest.min() >= 0 and highest.max() <= 255 and (x == np.rint(x)).all():
         lowest, highest = np.zeros(channels), np.full(channels, 255.0)
     highest = np.where(highest > lowest, highest, lowest + 1)
-    std = 1 / (highest - lowest)
-    return PixelMap(mean=tuple((-lowest * std).tolist()), std=tuple(std.tolist()))
+    with np.errstate(over="ignore", invalid="ignore"):  # refused as not finite
+        std = 1 / (highest - lowest)
+        mean = -lowest * std
+    return PixelMap(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
 
 def _float_images(path: Path, x: np.ndarray, pixels: PixelMap, notes: list[str]) -> npt.NDArray[np.uint8]:
@@ -280,10 +334,6 @@ def _float_images(path: Path, x: np.ndarray, pixels: PixelMap, notes: list[str])
     error = float(np.abs(exact - images.transpose(0, 3, 1, 2)).max())
     notes.append(
         f"float images were mapped to pixels: input = (pixel·{pixels.scale:.6g} − mean) / std with "
-        f"mean {_list(pixels.mean)}, std {_list(pixels.std)}; the largest rounding is {error:.2f} of a pixel step"
+        f"mean {listed(pixels.mean)}, std {listed(pixels.std)}; the largest rounding is {error:.2f} of a pixel step"
     )
     return images
-
-
-def _list(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:.6g}" for value in values)

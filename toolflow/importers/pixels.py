@@ -50,3 +50,46 @@ class PixelMap:
         mean, std = (np.array(values).reshape(-1, 1) for values in (self.mean, self.std))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return np.asarray((np.arange(LEVELS) * self.scale - mean) / std)
+
+    def normalises(self) -> bool:
+        """Tell whether it is more than a scale."""
+        return any(self.mean) or set(self.std) != {1.0}
+
+
+@dataclass(frozen=True)
+class InputStatistics:
+    """What a network's first layer reads, over all images given: of one channel or of all."""
+
+    lowest: float
+    highest: float
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, values: FloatArray, counts: npt.NDArray[np.int64]) -> InputStatistics:
+        """Return the statistics of `values`, each as often as `counts` says (not all 0)."""
+        seen = values[counts > 0]
+        mean = float(np.average(values, weights=counts))
+        deviation = float(np.sqrt(np.average((values - mean) ** 2, weights=counts)))
+        return cls(float(seen.min()), float(seen.max()), mean, deviation)
+
+    def __str__(self) -> str:
+        return (
+            f"the first layer's input lies in {self.lowest:.4g} to {self.highest:.4g}, mean {self.mean:.4g}, "
+            f"deviation {self.deviation:.4g}"
+        )
+
+
+def input_statistics(
+    images: npt.NDArray[np.uint8], pixels: PixelMap
+) -> tuple[InputStatistics, tuple[InputStatistics, ...]]:
+    """Return the statistics of the first layer's input, of all channels together and of each.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        pixels: how a pixel becomes that input.
+    """
+    table = pixels.table()
+    counts = np.stack([np.bincount(images[..., c].reshape(-1), minlength=LEVELS) for c in range(len(table))])
+    each = tuple(InputStatistics.of(values, seen) for values, seen in zip(table, counts, strict=True))
+    return InputStatistics.of(table.reshape(-1), counts.reshape(-1)), each
