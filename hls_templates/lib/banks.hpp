@@ -14,6 +14,9 @@ struct Word {
 template <class Config>
 inline void read_word(const Banks<Config>& bank, int lane, unsigned int address, Word<Config>& word) {
   typedef Shape<Config> S;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   for (int g = 0; g < S::granules; ++g) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
@@ -31,6 +34,9 @@ inline void read_word(const Banks<Config>& bank, int lane, unsigned int address,
 template <class Config>
 inline void write_word(Banks<Config>& bank, int lane, unsigned int address, const Word<Config>& word) {
   typedef Shape<Config> S;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   for (int g = 0; g < S::granules; ++g) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
@@ -49,6 +55,9 @@ inline void write_word(Banks<Config>& bank, int lane, unsigned int address, cons
 // An element as a number.
 template <class Config>
 inline Int<Config::activation_bits + 1> number(UInt<Config::activation_bits> raw, bool is_signed) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   if (is_signed) return keep_signed<Config::activation_bits>(static_cast<int64_t>(raw));
   return Int<Config::activation_bits + 1>(raw);
 }

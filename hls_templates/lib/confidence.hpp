@@ -43,9 +43,11 @@ struct Leaders {
   }
 };
 
-
 template <class Config>
 inline int16_t result_of(const Results<Config>& result, int lane, unsigned int place) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   return static_cast<int16_t>(result[lane][place & (Config::drain_k - 1)][place / Config::drain_k]);
 }
 

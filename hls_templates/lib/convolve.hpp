@@ -138,6 +138,7 @@ void convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
 #pragma HLS ARRAY_PARTITION variable=outputs complete dim=1
 #pragma HLS ARRAY_PARTITION variable=outputs complete dim=2
 #pragma HLS ARRAY_PARTITION variable=outputs complete dim=3
+#pragma HLS ARRAY_PARTITION variable=outputs complete dim=4
   if (Config::tile == 0) {
 #pragma HLS ARRAY_PARTITION variable=residual complete dim=0
   } else {
@@ -202,28 +203,11 @@ void convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
 #pragma HLS DEPENDENCE variable=outputs inter RAW distance=4 true
 #endif
     const bool odd = (done & 1) != 0;
-    if (done != 0 && cycle >= of.settled && leaving.row < of.span) {
-      const Position at = of.tiled ? position_of(i, drained, leaving) : drained;
-      Leaving<Config> total;
-#ifdef __SYNTHESIS__
-#pragma HLS ARRAY_PARTITION variable=total complete dim=0
-#endif
-      if (of.tiled) {
-        take_outputs<Config>(outputs, leaving, !odd, total);
-      } else {
-        take_sums<Config>(held, leaving.part, total);
-      }
-      const unsigned int cell = (odd ? 0 : S::cells) + leaving.row * of.span + leaving.column;
-      if (!of.tiled || inside_outputs(i, at)) {
-        drain_chunk<Config>(i, group, leaving.part, at, total, residual, cell, parameters, pending, bank, result);
-      }
-      next_cell(of.span, group.chunks, leaving);
-    }
-    if (of.tiled && fold.chunk < group.chunks) {
-      fold_chunk<Config>(i, fold, taps, held, partial, outputs);
-      fold.chunk = static_cast<uint16_t>(fold.chunk + 1);
-    }
-
+    // The banks are read before the drain writes: no load waits for a store that went through multiplier and
+    // requantisation. No cycle uses a word that it also writes, so that either order gives the same: a map written never
+    // overlaps one that is read (PROGRAM.md), but where output and residual are the same words; there the drain is a turn
+    // behind what is fetched, at other positions. What a depthwise group reads behind its map is multiplied by 0. The same
+    // makes `inter false` true.
     const bool busy = !filling && done < of.turns;
     const unsigned int in_sum = Config::tile == 0 ? cycle : sum_cycle;
     const bool computes = busy && sum < of.sums && in_sum < present.rows;
@@ -245,13 +229,50 @@ void convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
 #pragma HLS ARRAY_PARTITION variable=word complete dim=0
 #endif
     if (reads || fetches_inside) {
-      const unsigned int cell = (odd ? S::cells : 0) + fetched.row * of.span + fetched.column;
       for (int p = 0; p < Config::lanes_p; ++p) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
         read_word<Config>(bank, p, fetches ? residual_address : place.address, word[p]);
-        if (fetches) residual[p][cell * S::residual_words + fetched.part] = word[p];
+      }
+    }
+
+    const bool drains = done != 0 && cycle >= of.settled && leaving.row < of.span;
+    const bool folds = of.tiled && fold.chunk < group.chunks;
+    Grown<Config> grown;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=grown complete dim=0
+#endif
+    if (of.tiled && (folds || drains)) read_outputs<Config>(outputs, fold, folds, leaving.part, grown);
+    if (drains) {
+      const Position at = of.tiled ? position_of(i, drained, leaving) : drained;
+      Leaving<Config> total;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=total complete dim=0
+#endif
+      if (of.tiled) {
+        take_outputs<Config>(grown, leaving, !odd, total);
+      } else {
+        take_sums<Config>(held, leaving.part, total);
+      }
+      const unsigned int cell = (odd ? 0 : S::cells) + leaving.row * of.span + leaving.column;
+      if (!of.tiled || inside_outputs(i, at)) {
+        drain_chunk<Config>(i, group, leaving.part, at, total, residual, cell, parameters, pending, bank, result);
+      }
+      next_cell(of.span, group.chunks, leaving);
+    }
+    if (folds) {
+      fold_chunk<Config>(i, fold, taps, held, grown, partial, outputs);
+      fold.chunk = static_cast<uint16_t>(fold.chunk + 1);
+    }
+
+    if (fetches_inside) {
+      const unsigned int cell = (odd ? S::cells : 0) + fetched.row * of.span + fetched.column;
+      for (int p = 0; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+        residual[p][cell * S::residual_words + fetched.part] = word[p];
       }
     }
     if (fetches) next_cell(of.span, group.residual_words, fetched);

@@ -63,24 +63,28 @@ inline void drain_chunk(const Instruction& i, const Group& group, unsigned int c
   const unsigned int address = position.out_word + (channel >> S::sub_row_shift);
   const unsigned int granule = (channel & (Config::sub_row - 1)) / S::granule;
   const unsigned int place = position.out_result + channel;
+  // One word holds the residuals of the drain_k channels: drain_k divides S, channel and residual_offset.
+  const bool adds = group.residual_words != 0 && residual_channel >= 0 && residual_channel < i.residual_channels;
+  const unsigned int residual_word =
+      (static_cast<unsigned int>(residual_channel) >> S::sub_row_shift) - group.residual_first_word;
   for (int p = 0; p < Config::lanes_p; ++p) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
     Int<result_bits> out[Config::drain_k];
+    Word<Config> own;
+    if (adds) own = residual[p][cell * S::residual_words + residual_word];
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=out complete
+#pragma HLS ARRAY_PARTITION variable=own.element complete
 #endif
     for (int d = 0; d < Config::drain_k; ++d) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-      const int from = residual_channel + d;
       Int<Config::activation_bits + 1> r = 0;
-      if (group.residual_words != 0 && from >= 0 && from < i.residual_channels) {
-        const unsigned int n = (static_cast<unsigned int>(from) >> S::sub_row_shift) - group.residual_first_word;
-        const Word<Config>& word = residual[p][cell * S::residual_words + n];
-        r = number<Config>(word.element[from & (Config::sub_row - 1)], i.residual_signed());
+      if (adds && residual_channel + d < i.residual_channels) {
+        r = number<Config>(own.element[(residual_channel + d) & (Config::sub_row - 1)], i.residual_signed());
       }
       const Int<Config::accumulator_bits> sum =
           keep_signed<Config::accumulator_bits>(static_cast<int64_t>(total[p][d]));

@@ -16,6 +16,9 @@ constexpr int largest_shift = 57;  // from here on everything rounds to 0
 // value / 2^shift, rounded to the nearest integer, ties to the even one: half - 1 + the quotient's lowest
 // bit is added before the bits are dropped.
 inline Int<scaled_bits> round_half_even(Int<scaled_bits> value, uint8_t shift) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   const int wanted = shift & shift_mask;
   if (wanted == 0) return value;
   const int places = wanted < largest_shift ? wanted : largest_shift;
@@ -27,6 +30,9 @@ inline Int<scaled_bits> round_half_even(Int<scaled_bits> value, uint8_t shift) {
 template <class Config>
 inline Int<result_bits> requantise(Int<Config::accumulator_bits> accumulator, const Parameters& of,
                                    Int<Config::activation_bits + 1> residual, int16_t lower, int16_t upper) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   const Int<total_bits> total = Int<total_bits>(accumulator) + of.bias;
   const int places = Config::tile == 0 ? 0 : of.residual_shift & residual_shift_mask;
   const Int<scaled_bits> added = Int<scaled_bits>(residual) * of.residual_multiplier;

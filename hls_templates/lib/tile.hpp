@@ -43,6 +43,9 @@ struct Stage {
 };
 
 inline Stage first_stage() {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   Stage stage;
   stage.outer = 0;
   stage.inner = 0;
@@ -53,6 +56,9 @@ inline Stage first_stage() {
 }
 
 inline void next_stage(unsigned int taps, unsigned int slices, Stage& stage) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   const bool inner_ends = stage.inner + 1u == taps;
   const bool block_ends = inner_ends && stage.outer + 1u == taps;
   const bool word_ends = block_ends && stage.slice + 1u == slices;
@@ -215,6 +221,9 @@ struct Stages {
 };
 
 inline Stages first_stages() {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   Stages stages;
   stages.column = first_stage();
   stages.row = first_stage();
@@ -277,12 +286,15 @@ inline void take_transformed(const Transformed<Config>& transformed, bool half, 
   }
 }
 
-// Sums of a tap row, and a tile's outputs: two tiles, one that is drained and one that grows.
+// Sums of a tap row, and a tile's outputs: two tiles, one that is drained and one that grows, in memories of their own.
 template <class Config>
 using Partial = Accumulator<Config>[Config::lanes_p][Config::drain_k][Shape<Config>::tile][Shape<Config>::group_chunks];
 template <class Config>
-using Outputs = Accumulator<Config>[Config::lanes_p][Config::drain_k][Shape<Config>::tile * Shape<Config>::tile]
-                                   [2 * Shape<Config>::group_chunks];
+using Outputs = Accumulator<Config>[Config::lanes_p][Config::drain_k][Shape<Config>::tile * Shape<Config>::tile][2]
+                                   [Shape<Config>::group_chunks];
+// One chunk of each tile.
+template <class Config>
+using Grown = Accumulator<Config>[Config::lanes_p][Config::drain_k][Shape<Config>::tile * Shape<Config>::tile][2];
 
 // The tap whose sums wait to be folded, and the chunk of them that is next.
 struct Fold {
@@ -293,6 +305,9 @@ struct Fold {
 };
 
 inline Fold first_fold() {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   Fold fold;
   fold.row = 0;
   fold.column = 0;
@@ -303,6 +318,9 @@ inline Fold first_fold() {
 
 // To the next tap, of a new tile where `first` says so.
 inline void next_fold(unsigned int taps, bool first, bool half, Fold& fold) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   const bool row_ends = fold.column + 1u == taps;
   fold.row = static_cast<uint8_t>(first ? 0 : fold.row + (row_ends ? 1 : 0));
   fold.column = static_cast<uint8_t>(first || row_ends ? 0 : fold.column + 1);
@@ -310,18 +328,51 @@ inline void next_fold(unsigned int taps, bool first, bool half, Fold& fold) {
   fold.half = half;
 }
 
+// What fold and drain take in one cycle: one read of each memory. The two never want the same tile: a tile's last sums
+// are folded before it drains.
+template <class Config>
+inline void read_outputs(const Outputs<Config>& outputs, const Fold& fold, bool folds, unsigned int drained_chunk,
+                         Grown<Config>& grown) {
+  typedef Shape<Config> S;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  for (int half = 0; half < 2; ++half) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    const unsigned int chunk = folds && fold.half == (half == 1) ? fold.chunk : drained_chunk;
+    for (int p = 0; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      for (int d = 0; d < Config::drain_k; ++d) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+        for (int c = 0; c < S::tile * S::tile; ++c) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+          grown[p][d][c][half] = outputs[p][d][c][half][chunk];
+        }
+      }
+    }
+  }
+}
+
 // One cycle of the output transform: drain_k channels of every lane. A tap's sum goes into the m sums of its row of
 // taps; when the row ends, these go into the m x m outputs.
 template <class Config>
 inline void fold_chunk(const Instruction& i, const Fold& fold, const Taps& taps,
-                       const Accumulators<Config>& held, Partial<Config>& partial, Outputs<Config>& outputs) {
+                       const Accumulators<Config>& held, const Grown<Config>& grown, Partial<Config>& partial,
+                       Outputs<Config>& outputs) {
   typedef Shape<Config> S;
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
   const bool row_ends = fold.column == i.tile + 1;
   const int places = taps.exponent[fold.row * (i.tile + 2) + fold.column];
-  const unsigned int at = (fold.half ? S::group_chunks : 0) + fold.chunk;
   Leaving<Config> leaving;
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=leaving complete dim=0
@@ -359,9 +410,15 @@ inline void fold_chunk(const Instruction& i, const Fold& fold, const Taps& taps,
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-            Accumulator<Config> output = outputs[p][d][y * S::tile + x][at];
+            Accumulator<Config> output = grown[p][d][y * S::tile + x][fold.half ? 1 : 0];
             if (fold.row == 0) output = 0;
-            outputs[p][d][y * S::tile + x][at] = output + down[y];
+            output += down[y];
+            for (int half = 0; half < 2; ++half) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+              if (fold.half == (half == 1)) outputs[p][d][y * S::tile + x][half][fold.chunk] = output;
+            }
           }
         }
       }
@@ -369,14 +426,13 @@ inline void fold_chunk(const Instruction& i, const Fold& fold, const Taps& taps,
   }
 }
 
-// What a cell of the tile that drains has in its half of the outputs.
+// What a cell of the tile that drains has.
 template <class Config>
-inline void take_outputs(const Outputs<Config>& outputs, const Cell& cell, bool half, Leaving<Config>& sum) {
+inline void take_outputs(const Grown<Config>& grown, const Cell& cell, bool half, Leaving<Config>& sum) {
   typedef Shape<Config> S;
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
-  const unsigned int at = (half ? S::group_chunks : 0) + cell.part;
   for (int p = 0; p < Config::lanes_p; ++p) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
@@ -385,7 +441,7 @@ inline void take_outputs(const Outputs<Config>& outputs, const Cell& cell, bool 
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-      sum[p][d] = outputs[p][d][cell.row * S::tile + cell.column][at];
+      sum[p][d] = grown[p][d][cell.row * S::tile + cell.column][half ? 1 : 0];
     }
   }
 }

@@ -15,6 +15,9 @@ struct Position {
 };
 
 inline Position first_position(const Instruction& i) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   Position p;
   p.y = 0;
   p.x = 0;
@@ -24,6 +27,9 @@ inline Position first_position(const Instruction& i) {
 }
 
 inline void next_position(const Instruction& i, Position& p) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   p.out_word += i.out_words;
   p.out_result += i.channels;
   if (p.x + 1 == i.out_width) {
@@ -36,11 +42,17 @@ inline void next_position(const Instruction& i, Position& p) {
 
 // Winograd tiles of m x m outputs (m = 2 or 4) that cover `size` outputs in one direction.
 inline unsigned int tiles_of(unsigned int size, unsigned int m) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   return m == 4 ? (size + 3) >> 2 : (size + 1) >> 1;
 }
 
 // To the next tile, after the map's last one the first: positions are the tiles' first ones.
 inline void next_tile(const Instruction& i, Position& p) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   const unsigned int x = p.x + i.tile;
   const unsigned int y = p.y + i.tile;
   if (x < i.out_width) {
@@ -61,6 +73,9 @@ struct Cell {
 };
 
 inline Cell first_cell() {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   Cell cell;
   cell.row = 0;
   cell.column = 0;
@@ -70,6 +85,9 @@ inline Cell first_cell() {
 
 // To the next part; after the last one `row` is m.
 inline void next_cell(unsigned int m, unsigned int parts, Cell& cell) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   const bool cell_ends = cell.part + 1u == parts;
   const bool row_ends = cell_ends && cell.column + 1u == m;
   cell.part = static_cast<uint16_t>(cell_ends ? 0 : cell.part + 1);
@@ -79,6 +97,9 @@ inline void next_cell(unsigned int m, unsigned int parts, Cell& cell) {
 
 // The position of a tile's cell: it may lie outside the map.
 inline Position position_of(const Instruction& i, const Position& first, const Cell& cell) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   Position p = first;
   p.y = static_cast<uint16_t>(first.y + cell.row);
   p.x = static_cast<uint16_t>(first.x + cell.column);
@@ -87,6 +108,9 @@ inline Position position_of(const Instruction& i, const Position& first, const C
 }
 
 inline bool inside_outputs(const Instruction& i, const Position& p) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   return p.y < i.out_height && p.x < i.out_width;
 }
 
@@ -105,6 +129,9 @@ struct Tap {
 };
 
 inline Tap first_tap() {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   Tap tap;
   tap.ky = 0;
   tap.kx = 0;
@@ -114,6 +141,9 @@ inline Tap first_tap() {
 
 // To the next word; after the window's last one the tap is the first again.
 inline void next_tap(const Window& window, Tap& tap) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   const bool word_ends = tap.q + 1 == window.words;
   const bool column_ends = word_ends && tap.kx + 1 == window.width;
   const bool row_ends = column_ends && tap.ky + 1 == window.height;
@@ -129,6 +159,9 @@ struct Place {
 };
 
 inline Place place_of(const Instruction& i, const Position& p, const Tap& tap, uint32_t first) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   const int32_t y = static_cast<int32_t>(p.y * static_cast<uint32_t>(i.stride_h)) + tap.ky * i.dilation_h - i.pad_top;
   const int32_t x = static_cast<int32_t>(p.x * static_cast<uint32_t>(i.stride_w)) + tap.kx * i.dilation_w - i.pad_left;
   Place place;
@@ -143,6 +176,9 @@ inline Place place_of(const Instruction& i, const Position& p, const Tap& tap, u
 
 // First word of the residual pixel that belongs to a position.
 inline uint32_t residual_pixel(const Instruction& i, const Position& p) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   return i.residual_base + p.y * static_cast<uint32_t>(i.residual_row_words) +
          p.x * static_cast<uint32_t>(i.residual_pixel_words);
 }

@@ -88,6 +88,8 @@ def test_the_widths_of_the_synthesis_give_the_same_bits(name: str, sources: Path
         ("tile.hpp", "const int places = taps.exponent[", "const int places = 0 & taps.exponent["),
         ("tile.hpp", "if (fold.row == 0) output = 0;", "if (fold.row == 1) output = 0;"),
         ("tile.hpp", "if (stage.slice == n) transformed", "if (n == 0) transformed"),
+        ("tile.hpp", "if (fold.half == (half == 1)) outputs", "if (half == 1) outputs"),
+        ("tile.hpp", "== (half == 1) ? fold.chunk : drained_chunk;", "== (half == 1) ? fold.chunk : fold.chunk;"),
         ("convolve.hpp", "if (tap.q == 0 && tap.kx == 0) transformed", "if (tap.q == 0) transformed"),
         ("convolve.hpp", "half = !half;", "half = false;"),
         ("core.hpp", "Taps taps = no_taps();", "static Taps taps = no_taps();"),
