@@ -17,7 +17,7 @@ def main() -> int:
     # Threads of torch that wait by spinning take the processor from those of the library that trains layers
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        from toolflow.cli.main import main as run
+        from toolflow.cli.signals import guarded
     except ImportError as error:
         place = _foreign_package()
         if place is None:
@@ -28,6 +28,12 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
+    return guarded(_run)
+
+
+def _run() -> int:
+    from toolflow.cli.main import main as run
+
     return run()
 
 

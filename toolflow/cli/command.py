@@ -1,7 +1,8 @@
 """What every command shares: `--json`, `--debug`, and the one place where errors become exit codes and documents.
 
-Exit codes: 0 done; 1 a defect of the toolflow; 2 a mistake that the user can mend; 3 the design does
-not fit; 4 verification found a difference; 130 interrupted.
+Exit codes: 0 done; 1 a defect of the toolflow; 2 a mistake that the user can mend, or damaged files; 3 the
+design does not fit; 4 verification found a difference; 5 a level could not be run, and none differed; 130
+interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
+from toolflow.cli.signals import ENDINGS, exit_code, settle
 from toolflow.cli.terminal import Terminal
 from toolflow.ir.errors import ToolflowError, UnsupportedModelError
 
@@ -88,22 +91,30 @@ def _exit_code(terminal: Terminal, run: Callable[[], None]) -> int:
         run()
         sys.stdout.flush()
         return DONE
-    except ToolflowError as error:
-        return _report(terminal, error, str(error), error.exit_code)
-    except KeyboardInterrupt as error:
-        return _report(terminal, error, "interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except ValidationError as error:  # values that options handed to a configuration
-        return _report(terminal, error, _explain(error), USER_MISTAKE)
-    except OSError as error:
-        return _report(terminal, error, str(error), USER_MISTAKE)
     except typer.Exit as error:
         return error.exit_code
-    except Exception as error:
-        text = f"this is a defect of the toolflow, please report it: {type(error).__name__}: {error}"
-        return _report(terminal, error, text if terminal.debug else f"{text}\n--debug shows the trace", DEFECT)
+    except (KeyboardInterrupt, Exception) as error:
+        return _report(terminal, error, *_explained(error, terminal.debug))
+
+
+def _explained(error: BaseException, debug: bool) -> tuple[str, int]:
+    """Return what to say of an error, and the exit code."""
+    asked = settle()
+    if asked is not None:  # whatever a library made of the interrupt
+        return ENDINGS[asked], exit_code(asked)
+    if isinstance(error, ToolflowError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return ENDINGS[signal.SIGINT], INTERRUPTED
+    if isinstance(error, ValidationError):  # values that options handed to a configuration
+        return _explain(error), USER_MISTAKE
+    if isinstance(error, OSError):
+        return str(error), USER_MISTAKE
+    text = f"this is a defect of the toolflow, please report it: {type(error).__name__}: {error}"
+    return text if debug else f"{text}\n--debug shows the trace", DEFECT
 
 
 def _explain(error: ValidationError) -> str:

@@ -26,6 +26,7 @@ from toolflow.cli.manifest import (
     read_manifest,
     source_digest,
 )
+from toolflow.cli.signals import DEFERRED
 from toolflow.cli.terminal import Step, Terminal
 from toolflow.ir.errors import ToolflowError
 
@@ -261,15 +262,15 @@ def _keep_aside(out: Path, partial: Path, error: BaseException) -> None:
 
 
 def _swap(partial: Path, out: Path, previous: Path) -> None:
-    """Put the finished folder in its place; an interrupt waits until it is there."""
+    """Put the finished folder in its place; a signal waits until it is there."""
     _remove(previous)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_BLOCK, DEFERRED)
     try:
         if out.exists():
             out.rename(previous)
         partial.rename(out)
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, DEFERRED)
     _remove(previous)
 
 

@@ -27,7 +27,8 @@ app = typer.Typer(
     name="toolflow",
     cls=Application,
     help="From a trained CNN and an FPGA board to a bit-exact accelerator.",
-    epilog="Exit codes: 0 done, 2 a mistake to mend, 3 does not fit, 4 verification failed, 130 interrupted.",
+    epilog="Exit codes: 0 done, 2 invalid input or damaged files, 3 does not fit, 4 verification found a difference, "
+    "5 a level could not be run, 130 interrupted, 143 terminated.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
