@@ -24,10 +24,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from rtl_sim.job import SimulationError
 from rtl_sim.simulator import files_digest, toolchain_digest, unless_built
 from toolflow.emit.hls_native import ap_types_folder
-from toolflow.ir.errors import ToolflowError
+from toolflow.ir.errors import NotRunError, ToolflowError
 
 MODEL = Path(__file__).resolve().parent.parent / "hls_templates" / "dpi"
 LIBRARY = "libcascade_model.so"
@@ -49,7 +48,7 @@ def build_model(folder: Path, sources: Path, top: str) -> Path:
 
     Raises:
         ToolflowError: the sources lack the unit, or a dataflow region holds something else than calls.
-        SimulationError: the C++ does not compile.
+        NotRunError: the C++ does not compile.
     """
     folder = folder.resolve()
     library = folder / LIBRARY
@@ -77,7 +76,7 @@ def _compile(folder: Path, sources: Path, top: str, library: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         lines = [line for line in result.stderr.splitlines() if "error" in line][:20]
-        raise SimulationError(f"{COMPILER} must compile {emitted}, it says:\n" + "\n".join(lines))
+        raise NotRunError(f"{COMPILER} must compile {emitted}, it says:\n" + "\n".join(lines))
 
 
 def concurrent(text: str, name: str) -> str:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from toolflow.ir.errors import ToolflowError
+from toolflow.ir.errors import ToolflowError, VerificationError
 
 FILL = 0xA5  # what results and guards hold before a job
 
 
-class SimulationError(ToolflowError):
+class SimulationError(VerificationError):
     """The design hung, broke a protocol, wrote where it must not, or the simulator failed."""
-
-    exit_code = 4
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from typing import Literal
 from rtl_sim.exchange import MEMORY_BYTES, read_outcome, write_job
 from rtl_sim.hls_model import build_model
 from rtl_sim.job import FILL, Job, Outcome, RunOptions, SimulationError
-from rtl_sim.simulator import Design, Simulator, build_simulator, cache_folder
+from rtl_sim.places import cache_folder
+from rtl_sim.simulator import Design, Simulator, build_simulator
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 
@@ -79,7 +80,7 @@ def build_simulation(config: EngineConfig, dut: Dut, folder: Path, sources: Path
 
     Raises:
         ToolflowError: `sources` does not hold a unit with this engine.
-        SimulationError: the sources do not compile.
+        NotRunError: the sources do not compile.
     """
     top = find_unit(config, dut, sources)
     if dut == "rtl":

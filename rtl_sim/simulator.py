@@ -17,8 +17,8 @@ from pathlib import Path
 
 from cocotb_tools.runner import get_runner
 
-from rtl_sim.job import SimulationError
-from toolflow.ir.errors import ToolflowError
+from rtl_sim.places import cache_folder, is_buildable
+from toolflow.ir.errors import NotRunError, ToolflowError
 
 # What the wheel's generated makefiles lack (its configure step did not run on this machine); and -O1, which simulates
 # nearly as fast as -O2 and compiles in two thirds of the time.
@@ -136,7 +136,7 @@ def build_simulator(folder: Path, design: Design) -> Simulator:
     """Build a simulator in `folder`, unless the one that is there was built from the same content.
 
     Raises:
-        SimulationError: Verilator or the C++ compiler refused the design; the text holds their lines.
+        NotRunError: Verilator or the C++ compiler refused the design; the text holds their lines.
     """
     folder = folder.resolve()
     with unless_built(folder, design.digest) as needed:
@@ -169,11 +169,12 @@ def files_digest(files: Iterable[Path], start: str = "") -> str:
 
 def _build(folder: Path, design: Design) -> None:
     log_file = folder / "build.log"
+    taken = {path: _buildable(path, folder) for path in design.sources}
     with _environment(), _shared_runtime(folder):
         runner = get_runner("verilator")
         try:
             runner.build(
-                sources=list(design.sources),
+                sources=list(taken.values()),
                 hdl_toplevel=design.top,
                 defines=dict(design.defines),
                 parameters=dict(design.parameters),
@@ -183,7 +184,21 @@ def _build(folder: Path, design: Design) -> None:
                 log_file=log_file,
             )
         except RuntimeError as error:
-            raise SimulationError(f"the simulator could not be built:\n{_excerpt(log_file)}") from error
+            told = _excerpt(log_file)
+            for source, copy in taken.items():
+                told = told.replace(str(copy), str(source))
+            raise NotRunError(f"the simulator of {design.top} could not be built in {folder}:\n{told}") from error
+
+
+def _buildable(source: Path, folder: Path) -> Path:
+    """Return a source's path, or where make cannot take it that of a copy in `folder`."""
+    source = source.resolve()
+    if is_buildable(source):
+        return source
+    copy = folder / "sources" / source.name
+    copy.parent.mkdir(exist_ok=True)
+    shutil.copyfile(source, copy)
+    return copy
 
 
 def _link_arguments(library: Path | None) -> list[str]:
@@ -214,18 +229,6 @@ def _shared_runtime(folder: Path) -> Iterator[None]:
                 shutil.copy(path, ready)
             with contextlib.suppress(OSError):  # another build was faster
                 ready.rename(shared)
-
-
-def cache_folder() -> Path:
-    """Return the user's folder for what every build shares: cascade-toolflow in $XDG_CACHE_HOME or ~/.cache."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = base / "cascade-toolflow"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # a home that cannot be written: nothing is shared beyond this machine's next reboot
-        folder = Path(tempfile.gettempdir()) / f"cascade-toolflow-{os.getuid()}"
-        folder.mkdir(exist_ok=True)
-    return folder
 
 
 def toolchain_digest() -> str:

@@ -14,7 +14,7 @@ from rtl_sim.job import FILL, Job, RunOptions, SimulationError
 from rtl_sim.runner import Simulation, build_simulation
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
-from toolflow.ir.errors import ToolflowError
+from toolflow.ir.errors import NotRunError, ToolflowError
 
 BYTES = 320
 GOOD = 1
@@ -162,7 +162,7 @@ def test_sources_of_another_engine(tmp_path: Path) -> None:
 def test_sources_that_do_not_compile(tmp_path: Path) -> None:
     config = EngineConfig(bus_bits=64)
     (tmp_path / "cascade_low.sv").write_text(f"module cascade_low; {config.signature:016x} endmodule\n")
-    with pytest.raises(SimulationError, match=r"could not be built:(.|\n)*syntax error"):
+    with pytest.raises(NotRunError, match=r"could not be built in .*:(.|\n)*syntax error"):
         build_simulation(config, "rtl", tmp_path / "build", tmp_path)
 
 
@@ -172,5 +172,5 @@ def test_parameters_that_the_sources_refuse(tmp_path: Path) -> None:
     emit_rtl(config, "low", tmp_path)
     top = tmp_path / "cascade_low.sv"
     top.write_text(top.read_text().replace(".DrainK(1)", ".DrainK(3)"))
-    with pytest.raises(SimulationError, match=r"could not be built:(.|\n)*DrainK must divide .* = 4, not be 3"):
+    with pytest.raises(NotRunError, match=r"could not be built in .*:(.|\n)*DrainK must divide .* = 4, not be 3"):
         build_simulation(config, "rtl", tmp_path / "build", tmp_path)

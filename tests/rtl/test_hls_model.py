@@ -12,7 +12,7 @@ from rtl_sim.job import RunOptions, SimulationError
 from rtl_sim.runner import build_simulation
 from tests.rtl.units import UNIT, fitted, make_run
 from toolflow.emit.hls import emit_hls
-from toolflow.ir.errors import ToolflowError
+from toolflow.ir.errors import NotRunError, ToolflowError
 
 # Two streams meet again: `pairs` needs one item of each, `split` writes all of one before the other.
 REGION = """
@@ -140,5 +140,5 @@ def test_sources_without_the_call(tmp_path: Path) -> None:
 def test_cpp_that_does_not_compile(tmp_path: Path) -> None:
     config = fitted("odd")
     _damaged(tmp_path / "sources", "core.hpp", "void run_core(", "void run_core(Unknown unknown, ")
-    with pytest.raises(SimulationError, match=r"must compile (.|\n)*Unknown"):
+    with pytest.raises(NotRunError, match=r"must compile (.|\n)*Unknown"):
         build_simulation(config, "hls", tmp_path / "build", tmp_path / "sources")

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from quant.calibrate_artefacts import Calibration, load_artefact
 from rtl_sim.verify import Unit
 from toolflow.engine.config import EngineConfig
-from toolflow.importers.calibration_file import UNREADABLE
+from toolflow.ir.arrays import read_arrays
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised
@@ -141,20 +141,13 @@ class Project:
         rule = self.calibration.rule if self.calibration is not None and name == "low" else None
         return Unit(name, self.graph(planned.graph), planned.engine, rule)
 
-    def require_files(self) -> None:
-        """Refuse a project in which a file that verification reads is missing.
-
-        Raises:
-            ToolflowError: names all that are missing.
-        """
-        needed = [self.folder / CHECK_IMAGES]
+    def needed(self) -> list[str]:
+        """Return the files that every level reads, by path inside the project."""
+        needed = [CHECK_IMAGES]
         for name, planned in self.plan.units.items():
-            paths = BinaryPaths.of(self.folder, name)
-            needed += [paths.program, paths.weights]
-            needed += [self.folder / GRAPHS / f"{planned.graph}{suffix}" for suffix in (".json", ".npz")]
-        missing = ", ".join(str(path.relative_to(self.folder)) for path in needed if not path.is_file())
-        if missing:
-            raise ToolflowError(f"{self.folder} lacks {missing}: run 'toolflow build' again, it makes what is missing")
+            needed += [f"{WEIGHTS}/{name}.program.bin", f"{WEIGHTS}/{name}.weights.bin"]
+            needed += [f"{GRAPHS}/{planned.graph}.json", f"{GRAPHS}/{planned.graph}.npz"]
+        return needed
 
     def vectors(self) -> Vectors:
         """Return the images that are kept for verification.
@@ -163,11 +156,8 @@ class Project:
             ToolflowError: the file is damaged, or holds no images of the network's input.
         """
         path = self.folder / CHECK_IMAGES
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                x, y = archive["x"], archive["y"] if "y" in archive.files else None
-        except UNREADABLE as error:
-            raise ToolflowError(f"{path} is damaged ({error}): build again") from error
+        arrays = read_arrays(path, "x")
+        x, y = arrays["x"], arrays.get("y")
         channels, height, width = self.graph(next(iter(self.plan.units.values())).graph).input_shape
         if x.dtype != np.uint8 or x.shape[1:] != (height, width, channels) or not len(x):
             raise ToolflowError(
@@ -200,6 +190,10 @@ def open_project(folder: Path) -> Project:
             "toolflow that made it"
         )
     calibration = folder / CALIBRATION
+    if "low" in plan.units and not calibration.is_file():
+        raise ToolflowError(
+            f"{folder} lacks {CALIBRATION}, the rule of the low unit: run the same 'toolflow build' again"
+        )
     return Project(
         folder,
         plan,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from toolflow.cli import options
 from toolflow.cli.command import command
 from toolflow.cli.terminal import Terminal
-from toolflow.ir.errors import VerificationError
+from toolflow.ir.errors import NotRunError, ToolflowError, VerificationError
 
 if TYPE_CHECKING:
     from rtl_sim.binaries import Binaries
@@ -50,57 +52,102 @@ def verify(
     every = (*ORACLES, *ENGINE_LEVELS)
     chosen = options.parse_names("--levels", levels, every) or every
     with terminal.progress("load the toolflow"):
-        from toolflow.cli.folder import record_outputs
+        from rtl_sim.places import work_folder
+        from toolflow.cli.intact import require_intact
         from toolflow.cli.project import SUMMARY, open_project
-        from toolflow.report.summary import read_summary, write_summary
+        from toolflow.report.summary import read_summary
         from toolflow.report.tables import summary_tables
 
         project = open_project(build)
+        edited = require_intact(project)
         summary = read_summary(build / SUMMARY)
-        project.require_files()
+    if edited:
+        terminal.note(f"changed since the build, and run as they are: {', '.join(edited)}")
+    work = work_folder(build)
+    if work.parent != build.resolve().parent:
+        terminal.note(f"make cannot build below {build.resolve().parent}: simulators are kept in {work}")
     vectors = project.vectors()
-    started = time.monotonic()
     count = min(images or DEFAULT_IMAGES, len(vectors.images))
     if images is not None and images > count:
         terminal.note(f"{build} keeps {count} images for verification: {count} are run, not {images}")
-    runs = _Runs(terminal, project, vectors, count, seed)
-    for name in project.plan.units:
-        for oracle in (level for level in ORACLES if level in chosen):
-            runs.oracle(name, oracle)
-        runnable = runs.files(name)
-        if "hls" in chosen:
-            runs.synthesisable(name)
-        for level in (level for level in ENGINE_LEVELS if level in chosen):
-            runs.level(name, level) if runnable else runs.left_out(name, level)
-        if runnable and "rtl" in chosen:
-            runs.count_cycles(name)
-    summary = runs.entered(summary)
-    write_summary(summary, build / SUMMARY)
-    inputs = {"levels": list(chosen), "images": count, "seed": seed}
-    record_outputs(build, "verify", [SUMMARY], inputs, time.monotonic() - started)
+    runs = _Runs(terminal, project, vectors, count, seed, work)
+    try:
+        runs.all(chosen)
+    except BaseException as error:
+        if runs.checks:
+            with suppress(OSError):  # a full disk, which is what `error` says then
+                runs.save(summary, chosen)
+                error.add_note(f"The verdicts so far are in {build / SUMMARY}.")
+        raise
+    summary = runs.save(summary, chosen)
     terminal.result(summary.model_dump(mode="json"), *summary_tables(summary))
-    failed = [check for check in runs.checks if check.equal is False]
-    if failed:
-        lines = "\n".join(f"  {check.unit} unit, {check.level}: {check.detail}" for check in failed)
-        raise VerificationError(f"{len(failed)} check(s) differ from the reference:\n{lines}")
+    runs.require_equal()
 
 
 class _Runs:
     """The levels that were run, and what they gave."""
 
-    def __init__(self, terminal: Terminal, project: Project, vectors: Vectors, count: int, seed: int) -> None:
+    def __init__(
+        self, terminal: Terminal, project: Project, vectors: Vectors, count: int, seed: int, work: Path
+    ) -> None:
         from rtl_sim.job import RunOptions
 
         self.terminal = terminal
         self.project = project
         self.images = vectors.images[:count]
         self.labels = None if vectors.labels is None else vectors.labels[:count]
+        self.seed = seed
         self.stalled = RunOptions(seed=seed, stall_probability=STALL_PROBABILITY)
-        self.work = _work_folder(project.folder)
+        self.work = work
+        self.started = time.monotonic()
         self.binaries: dict[str, Binaries] = {}
         self.checks: list[LevelCheck] = []
         self.accuracies: list[LevelAccuracy] = []
         self.counted: dict[str, list[LevelVerdict]] = {}
+        self.not_run: list[str] = []
+
+    def all(self, chosen: Sequence[str]) -> None:
+        """Run the levels that were chosen on every unit."""
+        for name in self.project.plan.units:
+            for oracle in (level for level in ORACLES if level in chosen):
+                self.oracle(name, oracle)
+            runnable = self.files(name)
+            if "hls" in chosen:
+                self.synthesisable(name)
+            for level in (level for level in ENGINE_LEVELS if level in chosen):
+                ran = self.level(name, level) if runnable else self.left_out(name, level)
+                if ran and level == "rtl":
+                    self.count_cycles(name)
+
+    def save(self, summary: Summary, chosen: Sequence[str]) -> Summary:
+        """Enter what was found into the project's summary, and return it."""
+        from toolflow.cli.folder import record_outputs
+        from toolflow.cli.project import SUMMARY
+        from toolflow.report.summary import write_summary
+
+        summary = self.entered(summary)
+        write_summary(summary, self.project.folder / SUMMARY)
+        inputs = {"levels": list(chosen), "images": len(self.images), "seed": self.seed}
+        record_outputs(self.project.folder, "verify", [SUMMARY], inputs, time.monotonic() - self.started)
+        return summary
+
+    def require_equal(self) -> None:
+        """Raise where a level differed, or else where one could not be run.
+
+        Raises:
+            VerificationError: names every check that differs.
+            NotRunError: nothing differs, but a level could not be run.
+        """
+        failed = [check for check in self.checks if check.equal is False]
+        not_run = "".join(f"\n  {text}" for text in self.not_run)
+        if failed:
+            lines = "".join(f"\n  {check.unit} unit, {check.level}: {check.detail}" for check in failed)
+            raise VerificationError(
+                f"{len(failed)} check(s) differ from the reference:{lines}"
+                + (f"\n{len(self.not_run)} level(s) could not be run:{not_run}" if not_run else "")
+            )
+        if not_run:
+            raise NotRunError(f"{len(self.not_run)} level(s) could not be run; no integer differed:{not_run}")
 
     def oracle(self, unit_name: str, oracle: str) -> None:
         """Compare the unit's network with what an oracle makes of it."""
@@ -139,24 +186,34 @@ class _Runs:
         detail = f"{len(found)} place(s) break the rules of synthesis, the first {found[0]}" if found else ""
         self._enter(unit_name, "synthesisable", not found, detail, start)
 
-    def left_out(self, unit_name: str, level_name: str) -> None:
-        """Enter a level that cannot run files of another size."""
+    def left_out(self, unit_name: str, level_name: str) -> bool:
+        """Enter a level that cannot run files of another size; return that it did not run."""
         self._enter(unit_name, level_name, None, "not these files")
+        return False
 
-    def level(self, unit_name: str, level_name: str) -> None:
-        """Compare one level of one unit with the reference."""
+    def level(self, unit_name: str, level_name: str) -> bool:
+        """Compare one level of one unit with the reference; return whether it came to its end."""
         from rtl_sim.levels import make_level
         from rtl_sim.verify import verify_level
 
         unit = self.project.unit(unit_name)
         level = make_level(level_name, self.project.folder, unit_name, self.work, self.stalled)
         start = time.monotonic()
-        with self.terminal.progress(f"{level_name} of the {unit_name} unit, {len(self.images)} images"):
-            verdict = verify_level(unit, level, self.images, self.terminal.note, self.binaries[unit_name])
+        try:
+            with self.terminal.progress(f"{level_name} of the {unit_name} unit, {len(self.images)} images"):
+                verdict = verify_level(unit, level, self.images, self.terminal.note, self.binaries[unit_name])
+        except VerificationError as error:  # it hung, crashed or broke a protocol
+            self._enter(unit_name, level_name, False, str(error), start, len(self.images))
+            return False
+        except ToolflowError as error:
+            self.not_run.append(f"{unit_name} unit, {level_name}: {error}")
+            self._enter(unit_name, level_name, None, f"could not be run: {str(error).splitlines()[0]}", start)
+            return False
         detail = "" if verdict.difference is None else str(verdict.difference)
         self._enter(unit_name, level_name, verdict.equal, detail, start, len(self.images))
         if verdict.equal and self.labels is not None:
             self._accuracy(unit_name, level_name)
+        return True
 
     def count_cycles(self, unit_name: str) -> None:
         """Simulate the RTL without pauses at batches of one and of all lanes, and keep its counters."""
@@ -268,10 +325,3 @@ class _Runs:
             renewed = found is not None or forget
             runs.append(run_section(report, unit.multipliers, clock, found) if renewed else earlier)
         return unit.model_copy(update={"runs": tuple(runs)})
-
-
-def _work_folder(build: Path) -> Path:
-    """Return where simulators are built and kept between runs, beside the project and not inside it."""
-    folder = build.resolve().with_name(f"{build.resolve().name}.simulators")
-    folder.mkdir(exist_ok=True)
-    return folder

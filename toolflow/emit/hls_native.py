@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from toolflow.emit.hls import emit_hls, top_function
 from toolflow.emit.render import write_if_changed
 from toolflow.engine.config import EngineConfig
-from toolflow.ir.errors import ToolflowError
+from toolflow.ir.errors import NotRunError, ToolflowError, VerificationError
 
 COMPILER = "g++"
 FLAGS = ("-std=c++17", "-O2", "-Wall", "-Wextra", "-DCASCADE_BOUNDS")
@@ -22,6 +23,7 @@ SHOWN_LINES = 20
 
 # Exit codes of the emitted test bench.
 _ENDED, _ENGINE_ERROR = 0, 3
+_KILLED = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
 
 
 def ap_types_folder() -> Path:
@@ -56,7 +58,8 @@ def build_native(
         work: where the program goes, `folder`/build where it is None.
 
     Raises:
-        ToolflowError: g++ or the headers are missing, the sources are for another engine or do not compile.
+        ToolflowError: g++ or the headers are missing, or the sources are for another engine.
+        NotRunError: the sources do not compile.
     """
     top = top_function(unit)
     compiler = _compiler()
@@ -75,7 +78,7 @@ def build_native(
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         fresh.unlink(missing_ok=True)
-        raise ToolflowError(f"{COMPILER} must compile {folder / top}.cpp, it says:\n{_relevant(result.stderr)}")
+        raise NotRunError(f"{COMPILER} must compile {folder / top}.cpp, it says:\n{_relevant(result.stderr)}")
     fresh.replace(binary)
     write_if_changed(stamp, key)
     return binary
@@ -96,7 +99,7 @@ def run_native(
     A program that leaves its buffers ends as on a bus: error 6 for a read, 7 for a write.
 
     Raises:
-        ToolflowError: the program crashed, wrote past the results or took longer than `limit_s`.
+        VerificationError: the program crashed, wrote past the results or took longer than `limit_s`.
     """
     with tempfile.TemporaryDirectory(prefix="toolflow-hls-") as name:
         folder = Path(name)
@@ -106,9 +109,11 @@ def run_native(
         try:
             result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit_s)
         except subprocess.TimeoutExpired as late:
-            raise ToolflowError(f"{binary.name} must end within {limit_s:g} s, not run on") from late
+            raise VerificationError(f"{binary.name} must end within {limit_s:g} s, not run on") from late
+        if result.returncode in _KILLED:
+            raise NotRunError(f"{binary.name} was ended from outside (signal {-result.returncode}): run it again")
         if result.returncode not in (_ENDED, _ENGINE_ERROR):
-            raise ToolflowError(
+            raise VerificationError(
                 f"{binary.name} must end well, not with {result.returncode}: {_relevant(result.stderr)}"
             )
         error = int(result.stdout.split()[-1])

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +25,7 @@ import numpy.typing as npt
 from toolflow.importers.npz_header import Header, is_single_array, read_headers
 from toolflow.importers.pixels import DEFAULT_SCALE, InputStatistics, PixelMap, input_statistics
 from toolflow.importers.plausible import listed, unnormalised, unusable, warnings, wrong_units
-from toolflow.ir.errors import ToolflowError
+from toolflow.ir.errors import UNREADABLE, ToolflowError
 from toolflow.ir.graph import ChannelMap
 from toolflow.ir.operator import Shape
 
@@ -35,11 +33,6 @@ ARRAYS = ("x", "y", "mean", "std", "scale")
 MIN_IMAGES = 32
 NAMED = 5
 GIB = 1 << 30
-# what numpy and zipfile raise for files that are truncated, encrypted, damaged or too large for the memory
-UNREADABLE = (
-    OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError, zipfile.BadZipFile,
-    zlib.error,
-)  # fmt: skip
 
 
 class CalibrationFileError(ToolflowError):

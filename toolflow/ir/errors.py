@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+# what numpy and zipfile raise for files that are truncated, encrypted, damaged or too large for the memory
+UNREADABLE = (
+    OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError,
+    SyntaxError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 class ToolflowError(Exception):
@@ -22,6 +30,12 @@ class VerificationError(ToolflowError):
     """Two levels that must give the same bits did not."""
 
     exit_code = 4
+
+
+class NotRunError(ToolflowError):
+    """A level that could not be run, as its program or simulator does not compile: it says nothing of the integers."""
+
+    exit_code = 5
 
 
 class UnknownShapeError(ToolflowError):

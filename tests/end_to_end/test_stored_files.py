@@ -1,0 +1,197 @@
+"""A project whose files were damaged, edited or cannot be compiled, through `verify`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.projects import ENVIRONMENT, LAUNCH, SMALL_ENGINE, flipped, toolflow, write_models
+from toolflow.cli.intact import require_intact
+from toolflow.cli.manifest import read_manifest
+from toolflow.cli.project import open_project
+from toolflow.ir.errors import ToolflowError
+from toolflow.report.summary import read_summary
+
+RUN_AS_THEY_ARE = ("hls", "rtl", "scripts", "host", "README.md", "cascade.svg")
+COMPARED = "weights"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cascade that compiles in seconds."""
+    place = tmp_path_factory.mktemp("stored")
+    models, images, _ = write_models(place)
+    options = ["--board", "ulx3s-85f", "--rounding", "nearest", "--engine", SMALL_ENGINE, "--tolerance", "0.5"]
+    built = toolflow(
+        "build",
+        f"{models}:small",
+        "--calibration",
+        images,
+        *options,
+        "--low-bits",
+        "3",
+        "--cascade",
+        "--out",
+        place / "p",
+    )
+    assert built.exit_code == 0, built.stderr
+    return place / "p"
+
+
+def recorded(project: Path) -> list[str]:
+    """Return every file that the build made."""
+    manifest = read_manifest(project)
+    assert manifest is not None
+    return [path for stage in manifest.stages.values() for path in stage.files]
+
+
+@contextmanager
+def without(path: Path) -> Iterator[None]:
+    """Take a file away for the time of a block."""
+    aside = path.rename(path.with_name(f"{path.name}.aside"))
+    try:
+        yield
+    finally:
+        aside.rename(path)
+
+
+def test_every_file_that_was_built_is_checked(project: Path) -> None:
+    """Each is damaged, then missing: data stop the verification, an edited source is named, weights are compared."""
+    built = open_project(project)
+    paths = recorded(project)
+    assert {path.partition("/")[0] for path in paths} >= {
+        "graphs",
+        "vectors",
+        "cascade.json",
+        "logits.npz",
+        "plan.json",
+    }
+    for path in paths:
+        top = path.partition("/")[0]
+        with flipped(project / path, (project / path).stat().st_size // 2, 1):
+            if top in RUN_AS_THEY_ARE or top == COMPARED:
+                assert require_intact(built) == ([path] if top in ("hls", "rtl") else [])
+            else:
+                with pytest.raises(ToolflowError, match=rf"\n  {path} is damaged, or was changed since the build\n"):
+                    require_intact(built)
+        if top not in ("scripts", "host", "README.md", "cascade.svg"):
+            with without(project / path), pytest.raises(ToolflowError, match=rf"\n  {path} is missing\n"):
+                require_intact(built)
+    assert require_intact(built) == []
+
+
+@pytest.mark.parametrize("name", ["vectors/low.expected.bin", "vectors/high.logits.npy", "cascade.json", "logits.npz"])
+def test_verify_stops_with_the_files_name(project: Path, name: str) -> None:
+    with flipped(project / name, 10, 1), without(project / "graphs" / "quantise.json"):
+        result = toolflow("verify", project, "--levels", "program")
+    assert result.exit_code == 2
+    said = result.stderr
+    assert "is not as it was built, so nothing was run:\n  " in said
+    assert f"  {name} is damaged, or was changed since the build\n" in said
+    assert "  graphs/quantise.json is missing\n" in said
+    assert "delete it and run the same 'toolflow build' again: that makes what is missing" in said
+
+
+@pytest.mark.parametrize("text", [None, "{", "{}"])
+def test_a_manifest_that_is_none_is_named(project: Path, text: str | None) -> None:
+    path = project / "toolflow.json"
+    content = path.read_bytes()
+    try:
+        path.unlink()
+        if text is not None:
+            path.write_text(text)
+        result = toolflow("verify", project, "--levels", "program")
+    finally:
+        path.write_bytes(content)
+    assert result.exit_code == 2
+    assert "toolflow.json" in result.stderr
+    assert "weights/low.program.bin" in result.stderr or "missing or damaged: restore it" in result.stderr
+
+
+@contextmanager
+def edited(*paths: Path) -> Iterator[None]:
+    """Append to sources what is no code, for the time of a block."""
+    contents = [path.read_bytes() for path in paths]
+    try:
+        for path, content in zip(paths, contents, strict=True):
+            path.write_bytes(content + b"\nnot a language\n")
+        yield
+    finally:
+        for path, content in zip(paths, contents, strict=True):
+            path.write_bytes(content)
+
+
+def test_a_difference_comes_before_a_level_that_could_not_be_run(project: Path) -> None:
+    """The C++ of one unit does not compile and so breaks a rule of synthesis too; the other's verdicts are kept."""
+    with edited(project / "hls" / "cascade_low.hpp"):
+        result = toolflow("verify", project, "--levels", "program,hls", "--images", "2", "--json")
+    assert "changed since the build, and run as they are: hls/cascade_low.hpp" in result.stderr
+    checks = {(c["unit"], c["level"]): c for c in json.loads(result.stdout)["verification"]}
+    assert [checks[unit, "program"]["equal"] for unit in ("low", "high")] == [True, True]
+    assert (checks["low", "hls"]["equal"], checks["high", "hls"]["equal"]) == (None, True)
+    assert checks["low", "hls"]["detail"].startswith("could not be run: g++ must compile ")
+    assert (checks["low", "synthesisable"]["equal"], checks["high", "synthesisable"]["equal"]) == (False, True)
+    assert result.exit_code == 4
+    assert "1 check(s) differ from the reference:\n  low unit, synthesisable: " in result.stderr
+    assert "1 level(s) could not be run:\n  low unit, hls: g++ must compile" in result.stderr
+
+
+def test_a_simulator_that_cannot_be_built_has_an_exit_code_of_its_own(project: Path) -> None:
+    sources = [project / "rtl" / unit / f"cascade_{unit}.sv" for unit in ("low", "high")]
+    with edited(*sources):
+        result = toolflow("verify", project, "--levels", "program,rtl", "--images", "2")
+    assert result.exit_code == 5
+    assert "2 level(s) could not be run; no integer differed:\n  low unit, rtl: the simulator of " in result.stderr
+    assert all(f"{source}:" in result.stderr for source in sources)
+    assert {c.equal for c in read_summary(project / "summary.json").verification if c.level == "program"} == {True}
+
+
+def below(process: int) -> dict[int, str]:
+    """Return the processes below one, with their names."""
+    found: dict[int, str] = {}
+    last = {process}
+    while last:
+        listed: dict[int, str] = {}
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                text = path.read_text(errors="replace")
+                if int(text.rpartition(")")[2].split()[1]) in last:
+                    listed[int(path.parent.name)] = text.partition("(")[2].rpartition(")")[0]
+        last = set(listed)
+        found |= listed
+    return found
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_to_verify_ends_the_compilers_too(
+    project: Path, number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    """It comes while make runs g++ for a simulator; the verdicts so far are kept, and the project holds together."""
+    environment = {**ENVIRONMENT, "XDG_CACHE_HOME": str(tmp_path)}  # Verilator's own runtime must be compiled too
+    shutil.rmtree(project.with_name("p.simulators"), ignore_errors=True)
+    command = [*LAUNCH, "verify", str(project), "--levels", "program,rtl", "--images", "2"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while "cc1plus" not in (running := below(process.pid)).values():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert f"The verdicts so far are in {project / 'summary.json'}." in errors
+    assert "Traceback" not in errors
+    assert {"make", "cc1plus"} <= set(running.values())
+    states = [Path(f"/proc/{child}/stat") for child in running]
+    assert not [path for path in states if path.exists() and path.read_text().rpartition(")")[2].split()[0] != "Z"]
+    assert require_intact(open_project(project)) == []
