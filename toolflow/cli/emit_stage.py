@@ -30,6 +30,7 @@ from toolflow.emit.scripts import HlsVectors, UnitSources, emit_scripts
 from toolflow.emit.synthesisable import require_synthesisable
 from toolflow.engine.executor import run_program
 from toolflow.interpreter.run import run
+from toolflow.ir.arrays import read_arrays
 from toolflow.plan.compiled import CompiledProgram
 from toolflow.plan.lower import compile_program
 
@@ -78,8 +79,7 @@ def _write_binaries(folder: Path, unit: Unit, compiled: CompiledProgram) -> Bina
     paths.program.parent.mkdir(exist_ok=True)
     paths.program.write_bytes(compiled.program)
     paths.weights.write_bytes(compiled.weights)
-    with np.load(folder / CHECK_IMAGES, allow_pickle=False) as archive:
-        images = archive["x"]
+    images = read_arrays(folder / CHECK_IMAGES, "x")["x"]
     (folder / VECTORS / f"{unit.name}.images.bin").write_bytes(compiled.pack_images(images))
     logits = run(unit.graph, images)[unit.graph.output]
     np.save(folder / VECTORS / f"{unit.name}.logits.npy", logits)

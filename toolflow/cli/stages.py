@@ -29,6 +29,7 @@ from toolflow.cli.terminal import Step
 from toolflow.engine.config import FITTED
 from toolflow.importers.calibration_file import CalibrationImages, image_shape, load_calibration_file
 from toolflow.interpreter.run import logits_of
+from toolflow.ir.arrays import read_arrays
 from toolflow.ir.errors import ToolflowError, UnknownShapeError
 from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape
@@ -361,9 +362,8 @@ def calibrate_stage(tolerance: float) -> Callable[[Path, Step], None]:
 def held_out_logits(folder: Path, name: str) -> Int64Array:
     """Return a variant's logits (N, K) on the held-out images: those of calibration, where there was one."""
     if (folder / LOGITS).exists():
-        with np.load(folder / LOGITS, allow_pickle=False) as archive:
-            logits: Int64Array = archive[name]
-            return logits
+        logits: Int64Array = read_arrays(folder / LOGITS, name)[name]
+        return logits
     return logits_of(load_graph(folder, name), Images.read(folder).part("held_out"))
 
 
@@ -379,10 +379,9 @@ class Images:
     @classmethod
     def read(cls, folder: Path) -> Images:
         """Read graphs/images.npz."""
-        with np.load(folder / GRAPHS / "images.npz", allow_pickle=False) as archive:
-            labels = archive["y"] if "y" in archive.files else None
-            split = Split(archive["ranges"], archive["rule"], archive["held_out"])
-            return cls(archive["x"], labels, archive["float"], split)
+        arrays = read_arrays(folder / GRAPHS / "images.npz", "x", "float", "ranges", "rule", "held_out")
+        split = Split(arrays["ranges"], arrays["rule"], arrays["held_out"])
+        return cls(arrays["x"], arrays.get("y"), arrays["float"], split)
 
     def part(self, name: str) -> npt.NDArray[np.uint8]:
         """Return the images of "ranges", "rule" or "held_out"."""
@@ -467,7 +466,6 @@ def _described(
     return {
         "config": report.config.model_dump(),
         "images": report.images,
-        "seconds": round(report.seconds, 2),
         "first": report.first,
         "last": report.last,
         "notes": report.notes,

@@ -17,9 +17,15 @@ class Operator(ABC):
     """Attributes, shape rule and arity of one operator; immutable (a frozen dataclass).
 
     A specification is shared by the float `Graph` and the `QuantisedGraph`; only the weights differ.
+
+    Attributes:
+        kind: its name in files and messages.
+        rounds: whether a `QuantisedGraph` requantises its sums; False where it only moves or compares integers, None
+            where it stands in float graphs alone.
     """
 
     kind: ClassVar[str]
+    rounds: ClassVar[bool | None] = None
 
     @abstractmethod
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:

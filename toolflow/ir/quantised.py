@@ -14,6 +14,9 @@ from toolflow.ir.operator import Operator, Shape, Weights
 from toolflow.numerics.requantise import Requantise
 from toolflow.numerics.types import IntegerType
 
+MAX_BITS = 32  # of a tensor or a weight: what the engine writes at most
+PIXEL_VALUES = 256
+
 
 @dataclass(frozen=True)
 class TensorType:
@@ -85,25 +88,69 @@ class QuantisedGraph:
 
 
 def verify_quantised(graph: QuantisedGraph) -> None:
-    """Check types, widths and ranges of a quantised graph.
+    """Check shapes, types, widths and ranges of a quantised graph: after it, every operator computes.
 
     Raises:
-        ToolflowError: a tensor lacks a type, a weight exceeds its width, or a requantisation's
-            bounds exceed the output's type.
+        ToolflowError: names the tensor or node, and what is wrong.
     """
-    for name in graph.shapes:
-        if name not in graph.types:
-            raise ToolflowError(f"tensor '{name}' has no integer type")
-    if graph.output not in graph.shapes:
+    shapes = graph.shapes
+    if graph.output not in shapes:
         raise ToolflowError(f"the output '{graph.output}' is made by no node")
-    graph.types[graph.input_name].integer.check(graph.input_table, f"input table of '{graph.input_name}'")
-    for node in graph.nodes:
-        if "weight" in node.weights:
-            IntegerType(node.weight_bits, signed=True).check(node.weights["weight"], f"weight of '{node.name}'")
-        if node.requantise is not None:
-            out = graph.types[node.name].integer
-            if node.requantise.lower < out.lower or node.requantise.upper > out.upper:
-                raise ToolflowError(
-                    f"'{node.name}' clips to [{node.requantise.lower}, {node.requantise.upper}], "
-                    f"which must lie within [{out.lower}, {out.upper}]"
-                )
+    if set(graph.types) != set(shapes):
+        wrong = sorted(set(graph.types) ^ set(shapes))[0]
+        raise ToolflowError(
+            f"tensor '{wrong}' has no integer type" if wrong in shapes else f"the type of '{wrong}' is no tensor's"
+        )
+    for name, kind in graph.types.items():
+        if kind.integer.bits > MAX_BITS or not (np.isfinite(kind.scale) and kind.scale > 0):
+            raise ToolflowError(
+                f"tensor '{name}' must have at most {MAX_BITS} bits and a positive scale, "
+                f"not {kind.integer} and {kind.scale}"
+            )
+    table = graph.input_table
+    if table.dtype != np.int64 or table.shape != (graph.input_shape[0], PIXEL_VALUES):
+        raise ToolflowError(
+            f"the input table must be int64 ({graph.input_shape[0]}, {PIXEL_VALUES}), not {table.dtype} {table.shape}"
+        )
+    try:
+        graph.types[graph.input_name].integer.check(table, f"input table of '{graph.input_name}'")
+        for node in graph.nodes:
+            _verify_node(graph, node)
+    except ValueError as error:
+        raise ToolflowError(str(error)) from error
+
+
+def _verify_node(graph: QuantisedGraph, node: QuantisedNode) -> None:
+    """Raise ValueError where a node's numbers do not fit its operator or its tensors' types."""
+    what = f"{node.op.kind} '{node.name}'"
+    if node.op.rounds is None:
+        raise ValueError(f"{what} stands in float graphs only, not in a quantised one")
+    if node.op.rounds != (node.requantise is not None):
+        raise ValueError(f"{what} must have {'a' if node.op.rounds else 'no'} requantisation")
+    for name, values in node.weights.items():
+        if values.dtype != np.int64:
+            raise ValueError(f"{name} of '{node.name}' must be int64, not {values.dtype}")
+    if "weight" in node.weights:
+        if not 1 <= node.weight_bits <= MAX_BITS:
+            raise ValueError(f"weight of '{node.name}' must have 1 to {MAX_BITS} bits, not {node.weight_bits}")
+        IntegerType(node.weight_bits, signed=True).check(node.weights["weight"], f"weight of '{node.name}'")
+    if node.requantise is None:
+        kinds = {graph.types[tensor] for tensor in (*node.inputs, node.name)}
+        if len(kinds) > 1:
+            raise ValueError(f"{what}: all operands must have one type and scale, not {sorted(map(str, kinds))}")
+        return
+    rule, out = node.requantise, graph.types[node.name].integer
+    if rule.lower < out.lower or rule.upper > out.upper:
+        raise ValueError(
+            f"'{node.name}' clips to [{rule.lower}, {rule.upper}], which must lie within [{out.lower}, {out.upper}]"
+        )
+    if (rule.residual_multiplier is not None) != (len(node.inputs) == 2):
+        raise ValueError(f"{what} must have a residual multiplier exactly where it has a second input")
+    channels = graph.shapes[node.name][0]
+    for name in ("bias", "multiplier", "shift", "residual_multiplier", "residual_shift"):
+        column = getattr(rule, name)
+        if column is not None and (column.dtype != np.int64 or column.shape not in ((channels,), (1,))):
+            raise ValueError(
+                f"{name} of '{node.name}' must be int64 of shape ({channels},) or (1,), "
+                f"not {column.dtype} {column.shape}"
+            )

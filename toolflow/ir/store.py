@@ -8,19 +8,56 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from enum import Enum
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, PositiveInt, TypeAdapter, ValidationError
 
-from toolflow.ir.errors import ToolflowError
+from toolflow.ir.arrays import read_arrays
+from toolflow.ir.errors import UNREADABLE, ToolflowError
 from toolflow.ir.operator import Operator
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType, verify_quantised
 from toolflow.numerics.requantise import Requantise
 from toolflow.numerics.types import IntegerType
 
 SCHEMA_VERSION = 1
+_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 _RULE_ARRAYS = ("bias", "multiplier", "shift", "residual_multiplier", "residual_shift")
+
+
+class _StoredType(BaseModel):
+    model_config = _STRICT
+
+    bits: int
+    signed: bool
+    scale: float
+
+
+class _StoredNode(BaseModel):
+    model_config = _STRICT
+
+    name: str
+    kind: str
+    attributes: dict[str, Any]
+    inputs: tuple[str, ...]
+    weights: tuple[str, ...]
+    weight_bits: int
+    clip: tuple[int, int] | None
+
+
+class _StoredGraph(BaseModel):
+    model_config = _STRICT
+
+    schema_version: int
+    source: str
+    name: str
+    variant: str
+    family: Literal["fixed-point", "multiplier"]
+    input_name: str
+    input_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    output: str
+    types: dict[str, _StoredType]
+    nodes: tuple[_StoredNode, ...]
 
 
 def save_quantised(graph: QuantisedGraph, stem: Path, source: str = "") -> tuple[Path, Path]:
@@ -71,7 +108,7 @@ def save_quantised(graph: QuantisedGraph, stem: Path, source: str = "") -> tuple
 
 
 def load_quantised(stem: Path, operators: Mapping[str, type[Operator]]) -> QuantisedGraph:
-    """Read a graph that `save_quantised` wrote.
+    """Read a graph that `save_quantised` wrote, and check it as strictly as one that was just made.
 
     Args:
         stem: path without an ending.
@@ -82,31 +119,32 @@ def load_quantised(stem: Path, operators: Mapping[str, type[Operator]]) -> Quant
     """
     text, data = stem.with_name(f"{stem.name}.json"), stem.with_name(f"{stem.name}.npz")
     try:
-        document = json.loads(text.read_text(encoding="utf-8"))
-        with np.load(data, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        if document["schema_version"] != SCHEMA_VERSION:
-            raise ToolflowError(
-                f"{text} must be of schema version {SCHEMA_VERSION}, not {document['schema_version']}: build it again"
-            )
+        raw = text.read_text(encoding="utf-8")
+        version = json.loads(raw)["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise ValueError(f"its schema version must be {SCHEMA_VERSION}, not {version}")
+        stored = _StoredGraph.model_validate_json(raw, strict=True)
+        arrays = read_arrays(data)
         graph = QuantisedGraph(
-            name=document["name"],
-            variant=document["variant"],
-            family=document["family"],
-            input_name=document["input_name"],
-            input_shape=tuple(document["input_shape"]),
-            input_table=arrays["input_table"],
-            nodes=tuple(_node(index, item, arrays, operators) for index, item in enumerate(document["nodes"])),
-            output=document["output"],
+            name=stored.name,
+            variant=stored.variant,
+            family=stored.family,
+            input_name=stored.input_name,
+            input_shape=stored.input_shape,
+            input_table=_taken(arrays, "input_table"),
+            nodes=tuple(_node(index, item, arrays, operators) for index, item in enumerate(stored.nodes)),
+            output=stored.output,
             types={
-                name: TensorType(IntegerType(kind["bits"], kind["signed"]), kind["scale"])
-                for name, kind in document["types"].items()
+                name: TensorType(IntegerType(kind.bits, kind.signed), kind.scale) for name, kind in stored.types.items()
             },
         )
+        if arrays:
+            raise ValueError(f"no node has the array '{min(arrays)}'")
         verify_quantised(graph)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
+    except (*UNREADABLE, ToolflowError) as error:
+        said = _first(error) if isinstance(error, ValidationError) else str(error) or type(error).__name__
         raise ToolflowError(
-            f"{text} and {data.name} must hold a quantised graph, but cannot be read ({error}): build it again"
+            f"{text} and {data.name} must hold a quantised graph, but cannot be read ({said}): build it again"
         ) from error
     return graph
 
@@ -128,30 +166,45 @@ def digest(graph: QuantisedGraph) -> str:
 
 
 def _node(
-    index: int, item: Mapping[str, Any], arrays: Mapping[str, np.ndarray], operators: Mapping[str, type[Operator]]
+    index: int, item: _StoredNode, arrays: dict[str, np.ndarray], operators: Mapping[str, type[Operator]]
 ) -> QuantisedNode:
-    operator = operators[item["kind"]]
-    attributes = {key: _attribute(getattr(operator, key, None), value) for key, value in item["attributes"].items()}
-    rule = None
-    if item["clip"] is not None:
-        columns = {name: arrays.get(f"{index}.rule.{name}") for name in _RULE_ARRAYS}
-        rule = Requantise(**columns, lower=item["clip"][0], upper=item["clip"][1])  # type: ignore[arg-type]
-    return QuantisedNode(
-        name=item["name"],
-        op=operator(**attributes),
-        inputs=tuple(item["inputs"]),
-        weights={name: arrays[f"{index}.{name}"] for name in item["weights"]},
-        requantise=rule,
-        weight_bits=item["weight_bits"],
-    )
+    """Return a stored node; its arrays are taken out of `arrays`."""
+    if item.kind not in operators:
+        raise ValueError(f"the operator of '{item.name}' must be one of {', '.join(operators)}, not '{item.kind}'")
+    operator = operators[item.kind]
+    names = {field.name for field in fields(operator)}  # type: ignore[arg-type]  # every specification is a dataclass
+    if set(item.attributes) != names:
+        raise ValueError(
+            f"{item.kind} '{item.name}' must have the attributes {sorted(names)}, not {sorted(item.attributes)}"
+        )
+    try:
+        op = TypeAdapter(operator).validate_json(json.dumps(item.attributes), strict=True)
+        rule = None
+        if item.clip is not None:
+            columns: dict[str, Any] = {name: arrays.pop(f"{index}.rule.{name}", None) for name in _RULE_ARRAYS}
+            missing = [name for name in _RULE_ARRAYS[:3] if columns[name] is None]
+            if missing:
+                raise ValueError(f"its {missing[0]} is missing")
+            rule = Requantise(**columns, lower=item.clip[0], upper=item.clip[1])
+        weights = {name: _taken(arrays, f"{index}.{name}") for name in item.weights}
+    except UNREADABLE as error:
+        said = _first(error) if isinstance(error, ValidationError) else str(error)
+        raise ValueError(f"{item.kind} '{item.name}': {said}") from error
+    return QuantisedNode(item.name, op, item.inputs, weights, rule, item.weight_bits)
+
+
+def _taken(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
+    if name not in arrays:
+        raise ValueError(f"the array '{name}' is missing")
+    return arrays.pop(name)
+
+
+def _first(error: ValidationError) -> str:
+    """Return the first problem of a document with its place."""
+    problem = error.errors()[0]
+    place = ".".join(map(str, problem["loc"]))
+    return f"{place}: {problem['msg']}" if place else problem["msg"]
 
 
 def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
-
-
-def _attribute(default: Any, value: Any) -> Any:
-    """Undo JSON: a list was a tuple, and a text stands for a member of the default's enumeration."""
-    if isinstance(default, Enum):
-        return type(default)(value)
-    return tuple(value) if isinstance(value, list) else value

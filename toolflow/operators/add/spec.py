@@ -20,6 +20,7 @@ class Add(Operator):
     """
 
     kind: ClassVar[str] = "add"
+    rounds: ClassVar[bool | None] = True
     activation: Activation = Activation.NONE
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:

@@ -29,6 +29,7 @@ class AvgPool(Operator):
     """
 
     kind: ClassVar[str] = "avg_pool"
+    rounds: ClassVar[bool | None] = True
     kernel: Pair
     stride: Pair
     pads: Pads = (0, 0, 0, 0)

@@ -14,6 +14,7 @@ class Concat(Operator):
     """Channels of the first operand, then of the second, and so on; flat vectors likewise."""
 
     kind: ClassVar[str] = "concat"
+    rounds: ClassVar[bool | None] = False
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:
         """Return (sum of C, H, W) or (sum of F,)."""

@@ -28,6 +28,7 @@ class Conv(Operator):
     """
 
     kind: ClassVar[str] = "conv"
+    rounds: ClassVar[bool | None] = True
     stride: Pair = (1, 1)
     pads: Pads = (0, 0, 0, 0)
     dilation: Pair = (1, 1)

@@ -16,6 +16,7 @@ class Flatten(Operator):
     """Element (c, y, x) becomes element (c·H + y)·W + x."""
 
     kind: ClassVar[str] = "flatten"
+    rounds: ClassVar[bool | None] = False
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:
         """Return (C·H·W,)."""

@@ -23,6 +23,7 @@ class Linear(Operator):
     """
 
     kind: ClassVar[str] = "linear"
+    rounds: ClassVar[bool | None] = True
     activation: Activation = Activation.NONE
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:

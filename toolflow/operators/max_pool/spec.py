@@ -25,6 +25,7 @@ class MaxPool(Operator):
     """
 
     kind: ClassVar[str] = "max_pool"
+    rounds: ClassVar[bool | None] = False
     kernel: Pair
     stride: Pair
     pads: Pads = (0, 0, 0, 0)

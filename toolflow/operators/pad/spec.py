@@ -21,6 +21,7 @@ class Pad(Operator):
     """
 
     kind: ClassVar[str] = "pad"
+    rounds: ClassVar[bool | None] = False
     pads: Pads
     channels_before: int = 0
     channels_after: int = 0

@@ -21,6 +21,7 @@ class Shortcut(Operator):
     """
 
     kind: ClassVar[str] = "shortcut"
+    rounds: ClassVar[bool | None] = False
     stride: Pair = (2, 2)
     before: int = 0
     after: int = 0

@@ -30,6 +30,7 @@ class WinogradConv(Operator):
     """
 
     kind: ClassVar[str] = "winograd"
+    rounds: ClassVar[bool | None] = True
     tile: int = 2
     pads: Pads = (0, 0, 0, 0)
     pattern: Pair | None = None
