@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,7 +30,6 @@ class QuantiseReport:
     Attributes:
         config: what was asked for.
         images: calibration images used.
-        seconds: wall time.
         first, last: layers with `first_last_bits`.
         layers: widths, types and relative error of everything that rounds.
         notes: unified scales, inserted layers, layers treated otherwise than asked.
@@ -40,7 +38,6 @@ class QuantiseReport:
     variant: str
     config: QuantiseConfig
     images: int
-    seconds: float
     first: tuple[str, ...]
     last: tuple[str, ...]
     layers: tuple[LayerQuality, ...]
@@ -89,7 +86,6 @@ def quantise(
         ToolflowError: the images do not fit, a layer named in the overrides does not exist, or an
             operator cannot be quantised.
     """
-    started = time.perf_counter()
     _check_images(graph, images)
     _check_operators(graph)
     used = min(len(images), MAX_CALIBRATION_IMAGES, max(MAX_TENSOR_ELEMENTS // _largest(graph), 1))
@@ -106,7 +102,6 @@ def quantise(
         variant=variant,
         config=config,
         images=len(images),
-        seconds=time.perf_counter() - started,
         first=tuple(sorted(arrangement.first)),
         last=tuple(sorted(arrangement.last)),
         layers=solution.qualities,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
@@ -160,3 +161,36 @@ def test_too_few_images_are_refused(place: Path) -> None:
     result = toolflow(*arguments(place, calibration=place / "few.npz"))
     assert result.exit_code == 2
     assert "few.npz" in result.stderr
+
+
+def test_equal_builds_are_equal_files(place: Path) -> None:
+    """Only the times in toolflow.json differ, which nothing hashes."""
+    found = []
+    for name in ("out", "again"):
+        built = toolflow(*arguments(place, out=place / name), *FAST, "--cascade")
+        assert built.exit_code == 0, built.stderr
+        files = digest_all(place / name)
+        manifest = json.loads(files.pop("toolflow.json"))
+        assert all(stage.pop("seconds") >= 0 for stage in manifest["stages"].values())
+        found.append((files, manifest))
+    first, second = found
+    assert [path for path in first[0] if first[0][path] != second[0].get(path)] == []
+    assert first == second
+
+
+def test_a_disk_without_room_is_said(place: Path) -> None:
+    """Files may have at most 8 KiB, by the system's own limit; nothing is left behind."""
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))"
+    launch = [LAUNCH[0], "-B", "-c", f"{limit}; {LAUNCH[2]}"]
+    rng = np.random.default_rng(5)
+    np.savez(place / "small.npz", x=rng.integers(0, 256, (200, 8, 8, 1), dtype=np.uint8))
+    command = [*launch, *arguments(place), *FAST, "--single"]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert "could not be written: File too large (" in said
+    assert f"MiB free in {place}" in said
+    assert "make room there and run the same command again" in said
+    assert "Traceback" not in said
+    assert "defect" not in said
+    assert not (place / "out").exists()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from toolflow.cli.disk import disk_full
 from toolflow.cli.folder import BuildFolder, open_build, record_outputs
 from toolflow.cli.manifest import read_manifest
 from toolflow.cli.terminal import Step, Terminal
@@ -288,3 +292,37 @@ def test_a_stage_of_which_more_is_asked_is_made_again(out: Path, terminal: Termi
     assert [run(["graphs"]), run(["graphs", "qonnx"]), run(["graphs"])] == [False, False, True]
     assert log == ["graphs", "graphs", "qonnx"]
     assert set(_content(out)) == {"graphs/file.txt", "qonnx/file.txt", "toolflow.json"}
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_full_disk_says_what_was_written_and_where(out: Path, terminal: Terminal, hidden: bool) -> None:
+    """Zipfile makes another error of it, as it closes an archive that it could not write."""
+    _build(out, terminal)
+    before = _content(out)
+
+    def fill(folder: Path, step: Step) -> None:
+        try:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            if hidden:
+                raise ValueError("Can't close the ZIP file while there is an open writing handle on it")
+
+    with pytest.raises(ToolflowError) as caught, open_build(out, terminal) as build:
+        _run(build, "first", "other", [])
+        build.stage("second", fill, outputs=["second"], inputs={}, after=("first",))
+    said = str(caught.value)
+    assert said.startswith("what 'second' makes could not be written: No space left on device (")
+    assert re.search(rf" \([\d,.]+ MiB free in {out}\.partial\): make room there and run the same command again$", said)
+    (note,) = caught.value.__notes__
+    assert note.startswith(
+        f"{out} is as it was. The finished stages (first) are in {out}.partial; the same command goes"
+    )
+    assert _content(out) == before
+    assert _build(out, terminal, first="other") == ["second"]
+
+
+def test_a_file_that_found_no_room_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.bin"
+    told = disk_full(OSError(errno.EDQUOT, "quota", str(path)), "a file", ())
+    assert str(told).startswith(f"{path} could not be written: {os.strerror(errno.EDQUOT)} (")
+    assert disk_full(OSError(errno.ENOENT, "no such file", str(path)), "a file", (tmp_path,)) is None

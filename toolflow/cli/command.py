@@ -12,16 +12,19 @@ import inspect
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
+from toolflow.cli.disk import disk_full
 from toolflow.cli.signals import ENDINGS, exit_code, settle
 from toolflow.cli.terminal import Terminal
 from toolflow.ir.errors import ToolflowError, UnsupportedModelError
@@ -107,6 +110,9 @@ def _explained(error: BaseException, debug: bool) -> tuple[str, int]:
         return ENDINGS[asked], exit_code(asked)
     if isinstance(error, ToolflowError):
         return str(error), error.exit_code
+    full = disk_full(error, "a file", (Path.cwd(), Path(tempfile.gettempdir())))
+    if full is not None:
+        return str(full), full.exit_code
     if isinstance(error, KeyboardInterrupt):
         return ENDINGS[signal.SIGINT], INTERRUPTED
     if isinstance(error, ValidationError):  # values that options handed to a configuration

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from toolflow.cli.disk import disk_full
 from toolflow.cli.manifest import (
     MANIFEST,
     Manifest,
@@ -41,11 +42,13 @@ class BuildFolder:
     Attributes:
         path: where the stages write.
         stages: the stages of this build that are finished, in order.
+        doing: the stage under way, "" before the first.
     """
 
     def __init__(self, path: Path, earlier: Path, terminal: Terminal) -> None:
         self.path = path
         self.stages: dict[str, Stage] = {}
+        self.doing = ""
         self._terminal = terminal
         self._sources = [
             (folder, manifest) for folder in (path, earlier) if (manifest := read_manifest(folder)) is not None
@@ -79,6 +82,7 @@ class BuildFolder:
         Raises:
             ToolflowError: the stage did not write one of its outputs.
         """
+        self.doing = name
         origin = fingerprint({"stage": name, **inputs}, [self.stages[other].digest for other in after])
         if self._reuse(name, origin, outputs):
             self._terminal.note(f"{name}: unchanged, reused")
@@ -179,13 +183,20 @@ def open_build(
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ToolflowError(f"another build is writing {partial}: wait for it, or choose another folder") from None
-        build = BuildFolder(partial, out, terminal)
+        stage = ""
         try:
-            yield build
+            build = BuildFolder(partial, out, terminal)
+            try:
+                yield build
+                build.complete()
+            finally:
+                stage = build.doing
         except BaseException as error:
-            _keep_aside(out, partial, error)
+            told = disk_full(error, f"what '{stage or 'build'}' makes", (partial,))
+            _keep_aside(out, partial, told or error)
+            if told is not None:
+                raise told from error
             raise
-        build.complete()
         _swap(partial, out, previous)
     finally:
         os.close(lock)

@@ -53,8 +53,11 @@ class Manifest(BaseModel):
     def write(self, folder: Path) -> None:
         """Save the manifest; a reader sees the old one or the new one, never a part."""
         unfinished = folder / f"{MANIFEST}.new"
-        unfinished.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        unfinished.replace(folder / MANIFEST)
+        try:
+            unfinished.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            unfinished.replace(folder / MANIFEST)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def intact(self, name: str, folder: Path) -> bool:
         """Return whether every file of a stage is still what the stage made."""

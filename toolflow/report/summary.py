@@ -410,8 +410,13 @@ class Summary(Section):
 
 
 def write_summary(summary: Summary, path: Path) -> None:
-    """Write `summary.json`."""
-    path.write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    """Write `summary.json`; a reader sees the old one or the new one, never a part."""
+    unfinished = path.with_name(f"{path.name}.new")
+    try:
+        unfinished.write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def read_summary(path: Path) -> Summary:
