@@ -135,6 +135,8 @@ class _Choice:
     Attributes:
         cost: images that cost time, images lost, images forwarded: what orders choices.
         loss, interval: estimated loss and its two-sided interval, shares of the images.
+        all_kept: whether accepting every image, the low-precision unit alone, is allowed; the same for every rule.
+        without_margin: fewest images forwarded if the estimated loss is taken as it is.
     """
 
     cost: tuple[int, float, int]
@@ -142,6 +144,8 @@ class _Choice:
     temperature: float
     loss: float
     interval: tuple[float, float]
+    all_kept: bool
+    without_margin: int
 
 
 def calibrate(
@@ -170,6 +174,7 @@ def calibrate(
         modelled=expected_losses(low, high, labels) if labels is not None and modelled else None,
     )
     best: _Choice | None = None
+    without_margin = len(low)
     rules = thresholds = 0
     for k, temperature in _ks(logit_scale, options.temperatures):
         places, total = leading(low, k)
@@ -177,6 +182,7 @@ def calibrate(
             q = metric(numerators(places, m, n), total)
             choice, tried = _best_threshold(evidence, q, ConfidenceRule(k, m, n, NEVER), temperature, options)
             rules, thresholds = rules + 1, thresholds + tried
+            without_margin = min(without_margin, choice.without_margin)
             if best is None or choice.cost < best.cost:
                 best = choice
     if best is None:
@@ -198,6 +204,9 @@ def calibrate(
         margin=options.margin,
         free_share=options.free_share,
         measure=found,
+        low_alone=measure(evidence.right, np.ones(len(low), dtype=bool)),
+        low_keeps=best.all_kept,
+        share_without_margin=without_margin / len(low),
         estimate="modelled" if modelled else "counted",
         expected_loss=best.loss,
         expected_interval=best.interval,
@@ -249,11 +258,13 @@ def _best_threshold(
     else:  # a model that the labels contradict is not believed
         allowed = loss <= options.tolerance * count
         allowed &= evidence.counted_bounds(order, ends, two_sided)[0] <= options.tolerance
+    allowed[0] = True  # accepting none loses nothing
+    forwarded = count - ends
+    without_margin = int(forwarded[allowed].min())
     if options.margin is not None:
         z = normal_quantile(options.margin, two_sided=False)
         allowed &= evidence.reach(order, ends, z) <= options.tolerance
-    allowed[0] = True  # accepting none loses nothing
-    forwarded = count - ends
+        allowed[0] = True
     paid = np.maximum(forwarded, math.floor(options.free_share * count))
     candidates = np.flatnonzero(allowed)
     place = candidates[np.lexsort((forwarded[candidates], loss[candidates], paid[candidates]))[0]]
@@ -264,6 +275,8 @@ def _best_threshold(
         temperature=temperature,
         loss=float(loss[place]) / count,
         interval=(float(lower[0]), float(upper[0])),
+        all_kept=bool(allowed[-1]),
+        without_margin=without_margin,
     )
     return choice, len(ends)
 

@@ -79,6 +79,10 @@ class Calibration(BaseModel):
         margin: one-sided confidence with which another set of as many images had to stay within the
             tolerance, or None for the estimated loss itself.
         free_share: forwarded share below which forwarding costs no time.
+        measure: the cascade on the images that chose the rule.
+        low_alone: the low-precision unit alone on the same images.
+        low_keeps: whether that unit alone keeps the tolerance, by the test that every threshold has to pass.
+        share_without_margin: least forwarded share if the estimated loss is taken as it is: what more images may allow.
         estimate: how the loss was estimated: "modelled" from both units' stacked probabilities
             (`calibrate_expected`), "counted" from labels, or from disagreements where there are no labels.
         expected_loss, expected_interval: that estimate and its two-sided interval; `measure` counts.
@@ -103,6 +107,9 @@ class Calibration(BaseModel):
     margin: float | None
     free_share: float
     measure: Measure
+    low_alone: Measure
+    low_keeps: bool
+    share_without_margin: float
     estimate: Literal["modelled", "counted"]
     expected_loss: float
     expected_interval: tuple[float, float]
@@ -128,6 +135,9 @@ class CascadeReport(BaseModel):
     Attributes:
         calibration: SHA-256 of the `Calibration` that was measured.
         source: SHA-256 of the held-out logits and labels.
+        measure: the cascade.
+        low_alone: the low-precision unit alone.
+        warnings: what these images do not show of the cascade, in sentences.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -138,6 +148,7 @@ class CascadeReport(BaseModel):
     source: str
     tolerance: float
     measure: Measure
+    low_alone: Measure
     warnings: tuple[str, ...]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from quant.calibrate_artefacts import Calibration, CascadeReport, Measure, hash_arrays, hash_artefact
 from quant.calibrate_statistics import (
+    images_for_none,
     images_to_resolve,
     images_to_show,
     normal_quantile,
@@ -22,6 +24,7 @@ BoolArray = npt.NDArray[np.bool_]
 Int64Array = npt.NDArray[np.int64]
 
 INTERVAL_CONFIDENCE = 0.95
+MOST_TIMES_IMAGES = 10  # as many as there are: more is no advice
 
 
 @dataclass(frozen=True)
@@ -129,37 +132,39 @@ def evaluate_cascade(
     if float_predictions is not None:
         float_right = float_predictions == (high.argmax(axis=1) if labels is None else labels)
     found = measure(right, evaluate(low, calibration.rule).confident, float_right)
+    alone = measure(right, np.ones(len(low), dtype=bool), float_right)
     return CascadeReport(
         calibration=hash_artefact(calibration),
         source=hash_arrays(low, high, labels, float_predictions),
         tolerance=calibration.tolerance,
         measure=found,
+        low_alone=alone,
         warnings=held_out_warnings(found, calibration.tolerance),
     )
 
 
 def held_out_warnings(found: Measure, tolerance: float) -> tuple[str, ...]:
-    """Say where the held-out set does not show that the loss stays within the tolerance."""
-    upper = found.loss_interval[1]
+    """Say where the held-out set does not show that the loss stays within the tolerance, and what to do."""
+    lower, upper = found.loss_interval
     if upper <= tolerance:
         return ()
     level = f"{found.interval_confidence:.0%} interval"
     if found.loss > tolerance:
         text = f"the loss on held-out images is {_points(found.loss)}, above the tolerance of {_points(tolerance)}"
-        if found.loss_interval[0] <= tolerance:
-            text += f"; the {level} still reaches below it: more images or a margin in the calibration would tell"
-        return (text,)
+        if lower <= tolerance:
+            text += f", although the {level} still reaches below it"
+        return (f"{text}: {_other_tolerances(upper, tolerance)}",)
     z = normal_quantile(found.interval_confidence)
     needed = images_to_show((found.lost + found.gained) / found.images, found.loss, tolerance, z)
-    advice = "" if needed is None else f"; about {max(needed, found.images + 1):,} images like these would show it"
+    enough = None if needed is None else max(needed, found.images + 1) / found.images
     return (
         f"{found.images:,} held-out images do not show that the loss stays within {_points(tolerance)}: "
-        f"the {level} reaches {_points(upper)}{advice}",
+        f"the {level} reaches {_points(upper)}; {_more_images(enough)}{_other_tolerances(upper, tolerance)}",
     )
 
 
 def calibration_warnings(found: Measure, half_width: float, tolerance: float) -> tuple[str, ...]:
-    """Say where the calibration set is too small to support the tolerance.
+    """Say where the calibration set is too small to support the tolerance, and what to do.
 
     Args:
         found: the cascade on the calibration images.
@@ -169,10 +174,30 @@ def calibration_warnings(found: Measure, half_width: float, tolerance: float) ->
     needed = images_to_resolve(found.images, half_width, tolerance)
     if needed <= found.images:
         return ()
+    supported = max(half_width, images_for_none(1.0) / found.images)
     return (
         f"{found.images:,} calibration images are too few to support a tolerance of {_points(tolerance)}: "
-        f"about {needed:,} would be needed to know the loss that closely",
+        f"{_more_images(needed / found.images)}--tolerance {_rounded_up(supported)} is what they support",
     )
+
+
+def _more_images(factor: float | None) -> str:
+    """Advise a larger file where one can be had: `factor` times the images, None where none would be enough."""
+    if factor is None or factor > MOST_TIMES_IMAGES:
+        return ""
+    return f"give a calibration file {math.ceil(10 * factor) / 10:g} times as large, or "
+
+
+def _other_tolerances(upper: float, tolerance: float) -> str:
+    return (
+        f"--tolerance {tolerance / 2:g} would forward more images and lose fewer; if {_points(upper)} will do, "
+        f"--tolerance {_rounded_up(upper)} says so"
+    )
+
+
+def _rounded_up(share: float) -> str:
+    """Return a tolerance of whole tenths of a point, not below `share`."""
+    return f"{min(math.ceil(1000 * share - 1e-9), 999) / 1000:g}"
 
 
 def _points(share: float) -> str:

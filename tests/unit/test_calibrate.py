@@ -171,7 +171,10 @@ def test_too_few_images_are_named() -> None:
     low, high, labels = synthetic(100, 10, 11)
     found = calibrate(low, high, labels, SCALE, CalibrationOptions(tolerance=0.005))
     assert len(found.warnings) == 1
-    assert "100 calibration images are too few to support a tolerance of 0.50 points: about" in found.warnings[0]
+    assert (
+        "100 calibration images are too few to support a tolerance of 0.50 points: give a calibration file"
+        in found.warnings[0]
+    )
     agreeing = evaluate_cascade(found, high[:50], high[:50], labels[:50])
     assert "50 held-out images do not show that the loss stays within 0.50 points" in agreeing.warnings[0]
     losing = evaluate_cascade(found.model_copy(update={"threshold": ALWAYS}), low, high, labels)

@@ -1,4 +1,4 @@
-"""Intervals against simulation, the stacked probabilities against a general optimiser, splits and decisions."""
+"""Intervals against simulation, the stacked probabilities against a general optimiser, splits."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from quant.calibrate_decide import UnitCycles, decide
 from quant.calibrate_expected import expected_losses, fit_stack
-from quant.calibrate_measure import Answers, measure
 from quant.calibrate_split import stratified_split
 from quant.calibrate_statistics import (
     allowed_losses,
@@ -107,38 +105,3 @@ def test_split_is_stratified_and_seeded() -> None:
         stratified_split(1, None)
     with pytest.raises(ToolflowError, match=r"labels must have shape \(3,\), one for each image, not \(2,\)"):
         stratified_split(3, np.zeros(2))
-
-
-def _measure(forwarded: int, low_right: int) -> Answers:
-    low = np.arange(100) < low_right
-    return Answers(low, np.ones(100, dtype=bool), labelled=True)
-
-
-@pytest.mark.parametrize(
-    ("forwarded", "low_right", "cycles", "choice", "text"),
-    [
-        (20, 90, UnitCycles(100.0, 40.0, (60.0, 200.0)), "resident pair", "60 cycles an image with 20.0% forwarded"),
-        (20, 90, UnitCycles(100.0, 40.0, None, 0.0), "time-shared pair", "1.67 times as fast"),
-        (20, 90, UnitCycles(100.0, 40.0, None, 5000.0, 100), "single high", "does not pay: with 20.0% forwarded"),
-        (80, 90, UnitCycles(100.0, 40.0, (60.0, 200.0)), "single high", "the resident pair would take 160 cycles"),
-        (50, 90, UnitCycles(100.0, 40.0, (50.0, 200.0)), "single high", "would take 100 cycles"),
-        (0, 100, UnitCycles(100.0, 40.0, (60.0, 200.0)), "single low", "a cascade would add nothing"),
-        (20, 90, UnitCycles(100.0, 40.0), "single high", "no pair of units fits the device"),
-        (20, 90, UnitCycles(None, 40.0, (60.0, 200.0)), "resident pair", "a single high-precision unit does not fit"),
-    ],
-)
-def test_decisions(forwarded: int, low_right: int, cycles: UnitCycles, choice: str, text: str) -> None:
-    found = measure(_measure(forwarded, low_right), np.arange(100) >= forwarded)
-    decision = decide(found, 0.05, cycles)
-    assert decision.choice == choice
-    assert text in decision.reason
-    assert decision.cycles_per_image == min(value for _, value in decision.alternatives)
-    assert decision.cascade_pays == choice.endswith("pair")
-
-
-def test_no_design_fits() -> None:
-    found = measure(_measure(20, 90), np.arange(100) >= 20)
-    with pytest.raises(ToolflowError, match="no unit fits the device"):
-        decide(found, 0.05, UnitCycles(None))
-    with pytest.raises(ToolflowError, match="cycles must be positive"):
-        UnitCycles(-1.0)

@@ -6,7 +6,7 @@ import pytest
 
 from quant.calibrate_decide import UnitCycles, decide
 from tests.unit.test_choose import HIGH, LOW, no_progress
-from tests.unit.test_report import measure
+from tests.unit.test_decide import artefacts
 from toolflow.plan.boards import load_board
 from toolflow.plan.choose import UnitRequest, best_pair, best_single, candidates, timed_engines
 from toolflow.plan.estimate import estimate
@@ -62,8 +62,10 @@ def test_a_pair_for_latency_has_the_least_time_of_one_unit_after_the_other() -> 
 
 def test_a_pair_that_pays_for_throughput_need_not_pay_for_latency() -> None:
     cycles = UnitCycles(single_high=100.0, resident=(80.0, 200.0))
-    found = measure(1000, 300)
-    assert decide(found, 0.005, cycles, Objective("throughput")).choice == "resident pair"
-    decision = decide(found, 0.005, cycles, Objective("latency", 1))
+    found = artefacts(90, 30, 90, 30, keeps=False)
+    assert decide(*found, cycles, Objective("throughput")).choice == "resident pair"
+    decision = decide(*found, cycles, Objective("latency", 1))
     assert decision.choice == "single high"
-    assert dict(decision.alternatives)["resident pair"] == pytest.approx(80.0 + 0.3 * 200.0)
+    pair = decision.alternative("resident pair")
+    assert pair is not None
+    assert pair.cycles_per_image == pytest.approx(80.0 + 0.3 * 200.0)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from quant.calibrate import CalibrationOptions, calibrate
 from quant.calibrate_artefacts import CurvePoint, Measure
-from quant.calibrate_decide import UnitCycles, decide
+from quant.calibrate_decide import Alternative, Decision
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import CycleReport, InstructionCycles
 from toolflow.engine.isa import Opcode
@@ -70,6 +70,23 @@ def cascade(held_out: Measure | None) -> Cascade:
     )  # fmt: skip
 
 
+DECISION = Decision(
+    choice="resident pair", cycles_per_image=60.0, forwarded_share=0.188, speedup=100 / 60, cascade_pays=True,
+    alternatives=(
+        Alternative(
+            design="single low", cycles_per_image=40.0, keeps=False, accuracy=0.8, loss=0.08, loss_interval=(0.07, 0.09)
+        ),
+        Alternative(
+            design="resident pair", cycles_per_image=60.0, keeps=True, accuracy=0.87, loss=0.01, loss_interval=(0, 0.02)
+        ),
+        Alternative(
+            design="single high", cycles_per_image=100.0, keeps=True, accuracy=0.88, loss=0, loss_interval=(0, 0)
+        ),
+    ),
+    warnings=("1,000 calibration images are too few",), reason="it is faster",
+)  # fmt: skip
+
+
 def summary() -> Summary:
     predicted = resources_section(ResourceCount(luts=5000, flip_flops=7000, dsps=128, block_rams=40.5))
     unit = Unit(
@@ -92,7 +109,7 @@ def summary() -> Summary:
             LevelAccuracy(level="reference", unit="cascade", images=5000, accuracy=0.9, labelled=False),
         ),
         cascade=cascade(measure(5000, 940)),
-        decision=decide(measure(5000, 940), 0.005, UnitCycles(100.0, 40.0, (60.0, 200.0))),
+        decision=DECISION,
         units=(unit, unit.model_copy(update={"unit": "high"})),
         cycles_per_image=125.0, images_per_second=1.6e6,
         verification=(
@@ -138,6 +155,12 @@ def test_tables_show_the_figures() -> None:
         "built: resident pair:", "warning: 1,000 calibration images are too few",
     ):  # fmt: skip
         assert expected in text, f"{expected} in\n{text}"
+    rows = {line.split("│")[1].strip(): line for line in text.splitlines() if "│" in line}
+    assert "tolerance not shown" in rows["single low"]
+    assert "8.00 points (7.00 … 9.00)" in rows["single low"]
+    assert "3,333,333" in rows["resident pair"]
+    assert "built" in rows["resident pair"]
+    assert "slower" in rows["single high"]
     assert "conv1" not in shown(summary().model_copy(update={"verification": ()}))
 
 

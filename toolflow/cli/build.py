@@ -181,12 +181,7 @@ def _stages(
         )
         after.append("calibrate")
     plan = plan_stage.plan_stage(
-        target.board,
-        target.tolerance,
-        {name: bits[name] for name in variants},
-        target.fixed,
-        target.cascade,
-        target.objective,
+        target.board, {name: bits[name] for name in variants}, target.fixed, target.cascade, target.objective
     )
     folder.stage(
         "plan",

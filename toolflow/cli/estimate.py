@@ -144,7 +144,8 @@ def _searched(
     step: Step,
 ) -> list[Design]:
     """Return the fastest design of every kind that fits; say of the others what they lack."""
-    from toolflow.cli.project import GRAPHS, REPORT, damaged, read_document
+    from quant.calibrate_artefacts import Calibration, load_artefact
+    from toolflow.cli.project import CALIBRATION, GRAPHS, REPORT, damaged, read_document
     from toolflow.cli.stages import load_graph, read_report
     from toolflow.plan.choose import best_pair, best_single, bound_by, timed_engines
 
@@ -173,8 +174,9 @@ def _searched(
         terminal.note(str(shortage))
     share, planned_share = forwarded, forwarded
     if forwarded is None and (folder / REPORT).exists():
-        measure = read_report(folder).measure
-        share, planned_share = measure.forwarded_share, measure.forwarded_interval[1]  # as a build plans
+        share = read_report(folder).measure.forwarded_share
+        calibration = load_artefact(Calibration, folder / CALIBRATION)
+        planned_share = calibration.measure.forwarded_interval[1]  # as a build plans
     if share is None or planned_share is None or len(timed) < 2:
         return designs
     pair = best_pair(timed["low"], timed["high"], board, planned_share, objective)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from quant.calibrate_artefacts import Calibration, load_artefact
 from quant.calibrate_decide import Decision, UnitCycles, decide
-from toolflow.cli.project import DECISION, PLAN, PlanFile, PlannedUnit, write_json
+from toolflow.cli.project import CALIBRATION, DECISION, PLAN, PlanFile, PlannedUnit, write_json
 from toolflow.cli.stages import load_graph, read_report
 from toolflow.cli.terminal import Step
 from toolflow.ir.errors import DoesNotFitError
@@ -18,7 +19,6 @@ from toolflow.plan.resources_count import ResourceCount
 
 def plan_stage(
     board_name: str,
-    tolerance: float,
     bits: Mapping[str, int],
     fixed: Mapping[str, int | str],
     cascade: bool,
@@ -28,7 +28,6 @@ def plan_stage(
 
     Args:
         board_name: name or path of the board.
-        tolerance: of the cascade.
         bits: width of the inner layers by variant, "low" and "high" or "high" alone.
         fixed: engine parameters that the user fixes, for every unit.
         cascade: take the pair even where a single unit is faster.
@@ -46,7 +45,7 @@ def plan_stage(
             single = best_single(timed["high"], board, f"the network at {bits['high']} bits")
             _write_plan(folder, board_name, board, objective, {"single": ("high", single)})
             return
-        decision, units = _decided(folder, timed, board, tolerance, cascade, objective)
+        decision, units = _decided(folder, timed, board, cascade, objective)
         write_json(folder / DECISION, decision)
         _write_plan(folder, board_name, board, objective, units)
 
@@ -54,23 +53,19 @@ def plan_stage(
 
 
 def _decided(
-    folder: Path,
-    timed: Mapping[str, list[Candidate]],
-    board: Board,
-    tolerance: float,
-    cascade: bool,
-    objective: Objective,
+    folder: Path, timed: Mapping[str, list[Candidate]], board: Board, cascade: bool, objective: Objective
 ) -> tuple[Decision, dict[str, tuple[str, Candidate]]]:
     """Compare the designs that fit and return the decision and its units, by name, with their networks."""
-    measure = read_report(folder).measure
-    share = measure.forwarded_interval[1]  # what more images may turn out to forward
+    calibration = load_artefact(Calibration, folder / CALIBRATION)
+    report = read_report(folder)
+    share = calibration.measure.forwarded_interval[1]  # what more images may turn out to forward
     pair = best_pair(timed["low"], timed["high"], board, share, objective)
     low, high = (_single(timed[name], board) for name in ("low", "high"))
     if pair is None and high is None and low is None:
         best_single(timed["high"], board, "the high-precision network")  # raises with the shortage
     decision = decide(
-        measure,
-        tolerance,
+        calibration,
+        report,
         UnitCycles(
             single_high=None if high is None else high.cycles_per_image,
             single_low=None if low is None else low.cycles_per_image,
@@ -81,7 +76,7 @@ def _decided(
     if cascade and pair is None:
         raise DoesNotFitError(f"no pair of units fits {board.name}; without --cascade: {decision.reason}")
     if cascade and not decision.cascade_pays:
-        decision = _asked_for(decision)
+        decision = _asked_for(decision, (*calibration.warnings, *report.warnings))
     if (decision.cascade_pays or cascade) and pair is not None:
         return decision, {"low": ("low", pair[0]), "high": ("high", pair[1])}
     if decision.choice == "single low" and low is not None:
@@ -89,13 +84,16 @@ def _decided(
     return decision, {"single": ("high", best_single(timed["high"], board, "the high-precision network"))}
 
 
-def _asked_for(decision: Decision) -> Decision:
+def _asked_for(decision: Decision, warnings: tuple[str, ...]) -> Decision:
     """Return the decision for a pair although a single unit would be faster, its figures those of the pair."""
-    cycles = dict(decision.alternatives)["resident pair"]
-    fastest = decision.speedup
+    pair = decision.alternative("resident pair")
+    if pair is None:
+        raise ValueError("the pair that was asked for must be among the designs that fit")
+    cycles, fastest = pair.cycles_per_image, decision.speedup
     return decision.model_copy(
         update={
             "choice": "resident pair",
+            "warnings": warnings,
             "cycles_per_image": cycles,
             "speedup": None if fastest is None else fastest * decision.cycles_per_image / cycles,
             "reason": f"both units, as asked for; {decision.reason}",

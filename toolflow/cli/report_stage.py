@@ -41,7 +41,7 @@ def report_stage(source: Source) -> Callable[[Path, Step], None]:
         if (folder / DECISION).exists():
             decision = Decision.model_validate_json((folder / DECISION).read_text(encoding="utf-8"))
         cascade = None
-        if project.calibration is not None and "low" in project.plan.units:
+        if project.calibration is not None:
             cascade = cascade_section(project.calibration, read_report(folder))
         share = decision.forwarded_share if decision is not None and cascade is not None else 0.0
         cycles = cycles_per_image(project, units, share)

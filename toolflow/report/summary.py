@@ -371,8 +371,8 @@ class Summary(Section):
         board: the target.
         variants: its quantised forms.
         accuracy: at every level that was run.
-        cascade: the rule and its worth; null for a single unit.
-        decision: which design was built and why; null where the user fixed it.
+        cascade: the rule and its worth, also where a single unit was built instead; null where one was asked for.
+        decision: which design was built and why; null where a single unit was asked for.
         units: the engines.
         objective: what the engines were chosen for: "throughput", units of a pair side by side; or "latency", a
             forwarded image waits for one after the other.

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quant.calibrate_artefacts import Measure
+from quant.calibrate_decide import Decision
 from toolflow.numerics.confidence import ALWAYS, NEVER
 from toolflow.numerics.srbs import parse_pattern
 from toolflow.plan.boards import clock_text
@@ -32,7 +33,9 @@ def summary_tables(summary: Summary, layers: bool = False) -> tuple[RenderableTy
     """
     shown: list[RenderableType] = [accuracy_table(summary)]
     if summary.cascade is not None:
-        shown.append(cascade_table(summary.cascade))
+        shown.append(cascade_table(summary.cascade, built=len(summary.units) > 1))
+    if summary.decision is not None:
+        shown.append(decision_table(summary.decision, summary.board.clock_mhz))
     shown.append(speed_table(summary))
     if layers:
         shown += [layer_table(unit.unit, run) for unit in summary.units for run in unit.runs[-1:]]
@@ -52,11 +55,13 @@ def accuracy_table(summary: Summary) -> Table:
     return table
 
 
-def cascade_table(cascade: Cascade) -> Table:
+def cascade_table(cascade: Cascade, built: bool = True) -> Table:
     """The rule, on the images that chose it and on the others."""
     title = f"cascade: the low unit's answer holds at gBvSB<{cascade.m},{cascade.n}> >= {cascade.threshold_share:.4f}"
     if cascade.threshold in (ALWAYS, NEVER):
         title = f"cascade: the low unit's answer {'always' if cascade.threshold == ALWAYS else 'never'} holds"
+    if not built:
+        title = title.replace("cascade:", "cascade, not built:", 1)
     held = cascade.held_out
     table = _table(title, "", "calibration>", *(["held out>"] if held else []))
     measures = [cascade.calibration, *([held] if held else [])]
@@ -70,6 +75,20 @@ def cascade_table(cascade: Cascade) -> Table:
     table.add_row(f"{what}, cascade", *(percent(m.cascade_accuracy) for m in measures))
     table.add_row(f"lost (allowed {points(cascade.tolerance)})", *(_loss(m) for m in measures))
     table.add_row("forwarded", *(_interval(m.forwarded_share, m.forwarded_interval) for m in measures))
+    return table
+
+
+def decision_table(decision: Decision, clock_mhz: float) -> Table:
+    """Every design that fits: its speed, its accuracy on held-out images, and whether it was built."""
+    table = _table("designs compared, accuracy on held-out images", "design", "images/s>", "accuracy>", "lost>", "")
+    for each in decision.alternatives:
+        low, high = each.loss_interval
+        lost = "" if each.design == "single high" else f"{points(each.loss)} ({100 * low:.2f} … {100 * high:.2f})"
+        verdict = "built" if each.design == decision.choice else "slower"
+        if not each.keeps:
+            verdict = "tolerance not shown"
+        speed = f"{clock_mhz * 1e6 / each.cycles_per_image:,.0f}"
+        table.add_row(each.design, speed, percent(each.accuracy), lost, verdict)
     return table
 
 
@@ -144,6 +163,7 @@ def remarks(summary: Summary) -> Iterable[str]:
     """Return the sentences below the tables: the decision, warnings, notes."""
     if summary.decision is not None:
         yield f"built: {summary.decision.choice}: {summary.decision.reason}"
+        yield from (f"warning: {warning}" for warning in summary.decision.warnings)
     for variant in summary.variants:
         if variant.search is not None:
             yield search_sentence(f"{variant.unit} unit", variant.search)
@@ -154,8 +174,6 @@ def remarks(summary: Summary) -> Iterable[str]:
         for run in unit.runs[-1:]:
             yield from grouped_sentences(unit.unit, run)
         yield from word_sentences(unit, summary.variants)
-    for warning in summary.cascade.warnings if summary.cascade else ():
-        yield f"warning: {warning}"
     for note in summary.notes:
         yield f"note: {note}"
 
