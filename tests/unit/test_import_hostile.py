@@ -282,10 +282,39 @@ def state() -> dict[str, torch.Tensor]:
     }  # fmt: skip
 
 
+def prefixed(prefix: str) -> dict[str, torch.Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in state().items()}
+
+
+def zeros() -> dict[str, torch.Tensor]:
+    return {name: torch.zeros_like(tensor) for name, tensor in state().items()}
+
+
+def momentum() -> dict[str, object]:
+    """An optimiser's state dict: it holds tensors too, under numbers."""
+    model = torch.nn.Conv2d(3, 2, 1)
+    optimiser = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    model(torch.zeros(1, 3, 4, 4)).sum().backward()
+    optimiser.step()
+    return optimiser.state_dict()
+
+
 SAVERS: dict[str, Callable[[Path], object]] = {
     "w.safetensors": lambda path: safetensors.torch.save_file(state(), path),
     "w.pt": lambda path: torch.save(state(), path),
     "nested.pth": lambda path: torch.save({"state_dict": state(), "epoch": 3}, path),
+    "tutorial.pt": lambda path: torch.save(
+        {"epoch": 3, "model_state_dict": state(), "optimizer_state_dict": momentum(), "loss": torch.tensor(0.2)}, path
+    ),
+    "model.pt": lambda path: torch.save({"model": prefixed("module._orig_mod."), "args": {"lr": 0.1}}, path),
+    "net.pt": lambda path: torch.save({"net": state(), "acc": 93.1}, path),
+    "lightning.ckpt": lambda path: torch.save({"state_dict": prefixed("model."), "hyper_parameters": {}}, path),
+    "compiled.safetensors": lambda path: safetensors.torch.save_file(prefixed("_orig_mod."), path),
+    "compiled_inside.pt": lambda path: torch.save(
+        {name.replace(".", "._orig_mod.", 1): tensor for name, tensor in state().items()}, path
+    ),
+    "averaged.pt": lambda path: torch.save({"model_ema": zeros(), "model": state()}, path),
+    "twice.pt": lambda path: torch.save({"last": state(), "best": state()}, path),
     "parallel.pt": lambda path: torch.save({f"module.{name}": tensor for name, tensor in state().items()}, path),
 }
 
@@ -296,6 +325,58 @@ def test_state_dicts(net: Path, name: str) -> None:
     SAVERS[name](weights)
     graph = load_model(f"{net}:Net", weights)
     np.testing.assert_array_equal(graph.nodes[0].weights["weight"].ravel(), np.arange(6))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("w.pt", []),
+        ("tutorial.pt", ["the weights are checkpoint['model_state_dict'] in"]),
+        ("model.pt", ["the weights are checkpoint['model'] without 'module._orig_mod.' before every name in"]),
+        ("compiled.safetensors", ["the weights are the file without '_orig_mod.' before every name in"]),
+        (
+            "averaged.pt",
+            [
+                "holds other weights that fit the model too, which are not used: checkpoint['model_ema']",
+                "the weights are checkpoint['model'] in",
+            ],
+        ),
+    ],
+)
+def test_where_the_weights_were_found_is_said(
+    net: Path, caplog: pytest.LogCaptureFixture, name: str, said: list[str]
+) -> None:
+    SAVERS[name](net.parent / name)
+    load_model(f"{net}:Net", net.parent / name)
+    messages = [record.getMessage() for record in caplog.records if record.name.startswith("toolflow")]
+    assert len(messages) == len(said)
+    assert all(text in message for text, message in zip(said, messages, strict=True))
+
+
+def test_of_two_sets_of_weights_none_is_guessed(net: Path) -> None:
+    weights = net.parent / "two.pt"
+    torch.save({"best": state(), "last": zeros()}, weights)
+    with pytest.raises(ToolflowError, match=r"one set of weights for the model, not 2: checkpoint\['best'\], "):
+        load_model(f"{net}:Net", weights)
+
+
+def test_the_nearest_names_are_shown(net: Path) -> None:
+    weights = net.parent / "w.pt"
+    renamed = {name.replace("bn.", "norm."): tensor for name, tensor in prefixed("module.").items()}
+    torch.save({"epoch": 1, "state_dict": renamed}, weights)
+    with pytest.raises(ToolflowError) as caught:
+        load_model(f"{net}:Net", weights)
+    head, *lines = str(caught.value).splitlines()
+    nearest = "checkpoint['state_dict'] without 'module.' before every name"
+    assert head.endswith(f"(it holds epoch, state_dict; what is nearest to it, {nearest}):")
+    assert lines[0] == "  missing 'bn.bias'; the nearest in the file is 'norm.bias' of shape (2,)"
+
+
+def test_a_checkpoint_without_weights_says_what_it_holds(net: Path) -> None:
+    weights = net.parent / "w.pt"
+    torch.save({"epoch": 1, "loss": 0.5}, weights)
+    with pytest.raises(ToolflowError, match="must hold a state dict: tensors under their names, not epoch, loss"):
+        load_model(f"{net}:Net", weights)
 
 
 class Attack:

@@ -1,24 +1,18 @@
-"""Finds a PyTorch model that the user named, and loads its weights without running foreign code."""
+"""Finds a PyTorch model that the user named."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import pickle
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-import safetensors
-import safetensors.torch
-import torch
 from torch import nn
 
 from toolflow.ir.errors import ToolflowError
-
-NAMED = 5  # names of a state dict that does not fit
 
 
 def build_module(spec: str) -> nn.Module:
@@ -73,60 +67,3 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a state dict into a model; every name and shape must match.
-
-    Raises:
-        ToolflowError: the file cannot be read, carries code, or does not fit the model.
-    """
-    if not path.is_file():
-        raise ToolflowError(f"there is no weight file '{path}'")
-    state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    own = model.state_dict()
-    # BatchNorm's batch counter has no meaning in inference and is often left out.
-    missing = sorted(name for name in own.keys() - state.keys() if not name.endswith("num_batches_tracked"))
-    unexpected = sorted(state.keys() - own.keys())
-    wrong = [
-        f"'{name}' must have the shape {tuple(own[name].shape)}, not {tuple(tensor.shape)}"
-        for name, tensor in state.items()
-        if name in own and own[name].shape != tensor.shape
-    ]
-    problems = [f"missing '{name}'" for name in missing]
-    problems += [f"'{name}' is not in the model" for name in unexpected]
-    problems += wrong
-    if problems:
-        lines = [f"  {line}" for line in problems[:NAMED]]
-        if len(problems) > NAMED:
-            lines.append(f"  and {len(problems) - NAMED} more")
-        raise ToolflowError(f"the weights in '{path}' do not fit the model:\n" + "\n".join(lines))
-    model.load_state_dict(dict(state), strict=False)
-
-
-def _read_safetensors(path: Path) -> Mapping[str, torch.Tensor]:
-    try:
-        return safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ToolflowError(f"'{path}' is not a readable safetensors file: {error}") from error
-
-
-def _read_pickle(path: Path) -> Mapping[str, torch.Tensor]:
-    """Read a state dict saved by `torch.save`, plain or under "state_dict", with or without "module." in front."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ToolflowError(
-            f"'{path}' holds more than tensors and was refused, because loading it could run foreign code; "
-            "save the weights alone: torch.save(model.state_dict(), path), or safetensors.torch.save_file"
-        ) from error
-    except Exception as error:
-        raise ToolflowError(f"'{path}' is not a readable PyTorch weight file: {error}") from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise ToolflowError(f"'{path}' must hold a state dict: tensors under their names")
-    prefix = "module."  # of nn.DataParallel
-    if content and all(name.startswith(prefix) for name in content):
-        return {name.removeprefix(prefix): tensor for name, tensor in content.items()}
-    return dict(content)
