@@ -16,7 +16,7 @@ from toolflow.operators.cases import ALL_CASES
 from toolflow.operators.max_pool.spec import MaxPool
 from toolflow.operators.shortcut.spec import Shortcut
 from toolflow.plan.boards import Board, UsableShares, load_board
-from toolflow.plan.choose import UnitRequest, best_pair, best_single, candidates, explain, timed_engines
+from toolflow.plan.choose import UnitRequest, best_pair, best_single, candidates, explain, require_room, timed_engines
 from toolflow.plan.choose_shapes import allowed_shapes, rank_shapes
 from toolflow.plan.demand import demand, weight_bytes
 from toolflow.plan.estimate import estimate
@@ -272,3 +272,34 @@ def test_ultraram_on_a_board_without_it() -> None:
 def test_fixed_parameters_that_contradict_each_other() -> None:
     with pytest.raises(ToolflowError, match="--engine: drain_k must divide"):
         candidates(UnitRequest(HIGH, 8, 8, fixed={"drain_k": 3}), load_board("zcu104"), no_progress)
+
+
+def test_sizes_alone_refuse_what_no_engine_holds_and_nothing_that_one_does() -> None:
+    pynq, held = load_board("pynq-z2"), large_maps(32)
+    for graph, bits in ((HIGH, 8), (LOW, 4), (held, 8)):
+        best_single(timed_engines(graph, bits, {}, pynq), pynq, "it")  # there is one
+        require_room(graph, bits, {}, pynq, "it")
+    large = large_maps(512)
+    with pytest.raises(DoesNotFitError, match=r"^it does not fit PYNQ-Z2: .* BRAM \(36 Kb\) of 112 usable") as caught:
+        require_room(large, 8, {}, pynq, "it")
+    assert "take smaller images or a smaller network" in str(caught.value)
+    with pytest.raises(DoesNotFitError):
+        best_single(timed_engines(large, 8, {}, pynq), pynq, "it")
+
+
+def test_a_memory_deeper_than_any_engine_has_is_named() -> None:
+    with pytest.raises(
+        DoesNotFitError, match=r"fits no engine: with words of 8 channels it needs bank_depth of"
+    ) as caught:
+        timed_engines(large_maps(640), 8, {}, load_board("zcu104"))
+    assert "(at most 1,048,576): take smaller images" in str(caught.value)
+
+
+def test_weights_that_no_buffer_holds_are_refused_unless_some_are_left_out() -> None:
+    b = NetworkBuilder((3, 24, 24), 8, 8, 8, 3)
+    wide = b.conv("wide", "image", 512, 1)
+    graph = b.build(b.linear("fc", b.flatten("flat", wide), 4, out=RESULT))
+    board = with_shares(load_board("zcu102"), block_rams=0.16)
+    with pytest.raises(DoesNotFitError):
+        require_room(graph, 8, {}, board, "it")
+    require_room(graph, 8, {}, board, "it", dense=False)

@@ -286,14 +286,37 @@ def test_an_unknown_unit_is_refused(tmp_path: Path, arguments: tuple[str, ...]) 
     assert "the unit must be one of: low high, not 'middle'" in done.stderr
 
 
+def routed_at(project: Project, frequency: str) -> None:
+    """Put a nextpnr into the project's path that reports its frequency twice: the last one counts."""
+    lines = [f"Info: Max frequency for clock 'ap_clk': {each}" for each in ("9.99 MHz (FAIL at 50.00 MHz)", frequency)]
+    said = "\n".join(f'echo "{line}"' for line in lines)
+    project.executable("nextpnr-ecp5", f'echo nextpnr-ecp5 "$@" >> "$STUB_LOG"\n{said}')
+
+
+def test_a_clock_that_is_missed_is_an_error_that_keeps_the_report(tmp_path: Path) -> None:
+    project = Project(tmp_path, "ulx3s-85f", ["single"])
+    routed_at(project, "41.00 MHz (FAIL at 50.00 MHz)")
+    done = project.run("./run.sh", "route", "single")
+    assert done.returncode == 1
+    assert "41.00 MHz (FAIL at 50.00 MHz)" in done.stdout
+    assert "timing is not met; build again with --board and a copy of the board's file" in done.stderr
+
+
 def test_yosys_and_nextpnr_get_what_they_need(tmp_path: Path) -> None:
     project = Project(tmp_path, "ulx3s-85f", ["single"])
-    for tool in ("yosys", "nextpnr-ecp5"):
-        project.executable(tool, f'echo {tool} "$@" >> "$STUB_LOG"')
-    assert project.run("make", "route").returncode == 0
+    project.executable("yosys", 'echo yosys "$@" >> "$STUB_LOG"')
+    routed_at(project, "56.12 MHz (PASS at 50.00 MHz)")
+    done = project.run("make", "route")
+    assert done.returncode == 0
+    assert (
+        "unit single routed, 'ap_clk': 56.12 MHz (PASS at 50.00 MHz)  (report: build/route_single.json)" in done.stdout
+    )
     yosys, nextpnr = project.calls()
     assert yosys == "yosys scripts/yosys_single.ys"
-    assert nextpnr.startswith("nextpnr-ecp5 --85k --package CABGA381 --speed 6 --out-of-context --freq 50 --json ")
+    assert nextpnr == (
+        "nextpnr-ecp5 --85k --package CABGA381 --speed 6 --out-of-context --freq 50 --timing-allow-fail "
+        "--json build/cascade_single.json --report build/route_single.json"
+    )
     script = (project.scripts / "yosys_single.ys").read_text().splitlines()
     assert script[-3:] == [
         "read_slang --threads 1 rtl/lib/cascade_pkg.sv rtl/single/cascade_single.sv --top cascade_single",

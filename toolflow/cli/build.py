@@ -164,9 +164,11 @@ def _stages(
 
     variants = target.variants
     bits = {"low": precision.low_bits, "high": precision.high_bits}
+    dense = source.pruned is None and precision.sparsity is None
+    room = plan_stage.room_on(target.board, precision.least_bits(variants), target.fixed, dense)
     folder.stage(
         "quantise",
-        stages.quantise_stage(source, precision, variants, terminal.note, finetuning=finetuning),
+        stages.quantise_stage(source, precision, variants, terminal.note, finetuning=finetuning, require=room),
         outputs=[GRAPHS],
         inputs=stages.quantise_inputs(source, precision, variants, finetuning),
     )

@@ -11,10 +11,42 @@ from toolflow.cli.project import CALIBRATION, DECISION, PLAN, PlanFile, PlannedU
 from toolflow.cli.stages import load_graph, read_report
 from toolflow.cli.terminal import Step
 from toolflow.ir.errors import DoesNotFitError
+from toolflow.ir.graph import Graph
 from toolflow.plan.boards import Board, load_board
-from toolflow.plan.choose import Candidate, best_pair, best_single, bound_by, timed_engines
+from toolflow.plan.choose import Candidate, best_pair, best_single, bound_by, require_room, timed_engines
 from toolflow.plan.objective import Objective
 from toolflow.plan.resources_count import ResourceCount
+
+
+def room_on(
+    board_name: str, least_bits: Mapping[str, int], fixed: Mapping[str, int | str], dense: bool
+) -> Callable[[Graph], None]:
+    """Return a check that a board has room for one of a network's variants at least, by their sizes alone.
+
+    Args:
+        board_name: name or path of the board.
+        least_bits: of any inner layer, by variant; "high" comes last.
+        fixed: engine parameters that the user fixes.
+        dense: no weights are left out.
+    """
+
+    def require(graph: Graph) -> None:
+        from quant.outline import outline
+
+        board = load_board(board_name)
+        refused = None
+        for bits in least_bits.values():
+            try:
+                what = f"the network at {bits} bits"
+                require_room(outline(graph, bits), bits, fixed, board, what, dense)
+            except DoesNotFitError as error:
+                refused = error
+            else:
+                return
+        if refused is not None:
+            raise refused
+
+    return require
 
 
 def plan_stage(

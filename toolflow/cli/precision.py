@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -142,6 +142,17 @@ class Precision:
             pattern=None if self.sparsity == AUTO else self.sparsity,
             digit_bits=self.array_bits or DIGIT_BITS,
         )
+
+    def least_bits(self, variants: Iterable[str]) -> dict[str, int]:
+        """Return the fewest bits that the array of each variant can be planned with."""
+        least = {}
+        for name in variants:
+            config = self.config(name)
+            widths = [config.weight_bits, config.activation_bits, *(min(pair) for pair in config.overrides.values())]
+            if self._mixed(name):
+                widths += [LEAST_WEIGHT_BITS, LEAST_ACTIVATION_BITS]
+            least[name] = min(widths)
+        return least
 
     def searches(self, variant: str) -> bool:
         """Return whether anything of a variant is to be searched."""

@@ -218,10 +218,12 @@ def quantise_stage(
     note: Callable[[str], None],
     qonnx: bool = False,
     finetuning: Finetuning | None = None,
+    require: Callable[[Graph], None] = lambda _: None,
 ) -> Callable[[Path, Step], None]:
     """Return the stage that writes graphs/: integers of every variant, float answers, and how they were made.
 
     With `qonnx` it also writes every variant as qonnx/<variant>.onnx; with `finetuning` it trains what it found.
+    `require` may refuse the imported network before anything is measured.
     """
 
     def make(folder: Path, step: Step) -> None:
@@ -229,6 +231,7 @@ def quantise_stage(
         from quant.float_run import float_classes
 
         graph = source.graph()
+        require(graph)
         data = source.images(graph)
         notes = [*data.notes, *output_notes(graph)]
         for sentence in notes:

@@ -146,3 +146,9 @@ class EngineConfig(BaseModel):
         """
         text = json.dumps(self.model_dump(exclude={"bank_memory"}), sort_keys=True).encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")
+
+
+def deepest_memories() -> dict[str, int]:
+    """Return the largest depth that each of an engine's memories may have, by parameter."""
+    properties = EngineConfig.model_json_schema()["properties"]
+    return {name: int(properties[name]["maximum"]) for name in FITTED if name.endswith("_depth")}

@@ -19,7 +19,14 @@ from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.operators import Layer
 from toolflow.plan.boards import Board, all_boards
-from toolflow.plan.choose_shapes import UnitRequest, allowed_shapes, rank_shapes, worth_timing
+from toolflow.plan.choose_shapes import (
+    RankedShape,
+    UnitRequest,
+    allowed_shapes,
+    rank_shapes,
+    smallest_engines,
+    worth_timing,
+)
 from toolflow.plan.demand import weight_bytes
 from toolflow.plan.lower import Lowering, fit_depths
 from toolflow.plan.objective import THROUGHPUT, Objective
@@ -28,7 +35,7 @@ from toolflow.plan.resources_count import BLOCK_RAM_NAMES, ResourceCount
 
 __all__ = [
     "Candidate", "UnitRequest", "best_pair", "best_single", "bound_by", "candidates", "check_engine", "explain",
-    "timed_engines",
+    "require_room", "timed_engines",
 ]  # fmt: skip
 
 SLACK = 1.03  # of designs within so much of the fastest, the smallest is taken, of those without UltraRAM first
@@ -90,6 +97,27 @@ def timed_engines(
     widths = dict.fromkeys([(bits, bits), *([needed] if "weight_bits" not in fixed else [])])
     wanted = [UnitRequest(graph, *each, _multipliers(max(each)), fixed, batch, alone) for each in widths]
     return [candidate for each in wanted for candidate in candidates(each, board, progress)]
+
+
+def require_room(
+    graph: QuantisedGraph, bits: int, fixed: Mapping[str, int | str], board: Board, what: str, dense: bool = True
+) -> None:
+    """Refuse a network that the smallest engines do not hold, by the sizes of its maps and weights alone.
+
+    Args:
+        graph: the network, or an outline of it.
+        bits: of its inner layers.
+        fixed: engine parameters that the user fixes.
+        board: what it is to fit.
+        what: the network, for the message.
+        dense: no weights are left out; else their room is not counted.
+
+    Raises:
+        DoesNotFitError: as `best_single`.
+    """
+    smallest = smallest_engines(graph, bits, _multipliers(bits), fixed, board, dense)
+    if all(shape.resources.over(board.usable) for shape in smallest):
+        raise DoesNotFitError(_shortage(smallest, board, what))
 
 
 def check_engine(fixed: Mapping[str, int | str], widths: Iterable[int], board: Board) -> None:
@@ -195,11 +223,11 @@ def _size(amounts: ResourceCount) -> tuple[float, float]:
     return amounts.urams, amounts.luts
 
 
-def _shortage(timed: Sequence[Candidate], board: Board, what: str) -> str:
+def _shortage(timed: Sequence[Candidate | RankedShape], board: Board, what: str) -> str:
     """Describe the candidate that comes nearest, what it lacks, and what would fit."""
     usable = board.usable
 
-    def excess(candidate: Candidate) -> float:
+    def excess(candidate: Candidate | RankedShape) -> float:
         return max(candidate.resources.shares(usable).values())
 
     nearest = min(timed, key=excess)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -9,12 +10,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from toolflow.engine.config import EngineConfig
+from toolflow.engine.config import EngineConfig, deepest_memories
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.operators import Conv, WinogradConv
 from toolflow.plan.boards import Board
 from toolflow.plan.demand import Demand, demand
+from toolflow.plan.memory import allocate
+from toolflow.plan.prepare import prepare, result_tensor
 from toolflow.plan.resources import estimate_resources
 from toolflow.plan.resources_count import ResourceCount
 from toolflow.plan.resources_features import dsps
@@ -89,6 +92,40 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
         cycles = passes * needs.cycles_per_pass(config) / images
         ranked.append(RankedShape(config, estimate_resources(config, board.family).total, cycles))
     return sorted(ranked, key=lambda r: (r.cycles_per_image, r.resources.urams, r.resources.luts))
+
+
+def smallest_engines(
+    graph: QuantisedGraph,
+    bits: int,
+    multipliers: tuple[str, ...],
+    fixed: Mapping[str, int | str],
+    board: Board,
+    dense: bool,
+) -> list[RankedShape]:
+    """Return the engines of fewest lanes for a network; only their sizes are right, no time is predicted.
+
+    Weights are taken as direct and as wide as `bits`, none is looked at; where some are left out, none counts.
+    The depth of a memory is cut to what an engine may have, which no device holds.
+    """
+    shapes = allowed_shapes(bits, bits, multipliers, fixed, board)
+    deepest = deepest_memories()
+    least = {name: min(getattr(shape, name) for shape in shapes) for name in ("lanes_k", "lanes_p", "drain_k")}
+    found = []
+    for shape in shapes:
+        if all(getattr(shape, name) == value for name, value in least.items()):
+            prepared = prepare(graph, shape.drain_k)
+            words = allocate(prepared, shape.sub_row, 1, result_tensor(prepared)).words
+            depths = {"bank_depth": max(words, 1), "weight_depth": _rows(prepared, shape) if dense else 1}
+            config = shape.model_copy(update={n: min(value, deepest[n]) for n, value in depths.items()})
+            found.append(RankedShape(config, estimate_resources(config, board.family).total, 0.0))
+    return found
+
+
+def _rows(graph: QuantisedGraph, shape: EngineConfig) -> int:
+    """Return the weight rows of the largest group, every layer dense and direct."""
+    kernels = [node.weights["weight"].shape[1:] for node in graph.nodes if "weight" in node.weights]
+    steps = shape.sub_row // shape.slots
+    return max((math.prod(places) * -(-depth // shape.sub_row) * steps for depth, *places in kernels), default=1)
 
 
 def largest_tile(graph: QuantisedGraph) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from toolflow.engine.config import RESULT_BITS, EngineConfig
+from toolflow.engine.config import RESULT_BITS, EngineConfig, deepest_memories
 from toolflow.engine.isa import Flag, Header, Instruction, Opcode, encode_program, table_offset_bytes
 from toolflow.engine.rows import LayerWeights, Walk, group_rows, layer_weights, plan_walk
 from toolflow.engine.stream import Packet, pack, suited
@@ -26,7 +26,7 @@ from toolflow.operators.winograd.hardware import hardware as winograd
 from toolflow.plan.compiled import CompiledProgram, ImageFormat, Trace
 from toolflow.plan.memory import MemoryMap, Place, allocate, as_map
 from toolflow.plan.movers import max_pool, store_map
-from toolflow.plan.prepare import CONVOLUTIONS, prepare
+from toolflow.plan.prepare import CONVOLUTIONS, prepare, result_tensor
 
 FORMS = {Conv: conv, Linear: linear, AvgPool: avg_pool, Add: add, WinogradConv: winograd}
 
@@ -91,19 +91,13 @@ class Lowering:
         self.config = config
         self.source = graph
         self.graph = prepare(graph, config.drain_k)
-        self.in_result = self._result_tensor()
+        self.in_result = result_tensor(self.graph)
         self.input_digits = self._input_digits()
         self.memory: MemoryMap = allocate(self.graph, config.sub_row, self.input_digits, self.in_result)
         self.layers = {node.name: self._layer(node) for node in self.graph.nodes if isinstance(node.op, CONVOLUTIONS)}
         self.image = self._image_format()
 
     # ---- geometry -------------------------------------------------------------------------
-
-    def _result_tensor(self) -> str:
-        name = self.graph.output
-        while isinstance(self.graph.by_name[name].op, Flatten):
-            name = self.graph.by_name[name].inputs[0]
-        return name
 
     def _input_digits(self) -> int:
         integer = self.graph.types[self.graph.input_name].integer
@@ -275,9 +269,22 @@ class Lowering:
     # ---- what the engine must hold ---------------------------------------------------------
 
     def fitted(self) -> EngineConfig:
-        """Return the configuration with depths and accumulator width as this graph needs them."""
+        """Return the configuration with depths and accumulator width as this graph needs them.
+
+        Raises:
+            DoesNotFitError: a memory would be deeper than an engine's can be.
+        """
         needs = self._needs()
         needs["result_depth"] = max(needs["result_depth"], 1)
+        deepest = deepest_memories()
+        beyond = [
+            f"{name} of {n:,} (at most {deepest[name]:,})" for name, n in needs.items() if n > deepest.get(name, n)
+        ]
+        if beyond:
+            raise DoesNotFitError(
+                f"'{self.source.name}' ({self.source.variant}) fits no engine: with words of {self.config.sub_row} "
+                f"channels it needs {' and '.join(beyond)}: take smaller images or a smaller network"
+            )
         return EngineConfig(**{**self.config.model_dump(), **needs})
 
     def _needs(self) -> dict[str, int]:

@@ -28,6 +28,14 @@ def prepare(graph: QuantisedGraph, drain_k: int) -> QuantisedGraph:
     return _own_output(graph)
 
 
+def result_tensor(graph: QuantisedGraph) -> str:
+    """Return the tensor of a prepared graph that goes to the result memory: the output, seen through flattening."""
+    name = graph.output
+    while isinstance(graph.by_name[name].op, Flatten):
+        name = graph.by_name[name].inputs[0]
+    return name
+
+
 def _materialise_moves(graph: QuantisedGraph, drain_k: int) -> QuantisedGraph:
     """Turn shortcuts that a drain cannot read, and pads, into convolutions with weights of 0 and 1."""
     nodes = []
