@@ -51,6 +51,10 @@ class Pragma:
         """Tell whether this is `#pragma HLS kind`, in upper or lower case."""
         return [word.upper() for word in self.words[:2]] == ["HLS", kind]
 
+    def option(self, key: str) -> str:
+        """Return what follows `key=`, "" where that is not given."""
+        return next((word.split("=", 1)[1] for word in self.words if word.startswith(f"{key}=")), "")
+
 
 @dataclass
 class Loop:
@@ -81,12 +85,19 @@ class Function:
     loops: list[Loop] = field(default_factory=list)
     pragmas: list[Pragma] = field(default_factory=list)
     variables: dict[str, cindex.Cursor] = field(default_factory=dict)
+    branches: list[tuple[int, int]] = field(default_factory=list)  # first and last line of each `if`
+
+    def is_conditional(self, pragma: Pragma) -> bool:
+        """Tell whether a pragma stands in an `if` that is in no loop: one that the configuration decides."""
+        in_loop = any(loop.first_line < pragma.line <= loop.last_line for loop in self.loops)
+        return not in_loop and any(first < pragma.line <= last for first, last in self.branches)
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A parsed unit: everything that lies in its own folder."""
+    """A parsed unit: everything that lies in the folder of its source."""
 
+    source: Path
     folder: Path
     diagnostics: list[tuple[Path, int, str]]
     includes: list[tuple[Path, int, str]]
@@ -116,6 +127,7 @@ def parse_unit(source: Path) -> Unit:
     functions = [_function(c) for c in own if c.kind in FUNCTIONS and _body(c) is not None]
     _place(pragmas, functions)
     return Unit(
+        source=source,
         folder=folder,
         diagnostics=[
             (Path(str(d.location.file)), d.location.line, d.spelling)
@@ -225,6 +237,8 @@ def _function(cursor: cindex.Cursor) -> Function:
             function.variables[inner.spelling] = inner
         if inner.kind is Kind.FOR_STMT:
             function.loops.append(_loop(inner))
+        if inner.kind is Kind.IF_STMT:
+            function.branches.append((inner.extent.start.line, inner.extent.end.line))
     return function
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolflow.emit.cxx import Function, Kind, Loop, Pragma, Token, Unit, parse_unit
+from toolflow.emit.cxx import Function, Kind, Loop, Token, Unit, parse_unit
 from toolflow.emit.hls import top_function
 from toolflow.ir.errors import VerificationError
 
@@ -66,10 +66,13 @@ def check_synthesisable(folder: Path, unit: str) -> list[Finding]:
     Raises:
         ToolflowError: the unit's source file is not there.
     """
-    top = top_function(unit)
-    parsed = parse_unit(folder / f"{top}.cpp")
+    return check_parsed(parse_unit(folder / f"{top_function(unit)}.cpp"))
+
+
+def check_parsed(parsed: Unit) -> list[Finding]:
+    """Return what keeps a parsed unit from synthesis, in order of place; [] where nothing does."""
     found = [finding for rule in _RULES for finding in rule(parsed)]
-    found += _top(parsed, top)
+    found += _top(parsed, parsed.source.stem)
     return sorted(set(found))
 
 
@@ -128,16 +131,12 @@ def _pragmas(unit: Unit) -> Iterator[Finding]:
             text = f"a pragma must stand in a function, not outside: '{pragma.text}'"
             yield _finding(unit, pragma.file, pragma.line, "pragma", text)
             continue
-        name = _option(pragma, "variable") or _option(pragma, "port")
+        name = pragma.option("variable") or pragma.option("port")
         function = owned[pragma]
         known = {*function.parameters, *function.variables, "return"}
         if name and name.split(".")[0] not in known:
             text = f"a pragma must name a variable of its function, not '{name}'"
             yield _finding(unit, pragma.file, pragma.line, "pragma", text)
-
-
-def _option(pragma: Pragma, key: str) -> str:
-    return next((word.split("=", 1)[1] for word in pragma.words if word.startswith(f"{key}=")), "")
 
 
 def _loops(unit: Unit) -> Iterator[Finding]:
@@ -319,7 +318,7 @@ def _dataflow(unit: Unit) -> Iterator[Finding]:
     """A dataflow region is streams with a depth each, one producer and one consumer, and calls."""
     for function in unit.functions:
         streams = {n for n, v in function.variables.items() if v.type.spelling.startswith("hls::stream")}
-        depths = {_option(p, "variable") for p in function.pragmas if p.is_hls("STREAM") and _option(p, "depth")}
+        depths = {p.option("variable") for p in function.pragmas if p.is_hls("STREAM") and p.option("depth")}
         for name in sorted(streams - depths):
             line = function.variables[name].location.line
             yield _finding(unit, function.file, line, "dataflow", f"a stream must have a STREAM depth: {name}")
@@ -348,7 +347,7 @@ def _top(unit: Unit, top: str) -> Iterator[Finding]:
     if function.cursor.mangled_name != top or function.cursor.semantic_parent.kind is Kind.NAMESPACE:
         text = f'{top} must be extern "C", outside of namespaces'
         yield _finding(unit, function.file, function.first_line, "top", text)
-    covered = {_option(p, "port") for p in function.pragmas if p.is_hls("INTERFACE") and "s_axilite" in p.words}
+    covered = {p.option("port") for p in function.pragmas if p.is_hls("INTERFACE") and "s_axilite" in p.words}
     for name in (*function.parameters, "return"):
         if name not in covered:
             text = f"every argument of {top} must have a control register (INTERFACE s_axilite), '{name}' has none"

@@ -1,0 +1,239 @@
+"""Initiation intervals of a unit's pipelined loops, each with what it is bound by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolflow.emit.cxx import Function as Source
+from toolflow.emit.cxx import Loop, Unit
+from toolflow.emit.ii.body import Body, loops_of
+from toolflow.emit.ii.compile import copies_of, markers_of, unit_to_ir
+from toolflow.emit.ii.debug import Debug, Place
+from toolflow.emit.ii.delays import Delays, budget_ns
+from toolflow.emit.ii.ir import parse_module
+from toolflow.emit.ii.memories import REGISTERS, Access, Memories, distinct
+from toolflow.emit.ii.recurrences import Claims, Graph, Recurrence
+
+# Reads, writes and both together that a memory takes in a cycle; None where there is no such bound.
+_PORTS: dict[str, tuple[int | None, int | None, int | None]] = {
+    "RAM_1P": (None, None, 1),
+    "RAM_2P": (None, 1, 2),
+    "RAM_S2P": (1, 1, None),
+    "RAM_T2P": (None, None, 2),
+    "": (None, None, 2),  # a block RAM has two ports
+    "rom": (2, None, None),
+    "stream": (1, 1, None),
+    "port": (1, 1, None),
+}
+
+
+@dataclass(frozen=True, order=True)
+class Interval:
+    """The initiation interval that one pipelined loop can reach.
+
+    Attributes:
+        file, line: the loop, in the unit's folder.
+        function: that it stands in.
+        wanted: of its PIPELINE pragma, 0 where that leaves it open.
+        by_ports: that the ports of its memories and streams allow.
+        by_memories: that its recurrences through memories allow.
+        by_registers: that its other recurrences allow, at the clock.
+        why: what bounds it: a memory and its accesses, or a recurrence with its lines; "" where nothing does.
+        chain_ns: the longest recurrence of registers, for each iteration that it spans.
+    """
+
+    file: str
+    line: int
+    function: str
+    wanted: int
+    by_ports: int
+    by_memories: int
+    by_registers: int
+    why: str
+    chain_ns: float
+
+    @property
+    def found(self) -> int:
+        """The interval that can be reached."""
+        return max(self.by_ports, self.by_memories, self.by_registers)
+
+    @property
+    def misses(self) -> bool:
+        """Whether it is longer than wanted."""
+        return 0 < self.wanted < self.found
+
+    @property
+    def is_mendable(self) -> bool:
+        """Whether it is the sources that miss: by ports, or by a recurrence through a memory."""
+        return 0 < self.wanted < max(self.by_ports, self.by_memories)
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.function} reaches II = {self.found}, not {self.wanted}: {self.why}"
+
+
+def analyse_unit(unit: Unit, delays: Delays, clock_mhz: float, cache: Path | None = None) -> list[Interval]:
+    """Return the interval of each pipelined loop of a parsed unit, in order of place.
+
+    A loop that the configuration leaves out, or whose body runs once, is not in the result; one that is inlined at
+    several places is there once, at its worst.
+
+    Args:
+        unit: the parsed source.
+        delays: of the board's device.
+        clock_mhz: the board's clock.
+        cache: folder for the IR.
+
+    Raises:
+        VerificationError: the sources do not compile with types of exact width.
+    """
+    text = unit_to_ir(unit, cache)
+    active, constants = markers_of(text)
+    module = parse_module(text)
+    debug = Debug(module, frozenset(copies_of(unit)))
+    pipelined = {
+        (str(function.file.relative_to(unit.folder)), loop.first_line): (function, loop)
+        for function in unit.functions
+        for loop in function.loops
+        if any(pragma.is_hls("PIPELINE") for pragma in loop.pragmas)
+    }
+    worst: dict[tuple[str, int], Interval] = {}
+    for function in module.functions:
+        memories = Memories(module, function, debug, unit, active, constants=constants)
+        for body in loops_of(function):
+            start = debug.loop_start(body.function.blocks[body.latch].instructions[-1].loop)
+            key = (start.file, start.line) if start is not None else ("", 0)
+            if key not in pipelined:
+                continue
+            interval = _interval(body, memories, pipelined[key], key, delays, clock_mhz)
+            if key not in worst or interval.found > worst[key].found:
+                worst[key] = interval
+    return sorted(worst.values())
+
+
+def _interval(
+    body: Body,
+    memories: Memories,
+    loop: tuple[Source, Loop],
+    key: tuple[str, int],
+    delays: Delays,
+    clock_mhz: float,
+) -> Interval:
+    source, cursor = loop
+    pragma = next(p for p in cursor.pragmas if p.is_hls("PIPELINE"))
+    wanted = int(pragma.option("II") or 0)
+    if body.inner:
+        why = "a loop inside must have constant bounds, to be unrolled"
+        return Interval(*key, source.name, wanted, 2, 1, 1, why, 0.0)
+    accesses = [a for block in body.blocks for i in block.instructions for a in memories.accesses(i, block.name)]
+    ports, busiest = _ports(body, accesses)
+    cycle_ns = budget_ns(clock_mhz)
+    claims = _claims(memories, source, cursor, accesses)
+    graph = Graph(body, accesses, claims, delays, cycle_ns)
+    longest, through = graph.slowest(memories=False), graph.slowest(memories=True)
+    register = _cycles(longest, cycle_ns)
+    memory = _cycles(through, cycle_ns) if through is not None and through.through else 1
+    if max(ports, memory, register) == 1:
+        why = ""
+    elif ports >= max(memory, register):
+        why = busiest
+    else:
+        why = _story(through if memory >= register else longest, memories.debug)
+    chain = 0.0 if longest is None else longest.nanoseconds / longest.distance
+    return Interval(*key, source.name, wanted, ports, memory, register, why, round(chain, 2))
+
+
+def _cycles(recurrence: Recurrence | None, cycle_ns: float) -> int:
+    if recurrence is None:
+        return 1
+    return max(1, math.ceil(recurrence.nanoseconds / recurrence.distance / cycle_ns - 1e-6))
+
+
+def _ports(body: Body, accesses: list[Access]) -> tuple[int, str]:
+    """Return the cycles that the busiest memory needs for an iteration, and which it is."""
+    groups: dict[str, list[Access]] = {}
+    for access in accesses:
+        if access.storage != REGISTERS:
+            groups.setdefault(access.memory, []).append(access)
+    most, busiest = 1, ""
+    for memory, group in groups.items():
+        reads_most, writes_most, both_most = _PORTS.get(group[0].storage, _PORTS[""])
+        parts = {access.part for access in group if None not in access.part} or {group[0].part}
+        for part in parts:
+            own = [a for a in group if all(p is None or p == q for p, q in zip(a.part, part, strict=False))]
+            reads = _on_the_longest_way(body, [a for a in own if not a.writes])
+            writes = _on_the_longest_way(body, [a for a in own if a.writes])
+            both = _on_the_longest_way(body, own) if both_most else 0
+            needed = max(
+                math.ceil(count / limit)
+                for count, limit in (
+                    (reads, reads_most or 1 << 30),
+                    (writes, writes_most or 1 << 30),
+                    (both, both_most or 1 << 30),
+                )
+            )
+            if needed > most:
+                name = memory + "".join(f"[{p}]" for p in part if p is not None)
+                kind = {"stream": "stream ", "port": "port "}.get(group[0].storage, "memory ")
+                most, busiest = needed, f"{kind}{name} has {reads} read(s) and {writes} write(s) an iteration"
+    return most, busiest
+
+
+def _on_the_longest_way(body: Body, accesses: list[Access]) -> int:
+    """Most words that one iteration can access: over the ways through the body, each word once."""
+    if not accesses:
+        return 0
+    of_block: dict[str, list[Access]] = {}
+    for access in accesses:
+        of_block.setdefault(access.block, []).append(access)
+    count: dict[str, int] = {}
+    for block in body.blocks:
+        before = max((count[name] for name in body.predecessors[block.name]), default=0)
+        count[block.name] = before
+        if block.name in of_block:
+            own = of_block[block.name]
+            if own[0].storage == "stream":
+                count[block.name] += len(own)
+                continue
+            reaching = body.reaching[block.name]
+            earlier = {(a.writes, a.part, a.address) for name in of_block if name in reaching for a in of_block[name]}
+            new = [a for a in own if (a.writes, a.part, a.address) not in earlier]
+            count[block.name] += distinct(a for a in new if not a.writes) + distinct(a for a in new if a.writes)
+    return max(count.values())
+
+
+def _claims(memories: Memories, source: Source, loop: Loop, accesses: list[Access]) -> Claims:
+    names: dict[str, str] = {}  # variable -> the accesses' name
+    for access in accesses:
+        names.setdefault(access.memory.split(".")[0], access.memory)
+    intra, inter, distance = set[str](), set[str](), dict[str, int]()
+    for pragma in loop.pragmas:
+        if not pragma.is_hls("DEPENDENCE"):
+            continue
+        for base in memories.named(pragma.option("variable"), source):
+            own = memories.variables[base].name if base in memories.variables else base
+            memory = names.get(own, own)
+            if pragma.option("distance"):
+                distance[memory] = int(pragma.option("distance"))
+            elif "false" in pragma.words:
+                (intra if "intra" in pragma.words else inter).add(memory)
+    return Claims(frozenset(intra), frozenset(inter), distance)
+
+
+def _story(recurrence: Recurrence | None, debug: Debug) -> str:
+    """Tell a recurrence: its time, its memories, and the lines that it passes."""
+    assert recurrence is not None
+    lines = _lines(debug.place(i.location) for i in recurrence.operations if i is not None and i.location)
+    kind = f"recurrence through {', '.join(recurrence.through)}" if recurrence.through else "recurrence"
+    over = f" over {recurrence.distance} iterations" if recurrence.distance > 1 else ""
+    return f"{kind} of {recurrence.nanoseconds:.1f} ns{over}: {' → '.join(lines)}"
+
+
+def _lines(places: Iterable[Place | None]) -> list[str]:
+    told: list[str] = []
+    for place in places:
+        if place is not None and place.line and str(place) not in told:
+            told.append(str(place))
+    return told
