@@ -288,11 +288,12 @@ def test_sizes_alone_refuse_what_no_engine_holds_and_nothing_that_one_does() -> 
 
 
 def test_a_memory_deeper_than_any_engine_has_is_named() -> None:
+    """640 × 640 pixels of an image in one word and of 32 channels in four."""
     with pytest.raises(
         DoesNotFitError, match=r"fits no engine: with words of 8 channels it needs bank_depth of"
     ) as caught:
         timed_engines(large_maps(640), 8, {}, load_board("zcu104"))
-    assert "(at most 1,048,576): take smaller images" in str(caught.value)
+    assert "bank_depth of 2,048,000 (at most 1,048,576): take smaller images" in str(caught.value)
 
 
 def test_weights_that_no_buffer_holds_are_refused_unless_some_are_left_out() -> None:

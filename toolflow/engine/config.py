@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from functools import cache
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -148,6 +149,7 @@ class EngineConfig(BaseModel):
         return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")
 
 
+@cache
 def deepest_memories() -> dict[str, int]:
     """Return the largest depth that each of an engine's memories may have, by parameter."""
     properties = EngineConfig.model_json_schema()["properties"]
