@@ -118,6 +118,8 @@ def infer_shapes(input_name: str, input_shape: Shape, nodes: Sequence[AnyNode]) 
             shapes[node.name] = node.op.infer_shape([shapes[t] for t in node.inputs], node.weights)
         except ValueError as error:
             raise ToolflowError(f"{node.op.kind} '{node.name}': {error}") from error
+        except KeyError as error:  # of its weights
+            raise ToolflowError(f"{node.op.kind} '{node.name}': its {error.args[0]} is missing") from error
     return shapes
 
 

@@ -138,9 +138,9 @@ def load_quantised(stem: Path, operators: Mapping[str, type[Operator]]) -> Quant
                 name: TensorType(IntegerType(kind.bits, kind.signed), kind.scale) for name, kind in stored.types.items()
             },
         )
+        verify_quantised(graph)
         if arrays:
             raise ValueError(f"no node has the array '{min(arrays)}'")
-        verify_quantised(graph)
     except (*UNREADABLE, ToolflowError) as error:
         said = _first(error) if isinstance(error, ValidationError) else str(error) or type(error).__name__
         raise ToolflowError(
