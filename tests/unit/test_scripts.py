@@ -325,6 +325,34 @@ def test_yosys_and_nextpnr_get_what_they_need(tmp_path: Path) -> None:
     ]
 
 
+HOSTILE = "-d'ésigns #1 & $(more) 100%"
+
+
+def test_open_tools_run_below_any_path(tmp_path: Path) -> None:
+    (tmp_path / HOSTILE).mkdir()
+    project = Project(tmp_path / HOSTILE, "ulx3s-85f", ["single"])
+    for tool in ("yosys", "nextpnr-ecp5"):
+        project.executable(tool, f'test -f rtl/single/cascade_single.sv && echo {tool} >> "$STUB_LOG"')
+    done = project.run("make", "route")
+    assert done.returncode == 0, done.stderr
+    assert project.calls() == ["yosys", "nextpnr-ecp5"]
+
+
+@pytest.mark.parametrize("name", ["two words", "é", HOSTILE])
+@pytest.mark.parametrize("arguments", [("hls", "low", "csynth"), ("package",), ("bitstream", "rtl")])
+def test_a_path_that_the_vendors_tools_do_not_take_is_refused(
+    tmp_path: Path, name: str, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / name).mkdir()
+    project = Project(tmp_path / name, "zcu104")
+    for tool in ("vitis-run", "vivado"):
+        project.executable(tool, 'echo called >> "$STUB_LOG"')
+    done = project.run("./run.sh", *arguments)
+    assert done.returncode == 2
+    assert f"letters, digits and _ . / + -, not '{project.folder}': copy the project to such a folder" in done.stderr
+    assert project.calls() == []
+
+
 @pytest.mark.parametrize(("board", "family"), [("zcu104", "xcup"), ("pynq-z2", "xc7"), ("kv260", "xcup")])
 def test_yosys_synthesises_for_the_boards_family(tmp_path: Path, board: str, family: str) -> None:
     script = (Project(tmp_path, board).scripts / "yosys_low.ys").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -120,7 +121,7 @@ def build(
 
     summary = read_summary(out / SUMMARY)
     terminal.result(summary.model_dump(mode="json"), *summary_tables(summary))
-    terminal.note(f"built {out}; check it with: toolflow verify {out}")
+    terminal.note(f"built {out}; check it with: toolflow verify {shlex.quote(str(out))}")
 
 
 @dataclass(frozen=True)
