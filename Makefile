@@ -38,7 +38,7 @@ bench: $(STAMP)  ## measure the figures of docs/results.md: make bench DATA=the 
 	@test -n "$(DATA)" || { echo "make bench needs DATA=the folder of pretrained weights and images"; exit 1; }
 	@PYTHONPATH=. $(BIN)/python benchmarks/everything.py $(DATA)
 
-fuzz: $(STAMP)  ## random networks on every level: make fuzz SEED=1 MINUTES=5 OUT=build/fuzz
+fuzz: $(STAMP)  ## random networks, damaged files and projects: make fuzz SEED=1 MINUTES=5 OUT=build/fuzz
 	@PYTHONPATH=. $(BIN)/python -m fuzz --seed $(SEED) --minutes $(MINUTES) --out $(OUT) --workers $(JOBS) $(FUZZ)
 
 check: $(STAMP)  ## lint, format, types, import order, the emitted RTL under Verilator

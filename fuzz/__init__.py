@@ -1,1 +1,1 @@
-"""Random networks and engines, and what the toolflow makes of them."""
+"""Random networks and engines, damaged files and projects, and what the toolflow makes of them."""

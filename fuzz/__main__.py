@@ -1,4 +1,4 @@
-"""`make fuzz`: random networks through the toolflow, for a time or until so many ended well.
+"""`make fuzz`: random networks, damaged files and projects, for a time or until so many ended.
 
     python -m fuzz --out build/fuzz --seed 1 --minutes 5
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from fuzz.notebook import FINDS, Entry, Notebook
 from fuzz.work import Campaign, Job, run_all
 
-RATIO = {"network": 8, "planned": 1}  # of a run that the time alone ends
+RATIO = {"network": 8, "planned": 1, "file": 8, "project": 8}  # of a run that the time alone ends
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,15 @@ class Wanted:
     """When a campaign is complete.
 
     Attributes:
-        networks, rtl, planned: jobs that must have ended; networks and planned ones that were refused
+        networks, rtl, planned, files, projects: jobs that must have ended; networks and planned ones that were refused
             do not count. None for as many as the time allows.
     """
 
     networks: int | None = None
     rtl: int | None = None
     planned: int | None = None
+    files: int | None = None
+    projects: int | None = None
 
 
 def main() -> int:
@@ -43,7 +45,7 @@ def main() -> int:
     campaign = Campaign(options.seed, options.out, options.keep, options.engines, options.rtl_engines)
     options.out.mkdir(parents=True, exist_ok=True)
     notebook = Notebook(options.out / f"seed-{options.seed}-engines-{options.engines}-{options.rtl_engines}.jsonl")
-    wanted = Wanted(options.networks, options.rtl, options.planned)
+    wanted = Wanted(options.networks, options.rtl, options.planned, options.files, options.projects)
     started = time.monotonic()
     told = [started]
 
@@ -64,7 +66,9 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="fuzz", description="Random networks on every level.")
+    parser = argparse.ArgumentParser(
+        prog="fuzz", description="Random networks on every level, damaged files and damaged projects."
+    )
     parser.add_argument("--out", type=Path, default=Path("build/fuzz"), help="notebook and builds")
     parser.add_argument("--keep", type=Path, default=Path("tests/regressions"), help="what is found, minimised")
     parser.add_argument("--seed", type=int, default=1)
@@ -73,7 +77,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rtl-engines", type=int, default=1, help="of those, as RTL too")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--tell-s", type=float, default=10.0, help="seconds between lines of progress")
-    for kind in ("networks", "rtl", "planned"):
+    for kind in ("networks", "rtl", "planned", "files", "projects"):
         parser.add_argument(f"--{kind}", type=int, help=f"{kind} that must have ended; else the time decides")
     return parser.parse_args()
 
@@ -82,16 +86,16 @@ def _jobs(campaign: Campaign, notebook: Notebook, wanted: Wanted, end: float) ->
     """Yield jobs that were not run yet, kinds by turns, until all that was wanted ended or the time is over."""
     done = notebook.done()
     numbers = {kind: (n for n in count() if (kind, n) not in done) for kind in RATIO}
-    targets = {"network": wanted.networks, "planned": wanted.planned}
+    targets = {"network": wanted.networks, "planned": wanted.planned, "file": wanted.files, "project": wanted.projects}
     bounded = any(target is not None for target in (*targets.values(), wanted.rtl))
     while True:
         open_kinds = []
         for kind, target in targets.items():
-            kinds_done = notebook.compared(kind)
+            kinds_done = notebook.ended(kind)
             if (target is None and not bounded) or (target is not None and kinds_done < target):
                 open_kinds.append(kind)
         rtl_only = "network" not in open_kinds and wanted.rtl is not None
-        if rtl_only and notebook.compared("network", "rtl") < (wanted.rtl or 0):
+        if rtl_only and notebook.ended("network", "rtl") < (wanted.rtl or 0):
             open_kinds.append("network")
         if not open_kinds:
             return

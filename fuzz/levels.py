@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,18 +17,20 @@ import torch
 from fuzz.case import Case, draw_images
 from fuzz.engines import UNIT, Builds
 from quant.config import Normalisation, QuantiseConfig
-from quant.float_run import float_logits
 from quant.quantise import Variant, quantise
 from rtl_sim.job import RunOptions
 from rtl_sim.levels import NativeLevel, SimulationLevel
 from rtl_sim.verify import Level, ProgramLevel, Unit, locate, verify_level
 from toolflow.engine.config import EngineConfig
 from toolflow.importers.load import load_model
+from toolflow.importers.pixels import PixelMap
+from toolflow.importers.plausible import unusable
 from toolflow.importers.torch_module import to_torch
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph, verify_quantised
 from toolflow.numerics.confidence import ConfidenceRule
+from toolflow.passes.check import require_engine
 from toolflow.passes.pipeline import simplify
 from toolflow.plan.boards import load_board
 from toolflow.plan.choose import best_single, timed_engines
@@ -78,9 +79,13 @@ def run_case(case: Case, builds: Builds, progress: Progress) -> None:
     shape = case.network.shape
     calibration = draw_images(*case.calibration, shape, case.seed)
     images = draw_images(*case.images, shape, case.seed + 1)
-    normalisation = Normalisation(mean=(case.mean,), std=(case.std,))
+    pixels = PixelMap((case.mean,) * shape[0], (case.std,) * shape[0])
     with progress.at("import"):
-        graph = _imported(case, normalisation.apply(images))
+        graph = _imported(case, Normalisation(mean=pixels.mean, std=pixels.std).apply(images))
+        mapped = pixels.then(graph.input_map)
+        if (problem := unusable(mapped)) is not None:
+            raise ToolflowError(problem)
+    normalisation = Normalisation(mean=mapped.mean, std=mapped.std, scale=mapped.scale)
     with progress.at("quantise"):
         made = quantise(graph, calibration, normalisation, QuantiseConfig.model_validate(case.quantise), UNIT)
         verify_quantised(made.graph)
@@ -110,16 +115,17 @@ def _imported(case: Case, x: npt.NDArray[np.float64]) -> Graph:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     wanted = np.asarray(session.run(None, {session.get_inputs()[0].name: x.astype(np.float32)})[0])
+    require_engine(imported)
     graph = simplify(imported)
-    with torch.no_grad():
-        found = {
-            "as imported": to_torch(imported, torch.float64)(torch.from_numpy(x)).numpy(),
-            "as simplified": float_logits(graph, torch.from_numpy(x)).numpy(),
-        }
+    both = np.concatenate([np.zeros_like(wanted), wanted], axis=1) if graph.binary else wanted
     scale = max(float(np.abs(wanted).max()), 1e-6)
-    for what, array in found.items():
-        error = float(np.abs(array - wanted).max()) / scale
-        if array.shape != wanted.shape or not error <= FLOAT_TOLERANCE:
+    for what, one, expected in (("as imported", imported, wanted), ("as simplified", graph, both)):
+        with torch.no_grad():
+            found = to_torch(one, torch.float64)(torch.from_numpy(x)).numpy()
+        if found.shape != expected.shape:
+            raise DifferenceError(f"the network {what} answers {found.shape}, onnxruntime {expected.shape}")
+        error = float(np.abs(found - expected).max()) / scale
+        if not error <= FLOAT_TOLERANCE:
             raise DifferenceError(f"the network {what} differs from onnxruntime by {error:.2g} of the largest result")
     return graph
 
@@ -135,7 +141,8 @@ def _engine(case: Case, graph: QuantisedGraph) -> EngineConfig:
         return EngineConfig.model_validate(case.engine)
     board = load_board(case.board)
     bits = max(case.quantise["weight_bits"], case.quantise["activation_bits"])
-    return best_single(timed_engines(graph, bits, {}, board, alone=True), board, "the network").config
+    timed = timed_engines(graph, bits, {}, board, alone=True, batch=case.batch)
+    return best_single(timed, board, "the network").config
 
 
 def _level(name: str, case: Case, config: EngineConfig, builds: Builds) -> Level:
@@ -170,8 +177,3 @@ def refusal_lacks(error: ToolflowError, case: Case) -> str:
     if not any(word in text for word in ("must", "allowed", "needs", "take ", "at least", "up to", "only ")):
         return "it does not say what would be right"
     return ""
-
-
-def documents(values: dict[str, Any]) -> dict[str, Any]:
-    """Return values that JSON can hold."""
-    return {name: value for name, value in values.items() if value is not None}

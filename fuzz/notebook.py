@@ -67,10 +67,11 @@ class Notebook:
         """Return kind and number of what was run."""
         return {entry.place for entry in self.entries}
 
-    def compared(self, kind: str, level: str | None = None) -> int:
-        """Return how many jobs of a kind ended well, on a level where one is named."""
+    def ended(self, kind: str, level: str | None = None) -> int:
+        """Return how many jobs of a kind count: on a level where one is named; refused networks do not count."""
+        counted = (EQUAL,) if kind in ("network", "planned") else OUTCOMES
         return sum(
-            entry.kind == kind and (entry.outcome == EQUAL if level is None else level in entry.levels)
+            entry.kind == kind and (entry.outcome in counted if level is None else level in entry.levels)
             for entry in self.entries
         )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import random
+import resource
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -14,7 +17,12 @@ from pathlib import Path
 
 from fuzz.notebook import DEFECT, Entry
 
-LIMIT_S = 300.0  # a job that takes longer hangs; an engine's build is part of it
+FILE_KINDS = ("file", "project")
+# A job that takes longer hangs. An engine's build and the minimising of a find are part of a network's, the making of
+# the originals is part of the first file's.
+LIMIT_S = 400.0
+FILE_LIMIT_S = 90.0
+ADDRESS_SPACE_BYTES = 16 << 30  # a small file must not ask for more
 TRACE_LINES = 6
 _CONTEXT = multiprocessing.get_context("spawn")
 
@@ -56,7 +64,11 @@ class Job:
 
 def run_job(campaign: Campaign, job: Job) -> Entry:
     """Run a job in this process."""
-    from fuzz.networks import run_network  # loads torch, which the parent does without
+    if job.kind in FILE_KINDS:
+        from fuzz.files import run_file  # loads torch, as the other; the parent does without
+
+        return run_file(campaign, job)
+    from fuzz.networks import run_network
 
     return run_network(campaign, job)
 
@@ -85,9 +97,10 @@ class Worker:
         return self._once(job) or self._once(job) or Entry(job.kind, job.number, DEFECT, "process", "the process died")
 
     def _once(self, job: Job) -> Entry | None:
+        limit_s = FILE_LIMIT_S if job.kind in FILE_KINDS else LIMIT_S
         try:
             self.connection.send(job)
-            if self.connection.poll(LIMIT_S):
+            if self.connection.poll(limit_s):
                 entry: Entry = self.connection.recv()
                 return entry
         except (EOFError, OSError):
@@ -96,7 +109,7 @@ class Worker:
             return None
         self.close()
         self._start()
-        return Entry(job.kind, job.number, DEFECT, "process", f"it took more than {LIMIT_S:g} s")
+        return Entry(job.kind, job.number, DEFECT, "process", f"it took more than {limit_s:g} s")
 
     def close(self) -> None:
         """End the process."""
@@ -108,6 +121,9 @@ class Worker:
 def _serve(campaign: Campaign, connection: Connection) -> None:
     """Run jobs until the other end is closed."""
     os.environ["OMP_NUM_THREADS"] = "1"
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
+    logging.disable(logging.WARNING)  # a parent's screen is for finds
+    warnings.simplefilter("ignore")
     import torch
 
     torch.set_num_threads(1)

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from fuzz.case import Case, draw_case, draw_planned_case
+from fuzz.damage import Edit
 from fuzz.engines import Builds, draw_engines
+from fuzz.files import OF_PROJECTS, READERS, Damage, draw_damage, judge_damage
 from fuzz.network import IMAGE, InvalidNetworkError, Network, Step
 from fuzz.networks import case_of, judge, run_network
 from fuzz.notebook import DEFECT, DIFFERENCE, EQUAL, FINDS, REFUSED, UNHELPFUL, Entry, Notebook
+from fuzz.originals import originals, toolflow
 from fuzz.work import Campaign, Job
 from toolflow.engine import executor
 from toolflow.importers import onnx_operators
@@ -26,11 +29,55 @@ REGRESSIONS = Path(__file__).resolve().parents[1] / "regressions"
 JOB = Job("network", 0)
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The originals of every file that is damaged."""
+    return originals(tmp_path_factory.mktemp("originals"))
+
+
 @pytest.mark.parametrize("path", sorted(REGRESSIONS.glob("*.json")), ids=lambda path: path.stem)
-def test_what_was_found_stays_mended(path: Path, tmp_path: Path) -> None:
-    case = Case.of_json(json.loads(path.read_text(encoding="utf-8"))["case"])
-    entry = judge(case, JOB, Builds(tmp_path))
+def test_what_was_found_stays_mended(path: Path, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if "case" in found:
+        entry = judge(Case.of_json(found["case"]), JOB, Builds(tmp_path))
+    else:
+        entry = judge_damage(Damage.of_json(found["damage"]), JOB, request.getfixturevalue("files"))
     assert entry.outcome in (EQUAL, REFUSED), entry.text
+
+
+def test_every_command_takes_the_files_undamaged(files: Path) -> None:
+    for file, commands in READERS.items():
+        for command in dict.fromkeys(commands):
+            entry = judge_damage(Damage(file, (), command), JOB, files)
+            assert entry.outcome == EQUAL, f"{command}: {entry.text}"
+    for command in dict.fromkeys((*OF_PROJECTS, "disassemble")):
+        entry = judge_damage(Damage("project/plan.json", (), command), JOB, files)
+        assert entry.outcome == EQUAL, f"{command}: {entry.text}"
+
+
+def test_damage_survives_json(files: Path) -> None:
+    for number in range(60):
+        damage = draw_damage(random.Random(number), ("file", "project")[number % 2], files)
+        again = Damage.of_json(json.loads(json.dumps(damage.as_json())))
+        assert repr(again) == repr(damage)  # NaN is not equal to itself
+
+
+def test_a_crash_and_a_silent_pass_are_found(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flip = Edit("flip", 0.5, value=1)
+    with monkeypatch.context() as planted:
+
+        def crash(path: Path) -> None:
+            raise IndexError(path)
+
+        planted.setattr("toolflow.importers.onnx_file.read_model", crash)
+        entry = judge_damage(Damage("model.onnx", (flip,), "check onnx"), JOB, files)
+        assert entry.outcome == DEFECT
+        assert "IndexError" in entry.text
+    weights = Damage("project/weights/low.weights.bin", (flip,), "verify")
+    assert judge_damage(weights, JOB, files).outcome == REFUSED
+    with monkeypatch.context() as planted:
+        planted.setattr("fuzz.files._COMMANDS", {"verify": lambda place: toolflow("boards")})
+        assert judge_damage(weights, JOB, files).outcome == DIFFERENCE
 
 
 def test_a_case_survives_json() -> None:
@@ -113,7 +160,7 @@ def test_a_notebook_goes_on_behind_a_torn_line(tmp_path: Path) -> None:
         file.write('{"kind": "netw')
     again = Notebook(path)
     assert again.done() == {("network", 4), ("network", 5)}
-    assert again.compared("network") == again.compared("network", "hls") == 1
+    assert again.ended("network") == again.ended("network", "hls") == 1
     assert [entry.number for entry in again.finds()] == [5]
     assert set(FINDS) == {UNHELPFUL, DIFFERENCE, DEFECT}
     again.add(Entry("network", 6, EQUAL))
