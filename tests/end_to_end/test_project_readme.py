@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -127,6 +128,23 @@ def test_it_says_what_was_built(zynq: Path, ecp5: Path) -> None:
     for word in ("PYNQ", "Vitis", "Vivado"):
         assert word in cascade
         assert word not in single.replace("C++ for Vitis HLS", "")
+
+
+def test_co_simulation_copies_what_the_vectors_hold(zynq: Path) -> None:
+    """The depth of a master is its longest data's: program, two images and their results, or the weight stream."""
+    design = json.loads((zynq / "host" / "design.json").read_text(encoding="utf-8"))
+    for unit, described in design["units"].items():
+        text = (zynq / "hls" / f"cascade_{unit}.cpp").read_text(encoding="utf-8")
+        depths = dict(re.findall(r"m_axi port=(\w+) .*? depth=(\d+)", text))
+        sizes = {
+            "program": (zynq / "weights" / f"{unit}.program.bin").stat().st_size,
+            "images": 2 * described["image"]["pitch"],
+            "results": (zynq / "vectors" / f"{unit}.expected.bin").stat().st_size,
+        }
+        beat = open_project(zynq).plan.units[unit].engine.bus_bytes
+        weights = (zynq / "weights" / f"{unit}.weights.bin").stat().st_size
+        assert depths == dict.fromkeys(sizes, str(-(-max(sizes.values()) // beat))) | {"weights": str(weights // beat)}
+    assert "block RAMs (36 Kb) in `low`, " in _readme(zynq)
 
 
 def test_the_cpp_compiles_and_runs_as_it_says(project: Path, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from tests.unit.test_hls_engine import CONFIGURATIONS
 from toolflow import __version__
-from toolflow.emit.hls import emit_hls
+from toolflow.emit.hls import MASTERS, adapter_block_rams, emit_hls
 from toolflow.emit.hls_native import FLAGS, ap_types_folder, build_native, run_native
 from toolflow.emit.render import environment, render, resource, sources, write_if_changed
 from toolflow.engine.config import EngineConfig
@@ -21,11 +23,12 @@ from toolflow.ir.errors import ToolflowError
 GOLDEN = Path(__file__).parent.parent / "golden" / "hls"
 REFRESH = "TOOLFLOW_REFRESH_GOLDEN"
 CONFIG = EngineConfig(lanes_k=16, lanes_p=8, slots=2, bank_depth=8192, weight_depth=512)
+PORT_BYTES = {"program": 1 << 12, "weights": 1 << 16, "images": 6145, "results": 128}
 
 
 def test_golden_files(tmp_path: Path) -> None:
     """The composed files are those of tests/golden/hls; TOOLFLOW_REFRESH_GOLDEN=1 writes them anew."""
-    written = [path for path in emit_hls(CONFIG, "high", tmp_path) if path.parent == tmp_path]
+    written = [path for path in emit_hls(CONFIG, "high", tmp_path, PORT_BYTES) if path.parent == tmp_path]
     assert [path.name for path in written] == ["cascade_high.hpp", "cascade_high.cpp", "cascade_high_tb.cpp"]
     for path in written:
         text = path.read_text(encoding="utf-8").replace(f"cascade-toolflow {__version__}", "cascade-toolflow VERSION")
@@ -57,6 +60,70 @@ def test_a_generated_file_says_what_made_it(tmp_path: Path) -> None:
     for path in emit_hls(CONFIG, "single", tmp_path)[-3:]:
         first = path.read_text(encoding="utf-8").splitlines()[0]
         assert first == f"{made} Changes will be overwritten."
+
+
+def interfaces(folder: Path, unit: str) -> dict[str, dict[str, str]]:
+    """Return the options of every memory port in an emitted unit, its own name left out."""
+    text = (folder / f"cascade_{unit}.cpp").read_text(encoding="utf-8")
+    found = {}
+    for line in re.findall(r"#pragma HLS INTERFACE m_axi (.*)", text):
+        options = dict(option.split("=") for option in line.split())
+        found[options.pop("port")] = options
+    return found
+
+
+@pytest.mark.parametrize("bus_bits", [64, 128, 256, 512])
+def test_ports_of_a_master_have_equal_options(bus_bits: int, tmp_path: Path) -> None:
+    """Else the tool ignores them; what is in flight fills the block RAMs that are counted, and no more."""
+    config = CONFIG.model_copy(update={"bus_bits": bus_bits})
+    emit_hls(config, "low", tmp_path, PORT_BYTES)
+    ports = interfaces(tmp_path, "low")
+    assert ports["program"] == ports["images"] == ports["results"]
+    assert {name: options["bundle"] for name, options in ports.items()} == MASTERS
+    beat_bytes = bus_bits // 8
+    assert int(ports["program"]["depth"]) * beat_bytes == math.ceil(6145 / beat_bytes) * beat_bytes
+    assert int(ports["weights"]["depth"]) * beat_bytes == 1 << 16
+    blocks = 0
+    for port, direction in (("program", "read"), ("results", "write"), ("weights", "read")):
+        options = ports[port]
+        longest, in_flight = int(options[f"max_{direction}_burst_length"]), int(options[f"num_{direction}_outstanding"])
+        assert longest * beat_bytes <= 4096
+        assert in_flight >= 2
+        assert longest * in_flight <= 512  # the depth of a RAMB36 with 64 bits and their parity
+        blocks += math.ceil(bus_bits / 64)
+    assert adapter_block_rams(config) == blocks
+
+
+def test_without_vectors_no_port_says_a_depth(tmp_path: Path) -> None:
+    emit_hls(CONFIG, "low", tmp_path)
+    assert all("depth" not in options for options in interfaces(tmp_path, "low").values())
+
+
+def test_buffers_of_the_bench_are_as_long_as_co_simulation_copies(tmp_path: Path) -> None:
+    """A top that touches what the vendor's wrapper does, `depth` beats of every port, under the address sanitiser."""
+    emit_hls(CONFIG, "low", tmp_path, {**PORT_BYTES, "images": 1 << 20})
+    ports = interfaces(tmp_path, "low")
+    copies = [f"for (int n = 0; n < {ports[name]['depth']}; ++n) all ^= {name}[n];" for name in ports]
+    beat = f"ap_uint<{CONFIG.bus_bits}>"
+    (tmp_path / "cascade_low.cpp").write_text(
+        f"""#include "cascade_low.hpp"
+extern "C" void cascade_low(const {beat}* program, const {beat}* weights, const {beat}* images, {beat}* results,
+                            unsigned int, unsigned int* status) {{
+  {beat} all = 0;
+  {" ".join(copies)}
+  results[0] = all;
+  *status = 0;
+}}
+""",
+        encoding="utf-8",
+    )
+    for name in ("program", "weights", "images"):
+        (tmp_path / f"{name}.bin").write_bytes(bytes(64))
+    command = ["g++", "-std=c++17", "-O1", "-fsanitize=address", f"-I{ap_types_folder()}"]
+    command += ["cascade_low.cpp", "cascade_low_tb.cpp", "-o", "bench"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    run = subprocess.run([tmp_path / "bench", tmp_path, "1", "64"], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("unit", ["Low", "2nd", "a-b", "", "lib/low"])

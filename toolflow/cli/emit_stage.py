@@ -53,7 +53,7 @@ def emit_stage() -> Callable[[Path, Step], None]:
             binaries = _write_binaries(folder, unit, compiled)
             hosted[name] = HostUnit(compiled, _inside(folder, binaries.program), _inside(folder, binaries.weights))
             vectors = _write_expected(folder, unit.name, compiled, binaries)
-            units.append(_write_sources(folder, unit, vectors))
+            units.append(_write_sources(folder, unit, compiled, vectors))
             step.advance()
         emit_scripts(project.board, units, folder)
         emit_host(project.board, hosted, folder)
@@ -104,8 +104,14 @@ def _write_expected(folder: Path, unit: str, compiled: CompiledProgram, binaries
     )
 
 
-def _write_sources(folder: Path, unit: Unit, vectors: HlsVectors) -> UnitSources:
-    hls = emit_hls(unit.config, unit.name, folder / "hls")
+def _write_sources(folder: Path, unit: Unit, compiled: CompiledProgram, vectors: HlsVectors) -> UnitSources:
+    port_bytes = {
+        "program": len(compiled.program),
+        "weights": len(compiled.weights),
+        "images": vectors.count * compiled.header.image_pitch_bytes,
+        "results": vectors.result_bytes,
+    }
+    hls = emit_hls(unit.config, unit.name, folder / "hls", port_bytes)
     require_synthesisable(folder / "hls", unit.name)
     rtl = emit_rtl(unit.config, unit.name, folder / "rtl" / unit.name)
     top = f"cascade_{unit.name}"

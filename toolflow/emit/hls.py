@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from toolflow.emit.render import banner, render, sources, write_if_changed
@@ -10,10 +11,13 @@ from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 
 TEMPLATES = "hls_templates"
-# Beats of external memory that co-simulation of the exported RTL maps; no limit on the hardware.
-COSIMULATION_BEATS = {"program": 1 << 14, "weights": 1 << 18, "images": 1 << 16, "results": 1 << 14}
+# The arguments that are memory, and the AXI master of each.
+MASTERS = {"program": "gmem0", "weights": "gmem1", "images": "gmem0", "results": "gmem0"}
 BURST_BYTES = 4096
 LONGEST_BURST_BEATS = 256
+# A direction of an AXI adapter buffers its bursts in flight: as many beats as one block RAM is deep.
+BUFFER_BEATS = 512
+_BLOCK_RAM_BYTES = 8  # of a word at that depth, parity bits beside them
 
 
 def top_function(unit: str) -> str:
@@ -27,11 +31,30 @@ def top_function(unit: str) -> str:
     return f"cascade_{unit}"
 
 
-def emit_hls(config: EngineConfig, unit: str, folder: Path) -> list[Path]:
+def burst_beats(config: EngineConfig) -> int:
+    """Return the beats of the longest burst: AXI's own limit, and none crosses 4,096 bytes."""
+    return min(LONGEST_BURST_BEATS, BURST_BYTES // config.bus_bytes)
+
+
+def adapter_block_rams(config: EngineConfig) -> int:
+    """Return the 36 Kb block RAMs in the AXI adapters that Vitis HLS adds to one unit, which no resource model counts.
+
+    By the vendor's formula, bursts in flight × length × width, for two directions of gmem0 and one of gmem1.
+    """
+    return 3 * -(-config.bus_bytes // _BLOCK_RAM_BYTES)
+
+
+def emit_hls(config: EngineConfig, unit: str, folder: Path, port_bytes: Mapping[str, int] | None = None) -> list[Path]:
     """Write the sources of one unit into `folder` and return them, library first.
 
     The files are `lib/*.hpp` and `cascade_<unit>.hpp`, `.cpp` and `_tb.cpp`. Files that are already as
     they must be are left alone. Units of one project share a folder.
+
+    Args:
+        config: the engine.
+        unit: its name.
+        folder: where the sources go.
+        port_bytes: what co-simulation finds behind each of `MASTERS`, in bytes; None where there are no vectors.
 
     Raises:
         ToolflowError: the unit's name does not suit C++, or the folder cannot be written.
@@ -41,6 +64,10 @@ def emit_hls(config: EngineConfig, unit: str, folder: Path) -> list[Path]:
     for source in sources(TEMPLATES, "lib", suffix=".hpp"):
         written.append(folder / "lib" / source.name)
         write_if_changed(written[-1], source.read_text(encoding="utf-8"))
+    depths: dict[str, int] = {}  # in beats, one of a master
+    for port, size in (port_bytes or {}).items():
+        depths[MASTERS[port]] = max(depths.get(MASTERS[port], 1), -(-size // config.bus_bytes))
+    burst = burst_beats(config)
     parameters = [(name, value) for name, value in config.model_dump().items() if not isinstance(value, str)]
     values = {
         "banner": banner(config),
@@ -54,8 +81,10 @@ def emit_hls(config: EngineConfig, unit: str, folder: Path) -> list[Path]:
             ("bank_ultra", config.bank_memory == "ultra"),
         ],
         "bus_bits": config.bus_bits,
-        "burst": min(LONGEST_BURST_BEATS, BURST_BYTES // config.bus_bytes),
-        "depth": COSIMULATION_BEATS,
+        "masters": MASTERS,
+        "depths": depths,
+        "burst": burst,
+        "outstanding": BUFFER_BEATS // burst,
     }
     for suffix in (".hpp", ".cpp", "_tb.cpp"):
         written.append(folder / f"{top}{suffix}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from toolflow import __version__
+from toolflow.emit.hls import adapter_block_rams
 from toolflow.emit.render import render, write_if_changed
 from toolflow.emit.scripts import HlsVectors, UnitSources, control_addresses
 from toolflow.ir.errors import ToolflowError
@@ -90,6 +91,7 @@ def _described(unit: ReadmeUnit, control_base: int) -> dict[str, Any]:
         "first_last_bits": unit.first_last_bits,
         "multipliers": sources.config.multipliers,
         "bus_bits": sources.config.bus_bits,
+        "adapter_block_rams": adapter_block_rams(sources.config),
         "control_base": control_base,
         "hls_include": sources.hls_include,
         "sources": (*sources.hls_sources, *sources.hls_bench),

@@ -19,7 +19,7 @@ ALLOWED_INCLUDES = ("ap_int.h", "hls_stream.h", "stdint.h")
 # Pragma -> words that may follow it, alone or before "=".
 PRAGMAS: dict[str, frozenset[str]] = {
     "INTERFACE": frozenset({"m_axi", "s_axilite", "port", "bundle", "offset", "depth", "latency"})
-    | {"max_read_burst_length", "max_write_burst_length"},
+    | {"max_read_burst_length", "max_write_burst_length", "num_read_outstanding", "num_write_outstanding"},
     "DATAFLOW": frozenset(),
     "STREAM": frozenset({"variable", "depth"}),
     "PIPELINE": frozenset({"II"}),
