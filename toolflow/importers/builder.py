@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from toolflow.importers.views import Order, picked_channels, spread
 from toolflow.ir.errors import Problem, ToolflowError, UnsupportedModelError
 from toolflow.ir.graph import Graph, Node, verify_graph
 from toolflow.ir.operator import Operator, Shape
-from toolflow.operators import Flatten
+from toolflow.operators import Add, Conv, Flatten, Linear, Relu
 
 MAX_ELEMENTS = 1 << 30  # of one image's tensor; more is a damaged model, and would exhaust the memory
+MAX_ORDERED = 1 << 25  # elements of a tensor that may be seen in another order
 
 ONE_DIMENSION = (
     "write a network of one dimension on maps of height 1: input (C, 1, length), convolutions and pools with kernels "
@@ -43,11 +45,13 @@ class Value:
 
     Attributes:
         tensor: name of the graph's tensor.
-        shape: without the batch; the elements are in the graph tensor's order.
+        shape: without the batch.
+        order: which element of the graph's tensor each element is, flat; None where they are all, in its own order.
     """
 
     tensor: str
     shape: Shape
+    order: Order | None = field(default=None, compare=False)
 
 
 class GraphBuilder:
@@ -65,12 +69,20 @@ class GraphBuilder:
         self._shapes: dict[str, Shape] = {input_name: input_shape}
         self._nodes: list[Node] = []
         self._flat: dict[str, str] = {}
+        self._picked: dict[tuple[str, bytes], str] = {}
         self.problems: list[Problem] = []
 
     @property
     def input(self) -> Value:
         """The image."""
         return Value(self._input, self._shapes[self._input])
+
+    @property
+    def channels_last(self) -> Value:
+        """The image seen as (H, W, C)."""
+        channels, height, width = self.input.shape
+        order = np.arange(channels * height * width).reshape(channels, height, width).transpose(1, 2, 0)
+        return Value(self._input, order.shape, None if channels == 1 else order.reshape(-1))
 
     def problem(self, place: Place, attribute: str, value: object, allowed: str, rewrite: str = "") -> None:
         """Note something that cannot be imported."""
@@ -84,6 +96,11 @@ class GraphBuilder:
         infinite = [name for name, array in weights.items() if not np.isfinite(array).all()]
         for name in infinite:
             self.problem(place, name, "NaN or infinity", "finite numbers")
+        if isinstance(op, Relu | Add) and self._are_moved_alike(inputs):
+            result = self.emit(place, op, [self.made(value) for value in inputs])
+            return None if result is None else replace(inputs[0], tensor=result.tensor)
+        if len(inputs) == 1:
+            inputs, weights = self._in_made_order(op, inputs[0], weights)
         tensors = [self._tensor(place, value) for value in inputs]
         known = [tensor for tensor in tensors if tensor is not None]
         if infinite or len(known) < len(tensors):
@@ -104,7 +121,46 @@ class GraphBuilder:
         if math.prod(shape) != math.prod(value.shape):
             self.problem(place, "shape", shape, f"a shape of {math.prod(value.shape)} elements per image")
             return None
-        return Value(value.tensor, shape)
+        return replace(value, shape=shape)
+
+    def made(self, value: Value) -> Value:
+        """Return the whole graph tensor behind a value, as it was made."""
+        return Value(value.tensor, self._shapes[value.tensor])
+
+    def is_moved(self, value: Value) -> bool:
+        """Tell whether a value is more than its tensor as it was made, or flattened."""
+        return value.order is not None or (len(value.shape) != 1 and value.shape != self._shapes[value.tensor])
+
+    def maker(self, value: Value) -> Node | None:
+        """Return the node that made the tensor behind a value; None for the image."""
+        return next((node for node in self._nodes if node.name == value.tensor), None)
+
+    def order(self, value: Value) -> Order:
+        """Return which element of the graph's tensor each element of a value is, in the value's shape."""
+        flat = np.arange(math.prod(value.shape)) if value.order is None else value.order
+        return flat.reshape(value.shape)
+
+    def pick(self, place: Place, value: Value, change: Callable[[Order], Order]) -> Value | None:
+        """See some elements of a tensor, in another order or several times.
+
+        Args:
+            place: for messages.
+            value: the tensor.
+            change: gives the new value from the old one as if they were arrays; it only moves elements.
+
+        Returns:
+            The new value; None, and a problem noted, where it has no elements or too many.
+        """
+        if math.prod(value.shape) > MAX_ORDERED:
+            self.problem(place, "shape", value.shape, f"at most {MAX_ORDERED} elements in another order")
+            return None
+        order = np.ascontiguousarray(change(self.order(value)))
+        if not order.size or order.size > MAX_ORDERED:
+            self.problem(place, "output shape", order.shape, f"1 to {MAX_ORDERED} elements")
+            return None
+        flat, size = order.reshape(-1), math.prod(self._shapes[value.tensor])
+        in_order = flat.size == size and np.array_equal(flat, np.arange(size))
+        return Value(value.tensor, order.shape, None if in_order else flat)
 
     def stand_in(self, place: Place, shape: Shape) -> Value | None:
         """Return a value for the output of a node that cannot be imported, so that its readers are checked too."""
@@ -141,7 +197,19 @@ class GraphBuilder:
         return graph
 
     def _tensor(self, place: Place, value: Value) -> str | None:
-        """Return the graph's tensor with a value's shape, flattening where that is what the shape says."""
+        """Return the graph's tensor with a value's shape and order: flattened, or with its channels picked."""
+        if value.order is not None:
+            picked = self._pick_channels(value)
+            if picked is None:
+                self.problem(
+                    place,
+                    "input",
+                    f"{self._shapes[value.tensor]} seen as {value.shape} in another order",
+                    "whole channels of a feature map, in any order, or a linear layer",
+                    "transpose back to (N, C, H, W) before it",
+                )
+                return None
+            value = Value(picked, value.shape)
         if value.shape == self._shapes[value.tensor]:
             return value.tensor
         if len(value.shape) == 1:
@@ -156,6 +224,51 @@ class GraphBuilder:
             "a feature map (C, H, W) as it was made, or flattened to (C·H·W,)",
         )
         return None
+
+    def _are_moved_alike(self, values: Sequence[Value]) -> bool:
+        """Tell whether values are tensors of one shape, all seen in one other order."""
+        first = values[0]
+        return self.is_moved(first) and all(
+            self._shapes[value.tensor] == self._shapes[first.tensor]
+            and value.shape == first.shape
+            and np.array_equal(self.order(value), self.order(first))
+            for value in values
+        )
+
+    def _in_made_order(
+        self, op: Operator, value: Value, weights: Mapping[str, Array]
+    ) -> tuple[list[Value], Mapping[str, Array]]:
+        """Let the weights that read a value in another order read the tensor as it was made, where that costs less."""
+        made, weight = self.made(value), weights.get("weight")
+        if value.order is None or weight is None or weight.shape[1:2] != value.shape[:1]:
+            return [value], weights
+        if isinstance(op, Linear) and len(value.shape) == 1:
+            size = math.prod(made.shape)
+            return [replace(made, shape=(size,))], {**weights, "weight": spread(weight, value.order, size)}
+        channels = picked_channels(value.order, made.shape)
+        if channels is None or not isinstance(op, Conv) or op.groups > 1 or value.shape[1:] != made.shape[1:]:
+            return [value], weights
+        added = weight.shape[0] * math.prod(weight.shape[2:]) * (made.shape[0] - len(channels))
+        if added > made.shape[0] * len(channels):
+            return [value], weights
+        return [made], {**weights, "weight": spread(weight, channels, made.shape[0])}
+
+    def _pick_channels(self, value: Value) -> str | None:
+        """Return a tensor of the channels that a value picks, a 1×1 convolution; None where it picks others."""
+        assert value.order is not None
+        shape = self._shapes[value.tensor]
+        channels = picked_channels(value.order, shape)
+        if channels is None:
+            return None
+        key = (value.tensor, channels.tobytes())
+        if key not in self._picked:
+            weights = {
+                "weight": np.eye(shape[0])[channels].reshape(len(channels), shape[0], 1, 1),
+                "bias": np.zeros(len(channels)),
+            }
+            name = f"{value.tensor}.channels"
+            self._picked[key] = self._place(name, Conv(), [value.tensor], (len(channels), *shape[1:]), weights).tensor
+        return self._picked[key]
 
     def _place(
         self, name: str, op: Operator, inputs: Sequence[str], shape: Shape, weights: Mapping[str, Array]

@@ -30,6 +30,7 @@ class Call:
     opset: int
     batch: int
     is_end: bool
+    outputs: int = 1
 
     def attribute(self, name: str, default: Any) -> Any:
         """Take an attribute."""

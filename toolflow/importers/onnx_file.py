@@ -138,13 +138,16 @@ def _first_lines(error: Exception) -> str:
     return " ".join(line.strip() for line in str(error).splitlines()[:2] if line.strip())
 
 
-def image_input(model: ModelProto, path: Path, wanted: Shape | None) -> tuple[ValueInfoProto, int, Shape]:
+def image_input(
+    model: ModelProto, path: Path, wanted: Shape | None, channels_last: bool
+) -> tuple[ValueInfoProto, int, Shape]:
     """Return the model's one input, the batch that it is fixed to (1 where it is free) and its shape (C, H, W).
 
     Args:
         model: the model.
         path: its file, for messages.
         wanted: shape that the user asks for; fills dynamic dimensions.
+        channels_last: the input is (N, H, W, C).
 
     Raises:
         ToolflowError: there are several inputs, or the input is no batch of float images of known size.
@@ -166,6 +169,8 @@ def image_input(model: ModelProto, path: Path, wanted: Shape | None) -> tuple[Va
         )
     if len(dims) != 4:
         raise ToolflowError(f"input '{inputs[0].name}' of '{path}' must have the shape (N, C, H, W), not {_text(kind)}")
+    if channels_last:
+        dims = [dims[0], dims[3], dims[1], dims[2]]
     if wanted is not None:
         if len(wanted) != 3 or any(own > 0 and own != size for own, size in zip(dims[1:], wanted, strict=True)):
             raise ToolflowError(f"input '{inputs[0].name}' of '{path}' has the shape {_text(kind)}, not {wanted}")

@@ -14,12 +14,13 @@ from toolflow.importers.builder import GraphBuilder, Place, Value
 from toolflow.importers.onnx_call import Absent, Call
 from toolflow.importers.onnx_constants import FOLDED, CannotFoldError, fold
 from toolflow.importers.onnx_operators import DECISIONS, ENDINGS, OPERATORS, QUANTISERS, RESHAPING, REWRITES
-from toolflow.importers.onnx_select import keep_one_output
+from toolflow.importers.onnx_select import feeds_transposes, keep_one_output
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape
 
 STANDARD_DOMAINS = ("", "ai.onnx")
+SEVERAL = DECISIONS | {"Split"}  # operators of which more than the first output may be read
 
 
 def import_onnx(path: Path, input_shape: Shape | None = None, output: str | None = None) -> Graph:
@@ -58,7 +59,8 @@ class _Walk:
     """Goes through a model's nodes, which ONNX keeps in topological order."""
 
     def __init__(self, model: ModelProto, path: Path, wanted: Shape | None) -> None:
-        image, self._batch, shape = onnx_file.image_input(model, path, wanted)
+        channels_last = feeds_transposes(model.graph)
+        image, self._batch, shape = onnx_file.image_input(model, path, wanted, channels_last)
         self._model = model
         self._path = path
         self._stated = onnx_file.stated_shapes(model)
@@ -66,7 +68,7 @@ class _Walk:
         self._opset = next(entry.version for entry in model.opset_import if entry.domain in STANDARD_DOMAINS)
         (self._output,) = (entry.name for entry in model.graph.output)
         self._values: dict[str, Any] = dict(onnx_file.constants(model, path))
-        self._values[image.name] = self._build.input
+        self._values[image.name] = self._build.channels_last if channels_last else self._build.input
         self._read = {name for node in model.graph.node for name in node.input}
         self._tail = _tail(model.graph, self._output)
         self._decided: set[str] = set()  # tensors that hold the class, no longer its scores
@@ -76,8 +78,11 @@ class _Walk:
         for node in self._model.graph.node:
             self._values.update({name: None for name in node.output if name})
             result = self._node(node)
-            first_only = node.op_type not in DECISIONS
-            self._values.update(dict.fromkeys(node.output[:1] if first_only else filter(None, node.output), result))
+            if isinstance(result, list):
+                self._values.update(zip(node.output, result, strict=True))
+            else:
+                names = node.output if node.op_type in DECISIONS else node.output[:1]
+                self._values.update(dict.fromkeys(names, result))
         if self._quantisers:
             raise ToolflowError(
                 f"'{self._path}' is quantised already: it holds {len(self._quantisers)} quantising node(s), the first "
@@ -101,7 +106,7 @@ class _Walk:
             self._build.problem(place, "", "the operator", vocabulary.OPERATORS, REWRITES.get(node.op_type, ""))
             return self._stand_in(place, node)
         for name in node.output[1:]:
-            if name and node.op_type not in DECISIONS and (name in self._read or name == self._output):
+            if name and node.op_type not in SEVERAL and (name in self._read or name == self._output):
                 self._build.problem(place, "output", name, "the first output only")
         if is_constant:
             return self._constant(place, node, inputs)
@@ -115,7 +120,9 @@ class _Walk:
                 return inputs[0]  # the class in another form
         attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
         is_end = any(name in self._tail for name in node.output)
-        call = Call(self._build, place, attributes, dict(enumerate(inputs)), self._opset, self._batch, is_end)
+        call = Call(
+            self._build, place, attributes, dict(enumerate(inputs)), self._opset, self._batch, is_end, len(node.output)
+        )
         before = len(self._build.problems)
         result = OPERATORS[node.op_type](call)
         if len(self._build.problems) == before:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from toolflow.importers import vocabulary
+from toolflow.importers import onnx_layout, vocabulary
 from toolflow.importers.builder import Value
 from toolflow.importers.onnx_call import Call
 from toolflow.operators import AvgPool, BatchNorm, Conv, Linear, MaxPool
@@ -23,7 +23,6 @@ REWRITES: Mapping[str, str] = {
         ("LayerNormalization", "GroupNormalization", "InstanceNormalization", "LRN"), "use batch normalisation"
     ),
     **dict.fromkeys(("If", "Loop", "Scan"), "export the one path that inference takes"),
-    "Transpose": "keep the layout (N, C, H, W) throughout",
     "ConvTranspose": "there is no way to express up-sampling",
     "Resize": "there is no way to express up-sampling",
 }
@@ -261,66 +260,6 @@ def _concat(call: Call) -> Value | None:
     return vocabulary.concat(call.build, call.place, known, axis) if len(known) == len(values) else None
 
 
-def _seen_as(call: Call, x: Value, shape: Sequence[int]) -> Value | None:
-    """See a tensor in a shape that includes the batch."""
-    if not shape or shape[0] != call.batch:
-        call.problem("shape", list(shape), "a shape that keeps the batch first")
-        return None
-    return call.build.view(call.place, x, tuple(shape[1:]))
-
-
-def _flatten(call: Call) -> Value | None:
-    x, axis = call.value(0), call.attribute("axis", 1)
-    if x is None:
-        return None
-    if axis not in (1, -len(x.shape)):
-        call.problem("axis", axis, "1")
-        return None
-    return call.build.view(call.place, x, (int(np.prod(x.shape)),))
-
-
-def _reshape(call: Call) -> Value | None:
-    x, target, allow_zero = call.value(0), call.constant(1), call.attribute("allowzero", 0)
-    if x is None or target is None:
-        return None
-    own = (call.batch, *x.shape)
-    shape = [int(size) for size in target]
-    if not allow_zero:
-        shape = [own[i] if size == 0 and i < len(own) else size for i, size in enumerate(shape)]
-    if shape.count(-1) == 1:
-        rest = -int(np.prod(shape))
-        shape = [int(np.prod(own)) // rest if size == -1 and rest else size for size in shape]
-    return _seen_as(call, x, shape)
-
-
-def _squeeze(call: Call) -> Value | None:
-    x, axes = call.value(0), call.integers("axes", 1, 13)
-    if x is None:
-        return None
-    own = (call.batch, *x.shape)
-    if axes is None:
-        call.problem("axes", "none", "a list without the batch")
-        return None
-    gone = {vocabulary.position(axis, len(own)) for axis in axes}
-    if min(gone, default=1) < 1 or any(own[axis] != 1 for axis in gone):
-        call.problem("axes", axes, f"axes of size 1 without the batch, of {own}")
-        return None
-    return _seen_as(call, x, [size for axis, size in enumerate(own) if axis not in gone])
-
-
-def _unsqueeze(call: Call) -> Value | None:
-    x, axes = call.value(0), call.integers("axes", 1, 13)
-    if x is None or axes is None:
-        return None
-    rank = 1 + len(x.shape) + len(axes)
-    new = {vocabulary.position(axis, rank) for axis in axes}
-    if min(new, default=1) < 1 or len(new) < len(axes):
-        call.problem("axes", axes, f"different axes of {rank}, without the batch")
-        return None
-    sizes = iter((call.batch, *x.shape))
-    return _seen_as(call, x, [1 if axis in new else next(sizes) for axis in range(rank)])
-
-
 def _identity(call: Call) -> Value | None:
     return call.value(0)
 
@@ -366,24 +305,6 @@ def _pad(call: Call) -> Value | None:
     return vocabulary.pad(call.build, call.place, x, before, after)
 
 
-def _slice(call: Call) -> Value | None:
-    x = call.value(0)
-    starts, ends = call.integers("starts", 1, 10), call.integers("ends", 2, 10)
-    axes, steps = call.integers("axes", 3, 10), call.integers("steps", 4, 10)
-    if x is None or starts is None or ends is None:
-        return None
-    axes = list(range(len(starts))) if axes is None else axes
-    steps = [1] * len(starts) if steps is None else steps
-    if not len(starts) == len(ends) == len(axes) == len(steps):
-        call.problem("starts, ends, axes, steps", f"{starts}, {ends}, {axes}, {steps}", "lists of one length")
-        return None
-    y: Value | None = x
-    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        if y is not None:
-            y = vocabulary.subsample(call.build, call.place, y, axis, start, end, step)
-    return y
-
-
 def _shape(call: Call) -> npt.NDArray[np.int64] | None:
     """The shape is known, and the batch is what the file fixes it to, or 1."""
     x = call.value(0)
@@ -423,7 +344,7 @@ def _top_k(call: Call) -> Value | None:
     return None if x is None else vocabulary.decision_at_end(call.build, call.place, x, axis, call.is_end)
 
 
-OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | None]] = {
+OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | list[Value | None] | None]] = {
     "Add": _add,
     "ArgMax": _arg_max,
     "AveragePool": _avg_pool,
@@ -434,7 +355,8 @@ OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | None]] = {
     "Conv": _conv,
     "Div": _div,
     "Dropout": _dropout,
-    "Flatten": _flatten,
+    "Flatten": onnx_layout.flatten,
+    "Gather": onnx_layout.gather,
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average,
     "GlobalMaxPool": _global_max,
@@ -446,14 +368,16 @@ OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | None]] = {
     "Pad": _pad,
     "ReduceMean": _reduce_mean,
     "Relu": _relu,
-    "Reshape": _reshape,
+    "Reshape": onnx_layout.reshape,
     "Shape": _shape,
     "Sigmoid": _sigmoid,
-    "Slice": _slice,
+    "Slice": onnx_layout.part,
     "Softmax": _softmax,
-    "Squeeze": _squeeze,
+    "Split": onnx_layout.split,
+    "Squeeze": onnx_layout.squeeze,
     "Sub": _sub,
     "Sum": _sum,
     "TopK": _top_k,
-    "Unsqueeze": _unsqueeze,
+    "Transpose": onnx_layout.transpose,
+    "Unsqueeze": onnx_layout.unsqueeze,
 }

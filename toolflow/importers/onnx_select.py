@@ -34,6 +34,31 @@ def keep_one_output(model: ModelProto, path: Path, wanted: str | None) -> None:
         _retain(graph.input, read)
 
 
+def feeds_transposes(graph: GraphProto) -> bool:
+    """Tell whether the image is of the layout (N, H, W, C): it is only read to be transposed from there.
+
+    Arithmetic with constants may stand in between.
+    """
+    stored = {tensor.name for tensor in graph.initializer}
+    waiting = [entry.name for entry in graph.input if entry.name not in stored]
+    transposed = False
+    while waiting:
+        name = waiting.pop()
+        for node in graph.node:
+            if name not in node.input:
+                continue
+            if node.op_type == "Transpose":
+                axes = next((list(entry.ints) for entry in node.attribute if entry.name == "perm"), None)
+                if axes != [0, 3, 1, 2]:
+                    return False
+                transposed = True
+            elif node.op_type in ("Add", "Cast", "Div", "Identity", "Mul", "Sub"):
+                waiting.extend(node.output)
+            else:
+                return False
+    return transposed
+
+
 def _needed(graph: GraphProto, output: str) -> set[str]:
     """Return every tensor on the way to `output`."""
     producers = {name: node for node in graph.node for name in node.output if name}

@@ -170,6 +170,8 @@ class _Walk:
         inputs = [self._values[n] for n in node.all_input_nodes]
         if node.target is operator.getitem:
             # Only values of several outputs are indexed: the first is the result, the rest must not be used.
+            if isinstance(args[0], list):
+                return args[0][args[1]]  # type: ignore[index]
             if args[1] == 0 or args[0] is None:
                 return args[0]
             if isinstance(args[0], Value):

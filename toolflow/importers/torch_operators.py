@@ -24,7 +24,6 @@ REWRITES: Mapping[str, str] = {
     ),
     "hardsigmoid": f"at the end leave it out, it keeps the order; inside {RELU_HINT}",
     **dict.fromkeys(("group_norm", "layer_norm", "instance_norm"), "use batch normalisation, which folds"),
-    **dict.fromkeys(("permute", "transpose"), "keep the layout (N, C, H, W) throughout"),
     **dict.fromkeys(("matmul", "mm", "bmm", "einsum"), "use nn.Linear or a 1×1 convolution with constant weights"),
     "dropout": "pass training=self.training to F.dropout",
     "conv1d": "use a Conv2d with a kernel of (1, k) on maps of height 1",
@@ -276,6 +275,53 @@ def _reshape(call: Call) -> Value | None:
     return call.build.view(call.place, x, tuple(shape[1:]))
 
 
+def _permute(call: Call) -> Value | None:
+    return vocabulary.transpose(call.build, call.place, call.tensor(), call.take("dims"))
+
+
+def _transpose(call: Call) -> Value | None:
+    x, first, second = call.tensor(), call.take("dim0"), call.take("dim1")
+    axes = list(range(1 + len(x.shape)))
+    axes[first], axes[second] = axes[second], axes[first]
+    return vocabulary.transpose(call.build, call.place, x, axes)
+
+
+def _channel_shuffle(call: Call) -> Value | None:
+    x, groups = call.tensor(), call.take("groups")
+    channels = np.arange(x.shape[0]).reshape(groups, -1).T.reshape(-1)
+    return vocabulary.take(call.build, call.place, x, 1, channels)
+
+
+def _split(call: Call) -> list[Value | None]:
+    """Parts along one axis, of one size (the last one perhaps smaller) or of the sizes that are given."""
+    x, axis = call.tensor(), call.take("dim")
+    call.args.clear()  # the shapes that result say the sizes
+    sizes = [int(result.shape[axis]) for result in call.node.meta["val"]]
+    ends = np.cumsum(sizes)
+    return [
+        vocabulary.take(call.build, call.place, x, axis, np.arange(end - size, end))
+        for size, end in zip(sizes, ends, strict=True)
+    ]
+
+
+def _index_select(call: Call) -> Value | None:
+    x, axis, index = call.tensor(), call.take("dim"), call.constant("index")
+    if index is None:
+        return None
+    return vocabulary.take(call.build, call.place, x, axis, index.astype(np.int64))
+
+
+def _index(call: Call) -> Value | None:
+    """x[:, [2, 1, 0]]: numbers along one axis."""
+    x, indices = call.tensor(), call.take("indices")
+    given = [(axis, index) for axis, index in enumerate(indices) if index is not None]
+    if len(given) != 1 or isinstance(given[0][1], Value) or given[0][1].ndim != 1 or given[0][1].dtype == torch.bool:
+        call.problem("indices", "of several axes, or computed", "constant numbers along one axis")
+        return None
+    axis, index = given[0]
+    return vocabulary.take(call.build, call.place, x, axis, as_array(index).astype(np.int64))
+
+
 def _slice(call: Call) -> Value | None:
     x, dim, start, end = call.tensor(), call.take("dim"), call.take("start"), call.take("end")
     start, end = start or 0, (1 << 62) if end is None else end
@@ -330,7 +376,7 @@ def _is_end(node: fx.Node) -> bool:
     return user.op == "output" or (OPERATORS.get(user.target) in (_reshape, _identity) and _is_end(user))
 
 
-OPERATORS: Mapping[Any, Callable[[Call], Value | None]] = {
+OPERATORS: Mapping[Any, Callable[[Call], Value | list[Value | None] | None]] = {
     aten.conv2d.default: _conv,
     aten.conv2d.padding: _conv,
     aten.linear.default: _linear,
@@ -367,6 +413,15 @@ OPERATORS: Mapping[Any, Callable[[Call], Value | None]] = {
     aten.squeeze.dims: _reshape,
     aten.unsqueeze.default: _reshape,
     aten.unflatten.int: _reshape,
+    aten.permute.default: _permute,
+    aten.transpose.int: _transpose,
+    aten.channel_shuffle.default: _channel_shuffle,
+    aten.native_channel_shuffle.default: _channel_shuffle,
+    aten.split.Tensor: _split,
+    aten.split_with_sizes.default: _split,
+    aten.chunk.default: _split,
+    aten.index_select.default: _index_select,
+    aten.index.Tensor: _index,
     aten.slice.Tensor: _slice,
     aten.pad.default: _pad,
     aten.constant_pad_nd.default: _pad,

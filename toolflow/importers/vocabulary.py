@@ -14,14 +14,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from toolflow.importers.builder import Array, GraphBuilder, Place, Value
+from toolflow.importers.builder import MAX_ORDERED, Array, GraphBuilder, Place, Value
+from toolflow.importers.views import Order, mean_windows, per_channel
 from toolflow.ir.errors import ToolflowError
 from toolflow.operators import Add, AvgPool, BatchNorm, Concat, MaxPool, Pad, Relu, Shortcut
+from toolflow.operators.window import Pair
 
 OPERATORS = (
     "two-dimensional convolution, linear, batch norm, ReLU, ReLU6, max, average and global pooling, sum of two, "
-    "concat of channels, flatten, zero padding, constants per channel, sub-sampling, dropout, identity; at the end "
-    "softmax over classes, sigmoid of one logit"
+    "concat of channels, flatten, zero padding, constants per channel, sub-sampling, some channels, transpose, "
+    "dropout, identity; at the end softmax over classes, sigmoid of one logit"
 )
 LOGGER = logging.getLogger(__name__)
 INSIDE = "use ReLU or ReLU6 and train on"  # in place of another activation
@@ -64,6 +66,8 @@ def scale_shift(
     build: GraphBuilder, place: Place, x: Value, scale: Array | None = None, shift: Array | None = None
 ) -> Value | None:
     """x·scale + shift with constants that are one number or one per channel; a batch norm, which folds."""
+    if build.is_moved(x):
+        return _scale_shift_moved(build, place, x, scale, shift)
     channels = x.shape[0]
     vectors = []
     for name, constant, neutral in (("factor", scale, 1.0), ("summand", shift, 0.0)):
@@ -75,6 +79,29 @@ def scale_shift(
         vectors.append(vector)
     weights = {"scale": vectors[0], "bias": vectors[1], "mean": np.zeros(channels), "variance": np.ones(channels)}
     return build.emit(place, BatchNorm(eps=0.0), [x], weights)
+
+
+def _scale_shift_moved(
+    build: GraphBuilder, place: Place, x: Value, scale: Array | None, shift: Array | None
+) -> Value | None:
+    """x·scale + shift of a tensor in another order, as that of the tensor itself."""
+    made, order = build.made(x), build.order(x).reshape(-1)
+    vectors = []
+    for name, constant, neutral in (("factor", scale, 1.0), ("summand", shift, 0.0)):
+        constant = np.full(1, neutral) if constant is None else constant
+        try:
+            elements = np.broadcast_to(constant, (1, *x.shape)).astype(np.float64).reshape(-1)
+        except ValueError:
+            elements = None
+        vector = None if elements is None else per_channel(elements, order, made.shape)
+        if vector is None:
+            build.problem(place, f"constant {name}", f"of shape {constant.shape}", "one number, or one per channel")
+            return None
+        vectors.append(np.where(np.isnan(vector), neutral, vector))
+    zeros = np.zeros(made.shape[0])
+    weights = {"scale": vectors[0], "bias": vectors[1], "mean": zeros, "variance": np.ones(made.shape[0])}
+    result = build.emit(place, BatchNorm(eps=0.0), [made], weights)
+    return None if result is None else replace(x, tensor=result.tensor)
 
 
 def _per_channel(constant: Array, x: Value) -> Array | None:
@@ -111,13 +138,35 @@ def position(axis: int, rank: int) -> int:
 
 
 def mean(build: GraphBuilder, place: Place, x: Value, axes: Sequence[int], keep: bool) -> Value | None:
-    """Mean over height and width; `axes` count the batch as 0."""
-    if len(x.shape) != 3 or sorted(position(axis, 4) for axis in axes) != [2, 3]:
+    """Mean over height and width, in one step or in two, of a map in any order; `axes` count the batch as 0."""
+    rank = 1 + len(x.shape)
+    gone = sorted(position(axis, rank) for axis in axes)
+    made = build.made(x)
+    known = len(made.shape) == 3 and bool(gone) and gone[0] > 0 and len(set(gone)) == len(gone)
+    stay = [axis for axis in range(1, rank) if axis not in gone]
+    windows = None
+    if known and math.prod(made.shape) <= MAX_ORDERED:
+        moved = build.order(x).transpose([axis - 1 for axis in (*stay, *gone)])
+        windows = mean_windows(moved.reshape(math.prod(moved.shape[: len(stay)]), -1), made.shape)
+    if windows is None:
         build.problem(place, "axes", list(axes), "[2, 3] (height and width) of a feature map")
         return None
-    size = (x.shape[1], x.shape[2])
-    pooled = build.emit(place, AvgPool(size, size), [x])
-    return pooled if keep or pooled is None else build.view(place, pooled, pooled.shape[:1])
+    window, which = windows
+    pooled = _pooled(build, place, made, window)
+    if pooled is None:
+        return None
+    shape = [1 if axis in gone else x.shape[axis - 1] for axis in range(1, rank) if keep or axis not in gone]
+    return build.pick(place, pooled, lambda order: order.reshape(-1)[which].reshape(shape))
+
+
+def _pooled(build: GraphBuilder, place: Place, x: Value, window: Pair) -> Value | None:
+    """Average over windows that tile a map; over a whole map of row or column means, of the map before them."""
+    before = build.maker(x)
+    if window == x.shape[1:] and before is not None and isinstance(before.op, AvgPool):
+        source = build.made(Value(before.inputs[0], ()))
+        if before.op in (AvgPool(k, k) for k in ((1, source.shape[2]), (source.shape[1], 1))):
+            x, window = source, (source.shape[1], source.shape[2])
+    return build.emit(place, AvgPool(window, window), [x])
 
 
 def avg_pool(build: GraphBuilder, place: Place, x: Value, op: AvgPool) -> Value | None:
@@ -184,10 +233,32 @@ def pad(build: GraphBuilder, place: Place, x: Value, before: Sequence[int], afte
     return build.emit(place, Pad((before[2], before[3], after[2], after[3]), before[1], after[1]), [x])
 
 
+def transpose(build: GraphBuilder, place: Place, x: Value, axes: Sequence[int]) -> Value | None:
+    """The axes in another order, a matter of addresses; `axes` count the batch as 0, which must stay first."""
+    rank = 1 + len(x.shape)
+    chosen = [position(axis, rank) for axis in axes]
+    if sorted(chosen) != list(range(rank)) or chosen[0] != 0:
+        build.problem(place, "axes", list(axes), f"all {rank} axes, the batch first")
+        return None
+    return build.pick(place, x, lambda order: order.transpose([axis - 1 for axis in chosen[1:]]))
+
+
+def take(build: GraphBuilder, place: Place, x: Value, axis: int, index: Order) -> Value | None:
+    """x[.., index, ..] along one axis, the batch being axis 0: channels by their numbers."""
+    axis = position(axis, 1 + len(x.shape))
+    size = x.shape[axis - 1] if axis > 0 else 0
+    if not index.size or index.min() < -size or index.max() >= size:
+        build.problem(place, "index", f"axis {axis}: {index.tolist()}", "numbers of channels")
+        return None
+    return build.pick(place, x, lambda order: np.take(order, index, axis - 1))
+
+
 def subsample(build: GraphBuilder, place: Place, x: Value, axis: int, start: int, end: int, step: int) -> Value | None:
-    """x[start:end:step] along one axis, the batch being axis 0, where it takes every step-th row or column."""
+    """x[start:end:step] along one axis, the batch being axis 0: of channels, or every step-th row or column."""
     rank = 1 + len(x.shape)
     axis = position(axis, rank)
+    if axis > 0 and step and (axis == 1 or x.order is not None):
+        return build.pick(place, x, lambda order: order[(*[slice(None)] * (axis - 1), slice(start, end, step))])
     size = x.shape[axis - 1] if axis > 0 else 1 << 30  # the batch has any size: only the whole of it passes
     begins, whole = start == 0 or start <= -size, end >= size
     if axis >= 0 and begins and whole and step == 1:
@@ -197,8 +268,8 @@ def subsample(build: GraphBuilder, place: Place, x: Value, axis: int, start: int
             place,
             "slice",
             f"axis {axis}: [{start}:{end}:{step}]",
-            "every n-th row or column from the first on",
-            "a convolution with constant weights can pick channels",
+            "every n-th row or column from the first on, or some channels",
+            "a convolution with constant weights can pick rows and columns",
         )
         return None
     return build.emit(place, Shortcut((step, 1) if axis == 2 else (1, step)), [x])
