@@ -228,6 +228,23 @@ def test_every_unsupported_thing_is_listed_at_once(tmp_path: Path) -> None:
         (helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2]), r"kernel_shape = \[2\]"),
         (helper.make_node("Conv", ["x", "w"], ["y"], strides=[2]), r"strides = \[2\]"),
         (helper.make_node("ReduceMean", ["x"], ["y"], axes=[6, 7]), r"axes = \[6, 7\]"),
+        (
+            helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], ceil_mode=7),
+            "ceil_mode = 7 .* allowed: 0",
+        ),
+        (helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], ceil_mode=-1), "ceil_mode = -1"),
+        (
+            helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], count_include_pad=2),
+            "count_include_pad = 2",
+        ),
+        (helper.make_node("ReduceMean", ["x"], ["y"], axes=[2, 3], keepdims=5), "keepdims = 5 .* allowed: 0 or 1"),
+        (helper.make_node("Gemm", ["x", "w"], ["y"], transB=3), "transB = 3"),
+        (helper.make_node("Reshape", ["x", "i1"], ["y"], allowzero=9), "allowzero = 9"),
+        (helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], storage_order=4), "storage_order = 4"),
+        (
+            helper.make_node("BatchNormalization", ["x", *["line"] * 4], ["y"], training_mode=2),
+            "training_mode = 2 .* allowed: 0 or 1",
+        ),
         (helper.make_node("Squeeze", ["x", "i9"], ["y"]), "axes of size 1"),
         (helper.make_node("Squeeze", ["x"], ["y"]), "axes = none"),
         (helper.make_node("Reshape", ["x", "i1"], ["y"]), "a shape of 216 elements per image"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import brevitas.nn
 import numpy as np
 import pytest
 import torch
@@ -20,9 +23,10 @@ from tests.unit.import_tools import assert_close, random_array, run_graph, run_m
 from toolflow.importers.torch_import import import_module
 from toolflow.ir.errors import ToolflowError, UnsupportedModelError
 from toolflow.ir.graph import Graph
-from toolflow.operators import Activation, AvgPool, Conv, MaxPool
+from toolflow.operators import Activation, AvgPool, Conv, Flatten, MaxPool
 from toolflow.passes.pipeline import simplify
 
+quantization: Any = importlib.import_module("torch.ao.quantization")  # it has no types
 SHAPE = (4, 9, 8)
 PAIR = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
@@ -140,6 +144,31 @@ ENDINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "squeeze": lambda x: x.mean((3, 2), keepdim=True).squeeze(-1).squeeze(-1),
     "control flow": lambda x: x.mean((2, 3)) if x.shape[2] > 1 else x,
 }
+
+
+STEPS: dict[str, Callable[[Tensor], Tensor]] = {
+    "columns, then rows": lambda x: x.mean(3).mean(2),
+    "rows, then columns": lambda x: x.mean(2).mean(2),
+    "axes kept": lambda x: x.mean(-1, keepdim=True).mean(2, keepdim=True).flatten(1),
+    "flattened": lambda x: x.flatten(2).mean(2),
+    "flattened, the axis kept": lambda x: x.flatten(2).mean(-1, keepdim=True).flatten(1),
+    "seen as a matrix": lambda x: x.view(x.size(0), x.size(1), -1).mean(-1),
+    "one number of a line": lambda x: fn.adaptive_avg_pool1d(x.flatten(2), 1).flatten(1),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_every_mean_over_a_whole_map_is_one_global_average(name: str) -> None:
+    graph = simplify(compare(Apply(STEPS[name])))
+    assert [node.op for node in graph.nodes] == [AvgPool((9, 8), (9, 8)), Flatten()]
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: x.mean(1), lambda x: x.flatten(1).mean(1), lambda x: x.view(-1, 2, 144).mean(2)]
+)
+def test_a_mean_over_channels_is_refused(function: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(UnsupportedModelError, match=r"\[2, 3\] \(height and width\) of a feature map"):
+        import_module(Apply(function), SHAPE)
 
 
 @pytest.mark.parametrize("name", ENDINGS)
@@ -293,6 +322,77 @@ def test_every_problem_is_listed_at_once() -> None:
     assert "use batch normalisation, which folds" in text
 
 
+def quantised(prepare: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    net = nn.Sequential(quantization.QuantStub(), nn.Conv2d(4, 4, 1), nn.ReLU(), quantization.DeQuantStub())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net.qconfig = quantization.get_default_qat_qconfig("x86")
+        made = prepare(net)
+        made(torch.rand(2, *SHAPE))
+        return made.eval()
+
+
+QUANTISED: dict[str, Callable[[], nn.Module]] = {
+    "prepared for training": lambda: quantised(lambda net: quantization.prepare_qat(net.train())),
+    "observed": lambda: quantised(lambda net: quantization.prepare(net.eval())),
+    "converted": lambda: quantization.convert(quantised(lambda net: quantization.prepare(net.eval()))),
+    "Brevitas": lambda: nn.Sequential(brevitas.nn.QuantConv2d(4, 4, 1, weight_bit_width=4)),
+}
+
+
+@pytest.mark.parametrize("name", QUANTISED)
+def test_a_module_that_simulates_quantisation_is_refused_in_one_sentence(name: str) -> None:
+    with pytest.raises(ToolflowError, match=r"^the model must be the float one, but its module '[^\n]*$") as caught:
+        import_module(QUANTISED[name](), SHAPE)
+    assert "give the float model with the trained weights" in str(caught.value)
+
+
+def test_the_stubs_of_quantisation_alone_do_nothing() -> None:
+    compare(nn.Sequential(quantization.QuantStub(), nn.Conv2d(4, 4, 1), quantization.DeQuantStub()))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: fn.dropout(x, 0.5),
+        lambda x: fn.dropout2d(x, 0.5),
+        lambda x: fn.alpha_dropout(x, 0.5, training=True),
+        lambda x: x + torch.rand(4, 1, 1),
+    ],
+)
+def test_what_draws_random_numbers_says_how_not_to(function: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(UnsupportedModelError, match=r"a random number .* pass training=self.training to F.dropout"):
+        import_module(Apply(lambda x, conv: function(conv(x)), nn.Conv2d(4, 4, 1)), SHAPE)
+
+
+def test_several_outputs_of_an_operator_on_weights_are_told_apart() -> None:
+    """Weight standardisation: the mean and the deviation come from one operator."""
+
+    def forward(x: Tensor, conv: nn.Conv2d) -> Tensor:
+        variance, mean = torch.var_mean(conv.weight, (1, 2, 3), keepdim=True)
+        return fn.conv2d(x, (conv.weight - mean) / variance.sqrt(), conv.bias)
+
+    compare(Apply(forward, nn.Conv2d(4, 4, 3)))
+
+
+@pytest.mark.parametrize("own", ["3,8,8", (4, 0, 8), 5, (4, 9.5, 8)])
+def test_a_modules_own_shape_must_be_one(own: object) -> None:
+    module = nn.Conv2d(4, 4, 1)
+    module.input_shape = own  # type: ignore[assignment]
+    with pytest.raises(ToolflowError, match=r"the module's input_shape must be \(C, H, W\) in positive whole numbers"):
+        import_module(module)
+
+
+def test_another_shape_than_the_modules_own_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    module = nn.Conv2d(4, 4, 1)
+    module.input_shape = (4, 5, 5)  # type: ignore[assignment]
+    assert import_module(module, SHAPE).input_shape == SHAPE
+    assert "the input's shape is (4, 9, 8) as asked for, not the module's own input_shape (4, 5, 5)" in caplog.messages
+    caplog.clear()
+    assert import_module(module, (4, 5, 5)).input_shape == (4, 5, 5)
+    assert not [record for record in caplog.records if record.name.startswith("toolflow")]
+
+
 @pytest.mark.parametrize(
     ("module", "text"),
     [
@@ -306,8 +406,11 @@ def test_every_problem_is_listed_at_once() -> None:
         (Apply(lambda x, c: c(x.flatten(1).view(-1, 4, 9, 8) + x), nn.Conv2d(4, 4, 1)), None),
         (Apply(lambda x, c: c(x.flatten(1).view(-1, 4, 8, 9)), nn.Conv2d(4, 4, 1)), "seen as"),
         (Apply(lambda x: x + x.mean((2, 3), keepdim=True)), "two tensors of one shape"),
-        (nn.Sequential(nn.BatchNorm2d(4, track_running_stats=False)), "of the batch|not handled"),
+        (nn.Sequential(nn.BatchNorm2d(4, track_running_stats=False)), "keep track_running_stats=True"),
         (nn.Sequential(nn.Linear(8, 3)), "flat vector"),
+        (Apply(lambda x: x.amax((2, 3))), r"use nn.AdaptiveMaxPool2d\(1\)"),
+        (Apply(lambda x: torch.fake_quantize_per_tensor_affine(x, 0.1, 0, 0, 255)), "give the float model with the"),
+        (nn.Sequential(nn.BatchNorm2d(4, eps=float("nan"))), "eps must be 0 or more and finite, not nan"),
     ],
 )  # fmt: skip
 def test_what_is_refused(module: nn.Module, text: str | None) -> None:

@@ -37,6 +37,13 @@ class Call:
         value = self.attributes.pop(name, default)
         return value.decode(errors="replace") if isinstance(value, bytes) else value
 
+    def flag(self, name: str, default: int) -> bool:
+        """Take an attribute that must be 0 or 1; a problem is noted where it is not."""
+        value = self.attributes.pop(name, default)
+        if value not in (0, 1):
+            self.problem(name, value, "0 or 1")
+        return bool(value)
+
     def value(self, index: int) -> Value | None:
         """Take an input that must be computed from the image; None, and a problem noted, where it is not."""
         taken = self.inputs.pop(index, Absent.INPUT)

@@ -32,7 +32,7 @@ def flatten(call: Call) -> Value | None:
 
 def reshape(call: Call) -> Value | None:
     """A constant shape; the batch stays first."""
-    x, target, allow_zero = call.value(0), call.constant(1), call.attribute("allowzero", 0)
+    x, target, allow_zero = call.value(0), call.constant(1), call.flag("allowzero", 0)
     if x is None or target is None:
         return None
     own = (call.batch, *x.shape)

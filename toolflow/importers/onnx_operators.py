@@ -104,7 +104,7 @@ def _conv(call: Call) -> Value | None:
 def _gemm(call: Call) -> Value | None:
     x, weight, bias = call.value(0), call.weight(1), call.weight(2)
     alpha, beta = call.attribute("alpha", 1.0), call.attribute("beta", 1.0)
-    transposed, first = call.attribute("transB", 0), call.attribute("transA", 0)
+    transposed, first = call.flag("transB", 0), call.flag("transA", 0)
     if x is None or weight is None:
         return None
     if first:
@@ -133,12 +133,12 @@ def _batch_norm(call: Call) -> Value | None:
     x = call.value(0)
     arrays = [call.weight(index) for index in range(1, 5)]
     call.attribute("momentum", 0.9)  # of the running statistics; means nothing in inference
-    eps, training = call.attribute("epsilon", 1e-5), call.attribute("training_mode", 0)
-    if call.opset < 9 and not call.attribute("spatial", 1):
+    eps, training = call.attribute("epsilon", 1e-5), call.flag("training_mode", 0)
+    if call.opset < 9 and not call.flag("spatial", 1):
         call.problem("spatial", 0, "1: statistics per channel")
         return None
     if training:
-        call.problem("training_mode", training, "0")
+        call.problem("training_mode", 1, "0")
     if x is None or training:
         return None
     weights = {
@@ -161,8 +161,8 @@ def _clip(call: Call) -> Value | None:
 
 def _max_pool(call: Call) -> Value | None:
     x, size = call.value(0), call.numbers("kernel_shape", (), 2)
-    call.attribute("storage_order", 0)  # of the indices, which nobody reads
-    ceil_mode = bool(call.attribute("ceil_mode", 0))
+    call.flag("storage_order", 0)  # of the indices, which nobody reads
+    ceil_mode = call.flag("ceil_mode", 0)
     if x is None or size is None or not _is_map(call, x):
         return None
     kernel = _pair(size)
@@ -172,8 +172,8 @@ def _max_pool(call: Call) -> Value | None:
 
 def _avg_pool(call: Call) -> Value | None:
     x, size = call.value(0), call.numbers("kernel_shape", (), 2)
-    ceil_mode = bool(call.attribute("ceil_mode", 0))
-    count_pads = bool(call.attribute("count_include_pad", 0))
+    ceil_mode = call.flag("ceil_mode", 0)
+    count_pads = call.flag("count_include_pad", 0)
     if x is None or size is None or not _is_map(call, x):
         return None
     kernel = _pair(size)
@@ -199,8 +199,8 @@ def _global_max(call: Call) -> Value | None:
 
 def _reduce_mean(call: Call) -> Value | None:
     x, axes = call.value(0), call.integers("axes", 1, 18)
-    keep = bool(call.attribute("keepdims", 1))
-    does_nothing = bool(call.attribute("noop_with_empty_axes", 0)) and not axes
+    keep = call.flag("keepdims", 1)
+    does_nothing = call.flag("noop_with_empty_axes", 0) and not axes
     if x is None or does_nothing:
         return x
     return vocabulary.mean(call.build, call.place, x, axes or [], keep)
@@ -325,21 +325,21 @@ def _sigmoid(call: Call) -> Value | None:
 def _arg_max(call: Call) -> Value | None:
     """At the end it is left out: the device answers with the class, of equal scores with the first."""
     x, axis = call.value(0), call.attribute("axis", 0)
-    call.attribute("keepdims", 1)
-    last = call.attribute("select_last_index", 0)
+    call.flag("keepdims", 1)
+    last = call.flag("select_last_index", 0)
     if last:
-        call.problem("select_last_index", last, "0: of equal scores the device takes the first")
+        call.problem("select_last_index", 1, "0: of equal scores the device takes the first")
         return None
     return None if x is None else vocabulary.decision_at_end(call.build, call.place, x, axis, call.is_end)
 
 
 def _top_k(call: Call) -> Value | None:
     """At the end it is left out: the device answers with the class and with every score."""
-    x, axis, largest = call.value(0), call.attribute("axis", -1), call.attribute("largest", 1)
+    x, axis, largest = call.value(0), call.attribute("axis", -1), call.flag("largest", 1)
     _ = call.attribute("k", None) if call.opset < 10 else call.constant(1)  # the first of the k is the class
-    call.attribute("sorted", 1)
+    call.flag("sorted", 1)
     if not largest:
-        call.problem("largest", largest, "1")
+        call.problem("largest", 0, "1")
         return None
     return None if x is None else vocabulary.decision_at_end(call.build, call.place, x, axis, call.is_end)
 

@@ -23,14 +23,23 @@ from torch.utils import _pytree as pytree
 from toolflow.importers import vocabulary
 from toolflow.importers.builder import GraphBuilder, Place, Value
 from toolflow.importers.checkpoint import load_weights
-from toolflow.importers.torch_operators import OPERATORS, REWRITES, Call
+from toolflow.importers.torch_operators import DROPOUT_HINT, OPERATORS, QUANTISED_HINT, REWRITES, Call
 from toolflow.importers.torch_source import build_module
 from toolflow.ir.errors import ToolflowError, UnknownShapeError
 from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape
 
+LOGGER = logging.getLogger(__name__)
+
+# modules of which a fake quantiser, an observer or a quantised layer is made; torch.ao.nn.intrinsic alone is float
+QUANTISED = (
+    "torch.ao.quantization.fake_quantize.", "torch.ao.quantization.observer.", "torch.ao.nn.qat.",
+    "torch.ao.nn.intrinsic.qat.", "torch.ao.nn.quantized.", "torch.ao.nn.intrinsic.quantized.",
+    "torch.ao.nn.quantizable.", "torchao.quantization.", "brevitas.",
+)  # fmt: skip
 BATCH = 2  # of the example input: export keeps it as a number, and 1 would hide a mix-up of images
 
+EMPTY = (torch.ops.aten.new_empty.default, torch.ops.aten.empty_like.default)  # only random numbers are drawn into it
 ASSERTION = torch.ops.aten._assert_tensor_metadata.default  # computes nothing
 
 
@@ -70,14 +79,40 @@ def import_module(
         UnsupportedModelError: it holds something that cannot be imported; all of it is listed.
         ToolflowError: it cannot be exported.
     """
-    shape = input_shape if input_shape is not None else getattr(module, "input_shape", None)
-    if shape is None:
+    _require_float(module)
+    program = _export(module, _input_shape(module, input_shape))
+    return _Walk(program, name, output).graph()
+
+
+def _input_shape(module: nn.Module, wanted: Shape | None) -> Shape:
+    own = getattr(module, "input_shape", None)
+    if own is None:
+        if wanted is not None:
+            return wanted
         raise UnknownShapeError(
             "the input's shape must be known: give it as --input-shape C,H,W or set the attribute `input_shape` of the "
             "module"
         )
-    program = _export(module, tuple(int(size) for size in shape))
-    return _Walk(program, name, output).graph()
+    if not isinstance(own, tuple | list) or not all(isinstance(size, int) and size > 0 for size in own):
+        raise ToolflowError(f"the module's input_shape must be (C, H, W) in positive whole numbers, not {own!r}")
+    if wanted is not None and tuple(own) != wanted:
+        LOGGER.warning("the input's shape is %s as asked for, not the module's own input_shape %s", wanted, tuple(own))
+    return tuple(own) if wanted is None else wanted
+
+
+def _require_float(module: nn.Module) -> None:
+    """Refuse a module that simulates quantisation, or has been quantised: its rounding is not the toolflow's.
+
+    Raises:
+        ToolflowError: it is one; names the first place.
+    """
+    for path, child in module.named_modules():
+        kinds = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(child).__mro__)
+        if any(kind.startswith(QUANTISED) for kind in kinds):
+            raise ToolflowError(
+                f"the model must be the float one, but its module '{path}' ({type(child).__name__}) quantises or "
+                f"simulates it: {QUANTISED_HINT} (--weights takes the trained state dict)"
+            )
 
 
 def _export(module: nn.Module, shape: Shape) -> torch.export.ExportedProgram:
@@ -168,18 +203,20 @@ class _Walk:
         args = fx.map_arg(node.args, lambda n: self._values[n])
         kwargs = fx.map_arg(node.kwargs, lambda n: self._values[n])
         inputs = [self._values[n] for n in node.all_input_nodes]
-        if node.target is operator.getitem:
-            # Only values of several outputs are indexed: the first is the result, the rest must not be used.
-            if isinstance(args[0], list):
-                return args[0][args[1]]  # type: ignore[index]
-            if args[1] == 0 or args[0] is None:
-                return args[0]
-            if isinstance(args[0], Value):
-                build.problem(_place(node), "output", args[1], "the first output only")
-                return None
-        if not any(isinstance(value, Value) or value is None for value in inputs):
-            return node.target(*args, **kwargs)  # type: ignore[operator]  # constants only: compute it now
         place = _place(node)
+        if node.target is operator.getitem and (args[0] is None or isinstance(args[0], Value)):
+            # Only values of several outputs are indexed: the first is the result, the rest must not be used.
+            if args[1] != 0 and args[0] is not None:
+                build.problem(place, "output", args[1], "the first output only")
+                return None
+            return args[0]
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            build.problem(place, "", "a random number", "none in inference", DROPOUT_HINT)
+            return None
+        if node.target in EMPTY:
+            return None
+        if not any(isinstance(value, Value) or value is None for value in inputs):
+            return _computed(build, place, node, args, kwargs)
         handler = OPERATORS.get(node.target)
         if handler is None:
             packet = str(node.target).split(".")[1] if "." in str(node.target) else str(node.target)
@@ -199,6 +236,15 @@ class _Walk:
             value = value[0]
         if isinstance(value, torch.Tensor) and value.ndim > 1 and value.shape[0] == BATCH:
             return build.stand_in(place, tuple(int(size) for size in value.shape[1:]))
+        return None
+
+
+def _computed(build: GraphBuilder, place: Place, node: fx.Node, args: Any, kwargs: Any) -> Any:
+    """Return what a node of constants computes, None after a problem."""
+    try:
+        return node.target(*args, **kwargs)  # type: ignore[operator]
+    except Exception as error:  # whatever PyTorch's own code raises
+        build.problem(place, "constant operands", f"{type(error).__name__}: {error}", "constants that can be computed")
         return None
 
 

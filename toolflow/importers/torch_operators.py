@@ -17,6 +17,8 @@ from toolflow.operators.window import Pads, Pair
 
 aten = torch.ops.aten
 
+DROPOUT_HINT = "pass training=self.training to F.dropout"
+QUANTISED_HINT = "give the float model with the trained weights; the toolflow quantises it"
 RELU_HINT = vocabulary.INSIDE
 REWRITES: Mapping[str, str] = {
     **dict.fromkeys(
@@ -25,7 +27,14 @@ REWRITES: Mapping[str, str] = {
     "hardsigmoid": f"at the end leave it out, it keeps the order; inside {RELU_HINT}",
     **dict.fromkeys(("group_norm", "layer_norm", "instance_norm"), "use batch normalisation, which folds"),
     **dict.fromkeys(("matmul", "mm", "bmm", "einsum"), "use nn.Linear or a 1×1 convolution with constant weights"),
-    "dropout": "pass training=self.training to F.dropout",
+    **dict.fromkeys(("max", "amax"), "use nn.AdaptiveMaxPool2d(1) for the maximum over height and width"),
+    **dict.fromkeys(("max_pool1d", "avg_pool1d"), "pool the map (C, H, W) before it is flattened"),
+    "_native_batch_norm_legit": "keep track_running_stats=True and train the statistics",
+    **dict.fromkeys(
+        ("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine", "quantize_per_tensor", "dequantize"),
+        QUANTISED_HINT,
+    ),
+    "dropout": DROPOUT_HINT,
     "conv1d": "use a Conv2d with a kernel of (1, k) on maps of height 1",
 }
 
@@ -213,6 +222,16 @@ def _mean(call: Call) -> Value | None:
     return vocabulary.mean(call.build, call.place, call.tensor(), dims or [], bool(call.take("keepdim")))
 
 
+def _global_mean(call: Call) -> Value | None:
+    """adaptive_avg_pool1d to one number, behind a flattened map."""
+    size = list(call.take("output_size"))
+    if size != [1]:
+        call.problem("output_size", size, "[1]")
+        return None
+    x = call.tensor()
+    return vocabulary.mean(call.build, call.place, x, [len(x.shape)], keep=True)
+
+
 def _sum_of(call: Call, sign: float, first: str = "self", second: str = "other") -> Value | None:
     """Sum or difference: a + sign·alpha·b."""
     a, b, alpha = call.take(first), call.take(second), sign * call.args.pop("alpha", 1)
@@ -344,7 +363,7 @@ def _pad(call: Call) -> Value | None:
 def _identity(call: Call) -> Value | None:
     x = call.tensor() if "self" in call.args else call.tensor("input")
     if call.args.get("train", False):
-        call.problem("train", True, "False", REWRITES["dropout"])
+        call.problem("train", True, "False", DROPOUT_HINT)
         return None
     call.args.clear()  # probability, memory format and the like do not change a value
     return x
@@ -393,6 +412,7 @@ OPERATORS: Mapping[Any, Callable[[Call], Value | list[Value | None] | None]] = {
     aten.adaptive_avg_pool2d.default: _adaptive,
     aten.adaptive_max_pool2d.default: _adaptive,
     aten.mean.dim: _mean,
+    aten.adaptive_avg_pool1d.default: _global_mean,
     aten.add.Tensor: _add,
     aten.add.Scalar: _add,
     aten.sub.Tensor: _sub,

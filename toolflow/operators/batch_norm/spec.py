@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,6 +30,8 @@ class BatchNorm(Operator):
         for name in ("scale", "bias", "mean", "variance"):
             if weights[name].shape != inputs[0][:1]:
                 raise ValueError(f"{name} must have the shape {inputs[0][:1]}, not {weights[name].shape}")
-        if float((weights["variance"].astype(float) + self.eps).min()) <= 0:
+        if not 0 <= self.eps < math.inf:
+            raise ValueError(f"eps must be 0 or more and finite, not {self.eps}")
+        if not float((weights["variance"].astype(float) + self.eps).min()) > 0:
             raise ValueError("variance + eps must be positive in every channel")
         return inputs[0]
