@@ -71,7 +71,6 @@ def test_every_file_that_was_built_is_checked(project: Path) -> None:
         "graphs",
         "vectors",
         "cascade.json",
-        "logits.npz",
         "plan.json",
     }
     for path in paths:
@@ -88,7 +87,9 @@ def test_every_file_that_was_built_is_checked(project: Path) -> None:
     assert require_intact(built) == []
 
 
-@pytest.mark.parametrize("name", ["vectors/low.expected.bin", "vectors/high.logits.npy", "cascade.json", "logits.npz"])
+@pytest.mark.parametrize(
+    "name", ["vectors/low.expected.bin", "vectors/high.logits.npy", "cascade.json", "graphs/logits.npz"]
+)
 def test_verify_stops_with_the_files_name(project: Path, name: str) -> None:
     with flipped(project / name, 10, 1), without(project / "graphs" / "quantise.json"):
         result = toolflow("verify", project, "--levels", "program")

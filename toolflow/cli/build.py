@@ -160,7 +160,7 @@ def _stages(
 ) -> None:
     """Run the stages in their order; each reuses what has not changed."""
     from toolflow.cli import emit_stage, plan_stage, report_stage, stages
-    from toolflow.cli.project import CALIBRATION, CURVE, DECISION, GRAPHS, LOGITS, PLAN, REPORT, SUMMARY
+    from toolflow.cli.project import CALIBRATION, CURVE, DECISION, GRAPHS, PLAN, REPORT, SUMMARY
     from toolflow.plan.boards import board_source
 
     variants = target.variants
@@ -178,7 +178,7 @@ def _stages(
         folder.stage(
             "calibrate",
             stages.calibrate_stage(target.tolerance),
-            outputs=[CALIBRATION, REPORT, CURVE, LOGITS],
+            outputs=[CALIBRATION, REPORT, CURVE],
             inputs={"tolerance": target.tolerance},
             after=after,
         )

@@ -28,8 +28,8 @@ from toolflow.plan.resources_count import ResourceCount
 SCHEMA_VERSION = 1
 PLAN, CALIBRATION, REPORT, DECISION = "plan.json", "calibration.json", "cascade.json", "decision.json"
 CURVE = "cascade.svg"
-LOGITS = "logits.npz"  # of both variants on the held-out images
 GRAPHS, QONNX, WEIGHTS, VECTORS, SUMMARY = "graphs", "qonnx", "weights", "vectors", "summary.json"
+LOGITS = f"{GRAPHS}/logits.npz"  # of every variant on the held-out images
 CHECK_IMAGES = f"{VECTORS}/images.npz"
 
 

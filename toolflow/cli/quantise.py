@@ -125,18 +125,17 @@ def quantise(
 def _document(folder: Path) -> dict[str, Any]:
     """Return what the stage recorded, and each variant's accuracy on the images that quantisation did not see."""
     from toolflow.cli.project import GRAPHS, read_document
-    from toolflow.cli.stages import Images, load_graph
-    from toolflow.interpreter.run import logits_of
+    from toolflow.cli.stages import Images, held_out_logits
 
     recorded: dict[str, Any] = read_document(folder / GRAPHS / "quantise.json")
     data = Images.read(folder)
-    images, labels = data.part("held_out"), data.labels_of("held_out")
+    labels = data.labels_of("held_out")
     floats = data.float_classes[data.split.held_out]
     truth = floats if labels is None else labels
     accuracy = {"float": float((floats == truth).mean())}
     for name in recorded["variants"]:
-        accuracy[name] = float((logits_of(load_graph(folder, name), images).argmax(axis=1) == truth).mean())
-    return {**recorded, "images": len(images), "labelled": labels is not None, "accuracy": accuracy}
+        accuracy[name] = float((held_out_logits(folder, name).argmax(axis=1) == truth).mean())
+    return {**recorded, "images": len(truth), "labelled": labels is not None, "accuracy": accuracy}
 
 
 def _tables(document: Mapping[str, Any]) -> list[RenderableType]:
@@ -155,7 +154,8 @@ def _tables(document: Mapping[str, Any]) -> list[RenderableType]:
         widths = "" if config is None else f"{config['weight_bits']} / {config['activation_bits']} bits"
         accuracy.add_row(name, widths, percent(share))
     notes = [*document["notes"], *(note for made in variants.values() for note in made["notes"])]
-    sentences = (f"note: {note}" for note in dict.fromkeys(notes))
+    sentences = [f"warning: {warning}" for warning in document["warnings"]]
+    sentences += [f"note: {note}" for note in dict.fromkeys(notes)]
     searches = (
         search_sentence(f"{name} unit", Search.model_validate(made["search"]))
         for name, made in variants.items()

@@ -34,7 +34,7 @@ def report_stage(source: Source) -> Callable[[Path, Step], None]:
 
     def make(folder: Path, step: Step) -> None:
         project = open_project(folder)
-        quantised = read_document(folder / GRAPHS / "quantise.json")
+        quantised: dict[str, Any] = read_document(folder / GRAPHS / "quantise.json")
         data = Images.read(folder)
         units = tuple(_unit(project, name) for name in project.plan.units)
         decision = None
@@ -60,6 +60,7 @@ def report_stage(source: Source) -> Callable[[Path, Step], None]:
             batch=project.plan.batch,
             cycles_per_image=cycles,
             images_per_second=project.board.clock_mhz * 1e6 / cycles,
+            warnings=tuple(quantised["warnings"]),
             notes=_notes(project, quantised),
         )
         write_summary(summary, folder / SUMMARY)

@@ -20,6 +20,7 @@ from quant.calibrate import CalibrationOptions, calibrate
 from quant.calibrate_artefacts import CascadeReport, save_artefact
 from quant.calibrate_measure import evaluate_cascade
 from quant.calibrate_split import stratified_split
+from quant.doubts import answer_warnings
 from toolflow.cli import options
 from toolflow.cli.finetuning import Finetuning, require_finetuning
 from toolflow.cli.folder import CHECKPOINTS, notebook_in
@@ -276,6 +277,7 @@ def quantise_stage(
         target = folder / GRAPHS
         target.mkdir(parents=True, exist_ok=True)
         checked = data.images[split.held_out][:CHECKED_IMAGES]
+        doubts = answer_warnings("float", answers, data.labels)
         document: dict[str, Any] = {
             "name": graph.name,
             "input_shape": graph.input_shape,
@@ -284,11 +286,17 @@ def quantise_stage(
             "first_input": asdict(data.statistics),
             "binary": graph.binary,
             "notes": notes,
+            "warnings": list(doubts),
             "pruning": source.pruning(),
             "variants": {},
         }
+        labels = None if data.labels is None else data.labels[split.held_out]
+        logits = {}
         for name, variant in made.items():
             save_quantised(variant.graph, target / name)
+            step.advance(0, f"{name}, answers to the held-out images")
+            logits[name] = logits_of(variant.graph, data.images[split.held_out])
+            document["warnings"] += answer_warnings(name, logits[name].argmax(axis=1), labels, bool(doubts))
             document["variants"][name] = _described(variant, checked, normalisation, data, split)
             if name in found:
                 document["variants"][name]["search"] = search_section(found[name])
@@ -301,6 +309,7 @@ def quantise_stage(
         if data.labels is not None:
             arrays["y"] = data.labels
         arrays["float"] = answers
+        np.savez_compressed(folder / LOGITS, **logits)  # type: ignore[arg-type]
         np.savez_compressed(target / "images.npz", **arrays)  # type: ignore[arg-type]
         (target / "quantise.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
@@ -334,40 +343,33 @@ def _accuracy(variant: Variant, images: npt.NDArray[np.uint8], truth: Int64Array
 
 
 def calibrate_stage(tolerance: float) -> Callable[[Path, Step], None]:
-    """Return the stage that writes the cascade's rule, its report on held-out images, and both units' logits there."""
+    """Return the stage that writes the cascade's rule, and its report on held-out images."""
 
     def make(folder: Path, step: Step) -> None:
         data = Images.read(folder)
         low, high = (load_graph(folder, name) for name in ("low", "high"))
-        parts = {}
-        step.expect(2 * (len(data.split.rule) + len(data.split.held_out)))
-        for name, graph in (("low", low), ("high", high)):
-            for part in ("rule", "held_out"):
-                parts[name, part] = logits_of(graph, data.part(part), step.advance)
+        step.expect(2 * len(data.split.rule))
+        of_low, of_high = (logits_of(graph, data.part("rule"), step.advance) for graph in (low, high))
         scale = low.types[low.output].scale
-        labels = data.labels_of("rule")
-        found = calibrate(parts["low", "rule"], parts["high", "rule"], labels, scale, CalibrationOptions(tolerance))
+        found = calibrate(of_low, of_high, data.labels_of("rule"), scale, CalibrationOptions(tolerance))
         report = evaluate_cascade(
             found,
-            parts["low", "held_out"],
-            parts["high", "held_out"],
+            held_out_logits(folder, "low"),
+            held_out_logits(folder, "high"),
             data.labels_of("held_out"),
             data.float_classes[data.split.held_out],
         )
         save_artefact(found, folder / CALIBRATION)
         save_artefact(report, folder / REPORT)
         plot_cascade(cascade_section(found, report), folder / CURVE)
-        np.savez_compressed(folder / LOGITS, low=parts["low", "held_out"], high=parts["high", "held_out"])
 
     return make
 
 
 def held_out_logits(folder: Path, name: str) -> Int64Array:
-    """Return a variant's logits (N, K) on the held-out images: those of calibration, where there was one."""
-    if (folder / LOGITS).exists():
-        logits: Int64Array = read_arrays(folder / LOGITS, name)[name]
-        return logits
-    return logits_of(load_graph(folder, name), Images.read(folder).part("held_out"))
+    """Return a variant's logits (N, K) on the held-out images, as the quantise stage left them."""
+    logits: Int64Array = read_arrays(folder / LOGITS, name)[name]
+    return logits
 
 
 @dataclass(frozen=True)

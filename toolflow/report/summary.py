@@ -381,6 +381,7 @@ class Summary(Section):
             cycles after `toolflow verify` has simulated the RTL.
         images_per_second: the same at the board's clock.
         verification: level by level; empty before `toolflow verify`.
+        warnings: where a network's answers show that it does not classify the images, in sentences.
         notes: what the user must know, in sentences.
     """
 
@@ -400,6 +401,7 @@ class Summary(Section):
     cycles_per_image: float
     images_per_second: float
     verification: tuple[LevelCheck, ...] = ()
+    warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -161,6 +161,7 @@ def verification_table(summary: Summary) -> Table:
 
 def remarks(summary: Summary) -> Iterable[str]:
     """Return the sentences below the tables: the decision, warnings, notes."""
+    yield from (f"warning: {warning}" for warning in summary.warnings)
     if summary.decision is not None:
         yield f"built: {summary.decision.choice}: {summary.decision.reason}"
         yield from (f"warning: {warning}" for warning in summary.decision.warnings)
@@ -228,7 +229,7 @@ def search_sentence(unit: str, search: Search) -> str:
     return (
         f"{unit}: the search of its layers' forms leaves {percent(taken.cost)} of the {search.saves} at "
         f"{percent(taken.accuracy)} accuracy, {percent(plain.accuracy)} without it ({judged} "
-        "judged, on images that no report uses)"
+        "judged, on the images that chose among them; the accuracies reported are of others)"
     )
 
 
