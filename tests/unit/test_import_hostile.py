@@ -337,6 +337,7 @@ SAVERS: dict[str, Callable[[Path], object]] = {
     ),
     "averaged.pt": lambda path: torch.save({"model_ema": zeros(), "model": state()}, path),
     "twice.pt": lambda path: torch.save({"last": state(), "best": state()}, path),
+    "prepared.pt": lambda path: torch.save({**state(), "conv.activation_post_process.scale": torch.ones(1)}, path),
     "parallel.pt": lambda path: torch.save({f"module.{name}": tensor for name, tensor in state().items()}, path),
 }
 
@@ -356,6 +357,7 @@ def test_state_dicts(net: Path, name: str) -> None:
         ("tutorial.pt", ["the weights are checkpoint['model_state_dict'] in"]),
         ("model.pt", ["the weights are checkpoint['model'] without 'module._orig_mod.' before every name in"]),
         ("compiled.safetensors", ["the weights are the file without '_orig_mod.' before every name in"]),
+        ("prepared.pt", ["holds beside the weights, and not used: conv.activation_post_process.scale"]),
         (
             "averaged.pt",
             [

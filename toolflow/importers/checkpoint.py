@@ -21,6 +21,7 @@ LOGGER = logging.getLogger(__name__)
 NAMED = 5  # names of a state dict that does not fit
 MAX_DEPTH = 3  # of entries within entries of a checkpoint
 USUAL = ("state_dict", "model_state_dict", "model", "net")  # entries that are the model's where several fit it
+SIMULATED = frozenset({"activation_post_process", "weight_fake_quant"})  # modules of torch.ao's fake quantisation
 COMPILED = "_orig_mod"  # what torch.compile puts before the names of a module, wherever that module is
 
 State = Mapping[str, torch.Tensor]
@@ -109,7 +110,11 @@ def _candidates(content: Any, entry: tuple[str, ...] = ()) -> Iterator[Candidate
     """Yield every state dict within a file's content, each also without the prefixes that all its names share."""
     if not isinstance(content, Mapping) or len(entry) > MAX_DEPTH:
         return
-    state = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, torch.Tensor)}
+    state = {
+        key: value
+        for key, value in content.items()
+        if isinstance(key, str) and isinstance(value, torch.Tensor) and not SIMULATED.intersection(key.split("."))
+    }
     if state:
         extras = tuple(str(key) for key in content if key not in state)
         for prefix, plain in _without_prefixes(state):
