@@ -131,9 +131,10 @@ def test_a_wrong_attribute_is_found_and_made_small(tmp_path: Path, monkeypatch: 
     with monkeypatch.context() as planted:
         planted.setitem(onnx_operators.OPERATORS, "Conv", wrong)
         case = few_seeds(planted, tmp_path, DIFFERENCE, "import")
-    assert [step.kind for step in case.network.steps].count("conv") == 1
-    assert len(case.network.steps) <= 3
-    assert case.network.steps[0].numbers["pads"] != (0, 0, 0, 0)
+    assert len(case.network.steps) <= 4
+    assert any(
+        step.numbers.get("pads", (0, 0))[:2] != step.numbers.get("pads", (0, 0))[2:] for step in case.network.steps
+    )
 
 
 def test_a_crash_is_a_defect_and_a_poor_refusal_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
