@@ -15,6 +15,7 @@ from onnx import helper
 from torch import Tensor, nn
 
 from quant.config import Normalisation, QuantiseConfig
+from quant.prune import Choice, prune_graph
 from quant.quantise import quantise
 from tests.end_to_end.projects import toolflow
 from tests.unit.import_tools import conv_node, onnx_model, random_array, run_graph, saved
@@ -24,6 +25,7 @@ from toolflow.interpreter.run import logits_of
 from toolflow.ir.errors import UnsupportedModelError
 from toolflow.ir.graph import Graph, Node, verify_graph
 from toolflow.numerics.confidence import ConfidenceRule, confidence_k, evaluate
+from toolflow.numerics.srbs import Pattern
 from toolflow.operators import Activation, Add, AvgPool, Conv, Flatten, Linear, MaxPool, Shortcut
 from toolflow.passes.pipeline import simplify
 from toolflow.passes.two_logits import two_logits
@@ -169,7 +171,7 @@ def test_what_is_refused_in_a_module() -> None:
 
 
 @pytest.mark.parametrize("scales", ["multiplier", "fixed-point"])
-@pytest.mark.parametrize("end", ["linear", "average", "read twice"])
+@pytest.mark.parametrize("end", ["linear", "average", "sum", "read twice"])
 def test_the_integers_of_class_0_are_zero(scales: Any, end: str) -> None:
     graph = simplify(graph_of(*ENDINGS[end][0]))
     images = np.random.default_rng(1).integers(0, 256, (64, 6, 6, 3), dtype=np.uint8)
@@ -179,6 +181,22 @@ def test_the_integers_of_class_0_are_zero(scales: Any, end: str) -> None:
     assert not logits[:, 0].any()
     assert (logits.argmax(axis=1) == (logits[:, 1] > 0)).all()
     assert len(np.unique(logits[:, 1])) > 2
+
+
+def test_class_0_stays_zero_in_a_sparse_layer() -> None:
+    """The layer that gives the logit takes a pattern where it is named."""
+    first = conv_node("first", Conv(pads=(1, 1, 1, 1), activation=Activation.RELU), "x", (8, 3, 3, 3))
+    before = graph_of(first, one("c", "first", 8), Node("y", GLOBAL, ("c",)))
+    images = np.random.default_rng(1).integers(0, 256, (64, 6, 6, 3), dtype=np.uint8)
+    normalisation = Normalisation(mean=(0.5,) * 3, std=(0.25,) * 3, scale=1 / 255)
+    pruned = prune_graph(simplify(before), images, normalisation, {"c": Choice(0, Pattern(4, 8))})
+    config = QuantiseConfig(weight_bits=8, activation_bits=8)
+    made = quantise(pruned, images, normalisation, config, "high").graph
+    assert np.count_nonzero(made.nodes[1].weights["weight"][1]) == 36
+    logits = logits_of(made, images)
+    assert not logits[:, 0].any()
+    z = run_graph(before, normalisation.apply(images)).reshape(64)
+    assert np.corrcoef(z, logits[:, 1])[0, 1] > 0.8
 
 
 def test_the_confidence_is_the_sigmoid_s_distance_from_a_half() -> None:
@@ -266,11 +284,21 @@ def test_check_says_what_one_logit_means(binary: tuple[Path, np.ndarray]) -> Non
     assert "is a binary classifier" in toolflow("check", binary[0] / "model.onnx").stdout.replace("\n", " ")
 
 
-def test_a_label_that_is_no_class_is_refused(binary: tuple[Path, np.ndarray], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (np.arange(160) % 2 + 1, "y must be within [0, 1], the model's classes, not 1 to 2"),
+        ((np.arange(160) % 2).astype(np.float32), "as integers, not float32: convert it, y.astype('int64')"),
+        (np.arange(160) % 2 == 1, "as integers, not bool: convert it, y.astype('int64')"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(
+    labels: np.ndarray, said: str, binary: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
     with np.load(binary[0] / "images.npz") as stored:
-        np.savez(tmp_path / "images.npz", x=stored["x"], y=stored["y"] + 1)
+        np.savez(tmp_path / "images.npz", x=stored["x"], y=labels)
     result = toolflow(
         "quantise", binary[0] / "model.onnx", "--calibration", tmp_path / "images.npz", "--out", tmp_path / "q"
     )
     assert result.exit_code == 2
-    assert "y must be within [0, 1], the model's classes, not 1 to 2" in result.stderr.replace("\n", " ")
+    assert said in result.stderr.replace("\n", " ")

@@ -277,7 +277,10 @@ def _labels(path: Path, y: np.ndarray | None, images: int, classes: int | None) 
     if y is None:
         return None
     if y.dtype.kind not in "iu":
-        raise CalibrationFileError(f"{path}: y must hold class numbers as integers, not {y.dtype}")
+        hint = (
+            ": convert it, y.astype('int64')" if y.dtype.kind in "fb" and (y == np.floor(y.astype(float))).all() else ""
+        )
+        raise CalibrationFileError(f"{path}: y must hold class numbers as integers, not {y.dtype}{hint}")
     if y.shape != (images,):
         hint = ": flatten it, y.reshape(-1)" if y.size == images else ""
         raise CalibrationFileError(
