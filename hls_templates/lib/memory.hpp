@@ -82,6 +82,9 @@ inline void stream_beats(Memory memory, Address first, unsigned int count, hls::
 // Reads header or instruction number `index`: a block of 16 words.
 template <class Config, class Memory>
 inline void read_block(Memory memory, unsigned int index, uint32_t (&word)[block_words]) {
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=word complete
+#endif
   const int words_per_beat = Config::bus_bits / 32;
   const Address first = static_cast<Address>(index) * Shape<Config>::block_beats;
   announce_read(memory, first, Shape<Config>::block_beats);

@@ -168,6 +168,25 @@ def test_cpp_that_no_hls_compiler_takes_turns_red(project: Path) -> None:
     assert "low unit, hls:" not in result.stderr
 
 
+def test_a_loop_with_too_few_ports_turns_red(project: Path) -> None:
+    source = project / "hls" / "lib" / "core.hpp"
+    original = source.read_bytes()
+    pragma = b"#pragma HLS ARRAY_PARTITION variable=bank complete dim=1"
+    assert pragma in original
+    source.write_bytes(original.replace(pragma, b""))
+    try:
+        result = toolflow("verify", project, "--levels", "hls", "--images", "2")
+    finally:
+        source.write_bytes(original)
+    assert result.exit_code == 4
+    assert re.search(
+        r"low unit, synthesisable: \d+ pipelined loop\(s\) cannot reach their II, the first lib/convolve\.hpp:\d+: "
+        r"convolve_group reaches II = \d+, not 1: memory bank.* has \d+ read\(s\) and \d+ write\(s\) an iteration",
+        result.stderr,
+    )
+    assert "low unit, hls:" not in result.stderr
+
+
 def test_a_verdict_does_not_outlive_its_files(project: Path) -> None:
     assert toolflow("verify", project, "--levels", "program,hls", "--images", "2").exit_code == 0
     source = project / "hls" / "lib" / "requantise.hpp"

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.unit.test_hls_engine import CONFIGURATIONS
 from toolflow.emit.cxx import parse_unit
+from toolflow.emit.hls import emit_hls
 from toolflow.emit.ii.analyse import Interval, analyse_unit
 from toolflow.emit.ii.delays import XC7, XC7_FAST, XCUP, Delays, budget_ns, delays_of
 from toolflow.emit.ii.recurrences import Edge, _components, _largest_ratio, _ratio
 from toolflow.ir.errors import VerificationError
+from toolflow.plan.boards import load_board
 
 TOP = """\
 #include <stdint.h>
@@ -270,3 +273,43 @@ def test_delays_of_devices() -> None:
     assert delays_of("xc7", "xc7z045ffg900-2") is XC7_FAST
     assert delays_of("xcup", "xczu9eg-ffvb1156-2-e") is XCUP
     assert budget_ns(100) == pytest.approx(7.3)
+
+
+# Chains of registers that are known to be too slow for some clocks: of the program's check, which runs once, and of the
+# walk of CONV.
+SLOW_CHAINS = {("lib/check.hpp", "check_program"), ("lib/convolve.hpp", "convolve_group")}
+
+
+@pytest.mark.parametrize("name", ["default", "tiles"])
+def test_emitted_loops_reach_their_intervals(name: str, tmp_path: Path) -> None:
+    emit_hls(CONFIGURATIONS[name], "low", tmp_path)
+    unit = parse_unit(tmp_path / "cascade_low.cpp")
+    for board in map(load_board, ("pynq-z2", "zc706", "zcu104")):
+        found = analyse_unit(unit, delays_of(board.family, board.part), board.clock_mhz, tmp_path / "cache")
+        assert not [str(loop) for loop in found if loop.is_mendable]
+        assert {(loop.file, loop.function) for loop in found if loop.misses} <= SLOW_CHAINS
+    if name == "tiles":  # whose engine has every loop of the library
+        assert {(loop.file, loop.line) for loop in found} == {
+            (str(function.file.relative_to(unit.folder)), loop.first_line)
+            for function in unit.functions
+            for loop in function.loops
+            if any(pragma.is_hls("PIPELINE") for pragma in loop.pragmas)
+        }
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "why"),
+    [
+        ("core.hpp", "variable=transformed type=RAM_S2P", "variable=transformed type=RAM_1P", "memory transformed"),
+        ("convolve.hpp", "#pragma HLS ARRAY_PARTITION variable=outputs complete dim=3\n", "", "memory outputs"),
+        ("convolve.hpp", "#pragma HLS DEPENDENCE variable=bank inter false\n", "", "recurrence through bank"),
+    ],
+)
+def test_a_fault_in_the_library_is_found(file: str, old: str, new: str, why: str, tmp_path: Path) -> None:
+    emit_hls(CONFIGURATIONS["tiles"], "low", tmp_path)
+    header = tmp_path / "lib" / file
+    text = header.read_text(encoding="utf-8")
+    assert old in text
+    header.write_text(text.replace(old, new), encoding="utf-8")
+    found = analyse_unit(parse_unit(tmp_path / "cascade_low.cpp"), XCUP, 115)
+    assert why in " ".join(loop.why for loop in found if loop.is_mendable), [str(loop) for loop in found]

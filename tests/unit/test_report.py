@@ -28,6 +28,7 @@ from toolflow.report.summary import (
     Layer,
     LevelAccuracy,
     LevelCheck,
+    LoopInterval,
     Model,
     Summary,
     Unit,
@@ -232,6 +233,24 @@ def test_section_of_a_calibration() -> None:
 def test_finetuning_that_won_nothing_is_said_to(after: float, won: bool) -> None:
     trained = Finetuned(images=9, epochs=1, rate=0.001, batch=3, flip=False, before=0.88, after=after)
     assert ("leave --finetune out" in finetuned_sentence("low unit", trained)) is not won
+
+
+def test_slow_loops_are_listed_with_their_reason() -> None:
+    fast = LoopInterval(
+        file="lib/pool.hpp", line=24, function="max_pool", wanted=1, found=1, by_ports=1, by_memories=1,
+        by_registers=1, chain_ns=2.5,
+    )  # fmt: skip
+    why = "recurrence of 16.3 ns: lib/tile.hpp:65 → lib/tile.hpp:67"
+    slow = fast.model_copy(update={"file": "lib/convolve.hpp", "function": "convolve_group", "found": 2, "why": why})
+    left_open = slow.model_copy(update={"wanted": 0})
+    check = LevelCheck(level="synthesisable", unit="low", images=0, equal=True, loops=(fast, slow, left_open))
+    told = list(remarks(summary().model_copy(update={"verification": (check,)})))
+    assert (
+        "warning: low unit: 1 of 3 pipelined loops of the HLS C++ are slower than their pragmas ask for. "
+        "This is an analysis; no vendor tool has confirmed it"
+    ) in told
+    assert f"  lib/convolve.hpp:24, convolve_group: II = 2, not 1: {why}" in told
+    assert not any("max_pool" in line for line in told)
 
 
 def test_page_describes_every_key() -> None:

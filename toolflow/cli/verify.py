@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rtl_sim.binaries import Binaries
     from rtl_sim.verify import LevelVerdict
     from toolflow.cli.project import Project, Vectors
-    from toolflow.report.summary import LevelAccuracy, LevelCheck, Summary, Unit
+    from toolflow.report.summary import LevelAccuracy, LevelCheck, LoopInterval, Summary, Unit
 
 ORACLES = ("brevitas", "hls4ml")
 ENGINE_LEVELS = ("program", "hls", "cosim", "rtl")
@@ -42,6 +42,10 @@ def verify(
     program (numpy executor), hls (the C++ under g++), cosim (the C++ behind the cocotb bench), rtl (the
     SystemVerilog behind the same bench). Both benches pause every channel at random; a second run of rtl
     without pauses counts cycles.
+
+    With hls, the C++ is also checked for synthesis: the language and pragmas that HLS compilers accept, and for
+    each pipelined loop the initiation interval that its memories' ports and its recurrences allow at the board's
+    clock. No vendor tool has confirmed these intervals.
 
     Examples:
 
@@ -178,13 +182,13 @@ class _Runs:
         return stored.same_sizes(compiled)
 
     def synthesisable(self, unit_name: str) -> None:
-        """Check that the unit's C++ keeps to what HLS compilers accept, as the build left it."""
-        from toolflow.emit.synthesisable import check_synthesisable
+        """Check that the unit's C++ keeps to what HLS compilers accept, and what II its pipelined loops can reach."""
+        from toolflow.cli.synthesis_check import check_sources
 
         start = time.monotonic()
-        found = check_synthesisable(self.project.folder / "hls", unit_name)
-        detail = f"{len(found)} place(s) break the rules of synthesis, the first {found[0]}" if found else ""
-        self._enter(unit_name, "synthesisable", not found, detail, start)
+        with self.terminal.progress(f"loops of the {unit_name} unit's C++"):
+            equal, detail, loops = check_sources(self.project, unit_name, self.work / "intervals")
+        self._enter(unit_name, "synthesisable", equal, detail, start, loops=loops)
 
     def left_out(self, unit_name: str, level_name: str) -> bool:
         """Enter a level that cannot run files of another size; return that it did not run."""
@@ -269,7 +273,14 @@ class _Runs:
         return check.files == checked_digest(self.project, check.unit, check.level)
 
     def _enter(
-        self, unit: str, level: str, equal: bool | None, detail: str, start: float | None = None, images: int = 0
+        self,
+        unit: str,
+        level: str,
+        equal: bool | None,
+        detail: str,
+        start: float | None = None,
+        images: int = 0,
+        loops: tuple[LoopInterval, ...] = (),
     ) -> None:
         """Enter a verdict; `start` is when its work began."""
         from toolflow.cli.checked import checked_digest
@@ -284,6 +295,7 @@ class _Runs:
                 detail=detail,
                 seconds=0.0 if start is None else round(time.monotonic() - start, 2),
                 files=checked_digest(self.project, unit, level),
+                loops=loops,
             )
         )
 

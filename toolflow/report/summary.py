@@ -335,12 +335,41 @@ class Board(Section):
     usable: Resources
 
 
+class LoopInterval(Section):
+    """The initiation interval that a pipelined loop of a unit's C++ can reach, by analysis: no vendor's tool was asked.
+
+    Attributes:
+        file: in the folder hls/.
+        line: of the `for`.
+        function: that holds it.
+        wanted: the II of its PIPELINE pragma; 0 where that leaves it open.
+        found: the II that the ports of its memories and its recurrences allow at the board's clock.
+        by_ports: the II that the ports of memories and streams allow.
+        by_memories: the II that recurrences through memories allow.
+        by_registers: the II that recurrences of registers allow at the board's clock.
+        chain_ns: the longest recurrence of registers, for each iteration that it spans.
+        why: what bounds `found`, "" where it is 1.
+    """
+
+    file: str
+    line: int
+    function: str
+    wanted: int
+    found: int
+    by_ports: int
+    by_memories: int
+    by_registers: int
+    chain_ns: float
+    why: str = ""
+
+
 class LevelCheck(Section):
     """One level of verification on one unit.
 
     Attributes:
         level: what was compared with the integer reference; "files": the binaries in weights/, byte by byte,
-            with what the stored graphs compile to; "synthesisable": the C++ with the rules of HLS compilers.
+            with what the stored graphs compile to; "synthesisable": the C++ with the rules of HLS compilers, and
+            its pipelined loops with the ports of their memories.
         unit: which engine.
         images: how many; 0 for "files" and "synthesisable".
         equal: whether every integer was the same; null where the level was not run. Brevitas may break ties
@@ -348,6 +377,7 @@ class LevelCheck(Section):
         detail: the first differing layer and element, why the level was not run, or what "equal" leaves open.
         seconds: how long it took.
         files: hash of the files that it speaks of; a later verification drops the verdict where they have changed.
+        loops: of "synthesisable": the pipelined loops of the C++.
     """
 
     level: str
@@ -357,6 +387,7 @@ class LevelCheck(Section):
     detail: str = ""
     seconds: float = 0.0
     files: str = ""
+    loops: tuple[LoopInterval, ...] = ()
 
 
 class Summary(Section):

@@ -13,7 +13,18 @@ from quant.calibrate_decide import Decision
 from toolflow.numerics.confidence import ALWAYS, NEVER
 from toolflow.numerics.srbs import parse_pattern
 from toolflow.plan.boards import clock_text
-from toolflow.report.summary import Cascade, Finetuned, LayerCycles, Resources, Run, Search, Summary, Unit, Variant
+from toolflow.report.summary import (
+    Cascade,
+    Finetuned,
+    LayerCycles,
+    LevelCheck,
+    Resources,
+    Run,
+    Search,
+    Summary,
+    Unit,
+    Variant,
+)
 
 RESOURCE_NAMES = {
     "luts": "LUTs",
@@ -175,6 +186,8 @@ def remarks(summary: Summary) -> Iterable[str]:
         for run in unit.runs[-1:]:
             yield from grouped_sentences(unit.unit, run)
         yield from word_sentences(unit, summary.variants)
+    for check in summary.verification:
+        yield from loop_sentences(check)
     for note in summary.notes:
         yield f"note: {note}"
 
@@ -208,6 +221,18 @@ def grouped_sentences(unit: str, run: Run) -> Iterable[str]:
 
 def _cycles(layer: LayerCycles) -> int:
     return layer.predicted_cycles if layer.simulated_cycles is None else layer.simulated_cycles
+
+
+def loop_sentences(check: LevelCheck) -> Iterable[str]:
+    """List the loops of the C++ that do not reach the II that their pragma asks for."""
+    slow = [loop for loop in check.loops if 0 < loop.wanted < loop.found]
+    if slow:
+        yield (
+            f"warning: {check.unit} unit: {len(slow)} of {len(check.loops)} pipelined loops of the HLS C++ are slower "
+            "than their pragmas ask for. This is an analysis; no vendor tool has confirmed it"
+        )
+    for loop in slow:
+        yield f"  {loop.file}:{loop.line}, {loop.function}: II = {loop.found}, not {loop.wanted}: {loop.why}"
 
 
 def word_sentences(unit: Unit, variants: Iterable[Variant]) -> Iterable[str]:
