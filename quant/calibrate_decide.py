@@ -103,7 +103,7 @@ class Decision(BaseModel):
 def decide(
     calibration: Calibration, report: CascadeReport, cycles: UnitCycles, objective: Objective = THROUGHPUT
 ) -> Decision:
-    """Return the fastest design that keeps the tolerance; on a tie the simpler one.
+    """Return the fastest design that keeps the tolerance; on a tie the high-precision unit, then the simpler design.
 
     Chosen on the images that chose the cascade's rule, reported on the held-out ones.
 
@@ -153,12 +153,12 @@ def decide(
 
 
 def _times(cycles: UnitCycles, share: float, objective: Objective) -> dict[Design, float]:
-    """Return the expected cycles an image of every design that fits, with `share` forwarded; simpler designs first."""
+    """Return the expected cycles an image of every design that fits, in the order that decides a tie."""
     times: dict[Design, float] = {}
-    if cycles.single_low is not None:
-        times["single low"] = cycles.single_low
     if cycles.single_high is not None:
         times["single high"] = cycles.single_high
+    if cycles.single_low is not None:
+        times["single low"] = cycles.single_low
     if cycles.resident is not None:
         times["resident pair"] = objective.pair_cycles(*cycles.resident, share)
     if cycles.single_low is not None and cycles.single_high is not None and cycles.reconfiguration is not None:
@@ -235,4 +235,4 @@ def _few(calibration: Calibration) -> str:
 
 
 def _points(share: float) -> str:
-    return f"a loss of {100 * share:.2f} points"
+    return f"the tolerance of {100 * share:.2f} points"

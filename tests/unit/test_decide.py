@@ -68,6 +68,7 @@ PAIR = UnitCycles(100.0, 40.0, (60.0, 200.0))
         (80, False, PAIR, "single high", "the resident pair would take 160 cycles"),
         (50, False, UnitCycles(100.0, 40.0, (50.0, 200.0)), "single high", "would take 100 cycles"),
         (0, True, PAIR, "single low", "a cascade would add nothing"),
+        (0, True, UnitCycles(40.0, 40.0, (40.0, 200.0)), "single high", "does not pay"),
         (20, False, UnitCycles(100.0, 40.0), "single high", "no pair of units fits the device"),
         (
             20,

@@ -161,7 +161,7 @@ def test_tables_show_the_figures() -> None:
     assert "8.00 points (7.00 … 9.00)" in rows["single low"]
     assert "3,333,333" in rows["resident pair"]
     assert "built" in rows["resident pair"]
-    assert "slower" in rows["single high"]
+    assert "not faster" in rows["single high"]
     assert "conv1" not in shown(summary().model_copy(update={"verification": ()}))
 
 

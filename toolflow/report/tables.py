@@ -95,7 +95,7 @@ def decision_table(decision: Decision, clock_mhz: float) -> Table:
     for each in decision.alternatives:
         low, high = each.loss_interval
         lost = "" if each.design == "single high" else f"{points(each.loss)} ({100 * low:.2f} … {100 * high:.2f})"
-        verdict = "built" if each.design == decision.choice else "slower"
+        verdict = "built" if each.design == decision.choice else "not faster"
         if not each.keeps:
             verdict = "tolerance not shown"
         speed = f"{clock_mhz * 1e6 / each.cycles_per_image:,.0f}"
