@@ -198,7 +198,7 @@ def test_the_picture_sets_each_point_against_its_own_images() -> None:
     section = cascade_section(calibration, report.model_copy(update={"measure": held_out}))
     (axes,) = drawn(section).axes
     heights = {str(line.get_label()): np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()}
-    assert (heights["high-precision unit alone"] == 0).all()
+    assert (heights["high-precision unit alone, same images"] == 0).all()
     assert heights["tolerance"] == pytest.approx(-5.0)
     marks = _marks(axes)
     assert marks["chosen, calibration: 100.00 % of 100.00 %, 100 images"] == pytest.approx([20.0, 0.0])

@@ -34,7 +34,7 @@ def drawn(cascade: Cascade) -> Figure:
     share = [100 * point.forwarded_share for point in cascade.curve]
     given_up = [100 * (point.accuracy - found.high_accuracy) for point in cascade.curve]
     axes.plot(share, given_up, label=f"gBvSB<{cascade.m},{cascade.n}>, calibration images")
-    axes.axhline(0, linestyle="--", color="grey", label="high-precision unit alone")
+    axes.axhline(0, linestyle="--", color="grey", label="high-precision unit alone, same images")
     axes.axhline(-100 * cascade.tolerance, linestyle=":", color="grey", label="tolerance")
     marked = [("calibration", found, "o"), *([("held out", cascade.held_out, "s")] if cascade.held_out else [])]
     for name, measure, marker in marked:
@@ -49,7 +49,7 @@ def drawn(cascade: Cascade) -> Figure:
         )
     axes.set_xlabel("images forwarded to the high-precision unit, %")
     what = "accuracy" if found.labelled else "agreement"
-    axes.set_ylabel(f"{what} against the high-precision unit on the same images, points")
+    axes.set_ylabel(f"{what} gained (lost below 0), points")
     axes.legend(fontsize="small")
     return figure
 
