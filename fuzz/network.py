@@ -145,7 +145,8 @@ def _windows(numbers: Numbers, shape: Shape, channels: int) -> Shape:
             raise InvalidNetworkError("the window is larger than the map")
         if numbers.get("ceil", (0,))[0]:
             size = -(-room // stride) + 1
-            size -= (size - 1) * stride >= shape[1 + axis] + top  # no window begins behind the map
+            if (size - 1) * stride >= shape[1 + axis] + top:
+                raise InvalidNetworkError("a window begins behind the map: ONNX's own tools disagree whether it counts")
         else:
             size = room // stride + 1
         sizes.append(size)
