@@ -22,13 +22,15 @@ def is_buildable(path: Path) -> bool:
 def work_folder(project: Path) -> Path:
     """Return the folder, made if missing, in which a project's simulators are built and kept between runs.
 
-    It lies beside the project and not inside it; where make cannot build there, in the cache folder, under a hash of
-    the project's path.
+    It lies beside the project and not inside it; where make cannot build or nothing can be written there, in the cache
+    folder, under a hash of the project's path.
     """
     project = project.resolve()
     folder = project.with_name(f"{project.name}.simulators")
-    if not is_buildable(folder):
-        folder = cache_folder() / "projects" / hashlib.sha256(os.fsencode(project)).hexdigest()[:16]
+    if is_buildable(folder) and os.access(folder if folder.exists() else folder.parent, os.W_OK | os.X_OK):
+        folder.mkdir(exist_ok=True)
+        return folder
+    folder = cache_folder() / "projects" / hashlib.sha256(os.fsencode(project)).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

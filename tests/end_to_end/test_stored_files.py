@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -115,6 +116,16 @@ def test_a_manifest_that_is_none_is_named(project: Path, text: str | None) -> No
     assert result.exit_code == 2
     assert "toolflow.json" in result.stderr
     assert "weights/low.program.bin" in result.stderr or "missing or damaged: restore it" in result.stderr
+
+
+def test_a_project_that_cannot_be_written_is_said_before_minutes_are_spent(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The superuser may write anywhere: what the system answers is put in its mouth."""
+    monkeypatch.setattr(os, "access", lambda path, mode: path != project)
+    result = toolflow("verify", project, "--levels", "program")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{project} must be writable, as verdicts are entered in summary.json" in result.stderr
 
 
 @contextmanager

@@ -35,3 +35,14 @@ def test_a_cache_that_make_cannot_use_is_not_used(tmp_path: Path, monkeypatch: p
     assert cache_folder() == tmp_path / "temporary" / f"cascade-toolflow-{os.getuid()}"
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary files"))
     assert cache_folder() == Path("/tmp") / f"cascade-toolflow-{os.getuid()}"
+
+
+def test_simulators_of_a_project_on_a_disk_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The superuser may write anywhere: what the system answers is put in its mouth."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    writable = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "shared" and writable(path, mode))
+    (tmp_path / "shared").mkdir()
+    assert work_folder(tmp_path / "shared" / "out").parent == tmp_path / "cache" / "cascade-toolflow" / "projects"

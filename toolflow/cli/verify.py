@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -63,13 +64,15 @@ def verify(
         from toolflow.report.tables import summary_tables
 
         project = open_project(build)
+        if not os.access(build, os.W_OK | os.X_OK):
+            raise ToolflowError(f"{build} must be writable, as verdicts are entered in {SUMMARY}: copy it, or allow it")
         edited = require_intact(project)
         summary = read_summary(build / SUMMARY)
     if edited:
         terminal.note(f"changed since the build, and run as they are: {', '.join(edited)}")
     work = work_folder(build)
     if work.parent != build.resolve().parent:
-        terminal.note(f"make cannot build below {build.resolve().parent}: simulators are kept in {work}")
+        terminal.note(f"simulators are kept in {work}: make cannot build or write below {build.resolve().parent}")
     vectors = project.vectors()
     count = min(images or DEFAULT_IMAGES, len(vectors.images))
     if images is not None and images > count:
