@@ -179,7 +179,7 @@ def test_both_ways_to_write_it_are_one_map(tmp_path: Path) -> None:
     np.testing.assert_allclose(one.pixels.table(), other.pixels.table(), rtol=1e-12)
     meant = load_calibration_file(write(tmp_path, x=PIXELS, mean=[76.5], std=[91.8]), scale=1 / 255)
     assert meant.pixels.mean == (76.5,) * 3
-    assert "channel 2 of the first layer's input is almost constant" in meant.notes[-1]
+    assert "channel 2 of the first layer's input is almost constant" in meant.warnings[-1]
 
 
 IMAGENET = ChannelMap(tuple(1 / std for std in STD), tuple(-m / s for m, s in zip(MEAN, STD, strict=True)))
@@ -201,18 +201,17 @@ def test_an_unlikely_input_is_warned_of(
     tmp_path: Path, inside: ChannelMap | None, arrays: dict[str, Any], warned: str | None
 ) -> None:
     found = load_calibration_file(write(tmp_path, x=PIXELS, **arrays), input_map=inside)
-    warnings = [note for note in found.notes if note.startswith("warning: ")]
-    assert bool(warnings) == (warned is not None)
-    assert warned is None or any(warned in warning for warning in warnings)
+    assert bool(found.warnings) == (warned is not None)
+    assert warned is None or any(warned in warning for warning in found.warnings)
 
 
 def test_floats_that_mean_and_std_are_yet_to_change_are_warned_of(tmp_path: Path) -> None:
     plain = (PIXELS / 255).transpose(0, 3, 1, 2).astype(np.float32)
     found = load_calibration_file(write(tmp_path, x=plain, mean=np.array(MEAN), std=np.array(STD)))
-    assert any("write x = (x − mean) / std" in note for note in found.notes)
+    assert "write x = (x − mean) / std" in found.warnings[0]
     normalised = ((PIXELS / 255 - MEAN) / STD).transpose(0, 3, 1, 2).astype(np.float32)
     found = load_calibration_file(write(tmp_path, x=normalised, mean=np.array(MEAN), std=np.array(STD)))
-    assert not any(note.startswith("warning") for note in found.notes)
+    assert not found.warnings
 
 
 def test_nothing_is_unfolded_before_its_header_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,3 +109,20 @@ def test_doubts_are_said_by_the_commands(model: str, labelled: bool, said: str, 
     assert built.exit_code == 0, built.stderr
     assert list(read_summary(out / "summary.json").warnings) == warnings
     assert f"warning: {warnings[0]}"[:60] in built.stdout
+
+
+def test_an_input_that_is_almost_constant_is_said_by_the_commands(tmp_path: Path) -> None:
+    """The first layer's input stands in the document, and what is unlikely of it among the warnings."""
+    (tmp_path / "models.py").write_text(MODEL, encoding="utf-8")
+    images = np.random.default_rng(0).integers(0, 256, (90, 8, 8, 1), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", x=images, mean=[0.5], scale=1e-5)
+    source = f"{tmp_path / 'models.py'}:untrained", "--input-shape", "1,8,8", "--calibration", tmp_path / "images.npz"
+    result = toolflow("quantise", *source, "--single", "--rounding", "nearest", "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    reached = images * 1e-5 - 0.5
+    assert document["first_input"] == pytest.approx(
+        {"lowest": reached.min(), "highest": reached.max(), "mean": reached.mean(), "deviation": reached.std()}
+    )
+    assert document["warnings"][0].startswith("channel 0 of the first layer's input is almost constant")
+    assert "warning: channel 0 of the first layer's input is almost constant" in result.stderr

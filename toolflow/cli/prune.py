@@ -244,7 +244,7 @@ class Job:
             graph = self.source.graph()
             self.wanted.choices(graph)  # bad patterns end here
             data = self.source.images(graph)
-            for sentence in (*data.notes, *output_notes(graph)):
+            for sentence in (*data.notes, *output_notes(graph), *(f"warning: {text}" for text in data.warnings)):
                 note(sentence)
             held_out = self._held_out(data)
             tested = self._tested(graph, data, held_out)

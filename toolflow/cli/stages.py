@@ -235,14 +235,14 @@ def quantise_stage(
         require(graph)
         data = source.images(graph)
         notes = [*data.notes, *output_notes(graph)]
-        for sentence in notes:
+        for sentence in (*notes, *(f"warning: {text}" for text in data.warnings)):
             note(sentence)
         training, teacher = None, graph
         if finetuning is not None:
             require_finetuning(graph, (precision.config(name) for name in variants))
             teacher = graph if source.pruned is None else replace(source, pruned=None).graph()
             training = finetuning.images(source, graph, data)
-            for sentence in training.notes:
+            for sentence in (*training.notes, *training.warnings):
                 note(f"{finetuning.file}: {sentence}")
         split = split_images(len(data.images), data.labels)
         normalisation = Normalisation(mean=data.pixels.mean, std=data.pixels.std, scale=data.pixels.scale)
@@ -286,7 +286,7 @@ def quantise_stage(
             "first_input": asdict(data.statistics),
             "binary": graph.binary,
             "notes": notes,
-            "warnings": list(doubts),
+            "warnings": [*data.warnings, *doubts],
             "pruning": source.pruning(),
             "variants": {},
         }

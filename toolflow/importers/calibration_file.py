@@ -48,7 +48,8 @@ class CalibrationImages:
         labels: int64 (N,), or None.
         pixels: how a pixel becomes what the first layer reads.
         statistics: of what the first layer reads.
-        notes: what was done to the file's contents, and what is unlikely of it, in sentences.
+        notes: what was done to the file's contents, in sentences.
+        warnings: what is unlikely of what the first layer reads, in sentences.
     """
 
     images: npt.NDArray[np.uint8]
@@ -56,6 +57,7 @@ class CalibrationImages:
     pixels: PixelMap
     statistics: InputStatistics
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def require_apart(one: CalibrationImages, its_file: Path, other: CalibrationImages, other_file: Path) -> None:
@@ -148,14 +150,11 @@ def load_calibration_file(
         raise CalibrationFileError(
             f"{path}: {problem} (mean {listed(pixels.mean)}, std {listed(pixels.std)}, scale {pixels.scale:.6g}{own})"
         )
-    if x.dtype == np.uint8:
-        images = np.ascontiguousarray(x)
-    else:
-        images = _float_images(path, x, pixels, notes)
-        notes += unnormalised(x, pixels)
+    images = np.ascontiguousarray(x) if x.dtype == np.uint8 else _float_images(path, x, pixels, notes)
     whole, channels_apart = input_statistics(images, pixels.then(input_map))
-    notes += [str(whole), *warnings(pixels, input_map, whole, channels_apart)]
-    return CalibrationImages(images, labels, pixels.then(input_map), whole, tuple(notes))
+    doubts = [] if x.dtype == np.uint8 else unnormalised(x, pixels)
+    doubts += warnings(pixels, input_map, whole, channels_apart)
+    return CalibrationImages(images, labels, pixels.then(input_map), whole, (*notes, str(whole)), tuple(doubts))
 
 
 def image_shape(path: Path) -> Shape:

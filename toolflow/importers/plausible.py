@@ -80,7 +80,7 @@ def warnings(
         and not (abs(whole.mean) <= TWICE_MEAN and low <= whole.deviation <= high)
     ):
         found.append(
-            "warning: the model normalises its image itself and mean and std are given too, and the first layer's "
+            "the model normalises its image itself and mean and std are given too, and the first layer's "
             "input does not look normalised: where the model was trained on plain pixels, leave out mean and std"
         )
     hint = "check mean, std and scale"
@@ -89,12 +89,12 @@ def warnings(
     for c, channel in enumerate(channels):
         if channel.deviation < LOW_DEVIATION or abs(channel.mean) > OFFSET * channel.deviation:
             found.append(
-                f"warning: channel {c} of the first layer's input is almost constant (mean {channel.mean:.4g}, "
+                f"channel {c} of the first layer's input is almost constant (mean {channel.mean:.4g}, "
                 f"deviation {channel.deviation:.4g}): {hint}"
             )
         elif channel.deviation > HIGH_DEVIATION:
             found.append(
-                f"warning: channel {c} of the first layer's input is wider than pixels of 0 to 255 (deviation "
+                f"channel {c} of the first layer's input is wider than pixels of 0 to 255 (deviation "
                 f"{channel.deviation:.4g}): {hint}"
             )
     return found
@@ -106,7 +106,7 @@ def unnormalised(x: np.ndarray, pixels: PixelMap) -> list[str]:
     if not shifted or x.min() < 0 or x.max() > 1:
         return []
     return [
-        f"warning: x of float lies in {x.min():.4g} to {x.max():.4g} although mean {listed(pixels.mean)} is given: x "
+        f"x of float lies in {x.min():.4g} to {x.max():.4g} although mean {listed(pixels.mean)} is given: x "
         "must be the network's own input, which mean and std do not change again; where it is not, write "
         "x = (x − mean) / std"
     ]
