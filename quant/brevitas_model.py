@@ -26,6 +26,7 @@ from quant.solve import LayerNumbers
 from quant.tiles import winograd_sums
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import TensorType
+from toolflow.numerics.requantise import PLAIN_BIAS_BITS
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Activation, Add, AvgPool, Conv, Layer, Linear, WinogradConv
 
@@ -60,6 +61,10 @@ class _UnsignedQuant(_Scale, UintQuant, ActQuantSolver):  # type: ignore[misc]
     bit_width = 8
 
 
+class _BiasQuant(Int32Bias):  # type: ignore[misc]
+    bit_width = PLAIN_BIAS_BITS
+
+
 def _quantiser(kind: TensorType) -> nn.Module:
     """Return the Brevitas quantiser of a tensor: divide, round half to even, clip."""
     bits, signed = kind.integer.bits, kind.integer.signed
@@ -74,7 +79,7 @@ def _quantiser(kind: TensorType) -> nn.Module:
 
 
 def _weight_layer(op: Conv | Linear, numbers: LayerNumbers, input_scale: float) -> nn.Module:
-    """Return the Brevitas layer that holds a layer's weights and its 32-bit bias."""
+    """Return the Brevitas layer that holds a layer's weights and its bias."""
     shape = numbers.weight.shape
     scale = torch.as_tensor(numbers.weight_scale).view(-1, *[1] * (len(shape) - 1))
     common = {
@@ -82,7 +87,7 @@ def _weight_layer(op: Conv | Linear, numbers: LayerNumbers, input_scale: float) 
         "weight_quant": _WeightQuant,
         "weight_scaling_init": scale * 2.0 ** (numbers.weight_bits - 1),
         "weight_bit_width": numbers.weight_bits,
-        "bias_quant": Int32Bias,
+        "bias_quant": _BiasQuant,
         "return_quant_tensor": True,
         "dtype": torch.float64,
     }
@@ -123,11 +128,11 @@ class _WinogradLayer(nn.Module):
 class _AveragePool(nn.Module):
     """Average pooling by the integer rule: sum · multiplier / 2^shift, one rounding (design section 3)."""
 
-    def __init__(self, op: AvgPool, divisor: int, source: TensorType, output: TensorType) -> None:
+    def __init__(self, name: str, op: AvgPool, divisor: int, source: TensorType, output: TensorType) -> None:
         super().__init__()
         self.op, self.source, self.output = op, source, output
-        multiplier, shift, _ = multipliers(average_ratio(source, output, divisor))
-        self.factor = float(multiplier[0]) / 2.0 ** int(shift[0])
+        held = multipliers(name, average_ratio(source, output, divisor))
+        self.factor = float(held.multiplier[0]) / 2.0 ** int(held.shift[0])
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the pooled map as multiples of the output's scale."""
@@ -167,7 +172,7 @@ class BrevitasModel(nn.Module):
                 self.layers[self.key[node.name]] = _weight_layer(node.op, numbers[node.name], source.scale)
             elif isinstance(node.op, AvgPool):
                 divisor = int(node.op.divisors(graph.shapes[node.inputs[0]]).flat[0])
-                self.layers[self.key[node.name]] = _AveragePool(node.op, divisor, source, output)
+                self.layers[self.key[node.name]] = _AveragePool(node.name, node.op, divisor, source, output)
             if isinstance(node.op, Layer | AvgPool | Add):
                 self.quantisers[self.key[node.name]] = _quantiser(output)
         self.eval()

@@ -10,7 +10,7 @@ import torch
 
 from quant.brevitas_model import BrevitasModel, average_ratio
 from quant.config import Family, Normalisation
-from quant.multipliers import multipliers, shifted_multipliers
+from quant.multipliers import multipliers
 from toolflow.ir.graph import Node
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType, verify_quantised
 from toolflow.numerics.requantise import Requantise
@@ -81,19 +81,14 @@ def input_table(model: BrevitasModel, normalisation: Normalisation) -> Int64Arra
 def _rule(
     node: Node, output: TensorType, ratio: FloatArray, residual: float | None, bias: Int64Array | None = None
 ) -> Requantise:
-    residual_multiplier: Int64Array | None
-    residual_shift: Int64Array | None
-    if isinstance(node.op, WinogradConv) and residual is not None:
-        multiplier, shift, residual_multiplier, residual_shift = shifted_multipliers(ratio, residual)
-    else:
-        (multiplier, shift, residual_multiplier), residual_shift = multipliers(ratio, residual), None
+    held = multipliers(node.name, ratio, residual, node.op.max_residual_shift)
     activation = node.op.activation if isinstance(node.op, Layer | Add) else Activation.NONE
     lower = output.integer.lower if activation is Activation.NONE else max(output.integer.lower, 0)
     upper = output.integer.upper
     if activation.upper is not None:
         upper = min(upper, int(np.rint(activation.upper / output.scale)))
     offset = np.zeros(len(ratio), dtype=np.int64) if bias is None else bias
-    return Requantise(offset, multiplier, shift, lower, upper, residual_multiplier, residual_shift)
+    return Requantise(offset, held.multiplier, held.shift, lower, upper, held.residual, held.residual_shift)
 
 
 def brevitas_integers(

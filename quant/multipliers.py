@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from toolflow.ir.errors import ToolflowError
-from toolflow.numerics.requantise import MAX_MULTIPLIER, MAX_RESIDUAL_SHIFT, MAX_SHIFT, MULTIPLIER_BITS
+from toolflow.numerics.requantise import MAX_MULTIPLIER, MAX_SHIFT, MULTIPLIER_BITS
 
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -17,63 +18,85 @@ RESIDUAL_SIGNIFICANT_BITS = 10
 SMALLEST_RELATIVE_MULTIPLIER = 4.0
 
 
-def multipliers(
-    ratio: FloatArray, residual_ratio: float | None = None
-) -> tuple[Int64Array, Int64Array, Int64Array | None]:
-    """Return (multiplier, shift, residual multiplier), each (K,), nearest to the given ratios.
+@dataclass(frozen=True)
+class Multipliers:
+    """Multipliers of a requantisation, int64 (K,) each; None where there is no residual.
 
-    ratio[k] ≈ multiplier[k] / 2^shift[k] and residual_ratio ≈ residual multiplier[k] / 2^shift[k].
+    ratio[k] ≈ multiplier[k] / 2^shift[k], residual ratio ≈ residual[k] · 2^residual_shift[k] / 2^shift[k].
+    """
+
+    multiplier: Int64Array
+    shift: Int64Array
+    residual: Int64Array | None = None
+    residual_shift: Int64Array | None = None
+
+
+def multipliers(
+    name: str, ratio: FloatArray, residual_ratio: float | None = None, max_residual_shift: int = 0
+) -> Multipliers:
+    """Return the multipliers nearest to the given ratios.
+
     The shift is the largest for which both multipliers fit 16 bits; what both have in common of
     powers of two is then taken out again, so that exact powers of two become small multipliers.
+
+    Args:
+        name: of the layer, for errors.
+        ratio: (K,), output steps in one step of each channel's sums.
+        residual_ratio: output steps in one step of the residual, None where there is none.
+        max_residual_shift: how far the residual may be shifted to the left: its multiplier keeps its precision where
+            sums are many times finer than the residual.
 
     Raises:
         ToolflowError: a ratio is too large, or too small beside the other one.
     """
-    found = [_pair(float(r), residual_ratio) for r in ratio]
-    multiplier, shift, residual = (np.array(column, dtype=np.int64) for column in zip(*found, strict=True))
-    return multiplier, shift, residual if residual_ratio is not None else None
+    found = [_fit(float(r), residual_ratio, max_residual_shift) for r in ratio]
+    if None in found:
+        channel = found.index(None)
+        raise ToolflowError(_refusal(name, channel, float(ratio[channel]), residual_ratio, max_residual_shift))
+    columns = [np.array(column, dtype=np.int64) for column in zip(*(f for f in found if f is not None), strict=True)]
+    multiplier, shift, residual, left = columns
+    if residual_ratio is None:
+        return Multipliers(multiplier, shift)
+    return Multipliers(multiplier, shift, residual, left if max_residual_shift else None)
 
 
-def _pair(ratio: float, residual_ratio: float | None) -> tuple[int, int, int]:
-    largest = max(ratio, residual_ratio or 0.0)
-    if not (ratio > 0 and math.isfinite(largest)):
-        raise ToolflowError(f"a requantisation ratio must be positive and finite, not {ratio}")
-    shift = min(MULTIPLIER_BITS - math.frexp(largest)[1], MAX_SHIFT)
-    if round(math.ldexp(largest, shift)) > MAX_MULTIPLIER:
-        shift -= 1
-    multiplier = round(math.ldexp(ratio, shift)) if shift >= 0 else 0
-    residual = round(math.ldexp(residual_ratio, shift)) if residual_ratio is not None and shift >= 0 else 0
+def _fit(ratio: float, residual_ratio: float | None, max_residual_shift: int) -> tuple[int, int, int, int] | None:
+    """Return (multiplier, shift, residual multiplier, its left shift), None where nothing holds the ratios."""
+    given = [ratio] if residual_ratio is None else [ratio, residual_ratio]
+    if not all(r > 0 and math.isfinite(r) for r in given):
+        return None
+    shift = min(_largest_shift(ratio), MAX_SHIFT)
+    if residual_ratio is not None:
+        shift = min(shift, _largest_shift(residual_ratio) + max_residual_shift)
+    if shift < 0:
+        return None
+    multiplier, residual, left = round(math.ldexp(ratio, shift)), 0, 0
+    if residual_ratio is not None:
+        left = max(shift - _largest_shift(residual_ratio), 0)
+        residual = round(math.ldexp(residual_ratio, shift - left))
     if multiplier < 1 or (residual_ratio is not None and residual < 1):
-        raise ToolflowError(
-            f"requantisation ratios {ratio} and {residual_ratio} must both be representable by 16-bit "
-            f"multipliers over one shift of 0 to {MAX_SHIFT}; the ranges of this layer differ too much"
-        )
-    common = multiplier | residual
+        return None
+    common = multiplier | residual << left
     zeros = min((common & -common).bit_length() - 1, shift)
-    return multiplier >> zeros, shift - zeros, residual >> zeros
+    kept = max(left - zeros, 0)
+    return multiplier >> zeros, shift - zeros, residual >> (zeros - (left - kept)), kept
 
 
-def shifted_multipliers(
-    ratio: FloatArray, residual_ratio: float
-) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array]:
-    """Return (multiplier, shift, residual multiplier, residual shift), each (K,): the residual is shifted left.
+def _largest_shift(ratio: float) -> int:
+    """Return the largest shift for which the ratio's multiplier fits 16 bits."""
+    shift = MULTIPLIER_BITS - math.frexp(ratio)[1]
+    return shift - (round(math.ldexp(ratio, shift)) > MAX_MULTIPLIER)
 
-    residual_ratio ≈ residual multiplier[k] · 2^residual shift[k] / 2^shift[k]: both multipliers keep their precision
-    where accumulators are many times finer than the residual.
-    """
-    multiplier, shift, _ = multipliers(ratio)
-    room = MAX_RESIDUAL_SHIFT + MULTIPLIER_BITS - math.frexp(residual_ratio)[1]
-    held = np.minimum(shift, room)
-    multiplier = np.where(held < shift, np.maximum(np.rint(np.ldexp(ratio, held)), 1), multiplier).astype(np.int64)
-    shift = held
-    wanted = np.ldexp(residual_ratio, shift)
-    left = np.maximum(np.frexp(wanted)[1] - MULTIPLIER_BITS, 0).astype(np.int64)
-    residual = np.rint(np.ldexp(wanted, -left)).astype(np.int64)
-    over = residual > MAX_MULTIPLIER
-    residual, left = np.where(over, residual >> 1, residual), left + over
-    if residual.min() < 1:
-        raise ToolflowError(f"a residual ratio of {residual_ratio} must be representable beside {ratio.min()}")
-    return multiplier, shift, residual, left
+
+def _refusal(name: str, channel: int, ratio: float, residual_ratio: float | None, max_residual_shift: int) -> str:
+    left = f", the residual's shifted left by at most {max_residual_shift}" if max_residual_shift else ""
+    beside = "" if residual_ratio is None else f" and a step of its residual {residual_ratio:.3g}"
+    return (
+        f"'{name}': a step of output channel {channel}'s sums is {ratio:.3g} steps of the output{beside}; "
+        f"requantisation holds ratios as 16-bit multipliers over one shift of 0 to {MAX_SHIFT}{left}. The ranges of "
+        "the layer's sums, residual and output differ too much: scale its weights and bias so that they are of like "
+        "size, for example by batch normalisation, or remove the layer if its output is constant"
+    )
 
 
 def snap_residual_scale(residual_scale: float, scale: float) -> float:
@@ -86,27 +109,33 @@ def snap_residual_scale(residual_scale: float, scale: float) -> float:
     return residual_scale / math.ldexp(rounded, exponent - RESIDUAL_SIGNIFICANT_BITS)
 
 
-def smallest_weight_scale(input_scale: float, output_scale: float, residual_scale: float | None) -> float:
+def smallest_weight_scale(
+    input_scale: float, output_scale: float, residual_scale: float | None, max_residual_shift: int = 0
+) -> float:
     """Return the smallest weight scale whose multiplier still has a few steps of precision."""
     smallest = math.ldexp(output_scale / input_scale, -(MAX_SHIFT - MULTIPLIER_BITS // 2))
     if residual_scale is not None:
         relative = residual_scale / input_scale * SMALLEST_RELATIVE_MULTIPLIER
-        smallest = max(smallest, math.ldexp(relative, -MULTIPLIER_BITS + 1))
+        smallest = max(smallest, math.ldexp(relative, -MULTIPLIER_BITS + 1 - max_residual_shift))
     return smallest
 
 
 def snap_weight_scales(
-    scales: FloatArray, input_scale: float, output_scale: float, residual_scale: float | None, *, shifted: bool = False
+    name: str,
+    scales: FloatArray,
+    input_scale: float,
+    output_scale: float,
+    residual_scale: float | None,
+    max_residual_shift: int = 0,
 ) -> FloatArray:
     """Return the weight scales (K,) nearest to `scales` over which every multiplier is exact.
 
     So requantisation has no error of its own: the fake-quantised network and the integers agree.
-    Powers of two stay as they are. `shifted`: the residual may be shifted left.
+    Powers of two stay as they are.
+
+    Raises:
+        ToolflowError: as `multipliers`.
     """
     residual_ratio = None if residual_scale is None else residual_scale / output_scale
-    ratio = scales * (input_scale / output_scale)
-    if shifted and residual_ratio is not None:
-        multiplier, shift, _, _ = shifted_multipliers(ratio, residual_ratio)
-    else:
-        multiplier, shift, _ = multipliers(ratio, residual_ratio)
-    return np.ldexp(multiplier.astype(np.float64), -shift) * (output_scale / input_scale)
+    found = multipliers(name, scales * (input_scale / output_scale), residual_ratio, max_residual_shift)
+    return np.ldexp(found.multiplier.astype(np.float64), -found.shift) * (output_scale / input_scale)

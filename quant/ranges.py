@@ -18,6 +18,7 @@ BINS = 2048
 COUNTED_TOGETHER = 1 << 22  # values; torch counts in float32, which is exact up to 2^24 only
 ACTIVATION_CANDIDATES = np.linspace(0.1, 1.0, 181)
 WEIGHT_CANDIDATES = np.linspace(0.35, 1.0, 53)
+SMALLEST = 1e-300  # stands for 0 where something is divided by it
 POWERS_DOWN = 5  # a clip at 1/32 of the largest magnitude is never the best one
 
 
@@ -106,7 +107,7 @@ def weight_scales(
     """
     w = weight.double()
     cost = torch.ones_like(w) if importance is None else importance.double().expand_as(w)
-    largest = w.abs().amax(1).clamp_min(1e-30)
+    largest = w.abs().amax(1).clamp_min(SMALLEST)
     if family == "multiplier":
         # An asymmetric range has half a step more room on the positive side before it clips.
         candidates = [largest * float(c) / (upper + (0.5 if lower < -upper else 0.0)) for c in WEIGHT_CANDIDATES]

@@ -21,13 +21,15 @@ from quant.float_run import (
     weight_of,
     window_sums,
 )
-from quant.multipliers import smallest_weight_scale, snap_residual_scale, snap_weight_scales
-from quant.ranges import Histogram, activation_scale, histogram, next_power_of_two
+from quant.group_scales import Magnitudes, SumStep, group_scales
+from quant.multipliers import multipliers, smallest_weight_scale, snap_weight_scales
+from quant.ranges import histogram, next_power_of_two
 from quant.rounding import MAX_COLUMNS
-from quant.weights import DenseWeights, Rounded, ScaleRule, solve_weights
+from quant.weights import DenseWeights, Rounded, ScaleRule, SolvedWeights, solve_weights
+from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import TensorType
-from toolflow.numerics.requantise import BIAS_BITS
+from toolflow.numerics.requantise import fits_signed
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Layer, MaxPool, Pad, Shortcut, WinogradConv
@@ -37,9 +39,10 @@ Int64Array = npt.NDArray[np.int64]
 
 BATCH = 64
 KEPT_BYTES = 1 << 30  # float tensors up to this size are kept between the two passes
-LOGIT_MARGIN = 2.0
 INSERTED_BITS = 2
 RELATIVE_FLOOR = 2.0**-12
+BIAS_ROOM = 2.0  # a bias takes at most the half of its width, so that its correction fits too
+BIAS_TRIES = 4
 
 
 @dataclass(frozen=True)
@@ -159,23 +162,21 @@ class _Walk:
         _, upper = config.integer_range(config.first_last_bits)
         self.image_limit = upper
         reach = image_reach / upper
-        image = self.a.group[self.graph.input_name]
-        self.scales[image] = reach if config.family == "multiplier" else next_power_of_two(reach)
-        if held is not None:
-            self.scales |= {self.a.group[name]: kind.scale for name, kind in held.types.items()}
+        self.image_scale = reach if config.family == "multiplier" else next_power_of_two(reach)
         self.forms = layer_forms(arrangement, config)
         self.chosen: dict[str, Node] = {}
         self.layers: dict[str, LayerNumbers] = {}
         self.qualities: list[LayerQuality] = []
         self.notes: list[str] = []
         self.notes += [f"'{name}' stayed dense: {why}" for name, why in dense_layers(arrangement, config).items()]
-        self.histograms: dict[str, list[Histogram]] = {}
+        self.magnitudes: dict[str, Magnitudes] = {}
         self.means: dict[str, torch.Tensor] = {}
         self.kept: dict[str, torch.Tensor] = {}
         self.generator = torch.Generator().manual_seed(config.seed)
 
     def run(self) -> Solution:
         self._float_pass()
+        self._choose_scales()
         exact = {self.graph.input_name: self.x}
         scale = self.scales[self.a.group[self.graph.input_name]]
         rounded = torch.round(self.x / scale).clamp(-self.image_limit, self.image_limit) * scale
@@ -188,9 +189,6 @@ class _Walk:
                 op = node.op
                 seen[node.name] = _batched(lambda *t, o=op: move(o, t), [seen[t] for t in node.inputs])
             else:
-                group = self.a.group[node.name]
-                if group not in self.scales:
-                    self.scales[group] = self._output_scale(node, group, self.histograms[group])
                 seen[node.name] = self._rounded(node, exact, seen)
                 self._judge(self.chosen.get(node.name, node), exact[node.name], seen[node.name])
             for tensor in node.inputs:
@@ -220,7 +218,10 @@ class _Walk:
 
     def type_of(self, tensor: str) -> TensorType:
         group = self.a.group[tensor]
-        return TensorType(IntegerType(self.group_bits[group], group not in self.a.unsigned), self.scales[group])
+        return TensorType(self._integer(group), self.scales[group])
+
+    def _integer(self, group: str) -> IntegerType:
+        return IntegerType(self.group_bits[group], group not in self.a.unsigned)
 
     def weight_bits(self, node: Node) -> int:
         if node.name in self.a.inserted:
@@ -244,9 +245,7 @@ class _Walk:
             if isinstance(node.op, Layer | AvgPool | Add):
                 value = _batched(lambda *t, n=node: before_activation(n, t), sources)
                 self.means[node.name] = _channel_means(value)
-                if isinstance(node.op, Layer | Add):
-                    value = apply_activation(node.op.activation, value)
-                self.histograms.setdefault(self.a.group[node.name], []).append(histogram(value))
+                value = self._measured(node, value)
             else:
                 value = _batched(lambda *t, n=node: float_node(n, t), sources)
             live[node.name] = value
@@ -256,18 +255,65 @@ class _Walk:
                 if last_use[tensor] == index:
                     live.pop(tensor, None)
 
-    def _output_scale(self, node: Node, group: str, histograms: Sequence[Histogram]) -> float:
-        upper = IntegerType(self.group_bits[group], group not in self.a.unsigned).upper
-        config = self.config
-        if group == self.a.group[self.graph.output]:
-            reach = max(h.largest for h in histograms) * LOGIT_MARGIN or 1.0
-            scale = reach / upper if config.family == "multiplier" else next_power_of_two(reach / upper)
-        else:
-            percentile = config.percentile if config.ranges == "percentile" else None
-            scale = activation_scale(histograms, upper, config.family, percentile)
-        if config.family == "multiplier" and len(node.inputs) == 2:
-            scale = snap_residual_scale(self.scales[self.a.group[node.inputs[1]]], scale)
-        return scale
+    def _measured(self, node: Node, value: torch.Tensor) -> torch.Tensor:
+        """Return a node's output from its tensor before the activation, and note its magnitudes."""
+        hidden = value
+        if isinstance(node.op, Layer | Add):
+            value = apply_activation(node.op.activation, value)
+        if not bool(torch.isfinite(value).all()):
+            wrong = float(value[~torch.isfinite(value)][0])
+            raise ToolflowError(
+                f"'{node.name}': its float outputs on the calibration images must be finite, not {wrong}: its weights, "
+                "or those before it, are too large or no numbers"
+            )
+        found = histogram(value)
+        mine = self.magnitudes.setdefault(self.a.group[node.name], Magnitudes())
+        mine.histograms.append(found)
+        if found.largest == 0:
+            channels = hidden.transpose(0, 1).flatten(1)
+            mine.hidden = max(mine.hidden, float((channels.amax(1) - channels.amin(1)).max()))
+        return value
+
+    def _choose_scales(self) -> None:
+        """Choose every group's scale, and refuse what no weights could requantise before any are rounded."""
+        if self.held is not None:
+            self.scales = {self.a.group[name]: kind.scale for name, kind in self.held.types.items()}
+            return
+        integers = {group: self._integer(group) for group in self.group_bits}
+        sums = {
+            node.name: self._sum_step(self.forms.get(node.name, node))
+            for node in self.graph.nodes
+            if isinstance(node.op, Layer)
+        }
+        self.scales, notes = group_scales(self.a, self.magnitudes, integers, sums, self.image_scale, self.config)
+        self.notes += notes
+        problems = []
+        for node in self.graph.nodes:
+            try:
+                self._check_ratios(self.forms.get(node.name, node))
+            except ToolflowError as error:
+                problems.append(str(error))
+        if problems:
+            raise ToolflowError("\n".join(problems))
+
+    def _plain_scales(self, node: Node) -> torch.Tensor:
+        """Return the scales (K,) over which a layer's weights just do not clip."""
+        rows = weight_of(node, "weight", torch.float64).flatten(1)
+        return rows.abs().amax(1) / self.config.integer_range(self.weight_bits(node))[1]
+
+    def _sum_step(self, node: Node) -> SumStep:
+        weight = float(self._plain_scales(node).max()) / _transform_scale(node)
+        return SumStep(weight, float(_bias_steps(node, weight_of(node, "bias", torch.float64)).max()))
+
+    def _check_ratios(self, node: Node) -> None:
+        if isinstance(node.op, Layer):
+            plain = self._plain_scales(node)
+            self._snap(node, torch.maximum(plain, self._smallest_scales(node, plain[:, None])))
+        elif isinstance(node.op, Add | AvgPool):
+            source, output, residual = self._scales_around(node)
+            if isinstance(node.op, AvgPool):
+                source /= int(node.op.divisors(self.graph.shapes[node.inputs[0]]).flat[0])
+            multipliers(node.name, np.array([source / output]), None if residual is None else residual / output)
 
     def _round(self, node: Node, value: torch.Tensor) -> torch.Tensor:
         kind = self.type_of(node.name)
@@ -296,21 +342,23 @@ class _Walk:
     ) -> _Numbers:
         """Return a layer's integers, and its output on the calibration images."""
         bits = self.weight_bits(node)
-        made = self._integers(node, op, bits, exact, seen)
-        weight, scales = made.integers.numpy().astype(np.int64), made.scales.numpy()
+        solved = self._solved(node, op, exact, seen)
+        needed = weight_of(node, "bias", torch.float64)
+        for _ in range(BIAS_TRIES):  # a bias that its correction makes too large needs coarser steps, and is found anew
+            made = self._integers(node, solved, bits, needed)
+            steps = self._input_step(node) * made.scales.numpy()
+            rounded = made.values.float()
+            sums = _batched(lambda x, w=rounded: accumulate(op, x, w), [seen[node.inputs[0]]])
+            bias = self._bias(node, sums, seen)
+            bias_integers = np.rint(bias.numpy() / steps)
+            if fits_signed(bias_integers, op.bias_bits):
+                break
+            needed = torch.maximum(needed.abs(), bias.abs())
+        else:
+            raise ToolflowError(_bias_refusal(node.name, op.bias_bits, bias_integers, bias.numpy()))
         exponent = None if made.exponent is None else made.exponent.numpy()
-        steps = self._input_step(node) * scales
-        numbers = LayerNumbers(weight, scales, bits, np.zeros(0, np.int64), exponent)
-        rounded = made.values.float()
-        sums = _batched(lambda x: accumulate(op, x, rounded), [seen[node.inputs[0]]])
-        bias = weight_of(node, "bias", torch.float64)
-        if self.config.bias_correction and self.held is None and node.name not in self.a.inserted:
-            bias = self.means[node.name] - _channel_means(sums)
-            for tensor in node.inputs[1:]:
-                bias = bias - _channel_means(seen[tensor])
-        limit = (1 << (BIAS_BITS - 1)) - 1
-        bias_integers = np.clip(np.rint(bias.numpy() / steps), -limit, limit)
-        numbers = replace(numbers, bias=bias_integers.astype(np.int64))
+        weight = made.integers.numpy().astype(np.int64)
+        numbers = LayerNumbers(weight, made.scales.numpy(), bits, bias_integers.astype(np.int64), exponent)
         offset = torch.as_tensor(bias_integers * steps).float().view(1, -1, *[1] * (sums.ndim - 2))
 
         def finish(total: torch.Tensor, *residual: torch.Tensor) -> torch.Tensor:
@@ -320,32 +368,47 @@ class _Walk:
 
         return numbers, _batched(finish, [sums, *[seen[t] for t in node.inputs[1:]]])
 
-    def _integers(
-        self,
-        node: Node,
-        op: Layer,
-        bits: int,
-        exact: Mapping[str, torch.Tensor],
-        seen: Mapping[str, torch.Tensor],
-    ) -> Rounded:
-        """Return a layer's weights as integers."""
+    def _bias(self, node: Node, sums: torch.Tensor, seen: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the bias (K,) of a layer whose weights give these sums, float64."""
+        if not self.config.bias_correction or self.held is not None or node.name in self.a.inserted:
+            return weight_of(node, "bias", torch.float64)
+        bias = self.means[node.name] - _channel_means(sums)
+        for tensor in node.inputs[1:]:
+            bias = bias - _channel_means(seen[tensor])
+        return bias
+
+    def _solved(
+        self, node: Node, op: Layer, exact: Mapping[str, torch.Tensor], seen: Mapping[str, torch.Tensor]
+    ) -> SolvedWeights | None:
+        """Return a layer's weights as they are to be rounded; None where they keep their values or their scales."""
+        if node.name in self.a.inserted or self.held is not None:
+            return None
         weight = weight_of(node, "weight", torch.float64)
-        if node.name in self.a.inserted:  # the weight 1 must stay 1: the multiplier does the scaling
-            return Rounded(weight, self._snap(node, torch.ones(len(weight), dtype=torch.float64)))
-        if self.held is not None:
-            return self._rounded_again(node, weight, self.held, self.config.integer_range(bits))
         source, config, output = node.inputs[0], self.config, self.graph.shapes[node.name]
         solved = solve_weights(op, weight, seen[source], exact[source], output, config.rounding, self.generator)
         if isinstance(solved, DenseWeights) and solved.covariance is None and config.rounding == "gptq":
             columns = solved.weight.shape[2]
             self.notes.append(f"'{node.name}': weights rounded to nearest, {columns} columns exceed {MAX_COLUMNS}")
-        rule = ScaleRule(
-            config.family, lambda level: self._smallest_scales(node, level), lambda scales: self._snap(node, scales)
-        )
-        return solved.rounded([config.integer_range(bits)], rule)[0]
+        return solved
 
-    def _rounded_again(self, node: Node, weight: torch.Tensor, held: Held, limits: tuple[int, int]) -> Rounded:
+    def _integers(self, node: Node, solved: SolvedWeights | None, bits: int, bias: torch.Tensor) -> Rounded:
+        """Return a layer's weights as integers, of scales over which such a bias (K,) fits."""
+        limits = self.config.integer_range(bits)
+        if solved is not None:
+            rule = ScaleRule(
+                self.config.family,
+                lambda level: self._smallest_scales(node, level, bias),
+                lambda scales: self._snap(node, scales),
+            )
+            return solved.rounded([limits], rule)[0]
+        if self.held is not None and node.name not in self.a.inserted:
+            return self._rounded_again(node, self.held, limits)
+        weight = weight_of(node, "weight", torch.float64)  # 1 must stay 1: the multiplier does the scaling
+        return Rounded(weight, self._snap(node, torch.ones(len(weight), dtype=torch.float64)))
+
+    def _rounded_again(self, node: Node, held: Held, limits: tuple[int, int]) -> Rounded:
         """Return weights as integers of the scales that they had, or of the nearest that the hardware has."""
+        weight = weight_of(node, "weight", torch.float64)
         exponent = torch.as_tensor(held.exponents[node.name]) if node.name in held.exponents else None
         level = weight if exponent is None else weight / 2.0 ** exponent.double()
         rows = level.reshape(len(level), -1)
@@ -356,26 +419,25 @@ class _Walk:
 
     def _input_step(self, node: Node) -> float:
         """Return the value of an accumulator's step where the weight's is 1."""
-        scale = self.scales[self.a.group[node.inputs[0]]]
-        return scale / WINOGRAD[node.op.tile].scale if isinstance(node.op, WinogradConv) else scale
+        return self.scales[self.a.group[node.inputs[0]]] / _transform_scale(node)
 
     def _scales_around(self, node: Node) -> tuple[float, float, float | None]:
         residual = self.scales[self.a.group[node.inputs[1]]] if len(node.inputs) == 2 else None
         return self._input_step(node), self.scales[self.a.group[node.name]], residual
 
-    def _smallest_scales(self, node: Node, weight: torch.Tensor) -> torch.Tensor:
-        """Return per channel the scale below which multiplier or bias would leave their widths."""
+    def _smallest_scales(self, node: Node, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """Return per channel the scale below which multiplier or bias (its own, unless given) leave their widths."""
         source, output, residual = self._scales_around(node)
         rows = weight.reshape(-1, weight.shape[-1]).abs().amax(1)
-        by_bias = weight_of(node, "bias", torch.float64).abs() * 4 / (source * 2.0 ** (BIAS_BITS - 1))
-        beside = None if isinstance(node.op, WinogradConv) else residual  # its residual is shifted left
-        smallest = max(smallest_weight_scale(source, output, beside), float(rows.max()) * RELATIVE_FLOOR / 127, 1e-30)
+        bias = weight_of(node, "bias", torch.float64) if bias is None else bias
+        by_bias = _bias_steps(node, bias) / source
+        smallest = smallest_weight_scale(source, output, residual, node.op.max_residual_shift)
+        smallest = max(smallest, float(rows.max()) * RELATIVE_FLOOR / 127)
         return by_bias.clamp_min(smallest)
 
     def _snap(self, node: Node, scales: torch.Tensor) -> torch.Tensor:
-        source, output, residual = self._scales_around(node)
-        shifted = isinstance(node.op, WinogradConv)
-        return torch.as_tensor(snap_weight_scales(scales.numpy(), source, output, residual, shifted=shifted))
+        around = self._scales_around(node)
+        return torch.as_tensor(snap_weight_scales(node.name, scales.numpy(), *around, node.op.max_residual_shift))
 
     def _judge(self, node: Node, exact: torch.Tensor, seen: torch.Tensor) -> None:
         bits = self.layers[node.name].weight_bits if node.name in self.layers else 0
@@ -383,6 +445,25 @@ class _Walk:
         pattern = node.op.pattern if isinstance(node.op, Conv | WinogradConv) else None
         error = _relative_error(seen, exact)
         self.qualities.append(LayerQuality(node.name, bits, self.type_of(node.name), error, tile, pattern))
+
+
+def _transform_scale(node: Node) -> int:
+    """Return what the sums of a layer are multiplied by beside its inputs and weights."""
+    return WINOGRAD[node.op.tile].scale if isinstance(node.op, WinogradConv) else 1
+
+
+def _bias_steps(node: Node, bias: torch.Tensor) -> torch.Tensor:
+    """Return the smallest step of the sums (K,) over which such a bias (K,) fits."""
+    return bias.abs() * BIAS_ROOM / 2.0 ** (node.op.bias_bits - 1)
+
+
+def _bias_refusal(name: str, bits: int, integers: FloatArray, bias: FloatArray) -> str:
+    channel = int(np.abs(integers).argmax())
+    return (
+        f"'{name}': the bias {bias[channel]:.3g} of output channel {channel} is {abs(integers[channel]):.3g} steps of "
+        f"its sums and must fit {bits} signed bits. Its weights are too small beside it: scale the layer's weights and "
+        "bias, for example by batch normalisation, or remove the layer if its output is constant"
+    )
 
 
 def _relative_error(seen: torch.Tensor, exact: torch.Tensor) -> float:

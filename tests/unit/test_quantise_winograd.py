@@ -14,7 +14,7 @@ from quant.assign import transform_node
 from quant.config import QuantiseConfig
 from quant.extract import brevitas_integers, first_difference
 from quant.float_run import float_classes, float_logits
-from quant.multipliers import multipliers, shifted_multipliers
+from quant.multipliers import multipliers
 from quant.quantise import Variant, quantise
 from quant.sparse import Part, choose_support, refit, round_on_support, solve_layer, with_ridge
 from quant.tile_statistics import channel_major, moments, tap_major
@@ -24,6 +24,7 @@ from tests.unit.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.engine.config import EngineConfig
 from toolflow.interpreter.run import run
 from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.requantise import MAX_RESIDUAL_SHIFT
 from toolflow.numerics.srbs import Pattern, obeys, shares_of
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Conv, WinogradConv
@@ -258,11 +259,14 @@ def test_saliencies_are_what_removals_cost() -> None:
 def test_a_shifted_residual_keeps_both_ratios(residual: float) -> None:
     """A millionth beside one: 16 bits of both; without the shift the small one would be nothing."""
     ratio = np.array([3e-6, 1.7e-5, 2e-4])
-    multiplier, shift, factor, left = shifted_multipliers(ratio, residual)
+    found = multipliers("conv", ratio, residual, MAX_RESIDUAL_SHIFT)
+    assert found.residual is not None
+    assert found.residual_shift is not None
+    multiplier, shift, factor, left = found.multiplier, found.shift, found.residual, found.residual_shift
     np.testing.assert_allclose(
         multiplier / 2.0**shift, ratio, rtol={0.01: 2.0**-15, 1.0: 2.0**-12, 900.0: 0.1}[residual]
     )
     np.testing.assert_allclose(factor * 2.0**left / 2.0**shift, residual, rtol=2.0**-14)
     assert left.max() <= 15
-    with pytest.raises(ToolflowError, match="must both be representable"):
-        multipliers(ratio, 900.0)
+    with pytest.raises(ToolflowError, match=r"'conv': a step of output channel 0's sums .* its residual 900;"):
+        multipliers("conv", ratio, 900.0)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from toolflow.engine.config import PARAMETER_RECORD_BYTES, EngineConfig
 from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.requantise import PLAIN_BIAS_BITS, fits_signed
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -24,7 +25,6 @@ _RECORD = np.dtype(
     ]
 )
 assert _RECORD.itemsize == PARAMETER_RECORD_BYTES
-PLAIN_BIAS_BITS = 32  # of an engine without tiles
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,9 @@ def suited(config: EngineConfig, packet: Packet, name: str) -> Packet:
     Raises:
         ToolflowError: it has a bias of more than 32 bits or a residual shift, and the engine no tiles.
     """
-    largest, left = int(np.abs(packet.bias).max(initial=0)), int(packet.residual_shift.max(initial=0))
-    if config.tile == 0 and (largest >= 1 << (PLAIN_BIAS_BITS - 1) or left):
+    left = int(packet.residual_shift.max(initial=0))
+    if config.tile == 0 and (not fits_signed(packet.bias, PLAIN_BIAS_BITS) or left):
+        largest = int(np.abs(packet.bias).max())
         raise ToolflowError(
             f"'{name}': without tiles an engine takes biases of {PLAIN_BIAS_BITS} bits and residual shifts of 0, "
             f"not {largest} and {left}"

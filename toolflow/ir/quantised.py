@@ -11,7 +11,7 @@ import numpy as np
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import consumers, infer_shapes
 from toolflow.ir.operator import Operator, Shape, Weights
-from toolflow.numerics.requantise import Requantise
+from toolflow.numerics.requantise import Requantise, fits_signed
 from toolflow.numerics.types import IntegerType
 
 MAX_BITS = 32  # of a tensor or a weight: what the engine writes at most
@@ -154,3 +154,18 @@ def _verify_node(graph: QuantisedGraph, node: QuantisedNode) -> None:
                 f"{name} of '{node.name}' must be int64 of shape ({channels},) or (1,), "
                 f"not {column.dtype} {column.shape}"
             )
+    _verify_widths(node, rule)
+
+
+def _verify_widths(node: QuantisedNode, rule: Requantise) -> None:
+    if not fits_signed(rule.bias, node.op.bias_bits):
+        raise ValueError(
+            f"the biases of '{node.name}' must fit {node.op.bias_bits} signed bits, as the engine has in a "
+            f"{node.op.kind} layer, not [{rule.bias.min()}, {rule.bias.max()}]"
+        )
+    left = 0 if rule.residual_shift is None else int(rule.residual_shift.max(initial=0))
+    if left > node.op.max_residual_shift:
+        raise ValueError(
+            f"the residual of '{node.name}' must be shifted by at most {node.op.max_residual_shift}, as far as the "
+            f"engine does in a {node.op.kind} layer, not by {left}"
+        )

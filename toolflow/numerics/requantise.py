@@ -12,8 +12,9 @@ Int64Array = npt.NDArray[np.int64]
 MULTIPLIER_BITS = 16
 MAX_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
 MAX_SHIFT = 47
-MAX_RESIDUAL_SHIFT = 15
-BIAS_BITS = 40
+MAX_RESIDUAL_SHIFT = 15  # of layers that are computed by tiles; the others shift no residual
+PLAIN_BIAS_BITS = 32
+TILE_BIAS_BITS = 40
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,16 @@ class Requantise:
             raise ValueError(
                 f"residual shift must lie within [0, {MAX_RESIDUAL_SHIFT}], not [{left.min()}, {left.max()}]"
             )
-        bound = 1 << (BIAS_BITS - 1)
-        if self.bias.size and (self.bias.min() < -bound or self.bias.max() >= bound):
-            raise ValueError(f"bias must fit {BIAS_BITS} signed bits, not [{self.bias.min()}, {self.bias.max()}]")
+        if not fits_signed(self.bias, TILE_BIAS_BITS):
+            raise ValueError(f"bias must fit {TILE_BIAS_BITS} signed bits, not [{self.bias.min()}, {self.bias.max()}]")
         if self.lower > self.upper:
             raise ValueError(f"lower must not exceed upper, not {self.lower} > {self.upper}")
+
+
+def fits_signed(values: Int64Array, bits: int) -> bool:
+    """Return whether every value fits so many bits, two's complement."""
+    bound = 1 << (bits - 1)
+    return not values.size or (values.min() >= -bound and values.max() < bound)
 
 
 def round_half_even_shift(values: Int64Array, shift: Int64Array | int) -> Int64Array:

@@ -10,7 +10,13 @@ import numpy as np
 from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.accumulator import accumulator_range
-from toolflow.numerics.requantise import MAX_MULTIPLIER, MAX_RESIDUAL_SHIFT, Requantise
+from toolflow.numerics.requantise import (
+    MAX_MULTIPLIER,
+    MAX_RESIDUAL_SHIFT,
+    PLAIN_BIAS_BITS,
+    TILE_BIAS_BITS,
+    Requantise,
+)
 from toolflow.numerics.srbs import Pattern, project, share_taps, worth_of
 from toolflow.numerics.types import IntegerType, smallest_signed_bits
 from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, Winograd, effective_kernels, output_bits
@@ -27,7 +33,6 @@ from toolflow.operators.winograd.spec import WinogradConv
 
 RESULT = IntegerType(16, signed=True)
 ACCUMULATOR_BITS = 40  # the widest that engines have
-BIAS_BITS = 32  # of layers that engines without tiles run
 REACH = 8  # the greatest accumulator that there could be, over those that random operands make
 
 
@@ -113,7 +118,7 @@ class NetworkBuilder:
         reach = _typical(WINOGRAD[tile], weight, exponent, self.types[source].integer) * REACH
         kind = self._activation(out)
         added = self.types[residual].integer if residual else None
-        rule = self._rule(channels, (-reach, reach), kind, added, MAX_RESIDUAL_SHIFT, ACCUMULATOR_BITS)
+        rule = self._rule(channels, (-reach, reach), kind, added, MAX_RESIDUAL_SHIFT, TILE_BIAS_BITS)
         op = WinogradConv(tile, pads, None if pattern is None else (pattern.kept, pattern.sub_row))
         inputs = (source,) if residual is None else (source, residual)
         weights = {"weight": weight, "exponent": exponent}
@@ -231,7 +236,7 @@ class NetworkBuilder:
         out: IntegerType,
         residual: IntegerType | None,
         residual_shift: int = 0,
-        bias_bits: int = BIAS_BITS,
+        bias_bits: int = PLAIN_BIAS_BITS,
     ) -> Requantise:
         """Draw multipliers and shifts that fill the output's range and saturate now and then.
 
@@ -244,7 +249,7 @@ class NetworkBuilder:
         ratio = typical * multiplier / max(out.upper, 1)
         shift = np.clip(np.round(np.log2(ratio)) + self.rng.integers(-1, 2, channels), 0, 47).astype(np.int64)
         # of a tile an eighth: what it meets is less random than `typical` has it, and must not drown in its bias
-        limit = min(typical if bias_bits == BIAS_BITS else typical // 8, (1 << bias_bits - 1) - 1)
+        limit = min(typical if bias_bits == PLAIN_BIAS_BITS else typical // 8, (1 << bias_bits - 1) - 1)
         residuals = left = None
         if residual is not None:
             gain = max(out.upper, 1) / max(residual.upper, 1) / 2

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from toolflow.engine.config import EngineConfig
+from toolflow.numerics.requantise import PLAIN_BIAS_BITS, TILE_BIAS_BITS
 
 # bias 8 more bits, and the shift of the residual
 TILE_PARAMETER_BITS = 12
-TILE_BIAS_BITS = 40
-BIAS_BITS = 32
 
 Terms = Mapping[str, float]
 
@@ -21,7 +20,7 @@ def element_bits(config: EngineConfig) -> int:
 
 def total_bits(config: EngineConfig) -> int:
     """Bits of accumulator + bias, which the requantiser multiplies."""
-    return max(config.accumulator_bits, TILE_BIAS_BITS if config.tile else BIAS_BITS) + 1
+    return max(config.accumulator_bits, TILE_BIAS_BITS if config.tile else PLAIN_BIAS_BITS) + 1
 
 
 def has_tiles(config: EngineConfig) -> int:
@@ -108,4 +107,4 @@ def convolve(c: EngineConfig) -> Terms:
 
 def requantise(c: EngineConfig) -> Terms:
     """Terms of sums of more than 33 bits; those of engines with tiles also take in that residuals are shifted."""
-    return {"wide": c.lanes_p * c.drain_k * (total_bits(c) - (BIAS_BITS + 1))}
+    return {"wide": c.lanes_p * c.drain_k * (total_bits(c) - (PLAIN_BIAS_BITS + 1))}

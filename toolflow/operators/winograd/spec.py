@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from toolflow.ir.operator import Operator, Shape, Weights
+from toolflow.numerics.requantise import MAX_RESIDUAL_SHIFT, TILE_BIAS_BITS
 from toolflow.numerics.winograd import KERNEL, MAX_EXPONENT, WINOGRAD
 from toolflow.operators.activation import Activation
 from toolflow.operators.window import Pads, Pair, feature_map, operand_count, window_shape
@@ -31,6 +32,8 @@ class WinogradConv(Operator):
 
     kind: ClassVar[str] = "winograd"
     rounds: ClassVar[bool | None] = True
+    bias_bits: ClassVar[int] = TILE_BIAS_BITS
+    max_residual_shift: ClassVar[int] = MAX_RESIDUAL_SHIFT
     tile: int = 2
     pads: Pads = (0, 0, 0, 0)
     pattern: Pair | None = None
