@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from quant.rounding import compensation, round_columns
 from quant.tile_statistics import Moments, channel_major, moments, tap_major
 from toolflow.numerics.srbs import Int64Array, Pattern, obeys, project, share_taps, support, worth_of
 from toolflow.numerics.winograd import MAX_EXPONENT
@@ -54,11 +55,11 @@ def with_ridge(covariance: Tensor) -> Tensor:
     return covariance + DAMPING * mean * torch.eye(len(covariance), dtype=covariance.dtype)
 
 
-def _compensation(hessian: Tensor) -> Tensor:
-    """Return the upper factor whose rows say how later values make up for an earlier one's error."""
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
-    factor: Tensor = torch.linalg.cholesky(inverse, upper=True)
-    return factor
+def _inverse_diagonal(factor: Tensor) -> Tensor:
+    """Return the diagonal (…, F) of the inverse of what a lower Cholesky factor belongs to."""
+    identity = torch.eye(factor.shape[-1], dtype=factor.dtype).expand_as(factor)
+    inverse: Tensor = torch.linalg.solve_triangular(factor, identity, upper=False)
+    return inverse.pow(2).sum(-2)
 
 
 def channels_at_once(kernel: tuple[int, int], pattern: tuple[int, int] | None) -> int:
@@ -119,14 +120,12 @@ class Part:
             mask: bool (K, F), the values that there are still, as many in every row; None for all.
         """
         if mask is None:
-            inverse = torch.cholesky_inverse(torch.linalg.cholesky(self.hessian))
-            return self.dense**2 / torch.diagonal(inverse)
+            return self.dense**2 / _inverse_diagonal(torch.linalg.cholesky(self.hessian))
         out = torch.zeros_like(self.wanted)
         for rows, mine, factor in _of_rows(self.hessian, mask):
             right = self.wanted[rows].gather(1, mine)
             value = torch.cholesky_solve(right[:, :, None], factor)[:, :, 0]
-            inverse = torch.diagonal(torch.cholesky_inverse(factor), dim1=1, dim2=2)
-            out[rows].scatter_(1, mine, value**2 / inverse)
+            out[rows].scatter_(1, mine, value**2 / _inverse_diagonal(factor))
         return out
 
 
@@ -199,7 +198,7 @@ def choose_support(weight: Tensor, hessian: Tensor, pattern: Pattern, shares: In
     energy = torch.diagonal(hessian).reshape(-1, channels).sum(1)
     taps = torch.argsort(energy, descending=True)
     order = (taps[:, None] * channels + torch.arange(channels)).reshape(-1)
-    factor = _compensation(hessian[order][:, order])
+    factor = compensation(hessian[order][:, order])
     rest = weight[:, order].clone()
     mask = torch.zeros_like(rest, dtype=torch.bool)
     starts = [tap * channels + c for tap in range(len(taps)) for c in range(0, channels, pattern.sub_row)]
@@ -248,22 +247,18 @@ def round_on_support(
     """
     order = torch.argsort(torch.diagonal(hessian), descending=True)
     place = order[mask[:, order].nonzero()[:, 1].reshape(len(mask), -1)]
-    lower, upper = (torch.tensor(ends, dtype=weight.dtype)[:, None] for ends in zip(*limits, strict=True))
     out = torch.zeros_like(steps)
     same = bool((place == place[0]).all())
     rows = len(mask) if same else ROWS
     for start in range(0, len(mask), rows):
         mine = place[start : start + rows]
         used = mine[:1] if same else mine
-        factor = _compensation(hessian[used[:, :, None], used[:, None, :]])  # the same for all widths
+        factor = compensation(hessian[used[:, :, None], used[:, None, :]])  # the same for all widths
         there = mine.expand(len(steps), -1, -1)
         rest = weight[start : start + rows].expand_as(steps[:, start : start + rows]).gather(2, there)
         step = steps[:, start : start + rows].gather(2, there)
-        integers = torch.empty_like(rest)
-        for column in range(mine.shape[1]):
-            value, size = rest[:, :, column], step[:, :, column]
-            integers[:, :, column] = torch.round(value / size).clamp(lower, upper)
-            error = (value - integers[:, :, column] * size) / factor[:, column, column]
-            rest[:, :, column:] -= error[:, :, None] * factor[:, column, column:]
+        # rows of one support are rounded together, others each with a factor of its own
+        grouped = (len(steps), len(factor), -1, mine.shape[1])
+        integers = round_columns(rest.view(grouped), step.view(grouped), limits, factor).reshape(rest.shape)
         out[:, start : start + rows].scatter_(2, there, integers)
     return out
