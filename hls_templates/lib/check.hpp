@@ -39,35 +39,55 @@ inline unsigned int parameter_beats(unsigned int channels) {
 }
 
 // Last word that a walk over `height` x `width` positions touches.
-inline Wide last_word(Wide base, Wide height, Wide row_words, Wide width, Wide words) {
-  return base + (height - 1) * row_words + (width - 1) * words;
+inline Wide last_word(Wide base, uint16_t height, uint16_t row_words, uint16_t width, uint16_t words) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  return base + product(height - 1, row_words) + product(width - 1, words);
 }
 
 // Largest row (column) inside the map that a window reaches; negative where it never does.
-inline int64_t last_inside(unsigned int size, unsigned int positions, unsigned int stride, unsigned int kernel,
-                           unsigned int dilation, unsigned int pad) {
-  const int64_t reached = static_cast<int64_t>(positions - 1) * stride +
-                          static_cast<int64_t>(kernel - 1) * dilation - static_cast<int64_t>(pad);
+inline int64_t last_inside(unsigned int size, unsigned int positions, uint8_t stride, uint8_t kernel, uint8_t dilation,
+                           uint8_t pad) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  const int64_t reached = static_cast<int64_t>(product(positions - 1, stride)) +
+                          static_cast<int64_t>(product(kernel - 1, dilation)) - pad;
   const int64_t last = static_cast<int64_t>(size) - 1;
   return reached < last ? reached : last;
+}
+
+// Of the output.
+inline uint32_t positions_of(const Instruction& i) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  return static_cast<uint32_t>(product(i.out_height, i.out_width));
 }
 
 // Whether every word that the windows of CONV or MAXPOOL read at `height` x `width` positions lies in the banks.
 template <class Config>
 inline bool windows_fit(const Instruction& i, unsigned int height, unsigned int width, Wide first, Wide words) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   const int64_t y = last_inside(i.in_height, height, i.stride_h, i.kernel_h, i.dilation_h, i.pad_top);
   const int64_t x = last_inside(i.in_width, width, i.stride_w, i.kernel_w, i.dilation_w, i.pad_left);
   if (y < 0 || x < 0) return true;  // nothing but padding
-  const Wide last = static_cast<Wide>(i.in_base) + static_cast<Wide>(y) * i.in_row_words +
-                    static_cast<Wide>(x) * i.in_words + first + words - 1;
+  const Wide last = static_cast<Wide>(i.in_base) + product(static_cast<uint32_t>(y), i.in_row_words) +
+                    product(static_cast<uint32_t>(x), i.in_words) + first + words - 1;
   return last < static_cast<Wide>(Config::bank_depth);
 }
 
 // Whether an output map of `words` words a position lies in the banks, one position after the other.
 template <class Config>
 inline bool output_fits(const Instruction& i, Wide words) {
-  const Wide positions = static_cast<Wide>(i.out_height) * i.out_width;
-  return i.out_base + (positions - 1) * i.out_words + words - 1 < static_cast<Wide>(Config::bank_depth);
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  const uint32_t positions = positions_of(i);
+  return i.out_base + product(positions - 1, i.out_words) + words - 1 < static_cast<Wide>(Config::bank_depth);
 }
 
 inline bool power_of_two(unsigned int value) {
@@ -84,18 +104,26 @@ inline int check_table(const Instruction& i) {
 
 template <class Config>
 inline int check_load(const Instruction& i, const Header& header) {
-  const Wide pixels = static_cast<Wide>(i.out_height) * i.out_width;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  const uint32_t pixels = positions_of(i);
   if (i.in_words == 0 || i.sub_rows == 0 || i.levels == 0 || pixels == 0) return error_count;
   if (i.sub_rows > Config::table_words || i.in_words > Shape<Config>::table_lanes) return error_address;
   if (!power_of_two(i.in_words) || (i.out_words == 0 && pixels > 1)) return error_count;
-  if (!output_fits<Config>(i, static_cast<Wide>(i.levels) * i.sub_rows)) return error_address;
+  if (!output_fits<Config>(i, product(i.sub_rows, i.levels))) return error_address;
+  static_assert(Config::table_words * Shape<Config>::table_lanes < 1 << 16, "bytes of a pixel fill a uint16_t");
+  const uint16_t pixel_bytes = static_cast<uint16_t>(product(i.sub_rows, i.in_words));
   const bool pitch_fits = header.image_pitch % Shape<Config>::bus_bytes == 0 &&
-                          pixels * i.sub_rows * i.in_words <= header.image_pitch;
+                          product(pixels, pixel_bytes) <= header.image_pitch;
   return pitch_fits ? error_none : error_address;
 }
 
 template <class Config>
 inline bool residual_fits(const Instruction& i) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   if (i.residual_offset % Config::drain_k != 0) return false;
   const int64_t last_channel = static_cast<int64_t>(i.channels) - 1 - i.residual_offset;
   const int64_t last_stored = static_cast<int64_t>(i.residual_channels) - 1;
@@ -105,54 +133,77 @@ inline bool residual_fits(const Instruction& i) {
   return word + static_cast<Wide>(last) / Config::sub_row < static_cast<Wide>(Config::bank_depth);
 }
 
+// Of a tile of 2 or 4.
+inline uint8_t taps_of(const Instruction& i) {
+  return i.tile == 4 ? 36 : 16;
+}
+
 // What a CONV with a tile must be, its rows left out.
 template <class Config>
 inline int check_tile(const Instruction& i) {
   if ((i.tile != 2 && i.tile != 4) || i.tile > Config::tile) return error_opcode;
   const bool plain = i.kernel_h == 3 && i.kernel_w == 3 && i.stride_h == 1 && i.stride_w == 1 && i.dilation_h == 1 &&
                      i.dilation_w == 1 && i.channel_step == 0 && !i.to_result();
-  const unsigned int count = (i.tile + 2u) * (i.tile + 2u);
-  return plain && count * i.sub_rows <= static_cast<unsigned int>(Config::transform_depth) ? error_none : error_count;
+  const bool fits = product(i.sub_rows, taps_of(i)) <= static_cast<Wide>(Config::transform_depth);
+  return plain && fits ? error_none : error_count;
 }
 
 // Rows of a level of a CONV with a tile, 0 where a tap would take none.
 inline Wide rows_of_taps(const Instruction& i, const Taps& taps) {
-  const unsigned int count = (i.tile + 2u) * (i.tile + 2u);
-  unsigned int steps = 0;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  uint16_t steps = 0;
   unsigned int last = 0;
   bool empty = false;
   for (unsigned int tap = 0; tap < static_cast<unsigned int>(most_taps); ++tap) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-    if (tap < count) {
-      steps += steps_of_tap(i, taps, tap);
+    if (tap < taps_of(i)) {
+      steps = static_cast<uint16_t>(steps + steps_of_tap(i, taps, tap));
       last += last_steps_of_tap(i, taps, tap);
       empty = empty || steps_of_tap(i, taps, tap) == 0;
     }
   }
-  return empty ? 0 : static_cast<Wide>(i.sub_rows - 1) * steps + last;
+  return empty ? 0 : product(i.sub_rows - 1, steps) + last;
+}
+
+// Channels of all groups of a CONV but the last.
+template <class Config>
+inline Wide channels_before_last(const Instruction& i) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  return product(Config::lanes_k, static_cast<uint16_t>(i.groups - 1));
 }
 
 template <class Config>
 inline int check_conv(const Instruction& i, const Taps& taps) {
-  const Wide positions = static_cast<Wide>(i.out_height) * i.out_width;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  const uint32_t positions = positions_of(i);
   const bool tiled = i.tile != 0;
-  const Wide kernel = static_cast<Wide>(i.kernel_h) * i.kernel_w;
+  const uint16_t kernel = static_cast<uint16_t>(product(i.kernel_h, i.kernel_w));
   if (positions == 0 || i.levels == 0 || kernel == 0 || i.channels == 0 || i.rows == 0) return error_count;
   if (i.sub_rows == 0 || i.steps_last == 0 || (!tiled && i.sub_rows > 1 && i.steps == 0)) return error_count;
-  if (i.groups != divide_up(i.channels, Config::lanes_k) || i.rows > Config::weight_depth) return error_count;
+  const Wide before = channels_before_last<Config>(i);  // groups = ceil(channels / lanes_k), without a division
+  if (i.groups == 0 || before >= i.channels) return error_count;
+  if (i.channels - before > static_cast<Wide>(Config::lanes_k)) return error_count;
+  if (i.rows > Config::weight_depth) return error_count;
   const int tile_error = tiled ? check_tile<Config>(i) : error_none;
   if (tile_error != error_none) return tile_error;
-  const Wide rows = tiled ? rows_of_taps(i, taps)
-                          : kernel * (static_cast<Wide>(i.sub_rows - 1) * i.steps + i.steps_last);
-  if (i.levels * rows != i.rows) return error_count;
+  // Steps take 24 bits; rows of a level that i.rows cannot hold are wrong whatever `levels` is.
+  const uint32_t steps = static_cast<uint32_t>(product(i.sub_rows - 1, i.steps)) + i.steps_last;
+  const Wide rows = tiled ? rows_of_taps(i, taps) : product(steps, kernel);
+  if (rows > i.rows || product(static_cast<uint32_t>(rows), i.levels) != i.rows) return error_count;
   if (!i.to_result() && i.out_words == 0 && positions > 1) return error_count;
-  const Wide first = (static_cast<Wide>(i.groups - 1) * i.channel_step) >> Shape<Config>::sub_row_shift;
+  const Wide first = product(i.groups - 1, i.channel_step) >> Shape<Config>::sub_row_shift;
   const unsigned int height = tiled ? tiles_of(i.out_height, i.tile) * i.tile : i.out_height;
   const unsigned int width = tiled ? tiles_of(i.out_width, i.tile) * i.tile : i.out_width;
   if (!windows_fit<Config>(i, height, width, first, i.sub_rows)) return error_address;
-  const bool output_inside = i.to_result() ? positions * i.channels <= static_cast<Wide>(Config::result_depth)
+  const bool output_inside = i.to_result() ? product(positions, i.channels) <= static_cast<Wide>(Config::result_depth)
                                            : output_fits<Config>(i, divide_up(i.channels, Config::sub_row));
   if (!output_inside) return error_address;
   return !i.residual() || residual_fits<Config>(i) ? error_none : error_address;
@@ -172,7 +223,10 @@ inline int check_taps(const Instruction& i) {
 
 template <class Config>
 inline int check_max_pool(const Instruction& i) {
-  const Wide positions = static_cast<Wide>(i.out_height) * i.out_width;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  const uint32_t positions = positions_of(i);
   if (positions == 0 || i.kernel_h == 0 || i.kernel_w == 0 || i.sub_rows == 0) return error_count;
   if (i.out_words == 0 && positions > 1) return error_count;
   const bool inside = windows_fit<Config>(i, i.out_height, i.out_width, 0, i.sub_rows);
@@ -191,7 +245,10 @@ inline int check_store_result(const Header& header) {
 
 template <class Config>
 inline int check_store_map(const Instruction& i) {
-  const Wide words = static_cast<Wide>(i.in_row_words) * i.in_height;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  const Wide words = product(i.in_row_words, i.in_height);
   if (words == 0) return error_count;
   const bool fits = i.in_base + words <= static_cast<Wide>(Config::bank_depth) &&
                     i.out_base % Shape<Config>::bus_bytes == 0;
@@ -200,6 +257,9 @@ inline int check_store_map(const Instruction& i) {
 
 template <class Config>
 inline int check_instruction(const Instruction& i, const Taps& taps, const Header& header) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
   if (i.reserved != 0 || i.reserved_high != 0 || i.flags >> 5 != 0) return error_opcode;
   switch (i.opcode) {
     case op_table:
@@ -226,9 +286,13 @@ inline int check_instruction(const Instruction& i, const Taps& taps, const Heade
 // Beats of the weight stream that a convolution takes.
 template <class Config>
 inline Wide packet_beats(const Instruction& i) {
-  const unsigned int last = i.channels - (i.groups - 1) * Config::lanes_k;
-  const Wide rows = row_beats<Config>(i.rows, i.indexed());
-  return (i.groups - 1) * (parameter_beats<Config>(Config::lanes_k) + rows) + parameter_beats<Config>(last) + rows;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  const unsigned int last = i.channels - static_cast<unsigned int>(channels_before_last<Config>(i));
+  const unsigned int rows = row_beats<Config>(i.rows, i.indexed());
+  const unsigned int whole = parameter_beats<Config>(Config::lanes_k) + rows;
+  return product(whole, static_cast<uint16_t>(i.groups - 1)) + parameter_beats<Config>(last) + rows;
 }
 
 // Reads the header and every instruction once. Returns the error code; `header.instructions` then counts
@@ -236,6 +300,10 @@ inline Wide packet_beats(const Instruction& i) {
 template <class Config, class Memory>
 inline int check_program(Memory program, unsigned int image_count, Header& header) {
   uint32_t word[block_words];
+#ifdef __SYNTHESIS__
+#pragma HLS ALLOCATION function instances=product limit=1
+#pragma HLS ARRAY_PARTITION variable=word complete
+#endif
   read_block<Config>(program, 0, word);
   header = decode_header(word);
   if (image_count == 0) return error_no_images;

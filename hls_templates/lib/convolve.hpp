@@ -204,10 +204,10 @@ void convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
 #endif
     const bool odd = (done & 1) != 0;
     // The banks are read before the drain writes: no load waits for a store that went through multiplier and
-    // requantisation. No cycle uses a word that it also writes, so that either order gives the same: a map written never
-    // overlaps one that is read (PROGRAM.md), but where output and residual are the same words; there the drain is a turn
-    // behind what is fetched, at other positions. What a depthwise group reads behind its map is multiplied by 0. The same
-    // makes `inter false` true.
+    // requantisation. No cycle uses a word that it also writes, so that either order gives the same: a map written
+    // never overlaps one that is read (PROGRAM.md), but where output and residual are the same words; there the drain
+    // is a turn behind what is fetched, at other positions. What a depthwise group reads behind its map is multiplied
+    // by 0. The same makes `inter false` true.
     const bool busy = !filling && done < of.turns;
     const unsigned int in_sum = Config::tile == 0 ? cycle : sum_cycle;
     const bool computes = busy && sum < of.sums && in_sum < present.rows;

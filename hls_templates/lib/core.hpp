@@ -58,7 +58,7 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=128
 #endif
-        const uint64_t image = static_cast<uint64_t>(first_image) + lane;
+        const uint32_t image = first_image + lane;
         const int p = static_cast<int>(lane);
         if (i.opcode == op_load) load_image<Config>(i, p, data, table, bank);
         if (i.opcode == op_store_result) send_result<Config>(header, image, p, result, orders, records);

@@ -10,10 +10,12 @@
 
 namespace cascade {
 
-// `Depths` says how deep the streams are that an engine's parameters decide.
+// `Depths` says how deep the streams are that an engine's parameters decide. Each process gets what it needs of the
+// header.
 template <class Config, class Depths, class ProgramMemory, class WeightMemory, class ImageMemory, class ResultMemory>
 void run_pass(ProgramMemory program, WeightMemory weights, ImageMemory images, ResultMemory results,
-              const Header header, unsigned int first_image, unsigned int lanes) {
+              const Header header, unsigned int instruction_count, unsigned int image_beats, unsigned int weight_count,
+              unsigned int first_image, unsigned int lanes) {
 #ifdef __SYNTHESIS__
 #pragma HLS DATAFLOW
 #endif
@@ -35,11 +37,12 @@ void run_pass(ProgramMemory program, WeightMemory weights, ImageMemory images, R
 #pragma HLS STREAM variable=orders depth=4
 #pragma HLS STREAM variable=records depth=32
 #endif
-  fetch_program<Config>(program, images, header, first_image, lanes, instructions, data, packets);
-  fetch_weights<Config>(weights, header, weight_beats);
+  fetch_program<Config>(program, images, instruction_count, image_beats, first_image, lanes, instructions, data,
+                        packets);
+  fetch_weights<Config>(weights, weight_count, weight_beats);
   cut_weights<Config>(packets, weight_beats, parameters, rows);
   run_core<Config>(header, first_image, lanes, instructions, data, parameters, rows, orders, records);
-  store_records<Config>(results, header, lanes, orders, records);
+  store_records<Config>(results, orders, records);
 }
 
 template <class Config, class ProgramMemory, class WeightMemory, class ImageMemory, class ResultMemory>
@@ -54,7 +57,8 @@ void run(ProgramMemory program, WeightMemory weights, ImageMemory images, Result
 #endif
     const unsigned int first_image = pass * Config::lanes_p;
     const unsigned int left = image_count - first_image;
-    run_pass<Config, Shape<Config> >(program, weights, images, results, header, first_image,
+    run_pass<Config, Shape<Config> >(program, weights, images, results, header, header.instructions,
+                                     header.image_pitch / Shape<Config>::bus_bytes, header.weight_beats, first_image,
                                      left < Config::lanes_p ? left : Config::lanes_p);
   }
   *status = static_cast<unsigned int>(error);

@@ -15,16 +15,22 @@ struct PacketOrder {
   bool indexed;
 };
 
-// Instructions for the core and the cutter, in order; after TABLE its beats, after LOAD every lane's image.
+// `count` instructions for the core and the cutter, in order; after TABLE its beats, after LOAD every lane's image.
 template <class Config, class ProgramMemory, class ImageMemory>
-void fetch_program(ProgramMemory program, ImageMemory images, const Header header, unsigned int first_image,
-                   unsigned int lanes, hls::stream<Instruction>& instructions, hls::stream<Beat<Config> >& data,
-                   hls::stream<PacketOrder>& packets) {
-  for (unsigned int index = 0; index < header.instructions; ++index) {
+void fetch_program(ProgramMemory program, ImageMemory images, unsigned int count, unsigned int image_beats,
+                   unsigned int first_image, unsigned int lanes, hls::stream<Instruction>& instructions,
+                   hls::stream<Beat<Config> >& data, hls::stream<PacketOrder>& packets) {
+#ifdef __SYNTHESIS__
+#pragma HLS ALLOCATION function instances=product limit=1
+#endif
+  for (unsigned int index = 0; index < count; ++index) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
 #endif
     uint32_t word[block_words];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=word complete
+#endif
     read_block<Config>(program, index + 1, word);
     const Instruction i = decode_instruction(word);
     instructions.write(i);
@@ -36,19 +42,19 @@ void fetch_program(ProgramMemory program, ImageMemory images, const Header heade
       order.indexed = i.indexed();
       packets.write(order);
     }
-    const unsigned int bytes = static_cast<unsigned int>(i.sub_rows) * i.in_words;
+    const uint16_t bytes = static_cast<uint16_t>(product(i.sub_rows, i.in_words));  // of a pixel
     if (i.opcode == op_table) {
-      stream_beats<Config>(program, i.in_base / Shape<Config>::bus_bytes, bytes * 256 / Shape<Config>::bus_bytes, data);
+      stream_beats<Config>(program, i.in_base / Shape<Config>::bus_bytes, bytes * 256u / Shape<Config>::bus_bytes,
+                           data);
     }
     if (i.opcode == op_load) {
-      const unsigned int pixels = static_cast<unsigned int>(i.out_height) * i.out_width;
-      const Address pitch = header.image_pitch / Shape<Config>::bus_bytes;
+      const uint32_t pixels = static_cast<uint32_t>(product(i.out_height, i.out_width));
+      const unsigned int beats = divide_up(static_cast<unsigned int>(product(pixels, bytes)), Shape<Config>::bus_bytes);
       for (unsigned int lane = 0; lane < lanes; ++lane) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=128
 #endif
-        stream_beats<Config>(images, (first_image + lane) * pitch, divide_up(pixels * bytes, Shape<Config>::bus_bytes),
-                             data);
+        stream_beats<Config>(images, static_cast<Address>(first_image + lane) * image_beats, beats, data);
       }
     }
   }
@@ -61,8 +67,8 @@ void fetch_program(ProgramMemory program, ImageMemory images, const Header heade
 }
 
 template <class Config, class Memory>
-void fetch_weights(Memory weights, const Header header, hls::stream<Beat<Config> >& beats) {
-  stream_beats<Config>(weights, 0, header.weight_beats, beats);
+void fetch_weights(Memory weights, unsigned int count, hls::stream<Beat<Config> >& beats) {
+  stream_beats<Config>(weights, 0, count, beats);
 }
 
 // `width` bits of a row from the constant position `low` on.

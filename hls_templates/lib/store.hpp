@@ -16,7 +16,7 @@ struct StoreOrder {
 
 // One image's record: head, K results as int16, zeros to the end.
 template <class Config>
-void send_result(const Header& header, uint64_t image, int lane, const Results<Config>& result,
+void send_result(const Header& header, uint32_t image, int lane, const Results<Config>& result,
                  hls::stream<StoreOrder>& orders, hls::stream<Beat<Config> >& beats) {
   typedef Shape<Config> S;
   const Answer answer = answer_of<Config>(header, lane, result);
@@ -24,7 +24,7 @@ void send_result(const Header& header, uint64_t image, int lane, const Results<C
   const unsigned int head_bytes = larger(16, S::bus_bytes);
   StoreOrder order;
   order.count = header.result_pitch / S::bus_bytes;
-  order.first = image * order.count;
+  order.first = static_cast<uint64_t>(image) * order.count;
   orders.write(order);
   UInt<8> byte[S::bus_bytes];
 #ifdef __SYNTHESIS__
@@ -52,14 +52,14 @@ void send_result(const Header& header, uint64_t image, int lane, const Results<C
 
 // Raw words of one lane's bank, an element a byte.
 template <class Config>
-void send_map(const Instruction& i, uint64_t image, int lane, const Banks<Config>& bank,
+void send_map(const Instruction& i, uint32_t image, int lane, const Banks<Config>& bank,
               hls::stream<StoreOrder>& orders, hls::stream<Beat<Config> >& beats) {
   typedef Shape<Config> S;
   const unsigned int words_per_beat = S::bus_bytes / Config::sub_row;
   const unsigned int words = static_cast<unsigned int>(i.in_row_words) * i.in_height;
   StoreOrder order;
   order.count = divide_up(words, words_per_beat);
-  order.first = i.out_base / S::bus_bytes + image * order.count;
+  order.first = i.out_base / S::bus_bytes + static_cast<uint64_t>(image) * order.count;
   orders.write(order);
   UInt<8> byte[S::bus_bytes];
 #ifdef __SYNTHESIS__
@@ -89,11 +89,9 @@ void send_map(const Instruction& i, uint64_t image, int lane, const Banks<Config
 }
 
 template <class Config, class Memory>
-void store_records(Memory results, const Header header, unsigned int lanes, hls::stream<StoreOrder>& orders,
-                   hls::stream<Beat<Config> >& beats) {
-  const unsigned int most = header.instructions * lanes + 1;
+void store_records(Memory results, hls::stream<StoreOrder>& orders, hls::stream<Beat<Config> >& beats) {
   bool more = true;
-  for (unsigned int n = 0; n < most && more; ++n) {
+  for (unsigned int n = 0; n < max_instructions * Config::lanes_p + 1 && more; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #endif

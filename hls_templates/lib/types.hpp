@@ -141,6 +141,14 @@ constexpr int smaller(int a, int b) {
   return a < b ? a : b;
 }
 
+// A multiplication that happens once an instruction: ALLOCATION lets a process have one multiplier for all of them.
+inline uint64_t product(uint32_t a, uint16_t b) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE off
+#endif
+  return static_cast<uint64_t>(a) * b;
+}
+
 inline unsigned int divide_up(unsigned int value, unsigned int divisor) {
   return value / divisor + (value % divisor != 0 ? 1 : 0);
 }
