@@ -78,7 +78,7 @@ def _draw(rng: random.Random, widths: tuple[int, int], tile: int) -> EngineConfi
             "bus_bits": rng.choice([64, 128, 128, 256, 512]),
             "bank_depth": rng.randint(3000, 5000),
             "weight_depth": rng.randint(2000, 4000),
-            "result_depth": rng.randint(200, 400),
+            "result_depth": rng.randint(500, 700),
             "input_lanes": rng.choice([1, 2, 4, 4, 4, 8, sub_row, sub_row]),
             "table_words": rng.choice([1, 2, 4, 8]),
             "tile": tile,

@@ -171,7 +171,7 @@ def refusal_lacks(error: ToolflowError, case: Case) -> str:
     """Return what a refusal lacks to be acted on, "" where it lacks nothing."""
     text = str(error)
     names = [f"'{step.name}" for step in case.network.steps]
-    resources = ("depth", "bits", "lanes", "LUTs", "DSPs", "block", "words", "--", "images")
+    resources = ("depth", "bits", "lanes", "LUTs", "DSPs", "block", "words", "--", "images", "input channels")
     if not any(name in text for name in [*names, *resources]):
         return "it names no node, no resource and no option"
     if not any(word in text for word in ("must", "allowed", "needs", "take ", "use ", "at least", "up to", "only ")):
