@@ -302,6 +302,7 @@ def test_emitted_loops_reach_their_intervals(name: str, tmp_path: Path) -> None:
     [
         ("core.hpp", "variable=transformed type=RAM_S2P", "variable=transformed type=RAM_1P", "memory transformed"),
         ("convolve.hpp", "#pragma HLS ARRAY_PARTITION variable=outputs complete dim=3\n", "", "memory outputs"),
+        ("convolve.hpp", "#pragma HLS ARRAY_PARTITION variable=outputs complete dim=4\n", "", "memory outputs"),
         ("convolve.hpp", "#pragma HLS DEPENDENCE variable=bank inter false\n", "", "recurrence through bank"),
     ],
 )
@@ -313,3 +314,19 @@ def test_a_fault_in_the_library_is_found(file: str, old: str, new: str, why: str
     header.write_text(text.replace(old, new), encoding="utf-8")
     found = analyse_unit(parse_unit(tmp_path / "cascade_low.cpp"), XCUP, 115)
     assert why in " ".join(loop.why for loop in found if loop.is_mendable), [str(loop) for loop in found]
+
+
+def test_banks_read_after_they_are_written_are_found(tmp_path: Path) -> None:
+    """A load behind a store of the same cycle closes a loop over multiplier and requantisation."""
+    emit_hls(CONFIGURATIONS["low"], "low", tmp_path)
+    header = tmp_path / "lib" / "convolve.hpp"
+    text = header.read_text(encoding="utf-8")
+    begin, end = text.index("    if (reads || fetches_inside) {"), text.index("    const bool drains")
+    read = text[begin:end]
+    assert "read_word" in read
+    text = text[:begin] + text[end:]
+    assert text.count("    if (fetches_inside) {") == 1
+    header.write_text(text.replace("    if (fetches_inside) {", f"{read}    if (fetches_inside) {{"), encoding="utf-8")
+    missed = [loop for loop in analyse_unit(parse_unit(tmp_path / "cascade_low.cpp"), XCUP, 115) if loop.is_mendable]
+    assert [loop.function for loop in missed] == ["convolve_group"]
+    assert "recurrence through bank" in missed[0].why
