@@ -82,7 +82,15 @@ def test_a_board_that_is_too_small_is_told_by_how_much(place: Path) -> None:
     assert "does not fit ULX3S-85F: the nearest engine (lanes_k=64, lanes_p=16, slots=4, " in result.stderr
     assert "DSPs of 124 usable" in result.stderr
     assert not (place / "out").exists()
-    assert f"The finished stages (quantise) are in {place / 'out'}.partial" in result.stderr
+    assert not (place / "out.partial").exists()
+
+
+def test_a_pair_that_does_not_fit_keeps_the_finished_stages(place: Path) -> None:
+    result = toolflow(*arguments(place), *FAST, "--engine", "lanes_k=32,lanes_p=2,slots=1,multiplier=dsp", "--cascade")
+    assert result.exit_code == 3
+    assert "no pair of units fits ULX3S-85F" in result.stderr
+    assert not (place / "out").exists()
+    assert f"The finished stages (quantise, calibrate) are in {place / 'out'}.partial" in result.stderr
 
 
 def test_an_operator_that_does_not_import_is_named(place: Path) -> None:

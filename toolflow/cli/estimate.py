@@ -203,7 +203,8 @@ def _unit(
     from toolflow.plan.estimate import estimate as predict
     from toolflow.report.from_artefacts import run_section
 
-    reports = [predict(graph, config, images)[1] for images in objective.batches(config.lanes_p)]
+    batches = (1, config.lanes_p) if objective.batch is None else (objective.batch,)
+    reports = [predict(graph, config, images)[1] for images in dict.fromkeys(batches)]
     runs = tuple(run_section(report, config.multipliers, board.clock_mhz) for report in reports)
     return UnitEstimate(name, config, runs, amounts, reports[-1].cycles_per_image)
 
