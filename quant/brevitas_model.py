@@ -126,13 +126,22 @@ class _WinogradLayer(nn.Module):
 
 
 class _AveragePool(nn.Module):
-    """Average pooling by the integer rule: sum · multiplier / 2^shift, one rounding (design section 3)."""
+    """Average pooling by the integer rule: sum · multiplier / 2^shift, one rounding (design section 3).
 
-    def __init__(self, name: str, op: AvgPool, divisor: int, source: TensorType, output: TensorType) -> None:
+    `divisors` is int64 (H', W').
+    """
+
+    factor: Tensor
+
+    def __init__(
+        self, name: str, op: AvgPool, divisors: npt.NDArray[np.int64], source: TensorType, output: TensorType
+    ) -> None:
         super().__init__()
         self.op, self.source, self.output = op, source, output
-        held = multipliers(name, average_ratio(source, output, divisor))
-        self.factor = float(held.multiplier[0]) / 2.0 ** int(held.shift[0])
+        different, place = np.unique(divisors, return_inverse=True)
+        held = multipliers(name, average_ratio(source, output, different))
+        factor = np.ldexp(held.multiplier.astype(np.float64), -held.shift)[place].reshape(divisors.shape)
+        self.register_buffer("factor", torch.as_tensor(factor), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the pooled map as multiples of the output's scale."""
@@ -141,9 +150,9 @@ class _AveragePool(nn.Module):
         return torch.clamp(torch.round(sums * self.factor), bounds.lower, bounds.upper) * self.output.scale
 
 
-def average_ratio(source: TensorType, output: TensorType, divisor: int) -> npt.NDArray[np.float64]:
-    """Return the requantisation ratio of average pooling, float64 (1,)."""
-    return np.array([source.scale / (output.scale * divisor)], dtype=np.float64)
+def average_ratio(source: TensorType, output: TensorType, divisors: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return the requantisation ratio of average pooling by each divisor, float64 of their shape."""
+    return np.asarray(source.scale / (output.scale * divisors), dtype=np.float64)
 
 
 class BrevitasModel(nn.Module):
@@ -171,8 +180,8 @@ class BrevitasModel(nn.Module):
             elif isinstance(node.op, Conv | Linear):
                 self.layers[self.key[node.name]] = _weight_layer(node.op, numbers[node.name], source.scale)
             elif isinstance(node.op, AvgPool):
-                divisor = int(node.op.divisors(graph.shapes[node.inputs[0]]).flat[0])
-                self.layers[self.key[node.name]] = _AveragePool(node.name, node.op, divisor, source, output)
+                divisors = node.op.divisors(graph.shapes[node.inputs[0]])
+                self.layers[self.key[node.name]] = _AveragePool(node.name, node.op, divisors, source, output)
             if isinstance(node.op, Layer | AvgPool | Add):
                 self.quantisers[self.key[node.name]] = _quantiser(output)
         self.eval()

@@ -49,8 +49,8 @@ def to_quantised_graph(
             ratio = np.full(channels, source.scale / output.scale)
             nodes.append(QuantisedNode(node.name, node.op, node.inputs, {}, _rule(node, output, ratio, residual)))
         elif isinstance(node.op, AvgPool):
-            divisor = int(node.op.divisors(graph.shapes[node.inputs[0]]).flat[0])
-            ratio = np.repeat(average_ratio(source, output, divisor), graph.shapes[node.name][0])
+            divisors = np.unique(node.op.divisors(graph.shapes[node.inputs[0]]))
+            ratio = np.repeat(average_ratio(source, output, divisors), graph.shapes[node.name][0])
             nodes.append(QuantisedNode(node.name, node.op, node.inputs, {}, _rule(node, output, ratio, None)))
         else:
             nodes.append(QuantisedNode(node.name, node.op, node.inputs))

@@ -156,32 +156,18 @@ def _check_images(graph: Graph, images: Images) -> None:
 
 def _check_operators(graph: Graph) -> None:
     known = (Layer, AvgPool, Add, MaxPool, Flatten, Pad, Shortcut, Concat)
-    problems = []
-    for node in graph.nodes:
-        if not isinstance(node.op, known):
-            problems.append(
-                Problem(
-                    node.name,
-                    node.op.kind,
-                    "",
-                    node.op.kind,
-                    "conv, linear, pools, add, concat, flatten, pad and shortcut",
-                    "run the passes (toolflow.passes.pipeline.simplify) before quantising",
-                )
-            )
-        elif isinstance(node.op, AvgPool):
-            divisors = node.op.divisors(graph.shapes[node.inputs[0]])
-            if divisors.min() != divisors.max():
-                problems.append(
-                    Problem(
-                        node.name,
-                        node.op.kind,
-                        "divisors",
-                        f"{int(divisors.min())} to {int(divisors.max())}",
-                        "one divisor for all windows",
-                        "set count_include_pad, or pad so that all windows lie inside",
-                    )
-                )
+    problems = [
+        Problem(
+            node.name,
+            node.op.kind,
+            "",
+            node.op.kind,
+            "conv, linear, pools, add, concat, flatten, pad and shortcut",
+            "run the passes (toolflow.passes.pipeline.simplify) before quantising",
+        )
+        for node in graph.nodes
+        if not isinstance(node.op, known)
+    ]
     if problems:
         raise UnsupportedModelError(problems)
 

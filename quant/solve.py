@@ -325,8 +325,8 @@ class _Walk:
     def _rounded(self, node: Node, exact: Mapping[str, torch.Tensor], seen: Mapping[str, torch.Tensor]) -> torch.Tensor:
         op = node.op
         if isinstance(op, AvgPool):
-            divisor = int(op.divisors(_map_shape(seen[node.inputs[0]])).flat[0])
-            return _batched(lambda x: self._round(node, window_sums(op, x) / divisor), [seen[node.inputs[0]]])
+            divisors = torch.as_tensor(op.divisors(_map_shape(seen[node.inputs[0]])))
+            return _batched(lambda x: self._round(node, window_sums(op, x) / divisors), [seen[node.inputs[0]]])
         if isinstance(op, Add):
             total: Callable[..., torch.Tensor] = lambda a, b: self._round(node, apply_activation(op.activation, a + b))  # noqa: E731
             return _batched(total, [seen[t] for t in node.inputs])

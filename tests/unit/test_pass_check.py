@@ -63,17 +63,21 @@ def test_the_normalisation_of_the_image_is_part_of_the_input_table() -> None:
 
 
 @pytest.mark.parametrize(
+    "op", [AvgPool((3, 3), (2, 2), (1, 1, 1, 1), count_include_pad=False), AvgPool((3, 3), (2, 2), ceil_mode=True)]
+)
+def test_an_average_with_several_divisors_runs(op: AvgPool) -> None:
+    found = report(Node("p", op, ("x",)))
+    assert found["p"][0] is Status.ENGINE
+    assert found["p"][1].startswith("as it is, the edges once more with their own divisors")
+
+
+@pytest.mark.parametrize(
     ("nodes", "shape", "text"),
     [
         (
-            [Node("p", AvgPool((3, 3), (2, 2), (1, 1, 1, 1), count_include_pad=False), ("x",))],
-            (4, 8, 8),
-            "divisors [4, 6, 9]",
-        ),
-        (
-            [Node("p", AvgPool((3, 3), (2, 2), ceil_mode=True), ("x",))],
-            (4, 8, 8),
-            "divisors [4, 6, 9]",
+            [Node("p", AvgPool((3, 3), (2, 2), (3, 3, 0, 0), ceil_mode=True), ("x",))],
+            (4, 9, 9),
+            "its windows have several divisors, and some lie in the padding alone: pad by less than the kernel",
         ),
         ([Node("p", MaxPool((256, 1), (1, 1)), ("x",))], (4, 300, 2), "the kernel must be at most 255, not (256, 1)"),
         ([Node("p", MaxPool((2, 2), (300, 1)), ("x",))], (4, 8, 8), "the stride must be at most 255"),

@@ -241,10 +241,6 @@ def test_mistakes_get_one_clear_message() -> None:
         Normalisation(std=(0.0,))
     with pytest.raises(ToolflowError, match="first_last_bits must be the same in both variants, not 6 and 8"):
         make_pair(graph, CALIBRATION, NORMALISATION, QuantiseConfig(first_last_bits=6), QuantiseConfig())
-    uneven = AvgPool((3, 3), (2, 2), (1, 1, 1, 1), count_include_pad=False)
-    nodes = (*graph.nodes[:1], dataclasses.replace(graph.by_name["pool"], op=uneven, inputs=("stem",)))
-    with pytest.raises(ToolflowError, match="divisors = 4 to 9 is not handled, allowed: one divisor"):
-        quantise(Graph("n", "image", (3, 12, 12), nodes, "pool"), CALIBRATION, NORMALISATION, QuantiseConfig())
 
 
 def test_a_conv_that_is_first_and_last_keeps_its_bits() -> None:

@@ -104,20 +104,31 @@ def linear(node: QuantisedNode, inputs: list[Map], shape: tuple[int, ...]) -> Ma
 
 
 def pool(node: QuantisedNode, inputs: list[Map], shape: tuple[int, ...]) -> Map:
-    """Walk every window of max or average pooling."""
+    """Walk every window of max or average pooling; each divisor of an average has its own rules, in ascending order."""
     op, x = node.op, inputs[0]
     assert isinstance(op, MaxPool | AvgPool)
     dilation = op.dilation if isinstance(op, MaxPool) else (1, 1)
     channels, height, width = shape_of(x)
     out = [[[0] * shape[2] for _ in range(shape[1])] for _ in range(channels)]
+    top, left, bottom, right = op.pads
+    found = {}
     for c, y, z in product(range(channels), range(shape[1]), range(shape[2])):
         window = []
+        counted = 0
         for i, j in product(range(op.kernel[0]), range(op.kernel[1])):
             row = y * op.stride[0] + i * dilation[0] - op.pads[0]
             column = z * op.stride[1] + j * dilation[1] - op.pads[1]
             if 0 <= row < height and 0 <= column < width:
                 window.append(x[c][row][column])
-        out[c][y][z] = max(window) if isinstance(op, MaxPool) else requantised(node, c, sum(window))
+            counted += -top <= row < height + bottom and -left <= column < width + right
+        if isinstance(op, MaxPool):
+            out[c][y][z] = max(window)
+        else:
+            divisor = op.divisor_override or (counted if op.count_include_pad else len(window))
+            found[c, y, z] = sum(window), divisor
+    divisors = sorted({divisor for _, divisor in found.values()})
+    for (c, y, z), (total, divisor) in found.items():
+        out[c][y][z] = requantised(node, divisors.index(divisor) * channels + c, total)
     return out
 
 

@@ -40,3 +40,7 @@ class Operator(ABC):
         Raises:
             ValueError: shapes or weights do not fit the attributes; the text says which.
         """
+
+    def rule_count(self, source: Shape) -> int:
+        """Return how many requantisations every channel has, for an input of shape `source`: one, as a rule."""
+        return 1

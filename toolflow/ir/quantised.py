@@ -146,12 +146,13 @@ def _verify_node(graph: QuantisedGraph, node: QuantisedNode) -> None:
         )
     if (rule.residual_multiplier is not None) != (len(node.inputs) == 2):
         raise ValueError(f"{what} must have a residual multiplier exactly where it has a second input")
-    channels = graph.shapes[node.name][0]
+    rules = node.op.rule_count(graph.shapes[node.inputs[0]])
+    channels = graph.shapes[node.name][0] * rules
     for name in ("bias", "multiplier", "shift", "residual_multiplier", "residual_shift"):
         column = getattr(rule, name)
-        if column is not None and (column.dtype != np.int64 or column.shape not in ((channels,), (1,))):
+        if column is not None and (column.dtype != np.int64 or column.shape not in ((channels,), (rules,))):
             raise ValueError(
-                f"{name} of '{node.name}' must be int64 of shape ({channels},) or (1,), "
+                f"{name} of '{node.name}' must be int64 of shape ({channels},) or ({rules},), "
                 f"not {column.dtype} {column.shape}"
             )
     _verify_widths(node, rule)

@@ -148,13 +148,13 @@ class NetworkBuilder:
         """Add a concat; the operands' types must be equal."""
         return self._plain(name, Concat(), sources, self.types[sources[0]])
 
-    def avg_pool(self, name: str, source: str, op: AvgPool) -> str:
+    def avg_pool(self, name: str, source: str, op: AvgPool, out: IntegerType | None = None) -> str:
         """Add average pooling."""
         area = op.kernel[0] * op.kernel[1]
         integer = self.types[source].integer
         bound = area * max(integer.upper, -integer.lower)
-        out = self._activation(None)
-        rule = self._rule(self.shapes[source][0], (0, bound), out, None)
+        out = self._activation(out)
+        rule = self._rule(self.shapes[source][0] * op.rule_count(self.shapes[source]), (0, bound), out, None)
         return self._plain(name, op, (source,), TensorType(out, 1.0), rule)
 
     def add(self, name: str, a: str, b: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,15 @@ from toolflow.numerics.srbs import Pattern, kept_values
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import KERNEL, WINOGRAD, output_bits
 from toolflow.operators.integers import rule_of
+
+
+class Region(NamedTuple):
+    """A rectangle of an output map, in positions."""
+
+    top: int
+    left: int
+    height: int
+    width: int
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-
-import numpy as np
 
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node, verify_graph
@@ -115,6 +113,8 @@ def _report(node: Node, final: Graph, folded: dict[str, str], widened: set[str])
     if isinstance(now.op, Flatten | Concat | Shortcut):
         return NodeReport(node.name, kind, Status.ENGINE, "costs nothing: a matter of addresses")
     how = "as it is" if now.op.kind == kind else f"as {now.op.kind}"
+    if isinstance(now.op, AvgPool) and now.op.rule_count(final.shapes[now.inputs[0]]) > 1:
+        how += ", the edges once more with their own divisors"
     if node.name in widened:
         how += ", with a channel of zeros for class 0"
     return NodeReport(node.name, kind, Status.ENGINE, f"{how}{_needs(now, final)}")
@@ -134,17 +134,21 @@ def _obstacles(node: Node, graph: Graph) -> Iterator[str]:
         yield from _too_large("the dilation", node.op.dilation, BYTE_FIELD)
     if isinstance(node.op, Linear):
         yield from _too_large("the flattened map", _kernel(node, graph), BYTE_FIELD)
-    if isinstance(node.op, AvgPool):
-        divisors = np.unique(node.op.divisors(source)).tolist()
-        if len(divisors) > 1:
-            yield (
-                f"its windows have the divisors {divisors}, the engine has one for all: use count_include_pad=True "
-                "without ceil mode, or no padding"
-            )
+    if isinstance(node.op, AvgPool) and node.op.rule_count(source) > 1:
+        yield from _padded_windows(node.op, source)
     if isinstance(node.op, Concat) and len(shape) == 1:
         maps = [t for t in node.inputs if math.prod(_spatial(t, graph)) > 1]
         if maps:
             yield f"it joins the flattened maps {maps}: concatenate before flattening"
+
+
+def _padded_windows(op: AvgPool, source: Shape) -> Iterator[str]:
+    """Yield why the edges of an average pool with several divisors cannot be computed once more."""
+    counts = replace(op, count_include_pad=False)
+    try:
+        counts.divisors(source)
+    except ValueError:
+        yield "its windows have several divisors, and some lie in the padding alone: pad by less than the kernel"
 
 
 def _too_large(what: str, values: tuple[int, ...], bound: int) -> Iterator[str]:

@@ -18,12 +18,14 @@ from toolflow.numerics.digits import digits_needed
 from toolflow.numerics.winograd import KERNEL
 from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Shortcut, WinogradConv
 from toolflow.operators.add.hardware import hardware as add
+from toolflow.operators.avg_pool.hardware import edges
 from toolflow.operators.avg_pool.hardware import hardware as avg_pool
 from toolflow.operators.conv.hardware import hardware as conv
 from toolflow.operators.convolution import Convolution, direct_macs, macs
 from toolflow.operators.linear.hardware import hardware as linear
 from toolflow.operators.winograd.hardware import hardware as winograd
 from toolflow.plan.compiled import CompiledProgram, ImageFormat, Trace
+from toolflow.plan.edges import edge_instruction
 from toolflow.plan.memory import MemoryMap, Place, allocate, as_map
 from toolflow.plan.movers import max_pool, store_map
 from toolflow.plan.prepare import CONVOLUTIONS, prepare, result_tensor
@@ -95,6 +97,9 @@ class Lowering:
         self.input_digits = self._input_digits()
         self.memory: MemoryMap = allocate(self.graph, config.sub_row, self.input_digits, self.in_result)
         self.layers = {node.name: self._layer(node) for node in self.graph.nodes if isinstance(node.op, CONVOLUTIONS)}
+        self.edges = {
+            node.name: self._edges(self.layers[node.name]) for node in self.graph.nodes if isinstance(node.op, AvgPool)
+        }
         self.image = self._image_format()
 
     # ---- geometry -------------------------------------------------------------------------
@@ -141,6 +146,14 @@ class Lowering:
         )
         walk = plan_walk(c, weights)
         return _Layer(node, form, weights, walk, self._conv_instruction(node, form, weights, walk, place, source))
+
+    def _edges(self, whole: _Layer) -> tuple[_Layer, ...]:
+        """Return the parts of an average pool that have other divisors than most of it."""
+        parts = edges(whole.node, self._source_map(whole.node))
+        return tuple(
+            replace(whole, form=form, instruction=edge_instruction(whole.instruction, region, f"{whole.node.name} {i}"))
+            for i, (region, form) in enumerate(parts, start=2)
+        )
 
     def _is_image(self, tensor: str) -> bool:
         node = self.graph.by_name.get(tensor)
@@ -329,7 +342,8 @@ class Lowering:
         c = self.config
         body, traces = self._instructions(trace, self._result_pitch() * trace_images, trace_images)
         instructions = (self._table(len(body) + 1), *body)
-        weights = b"".join(self._packets(self.layers[i.name]) for i in instructions if i.opcode is Opcode.CONV)
+        layers = [part for layer in self.layers.values() for part in (layer, *self.edges.get(layer.node.name, ()))]
+        weights = b"".join(map(self._packets, layers))
         header = self._header(rule, len(weights) // c.bus_bytes)
         return CompiledProgram(
             config=c,
@@ -415,7 +429,7 @@ class Lowering:
                 if layer.form.exponent is not None:
                     steps = np.array(layer.walk.tap_steps, dtype=np.int64)
                     body.append(Instruction.taps(layer.form.exponent, steps, f"taps of {node.name}"))
-                body.append(layer.instruction)
+                body += [part.instruction for part in (layer, *self.edges.get(node.name, ()))]
             else:
                 raise ToolflowError(f"{node.op.kind} '{node.name}' does not run on the engine")
             stored(node.name)

@@ -113,7 +113,11 @@ def _own_output(graph: QuantisedGraph) -> QuantisedGraph:
         if graph.consumers.get(producer.name):
             break
         producer = graph.by_name.get(producer.inputs[0])
-    own = producer is not None and isinstance(producer.op, RESULTS)
+    own = (
+        producer is not None
+        and isinstance(producer.op, RESULTS)
+        and producer.op.rule_count(graph.shapes[producer.inputs[0]]) == 1  # edges come after the whole
+    )
     readers = () if producer is None else graph.consumers.get(producer.name, ())
     if own and all(isinstance(reader.op, Flatten) for reader in readers) and len(readers) <= 1:
         return graph

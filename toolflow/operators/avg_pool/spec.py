@@ -43,22 +43,31 @@ class AvgPool(Operator):
         out = window_shape(inputs[0], self.kernel, self.stride, self.pads, ceil_mode=self.ceil_mode)
         if self.divisor_override is not None and self.divisor_override < 1:
             raise ValueError(f"divisor_override must be at least 1, not {self.divisor_override}")
-        if self._divisors(inputs[0], out).min() < 1:
+        if min(counts.min() for counts in self._factors(inputs[0], out)) < 1:
             raise ValueError(f"every window must touch the input, not lie in the padding {self.pads}")
         return (inputs[0][0], *out)
 
     def divisors(self, shape: Shape) -> npt.NDArray[np.int64]:
         """Return what each window's sum is divided by, int64 (H', W'), for an input of this shape."""
-        _, height, width = self.infer_shape([shape], {})
-        return self._divisors(shape, (height, width))
+        return np.outer(*self.factors(shape))
 
-    def _divisors(self, shape: Shape, out: Pair) -> npt.NDArray[np.int64]:
+    def factors(self, shape: Shape) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the two factors of the divisors, int64 (H',) of each row and (W',) of each column."""
+        _, height, width = self.infer_shape([shape], {})
+        return self._factors(shape, (height, width))
+
+    def rule_count(self, source: Shape) -> int:
+        """Return the number of different divisors, as each is in a multiplier of its own."""
+        return len(np.unique(self.divisors(source)))
+
+    def _factors(self, shape: Shape, out: Pair) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         if self.divisor_override is not None:
-            return np.full(out, self.divisor_override, np.int64)
+            return np.full(out[0], self.divisor_override, np.int64), np.ones(out[1], np.int64)
         axes = []
         for axis in (0, 1):
             before, after = (self.pads[axis], self.pads[axis + 2]) if self.count_include_pad else (0, 0)
             shift = 0 if self.count_include_pad else self.pads[axis]
             size = shape[1 + axis] + before + after
-            axes.append(inside_counts(size, out[axis], self.kernel[axis], self.stride[axis], shift))
-        return np.outer(axes[0], axes[1]).astype(np.int64)
+            counts = inside_counts(size, out[axis], self.kernel[axis], self.stride[axis], shift)
+            axes.append(np.array(counts, np.int64))
+        return axes[0], axes[1]
