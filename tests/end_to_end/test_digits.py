@@ -381,7 +381,7 @@ def test_rtl_and_the_cpp_behind_its_bench(trained: Path, monkeypatch: pytest.Mon
         shutil.rmtree(work)
     assert result.exit_code == 0, result.stderr
     assert f"simulators are kept in {work}: make cannot build or write below {out.parent}\n" in result.stderr
-    assert not list(temporary.iterdir())
+    assert not list(temporary.glob("toolflow*"))
     summary = read_summary(out / "summary.json")
     equal = dict.fromkeys(("files", "synthesisable", "hls", "cosim", "rtl"), True)
     assert {check.level: check.equal for check in summary.verification} == equal
