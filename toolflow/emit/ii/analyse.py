@@ -14,7 +14,7 @@ from toolflow.emit.ii.compile import copies_of, markers_of, unit_to_ir
 from toolflow.emit.ii.debug import Debug, Place
 from toolflow.emit.ii.delays import Delays, budget_ns
 from toolflow.emit.ii.ir import parse_module
-from toolflow.emit.ii.memories import REGISTERS, Access, Memories, distinct
+from toolflow.emit.ii.memories import REGISTERS, Access, Memories
 from toolflow.emit.ii.recurrences import Claims, Graph, Recurrence
 
 # Reads, writes and both together that a memory takes in a cycle; None where there is no such bound.
@@ -160,48 +160,59 @@ def _ports(body: Body, accesses: list[Access]) -> tuple[int, str]:
     most, busiest = 1, ""
     for memory, group in groups.items():
         reads_most, writes_most, both_most = _PORTS.get(group[0].storage, _PORTS[""])
-        parts = {access.part for access in group if None not in access.part} or {group[0].part}
-        for part in parts:
-            own = [a for a in group if all(p is None or p == q for p, q in zip(a.part, part, strict=False))]
-            reads = _on_the_longest_way(body, [a for a in own if not a.writes])
-            writes = _on_the_longest_way(body, [a for a in own if a.writes])
-            both = _on_the_longest_way(body, own) if both_most else 0
-            needed = max(
-                math.ceil(count / limit)
-                for count, limit in (
-                    (reads, reads_most or 1 << 30),
-                    (writes, writes_most or 1 << 30),
-                    (both, both_most or 1 << 30),
+        counted: dict[object, tuple[int, int, int]] = {}  # parts that are accessed alike are counted once
+        for part, own in _by_part(group).items():
+            alike = _pattern(own)
+            if alike not in counted:
+                counted[alike] = (
+                    _on_the_longest_way(body, [a for a in own if not a.writes]),
+                    _on_the_longest_way(body, [a for a in own if a.writes]),
+                    _on_the_longest_way(body, own) if both_most else 0,
                 )
-            )
+            limits = zip(counted[alike], (reads_most, writes_most, both_most), strict=True)
+            needed = max(math.ceil(count / limit) for count, limit in limits if limit)
             if needed > most:
+                reads, writes, _ = counted[alike]
                 name = memory + "".join(f"[{p}]" for p in part if p is not None)
                 kind = {"stream": "stream ", "port": "port "}.get(group[0].storage, "memory ")
                 most, busiest = needed, f"{kind}{name} has {reads} read(s) and {writes} write(s) an iteration"
     return most, busiest
 
 
+def _by_part(group: list[Access]) -> dict[tuple[int | None, ...], list[Access]]:
+    """Return the accesses that each part of a memory may see; those with an index of run time, in every part."""
+    parts: dict[tuple[int | None, ...], list[Access]] = {a.part: [] for a in group if None not in a.part}
+    parts = parts or {group[0].part: []}
+    for access in group:
+        if access.part in parts:
+            parts[access.part].append(access)
+        else:
+            for part, own in parts.items():
+                if all(p is None or p == q for p, q in zip(access.part, part, strict=False)):
+                    own.append(access)
+    return parts
+
+
+def _pattern(accesses: list[Access]) -> tuple[tuple[str, bool, int], ...]:
+    """Return what decides how often accesses meet: their blocks, directions, and which words are the same."""
+    words: dict[object, int] = {}
+    return tuple((a.block, a.writes, words.setdefault(a.word, len(words))) for a in accesses)
+
+
 def _on_the_longest_way(body: Body, accesses: list[Access]) -> int:
     """Most words that one iteration can access: over the ways through the body, each word once."""
-    if not accesses:
-        return 0
     of_block: dict[str, list[Access]] = {}
     for access in accesses:
         of_block.setdefault(access.block, []).append(access)
     count: dict[str, int] = {}
-    for block in body.blocks:
-        before = max((count[name] for name in body.predecessors[block.name]), default=0)
-        count[block.name] = before
-        if block.name in of_block:
-            own = of_block[block.name]
-            if own[0].storage == "stream":
-                count[block.name] += len(own)
-                continue
-            reaching = body.reaching[block.name]
-            earlier = {(a.writes, a.part, a.address) for name in of_block if name in reaching for a in of_block[name]}
-            new = [a for a in own if (a.writes, a.part, a.address) not in earlier]
-            count[block.name] += distinct(a for a in new if not a.writes) + distinct(a for a in new if a.writes)
-    return max(count.values())
+    for name in sorted(of_block, key=body.order.__getitem__):
+        earlier = [other for other in count if other in body.reaching[name]]
+        known = {(a.writes, a.word) for other in earlier for a in of_block[other]}
+        own = [(a.writes, a.word) for a in of_block[name]]
+        if of_block[name][0].storage != "stream":  # where each access takes a word of its own
+            own = list(set(own) - known)
+        count[name] = len(own) + max((count[other] for other in earlier), default=0)
+    return max(count.values(), default=0)
 
 
 def _claims(memories: Memories, source: Source, loop: Loop, accesses: list[Access]) -> Claims:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -362,8 +362,3 @@ def place_of(pragma: Pragma, folder: Path) -> str:
 
 def _values(pragma: Pragma) -> set[str]:
     return {word.split("=")[-1].lower() for word in pragma.words}
-
-
-def distinct(accesses: Iterable[Access]) -> int:
-    """Count words, not instructions: one port serves all that ask for the same one."""
-    return len({access.word for access in accesses})

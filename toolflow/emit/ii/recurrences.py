@@ -152,17 +152,21 @@ class Graph:
             if not stores:
                 continue
             certain = self._certain(stores)
+            of_part: dict[object, list[Access]] = {}
+            for store in stores:
+                of_part.setdefault(None if None in store.part else store.part, []).append(store)
             for load in (access for access in group if not access.writes):
+                meeting = stores if None in load.part else [*of_part.get(load.part, ()), *of_part.get(None, ())]
+                meeting = [store for store in meeting if store.may_meet(load)]
                 earlier = {
                     store
-                    for store in stores
+                    for store in meeting
                     if store.block in self.body.reaching[load.block]
                     or (store.block == load.block and position[store.instruction] < position[load.instruction])
                 }
                 renewed = certain[load.block] | {store.word for store in earlier if store.block == load.block}
-                for store in stores:
-                    if store.may_meet(load):
-                        self._between(memory, store, load, store in earlier, store.word in renewed)
+                for store in meeting:
+                    self._between(memory, store, load, store in earlier, store.word in renewed)
 
     def _certain(self, stores: Iterable[Access]) -> dict[str, set[Word]]:
         """Of each block, the words at constant addresses that every way from the header to it has stored."""
