@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -39,9 +39,9 @@ class Wanted:
     projects: int | None = None
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run a campaign and return the exit code."""
-    options = _options()
+    options = _options(arguments)
     campaign = Campaign(options.seed, options.out, options.keep, options.engines, options.rtl_engines)
     options.out.mkdir(parents=True, exist_ok=True)
     notebook = Notebook(options.out / f"seed-{options.seed}-engines-{options.engines}-{options.rtl_engines}.jsonl")
@@ -65,7 +65,7 @@ def main() -> int:
     return 1 if notebook.finds() else 0
 
 
-def _options() -> argparse.Namespace:
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="fuzz", description="Random networks on every level, damaged files and damaged projects."
     )
@@ -79,7 +79,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tell-s", type=float, default=10.0, help="seconds between lines of progress")
     for kind in ("networks", "rtl", "planned", "files", "projects"):
         parser.add_argument(f"--{kind}", type=int, help=f"{kind} that must have ended; else the time decides")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def _jobs(campaign: Campaign, notebook: Notebook, wanted: Wanted, end: float) -> Iterator[Job]:

@@ -174,6 +174,9 @@ def refusal_lacks(error: ToolflowError, case: Case) -> str:
     resources = ("depth", "bits", "lanes", "LUTs", "DSPs", "block", "words", "--", "images", "input channels")
     if not any(name in text for name in [*names, *resources]):
         return "it names no node, no resource and no option"
-    if not any(word in text for word in ("must", "allowed", "needs", "take ", "use ", "at least", "up to", "only ")):
+    if not any(
+        word in text
+        for word in ("must", "allowed", "needs", "take ", "use ", "scale its", "remove ", "at least", "up to", "only ")
+    ):
         return "it does not say what would be right"
     return ""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fuzz.__main__ import main
 from fuzz.case import Case, draw_case, draw_planned_case
 from fuzz.damage import Edit
 from fuzz.engines import Builds, draw_engines
@@ -18,7 +19,7 @@ from fuzz.network import IMAGE, InvalidNetworkError, Network, Step
 from fuzz.networks import case_of, judge, run_network
 from fuzz.notebook import DEFECT, DIFFERENCE, EQUAL, FINDS, REFUSED, UNHELPFUL, Entry, Notebook
 from fuzz.originals import originals, toolflow
-from fuzz.work import Campaign, Job
+from fuzz.work import Campaign, Job, Worker
 from toolflow.engine import executor
 from toolflow.importers import onnx_operators
 from toolflow.importers.builder import Value
@@ -166,6 +167,29 @@ def test_a_notebook_goes_on_behind_a_torn_line(tmp_path: Path) -> None:
     assert set(FINDS) == {UNHELPFUL, DIFFERENCE, DEFECT}
     again.add(Entry("network", 6, EQUAL))
     assert len(Notebook(path).entries) == 3
+
+
+def test_a_job_survives_the_death_of_its_process(tmp_path: Path) -> None:
+    worker = Worker(Campaign(1, tmp_path, tmp_path / "found", 3, 0))
+    try:
+        worker.process.kill()
+        worker.process.join()
+        assert worker.run(Job("planned", 0)).outcome in (EQUAL, REFUSED)
+    finally:
+        worker.close()
+
+
+def test_a_campaign_goes_on_where_it_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--out", str(tmp_path), "--keep", str(tmp_path / "found"), "--workers", "1", "--planned"]
+    assert main([*arguments, "1"]) == 0
+    (path,) = tmp_path.glob("*.jsonl")
+    first = path.read_text()
+    assert main([*arguments, "1"]) == 0
+    assert path.read_text().split() == first.split()
+    assert main([*arguments, "2"]) == 0
+    assert Notebook(path).ended("planned") == 2
+    assert json.loads((tmp_path / "summary.json").read_text())["levels"] == {"program": 2}
+    assert "planned: 2 equal" in capsys.readouterr().out
 
 
 def test_networks_that_do_not_fit_together_are_told() -> None:
