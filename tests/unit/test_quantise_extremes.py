@@ -182,3 +182,18 @@ def test_a_bias_or_a_shift_beyond_the_engines_is_refused_in_a_stored_graph(op: C
             verify_quantised(with_rule(bias=ones << bits - 1))
         with pytest.raises(ToolflowError, match=r"residual of 'mid2' must be shifted by at most 0, .* not by 1"):
             verify_quantised(with_rule(residual_shift=ones))
+
+
+@pytest.mark.parametrize("family", ["multiplier", "fixed-point"])
+def test_a_layer_that_is_dead_on_the_calibration_images_has_steps_for_what_others_may_show(
+    family: Literal["multiplier", "fixed-point"],
+) -> None:
+    """Sums of a thousandth would round to 0 over steps of 1: the range that the activation hides is 255 steps."""
+    graph = scaled(network("stem", (1, None)), "mid", (1e-3, -5.0))
+    mid = graph.by_name["mid"]
+    linear = (*graph.nodes[:1], dataclasses.replace(mid, op=Conv(pads=SAME)))
+    sums = float_answers(dataclasses.replace(graph, nodes=linear, output="mid"), CALIBRATION)
+    assert sums.max() < 0
+    hidden = (sums.max((0, 2, 3)) - sums.min((0, 2, 3))).max()
+    variant = quantised(graph, family, 0)
+    assert 1 <= variant.graph.types["mid"].scale * 255 / hidden * 1.001 <= 2.01
