@@ -18,6 +18,8 @@ def main() -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from toolflow.cli.signals import guarded
+
+        return guarded(_run)
     except ImportError as error:
         place = _foreign_package()
         if place is None:
@@ -28,7 +30,6 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    return guarded(_run)
 
 
 def _run() -> int:
