@@ -84,7 +84,7 @@ def solve_layer(
     kernel = weight.shape[2], weight.shape[3]
     some = channels_at_once(kernel, op.pattern)
     split = zip(*(torch.split(t, some, 1) for t in (weight, seen, exact)), strict=True)
-    parts = [_part(part, moments(op, kernel, x, meant, generator)) for part, x, meant in split]
+    parts = [_part(part, _solvable_moments(op, kernel, x, meant, generator)) for part, x, meant in split]
     if op.pattern is None:
         return tuple(SolvedTaps(p.dense, torch.ones_like(p.dense, dtype=torch.bool), p.hessian) for p in parts)
     pattern, shared = Pattern(*op.pattern), isinstance(op, WinogradConv)
@@ -97,6 +97,21 @@ def solve_layer(
         SolvedTaps(refit(part.wanted, part.hessian, mask), mask, part.hessian)
         for part, mask in zip(parts, masks, strict=True)
     )
+
+
+def _solvable_moments(
+    op: Conv | WinogradConv, kernel: tuple[int, int], seen: Tensor, exact: Tensor, generator: torch.Generator
+) -> Moments:
+    """Return the moments of a layer's inputs, of float64 products where those of float32 leave a negative variance.
+
+    So it is of large inputs that hardly vary, for example a layer that gives little but its biases.
+    """
+    state = generator.get_state()
+    found = moments(op, kernel, seen, exact, generator)
+    if not int(torch.linalg.cholesky_ex(with_ridge(found.covariance)).info):
+        return found
+    generator.set_state(state)
+    return moments(op, kernel, seen.double(), exact.double(), generator)
 
 
 @dataclass(frozen=True)

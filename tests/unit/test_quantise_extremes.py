@@ -71,7 +71,7 @@ def float_answers(graph: Graph, x: npt.NDArray[np.uint8]) -> npt.NDArray[np.floa
 
 
 SCALES: Sequence[Scale] = [
-    (0, 0), (0, 0.5), (1e-6, -0.5), (1e-20, 0), (1e6, 0), (1, 1e6), (1, -1e9),
+    (0, 0), (0, 0.5), (1e-6, -0.5), (1e-20, 0), (1e6, 0), (1, 1e6), (1, -1e9), (0, 1e9),
 ]  # fmt: skip
 
 
