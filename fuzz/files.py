@@ -102,6 +102,7 @@ def judge_damage(damage: Damage, job: Job, folder: Path) -> Entry:
     with _damaged(damage, folder) as (place, changed):
         result = _COMMANDS[damage.command](place)
     outcome, text = _judge(damage, changed, result)
+    text = text.replace(f"{place}/", "")
     seconds = {damage.command: round(time.perf_counter() - started, 3)}
     return Entry(job.kind, job.number, outcome, f"{damage.command} of {damage.file}", text[-TEXT:], (), seconds)
 

@@ -80,7 +80,7 @@ class Notebook:
         return [entry for entry in self.entries if entry.outcome in FINDS]
 
     def summary(self) -> dict[str, Any]:
-        """Return the counts: by kind and outcome, by level, engines, seconds by stage, refusals by their text."""
+        """Return the counts: by kind and outcome, by level, engines, seconds by stage, refused networks by text."""
         counts: dict[str, dict[str, int]] = {}
         levels: Counter[str] = Counter()
         seconds: Counter[str] = Counter()
@@ -90,7 +90,7 @@ class Notebook:
             outcomes[entry.outcome] += 1
             levels.update(entry.levels if entry.kind in ("network", "planned") else ())
             seconds.update(entry.seconds)
-            if entry.outcome == REFUSED:
+            if entry.outcome == REFUSED and entry.kind in ("network", "planned"):
                 refusals[kind_of(entry.text)] += 1
         return {
             "jobs": counts,
