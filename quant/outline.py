@@ -18,6 +18,9 @@ from toolflow.operators import Layer
 def outline(graph: Graph, bits: int) -> QuantisedGraph:
     """Return a network of these shapes whose tensors have `bits` bits and whose weights are all 1.
 
+    Those of a layer are all 0 where every output channel has a weight that is exactly 0: how many rows they take is
+    not known from their shape.
+
     Args:
         graph: after the passes.
         bits: of the array's weights and activations.
@@ -47,6 +50,8 @@ def _node(node: Node, kinds: Mapping[str, TensorType]) -> QuantisedNode:
     rule = Requantise(0 * one, one, 0 * one, kind.lower, kind.upper, residual)
     if not isinstance(node.op, Layer):
         return QuantisedNode(node.name, node.op, node.inputs, {}, rule)
+    given = node.weights["weight"]
+    full = any(channel.all() for channel in given)
     # spread without memory: a classifier may have a hundred million weights
-    weights = {"weight": np.broadcast_to(np.int64(1), node.weights["weight"].shape)}
+    weights = {"weight": np.broadcast_to(np.int64(full), given.shape)}
     return QuantisedNode(node.name, node.op, node.inputs, weights, rule, weight_bits=2)

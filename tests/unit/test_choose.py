@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
 
 from toolflow.engine.config import FITTED, EngineConfig
@@ -17,7 +19,7 @@ from toolflow.operators.max_pool.spec import MaxPool
 from toolflow.operators.shortcut.spec import Shortcut
 from toolflow.plan.boards import Board, UsableShares, load_board
 from toolflow.plan.choose import UnitRequest, best_pair, best_single, candidates, explain, require_room, timed_engines
-from toolflow.plan.choose_shapes import allowed_shapes, rank_shapes
+from toolflow.plan.choose_shapes import allowed_shapes, rank_shapes, smallest_engines
 from toolflow.plan.demand import demand, weight_bytes
 from toolflow.plan.estimate import estimate
 from toolflow.plan.lower import Lowering, compile_program, fit_depths
@@ -301,6 +303,41 @@ def test_weights_that_no_buffer_holds_are_refused_unless_some_are_left_out() -> 
     wide = b.conv("wide", "image", 512, 1)
     graph = b.build(b.linear("fc", b.flatten("flat", wide), 4, out=RESULT))
     board = with_shares(load_board("zcu102"), block_rams=0.16)
+    require_room(graph, 8, {}, board, "it")  # a weight of every output channel is 0
+    full = [replace(node, weights={n: np.ones_like(w) for n, w in node.weights.items()}) for node in graph.nodes]
+    graph = replace(graph, nodes=tuple(full))
     with pytest.raises(DoesNotFitError):
         require_room(graph, 8, {}, board, "it")
     require_room(graph, 8, {}, board, "it", dense=False)
+
+
+def grouped(bits: int) -> QuantisedGraph:
+    """Few channels, words that are not full, depthwise and grouped layers: what takes fewer rows than whole words."""
+    b = NetworkBuilder((3, 9, 9), bits, bits, 8, 3)
+    x = b.conv("stem", "image", 20, 5, weight_bits=8)
+    x = b.conv("depthwise", x, 20, 3, groups=20)
+    x = b.conv("groups", x, 40, 3, groups=5)
+    return b.build(b.linear("fc", b.flatten("flat", x), 2, out=RESULT))
+
+
+@pytest.mark.parametrize("board", ["zcu104", "ulx3s-85f"])
+@pytest.mark.parametrize("bits", [3, 5, 8])
+def test_no_engine_that_runs_a_network_is_refused_by_its_sizes(bits: int, board: str) -> None:
+    """For every shape one of the smallest engines takes no more of any resource: else some board would hold it alone."""
+    graph, target = grouped(bits), load_board(board)
+    multipliers = ("dsp", "lut") if bits < 8 else ("dsp",)
+    smallest = [each.resources.by_name() for each in smallest_engines(graph, bits, multipliers, {}, target, dense=True)]
+    shapes = allowed_shapes(bits, bits, multipliers, {}, target)
+    for shape in shapes[:: len(shapes) // 250]:
+        taken = estimate_resources(fit_depths(graph, shape), target.family).total.by_name()
+        assert any(all(each[name] <= taken[name] for name in taken) for each in smallest), shape
+
+
+def test_a_fixed_engine_that_just_fits_is_not_refused() -> None:
+    """Its accumulators are narrower than an engine's may be, which is much of a large array."""
+    fixed: dict[str, int | str] = {"lanes_k": 64, "lanes_p": 8, "slots": 1, "sub_row": 8, "drain_k": 8}
+    zcu104 = load_board("zcu104")
+    taken = min(each.resources.luts for each in timed_engines(HIGH, 8, fixed, zcu104))
+    board = with_shares(zcu104, luts=(taken + 1) / zcu104.available.luts)
+    best_single(timed_engines(HIGH, 8, fixed, board), board, "it")
+    require_room(HIGH, 8, fixed, board, "it")

@@ -154,3 +154,10 @@ def deepest_memories() -> dict[str, int]:
     """Return the largest depth that each of an engine's memories may have, by parameter."""
     properties = EngineConfig.model_json_schema()["properties"]
     return {name: int(properties[name]["maximum"]) for name in FITTED if name.endswith("_depth")}
+
+
+@cache
+def smallest_values() -> dict[str, int]:
+    """Return the smallest value that each parameter which follows from the networks may have."""
+    properties = EngineConfig.model_json_schema()["properties"]
+    return {name: int(properties[name]["minimum"]) for name in FITTED}

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from toolflow.engine.config import EngineConfig, deepest_memories
+from toolflow.engine.config import FITTED, EngineConfig, deepest_memories, smallest_values
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.operators import Conv, WinogradConv
@@ -102,30 +102,42 @@ def smallest_engines(
     board: Board,
     dense: bool,
 ) -> list[RankedShape]:
-    """Return the engines of fewest lanes for a network; only their sizes are right, no time is predicted.
+    """Return engines of which one is no larger than any that runs the network; only their sizes are right, no time.
 
-    Weights are taken as direct and as wide as `bits`, none is looked at; where some are left out, none counts.
+    No memory is deeper and no register wider than the shapes of maps and weights force it to be: weights are taken as
+    direct and as wide as `bits`; where some are left out, none counts. Every number of output channels is there, as few
+    of them cut the banks into narrow pieces, which may take more block RAM.
     The depth of a memory is cut to what an engine may have, which no device holds.
     """
     shapes = allowed_shapes(bits, bits, multipliers, fixed, board)
+    least = {name: min(getattr(shape, name) for shape in shapes) for name in ("lanes_p", "drain_k")}
+    prepared = prepare(graph, least["drain_k"])
+    result = result_tensor(prepared)
+    words = {s: allocate(prepared, s, 1, result).words for s in {shape.sub_row for shape in shapes}}
     deepest = deepest_memories()
-    least = {name: min(getattr(shape, name) for shape in shapes) for name in ("lanes_k", "lanes_p", "drain_k")}
     found = []
     for shape in shapes:
         if all(getattr(shape, name) == value for name, value in least.items()):
-            prepared = prepare(graph, shape.drain_k)
-            words = allocate(prepared, shape.sub_row, 1, result_tensor(prepared)).words
-            depths = {"bank_depth": max(words, 1), "weight_depth": _rows(prepared, shape) if dense else 1}
-            config = shape.model_copy(update={n: min(value, deepest[n]) for n, value in depths.items()})
+            depths = {
+                "bank_depth": max(words[shape.sub_row], 1),
+                "weight_depth": _fewest_rows(prepared, shape.slots) if dense else 1,
+                "result_depth": math.prod(prepared.shapes[result]),
+            }
+            narrowest = {name: smallest_values()[name] for name in FITTED if name not in depths}
+            held = {name: min(value, deepest[name]) for name, value in depths.items()}
+            config = shape.model_copy(update={**narrowest, **held})
             found.append(RankedShape(config, estimate_resources(config, board.family).total, 0.0))
     return found
 
 
-def _rows(graph: QuantisedGraph, shape: EngineConfig) -> int:
-    """Return the weight rows of the largest group, every layer dense and direct."""
-    kernels = [node.weights["weight"].shape[1:] for node in graph.nodes if "weight" in node.weights]
-    steps = shape.sub_row // shape.slots
-    return max((math.prod(places) * -(-depth // shape.sub_row) * steps for depth, *places in kernels), default=1)
+def _fewest_rows(graph: QuantisedGraph, slots: int) -> int:
+    """Return the weight rows that the largest group has at least: a row holds `slots` weights of an output channel.
+
+    Of layers that have an output channel without zeros: zeros may be left out.
+    """
+    weights = [node.weights["weight"] for node in graph.nodes if "weight" in node.weights]
+    full = [w.shape for w in weights if any(channel.all() for channel in w)]
+    return max((math.prod(places) * -(-depth // slots) for _, depth, *places in full), default=1)
 
 
 def largest_tile(graph: QuantisedGraph) -> int:
