@@ -61,7 +61,8 @@ def wilson_bounds(hits: npt.ArrayLike, images: int, z: float) -> tuple[FloatArra
     share = np.asarray(hits, dtype=np.float64) / images
     centre = (share + z * z / (2 * images)) / (1 + z * z / images)
     half = z / (1 + z * z / images) * np.sqrt(share * (1 - share) / images + z * z / (4.0 * images * images))
-    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+    # at 0 and 1 the interval ends at the share itself, which rounding must not leave outside
+    return np.clip(centre - half, 0.0, share), np.clip(centre + half, share, 1.0)
 
 
 def images_to_resolve(images: int, half_width: float, tolerance: float) -> int:

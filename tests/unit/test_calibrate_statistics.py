@@ -48,6 +48,20 @@ def test_wilson_interval() -> None:
     assert [float(lower), float(upper)] == pytest.approx([0.0, 0.1611], abs=5e-5)
 
 
+def test_intervals_hold_what_they_are_of() -> None:
+    """Also where nothing or everything was lost, for every number of images: a picture draws both ends from there."""
+    for images in range(1, 200):
+        lost = np.arange(images + 1)
+        for given in (lost, lost[::-1]):
+            for lower, upper, share in (
+                (*wilson_bounds(lost, images, 1.96), lost / images),
+                (*paired_bounds(lost, np.minimum(given, images - lost), images, 1.96),
+                 (lost - np.minimum(given, images - lost)) / images),
+            ):  # fmt: skip
+                assert (lower <= share).all()
+                assert (share <= upper).all()
+
+
 def test_numbers_of_images() -> None:
     assert images_for_none(0.01) == 300
     assert images_to_resolve(1000, 0.02, 0.01) == 4000

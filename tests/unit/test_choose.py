@@ -323,7 +323,7 @@ def grouped(bits: int) -> QuantisedGraph:
 @pytest.mark.parametrize("board", ["zcu104", "ulx3s-85f"])
 @pytest.mark.parametrize("bits", [3, 5, 8])
 def test_no_engine_that_runs_a_network_is_refused_by_its_sizes(bits: int, board: str) -> None:
-    """For every shape one of the smallest engines takes no more of any resource: else some board would hold it alone."""
+    """For every shape one of the smallest engines takes no more of any resource: else a board may hold it alone."""
     graph, target = grouped(bits), load_board(board)
     multipliers = ("dsp", "lut") if bits < 8 else ("dsp",)
     smallest = [each.resources.by_name() for each in smallest_engines(graph, bits, multipliers, {}, target, dense=True)]

@@ -207,3 +207,14 @@ def test_the_picture_sets_each_point_against_its_own_images() -> None:
     (axes,) = drawn(cascade_section(calibration, report.model_copy(update={"measure": lossy}))).axes
     marks = _marks(axes)
     assert marks["chosen, held out: 85.00 % of 95.00 %, 1,000 images"] == pytest.approx([20.0, -10.0])
+
+
+@pytest.mark.parametrize("agreeing", [0, 40])
+def test_the_picture_of_images_without_labels_that_all_agree_or_none(agreeing: int) -> None:
+    calibration, report = artefacts(90, 20, 98, 40, keeps=False)
+    alike = Answers(np.arange(40) < agreeing, np.ones(40, dtype=bool), labelled=False)
+    found = measure(alike, np.ones(40, dtype=bool))
+    section = cascade_section(calibration, report.model_copy(update={"measure": found}))
+    (axes,) = drawn(section).axes
+    place = _marks(axes)[f"chosen, held out: {100 * agreeing / 40:.2f} % of 100.00 %, 40 images"]
+    assert place == pytest.approx([0.0, -100 * (1 - agreeing / 40)])
