@@ -36,7 +36,6 @@ from toolflow.plan.boards import load_board
 from toolflow.plan.choose import best_single, timed_engines
 
 FLOAT_TOLERANCE = 1e-4
-WATCHDOG_CYCLES = 50_000
 UInt8Array = npt.NDArray[np.uint8]
 
 
@@ -152,7 +151,7 @@ def _level(name: str, case: Case, config: EngineConfig, builds: Builds) -> Level
     if name == "hls":
         binary = builds.native(config)
         return NativeLevel(binary.parent, _binary=binary)
-    options = RunOptions(seed=case.seed, stall_probability=case.stalls, watchdog_cycles=WATCHDOG_CYCLES)
+    options = RunOptions(seed=case.seed, stall_probability=case.stalls)
     simulation = builds.simulator(config)
     folder = simulation.simulator.folder
     return SimulationLevel("rtl", folder, folder, options, _simulation=simulation)

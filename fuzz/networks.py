@@ -13,6 +13,7 @@ from fuzz.levels import DifferenceError, Progress, refusal_lacks, run_case
 from fuzz.minimise import minimise
 from fuzz.notebook import DIFFERENCE, EQUAL, FINDS, REFUSED, UNHELPFUL, Entry, kind_of
 from fuzz.work import Campaign, Job, unexpected
+from rtl_sim.job import SimulationError
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards import all_boards
@@ -55,7 +56,7 @@ def judge(case: Case, job: Job, builds: Builds) -> Entry:
     try:
         run_case(case, builds, progress)
         entry = Entry(job.kind, job.number, EQUAL, "end")
-    except DifferenceError as error:
+    except (DifferenceError, SimulationError) as error:  # the latter of a design that hangs or breaks a protocol
         entry = Entry(job.kind, job.number, DIFFERENCE, progress.stage, str(error))
     except ToolflowError as error:
         lacks = refusal_lacks(error, case)
