@@ -124,17 +124,25 @@ def _own_image(graph: Graph, narrow: bool, notes: list[str]) -> Graph:
 
 
 def _own_output(graph: Graph, notes: list[str]) -> Graph:
-    """End in a requantised copy unless the output is rounded by one node for nobody else."""
+    """End in a requantised copy unless the output is rounded by one node for nobody else, all of it by one rule."""
     name, alone = graph.output, graph.output not in graph.consumers
     producer = graph.by_name.get(name)
     while producer is not None and isinstance(producer.op, Flatten):
         name = producer.inputs[0]
         alone = alone and len(graph.consumers[name]) == 1
         producer = graph.by_name.get(name)
-    if alone and producer is not None and isinstance(producer.op, ROUNDING):
+    if (
+        alone
+        and producer is not None
+        and isinstance(producer.op, ROUNDING)
+        and producer.op.rule_count(graph.shapes[producer.inputs[0]]) == 1
+    ):
         return graph
     copy = identity(f"{graph.output}{IDENTITY}", graph.output, graph.shapes[graph.output])
-    notes.append(f"the output is a requantised copy of '{graph.output}', which the network also reads or only moves")
+    notes.append(
+        f"the output is a requantised copy of '{graph.output}', which the network also reads, only moves, "
+        "or rounds by several rules"
+    )
     return replace(graph, nodes=(*graph.nodes, copy), output=copy.name)
 
 
