@@ -198,8 +198,7 @@ class _Drawing:
             self._add("max_pool", {"kernel": kernel, "strides": strides, "pads": pads, "ceil": (ceil,)})
         else:
             pads = self.rng.choice([NO_PADS, NO_PADS, (kernel[0] // 2, kernel[1] // 2) * 2])
-            # the engine divides all windows by one number: few windows may be cut short
-            ceil, counted = (ceil, self.rng.choice([0, 1])) if self.rng.random() < 0.1 else (0, int(any(pads)))
+            counted = self.rng.choice([0, 1])
             numbers = {"kernel": kernel, "strides": strides, "pads": pads, "ceil": (ceil,), "count_pads": (counted,)}
             self._add("avg_pool", numbers)
 
