@@ -18,7 +18,7 @@ from quant.calibrate_statistics import (
     wilson_bounds,
 )
 from toolflow.ir.errors import ToolflowError
-from toolflow.numerics.confidence import LOGIT_BITS, evaluate
+from toolflow.numerics.confidence import LOGIT_BITS, NEVER, evaluate
 
 BoolArray = npt.NDArray[np.bool_]
 Int64Array = npt.NDArray[np.int64]
@@ -139,7 +139,8 @@ def evaluate_cascade(
         tolerance=calibration.tolerance,
         measure=found,
         low_alone=alone,
-        warnings=held_out_warnings(found, calibration.tolerance),
+        # a rule that keeps no image loses none, on any images
+        warnings=() if calibration.threshold == NEVER else held_out_warnings(found, calibration.tolerance),
     )
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -353,6 +354,21 @@ def test_estimate_on_another_board_compares_designs(project: Path) -> None:
     assert pair["design"] == "resident pair, 50.0% forwarded"
     assert pair["cycles_per_image"] == max(low["cycles_per_image"], 0.5 * high["cycles_per_image"])
     assert [run["images"] for run in low["units"][0]["runs"]] == [8]
+
+
+@pytest.mark.parametrize(("goal", "pair_of"), [("throughput", max), ("latency", lambda low, high: low + high)])
+def test_an_objective_that_is_named_is_searched_for(
+    goal: str, pair_of: Callable[[float, float], float], project: Path
+) -> None:
+    """Also the one that the build was made for: its engines stand there without the option."""
+    options = ["--engine", ENGINE, "--forwarded", "1", "--objective", goal]
+    result = toolflow("estimate", project, *options, "--json")
+    assert result.exit_code == 0, result.stderr
+    low, high, pair = (design["cycles_per_image"] for design in json.loads(result.stdout)["designs"])
+    assert pair == pair_of(low, high)
+    result = toolflow("estimate", project, "--objective", goal, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["designs"][0]["design"] == "single low"
 
 
 def test_estimate_says_what_does_not_fit(project: Path) -> None:

@@ -15,6 +15,7 @@ from quant.calibrate_artefacts import Calibration, CascadeReport, Measure
 from quant.calibrate_decide import Decision, UnitCycles, decide
 from quant.calibrate_measure import Answers, calibration_warnings, evaluate_cascade, held_out_warnings, measure
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
+from toolflow.numerics.confidence import NEVER, THRESHOLD_ONE
 from toolflow.report.from_artefacts import cascade_section
 from toolflow.report.plot import drawn
 
@@ -218,3 +219,13 @@ def test_the_picture_of_images_without_labels_that_all_agree_or_none(agreeing: i
     (axes,) = drawn(section).axes
     place = _marks(axes)[f"chosen, held out: {100 * agreeing / 40:.2f} % of 100.00 %, 40 images"]
     assert place == pytest.approx([0.0, -100 * (1 - agreeing / 40)])
+
+
+def test_a_rule_that_keeps_no_image_is_not_doubted_for_its_loss() -> None:
+    """A smaller tolerance would not forward more."""
+    logits = np.random.default_rng(0).integers(-900, 900, (20, 2))
+    calibration = calibrate(logits, logits, None, SCALE, CalibrationOptions(tolerance=0.01))
+    assert calibration.threshold == NEVER
+    assert evaluate_cascade(calibration, logits, logits).warnings == ()
+    some = calibration.model_copy(update={"threshold": THRESHOLD_ONE - 1})
+    assert "do not show that the loss stays within" in evaluate_cascade(some, logits, logits).warnings[0]

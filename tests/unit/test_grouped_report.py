@@ -52,3 +52,9 @@ def test_a_network_without_them_is_told_nothing() -> None:
     run = run_of(1)
     plain = run.model_copy(update={"layers": tuple(layer for layer in run.layers if not layer.reads)})
     assert not list(grouped_sentences("single", plain))
+
+
+def test_the_sentence_of_one_layer_is_in_the_singular() -> None:
+    [sentence] = grouped_sentences("single", run_of(1))
+    assert sentence.startswith("single unit: 1 layer of few channels an output")
+    assert "average pooling) takes " in sentence

@@ -36,7 +36,7 @@ from toolflow.report.summary import (
     read_summary,
     write_summary,
 )
-from toolflow.report.tables import finetuned_sentence, remarks, summary_tables
+from toolflow.report.tables import decision_table, finetuned_sentence, remarks, summary_tables
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "summary.md"
 CONFIG = EngineConfig(lanes_k=16, lanes_p=8)
@@ -163,6 +163,19 @@ def test_tables_show_the_figures() -> None:
     assert "built" in rows["resident pair"]
     assert "not faster" in rows["single high"]
     assert "conv1" not in shown(summary().model_copy(update={"verification": ()}))
+
+
+def test_a_design_that_is_faster_than_what_was_built_is_not_called_slower() -> None:
+    """A pair that was asked for, or one that forwards more of the held-out images than of those that chose it."""
+    decision = summary().decision
+    assert decision is not None
+    single = decision.alternative("single high")
+    assert single is not None
+    slow = {"cycles_per_image": 2 * single.cycles_per_image}
+    for pays, said in ((False, "faster, but a pair was asked for"), (True, "faster on held-out images only")):
+        slower = decision.model_copy(update={**slow, "cascade_pays": pays})
+        verdicts = dict(zip(*(list(decision_table(slower, 115.0).columns[i].cells) for i in (0, -1)), strict=True))
+        assert verdicts == {"single low": "tolerance not shown", "resident pair": "built", "single high": said}
 
 
 def test_tables_of_a_single_unit() -> None:

@@ -15,6 +15,7 @@ from toolflow.cli import options
 from toolflow.cli.command import command
 from toolflow.cli.terminal import Step, Terminal
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
+from toolflow.plan.objective import Goal
 
 if TYPE_CHECKING:
     from toolflow.engine.config import EngineConfig
@@ -35,6 +36,14 @@ Folder = Annotated[
 OtherBoard = Annotated[
     str | None,
     typer.Option("--board", metavar="B", help="A board's name or file; else the build's own.", rich_help_panel=_PANEL),
+]
+OtherGoal = Annotated[
+    Goal | None,
+    typer.Option(
+        "--objective",
+        help="What engines are searched to be fast at, as in 'toolflow build'; else the build's own, or throughput.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 Forwarded = Annotated[
     float | None,
@@ -83,13 +92,13 @@ def estimate(
     folder: Folder,
     board: OtherBoard = None,
     engine: options.Engine = None,
-    objective: options.ObjectiveGoal = "throughput",
+    objective: OtherGoal = None,
     batch: options.StartBatch = None,
     forwarded: Forwarded = None,
 ) -> None:
     """Predict cycles per layer, utilisation and resources, and say what bounds them.
 
-    For a build, and no other board or engine: the engines that it holds. Else the best engines for each
+    For a build, and no other board, engine or objective: the engines that it holds. Else the best engines for each
     quantised network alone and, where the forwarded share is known, for both together.
 
     Examples:
@@ -108,21 +117,22 @@ def estimate(
     if board is None and built is None:
         raise ToolflowError(f"--board must be given: {folder} holds no plan for a board")
     target = built.board if built is not None and board is None else load_board(str(board))
-    wanted = Objective.of(objective, batch)
-    if built is not None and board is None and not fixed and forwarded is None and objective == "throughput":
-        designs = [_as_built(folder, batch)]
+    own = Objective() if built is None else built.plan.objective
+    if objective is not None:
+        own = Objective.of(objective, None)
+    wanted = own if batch is None else Objective(own.goal, batch)
+    if built is not None and board is None and not fixed and forwarded is None and objective is None:
+        designs = [_as_built(folder, wanted)]
     else:
         with terminal.progress(f"search engines for {target.name}") as step:
             designs = _searched(terminal, folder, target, fixed, wanted, forwarded, step)
     terminal.result(_document(target, designs), *_tables(target, designs))
 
 
-def _as_built(folder: Path, batch: int | None) -> Design:
+def _as_built(folder: Path, objective: Objective) -> Design:
     from toolflow.cli.project import DECISION, damaged, open_project, read_document
-    from toolflow.plan.objective import Objective
 
     project = open_project(folder)
-    objective = project.plan.objective if batch is None else Objective(project.plan.goal, batch)
     units = tuple(
         _unit(name, project.graph(unit.graph), unit.engine, unit.amounts, project.board, objective)
         for name, unit in project.plan.units.items()

@@ -412,7 +412,8 @@ class Summary(Section):
             cycles after `toolflow verify` has simulated the RTL.
         images_per_second: the same at the board's clock.
         verification: level by level; empty before `toolflow verify`.
-        warnings: where a network's answers show that it does not classify the images, in sentences.
+        warnings: what is unlikely of the first layer's input, and where a network's answers show that it does not
+            classify the images, in sentences.
         notes: what the user must know, in sentences.
     """
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quant.calibrate_artefacts import Measure
-from quant.calibrate_decide import Decision
+from quant.calibrate_decide import Alternative, Decision
 from toolflow.numerics.confidence import ALWAYS, NEVER
 from toolflow.numerics.srbs import parse_pattern
 from toolflow.plan.boards import clock_text
@@ -95,12 +95,21 @@ def decision_table(decision: Decision, clock_mhz: float) -> Table:
     for each in decision.alternatives:
         low, high = each.loss_interval
         lost = "" if each.design == "single high" else f"{points(each.loss)} ({100 * low:.2f} … {100 * high:.2f})"
-        verdict = "built" if each.design == decision.choice else "not faster"
-        if not each.keeps:
-            verdict = "tolerance not shown"
         speed = f"{clock_mhz * 1e6 / each.cycles_per_image:,.0f}"
-        table.add_row(each.design, speed, percent(each.accuracy), lost, verdict)
+        table.add_row(each.design, speed, percent(each.accuracy), lost, _verdict(each, decision))
     return table
+
+
+def _verdict(design: Alternative, decision: Decision) -> str:
+    """Say whether a design was built, and else why not."""
+    if design.design == decision.choice:
+        return "built"
+    if not design.keeps:
+        return "tolerance not shown"
+    if design.cycles_per_image >= decision.cycles_per_image:
+        return "not faster"
+    asked = decision.choice.endswith("pair") and not decision.cascade_pays
+    return "faster, but a pair was asked for" if asked else "faster on held-out images only"
 
 
 def speed_table(summary: Summary) -> Table:
@@ -211,9 +220,10 @@ def grouped_sentences(unit: str, run: Run) -> Iterable[str]:
         return
     work = sum(layer.macs for layer in grouped) / max(sum(layer.macs for layer in run.layers), 1)
     busy = sum(layer.utilisation * _cycles(layer) for layer in grouped) / cycles
-    layers = "1 layer" if len(grouped) == 1 else f"{len(grouped)} layers"
+    one = len(grouped) == 1
+    layers, take = ("1 layer", "takes") if one else (f"{len(grouped)} layers", "take")
     yield (
-        f"{unit} unit: {layers} of few channels an output (depthwise or grouped convolution, average pooling) take "
+        f"{unit} unit: {layers} of few channels an output (depthwise or grouped convolution, average pooling) {take} "
         f"{percent(cycles / sum(map(_cycles, run.layers)))} of a pass' cycles for {percent(work)} of its "
         f"multiplications: the array is {percent(busy)} busy there"
     )
