@@ -24,6 +24,7 @@ from tests.unit.import_tools import (
 from toolflow.importers.onnx_import import import_onnx
 from toolflow.importers.torch_import import import_module
 from toolflow.importers.views import mean_windows, spread
+from toolflow.ir.errors import UnsupportedModelError
 from toolflow.ir.graph import Graph
 from toolflow.operators import AvgPool
 
@@ -158,6 +159,61 @@ def test_a_split_of_channels(tmp_path: Path, first: NodeProto, opset: int) -> No
 )
 def test_some_channels(tmp_path: Path, nodes: list[NodeProto]) -> None:
     assert kinds(imported(tmp_path, nodes, opset=18)) == ["conv"]
+
+
+HEAD = [
+    node("GlobalAveragePool", ["x"], ["g"]),
+    node("Flatten", ["g"], ["f"]),
+    node("Gemm", ["f", "scores"], ["s"], transB=1),
+]
+ENDS = {
+    "scalar": ([*HEAD, node("Gather", ["s", "third"], ["y"], axis=1)], ["linear"]),
+    "list": ([*HEAD, node("Gather", ["s", "one"], ["y"], axis=-1)], ["linear"]),
+    "some": ([*HEAD, node("Gather", ["s", "some"], ["y"], axis=1)], ["linear"]),
+    "slice": ([*HEAD, node("Slice", ["s", "one", "two", "one"], ["y"])], ["linear"]),
+    "of a map": ([HEAD[0], node("Gather", ["g", "one"], ["y"], axis=1)], ["conv", "flatten"]),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_one_score_of_many_is_the_output(tmp_path: Path, end: str) -> None:
+    constants = {**CONSTANTS, "scores": random_array(5, 6), "third": np.array(-3), "two": np.array([2])}
+    nodes, layers = ENDS[end]
+    model = onnx_model(nodes, constants, ("N", 6, 5, 7))
+    graph = import_onnx(saved(model, tmp_path))
+    x = random_array(3, 6, 5, 7)
+    wanted = run_onnx(model, x)
+    assert_close(run_graph(graph, x), wanted if end == "some" else wanted.reshape(3, 1))
+    before = ["avg_pool"] if end == "of a map" else ["avg_pool", "flatten", "linear"]
+    assert kinds(graph) == [*before, *layers]
+
+
+def test_one_score_of_a_module(tmp_path: Path) -> None:
+    class Second(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(30, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(x.flatten(1))[:, 1]
+
+    module, x = Second(), random_array(3, 1, 5, 6)
+    assert_close(run_graph(import_module(module, (1, 5, 6)), x), run_module(module, x).reshape(3, 1))
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_constant_that_is_no_number_is_refused_in_any_order(tmp_path: Path, moved: bool) -> None:
+    scale = np.array([1, np.nan, 2, 3, 4, 5], np.float32)
+    nodes = [
+        node("Transpose", ["x"], ["t"], perm=[0, 2, 3, 1]),
+        node("Mul", ["t", "scale"], ["m"]),
+        node("Transpose", ["m"], ["y"], perm=[0, 3, 1, 2]),
+    ]
+    if not moved:
+        nodes, scale = [node("Mul", ["x", "scale"], ["y"])], scale.reshape(6, 1, 1)
+    model = onnx_model(nodes, {"scale": scale}, ("N", 6, 5, 7))
+    with pytest.raises(UnsupportedModelError, match="scale = NaN or infinity is not handled"):
+        import_onnx(saved(model, tmp_path))
 
 
 MEANS = {

@@ -116,6 +116,22 @@ def test_a_decision_at_the_end_is_left_out_and_said(
         ([node("TopK", ["s", "k"], ["v", "y"], largest=0)], r"largest = 0 is not handled, allowed: 1"),
         ([node("ArgMax", ["x"], ["y"], axis=3)], "over the classes at the very end"),
         (
+            [node("Relu", ["x"], ["map"]), node("ArgMax", ["map"], ["y"], axis=1)],
+            r"ArgMax 'y': input shape = \(3, 9, 8\) is not handled, allowed: \(3,\) or \(3, 1, 1\): one score for each",
+        ),
+        (
+            [node("Relu", ["x"], ["map"]), node("Softmax", ["map"], ["y"], axis=1)],
+            r"Softmax 'y': input shape = \(3, 9, 8\) is not handled, allowed: \(3,\) or \(3, 1, 1\): one score for each",
+        ),
+        (
+            [
+                node("Gemm", ["s", "one"], ["o"], transB=1),
+                node("Sigmoid", ["o"], ["t"]),
+                node("Sigmoid", ["t"], ["y"]),
+            ],
+            "Sigmoid 'y': a sigmoid of a sigmoid is not handled, allowed: one sigmoid",
+        ),
+        (
             [node("Gemm", ["s", "one"], ["o"], transB=1), node("ArgMax", ["o"], ["y"], axis=1)],
             "ArgMax 'y': classes = 1 is not handled, allowed: 2 or more: of one class it is always 0",
         ),

@@ -70,6 +70,7 @@ class GraphBuilder:
         self._nodes: list[Node] = []
         self._flat: dict[str, str] = {}
         self._picked: dict[tuple[str, bytes], str] = {}
+        self.left_out: set[str] = set()  # tensors whose sigmoid at the end was left out
         self.problems: list[Problem] = []
 
     @property
@@ -177,8 +178,8 @@ class GraphBuilder:
             UnsupportedModelError: problems were noted.
             ToolflowError: the output is the input, or does not depend on it; None says that it is constant.
         """
-        if output is not None and math.prod(output.shape) == 1:
-            output = Value(output.tensor, self._shapes[output.tensor])  # one number, whatever axes it is seen with
+        if output is not None and math.prod(output.shape) == 1:  # one number, whatever axes it is seen with
+            output = self.made(output) if output.order is None else replace(output, shape=(1,))
         tensor = self._tensor(place, output) if output is not None else None
         if self.problems:
             raise UnsupportedModelError(self.problems)
@@ -254,20 +255,19 @@ class GraphBuilder:
         return [made], {**weights, "weight": spread(weight, channels, made.shape[0])}
 
     def _pick_channels(self, value: Value) -> str | None:
-        """Return a tensor of the channels that a value picks, a 1×1 convolution; None where it picks others."""
+        """Return a tensor of the channels that a value picks, a layer of weights 0 and 1; None where it cannot."""
         assert value.order is not None
         shape = self._shapes[value.tensor]
         channels = picked_channels(value.order, shape)
-        if channels is None:
+        if channels is None or len(channels) * shape[0] > MAX_ORDERED:
             return None
         key = (value.tensor, channels.tobytes())
         if key not in self._picked:
-            weights = {
-                "weight": np.eye(shape[0])[channels].reshape(len(channels), shape[0], 1, 1),
-                "bias": np.zeros(len(channels)),
-            }
-            name = f"{value.tensor}.channels"
-            self._picked[key] = self._place(name, Conv(), [value.tensor], (len(channels), *shape[1:]), weights).tensor
+            weight = np.zeros((len(channels), shape[0], *([1] * (len(shape) - 1))))
+            weight[np.arange(len(channels)), channels] = 1
+            weights = {"weight": weight, "bias": np.zeros(len(channels))}
+            op, name = Linear() if len(shape) == 1 else Conv(), f"{value.tensor}.channels"
+            self._picked[key] = self._place(name, op, [value.tensor], (len(channels), *shape[1:]), weights).tensor
         return self._picked[key]
 
     def _place(

@@ -341,6 +341,11 @@ def _index(call: Call) -> Value | None:
     return vocabulary.take(call.build, call.place, x, axis, as_array(index).astype(np.int64))
 
 
+def _select(call: Call) -> Value | None:
+    """x[:, 2]: one number along an axis, which goes."""
+    return vocabulary.take(call.build, call.place, call.tensor(), call.take("dim"), np.array(call.take("index")))
+
+
 def _slice(call: Call) -> Value | None:
     x, dim, start, end = call.tensor(), call.take("dim"), call.take("start"), call.take("end")
     start, end = start or 0, (1 << 62) if end is None else end
@@ -442,6 +447,7 @@ OPERATORS: Mapping[Any, Callable[[Call], Value | list[Value | None] | None]] = {
     aten.chunk.default: _split,
     aten.index_select.default: _index_select,
     aten.index.Tensor: _index,
+    aten.select.int: _select,
     aten.slice.Tensor: _slice,
     aten.pad.default: _pad,
     aten.constant_pad_nd.default: _pad,

@@ -16,9 +16,9 @@ Order = npt.NDArray[np.int64]
 
 
 def picked_channels(order: Order, shape: Shape) -> Order | None:
-    """Return the channels of a (C, H, W) tensor that an order picks, whole and one after the other; None where not."""
+    """Return the channels of a (C, ..) tensor that an order picks, whole and one after the other; None where not."""
     size = math.prod(shape[1:])
-    if len(shape) != 3 or order.size % size:
+    if order.size % size:
         return None
     rows = order.reshape(-1, size)
     channels = rows[:, 0] // size

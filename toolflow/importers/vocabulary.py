@@ -86,6 +86,7 @@ def _scale_shift_moved(
 ) -> Value | None:
     """x·scale + shift of a tensor in another order, as that of the tensor itself."""
     made, order = build.made(x), build.order(x).reshape(-1)
+    read = np.isin(np.arange(made.shape[0]), order // math.prod(made.shape[1:]))
     vectors = []
     for name, constant, neutral in (("factor", scale, 1.0), ("summand", shift, 0.0)):
         constant = np.full(1, neutral) if constant is None else constant
@@ -97,7 +98,7 @@ def _scale_shift_moved(
         if vector is None:
             build.problem(place, f"constant {name}", f"of shape {constant.shape}", "one number, or one per channel")
             return None
-        vectors.append(np.where(np.isnan(vector), neutral, vector))
+        vectors.append(np.where(read, vector, neutral))
     zeros = np.zeros(made.shape[0])
     weights = {"scale": vectors[0], "bias": vectors[1], "mean": zeros, "variance": np.ones(made.shape[0])}
     result = build.emit(place, BatchNorm(eps=0.0), [made], weights)
@@ -181,6 +182,10 @@ def sigmoid_at_end(build: GraphBuilder, place: Place, x: Value, is_end: bool) ->
         rewrite = "leave it out where one class is the answer, it keeps their order" if is_end else INSIDE
         build.problem(place, "", found, "sigmoid of a single logit at the very end", rewrite)
         return None
+    if x.tensor in build.left_out:
+        build.problem(place, "", "a sigmoid of a sigmoid", "one sigmoid", "remove one: two are above 0.5 for every image")
+        return None
+    build.left_out.add(x.tensor)
     LOGGER.warning("%s '%s' is left out: it is above 0.5 where its input is above 0", place.operator, place.node)
     return x
 
@@ -189,6 +194,8 @@ def softmax_at_end(build: GraphBuilder, place: Place, x: Value, axis: int, is_en
     """Softmax over the classes: left out, as it keeps their order; `axis` counts the batch as 0."""
     if not is_end or axis % (1 + len(x.shape)) != 1:
         build.problem(place, "", "softmax inside the network", "softmax over the classes at the very end")
+        return None
+    if not _is_vector(build, place, x):
         return None
     if x.shape[0] == 1:
         build.problem(place, "classes", 1, "2 or more: the softmax of one class is always 1", "use a sigmoid")
@@ -202,11 +209,22 @@ def decision_at_end(build: GraphBuilder, place: Place, x: Value, axis: int, is_e
     if not is_end or position(axis, 1 + len(x.shape)) != 1:
         build.problem(place, "", "a decision", "over the classes at the very end")
         return None
+    if not _is_vector(build, place, x):
+        return None
     if x.shape[0] == 1:
         build.problem(place, "classes", 1, "2 or more: of one class it is always 0", "leave it out of a single logit")
         return None
     LOGGER.warning("%s '%s' is left out: the device answers with the class", place.operator, place.node)
     return x
+
+
+def _is_vector(build: GraphBuilder, place: Place, x: Value) -> bool:
+    """Tell whether a tensor is one score for each class, and no map of them: the device compares all that is there."""
+    if math.prod(x.shape) == x.shape[0]:
+        return True
+    allowed = f"{(x.shape[0],)} or {(x.shape[0], *([1] * (len(x.shape) - 1)))}: one score for each class"
+    build.problem(place, "input shape", x.shape, allowed, "pool the map to one position before it")
+    return False
 
 
 def global_max(build: GraphBuilder, place: Place, x: Value) -> Value | None:
