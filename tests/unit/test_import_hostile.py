@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -381,6 +382,60 @@ def test_of_two_sets_of_weights_none_is_guessed(net: Path) -> None:
     weights = net.parent / "two.pt"
     torch.save({"best": state(), "last": zeros()}, weights)
     with pytest.raises(ToolflowError, match=r"one set of weights for the model, not 2: checkpoint\['best'\], "):
+        load_model(f"{net}:Net", weights)
+
+
+@pytest.mark.parametrize(
+    "checkpoint",
+    [
+        {"model": state(), "ema": {"state_dict": zeros()}},
+        {"callbacks": {"EMA": {"state_dict": zeros()}}, "state_dict": state()},
+        {"best": {"ema": zeros(), "net": state()}},
+    ],
+)
+def test_of_two_sets_the_usual_one_is_taken(net: Path, checkpoint: object) -> None:
+    weights = net.parent / "two.pt"
+    torch.save(checkpoint, weights)
+    np.testing.assert_array_equal(load_model(f"{net}:Net", weights).nodes[0].weights["weight"].ravel(), np.arange(6))
+
+
+@pytest.mark.parametrize("other", ["teacher", "ema"])
+def test_a_usual_name_within_another_is_no_reason(net: Path, other: str) -> None:
+    weights = net.parent / "two.pt"
+    torch.save({other: {"state_dict": zeros()}, "student": state()}, weights)
+    with pytest.raises(
+        ToolflowError, match=rf"not 2: checkpoint\['{other}'\]\['state_dict'\], checkpoint\['student'\]"
+    ):
+        load_model(f"{net}:Net", weights)
+
+
+def test_weights_twice_under_one_name(net: Path) -> None:
+    weights = net.parent / "w.pt"
+    torch.save({**prefixed("_orig_mod."), **zeros()}, weights)
+    with pytest.raises(ToolflowError, match=r"'_orig_mod.bn.bias' is not in the model"):
+        load_model(f"{net}:Net", weights)
+
+
+def quantised_weight() -> torch.Tensor:
+    return torch.quantize_per_tensor(state()["conv.weight"], 0.1, 0, torch.qint8)
+
+
+STORED: dict[str, tuple[Callable[[], torch.Tensor], str]] = {
+    "integers": (lambda: state()["conv.weight"].to(torch.int8), "torch.int8 (torch.strided)"),
+    "complex": (lambda: state()["conv.weight"].to(torch.complex64), "torch.complex64 (torch.strided)"),
+    "quantised": (quantised_weight, "torch.qint8 (torch.strided)"),
+    "sparse": (lambda: state()["conv.weight"].to_sparse(), "torch.float32 (torch.sparse_coo)"),
+    "no data": (lambda: state()["conv.weight"].to("meta"), "torch.float32 (no data)"),
+}
+
+
+@pytest.mark.parametrize("kind", STORED)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_weights_that_are_no_plain_floats(net: Path, kind: str) -> None:
+    weights, (made, said) = net.parent / "w.pt", STORED[kind]
+    torch.save({**state(), "conv.weight": made()}, weights)
+    text = f"'conv.weight' must hold floating-point numbers, each stored, not {said}"
+    with pytest.raises(ToolflowError, match=re.escape(text)):
         load_model(f"{net}:Net", weights)
 
 

@@ -93,6 +93,17 @@ def test_layers_between_transposes(tmp_path: Path) -> None:
     assert kinds(imported(tmp_path, nodes)) == ["batch_norm", "relu", "add", "avg_pool", "flatten"]
 
 
+def test_flattened_maps_are_added_as_maps(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", ["x", "same"], ["c"], pads=[1, 1, 1, 1]),
+        node("Flatten", ["c"], ["f"]),
+        node("Reshape", ["x", "flat"], ["g"]),
+        node("Add", ["f", "g"], ["a"]),
+        node("Gemm", ["a", "fc"], ["y"]),
+    ]
+    assert kinds(imported(tmp_path, nodes)) == ["conv", "add", "flatten", "linear"]
+
+
 SHUFFLE = [
     node("Reshape", ["x", "apart"], ["s"]),
     node("Transpose", ["s"], ["p"], perm=[0, 2, 1, 3, 4]),
@@ -195,7 +206,8 @@ def test_one_score_of_a_module(tmp_path: Path) -> None:
             self.fc = nn.Linear(30, 4)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.fc(x.flatten(1))[:, 1]
+            scores: torch.Tensor = self.fc(x.flatten(1))
+            return scores[:, 1]
 
     module, x = Second(), random_array(3, 1, 5, 6)
     assert_close(run_graph(import_module(module, (1, 5, 6)), x), run_module(module, x).reshape(3, 1))

@@ -117,11 +117,11 @@ def test_a_decision_at_the_end_is_left_out_and_said(
         ([node("ArgMax", ["x"], ["y"], axis=3)], "over the classes at the very end"),
         (
             [node("Relu", ["x"], ["map"]), node("ArgMax", ["map"], ["y"], axis=1)],
-            r"ArgMax 'y': input shape = \(3, 9, 8\) is not handled, allowed: \(3,\) or \(3, 1, 1\): one score for each",
+            r"ArgMax 'y': input shape = \(3, 9, 8\) is not handled, allowed: \(3,\) or \(3, 1, 1\): one score",
         ),
         (
             [node("Relu", ["x"], ["map"]), node("Softmax", ["map"], ["y"], axis=1)],
-            r"Softmax 'y': input shape = \(3, 9, 8\) is not handled, allowed: \(3,\) or \(3, 1, 1\): one score for each",
+            r"Softmax 'y': input shape = \(3, 9, 8\) is not handled, allowed: \(3,\) or \(3, 1, 1\): one score",
         ),
         (
             [

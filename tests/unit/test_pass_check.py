@@ -94,6 +94,20 @@ def test_an_average_with_several_divisors_runs(op: AvgPool) -> None:
             (4, 8, 8),
             "it joins the flattened maps ['f', 'g']: concatenate before flattening",
         ),
+        (
+            [Node("f", Flatten(), ("x",)), Node("g", Flatten(), ("x",)), Node("p", Add(), ("f", "g"))],
+            (4, 8, 8),
+            "it adds the flattened maps ['f', 'g']: add maps of one shape before flattening",
+        ),
+        (
+            [
+                Node("f", Flatten(), ("x",)),
+                conv_node("p", Linear(), "f", (256, 256)),
+                Node("a", Add(), ("p", "f")),
+            ],
+            (4, 8, 8),
+            "it adds the flattened maps ['f']: add maps of one shape before flattening",
+        ),
     ],
 )
 def test_what_imports_but_does_not_run(nodes: list[Node], shape: tuple[int, ...], text: str) -> None:

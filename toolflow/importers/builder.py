@@ -227,9 +227,9 @@ class GraphBuilder:
         return None
 
     def _are_moved_alike(self, values: Sequence[Value]) -> bool:
-        """Tell whether values are tensors of one shape, all seen in one other order."""
+        """Tell whether values are tensors of one shape, all seen in one other order or shape."""
         first = values[0]
-        return self.is_moved(first) and all(
+        return (first.order is not None or first.shape != self._shapes[first.tensor]) and all(
             self._shapes[value.tensor] == self._shapes[first.tensor]
             and value.shape == first.shape
             and np.array_equal(self.order(value), self.order(first))

@@ -7,6 +7,7 @@ import logging
 import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from toolflow.ir.errors import ToolflowError
 LOGGER = logging.getLogger(__name__)
 NAMED = 5  # names of a state dict that does not fit
 MAX_DEPTH = 3  # of entries within entries of a checkpoint
-USUAL = ("state_dict", "model_state_dict", "model", "net")  # entries that are the model's where several fit it
+USUAL = frozenset({"state_dict", "model_state_dict", "model", "net"})  # entries that are the model's where several fit
 SIMULATED = frozenset({"activation_post_process", "weight_fake_quant"})  # modules of torch.ao's fake quantisation
 COMPILED = "_orig_mod"  # what torch.compile puts before the names of a module, wherever that module is
 
@@ -88,7 +89,9 @@ def _choose(path: Path, fitting: list[Candidate]) -> Candidate:
             different.append(one)
     if len(different) == 1:
         return different[0]
-    usual = [one for one in different if one.entry and one.entry[-1] in USUAL]
+    levels = zip(*(one.entry for one in different), strict=False)
+    shared = len(list(takewhile(lambda keys: len(set(keys)) == 1, levels)))
+    usual = [one for one in different if (own := one.entry[shared:]) and USUAL.issuperset(own)]  # of an ema none is
     if len(usual) == 1:
         others = ", ".join(str(one) for one in different if one is not usual[0])
         LOGGER.warning("'%s' holds other weights that fit the model too, which are not used: %s", path, others)
@@ -133,7 +136,7 @@ def _without_prefixes(state: State) -> Iterator[tuple[str, State]]:
         prefix, state = prefix + part, {name.removeprefix(part): tensor for name, tensor in state.items()}
         yield prefix, state
     inner = {_uncompiled(name): tensor for name, tensor in state.items()}
-    if inner.keys() != state.keys():
+    if inner.keys() != state.keys() and len(inner) == len(state):
         yield f"{prefix}..{COMPILED}.", inner
 
 
@@ -154,11 +157,25 @@ def _problems(own: State, state: State) -> list[str]:
         near = _nearest(name, own[name], {other: state[other] for other in unexpected}) if count < NAMED else ""
         problems.append(f"missing '{name}'{near}")
     problems += [f"'{name}' is not in the model" for name in unexpected]
-    return problems + [
-        f"'{name}' must have the shape {tuple(own[name].shape)}, not {tuple(tensor.shape)}"
-        for name, tensor in state.items()
-        if name in own and own[name].shape != tensor.shape
+    known = [(name, own[name], tensor) for name, tensor in state.items() if name in own]
+    problems += [
+        f"'{name}' must have the shape {tuple(wanted.shape)}, not {tuple(tensor.shape)}"
+        for name, wanted, tensor in known
+        if wanted.shape != tensor.shape
     ]
+    return problems + [
+        f"'{name}' must hold floating-point numbers, each stored, not {_stored(tensor)}"
+        for name, wanted, tensor in known
+        if wanted.is_floating_point() and not _is_dense_float(tensor)
+    ]
+
+
+def _is_dense_float(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.layout is torch.strided and not tensor.is_meta
+
+
+def _stored(tensor: torch.Tensor) -> str:
+    return f"{tensor.dtype} ({'no data' if tensor.is_meta else tensor.layout})"
 
 
 def _nearest(name: str, wanted: torch.Tensor, given: State) -> str:

@@ -183,7 +183,7 @@ def sigmoid_at_end(build: GraphBuilder, place: Place, x: Value, is_end: bool) ->
         build.problem(place, "", found, "sigmoid of a single logit at the very end", rewrite)
         return None
     if x.tensor in build.left_out:
-        build.problem(place, "", "a sigmoid of a sigmoid", "one sigmoid", "remove one: two are above 0.5 for every image")
+        build.problem(place, "", "a sigmoid of a sigmoid", "one sigmoid", "remove one: two are always above 0.5")
         return None
     build.left_out.add(x.tensor)
     LOGGER.warning("%s '%s' is left out: it is above 0.5 where its input is above 0", place.operator, place.node)

@@ -11,7 +11,7 @@ from enum import Enum
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node, verify_graph
 from toolflow.ir.operator import Shape
-from toolflow.operators import AvgPool, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Pad, Relu, Shortcut
+from toolflow.operators import Add, AvgPool, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Pad, Relu, Shortcut
 from toolflow.passes.fuse_residual import fuse_residual
 from toolflow.passes.pipeline import PIPELINE, Step
 from toolflow.passes.two_logits import two_logits
@@ -136,10 +136,13 @@ def _obstacles(node: Node, graph: Graph) -> Iterator[str]:
         yield from _too_large("the flattened map", _kernel(node, graph), BYTE_FIELD)
     if isinstance(node.op, AvgPool) and node.op.rule_count(source) > 1:
         yield from _padded_windows(node.op, source)
-    if isinstance(node.op, Concat) and len(shape) == 1:
-        maps = [t for t in node.inputs if math.prod(_spatial(t, graph)) > 1]
-        if maps:
+    if len(shape) == 1 and isinstance(node.op, Concat | Add | Linear):  # a map lies in memory pixel by pixel
+        operands = node.inputs[1:] if isinstance(node.op, Linear) else node.inputs
+        maps = [t for t in operands if math.prod(_spatial(t, graph)) > 1]
+        if maps and isinstance(node.op, Concat):
             yield f"it joins the flattened maps {maps}: concatenate before flattening"
+        elif maps:
+            yield f"it adds the flattened maps {maps}: add maps of one shape before flattening"
 
 
 def _padded_windows(op: AvgPool, source: Shape) -> Iterator[str]:
