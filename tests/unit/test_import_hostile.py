@@ -240,6 +240,9 @@ def test_every_unsupported_thing_is_listed_at_once(tmp_path: Path) -> None:
         ),
         (helper.make_node("ReduceMean", ["x"], ["y"], axes=[2, 3], keepdims=5), "keepdims = 5 .* allowed: 0 or 1"),
         (helper.make_node("Gemm", ["x", "w"], ["y"], transB=3), "transB = 3"),
+        (helper.make_node("Gemm", ["x", "matrix", "column"], ["y"]), r"input 2 = of shape \(8, 1\) .* each of"),
+        (helper.make_node("Clip", ["x", "none"], ["y"]), r"input 1 = of shape \(0,\) .* one number"),
+        (helper.make_node("Clip", ["x", "line"], ["y"]), r"input 1 = of shape \(8,\) .* one number"),
         (helper.make_node("Reshape", ["x", "i1"], ["y"], allowzero=9), "allowzero = 9"),
         (helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], storage_order=4), "storage_order = 4"),
         (
@@ -265,6 +268,7 @@ def test_every_unsupported_thing_is_listed_at_once(tmp_path: Path) -> None:
 def test_what_is_refused(tmp_path: Path, node: onnx.NodeProto, text: str) -> None:
     constants = {
         **WEIGHT, "i1": np.array([1]), "i9": np.array([9]), "two": np.array([2, 3]),
+        "matrix": np.ones((216, 8), np.float32), "column": np.ones((8, 1), np.float32), "none": np.zeros(0, np.float32),
         "i3": np.array([3]), "huge": np.array([1 << 20, 1 << 20]),
         "line": np.ones(8, np.float32), "pads": np.array([0, 0, 1 << 40, 0, 0, 0, 0, 0]),
     }  # fmt: skip

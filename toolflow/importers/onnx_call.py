@@ -94,7 +94,10 @@ class Call:
             value = self.attribute(name, None)
             return None if value is None else float(value)
         taken = self.constant(index)
-        return None if taken is None else float(taken.reshape(-1)[0])
+        if taken is not None and taken.size != 1:
+            self.problem(f"input {index}", f"of shape {taken.shape}", "one number")
+            return None
+        return None if taken is None else float(taken.reshape(()))
 
     def problem(self, attribute: str, value: object, allowed: str, rewrite: str = "") -> None:
         """Note a problem of this node."""

@@ -112,7 +112,7 @@ def _gemm(call: Call) -> Value | None:
         return None
     weight = alpha * (weight if transposed else weight.T)
     outputs = weight.shape[0]
-    if bias is not None and bias.size not in (1, outputs):
+    if bias is not None and bias.size != 1 and (bias.size, *bias.shape[-1:]) != (outputs, outputs):
         call.problem("input 2", f"of shape {bias.shape}", f"one number for each of the {outputs} outputs")
         return None
     shift = np.zeros(outputs) if bias is None else beta * np.broadcast_to(bias.reshape(-1), (outputs,))
