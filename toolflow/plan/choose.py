@@ -75,10 +75,11 @@ def timed_engines(
     alone: bool = False,
     batch: int | None = None,
 ) -> list[Candidate]:
-    """Return engines of that width that run the network, timed; narrow multipliers are tried in LUTs too.
+    """Return engines that run the network, timed; narrow multipliers are tried in LUTs too.
 
-    Where the layers inside a network have fewer bits, arrays of their widths are tried too: the first and the last
-    layer then run in digits, as do layers of more bits than `bits`.
+    Arrays of three widths are tried: `bits`; the width of the layers inside the network, if they have fewer bits; and
+    that of the widest layer. On the first two, wider layers run in digits. The third is the fastest if these layers,
+    often the first, are most of the work.
 
     Args:
         graph: the network.
@@ -94,7 +95,9 @@ def timed_engines(
     inner = [node.weight_bits for node in layers if not {node.name, *node.inputs} & {*ends}]
     held = [kind.integer.bits for name, kind in graph.types.items() if name not in ends]
     needed = min(max(inner, default=bits), bits), min(max(held, default=bits), bits)
-    widths = dict.fromkeys([(bits, bits), *([needed] if "weight_bits" not in fixed else [])])
+    carried = [kind.integer.bits for name, kind in graph.types.items() if name != graph.output]
+    widest = max(bits, *(node.weight_bits for node in layers)), max(bits, *carried)
+    widths = dict.fromkeys([(bits, bits), *([needed, widest] if "weight_bits" not in fixed else [])])
     wanted = [UnitRequest(graph, *each, _multipliers(max(each)), fixed, batch, alone) for each in widths]
     return [candidate for each in wanted for candidate in candidates(each, board, progress)]
 
