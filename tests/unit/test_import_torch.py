@@ -365,6 +365,27 @@ def test_what_draws_random_numbers_says_how_not_to(function: Callable[[Tensor], 
         import_module(Apply(lambda x, conv: function(conv(x)), nn.Conv2d(4, 4, 1)), SHAPE)
 
 
+class Recurrent(nn.Module):
+    """Reads the rows of a map one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(8, 4, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return fn.gelu(self.gru(x[:, 0])[0][:, -1])
+
+
+def test_a_recurrent_layer_is_no_random_number_and_the_operators_are_listed_once() -> None:
+    with pytest.raises(UnsupportedModelError) as caught:
+        import_module(Recurrent(), (1, 8, 8))
+    text = str(caught.value)
+    assert "'gru': the operator is not handled; there is no way to express a recurrent layer" in text
+    assert "random" not in text
+    assert text.count("two-dimensional convolution") == 1
+    assert text.splitlines()[-1].startswith("operators that are handled: two-dimensional convolution")
+
+
 def test_several_outputs_of_an_operator_on_weights_are_told_apart() -> None:
     """Weight standardisation: the mean and the deviation come from one operator."""
 

@@ -23,7 +23,7 @@ from torch.utils import _pytree as pytree
 from toolflow.importers import vocabulary
 from toolflow.importers.builder import GraphBuilder, Place, Value
 from toolflow.importers.checkpoint import load_weights
-from toolflow.importers.torch_operators import DROPOUT_HINT, OPERATORS, QUANTISED_HINT, REWRITES, Call
+from toolflow.importers.torch_operators import DROPOUT_HINT, OPERATORS, QUANTISED_HINT, RECURRENT, REWRITES, Call
 from toolflow.importers.torch_source import build_module
 from toolflow.ir.errors import ToolflowError, UnknownShapeError
 from toolflow.ir.graph import Graph
@@ -210,7 +210,8 @@ class _Walk:
                 build.problem(place, "output", args[1], "the first output only")
                 return None
             return args[0]
-        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+        packet = str(node.target).split(".")[1] if "." in str(node.target) else str(node.target)
+        if packet not in RECURRENT and torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
             build.problem(place, "", "a random number", "none in inference", DROPOUT_HINT)
             return None
         if node.target in EMPTY:
@@ -219,7 +220,6 @@ class _Walk:
             return _computed(build, place, node, args, kwargs)
         handler = OPERATORS.get(node.target)
         if handler is None:
-            packet = str(node.target).split(".")[1] if "." in str(node.target) else str(node.target)
             build.problem(place, "", "the operator", vocabulary.OPERATORS, REWRITES.get(packet, ""))
             return self._stand_in(build, node, place)
         if any(value is None for value in inputs):

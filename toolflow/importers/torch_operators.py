@@ -20,7 +20,9 @@ aten = torch.ops.aten
 DROPOUT_HINT = "pass training=self.training to F.dropout"
 QUANTISED_HINT = "give the float model with the trained weights; the toolflow quantises it"
 RELU_HINT = vocabulary.INSIDE
+RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # PyTorch tags them as random, for the dropout inside
 REWRITES: Mapping[str, str] = {
+    **dict.fromkeys(RECURRENT, "there is no way to express a recurrent layer"),
     **dict.fromkeys(
         ("leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "hardswish", "softplus", "tanh"), RELU_HINT
     ),

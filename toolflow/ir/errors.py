@@ -42,6 +42,9 @@ class UnknownShapeError(ToolflowError):
     """A model that leaves the shape of its input open."""
 
 
+UNHANDLED = "the operator"  # the value of a problem whose operator itself is at fault
+
+
 @dataclass(frozen=True)
 class Problem:
     """One offending place of a model.
@@ -63,15 +66,27 @@ class Problem:
     rewrite: str = ""
 
     def __str__(self) -> str:
+        return self.text()
+
+    def text(self, allowed: bool = True) -> str:
+        """Return the problem in one line, with what is allowed or without."""
         what = f"{self.attribute} = {self.value}" if self.attribute else self.value
+        instead = f", allowed: {self.allowed}" if allowed else ""
         hint = f"; {self.rewrite}" if self.rewrite else ""
-        return f"{self.operator} '{self.node}': {what} is not handled, allowed: {self.allowed}{hint}"
+        return f"{self.operator} '{self.node}': {what} is not handled{instead}{hint}"
 
 
 class UnsupportedModelError(ToolflowError):
-    """A model that holds operators or attribute values outside the supported set."""
+    """A model that holds operators or attribute values outside the supported set.
+
+    The list of all operators is long: where several operators are at fault, it follows them once.
+    """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        lines = "\n".join(f"  {problem}" for problem in self.problems)
-        super().__init__(f"the model holds {len(self.problems)} thing(s) that cannot be imported:\n{lines}")
+        operators = [problem for problem in self.problems if problem.value == UNHANDLED]
+        once = {problem.allowed for problem in operators} if len(operators) > 1 else set()
+        lines = [f"  {problem.text(problem.allowed not in once)}" for problem in self.problems]
+        lines += [f"operators that are handled: {allowed}" for allowed in sorted(once)]
+        title = f"the model holds {len(self.problems)} thing(s) that cannot be imported:"
+        super().__init__("\n".join([title, *lines]))
