@@ -286,6 +286,13 @@ def test_an_unknown_unit_is_refused(tmp_path: Path, arguments: tuple[str, ...]) 
     assert "the unit must be one of: low high, not 'middle'" in done.stderr
 
 
+@pytest.mark.parametrize("step", ["yosys", "route"])
+def test_a_step_without_a_unit_names_the_units(tmp_path: Path, step: str) -> None:
+    done = Project(tmp_path, "ulx3s-85f").run("./run.sh", step)
+    assert done.returncode == 2
+    assert f"run.sh {step} needs a unit, one of: low high; make -C scripts {step} takes all" in done.stderr
+
+
 def routed_at(project: Project, frequency: str) -> None:
     """Put a nextpnr into the project's path that reports its frequency twice: the last one counts."""
     lines = [f"Info: Max frequency for clock 'ap_clk': {each}" for each in ("9.99 MHz (FAIL at 50.00 MHz)", frequency)]
@@ -311,6 +318,7 @@ def test_yosys_and_nextpnr_get_what_they_need(tmp_path: Path) -> None:
     assert (
         "unit single routed, 'ap_clk': 56.12 MHz (PASS at 50.00 MHz)  (report: build/route_single.json)" in done.stdout
     )
+    assert "unit single synthesised  (cells: build/yosys_single.json)" in done.stdout
     yosys, nextpnr = project.calls()
     assert yosys == "yosys scripts/yosys_single.ys"
     assert nextpnr == (
@@ -331,8 +339,10 @@ HOSTILE = "-d'ésigns #1 & $(more) 100%"
 def test_open_tools_run_below_any_path(tmp_path: Path) -> None:
     (tmp_path / HOSTILE).mkdir()
     project = Project(tmp_path / HOSTILE, "ulx3s-85f", ["single"])
-    for tool in ("yosys", "nextpnr-ecp5"):
-        project.executable(tool, f'test -f rtl/single/cascade_single.sv && echo {tool} >> "$STUB_LOG"')
+    found = "test -f rtl/single/cascade_single.sv"
+    project.executable("yosys", f'{found} && echo yosys >> "$STUB_LOG"')
+    reached = "echo 'Max frequency for clock x: 56.12 MHz (PASS at 50.00 MHz)'"
+    project.executable("nextpnr-ecp5", f'{found} && echo nextpnr-ecp5 >> "$STUB_LOG" && {reached}')
     done = project.run("make", "route")
     assert done.returncode == 0, done.stderr
     assert project.calls() == ["yosys", "nextpnr-ecp5"]
