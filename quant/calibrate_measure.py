@@ -154,13 +154,14 @@ def held_out_warnings(found: Measure, tolerance: float) -> tuple[str, ...]:
         text = f"the loss on held-out images is {_points(found.loss)}, above the tolerance of {_points(tolerance)}"
         if lower <= tolerance:
             text += f", although the {level} still reaches below it"
-        return (f"{text}: {_other_tolerances(upper, tolerance)}",)
+        return (f"{text}: {_other_tolerances(upper, tolerance, found.loss)}",)
     z = normal_quantile(found.interval_confidence)
     needed = images_to_show((found.lost + found.gained) / found.images, found.loss, tolerance, z)
     enough = None if needed is None else max(needed, found.images + 1) / found.images
     return (
         f"{found.images:,} held-out images do not show that the loss stays within {_points(tolerance)}: "
-        f"the {level} reaches {_points(upper)}; {_more_images(enough)}{_other_tolerances(upper, tolerance)}",
+        f"the {level} reaches {_points(upper)}; "
+        f"{_more_images(enough)}{_other_tolerances(upper, tolerance, found.loss)}",
     )
 
 
@@ -189,11 +190,10 @@ def _more_images(factor: float | None) -> str:
     return f"give a calibration file {math.ceil(10 * factor) / 10:g} times as large, or "
 
 
-def _other_tolerances(upper: float, tolerance: float) -> str:
-    return (
-        f"--tolerance {tolerance / 2:g} would forward more images and lose fewer; if {_points(upper)} will do, "
-        f"--tolerance {_rounded_up(upper)} says so"
-    )
+def _other_tolerances(upper: float, tolerance: float, loss: float) -> str:
+    """Advise a smaller tolerance where something was lost, and one that these images support."""
+    tighter = f"--tolerance {tolerance / 2:g} would forward more images and lose fewer; " if loss > 0 else ""
+    return f"{tighter}if {_points(upper)} will do, --tolerance {_rounded_up(upper)} says so"
 
 
 def _rounded_up(share: float) -> str:

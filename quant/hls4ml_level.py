@@ -63,7 +63,7 @@ def check_expressible(graph: QuantisedGraph) -> None:
     """
     if graph.family != "fixed-point":
         raise ToolflowError(
-            f"hls4ml's ap_fixed types hold powers of two only: the family must be 'fixed-point', not '{graph.family}'"
+            f"hls4ml's ap_fixed types hold powers of two only: --scales must be fixed-point, not {graph.family}"
         )
     tiles = [node.name for node in graph.nodes if isinstance(node.op, WinogradConv)]
     if tiles:

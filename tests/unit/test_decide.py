@@ -177,6 +177,8 @@ def test_advice_can_be_followed() -> None:
     assert "if 1.18 points will do, --tolerance 0.012 says so" in text
     (text,) = held_out_warnings(answered(498, 500, 500), 0.01)
     assert "give a calibration file 1.1 times as large, or --tolerance 0.005" in text
+    (text,) = held_out_warnings(answered(100, 100, 100), 0.001)
+    assert "0.0005" not in text, "nothing was lost, of which a smaller tolerance would lose fewer"
     (text,) = held_out_warnings(answered(450, 500, 500), 0.01)
     assert text.startswith(
         "the loss on held-out images is 10.00 points, above the tolerance of 1.00 points: --tolerance"

@@ -150,7 +150,7 @@ def test_verdict_of_all_levels() -> None:
 def test_tables_show_the_figures() -> None:
     text = shown(summary(), layers=True)
     for expected in (
-        "88.07 %", "90.00 % (agreement)", "answer holds at gBvSB<1,2> >= 0.3019", "0.35 points (0.11 … 0.62)",
+        "88.07 %", "90.00 % (agreement)", "answer holds at gBvSB<1,2> = p1 − p2 >= 0.3019", "0.35 points (0.11 … 0.62)",
         "18.80 % (17.8 … 19.8)", "lost (allowed 0.50 points)", "1,600,000", "conv1", "62.50 %", "40.5", "usable",
         "DIFFERENT: 'conv1', image 3, (2, 0, 1)", "not run: no vendor tool on PATH",
         "built: resident pair:", "warning: 1,000 calibration images are too few",

@@ -68,7 +68,8 @@ def accuracy_table(summary: Summary) -> Table:
 
 def cascade_table(cascade: Cascade, built: bool = True) -> Table:
     """The rule, on the images that chose it and on the others."""
-    title = f"cascade: the low unit's answer holds at gBvSB<{cascade.m},{cascade.n}> >= {cascade.threshold_share:.4f}"
+    confidence = f"gBvSB<{cascade.m},{cascade.n}> = {_probabilities(cascade.m, cascade.n)}"
+    title = f"cascade: the low unit's answer holds at {confidence} >= {cascade.threshold_share:.4f}"
     if cascade.threshold in (ALWAYS, NEVER):
         title = f"cascade: the low unit's answer {'always' if cascade.threshold == ALWAYS else 'never'} holds"
     if not built:
@@ -87,6 +88,11 @@ def cascade_table(cascade: Cascade, built: bool = True) -> Table:
     table.add_row(f"lost (allowed {points(cascade.tolerance)})", *(_loss(m) for m in measures))
     table.add_row("forwarded", *(_interval(m.forwarded_share, m.forwarded_interval) for m in measures))
     return table
+
+
+def _probabilities(m: int, n: int) -> str:
+    """Return the confidence in words of the classes' probabilities, p1 being the largest: p1 + .. + pm − .. − pn."""
+    return " + ".join(f"p{i}" for i in range(1, m + 1)) + "".join(f" − p{i}" for i in range(m + 1, n + 1))
 
 
 def decision_table(decision: Decision, clock_mhz: float) -> Table:
