@@ -81,7 +81,7 @@ class QuantiseConfig(BaseModel):
         percentile: the share of activations inside the range, where `ranges` says so.
         rounding: of weights: "gptq" makes each layer's output, given its quantised input, nearest
             to the float network's; "nearest" rounds each weight on its own.
-        bias_correction: remove the mean error of every output channel.
+        bias_correction: remove the mean error of every output channel by its bias; without, biases keep their values.
         equalise: balance channel ranges between consecutive layers beforehand.
         seed: of the sampling of activations.
     """

@@ -31,7 +31,7 @@ class InputStatistics:
     """Second moments of a layer's input columns, per channel group g.
 
     Attributes:
-        covariance: (G, F, F), of the quantised inputs about their mean.
+        covariance: (G, F, F), of the quantised inputs.
         cross: (G, F, F), of the float inputs (rows) with the quantised ones (columns).
     """
 
@@ -67,6 +67,7 @@ def input_statistics(
     exact: torch.Tensor,
     positions: int,
     generator: torch.Generator,
+    about_mean: bool,
 ) -> InputStatistics:
     """Return the statistics of a layer's inputs, from a random sample of its output positions.
 
@@ -77,6 +78,7 @@ def input_statistics(
         exact: those of the float network.
         positions: output positions of one image.
         generator: of the sample.
+        about_mean: whether moments are about the inputs' means: right where the bias makes up for the mean error.
     """
     features = quantised.shape[1] // (op.groups if isinstance(op, Conv) else 1) * kernel[0] * kernel[1]
     total = len(quantised) * positions
@@ -87,7 +89,8 @@ def input_statistics(
         places = torch.randint(total, (wanted,), generator=generator).sort().values
     seen, meant = (sampled_columns(op, kernel, x, places) for x in (quantised, exact))
     # the means are taken out first: float32 products of inputs that hardly vary would leave a negative variance
-    seen, meant = (t - t.mean(2, keepdim=True) for t in (seen, meant))
+    if about_mean:
+        seen, meant = (t - t.mean(2, keepdim=True) for t in (seen, meant))
     covariance, cross = ((t @ seen.mT).double() / len(places) for t in (seen, meant))
     return InputStatistics(covariance, cross)
 

@@ -385,7 +385,9 @@ class _Walk:
             return None
         weight = weight_of(node, "weight", torch.float64)
         source, config, output = node.inputs[0], self.config, self.graph.shapes[node.name]
-        solved = solve_weights(op, weight, seen[source], exact[source], output, config.rounding, self.generator)
+        about_mean = config.bias_correction
+        inputs = seen[source], exact[source]
+        solved = solve_weights(op, weight, *inputs, output, config.rounding, self.generator, about_mean)
         if isinstance(solved, DenseWeights) and solved.covariance is None and config.rounding == "gptq":
             columns = solved.weight.shape[2]
             self.notes.append(f"'{node.name}': weights rounded to nearest, {columns} columns exceed {MAX_COLUMNS}")

@@ -69,7 +69,12 @@ def channels_at_once(kernel: tuple[int, int], pattern: tuple[int, int] | None) -
 
 
 def solve_layer(
-    op: Conv | WinogradConv, weight: Tensor, seen: Tensor, exact: Tensor, generator: torch.Generator
+    op: Conv | WinogradConv,
+    weight: Tensor,
+    seen: Tensor,
+    exact: Tensor,
+    generator: torch.Generator,
+    about_mean: bool = True,
 ) -> tuple[SolvedTaps, ...]:
     """Return the weights that, on what the layer will meet, best give the float outputs; some input channels each.
 
@@ -80,11 +85,12 @@ def solve_layer(
         seen: the inputs that it will see, (N, C, H, W).
         exact: those of the float network.
         generator: of the sample of inputs.
+        about_mean: as `solve_weights`.
     """
     kernel = weight.shape[2], weight.shape[3]
     some = channels_at_once(kernel, op.pattern)
     split = zip(*(torch.split(t, some, 1) for t in (weight, seen, exact)), strict=True)
-    parts = [_part(part, _solvable_moments(op, kernel, x, meant, generator)) for part, x, meant in split]
+    parts = [_part(part, _solvable_moments(op, kernel, x, meant, generator, about_mean)) for part, x, meant in split]
     if op.pattern is None:
         return tuple(SolvedTaps(p.dense, torch.ones_like(p.dense, dtype=torch.bool), p.hessian) for p in parts)
     pattern, shared = Pattern(*op.pattern), isinstance(op, WinogradConv)
@@ -100,18 +106,23 @@ def solve_layer(
 
 
 def _solvable_moments(
-    op: Conv | WinogradConv, kernel: tuple[int, int], seen: Tensor, exact: Tensor, generator: torch.Generator
+    op: Conv | WinogradConv,
+    kernel: tuple[int, int],
+    seen: Tensor,
+    exact: Tensor,
+    generator: torch.Generator,
+    about_mean: bool,
 ) -> Moments:
     """Return the moments of a layer's inputs, of float64 products where those of float32 leave a negative variance.
 
     So it is of large inputs that hardly vary, for example a layer that gives little but its biases.
     """
     state = generator.get_state()
-    found = moments(op, kernel, seen, exact, generator)
+    found = moments(op, kernel, seen, exact, generator, about_mean)
     if not int(torch.linalg.cholesky_ex(with_ridge(found.covariance)).info):
         return found
     generator.set_state(state)
-    return moments(op, kernel, seen.double(), exact.double(), generator)
+    return moments(op, kernel, seen.double(), exact.double(), generator, about_mean)
 
 
 @dataclass(frozen=True)

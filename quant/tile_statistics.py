@@ -21,7 +21,7 @@ class Moments:
     """Of columns x̂ that a quantised or pruned network gives a layer, and x that the float network gives it.
 
     Attributes:
-        covariance: (F, F), of x̂ about its mean; F is tap · C + channel.
+        covariance: (F, F), of x̂; F is tap · C + channel.
         cross: (F, F), of x (rows) with x̂ (columns).
     """
 
@@ -40,7 +40,12 @@ def channel_major(columns: Tensor, kernel: tuple[int, int]) -> Tensor:
 
 
 def moments(
-    op: Conv | WinogradConv, kernel: tuple[int, int], quantised: Tensor, exact: Tensor, generator: torch.Generator
+    op: Conv | WinogradConv,
+    kernel: tuple[int, int],
+    quantised: Tensor,
+    exact: Tensor,
+    generator: torch.Generator,
+    about_mean: bool,
 ) -> Moments:
     """Return the moments of a layer's columns, from a random sample of its tiles or positions.
 
@@ -50,9 +55,10 @@ def moments(
         quantised: the inputs that it will see, (N, C, H, W).
         exact: those of the float network.
         generator: of the sample.
+        about_mean: whether they are about the columns' means: right where the bias makes up for the mean error.
     """
     if isinstance(op, WinogradConv):
-        return _of_tiles(op, quantised, exact, generator)
+        return _of_tiles(op, quantised, exact, generator, about_mean)
     shape = quantised.shape[1], quantised.shape[2], quantised.shape[3]
     rows, width = window_shape(shape, kernel, op.stride, op.pads, op.dilation)
     wanted = max(MIN_SAMPLES, SAMPLES_PER_COLUMN * shape[0] * kernel[0] * kernel[1])
@@ -61,11 +67,14 @@ def moments(
         sampled_columns(op, kernel, x, places)[0].reshape(shape[0], -1, len(places)).transpose(0, 1).flatten(0, 1)
         for x in (quantised, exact)
     )
-    seen, meant = (t - t.mean(1, keepdim=True) for t in (seen, meant))  # first: see `input_statistics`
+    if about_mean:
+        seen, meant = (t - t.mean(1, keepdim=True) for t in (seen, meant))  # first: see `input_statistics`
     return Moments(*((t @ seen.T).double() / len(places) for t in (seen, meant)))
 
 
-def _of_tiles(op: WinogradConv, quantised: Tensor, exact: Tensor, generator: torch.Generator) -> Moments:
+def _of_tiles(
+    op: WinogradConv, quantised: Tensor, exact: Tensor, generator: torch.Generator, about_mean: bool
+) -> Moments:
     """An output is Σ a[i, tap] · U · V: its columns' moments are those of V, weighted by what two taps share."""
     form = WINOGRAD[op.tile]
     matrix = torch.as_tensor(form.output).double()
@@ -89,6 +98,8 @@ def _of_tiles(op: WinogradConv, quantised: Tensor, exact: Tensor, generator: tor
         total += seen.sum(1, dtype=torch.float64)
         total_exact += meant.sum(1, dtype=torch.float64)
     pairs = (share.T @ share / len(share)).repeat_interleave(channels, 0).repeat_interleave(channels, 1)
+    if not about_mean:
+        return Moments(pairs * second / len(places), pairs * cross / len(places))
     mean_share = share.mean(0).repeat_interleave(channels)
     mean, mean_exact = mean_share * total / len(places), mean_share * total_exact / len(places)
     return Moments(

@@ -123,7 +123,14 @@ SolvedWeights = TapWeights | DenseWeights
 
 
 def solve_weights(
-    op: Layer, weight: Tensor, seen: Tensor, exact: Tensor, output: Shape, rounding: str, generator: torch.Generator
+    op: Layer,
+    weight: Tensor,
+    seen: Tensor,
+    exact: Tensor,
+    output: Shape,
+    rounding: str,
+    generator: torch.Generator,
+    about_mean: bool = True,
 ) -> SolvedWeights:
     """Return the weights that, on the inputs which the layer will see, best give the float outputs.
 
@@ -135,10 +142,12 @@ def solve_weights(
         output: shape of the layer's tensor.
         rounding: "gptq", or "nearest" for dense direct layers as they are.
         generator: of the sample of inputs.
+        about_mean: whether the layer's bias will make up for the mean error. If it stays as it is, the weights must
+            keep the mean too.
     """
     if isinstance(op, WinogradConv) or (isinstance(op, Conv) and op.pattern is not None):
         kernel = weight.shape[2], weight.shape[3]
-        parts = solve_layer(op, weight, seen, exact, generator)
+        parts = solve_layer(op, weight, seen, exact, generator, about_mean)
         exponent = tap_exponents([part.weight for part in parts], kernel) if isinstance(op, WinogradConv) else None
         return TapWeights(parts, kernel, exponent)
     assert isinstance(op, Conv | Linear)
@@ -148,5 +157,5 @@ def solve_weights(
         return DenseWeights(flat, None, shape)
     kernel = (weight.shape[2], weight.shape[3]) if isinstance(op, Conv) else (1, 1)
     positions = int(torch.Size(output[1:]).numel())
-    statistics = input_statistics(op, kernel, seen, exact, positions, generator)
+    statistics = input_statistics(op, kernel, seen, exact, positions, generator, about_mean)
     return DenseWeights(compensated(flat, statistics), statistics.covariance, shape)

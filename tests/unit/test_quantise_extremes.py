@@ -23,6 +23,7 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph, verify_quantised
 from toolflow.numerics.requantise import PLAIN_BIAS_BITS, TILE_BIAS_BITS
+from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Add, AvgPool, Conv, Flatten, WinogradConv
 from toolflow.plan.lower import fit_depths
 
@@ -100,6 +101,24 @@ def test_weights_of_zero_answer_their_bias(family: Literal["multiplier", "fixed-
     variant = quantised(network("fc", (0, bias)), family, 0)
     step = variant.graph.types["fc"].scale
     np.testing.assert_allclose(logits_of(variant.graph, HELD_OUT) * step, bias, atol=step)
+
+
+@pytest.mark.parametrize("form", [{}, {"tile": 2}, {"tile": 4}, {"pattern": (4, 8)}, {"pattern": (4, 8), "tile": 4}])
+@pytest.mark.parametrize("x", [np.zeros_like(CALIBRATION[:8]), CALIBRATION[:8] // 16 + np.uint8(100)])
+def test_weights_keep_the_mean_that_no_bias_makes_up_for(form: dict[str, object], x: npt.NDArray[np.uint8]) -> None:
+    """Inputs that hardly vary tell nothing about the weights but through their mean."""
+    graph = network("mid", (1, None))
+    variant = quantise(graph, x, NORMALISATION, QuantiseConfig.model_validate({"bias_correction": False, **form}))
+    for node in variant.graph.nodes:
+        if node.requantise is not None and node.name in variant.model.numbers:
+            numbers, source = variant.model.numbers[node.name], variant.model.types[node.inputs[0]]
+            transform = WINOGRAD[node.op.tile].scale if isinstance(node.op, WinogradConv) else 1
+            step = source.scale * numbers.weight_scale / transform
+            kept = graph.by_name[node.name].weights["bias"].astype(np.float64)
+            assert (np.abs(node.requantise.bias * step - kept) <= 0.51 * step).all(), node.name
+    wanted = float_answers(graph, x)
+    found = logits_of(variant.graph, x) * variant.graph.types["fc"].scale
+    assert np.abs(found - wanted).max() <= 0.02 * np.abs(wanted).max()
 
 
 @pytest.mark.parametrize("family", ["multiplier", "fixed-point"])

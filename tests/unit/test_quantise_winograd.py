@@ -146,19 +146,21 @@ def test_layers_that_stay_dense_are_named() -> None:
     assert [note.split("'")[1] for note in variant.report.notes if "stayed dense" in note] == narrow
 
 
-def test_moments_in_the_winograd_domain_are_those_of_the_outputs() -> None:
-    """wᵀ C w is the variance of the layer's output, whichever the form of the layer."""
+@pytest.mark.parametrize("about_mean", [True, False])
+def test_moments_in_the_winograd_domain_are_those_of_the_outputs(about_mean: bool) -> None:
+    """wᵀ C w is the variance of the layer's output, or its mean square, whichever the form of the layer."""
     generator = torch.Generator().manual_seed(0)
-    x, weight = torch.randn(8, 6, 8, 8), torch.randn(3, 6, 3, 3, dtype=torch.float64)
+    x, weight = torch.randn(8, 6, 8, 8) + 1, torch.randn(3, 6, 3, 3, dtype=torch.float64)
     plain = Conv(pads=(1, 1, 1, 1))
     outputs = functional.conv2d(x.double(), weight, padding=1)
-    expected = outputs.transpose(0, 1).flatten(1).var(1, correction=0)
+    by_channel = outputs.transpose(0, 1).flatten(1)
+    expected = by_channel.var(1, correction=0) if about_mean else by_channel.pow(2).mean(1)
     for op, u in (
         (plain, weight),
         (WinogradConv(2, plain.pads), transformed(WINOGRAD[2], weight)),
         (WinogradConv(4, plain.pads), transformed(WINOGRAD[4], weight)),
     ):
-        found = moments(op, (3, 3), x, x, generator)
+        found = moments(op, (3, 3), x, x, generator, about_mean)
         columns = tap_major(u)
         torch.testing.assert_close(channel_major(columns, (u.shape[2], u.shape[3])), u)
         # V is held in float32: F(4,3) multiplies inputs by up to 25 before it divides by 576

@@ -83,7 +83,7 @@ def warnings(
             "the model normalises its image itself and mean and std are given too, and the first layer's "
             "input does not look normalised: where the model was trained on plain pixels, leave out mean and std"
         )
-    hint = "check mean, std and scale"
+    hint = "check the images, mean, std and scale"
     if inside is not None:
         hint += "; the model scales its image too, and one that divides by 255 itself wants scale=1 (--pixel-scale 1)"
     for c, channel in enumerate(channels):
