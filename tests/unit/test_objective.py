@@ -7,6 +7,8 @@ import pytest
 from quant.calibrate_decide import UnitCycles, decide
 from tests.unit.test_choose import HIGH, LOW, no_progress
 from tests.unit.test_decide import artefacts
+from toolflow.engine.config import EngineConfig
+from toolflow.engine.cycles import _WeightPort
 from toolflow.plan.boards import load_board
 from toolflow.plan.choose import UnitRequest, best_pair, best_single, candidates, timed_engines
 from toolflow.plan.estimate import estimate
@@ -31,6 +33,25 @@ def test_latency_adds_what_throughput_does_side_by_side() -> None:
     assert Objective("throughput").pair_cycles(100.0, 300.0, 0.5) == 150.0
     assert Objective("throughput").pair_cycles(100.0, 100.0, 0.5) == 100.0
     assert Objective("latency", 1).pair_cycles(100.0, 300.0, 0.5) == 250.0
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 1), (8, 3, 2), (32, 2, 8), (64, 1, 8)])
+@pytest.mark.parametrize("images", [1, 7, 30, 61])
+def test_passes_that_are_alike_are_counted_and_not_walked(
+    shape: tuple[int, int, int], images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the cycle what walking every pass gives, and as fast for any batch."""
+    lanes_k, lanes_p, slots = shape
+    config = EngineConfig(lanes_k=lanes_k, lanes_p=lanes_p, slots=slots)
+    for graph in (HIGH, LOW):
+        _, quick = estimate(graph, config, images)
+        with monkeypatch.context() as patch:
+            patch.setattr(_WeightPort, "state", lambda *_: object())
+            _, walked = estimate(graph, config, images)
+        assert quick == walked
+        _, many = estimate(graph, config, 10**9 * lanes_p)
+        _, fewer = estimate(graph, config, (10**9 - 1) * lanes_p)
+        assert many.total_cycles - fewer.total_cycles == sum(each.cycles for each in many.instructions)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])

@@ -9,6 +9,7 @@ latencies, whose constants (`Latencies`) were read off the RTL engine (docs/resu
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -121,7 +122,9 @@ def predict(
     )  # the CRC takes a word a cycle; then the first instruction is read again
     weights = _WeightPort(config, time + wait.memory)
     costs: list[InstructionCycles] = []
-    for index in range(passes):
+    index = 0
+    entered: tuple[object, int] = None, time
+    while index < passes:
         here = min(config.lanes_p, images - index * config.lanes_p)
         costs = []
         taps = Instruction(Opcode.TAPS)
@@ -140,6 +143,12 @@ def predict(
                     instruction.name, instruction.opcode, time - began, bound, useful, share, instruction.reads
                 )
             )
+        index += 1
+        now = weights.state(time)
+        if now == entered[0]:  # every further pass of full lanes is like this one
+            skipped = max(passes - index - 1, 0)
+            index, time = index + skipped, weights.skip(skipped, time - entered[1], time)
+        entered = now, time
     useful_total = sum(macs.get(i.name, 0) for i in instructions if i.opcode is Opcode.CONV) * images
     return CycleReport(images, passes, time, tuple(costs), useful_total / (config.multipliers * time))
 
@@ -151,27 +160,45 @@ class _WeightPort:
         self.config = config
         self.arrived = start
         self.rows_sent = 0
-        self.taken: list[tuple[int, int]] = []  # (rows taken in all, time at which the last of them was)
-        self.ended: list[int] = []  # time at which each group ended and gave its parameter bank back
+        self.rows_taken = 0
+        # (rows taken in all, time at which the last of them was), as far back as a packet may wait for
+        self.taken: deque[tuple[int, int]] = deque()
+        # time at which each group ended and gave its parameter bank back
+        self.ended: deque[int] = deque(maxlen=PARAMETER_BANKS)
 
     def packet(self, channels: int, rows: int, indexed: bool) -> int:
         """Return the time at which the next packet is complete."""
         self.rows_sent += rows
         room_needed = self.rows_sent - self.config.weight_depth
-        ready = next((time for total, time in self.taken if total >= room_needed), 0) if room_needed > 0 else 0
+        while self.taken and self.taken[0][0] < room_needed:
+            self.taken.popleft()
+        ready = self.taken[0][1] if self.taken and room_needed > 0 else 0
         beats = parameter_beats(self.config, channels) + row_beats(self.config, rows, indexed)
-        bank_free = self.ended[-PARAMETER_BANKS] if len(self.ended) >= PARAMETER_BANKS else 0
+        bank_free = self.ended[0] if len(self.ended) == PARAMETER_BANKS else 0
         self.arrived = max(max(self.arrived, bank_free) + beats, ready + 1)
         return self.arrived
 
     def consumed(self, rows: int, time: int) -> None:
         """Note that a group's first position ended at `time`: its rows have left the FIFO."""
-        total = self.taken[-1][0] + rows if self.taken else rows
-        self.taken.append((total, time))
+        self.rows_taken += rows
+        self.taken.append((self.rows_taken, time))
 
     def finished(self, time: int) -> None:
         """Note that a group ended at `time`."""
         self.ended.append(time)
+
+    def state(self, time: int) -> tuple[object, ...]:
+        """Return all that later packets depend on, seen from `time`."""
+        taken = tuple((rows - self.rows_sent, at - time) for rows, at in self.taken)
+        return self.arrived - time, taken, self.rows_taken - self.rows_sent, tuple(at - time for at in self.ended)
+
+    def skip(self, passes: int, cycles: int, time: int) -> int:
+        """Move on by passes of so many cycles that leave the state as it is; return the time afterwards."""
+        later = passes * cycles
+        self.arrived += later
+        self.taken = deque((rows, at + later) for rows, at in self.taken)
+        self.ended = deque((at + later for at in self.ended), maxlen=PARAMETER_BANKS)
+        return time + later
 
 
 @dataclass(frozen=True)
