@@ -152,6 +152,16 @@ def test_a_folder_with_something_else_is_refused_and_untouched(out: Path, termin
     assert _content(out.parent) == {"out/thesis.tex": "years of work"}
 
 
+def test_a_build_whose_manifest_is_damaged_is_refused_with_the_file_and_untouched(
+    out: Path, terminal: Terminal
+) -> None:
+    _build(out, terminal)
+    (out / "toolflow.json").write_text("{")
+    with pytest.raises(ToolflowError, match=r"out/toolflow\.json is damaged, or of another version .* move it away"):
+        _build(out, terminal)
+    assert (out / "toolflow.json").read_text() == "{"
+
+
 @pytest.mark.parametrize("suffix", ["partial", "previous"])
 def test_a_foreign_folder_where_the_build_would_work_is_refused(out: Path, terminal: Terminal, suffix: str) -> None:
     foreign = out.with_name(f"out.{suffix}")

@@ -255,7 +255,7 @@ def _tables(board: Board, designs: Sequence[Design]) -> list[RenderableType]:
     shown += [_speed(board, designs), _amounts(board, designs)]
     for design in designs:
         shown += [f"{design.name}, {s}" for unit in design.units for s in grouped_sentences(unit.unit, unit.runs[-1])]
-    shown += [f"{design.name}: bounded by {design.bound}" for design in designs]
+    shown += [f"{design.name}: scarcest resource: {design.bound}" for design in designs]
     return shown
 
 

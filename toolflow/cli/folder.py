@@ -234,6 +234,11 @@ def _check_ours(folder: Path, changes_matter: bool = False) -> None:
         raise ToolflowError(f"the output must be a folder, not the file {folder}; choose another --out")
     manifest = read_manifest(folder)
     if manifest is None:
+        if (folder / MANIFEST).is_file():
+            raise ToolflowError(
+                f"{folder / MANIFEST} is damaged, or of another version of the toolflow; {folder} was left as it is; "
+                "move it away or choose another --out"
+            )
         if any(folder.iterdir()):
             raise ToolflowError(
                 f"{folder} must be new, empty or an earlier build to be written, not hold something else; "

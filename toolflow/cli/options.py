@@ -221,8 +221,8 @@ SearchLoss = Annotated[
     typer.Option(
         min=0.0,
         max=1.0,
-        show_default="0.003",
-        help="Accuracy that a search of tiles, sparsity or bits may lose against dense direct layers of full width.",
+        help="Accuracy that a search of tiles, sparsity or bits may lose against dense direct layers of full width; "
+        "0.003 if not given.",
         rich_help_panel=_PRECISION,
     ),
 ]

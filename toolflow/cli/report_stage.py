@@ -197,7 +197,7 @@ def _accuracies(
 
 
 def _notes(project: Project, quantised: Mapping[str, Any]) -> tuple[str, ...]:
-    notes = [f"the design is bounded by {project.plan.bound}"]
+    notes = [f"scarcest resource: {project.plan.bound}"]
     notes += quantised["notes"]
     for planned in project.plan.units.values():
         notes += quantised["variants"][planned.graph]["notes"]

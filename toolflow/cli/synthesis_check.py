@@ -43,7 +43,7 @@ def check_sources(project: Project, unit: str, cache: Path) -> tuple[bool, str, 
         return False, f"{len(failed)} pipelined loop(s) cannot reach their II, the first {failed[0]}", sections
     slow = [loop for loop in loops if loop.misses]
     named = ", ".join(f"{loop.file}:{loop.line} (II = {loop.found})" for loop in slow)
-    detail = f"{len(slow)} of {len(loops)} pipelined loops miss their II at {board.clock_mhz:g} MHz: {named}"
+    detail = f"but {len(slow)} of {len(loops)} pipelined loops miss their II at {board.clock_mhz:g} MHz: {named}"
     return True, detail if slow else "", sections
 
 

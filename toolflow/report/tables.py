@@ -10,6 +10,7 @@ from rich.text import Text
 
 from quant.calibrate_artefacts import Measure
 from quant.calibrate_decide import Alternative, Decision
+from toolflow.emit.ii.delays import CLOCK_UNCERTAINTY
 from toolflow.numerics.confidence import ALWAYS, NEVER
 from toolflow.numerics.srbs import parse_pattern
 from toolflow.plan.boards import clock_text
@@ -245,7 +246,8 @@ def loop_sentences(check: LevelCheck) -> Iterable[str]:
     if slow:
         yield (
             f"warning: {check.unit} unit: {len(slow)} of {len(check.loops)} pipelined loops of the HLS C++ are slower "
-            "than their pragmas ask for. This is an analysis; no vendor tool has confirmed it"
+            f"than their pragmas ask for; of a cycle, {CLOCK_UNCERTAINTY:.0%} are kept for the clock's uncertainty and "
+            "for routing. This is an analysis; no vendor tool has confirmed it"
         )
     for loop in slow:
         yield f"  {loop.file}:{loop.line}, {loop.function}: II = {loop.found}, not {loop.wanted}: {loop.why}"
