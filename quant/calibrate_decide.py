@@ -148,7 +148,7 @@ def decide(
         speedup=None if cycles.single_high is None else cycles.single_high / times[choice],
         cascade_pays=pays,
         warnings=warnings,
-        reason=_reason(calibration, report, times, choice, _more_would_pay(calibration, cycles, objective)),
+        reason=_reason(calibration, report, times, choice, _more_would_pay(calibration, cycles, objective, choice)),
     )
 
 
@@ -192,9 +192,10 @@ def _reason(
         )
     if choice.endswith("pair"):
         if "single high" not in times:
-            return f"the {choice} takes {taken} with {share:.1%} forwarded; a single high-precision unit does not fit"
+            alone = "a single high-precision unit does not fit"
+            return f"{more}the {choice} takes {taken} with {share:.1%} forwarded; {alone}"
         return (
-            f"the {choice} takes {taken} with {share:.1%} forwarded, the single high-precision unit "
+            f"{more}the {choice} takes {taken} with {share:.1%} forwarded, the single high-precision unit "
             f"{times['single high']:,.0f}: {times['single high'] / times[choice]:.2f} times as fast"
         )
     return f"{more}{_does_not_pay(share, times)}"
@@ -213,14 +214,14 @@ def _does_not_pay(share: float, times: dict[Design, float]) -> str:
     )
 
 
-def _more_would_pay(calibration: Calibration, cycles: UnitCycles, objective: Objective) -> str:
+def _more_would_pay(calibration: Calibration, cycles: UnitCycles, objective: Objective, choice: Design) -> str:
     """Say where only the number of images forbids a faster design; "" where more images would not help."""
     share = calibration.share_without_margin
     times = _times(cycles, share, objective)
     if share > 0:
         times.pop("single low", None)
     design = min(times, key=lambda name: times[name])
-    if design == "single high":
+    if design in ("single high", choice):
         return ""
     what = "the low-precision unit alone" if design == "single low" else f"the {design} with {share:.1%} forwarded"
     return (

@@ -124,6 +124,14 @@ def test_too_few_images_are_the_first_reason(without_margin: float, what: str) -
     assert decided(PAIR, 98, 80, 98, 80, without_margin=0.8).reason.startswith("a cascade does not pay")
 
 
+def test_a_faster_low_unit_that_too_few_images_forbid_is_told_beside_a_pair() -> None:
+    decision = decided(PAIR, 90, 20, 90, 20, without_margin=0.0)
+    assert decision.choice == "resident pair"
+    assert "too few to show that the low-precision unit alone keeps the tolerance" in decision.reason
+    assert "As it is, the resident pair takes" in decision.reason
+    assert "too few" not in decided(PAIR, 90, 20, 90, 20, without_margin=0.1).reason  # the same pair, forwarding less
+
+
 def test_no_design_fits() -> None:
     with pytest.raises(ToolflowError, match="no unit fits the device"):
         decided(UnitCycles(None), 90, 20, 90, 20)

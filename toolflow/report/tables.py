@@ -112,7 +112,7 @@ def _verdict(design: Alternative, decision: Decision) -> str:
     if design.design == decision.choice:
         return "built"
     if not design.keeps:
-        return "tolerance not shown"
+        return "tolerance not shown on the images that choose"
     if design.cycles_per_image >= decision.cycles_per_image:
         return "not faster"
     asked = decision.choice.endswith("pair") and not decision.cascade_pays
