@@ -54,11 +54,13 @@ def main() -> int:
         weights, calibration = folder / "resnet18.safetensors", folder / "calibration.npz"
         save_file(resnet18().state_dict(), weights)
         np.savez(calibration, x=images(arguments.images, np.random.default_rng(SEED)))
-        command = [sys.executable, "-m", "toolflow.cli.main", "quantise"]
+        command = [sys.executable, "-m", "cascade_toolflow", "quantise"]
         command += [f"{REPOSITORY / 'examples' / 'resnet18.py'}:resnet18", "--weights", str(weights)]
         command += ["--calibration", str(calibration), "--out", str(folder / "quantised")]
         start = time.perf_counter()
         code = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}).returncode
+        if code == 0 and not (folder / "quantised/graphs/quantise.json").is_file():
+            raise RuntimeError("the command ended well, but quantised nothing")
         seconds, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     print(
         f"quantise of ResNet-18, both variants, {arguments.images} images: {seconds:.0f} s, of which the processor "
