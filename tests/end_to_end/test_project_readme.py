@@ -185,7 +185,9 @@ def test_the_vendors_commands_run_as_it_says(zynq: Path, tmp_path: Path, text: s
 def test_the_open_tools_commands_run_as_it_says(ecp5: Path, tmp_path: Path) -> None:
     project, tools = _copy(ecp5, tmp_path), tmp_path / "tools"
     _executable(tools, "yosys", 'touch $(grep -o "build/[a-z_]*.json" "$1")')
-    _executable(tools, "nextpnr-ecp5", 'while [ $# -gt 1 ]; do [ "$1" = --report ] && touch "$2"; shift; done')
+    reached = "echo \"Info: Max frequency for clock 'ap_clk': 56.12 MHz (PASS at 50.00 MHz)\""
+    report = 'while [ $# -gt 1 ]; do [ "$1" = --report ] && touch "$2"; shift; done'
+    _executable(tools, "nextpnr-ecp5", f"{report}; {reached}")
     for text in ("make -C scripts", "scripts/run.sh"):
         shutil.rmtree(project / "build", ignore_errors=True)
         _type(project, _block(project, text), tools)

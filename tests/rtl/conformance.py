@@ -21,6 +21,9 @@ START, SLOW_START, GROUP = 24, 100, 6
 # The same where a row of weights takes several beats, as the reader's restarts are not counted; and of words of one
 # channel, where a residual's many words find the bank's port free more often than the model has it.
 SLOW_WEIGHTS_ERROR = 0.1
+# Beside an instruction of fewer cycles than this, cycles move from one to the other: weights are read ahead or late.
+# There the time counts at which an instruction ends.
+SHORT = 256
 
 
 def _options(seed: int, stalls: bool) -> RunOptions:
@@ -55,13 +58,20 @@ def _check_prediction(config: EngineConfig, run: Run, cycles: tuple[int, ...]) -
     """Compare the cycles of convolutions with the cycle model."""
     c = run.compiled
     predicted = predict(config, c.header, c.instructions, c.macs, run.count).instructions
+    elapsed = late = 0
+    before = SHORT
     for i, cost, taken in zip(c.instructions, predicted, cycles[-len(predicted) :], strict=True):
         if i.opcode is Opcode.CONV:
             slow = config.beats_per_row(Flag.INDEXED in i.flags) > 1
             allowed = (SLOW_WEIGHTS_ERROR if slow or config.sub_row == 1 else PREDICTION_ERROR) * taken
             if not i.tile:
                 allowed = max(allowed, SLOW_START if slow else START, GROUP * i.groups)
-            assert abs(cost.cycles - taken) <= allowed, f"{run.name}: {i.name}, {cost.cycles} for {taken}"
+            elapsed, late = elapsed + taken, late + cost.cycles - taken
+            ends_in_time = min(before, taken) < SHORT and abs(late) <= PREDICTION_ERROR * elapsed
+            assert abs(cost.cycles - taken) <= allowed or ends_in_time, (
+                f"{run.name}: {i.name}, {cost.cycles} for {taken}"
+            )
+            before = taken
 
 
 def check_shape(shape: str, dut: Dut, simulators: Path) -> None:

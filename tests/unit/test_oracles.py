@@ -59,7 +59,7 @@ def test_brevitas_sees_a_wrong_residual(family: Family, tmp_path: Path) -> None:
 def test_hls4ml_says_why_it_does_not_run(tmp_path: Path) -> None:
     verdict = ask_oracle("hls4ml", stored("residual", "multiplier", tmp_path), HELD_OUT, tmp_path)
     assert verdict.equal is None
-    assert "family must be 'fixed-point'" in verdict.detail
+    assert "--scales must be fixed-point, not multiplier" in verdict.detail
 
 
 def test_unknown_oracles_are_refused(tmp_path: Path) -> None:

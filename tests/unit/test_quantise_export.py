@@ -72,7 +72,7 @@ def test_the_file_holds_the_widths(tmp_path: Path) -> None:
 
 def test_hls4ml_refuses_what_ap_fixed_cannot_hold(tmp_path: Path) -> None:
     free = variant("multiplier")
-    with pytest.raises(ToolflowError, match="family must be 'fixed-point', not 'multiplier'"):
+    with pytest.raises(ToolflowError, match="--scales must be fixed-point, not multiplier"):
         hls4ml_logits(free.graph, HELD_OUT, tmp_path)
     with pytest.raises(ToolflowError, match="no average pooling, not \\['pool'\\]"):
         check_expressible(variant("fixed-point").graph)

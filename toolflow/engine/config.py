@@ -15,6 +15,7 @@ from toolflow.numerics.winograd import WINOGRAD, transformed_type
 
 PARAMETER_RECORD_BYTES = 16
 RESULT_BITS = 16
+MAX_ACTIVATION_BITS = 8
 # parameters that follow from the networks that an engine is to hold
 FITTED = (
     "accumulator_bits", "bank_depth", "input_lanes", "result_depth", "table_words", "transform_depth", "weight_depth",
@@ -55,7 +56,7 @@ class EngineConfig(BaseModel):
     drain_k: int = Field(default=1, ge=1)
     sub_row: int = Field(default=8, ge=1, le=64)
     weight_bits: int = Field(default=8, ge=2, le=12)
-    activation_bits: int = Field(default=8, ge=2, le=8)
+    activation_bits: int = Field(default=8, ge=2, le=MAX_ACTIVATION_BITS)
     accumulator_bits: int = Field(default=32, ge=8, le=40)
     bus_bits: int = 128
     bank_depth: int = Field(default=4096, ge=1, le=1 << 20)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from toolflow.engine.config import EngineConfig
+from toolflow.engine.config import MAX_ACTIVATION_BITS, EngineConfig
 from toolflow.engine.cycles import CycleReport, predict
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
@@ -95,7 +95,8 @@ def timed_engines(
     inner = [node.weight_bits for node in layers if not {node.name, *node.inputs} & {*ends}]
     held = [kind.integer.bits for name, kind in graph.types.items() if name not in ends]
     needed = min(max(inner, default=bits), bits), min(max(held, default=bits), bits)
-    carried = [kind.integer.bits for name, kind in graph.types.items() if name != graph.output]
+    widths_held = (kind.integer.bits for kind in graph.types.values())
+    carried = [width for width in widths_held if width <= MAX_ACTIVATION_BITS]  # wider ones are results
     widest = max(bits, *(node.weight_bits for node in layers)), max(bits, *carried)
     widths = dict.fromkeys([(bits, bits), *([needed, widest] if "weight_bits" not in fixed else [])])
     wanted = [UnitRequest(graph, *each, _multipliers(max(each)), fixed, batch, alone) for each in widths]
