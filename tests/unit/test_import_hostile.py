@@ -233,6 +233,8 @@ def test_every_unsupported_thing_is_listed_at_once(tmp_path: Path) -> None:
         ),
         (helper.make_node("ReduceMean", ["x"], ["y"], axes=[2, 3], keepdims=5), "keepdims = 5 .* allowed: 0 or 1"),
         (helper.make_node("Gemm", ["x", "w"], ["y"], transB=3), "transB = 3"),
+        (helper.make_node("Gemm", ["x", "scalar"], ["y"]), r"input 1 = of shape \(\) .* a matrix"),
+        (helper.make_node("MatMul", ["x", "scalar"], ["y"]), r"input 1 = of shape \(\) .* a matrix"),
         (helper.make_node("Gemm", ["x", "matrix", "column"], ["y"]), r"input 2 = of shape \(8, 1\) .* each of"),
         (helper.make_node("Clip", ["x", "none"], ["y"]), r"input 1 = of shape \(0,\) .* one number"),
         (helper.make_node("Clip", ["x", "line"], ["y"]), r"input 1 = of shape \(8,\) .* one number"),
@@ -252,7 +254,7 @@ def test_every_unsupported_thing_is_listed_at_once(tmp_path: Path) -> None:
         (helper.make_node("Relu", ["w"], ["y"]), "constant operands = all inputs of Relu"),
         (helper.make_node("ReduceMean", ["x"], ["y"], axes=[1]), r"axes = \[1\]"),
         (helper.make_node("MatMul", ["x", "w"], ["y"]), "a matrix"),
-        (helper.make_node("Gemm", ["x", "w"], ["y"]), "valid|flat vector"),
+        (helper.make_node("Gemm", ["x", "w"], ["y"]), r"input 1 = of shape \(4, 3, 3, 3\) .* a matrix"),
         (helper.make_node("Add", ["x", "line"], ["y"]), "one number, or one for each channel"),
         (helper.make_node("Identity", ["x"], ["y"]), "computes nothing"),
         (helper.make_node("Identity", ["w"], ["y"]), "does not depend on its input"),
@@ -262,7 +264,7 @@ def test_what_is_refused(tmp_path: Path, node: onnx.NodeProto, text: str) -> Non
     constants = {
         **WEIGHT, "i1": np.array([1]), "i9": np.array([9]), "two": np.array([2, 3]),
         "matrix": np.ones((216, 8), np.float32), "column": np.ones((8, 1), np.float32), "none": np.zeros(0, np.float32),
-        "i3": np.array([3]), "huge": np.array([1 << 20, 1 << 20]),
+        "i3": np.array([3]), "scalar": np.array(2.0, np.float32), "huge": np.array([1 << 20, 1 << 20]),
         "line": np.ones(8, np.float32), "pads": np.array([0, 0, 1 << 40, 0, 0, 0, 0, 0]),
     }  # fmt: skip
     refused(saved(onnx_model([node], constants), tmp_path), text)

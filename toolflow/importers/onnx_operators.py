@@ -110,6 +110,9 @@ def _gemm(call: Call) -> Value | None:
     if first:
         call.problem("transA", first, "0")
         return None
+    if weight.ndim != 2:
+        call.problem("input 1", f"of shape {weight.shape}", "a matrix")
+        return None
     weight = alpha * (weight if transposed else weight.T)
     outputs = weight.shape[0]
     if bias is not None and bias.size != 1 and (bias.size, *bias.shape[-1:]) != (outputs, outputs):
