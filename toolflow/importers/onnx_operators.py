@@ -317,7 +317,11 @@ def _shape(call: Call) -> npt.NDArray[np.int64] | None:
 
 def _softmax(call: Call) -> Value | None:
     x, axis = call.value(0), call.attribute("axis", -1 if call.opset >= 13 else 1)
-    return None if x is None else vocabulary.softmax_at_end(call.build, call.place, x, axis, call.is_end)
+    return (
+        None
+        if x is None
+        else vocabulary.left_out_at_end(call.build, call.place, vocabulary.SOFTMAX, x, axis, call.is_end)
+    )
 
 
 def _sigmoid(call: Call) -> Value | None:
@@ -333,7 +337,11 @@ def _arg_max(call: Call) -> Value | None:
     if last:
         call.problem("select_last_index", 1, "0: of equal scores the device takes the first")
         return None
-    return None if x is None else vocabulary.decision_at_end(call.build, call.place, x, axis, call.is_end)
+    return (
+        None
+        if x is None
+        else vocabulary.left_out_at_end(call.build, call.place, vocabulary.DECISION, x, axis, call.is_end)
+    )
 
 
 def _top_k(call: Call) -> Value | None:
@@ -344,7 +352,11 @@ def _top_k(call: Call) -> Value | None:
     if not largest:
         call.problem("largest", 0, "1")
         return None
-    return None if x is None else vocabulary.decision_at_end(call.build, call.place, x, axis, call.is_end)
+    return (
+        None
+        if x is None
+        else vocabulary.left_out_at_end(call.build, call.place, vocabulary.DECISION, x, axis, call.is_end)
+    )
 
 
 OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | list[Value | None] | None]] = {

@@ -387,7 +387,7 @@ def _to_copy(call: Call) -> Value | None:
 def _softmax(call: Call) -> Value | None:
     x, dim = call.tensor(), call.take("dim")
     call.args.clear()
-    return vocabulary.softmax_at_end(call.build, call.place, x, dim, _is_end(call.node))
+    return vocabulary.left_out_at_end(call.build, call.place, vocabulary.SOFTMAX, x, dim, _is_end(call.node))
 
 
 def _sigmoid(call: Call) -> Value | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -190,31 +190,52 @@ def sigmoid_at_end(build: GraphBuilder, place: Place, x: Value, is_end: bool) ->
     return x
 
 
-def softmax_at_end(build: GraphBuilder, place: Place, x: Value, axis: int, is_end: bool) -> Value | None:
-    """Softmax over the classes: left out, as it keeps their order; `axis` counts the batch as 0."""
-    if not is_end or axis % (1 + len(x.shape)) != 1:
-        build.problem(place, "", "softmax inside the network", "softmax over the classes at the very end")
-        return None
-    if not _is_vector(build, place, x):
-        return None
-    if x.shape[0] == 1:
-        build.problem(place, "classes", 1, "2 or more: the softmax of one class is always 1", "use a sigmoid")
-        return None
-    LOGGER.warning("%s '%s' is left out: it keeps the order of the classes", place.operator, place.node)
-    return x
+@dataclass(frozen=True)
+class Ending:
+    """An operator over the classes that may stand at the very end, where it is left out.
+
+    Attributes:
+        inside, allowed: what is not handled elsewhere, and what is.
+        one, remedy: what is allowed where there is one class alone, and what to do.
+        why: it may be left out.
+    """
+
+    inside: str
+    allowed: str
+    one: str
+    remedy: str
+    why: str
 
 
-def decision_at_end(build: GraphBuilder, place: Place, x: Value, axis: int, is_end: bool) -> Value | None:
-    """The class itself, the first of equal scores: left out, as the device answers with it; the batch is axis 0."""
+SOFTMAX = Ending(
+    "softmax inside the network",
+    "softmax over the classes at the very end",
+    "2 or more: the softmax of one class is always 1",
+    "use a sigmoid",
+    "it keeps the order of the classes",
+)
+DECISION = Ending(  # the class itself, the first of equal scores
+    "a decision",
+    "over the classes at the very end",
+    "2 or more: of one class it is always 0",
+    "leave it out of a single logit",
+    "the device answers with the class",
+)
+
+
+def left_out_at_end(
+    build: GraphBuilder, place: Place, ending: Ending, x: Value, axis: int, is_end: bool
+) -> Value | None:
+    """Return the scores that a softmax or a decision at the very end reads; `axis` counts the batch as 0."""
     if not is_end or position(axis, 1 + len(x.shape)) != 1:
-        build.problem(place, "", "a decision", "over the classes at the very end")
+        build.problem(place, "", ending.inside, ending.allowed)
         return None
     if not _is_vector(build, place, x):
         return None
     if x.shape[0] == 1:
-        build.problem(place, "classes", 1, "2 or more: of one class it is always 0", "leave it out of a single logit")
+        build.problem(place, "classes", 1, ending.one, ending.remedy)
         return None
-    LOGGER.warning("%s '%s' is left out: the device answers with the class", place.operator, place.node)
+    LOGGER.warning("%s '%s' is left out: %s", place.operator, place.node, ending.why)
     return x
 
 
