@@ -24,7 +24,7 @@ from quant.config import Family, Normalisation, QuantiseConfig
 from quant.float_run import float_classes
 from quant.quantise import Pair, make_pair
 from toolflow.importers.load import load_model
-from toolflow.importers.torch_module import to_torch
+from toolflow.importers.pytorch.module import to_torch
 from toolflow.interpreter.run import logits_of, run
 from toolflow.ir.graph import Graph
 from toolflow.passes.pipeline import simplify

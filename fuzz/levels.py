@@ -22,10 +22,10 @@ from rtl_sim.job import RunOptions
 from rtl_sim.levels import NativeLevel, SimulationLevel
 from rtl_sim.verify import Level, ProgramLevel, Unit, locate, verify_level
 from toolflow.engine.config import EngineConfig
+from toolflow.importers.images.pixels import PixelMap
+from toolflow.importers.images.plausible import unusable
 from toolflow.importers.load import load_model
-from toolflow.importers.pixels import PixelMap
-from toolflow.importers.plausible import unusable
-from toolflow.importers.torch_module import to_torch
+from toolflow.importers.pytorch.module import to_torch
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph, verify_quantised

@@ -21,9 +21,9 @@ from fuzz.notebook import DEFECT, DIFFERENCE, EQUAL, FINDS, REFUSED, UNHELPFUL, 
 from fuzz.originals import originals, toolflow
 from fuzz.work import Campaign, Job, Worker
 from toolflow.engine import executor
-from toolflow.importers import onnx_operators
 from toolflow.importers.builder import Value
-from toolflow.importers.onnx_call import Call
+from toolflow.importers.onnx import operators as onnx_operators
+from toolflow.importers.onnx.call import Call
 from toolflow.ir.errors import ToolflowError
 
 REGRESSIONS = Path(__file__).resolve().parents[1] / "regressions"
@@ -70,7 +70,7 @@ def test_a_crash_and_a_silent_pass_are_found(files: Path, tmp_path: Path, monkey
         def crash(path: Path) -> None:
             raise IndexError(path)
 
-        planted.setattr("toolflow.importers.onnx_file.read_model", crash)
+        planted.setattr("toolflow.importers.onnx.file.read_model", crash)
         entry = judge_damage(Damage("model.onnx", (flip,), "check onnx"), JOB, files)
         assert entry.outcome == DEFECT
         assert "IndexError" in entry.text

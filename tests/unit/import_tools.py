@@ -15,7 +15,7 @@ import onnxruntime
 import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from toolflow.importers.torch_module import to_torch
+from toolflow.importers.pytorch.module import to_torch
 from toolflow.ir.graph import Graph, Node
 
 Array = npt.NDArray[Any]

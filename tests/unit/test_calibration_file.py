@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toolflow.importers.calibration_file import CalibrationFileError, image_shape, load_calibration_file
+from toolflow.importers.images.calibration_file import CalibrationFileError, image_shape, load_calibration_file
 from toolflow.ir.graph import ChannelMap
 
 RNG = np.random.default_rng(0)

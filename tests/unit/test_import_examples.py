@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.unit.test_import_same import EXAMPLES, example
 from toolflow.importers.load import load_model
-from toolflow.importers.torch_module import to_torch
+from toolflow.importers.pytorch.module import to_torch
 from toolflow.ir.graph import Graph
 from toolflow.passes.check import Status, check
 from toolflow.passes.fuse_residual import fuse_residual

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, external_data_helper, helper
 
 from tests.unit.import_tools import onnx_model, random_array, saved
-from toolflow.importers.onnx_import import import_onnx
+from toolflow.importers.onnx.importer import import_onnx
 from toolflow.ir.errors import ToolflowError, UnsupportedModelError
 
 CONV = helper.make_node("Conv", ["x", "w"], ["y"], name="c1")

@@ -21,8 +21,8 @@ from tests.unit.import_tools import (
     run_onnx,
     saved,
 )
-from toolflow.importers.onnx_import import import_onnx
-from toolflow.importers.torch_import import import_module
+from toolflow.importers.onnx.importer import import_onnx
+from toolflow.importers.pytorch.importer import import_module
 from toolflow.importers.views import mean_windows, spread
 from toolflow.ir.errors import UnsupportedModelError
 from toolflow.ir.graph import Graph

@@ -16,7 +16,7 @@ from onnx import NodeProto, helper
 
 from tests.unit.import_tools import Array, Dims, assert_close, onnx_model, random_array, run_graph, run_onnx, saved
 from toolflow.importers.load import load_model
-from toolflow.importers.onnx_import import import_onnx
+from toolflow.importers.onnx.importer import import_onnx
 from toolflow.ir.errors import UnsupportedModelError
 from toolflow.ir.graph import Graph
 from toolflow.operators import AvgPool, Conv, MaxPool

@@ -21,7 +21,7 @@ from tests.unit.import_tools import (
     run_onnx,
     saved,
 )
-from toolflow.importers.onnx_import import import_onnx
+from toolflow.importers.onnx.importer import import_onnx
 from toolflow.ir.errors import ToolflowError, UnsupportedModelError
 
 node = helper.make_node

@@ -17,8 +17,8 @@ from torch import nn
 from torch.nn import functional
 
 from tests.unit.import_tools import assert_close, assert_same_graph, random_array, run_graph, run_module
-from toolflow.importers.onnx_import import import_onnx
-from toolflow.importers.torch_import import import_module
+from toolflow.importers.onnx.importer import import_onnx
+from toolflow.importers.pytorch.importer import import_module
 from toolflow.passes.pipeline import simplify
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

@@ -20,7 +20,7 @@ from torch.nn import functional as fn
 from torch.nn.utils import parametrizations
 
 from tests.unit.import_tools import assert_close, random_array, run_graph, run_module
-from toolflow.importers.torch_import import import_module
+from toolflow.importers.pytorch.importer import import_module
 from toolflow.ir.errors import ToolflowError, UnsupportedModelError
 from toolflow.ir.graph import Graph
 from toolflow.operators import Activation, AvgPool, Conv, Flatten, MaxPool

@@ -15,9 +15,9 @@ from quant.config import Normalisation, QuantiseConfig
 from quant.float_run import float_logits
 from quant.quantise import quantise
 from tests.unit.import_tools import random_array, run_onnx
-from toolflow.importers.calibration_file import load_calibration_file
-from toolflow.importers.onnx_import import import_onnx
-from toolflow.importers.torch_import import import_module
+from toolflow.importers.images.calibration_file import load_calibration_file
+from toolflow.importers.onnx.importer import import_onnx
+from toolflow.importers.pytorch.importer import import_module
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.passes.pipeline import simplify

@@ -19,8 +19,8 @@ from quant.prune import Choice, prune_graph
 from quant.quantise import quantise
 from tests.end_to_end.projects import toolflow
 from tests.unit.import_tools import conv_node, onnx_model, random_array, run_graph, saved
-from toolflow.importers.onnx_import import import_onnx
-from toolflow.importers.torch_import import import_module
+from toolflow.importers.onnx.importer import import_onnx
+from toolflow.importers.pytorch.importer import import_module
 from toolflow.interpreter.run import logits_of
 from toolflow.ir.errors import UnsupportedModelError
 from toolflow.ir.graph import Graph, Node, verify_graph

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolflow.cli.manifest import fingerprint
-from toolflow.importers.calibration_file import require_apart
+from toolflow.importers.images.calibration_file import require_apart
 from toolflow.ir.errors import ToolflowError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from quant.quantise import Variant
     from toolflow.cli.stages import Source
     from toolflow.cli.terminal import Step
-    from toolflow.importers.calibration_file import CalibrationImages
+    from toolflow.importers.images.calibration_file import CalibrationImages
     from toolflow.ir.graph import Graph
 
 FULL_BITS = 8  # with so many in every layer nothing is lost that training could win back

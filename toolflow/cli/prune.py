@@ -20,7 +20,7 @@ from toolflow.cli.folder import CHECKPOINTS, notebook_in, open_build
 from toolflow.cli.precision import SAVES_MULTIPLICATIONS, parse_search_engine, parse_search_loss
 from toolflow.cli.pruning import Wanted, one_pattern, parse_layer_patterns, parse_layer_tiles
 from toolflow.cli.terminal import Step, Terminal
-from toolflow.importers.calibration_file import require_apart
+from toolflow.importers.images.calibration_file import require_apart
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards import board_source
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from quant.prune import Choice
     from quant.train import Recipe
     from toolflow.cli.stages import Source
-    from toolflow.importers.calibration_file import CalibrationImages
+    from toolflow.importers.images.calibration_file import CalibrationImages
     from toolflow.ir.graph import Graph
 
 SCHEMA_VERSION = 1

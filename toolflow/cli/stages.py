@@ -28,7 +28,7 @@ from toolflow.cli.precision import Precision
 from toolflow.cli.project import CALIBRATION, CURVE, GRAPHS, LOGITS, QONNX, REPORT
 from toolflow.cli.terminal import Step
 from toolflow.engine.config import FITTED
-from toolflow.importers.calibration_file import CalibrationImages, image_shape, load_calibration_file
+from toolflow.importers.images.calibration_file import CalibrationImages, image_shape, load_calibration_file
 from toolflow.interpreter.run import logits_of
 from toolflow.ir.arrays import read_arrays
 from toolflow.ir.errors import ToolflowError, UnknownShapeError

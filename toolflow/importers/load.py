@@ -28,11 +28,11 @@ def load_model(
     if path.suffix == ".onnx":
         if weights is not None:
             raise ToolflowError(f"an ONNX file holds its own weights; leave out '{weights}'")
-        from toolflow.importers.onnx_import import import_onnx  # torch is not needed here, nor onnx there
+        from toolflow.importers.onnx.importer import import_onnx  # torch is not needed here, nor onnx there
 
         return import_onnx(path, input_shape, output)
     if ":" in spec:
-        from toolflow.importers.torch_import import import_torch
+        from toolflow.importers.pytorch.importer import import_torch
 
         return import_torch(spec, weights, input_shape, output)
     raise ToolflowError(f"a model must be model.onnx, file.py:factory or package.module:factory, not '{spec}'")

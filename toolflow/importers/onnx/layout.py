@@ -8,7 +8,7 @@ import numpy as np
 
 from toolflow.importers import vocabulary
 from toolflow.importers.builder import Value
-from toolflow.importers.onnx_call import Call
+from toolflow.importers.onnx.call import Call
 
 
 def _seen_as(call: Call, x: Value, shape: Sequence[int]) -> Value | None:

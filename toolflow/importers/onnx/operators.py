@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from toolflow.importers import onnx_layout, vocabulary
+from toolflow.importers import vocabulary
 from toolflow.importers.builder import Value
-from toolflow.importers.onnx_call import Call
+from toolflow.importers.onnx import layout as onnx_layout
+from toolflow.importers.onnx.call import Call
 from toolflow.operators import AvgPool, BatchNorm, Conv, Linear, MaxPool
 from toolflow.operators.window import Pads, Pair
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from toolflow.importers.pixels import InputStatistics, PixelMap
+from toolflow.importers.images.pixels import InputStatistics, PixelMap
 from toolflow.ir.graph import ChannelMap
 
 WIDEST = 1e6  # magnitude of an input that any network could have been trained with

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from onnx import GraphProto, ModelProto, NodeProto, helper
 
-from toolflow.importers import onnx_file, vocabulary
+from toolflow.importers import vocabulary
 from toolflow.importers.builder import GraphBuilder, Place, Value
-from toolflow.importers.onnx_call import Absent, Call
-from toolflow.importers.onnx_constants import FOLDED, CannotFoldError, fold
-from toolflow.importers.onnx_operators import DECISIONS, ENDINGS, OPERATORS, QUANTISERS, RESHAPING, REWRITES
-from toolflow.importers.onnx_select import feeds_transposes, keep_one_output
+from toolflow.importers.onnx import file as onnx_file
+from toolflow.importers.onnx.call import Absent, Call
+from toolflow.importers.onnx.constants import FOLDED, CannotFoldError, fold
+from toolflow.importers.onnx.operators import DECISIONS, ENDINGS, OPERATORS, QUANTISERS, RESHAPING, REWRITES
+from toolflow.importers.onnx.select import feeds_transposes, keep_one_output
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape

@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from toolflow.importers.npz_header import Header, is_single_array, read_headers
-from toolflow.importers.pixels import DEFAULT_SCALE, InputStatistics, PixelMap, input_statistics
-from toolflow.importers.plausible import listed, unnormalised, unusable, warnings, wrong_units
+from toolflow.importers.images.npz_header import Header, is_single_array, read_headers
+from toolflow.importers.images.pixels import DEFAULT_SCALE, InputStatistics, PixelMap, input_statistics
+from toolflow.importers.images.plausible import listed, unnormalised, unusable, warnings, wrong_units
 from toolflow.ir.errors import UNREADABLE, ToolflowError
 from toolflow.ir.graph import ChannelMap
 from toolflow.ir.operator import Shape
