@@ -16,7 +16,7 @@ from rtl_sim.job import RunOptions
 from rtl_sim.levels import SimulationLevel, make_level
 from toolflow.cli.project import open_project
 from toolflow.cli.stages import Images
-from toolflow.plan.lower import compile_program
+from toolflow.plan.lower.lower import compile_program
 
 RUN_IMAGES, MORE_IMAGES = 16, 1000
 LIMIT_CYCLES = 2_000_000  # a fault may ask for a walk of billions of steps; that counts as red

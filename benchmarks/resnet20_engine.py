@@ -23,7 +23,7 @@ from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.plan.estimate import estimate
+from toolflow.plan.explore.estimate import estimate
 
 SHAPES = (  # and the batch that each is for
     (EngineConfig(lanes_k=16, lanes_p=8, slots=2), 8),

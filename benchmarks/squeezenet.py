@@ -41,10 +41,10 @@ from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised, save_quantised
 from toolflow.operators import BY_KIND
 from toolflow.passes.pipeline import simplify
-from toolflow.plan.boards import Board, load_board
-from toolflow.plan.estimate import estimate
-from toolflow.plan.lower import fit_depths
-from toolflow.plan.resources import estimate_resources
+from toolflow.plan.boards.board import Board, load_board
+from toolflow.plan.explore.estimate import estimate
+from toolflow.plan.lower.lower import fit_depths
+from toolflow.plan.resources.estimate import estimate_resources
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "squeezenet.py"
 NORMALISATION = Normalisation(mean=(104.0, 117.0, 123.0), scale=1.0)  # of blue, green and red

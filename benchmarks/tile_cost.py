@@ -16,7 +16,7 @@ from yosys_resources import count_cells, run_yosys
 
 from toolflow.engine.config import EngineConfig
 from toolflow.numerics.winograd import KERNEL, WINOGRAD
-from toolflow.plan.resources_count import Family
+from toolflow.plan.resources.count import Family
 
 RTL = Path(__file__).resolve().parent.parent / "rtl_sim" / "rtl"
 ENGINE = EngineConfig(lanes_k=16, lanes_p=2, slots=1, drain_k=2, bank_depth=1024)

@@ -29,8 +29,8 @@ from quant.search import search
 from quant.sensitivity import Space
 from toolflow.interpreter.run import logits_of
 from toolflow.operators import Conv, WinogradConv
-from toolflow.plan.boards import load_board
-from toolflow.plan.choose import best_single, timed_engines
+from toolflow.plan.boards.board import load_board
+from toolflow.plan.explore.choose import best_single, timed_engines
 
 # bits, tile, pattern
 CASES: dict[str, QuantiseConfig] = {

@@ -34,7 +34,7 @@ from toolflow.numerics.srbs import Pattern, kept_values, parse_pattern, project,
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Conv, Flatten, Linear, MaxPool, WinogradConv
-from toolflow.plan.estimate import estimate
+from toolflow.plan.explore.estimate import estimate
 
 PADS = (1, 1, 1, 1)
 MODES = ("direct", "dense Winograd", "sparse")

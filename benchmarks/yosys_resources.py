@@ -1,6 +1,6 @@
 """Fit the resource model to Yosys, and measure it on configurations that the fit has not seen.
 
-    python benchmarks/yosys_resources.py fit --families xc7 xcup ecp5     # writes toolflow/plan/resources_fit.json
+    python benchmarks/yosys_resources.py fit --families xc7 xcup ecp5     # writes toolflow/plan/resources/fit.json
     python benchmarks/yosys_resources.py check --families xc7 xcup        # prints the table of docs/results.md
                                                                           # and records the amounts for the tests
 
@@ -33,9 +33,9 @@ from scipy.optimize import nnls
 
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
-from toolflow.plan.resources import FIT_FILE, estimate_resources
-from toolflow.plan.resources_count import Family, ResourceCount
-from toolflow.plan.resources_features import MODULES
+from toolflow.plan.resources.count import Family, ResourceCount
+from toolflow.plan.resources.estimate import FIT_FILE, estimate_resources
+from toolflow.plan.resources.features import MODULES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / "build" / "yosys"
@@ -229,7 +229,7 @@ def _without_copies(name: str) -> str:
 def _check_known(amounts: Mapping[str, ResourceCount]) -> None:
     unknown = set(amounts) - set(MODULES) - {"ram", TOP.removeprefix("cascade_")}
     if unknown:
-        sys.exit(f"toolflow/plan/resources_features.py must describe the modules {sorted(unknown)}")
+        sys.exit(f"toolflow/plan/resources/features.py must describe the modules {sorted(unknown)}")
 
 
 def _kind(name: str) -> str:

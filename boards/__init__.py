@@ -1,1 +1,1 @@
-"""One file per board; `toolflow.plan.boards` reads them."""
+"""One file per board; `toolflow.plan.boards.board` reads them."""

@@ -32,8 +32,8 @@ from toolflow.ir.quantised import QuantisedGraph, verify_quantised
 from toolflow.numerics.confidence import ConfidenceRule
 from toolflow.passes.check import require_engine
 from toolflow.passes.pipeline import simplify
-from toolflow.plan.boards import load_board
-from toolflow.plan.choose import best_single, timed_engines
+from toolflow.plan.boards.board import load_board
+from toolflow.plan.explore.choose import best_single, timed_engines
 
 FLOAT_TOLERANCE = 1e-4
 UInt8Array = npt.NDArray[np.uint8]

@@ -16,7 +16,7 @@ from fuzz.work import Campaign, Job, unexpected
 from rtl_sim.job import SimulationError
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
-from toolflow.plan.boards import all_boards
+from toolflow.plan.boards.board import all_boards
 
 
 @cache

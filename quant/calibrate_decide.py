@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from quant.calibrate_artefacts import Calibration, CascadeReport, Measure
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
-from toolflow.plan.objective import THROUGHPUT, Objective
+from toolflow.plan.explore.objective import THROUGHPUT, Objective
 
 Design = Literal["resident pair", "time-shared pair", "single low", "single high"]
 

@@ -30,9 +30,9 @@ from toolflow.ir.graph import Node
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
 from toolflow.numerics.srbs import Pattern
 from toolflow.operators import Conv, Layer, WinogradConv
-from toolflow.plan.boards import Board, load_board
-from toolflow.plan.choose import best_single, check_engine, timed_engines
-from toolflow.plan.estimate import layer_cycles
+from toolflow.plan.boards.board import Board, load_board
+from toolflow.plan.explore.choose import best_single, check_engine, timed_engines
+from toolflow.plan.explore.estimate import layer_cycles
 
 Saves = Literal["multiplications", "bit-operations", "cycles"]
 _Key = tuple[int | None, PatternPair, int]

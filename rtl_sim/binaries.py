@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, Flag, Opcode
 from toolflow.engine.stream import parameter_beats, row_beats
-from toolflow.plan.compiled import CompiledProgram
+from toolflow.plan.lower.compiled import CompiledProgram
 
 _INSTRUCTION_BYTES = 4 * INSTRUCTION_WORDS
 

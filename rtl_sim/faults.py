@@ -21,8 +21,8 @@ from toolflow.engine.config import PARAMETER_RECORD_BYTES, EngineConfig
 from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, LAYOUT, Flag, Instruction, Opcode
 from toolflow.engine.stream import parameter_beats, row_beats
 from toolflow.ir.errors import ToolflowError
-from toolflow.plan.compiled import CompiledProgram
-from toolflow.plan.lower import compile_program
+from toolflow.plan.lower.compiled import CompiledProgram
+from toolflow.plan.lower.lower import compile_program
 
 Kind = Literal["weight", "bias", "multiplier", "shift", "instruction", "residual", "index"]
 KINDS: tuple[Kind, ...] = ("weight", "bias", "multiplier", "shift", "instruction", "residual", "index")

@@ -10,7 +10,7 @@ from rtl_sim.runner import Dut, Simulation, SimulationError, build_simulation
 from rtl_sim.verify import Level, LevelRun, ProgramLevel, Unit
 from toolflow.emit.hls_native import build_native, run_native
 from toolflow.ir.errors import ToolflowError
-from toolflow.plan.compiled import CompiledProgram
+from toolflow.plan.lower.compiled import CompiledProgram
 
 HANG = -1  # error code of a level that its watchdog or the bench's checks had to end
 LEVELS = ("program", "hls", "cosim", "rtl")

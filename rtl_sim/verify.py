@@ -20,8 +20,8 @@ from toolflow.engine.executor import EngineFaultError, run_program
 from toolflow.interpreter.run import run
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.confidence import ACCEPT_ALL, ConfidenceRule, evaluate
-from toolflow.plan.compiled import CompiledProgram, Results
-from toolflow.plan.lower import compile_program
+from toolflow.plan.lower.compiled import CompiledProgram, Results
+from toolflow.plan.lower.lower import compile_program
 
 UInt8Array = npt.NDArray[np.uint8]
 

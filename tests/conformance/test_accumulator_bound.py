@@ -23,7 +23,7 @@ from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, effective_kernels, output_bits
 from toolflow.operators import Flatten, Linear, WinogradConv
 from toolflow.operators.casebook import RESULT
-from toolflow.plan.lower import compile_program, fit_depths
+from toolflow.plan.lower.lower import compile_program, fit_depths
 
 PIXEL = IntegerType(8, signed=False)
 CHANNELS, OUTPUTS = 8, 4

@@ -14,7 +14,7 @@ from toolflow.engine.config import FITTED, EngineConfig
 from toolflow.interpreter.run import run
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.operators.cases import cases_of
-from toolflow.plan.lower import compile_program, fit_depths
+from toolflow.plan.lower.lower import compile_program, fit_depths
 
 IMAGES = 3
 

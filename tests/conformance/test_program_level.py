@@ -12,7 +12,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
 from toolflow.interpreter.run import run
 from toolflow.operators.cases import cases_of, sweep_of
-from toolflow.plan.lower import compile_program, fit_depths
+from toolflow.plan.lower.lower import compile_program, fit_depths
 
 IMAGES = 3
 EXTREME = pytest.mark.parametrize("extreme", [False, True], ids=["random", "extreme"])

@@ -19,7 +19,7 @@ from toolflow.cli.project import open_project
 from toolflow.engine.isa import Flag, Opcode, decode_program
 from toolflow.engine.stream import unpack
 from toolflow.ir.errors import ToolflowError
-from toolflow.plan.lower import compile_program
+from toolflow.plan.lower.lower import compile_program
 from toolflow.report.summary import Summary, read_summary
 
 ENGINE = "lanes_k=8,lanes_p=4,slots=2"

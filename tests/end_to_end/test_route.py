@@ -13,7 +13,7 @@ import pytest
 from toolflow.emit.rtl import emit_rtl
 from toolflow.emit.scripts import UnitSources, emit_scripts
 from toolflow.engine.config import EngineConfig
-from toolflow.plan.boards import load_board
+from toolflow.plan.boards.board import load_board
 
 SMALL = EngineConfig(
     lanes_k=2, lanes_p=1, sub_row=2, weight_bits=4, activation_bits=4, accumulator_bits=16, bus_bits=64, bank_depth=64,

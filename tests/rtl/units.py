@@ -22,8 +22,8 @@ from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, Opcode
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.confidence import ConfidenceRule
 from toolflow.operators.cases import cases_of, sweep_of
-from toolflow.plan.compiled import CompiledProgram
-from toolflow.plan.lower import compile_program, fit_depths
+from toolflow.plan.lower.compiled import CompiledProgram
+from toolflow.plan.lower.lower import compile_program, fit_depths
 
 UNIT = "single"
 DEPTHS = (

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from toolflow.ir.errors import ToolflowError
-from toolflow.plan.boards import BOARDS_FOLDER, all_boards, load_board, normalise_name, read_board_file
+from toolflow.plan.boards.board import BOARDS_FOLDER, all_boards, load_board, normalise_name, read_board_file
 
 # independent of the files: LUT, FF, DSP, block RAM, URAM as published for the boards
 PUBLISHED = {

@@ -17,13 +17,21 @@ from toolflow.operators.casebook import RESULT, NetworkBuilder
 from toolflow.operators.cases import ALL_CASES
 from toolflow.operators.max_pool.spec import MaxPool
 from toolflow.operators.shortcut.spec import Shortcut
-from toolflow.plan.boards import Board, UsableShares, load_board
-from toolflow.plan.choose import UnitRequest, best_pair, best_single, candidates, explain, require_room, timed_engines
-from toolflow.plan.choose_shapes import allowed_shapes, rank_shapes, smallest_engines
-from toolflow.plan.demand import demand, weight_bytes
-from toolflow.plan.estimate import estimate
-from toolflow.plan.lower import Lowering, compile_program, fit_depths
-from toolflow.plan.resources import estimate_resources
+from toolflow.plan.boards.board import Board, UsableShares, load_board
+from toolflow.plan.explore.choose import (
+    UnitRequest,
+    best_pair,
+    best_single,
+    candidates,
+    explain,
+    require_room,
+    timed_engines,
+)
+from toolflow.plan.explore.demand import demand, weight_bytes
+from toolflow.plan.explore.estimate import estimate
+from toolflow.plan.explore.shapes import allowed_shapes, rank_shapes, smallest_engines
+from toolflow.plan.lower.lower import Lowering, compile_program, fit_depths
+from toolflow.plan.resources.estimate import estimate_resources
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from quant.sensitivity import Option, Space, fullness, measure
 from tests.unit.quantise_networks import NORMALISATION, Builder, images, residual_network
 from toolflow.numerics.srbs import Pattern, fullest, obeys, project, share_taps, worth_of
 from toolflow.operators import Activation, AvgPool, Conv, Flatten
-from toolflow.plan.boards import load_board
-from toolflow.plan.estimate import estimate, layer_cycles
+from toolflow.plan.boards.board import load_board
+from toolflow.plan.explore.estimate import estimate, layer_cycles
 
 BOARD, CALIBRATION = load_board("pynq-z2"), images(48)
 

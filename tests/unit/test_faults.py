@@ -9,8 +9,8 @@ from rtl_sim.verify import ProgramLevel
 from tests.unit.test_verify import unit_and_images
 from toolflow.engine.isa import Flag, Opcode, decode_program
 from toolflow.engine.stream import Packet, unpack
-from toolflow.plan.compiled import CompiledProgram
-from toolflow.plan.lower import compile_program
+from toolflow.plan.lower.compiled import CompiledProgram
+from toolflow.plan.lower.lower import compile_program
 
 TILED_RESIDUAL = "winograd/modes,F4"
 

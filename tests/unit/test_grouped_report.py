@@ -5,7 +5,7 @@ from __future__ import annotations
 from toolflow.engine.config import EngineConfig
 from toolflow.operators.avg_pool.spec import AvgPool
 from toolflow.operators.casebook import RESULT, NetworkBuilder
-from toolflow.plan.estimate import estimate
+from toolflow.plan.explore.estimate import estimate
 from toolflow.report.from_artefacts import run_section
 from toolflow.report.summary import Run
 from toolflow.report.tables import grouped_sentences, layer_table

@@ -20,9 +20,9 @@ from toolflow.engine.executor import run_program
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import ConfidenceRule
 from toolflow.operators.casebook import RESULT, NetworkBuilder
-from toolflow.plan.boards import load_board
-from toolflow.plan.compiled import CompiledProgram, Results
-from toolflow.plan.lower import compile_program, fit_depths
+from toolflow.plan.boards.board import load_board
+from toolflow.plan.lower.compiled import CompiledProgram, Results
+from toolflow.plan.lower.lower import compile_program, fit_depths
 
 STUBS = Path(__file__).resolve().parent.parent / "stubs"
 CLASSES = 5

@@ -15,7 +15,7 @@ from toolflow.emit.ii.analyse import Interval, analyse_unit
 from toolflow.emit.ii.delays import XC7, XC7_FAST, XCUP, Delays, budget_ns, delays_of
 from toolflow.emit.ii.recurrences import Edge, _components, _largest_ratio, _ratio
 from toolflow.ir.errors import VerificationError
-from toolflow.plan.boards import load_board
+from toolflow.plan.boards.board import load_board
 
 TOP = """\
 #include <stdint.h>

@@ -9,10 +9,10 @@ from tests.unit.test_choose import HIGH, LOW, no_progress
 from tests.unit.test_decide import artefacts
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import _WeightPort
-from toolflow.plan.boards import load_board
-from toolflow.plan.choose import UnitRequest, best_pair, best_single, candidates, timed_engines
-from toolflow.plan.estimate import estimate
-from toolflow.plan.objective import Goal, Objective
+from toolflow.plan.boards.board import load_board
+from toolflow.plan.explore.choose import UnitRequest, best_pair, best_single, candidates, timed_engines
+from toolflow.plan.explore.estimate import estimate
+from toolflow.plan.explore.objective import Goal, Objective
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from toolflow.importers.load import load_model
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.graph import Graph
 from toolflow.passes.pipeline import simplify
-from toolflow.plan.lower import fit_depths
+from toolflow.plan.lower.lower import fit_depths
 
 MODEL = """
 import torch

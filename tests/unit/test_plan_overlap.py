@@ -12,7 +12,7 @@ from tests.conformance.engine_shapes import SHAPES
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import Flag, Instruction, Opcode, decode_program
 from toolflow.operators.cases import cases_of
-from toolflow.plan.lower import compile_program, fit_depths
+from toolflow.plan.lower.lower import compile_program, fit_depths
 
 
 def pixels(height: int, width: int) -> Iterable[tuple[int, int]]:

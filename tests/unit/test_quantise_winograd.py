@@ -28,7 +28,7 @@ from toolflow.numerics.requantise import MAX_RESIDUAL_SHIFT
 from toolflow.numerics.srbs import Pattern, obeys, shares_of
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Conv, WinogradConv
-from toolflow.plan.lower import fit_depths
+from toolflow.plan.lower.lower import fit_depths
 
 CALIBRATION = images(48)
 HELD_OUT = images(24, seed=9)

@@ -17,7 +17,7 @@ from toolflow.engine.cycles import CycleReport, InstructionCycles
 from toolflow.engine.isa import Opcode
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import ALWAYS, NEVER
-from toolflow.plan.resources_count import ResourceCount
+from toolflow.plan.resources.count import ResourceCount
 from toolflow.report.from_artefacts import cascade_section, installed_versions, resources_section, run_section
 from toolflow.report.plot import plot_cascade
 from toolflow.report.schema_text import described_fields, schema_text

@@ -9,9 +9,9 @@ from typing import Any, get_args
 import pytest
 
 from toolflow.engine.config import EngineConfig
-from toolflow.plan.resources import estimate_resources, fitted_coefficients
-from toolflow.plan.resources_count import Family, ResourceCount
-from toolflow.plan.resources_features import MODULES, dsps, memories, parameter_bits, product_bits
+from toolflow.plan.resources.count import Family, ResourceCount
+from toolflow.plan.resources.estimate import estimate_resources, fitted_coefficients
+from toolflow.plan.resources.features import MODULES, dsps, memories, parameter_bits, product_bits
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORD = REPOSITORY / "benchmarks" / "yosys_resources.json"

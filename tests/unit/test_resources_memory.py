@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from toolflow.plan.resources_count import Family
-from toolflow.plan.resources_memory import map_memory
+from toolflow.plan.resources.count import Family
+from toolflow.plan.resources.memory import map_memory
 
 RTL = Path(__file__).resolve().parents[2] / "rtl_sim" / "rtl"
 

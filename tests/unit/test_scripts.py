@@ -17,7 +17,7 @@ import pytest
 from toolflow.emit.scripts import HlsVectors, UnitSources, control_addresses, emit_scripts
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
-from toolflow.plan.boards import load_board
+from toolflow.plan.boards.board import load_board
 
 STUBS = Path(__file__).resolve().parent.parent / "stubs"
 BOARD_PARTS = "xilinx.com:zcu104:part0:1.0 xilinx.com:zcu104:part0:1.1 tul.com.tw:pynq-z2:part0:1.0"

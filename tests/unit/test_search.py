@@ -30,9 +30,9 @@ from toolflow.ir.graph import Graph
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD, transformed_type
 from toolflow.operators import Conv, WinogradConv
-from toolflow.plan.boards import load_board
-from toolflow.plan.choose import best_single, timed_engines
-from toolflow.plan.estimate import estimate
+from toolflow.plan.boards.board import load_board
+from toolflow.plan.explore.choose import best_single, timed_engines
+from toolflow.plan.explore.estimate import estimate
 
 CALIBRATION, JUDGED = images(48), images(64, seed=9)
 INNER = {"a1", "a2", "b2"}

@@ -24,7 +24,7 @@ def boards(
 
         toolflow boards zcu104 --json
     """
-    from toolflow.plan.boards import all_boards, load_board
+    from toolflow.plan.boards.board import all_boards, load_board
 
     shown = list(all_boards().values()) if name is None else [load_board(name)]
     table = Table(title="Boards: usable / available")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from toolflow.cli.finetuning import Finetuning
     from toolflow.cli.precision import Precision
     from toolflow.cli.stages import Source
-    from toolflow.plan.objective import Objective
+    from toolflow.plan.explore.objective import Objective
 
 
 @command
@@ -69,9 +69,9 @@ def build(
         from toolflow.cli.finetuning import Finetuning
         from toolflow.cli.precision import Precision, parse_search_loss
         from toolflow.cli.stages import Source
-        from toolflow.plan.boards import load_board
-        from toolflow.plan.choose import check_engine
-        from toolflow.plan.objective import Objective
+        from toolflow.plan.boards.board import load_board
+        from toolflow.plan.explore.choose import check_engine
+        from toolflow.plan.explore.objective import Objective
 
     if single and cascade:
         raise ToolflowError("--single and --cascade must not be given together")
@@ -161,7 +161,7 @@ def _stages(
     """Run the stages in their order; each reuses what has not changed."""
     from toolflow.cli import emit_stage, plan_stage, report_stage, stages
     from toolflow.cli.project import CALIBRATION, CURVE, DECISION, GRAPHS, PLAN, REPORT, SUMMARY
-    from toolflow.plan.boards import board_source
+    from toolflow.plan.boards.board import board_source
 
     variants = target.variants
     bits = {"low": precision.low_bits, "high": precision.high_bits}

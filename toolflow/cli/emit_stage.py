@@ -31,8 +31,8 @@ from toolflow.emit.synthesisable import require_synthesisable
 from toolflow.engine.executor import run_program
 from toolflow.interpreter.run import run
 from toolflow.ir.arrays import read_arrays
-from toolflow.plan.compiled import CompiledProgram
-from toolflow.plan.lower import compile_program
+from toolflow.plan.lower.compiled import CompiledProgram
+from toolflow.plan.lower.lower import compile_program
 
 VECTOR_IMAGES = 64
 SIMULATED_IMAGES = 2  # of the vendor's C++ and RTL simulation

@@ -15,14 +15,14 @@ from toolflow.cli import options
 from toolflow.cli.command import command
 from toolflow.cli.terminal import Step, Terminal
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
-from toolflow.plan.objective import Goal
+from toolflow.plan.explore.objective import Goal
 
 if TYPE_CHECKING:
     from toolflow.engine.config import EngineConfig
     from toolflow.ir.quantised import QuantisedGraph
-    from toolflow.plan.boards import Board
-    from toolflow.plan.objective import Objective
-    from toolflow.plan.resources_count import ResourceCount
+    from toolflow.plan.boards.board import Board
+    from toolflow.plan.explore.objective import Objective
+    from toolflow.plan.resources.count import ResourceCount
     from toolflow.report.summary import Run
 
 _PANEL = "Board and engine"
@@ -110,8 +110,8 @@ def estimate(
     fixed = options.parse_engine(engine)
     with terminal.progress("load the toolflow"):
         from toolflow.cli.project import PLAN, open_project
-        from toolflow.plan.boards import load_board
-        from toolflow.plan.objective import Objective
+        from toolflow.plan.boards.board import load_board
+        from toolflow.plan.explore.objective import Objective
 
         built = open_project(folder) if (folder / PLAN).exists() else None
     if board is None and built is None:
@@ -157,7 +157,7 @@ def _searched(
     from quant.calibrate_artefacts import Calibration, load_artefact
     from toolflow.cli.project import CALIBRATION, GRAPHS, REPORT, damaged, read_document
     from toolflow.cli.stages import load_graph, read_report
-    from toolflow.plan.choose import best_pair, best_single, bound_by, timed_engines
+    from toolflow.plan.explore.choose import best_pair, best_single, bound_by, timed_engines
 
     document = folder / GRAPHS / "quantise.json"
     recorded: Any = read_document(document)
@@ -210,7 +210,7 @@ def _cycles(units: Sequence[UnitEstimate], forwarded_share: float, objective: Ob
 def _unit(
     name: str, graph: QuantisedGraph, config: EngineConfig, amounts: ResourceCount, board: Board, objective: Objective
 ) -> UnitEstimate:
-    from toolflow.plan.estimate import estimate as predict
+    from toolflow.plan.explore.estimate import estimate as predict
     from toolflow.report.from_artefacts import run_section
 
     batches = (1, config.lanes_p) if objective.batch is None else (objective.batch,)

@@ -13,7 +13,7 @@ import typer
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.srbs import parse_pattern
-from toolflow.plan.objective import Goal
+from toolflow.plan.explore.objective import Goal
 
 _MODEL, _BOARD, _PRECISION, _DATA = "Model", "Board and engine", "Precision and accuracy", "Images"
 _CHECKS = "Verification"

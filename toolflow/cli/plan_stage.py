@@ -12,10 +12,10 @@ from toolflow.cli.stages import load_graph, read_report
 from toolflow.cli.terminal import Step
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.graph import Graph
-from toolflow.plan.boards import Board, load_board
-from toolflow.plan.choose import Candidate, best_pair, best_single, bound_by, require_room, timed_engines
-from toolflow.plan.objective import Objective
-from toolflow.plan.resources_count import ResourceCount
+from toolflow.plan.boards.board import Board, load_board
+from toolflow.plan.explore.choose import Candidate, best_pair, best_single, bound_by, require_room, timed_engines
+from toolflow.plan.explore.objective import Objective
+from toolflow.plan.resources.count import ResourceCount
 
 
 def room_on(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from toolflow.cli import options
 from toolflow.cli.options import ScaleFamily
 from toolflow.ir.errors import ToolflowError
-from toolflow.plan.boards import board_source, load_board
-from toolflow.plan.choose_shapes import longest_word
+from toolflow.plan.boards.board import board_source, load_board
+from toolflow.plan.explore.shapes import longest_word
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,9 +21,9 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised
 from toolflow.operators import BY_KIND
-from toolflow.plan.boards import Board, load_board
-from toolflow.plan.objective import Goal, Objective
-from toolflow.plan.resources_count import ResourceCount
+from toolflow.plan.boards.board import Board, load_board
+from toolflow.plan.explore.objective import Goal, Objective
+from toolflow.plan.resources.count import ResourceCount
 
 SCHEMA_VERSION = 1
 PLAN, CALIBRATION, REPORT, DECISION = "plan.json", "calibration.json", "cascade.json", "decision.json"

@@ -22,7 +22,7 @@ from toolflow.cli.pruning import Wanted, one_pattern, parse_layer_patterns, pars
 from toolflow.cli.terminal import Step, Terminal
 from toolflow.importers.images.calibration_file import require_apart
 from toolflow.ir.errors import ToolflowError
-from toolflow.plan.boards import board_source
+from toolflow.plan.boards.board import board_source
 
 if TYPE_CHECKING:
     from quant.prune import Choice

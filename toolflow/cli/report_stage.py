@@ -17,7 +17,7 @@ from toolflow.cli.stages import Images, Source, held_out_logits, read_report
 from toolflow.cli.terminal import Step
 from toolflow.engine.cycles import predict
 from toolflow.ir.store import digest
-from toolflow.plan.lower import Lowering
+from toolflow.plan.lower.lower import Lowering
 from toolflow.report.from_artefacts import (
     cascade_section,
     installed_versions,

@@ -172,7 +172,7 @@ class _Runs:
         """Compare the unit's program and weights files with its network; return whether a level can run them."""
         from rtl_sim.binaries import Binaries
         from toolflow.cli.project import BinaryPaths
-        from toolflow.plan.lower import compile_program
+        from toolflow.plan.lower.lower import compile_program
 
         start = time.monotonic()
         unit = self.project.unit(unit_name)
@@ -323,7 +323,7 @@ class _Runs:
     def _with_cycles(self, unit: Unit, forget: bool) -> Unit:
         """Return the unit with the cycles that were counted now; with `forget` none of an earlier run."""
         from toolflow.engine.cycles import predict
-        from toolflow.plan.lower import Lowering
+        from toolflow.plan.lower.lower import Lowering
         from toolflow.report.from_artefacts import run_section
 
         verdicts = {verdict.images: verdict for verdict in self.counted.get(unit.unit, ())}

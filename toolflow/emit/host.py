@@ -17,8 +17,8 @@ import numpy as np
 from toolflow.emit.render import banner, render, resource, write_if_changed
 from toolflow.emit.scripts import DESIGN_NAME, control_addresses
 from toolflow.ir.errors import ToolflowError
-from toolflow.plan.boards import Board
-from toolflow.plan.compiled import CompiledProgram
+from toolflow.plan.boards.board import Board
+from toolflow.plan.lower.compiled import CompiledProgram
 
 _PACKAGE = "hls_templates"
 _DRIVER = "cascade_driver.hpp"

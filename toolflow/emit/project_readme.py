@@ -12,7 +12,7 @@ from toolflow.emit.hls import adapter_block_rams
 from toolflow.emit.render import render, write_if_changed
 from toolflow.emit.scripts import HlsVectors, UnitSources, control_addresses
 from toolflow.ir.errors import ToolflowError
-from toolflow.plan.boards import Board
+from toolflow.plan.boards.board import Board
 
 README = "README.md"
 _PACKAGE = "hls_templates"

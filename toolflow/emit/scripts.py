@@ -15,7 +15,7 @@ from toolflow import __version__
 from toolflow.emit.render import render, resource, write_if_changed
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
-from toolflow.plan.boards import Board
+from toolflow.plan.boards.board import Board
 
 DESIGN_NAME = "cascade"
 _PACKAGE = "hls_templates"

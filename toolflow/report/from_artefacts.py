@@ -15,7 +15,7 @@ from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.srbs import Pattern, shares_of, storage_bits
 from toolflow.operators import Layer as WeightedLayer
 from toolflow.operators import Linear, WinogradConv
-from toolflow.plan.resources_count import ResourceCount
+from toolflow.plan.resources.count import ResourceCount
 from toolflow.report.summary import Cascade, Layer, LayerCycles, Resources, Run
 
 if TYPE_CHECKING:

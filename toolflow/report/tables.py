@@ -13,7 +13,7 @@ from quant.calibrate_decide import Alternative, Decision
 from toolflow.emit.ii.delays import CLOCK_UNCERTAINTY
 from toolflow.numerics.confidence import ALWAYS, NEVER
 from toolflow.numerics.srbs import parse_pattern
-from toolflow.plan.boards import clock_text
+from toolflow.plan.boards.board import clock_text
 from toolflow.report.summary import (
     Cascade,
     Finetuned,

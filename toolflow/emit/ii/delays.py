@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from toolflow.emit.ii.ir import Instruction, bits_of
-from toolflow.plan.resources_count import Family
+from toolflow.plan.resources.count import Family
 
 # The part of a clock period that Vitis HLS leaves to placement and routing, unless it is told otherwise.
 CLOCK_UNCERTAINTY = 0.27

@@ -1,7 +1,7 @@
 """What the size of each of the engine's modules grows with: the terms of the resource model.
 
 A term is a count of bits or instances that follows from the configuration's geometry; how many LUTs and
-flip-flops one unit of it takes is fitted to synthesis (`resources_fit.json`).
+flip-flops one unit of it takes is fitted to synthesis (`fit.json`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from toolflow.engine.config import PARAMETER_RECORD_BYTES, RESULT_BITS, EngineConfig
-from toolflow.plan import resources_tile as tiles
-from toolflow.plan.resources_count import Family
+from toolflow.plan.resources import tile as tiles
+from toolflow.plan.resources.count import Family
 
 # A product narrower than this stays in LUTs, whatever it is meant for: the rules of Yosys' synth_xilinx
 # (DSP_Y_MINWIDTH) and of synth_ecp5 (operands of two bits each).

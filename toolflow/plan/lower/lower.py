@@ -24,11 +24,11 @@ from toolflow.operators.conv.hardware import hardware as conv
 from toolflow.operators.convolution import Convolution, direct_macs, macs
 from toolflow.operators.linear.hardware import hardware as linear
 from toolflow.operators.winograd.hardware import hardware as winograd
-from toolflow.plan.compiled import CompiledProgram, ImageFormat, Trace
-from toolflow.plan.edges import edge_instruction
-from toolflow.plan.memory import MemoryMap, Place, allocate, as_map
-from toolflow.plan.movers import max_pool, store_map
-from toolflow.plan.prepare import CONVOLUTIONS, prepare, result_tensor
+from toolflow.plan.lower.compiled import CompiledProgram, ImageFormat, Trace
+from toolflow.plan.lower.movers import max_pool, store_map
+from toolflow.plan.schedule.edges import edge_instruction
+from toolflow.plan.schedule.memory import MemoryMap, Place, allocate, as_map
+from toolflow.plan.schedule.prepare import CONVOLUTIONS, prepare, result_tensor
 
 FORMS = {Conv: conv, Linear: linear, AvgPool: avg_pool, Add: add, WinogradConv: winograd}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from toolflow.engine.isa import Flag, Instruction, Opcode
 from toolflow.ir.quantised import QuantisedNode
 from toolflow.operators import MaxPool
-from toolflow.plan.memory import Place
+from toolflow.plan.schedule.memory import Place
 
 FIELD_LIMIT = 1 << 16  # of a count of words
 

@@ -18,7 +18,7 @@ from toolflow.engine.isa import Flag, Instruction, Opcode
 from toolflow.engine.stream import parameter_beats, row_beats
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.winograd import WINOGRAD
-from toolflow.plan.lower import Lowering
+from toolflow.plan.lower.lower import Lowering
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Memories and DSP blocks follow from geometry; LUTs and flip-flops are sums of the terms of `resources_features` and
 `resources_tile`, with coefficients fitted to Yosys (`benchmarks/yosys_resources.py`, which writes
-`resources_fit.json` and says how far the model is off on configurations that the fit has not seen). What engines
+`fit.json` and says how far the model is off on configurations that the fit has not seen). What engines
 with tiles add is fitted on xc7 and xcup; on ECP5 it is xc7's, LUTs scaled as those of engines without tiles are.
 """
 
@@ -17,11 +17,11 @@ from importlib import resources
 from typing import Any
 
 from toolflow.engine.config import EngineConfig
-from toolflow.plan.resources_count import BLOCK_RAM_NAMES, Family, ResourceCount
-from toolflow.plan.resources_features import EXPONENT_BLOCKS, MODULES, as_built, dsps, memories
-from toolflow.plan.resources_memory import map_memory
+from toolflow.plan.resources.count import BLOCK_RAM_NAMES, Family, ResourceCount
+from toolflow.plan.resources.features import EXPONENT_BLOCKS, MODULES, as_built, dsps, memories
+from toolflow.plan.resources.memory import map_memory
 
-FIT_FILE = "resources_fit.json"
+FIT_FILE = "fit.json"
 Coefficients = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
@@ -59,7 +59,7 @@ class ResourceEstimate:
 @cache
 def fitted_coefficients() -> Mapping[str, Coefficients]:
     """Return LUTs and flip-flops per unit of each term: family → module → resource → term → amount."""
-    text = resources.files("toolflow.plan").joinpath(FIT_FILE).read_text(encoding="utf-8")
+    text = resources.files("toolflow.plan.resources").joinpath(FIT_FILE).read_text(encoding="utf-8")
     coefficients: Mapping[str, Coefficients] = json.loads(text)["coefficients"]
     return coefficients
 

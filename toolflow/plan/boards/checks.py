@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from toolflow.plan.resources_count import Family
+from toolflow.plan.resources.count import Family
 
 _PART_PATTERNS: dict[Family, str] = {
     "xc7": r"xc7[aksvz]\d+\w*-\d\w*",

@@ -14,10 +14,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from toolflow.ir.errors import ToolflowError
-from toolflow.plan.boards_checks import device_problems, memory_problems
-from toolflow.plan.resources_count import Family, ResourceCount
+from toolflow.plan.boards.checks import device_problems, memory_problems
+from toolflow.plan.resources.count import Family, ResourceCount
 
-BOARDS_FOLDER = Path(__file__).resolve().parents[2] / "boards"
+BOARDS_FOLDER = Path(__file__).resolve().parents[3] / "boards"
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from toolflow.plan.resources_count import Family, ResourceCount
+from toolflow.plan.resources.count import Family, ResourceCount
 
 LANE_BITS = 9  # a block's write enables cover 9 bits each
 ULTRA_WORDS, ULTRA_BITS = 4096, 72

@@ -12,7 +12,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import Header, Instruction
 from toolflow.ir.operator import Shape
 from toolflow.numerics.types import IntegerType
-from toolflow.plan.memory import MemoryMap, Place
+from toolflow.plan.schedule.memory import MemoryMap, Place
 
 Int64Array = npt.NDArray[np.int64]
 

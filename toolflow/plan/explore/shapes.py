@@ -14,13 +14,13 @@ from toolflow.engine.config import FITTED, EngineConfig, deepest_memories, small
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.operators import Conv, WinogradConv
-from toolflow.plan.boards import Board
-from toolflow.plan.demand import Demand, demand
-from toolflow.plan.memory import allocate
-from toolflow.plan.prepare import prepare, result_tensor
-from toolflow.plan.resources import estimate_resources
-from toolflow.plan.resources_count import ResourceCount
-from toolflow.plan.resources_features import dsps
+from toolflow.plan.boards.board import Board
+from toolflow.plan.explore.demand import Demand, demand
+from toolflow.plan.resources.count import ResourceCount
+from toolflow.plan.resources.estimate import estimate_resources
+from toolflow.plan.resources.features import dsps
+from toolflow.plan.schedule.memory import allocate
+from toolflow.plan.schedule.prepare import prepare, result_tensor
 
 LANES_K = (4, 8, 12, 16, 24, 32, 48, 64)
 LANES_P = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)

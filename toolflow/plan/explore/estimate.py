@@ -10,10 +10,10 @@ from toolflow.engine.cycles import CycleReport, predict
 from toolflow.engine.isa import Opcode
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.plan.boards import Board
-from toolflow.plan.demand import weight_bytes
-from toolflow.plan.lower import Lowering, fit_depths
-from toolflow.plan.resources import estimate_resources
+from toolflow.plan.boards.board import Board
+from toolflow.plan.explore.demand import weight_bytes
+from toolflow.plan.lower.lower import Lowering, fit_depths
+from toolflow.plan.resources.estimate import estimate_resources
 
 
 def estimate(graph: QuantisedGraph, shape: EngineConfig, images: int) -> tuple[EngineConfig, CycleReport]:

@@ -18,8 +18,10 @@ from toolflow.engine.cycles import CycleReport, predict
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.operators import Layer
-from toolflow.plan.boards import Board, all_boards
-from toolflow.plan.choose_shapes import (
+from toolflow.plan.boards.board import Board, all_boards
+from toolflow.plan.explore.demand import weight_bytes
+from toolflow.plan.explore.objective import THROUGHPUT, Objective
+from toolflow.plan.explore.shapes import (
     RankedShape,
     UnitRequest,
     allowed_shapes,
@@ -27,11 +29,9 @@ from toolflow.plan.choose_shapes import (
     smallest_engines,
     worth_timing,
 )
-from toolflow.plan.demand import weight_bytes
-from toolflow.plan.lower import Lowering, fit_depths
-from toolflow.plan.objective import THROUGHPUT, Objective
-from toolflow.plan.resources import estimate_resources
-from toolflow.plan.resources_count import BLOCK_RAM_NAMES, ResourceCount
+from toolflow.plan.lower.lower import Lowering, fit_depths
+from toolflow.plan.resources.count import BLOCK_RAM_NAMES, ResourceCount
+from toolflow.plan.resources.estimate import estimate_resources
 
 __all__ = [
     "Candidate", "UnitRequest", "best_pair", "best_single", "bound_by", "candidates", "check_engine", "explain",

@@ -1,0 +1,1 @@
+"""Boards: what a board file says, and its checks."""

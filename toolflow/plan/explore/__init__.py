@@ -1,0 +1,1 @@
+"""Which engines are worth building, and what they would do."""

@@ -1,0 +1,1 @@
+"""What an engine takes of a device."""
