@@ -18,10 +18,10 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from quant.calibrate import CalibrationOptions, calibrate
-from quant.calibrate_measure import evaluate_cascade
+from quant.cascade.calibrate import CalibrationOptions, calibrate
+from quant.cascade.measure import evaluate_cascade
 from quant.config import Family, Normalisation, QuantiseConfig
-from quant.float_run import float_classes
+from quant.float_network import float_classes
 from quant.quantise import Pair, make_pair
 from toolflow.importers.load import load_model
 from toolflow.importers.pytorch.module import to_torch

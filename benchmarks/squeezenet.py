@@ -25,11 +25,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from quant.calibrate import CalibrationOptions, calibrate
-from quant.calibrate_measure import evaluate_cascade
-from quant.calibrate_statistics import wilson_bounds
+from quant.cascade.calibrate import CalibrationOptions, calibrate
+from quant.cascade.measure import evaluate_cascade
+from quant.cascade.statistics import wilson_bounds
 from quant.config import Normalisation, QuantiseConfig
-from quant.float_run import float_classes
+from quant.float_network import float_classes
 from quant.quantise import make_pair
 from rtl_sim.levels import make_level
 from rtl_sim.verify import Unit, verify_level

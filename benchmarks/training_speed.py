@@ -1,4 +1,4 @@
-"""Images a second, forward and backward, of pruned networks: the library of quant/native against torch, turn by turn.
+"""Images a second, forward and backward, of pruned networks: the library of quant/training/native against torch, turn by turn.
 
     python benchmarks/training_speed.py [--threads 1] [--rounds 3] [--batches 8]
 
@@ -13,11 +13,11 @@ import time
 import numpy as np
 import torch
 
-import quant.trainable
+import quant.training.trainable
 from benchmarks.resnet20_accuracy import EXAMPLE, NORMALISATION
-from quant.prune import Choice, choose_layers, shaped
-from quant.train import TrainingImages
-from quant.trainable import TrainableNetwork
+from quant.training.loop import TrainingImages
+from quant.training.prune import Choice, choose_layers, shaped
+from quant.training.trainable import TrainableNetwork
 from toolflow.importers.load import load_model
 from toolflow.ir.graph import Graph
 from toolflow.numerics.srbs import Pattern
@@ -60,13 +60,13 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 32, 32, 3), dtype=np.uint8)
     x = TrainingImages(pixels, None, NORMALISATION).inputs(pixels, torch.device("cpu"))
-    can_run = quant.trainable.can_run
+    can_run = quant.training.trainable.can_run
     for name, case in CASES.items():
         graph = network(*case)
         took: dict[bool, list[float]] = {True: [], False: []}
         for _ in range(arguments.rounds):
             for native, times in took.items():
-                quant.trainable.can_run = can_run if native else lambda _: False
+                quant.training.trainable.can_run = can_run if native else lambda _: False
                 times.append(seconds(graph, x, arguments.batches))
         ours, alone = (BATCH * arguments.batches / min(took[kind]) for kind in (True, False))
         print(f"{name}: {ours:.0f} images/s, torch alone {alone:.0f}: {ours / alone:.2f} times", flush=True)

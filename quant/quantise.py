@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from quant.arrange import Arrangement, arrange
-from quant.brevitas_model import BrevitasModel
 from quant.config import MAX_CALIBRATION_IMAGES, MAX_TENSOR_ELEMENTS, Normalisation, QuantiseConfig
-from quant.equalise import equalise
-from quant.extract import to_quantised_graph
-from quant.solve import Held, LayerQuality, solve
+from quant.exchange.brevitas_model import BrevitasModel
+from quant.exchange.extract import to_quantised_graph
+from quant.post_training.arrange import Arrangement, arrange
+from quant.post_training.equalise import equalise
+from quant.post_training.walk import Held, LayerQuality, solve
 from toolflow.ir.errors import Problem, ToolflowError, UnsupportedModelError
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from quant.brevitas_level import brevitas_tensors
-from quant.hls4ml_level import hls4ml_logits
+from quant.exchange.brevitas_level import brevitas_tensors
+from quant.exchange.hls4ml_level import hls4ml_logits
 from toolflow.interpreter.run import run
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph

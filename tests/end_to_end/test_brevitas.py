@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from quant.config import Normalisation, QuantiseConfig
-from quant.extract import brevitas_integers, first_difference
-from quant.float_run import float_logits
-from quant.hls4ml_level import hls4ml_logits
+from quant.exchange.extract import brevitas_integers, first_difference
+from quant.exchange.hls4ml_level import hls4ml_logits
+from quant.float_network import float_logits
 from quant.quantise import Pair, make_pair
 from toolflow.importers.load import load_model
 from toolflow.interpreter.run import run

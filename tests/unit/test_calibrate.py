@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quant.calibrate import CalibrationOptions, calibrate, metric
-from quant.calibrate_artefacts import Calibration, CascadeReport, load_artefact, save_artefact
-from quant.calibrate_measure import evaluate_cascade
+from quant.cascade.artefacts import Calibration, CascadeReport, load_artefact, save_artefact
+from quant.cascade.calibrate import CalibrationOptions, calibrate, metric
+from quant.cascade.measure import evaluate_cascade
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import ALWAYS, NEVER, ConfidenceRule, confidence_k, evaluate
 

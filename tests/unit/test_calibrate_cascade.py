@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quant.calibrate import CalibrationOptions, calibrate
+from quant.cascade.calibrate import CalibrationOptions, calibrate
 from toolflow.interpreter.run import logits_of
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.confidence import ALWAYS, NEVER, ConfidenceRule, evaluate

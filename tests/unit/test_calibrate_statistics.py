@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from quant.calibrate_expected import expected_losses, fit_stack
-from quant.calibrate_split import stratified_split
-from quant.calibrate_statistics import (
+from quant.cascade.expected import expected_losses, fit_stack
+from quant.cascade.split import stratified_split
+from quant.cascade.statistics import (
     allowed_losses,
     images_for_none,
     images_to_resolve,

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-import quant.train
-from quant.pruned_file import load_pruned
+import quant.training.loop
 from quant.quantise import quantise
+from quant.sparsity.pruned_file import load_pruned
 from tests.unit.module_files import module_file
 from tests.unit.quantise_networks import images
 from toolflow.cli.main import app
@@ -155,7 +155,7 @@ def test_narrow_units_are_finetuned(model: str, tmp_path: Path, monkeypatch: pyt
     trained = [*given, "--finetune", data, "--finetune-recipe", "epochs=2, rate=0.01", "--out", str(tmp_path / "q")]
     plain = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "plain")])
     assert plain.exit_code == 0, plain.stderr
-    epoch, ended = quant.train.Training._epoch, list[float]()
+    epoch, ended = quant.training.loop.Training._epoch, list[float]()
 
     def cut(*arguments: Any) -> float:
         if len(ended) == 1:
@@ -164,7 +164,7 @@ def test_narrow_units_are_finetuned(model: str, tmp_path: Path, monkeypatch: pyt
         ended.append(epoch(*arguments))
         return ended[-1]
 
-    monkeypatch.setattr(quant.train.Training, "_epoch", cut)
+    monkeypatch.setattr(quant.training.loop.Training, "_epoch", cut)
     result = CliRunner().invoke(app, trained)
     assert result.exit_code == 2
     assert "The training so far is in" in result.stderr
@@ -290,7 +290,7 @@ def test_an_interrupted_search_goes_on(model: str, tmp_path: Path, monkeypatch: 
         judged.append(arguments)
         return quantise(*arguments, **others)
 
-    monkeypatch.setattr("quant.search.quantise", counted)
+    monkeypatch.setattr("quant.search.selection.quantise", counted)
     result = CliRunner().invoke(app, given)
     assert result.exit_code == 130, result.stderr
     assert f"What the search found out is in {out}.partial; the same command goes on from there" in result.stderr
@@ -307,7 +307,7 @@ def test_an_interrupted_run_goes_on(model: str, tmp_path: Path, monkeypatch: pyt
     out = tmp_path / "out"
     given = ["--pattern", "2:8", "--tile", "2", "--train", str(tmp_path / "labelled.npz")]
     given += ["--test", str(tmp_path / "test.npz"), "--epochs", "8", "--batch", "40"]
-    epoch = quant.train.Training._epoch
+    epoch = quant.training.loop.Training._epoch
     done: list[int] = []
 
     def counted(self, network, optimiser, number, what):  # type: ignore[no-untyped-def]
@@ -316,7 +316,7 @@ def test_an_interrupted_run_goes_on(model: str, tmp_path: Path, monkeypatch: pyt
         done.append(number)
         return epoch(self, network, optimiser, number, what)
 
-    monkeypatch.setattr(quant.train.Training, "_epoch", counted)
+    monkeypatch.setattr(quant.training.loop.Training, "_epoch", counted)
     result = _prune(model, out, *given)
     assert result.exit_code == 130, result.stderr
     assert "toolflow: interrupted" in result.stderr

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from quant.arrange import arrange
 from quant.config import QuantiseConfig
-from quant.cost import Target, as_full, bit_operations, cycles, multiplications
+from quant.post_training.arrange import arrange
 from quant.quantise import quantise
-from quant.sensitivity import Option, Space, fullness, measure
+from quant.search.prices import Target, as_full, bit_operations, cycles, multiplications
+from quant.search.sensitivity import Option, Space, fullness, measure
 from tests.unit.quantise_networks import NORMALISATION, Builder, images, residual_network
 from toolflow.numerics.srbs import Pattern, fullest, obeys, project, share_taps, worth_of
 from toolflow.operators import Activation, AvgPool, Conv, Flatten

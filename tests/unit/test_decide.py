@@ -10,10 +10,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 
-from quant.calibrate import CalibrationOptions, calibrate
-from quant.calibrate_artefacts import Calibration, CascadeReport, Measure
-from quant.calibrate_decide import Decision, UnitCycles, decide
-from quant.calibrate_measure import Answers, calibration_warnings, evaluate_cascade, held_out_warnings, measure
+from quant.cascade.artefacts import Calibration, CascadeReport, Measure
+from quant.cascade.calibrate import CalibrationOptions, calibrate
+from quant.cascade.decide import Decision, UnitCycles, decide
+from quant.cascade.measure import Answers, calibration_warnings, evaluate_cascade, held_out_warnings, measure
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.numerics.confidence import NEVER, THRESHOLD_ONE
 from toolflow.report.from_artefacts import cascade_section

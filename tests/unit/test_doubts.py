@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quant.doubts import answer_warnings
+from quant.cascade.doubts import answer_warnings
 from tests.end_to_end.projects import toolflow
 from toolflow.report.summary import read_summary
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-import quant.train
+import quant.training.loop
 from quant.config import QuantiseConfig
-from quant.fake_quantise import rounded
-from quant.finetune import finetune
-from quant.float_run import float_logits
-from quant.prune import Choice, choose_layers, prune_graph
+from quant.float_network import float_logits
 from quant.quantise import Variant, quantise
-from quant.train import Checkpoint, Recipe, TrainingImages
-from quant.trainable import TrainableLayer, TrainableNetwork
+from quant.training.fake_quantise import rounded
+from quant.training.finetune import finetune
+from quant.training.loop import Checkpoint, Recipe, TrainingImages
+from quant.training.prune import Choice, choose_layers, prune_graph
+from quant.training.trainable import TrainableLayer, TrainableNetwork
 from tests.unit.quantise_networks import NORMALISATION, image_network, images, residual_network, wide_network
 from toolflow.interpreter.run import logits_of
 from toolflow.ir.errors import ToolflowError
@@ -94,14 +94,14 @@ def test_the_integers_are_those_that_were_trained(
     narrow: Variant, dense: Graph, data: TrainingImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The integer network answers as the module did at the end; types, tiles and supports are those it began with."""
-    ended: list[quant.train.Training] = []
-    of = quant.train.Training.of
+    ended: list[quant.training.loop.Training] = []
+    of = quant.training.loop.Training.of
 
-    def watched(self: quant.train.Training, steps: list[quant.train.Step]) -> object:
+    def watched(self: quant.training.loop.Training, steps: list[quant.training.loop.Step]) -> object:
         ended.append(self)
         return of(self, steps)
 
-    monkeypatch.setattr(quant.train.Training, "of", watched)
+    monkeypatch.setattr(quant.training.loop.Training, "of", watched)
     made = finetune(narrow, dense, data.images, data, RECIPE)
     assert made.graph.types == narrow.graph.types
     assert [node.op for node in made.graph.nodes] == [node.op for node in narrow.graph.nodes]
@@ -161,7 +161,7 @@ def test_finetuning_brings_a_narrow_network_nearer(
     narrow: Variant, dense: Graph, data: TrainingImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To the float network's answers, in integers."""
-    monkeypatch.setattr(quant.train, "augmented", lambda images, *_: images)
+    monkeypatch.setattr(quant.training.loop, "augmented", lambda images, *_: images)
     made = finetune(narrow, dense, data.images, data, replace(RECIPE, epochs=30))
     assert _error(made, dense, data) < 0.8 * _error(narrow, dense, data)
 

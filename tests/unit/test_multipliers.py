@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quant.multipliers import multipliers
+from quant.post_training.multipliers import multipliers
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.requantise import MAX_MULTIPLIER, MAX_RESIDUAL_SHIFT, MAX_SHIFT, MULTIPLIER_BITS
 

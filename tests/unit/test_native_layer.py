@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-import quant.native.layer as native
-import quant.native.library
-import quant.trainable
-from quant.float_run import accumulate, apply_activation
-from quant.native.layer import NativeLayer, blocked, can_run, infer, plain, train
-from quant.native.library import FLAGS, WIDEST_LANES, lanes, library
-from quant.prune import choose_layers, prune_graph
-from quant.train import batch_sizes, slower_here
-from quant.trainable import TrainableNetwork
+import quant.training.native.layer as native
+import quant.training.native.library
+import quant.training.trainable
+from quant.float_network import accumulate, apply_activation
+from quant.training.loop import batch_sizes, slower_here
+from quant.training.native.layer import NativeLayer, blocked, can_run, infer, plain, train
+from quant.training.native.library import FLAGS, WIDEST_LANES, lanes, library
+from quant.training.prune import choose_layers, prune_graph
+from quant.training.trainable import TrainableNetwork
 from tests.unit.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.numerics.srbs import Pattern, project
 from toolflow.operators import Activation, Conv, WinogradConv
@@ -65,7 +65,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 def width(request: pytest.FixtureRequest) -> Iterator[int]:
     """The library as it is for processors with registers of so many values; each runs on every processor."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quant.native.library, "FLAGS", (*FLAGS, f"-DVECTOR_LANES={request.param}"))
+        patch.setattr(quant.training.native.library, "FLAGS", (*FLAGS, f"-DVECTOR_LANES={request.param}"))
         library.cache_clear()
         yield request.param
     library.cache_clear()
@@ -165,7 +165,7 @@ def test_a_network_trains_alike_with_the_library_and_without(monkeypatch: pytest
     direction = torch.randn(len(x), 1, generator=torch.Generator().manual_seed(4))
     found = []
     for runs in (can_run, _never):
-        monkeypatch.setattr(quant.trainable, "can_run", runs)
+        monkeypatch.setattr(quant.training.trainable, "can_run", runs)
         network = TrainableNetwork(pruned).with_norms(x).train()
         answers = network(x)
         torch.autograd.backward((answers * direction).sum())
@@ -206,7 +206,7 @@ def test_wide_dense_layers_stay_with_torch() -> None:
     assert not any(layer.native for layer in TrainableNetwork(graph).convolutions())
     for name, wide in (("WIDEST_DIRECT", Conv), ("WIDEST_TILED", WinogradConv)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(quant.trainable, name, 0)
+            patch.setattr(quant.training.trainable, name, 0)
             for layer in TrainableNetwork(pruned).convolutions():
                 assert layer.native == (layer.mask is not None or not isinstance(layer.op, wide))
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from quant.config import Normalisation, QuantiseConfig
-from quant.float_run import float_logits
+from quant.float_network import float_logits
 from quant.quantise import quantise
 from tests.unit.import_tools import random_array, run_onnx
 from toolflow.importers.images.calibration_file import load_calibration_file

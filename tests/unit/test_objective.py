@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quant.calibrate_decide import UnitCycles, decide
+from quant.cascade.decide import UnitCycles, decide
 from tests.unit.test_choose import HIGH, LOW, no_progress
 from tests.unit.test_decide import artefacts
 from toolflow.engine.config import EngineConfig

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from quant.config import Normalisation, QuantiseConfig
-from quant.outline import outline
+from quant.post_training.outline import outline
 from quant.quantise import quantise
 from toolflow.cli.plan_stage import room_on
 from toolflow.engine.config import EngineConfig

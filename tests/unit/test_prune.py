@@ -13,11 +13,11 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-import quant.sparse
-from quant.assign import multiplications, multiplications_by_layer
-from quant.float_run import float_logits
-from quant.prune import Choice, choose_layers, prune_graph, shaped
-from quant.pruned_file import FORMAT, load_pruned, save_pruned
+import quant.sparsity.support
+from quant.float_network import float_logits
+from quant.post_training.forms import multiplications, multiplications_by_layer
+from quant.sparsity.pruned_file import FORMAT, load_pruned, save_pruned
+from quant.training.prune import Choice, choose_layers, prune_graph, shaped
 from tests.unit.quantise_networks import NORMALISATION, images, residual_network, wide_network
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
@@ -110,7 +110,7 @@ def test_pruned_layers_obey_and_are_better_than_their_largest_values(
 def test_wide_layers_are_solved_a_few_channels_at_a_time(
     dense: Graph, choices: dict[str, Choice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quant.sparse, "MAX_COLUMNS", 64)
+    monkeypatch.setattr(quant.sparsity.support, "MAX_COLUMNS", 64)
     pruned = prune_graph(dense, images(96), NORMALISATION, choices)
     for name, choice in choices.items():
         weight = pruned.by_name[name].weights["weight"]

@@ -12,8 +12,8 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 
 from quant.config import QuantiseConfig
-from quant.export_qonnx import export_qonnx
-from quant.hls4ml_level import check_expressible, hls4ml_logits
+from quant.exchange.hls4ml_level import check_expressible, hls4ml_logits
+from quant.exchange.qonnx import export_qonnx
 from quant.quantise import Variant, quantise
 from tests.unit.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.interpreter.run import run

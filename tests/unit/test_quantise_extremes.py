@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from quant.config import QuantiseConfig
-from quant.extract import brevitas_integers, first_difference
-from quant.float_run import float_logits
+from quant.exchange.extract import brevitas_integers, first_difference
+from quant.float_network import float_logits
 from quant.quantise import Variant, quantise
 from rtl_sim.verify import ProgramLevel, Unit, verify_level
 from tests.unit.quantise_networks import NORMALISATION, RELU, SAME, Builder, images

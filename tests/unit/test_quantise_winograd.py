@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as functional
 from pydantic import ValidationError
 
-from quant.assign import transform_node
 from quant.config import QuantiseConfig
-from quant.extract import brevitas_integers, first_difference
-from quant.float_run import float_classes, float_logits
-from quant.multipliers import multipliers
+from quant.exchange.extract import brevitas_integers, first_difference
+from quant.float_network import float_classes, float_logits
+from quant.post_training.forms import transform_node
+from quant.post_training.multipliers import multipliers
 from quant.quantise import Variant, quantise
-from quant.sparse import Part, choose_support, refit, round_on_support, solve_layer, with_ridge
-from quant.tile_statistics import channel_major, moments, tap_major
-from quant.tiles import transformed, winograd_sums
+from quant.sparsity.moments import channel_major, moments, tap_major
+from quant.sparsity.support import Part, choose_support, refit, round_on_support, solve_layer, with_ridge
+from quant.winograd.transforms import transformed, winograd_sums
 from rtl_sim.verify import ProgramLevel, Unit, verify_level
 from tests.unit.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.engine.config import EngineConfig
@@ -112,7 +112,7 @@ def test_layers_may_have_tiles_and_patterns_of_their_own() -> None:
 
 def test_wide_layers_are_solved_a_few_channels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four channels at once: patterns hold over whole layers, and the outputs stay near the float ones."""
-    monkeypatch.setattr("quant.sparse.MAX_COLUMNS", 64)
+    monkeypatch.setattr("quant.sparsity.support.MAX_COLUMNS", 64)
     variant = made(tile=2, pattern=(3, 4))
     for node in variant.graph.nodes:
         if node.name in TILED:
@@ -217,7 +217,7 @@ def _solved(op: WinogradConv, x: torch.Tensor, kernel: torch.Tensor) -> tuple[to
 @pytest.mark.parametrize("at_once", [16 * 16, 16 * 64])
 def test_taps_share_in_every_part(channels: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A layer that is solved a few channels at a time has the same shares everywhere, n on average."""
-    monkeypatch.setattr("quant.sparse.MAX_COLUMNS", at_once)
+    monkeypatch.setattr("quant.sparsity.support.MAX_COLUMNS", at_once)
     torch.manual_seed(2)
     smooth = functional.avg_pool2d(torch.randn(40, channels, 14, 14), 3, 1).float()  # as maps are: low taps matter more
     kernel = torch.randn(6, channels, 3, 3, dtype=torch.float64)
@@ -227,7 +227,9 @@ def test_taps_share_in_every_part(channels: int, at_once: int, monkeypatch: pyte
     assert shares[1, 1] == shares.max() > 3
     assert shares.min() == 1
     assert obeys(solved.numpy(), Pattern(2, 8), shared=True)
-    monkeypatch.setattr("quant.sparse.share_taps", lambda worth, pattern: np.full(worth.shape[1:], pattern.kept))
+    monkeypatch.setattr(
+        "quant.sparsity.support.share_taps", lambda worth, pattern: np.full(worth.shape[1:], pattern.kept)
+    )
     alike, worse = _solved(WinogradConv(2, (1, 1, 1, 1), (2, 8)), smooth, kernel)
     assert (shares_of(alike.numpy(), 8) == 2).all()
     assert error < 0.7 * worse

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from quant.ranges import BINS, histogram
+from quant.post_training.ranges import BINS, histogram
 
 MANY = (1 << 24) + (1 << 22) + 3  # float32 counts stop at 2^24
 

@@ -9,9 +9,9 @@ import pytest
 from pydantic import BaseModel
 from rich.console import Console
 
-from quant.calibrate import CalibrationOptions, calibrate
-from quant.calibrate_artefacts import CurvePoint, Measure
-from quant.calibrate_decide import Alternative, Decision
+from quant.cascade.artefacts import CurvePoint, Measure
+from quant.cascade.calibrate import CalibrationOptions, calibrate
+from quant.cascade.decide import Alternative, Decision
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import CycleReport, InstructionCycles
 from toolflow.engine.isa import Opcode

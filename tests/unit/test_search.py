@@ -15,14 +15,14 @@ import torch
 from scipy.special import softmax
 from scipy.stats import entropy
 
-from quant.arrange import arrange
 from quant.config import QuantiseConfig
-from quant.cost import Prices, Target, bit_operations, multiplications
-from quant.float_run import before_activation, float_classes, float_logits, float_node
+from quant.float_network import before_activation, float_classes, float_logits, float_node
+from quant.post_training.arrange import arrange
+from quant.post_training.ranges import activation_scale, histogram, weight_scales
 from quant.quantise import quantise
-from quant.ranges import activation_scale, histogram, weight_scales
-from quant.search import SearchResult, Selection, cheapest, configured, plainest, search, select
-from quant.sensitivity import Option, Sensitivities, Space, measure
+from quant.search.prices import Prices, Target, bit_operations, multiplications
+from quant.search.selection import SearchResult, Selection, cheapest, configured, plainest, search, select
+from quant.search.sensitivity import Option, Sensitivities, Space, measure
 from tests.unit.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
@@ -390,18 +390,18 @@ def test_a_search_that_was_cut_short_goes_on(monkeypatch: pytest.MonkeyPatch, tm
         return quantise(graph, images, normalisation, config, **others)
 
     whole = found(None)
-    monkeypatch.setattr("quant.search.quantise", counted)
+    monkeypatch.setattr("quant.search.selection.quantise", counted)
     with pytest.raises(KeyboardInterrupt):
         found(kept)
     kept.with_suffix(".go").touch()
-    monkeypatch.setattr("quant.search.measure", None)  # must not be called
+    monkeypatch.setattr("quant.search.selection.measure", None)  # must not be called
     assert found(kept) == whole
     assert len(judged) == len(whole.trials)
     assert found(kept) == whole
     assert len(judged) == len(whole.trials)
     stricter = found(kept, allowed=0.0)  # other networks are judged, from the same measurement
     assert stricter.trials[0] == whole.trials[0]
-    monkeypatch.setattr("quant.search.measure", measure)
+    monkeypatch.setattr("quant.search.selection.measure", measure)
     count = len(judged)
     found(kept, images=CALIBRATION[1:])  # another search in the same file
     assert len(judged) > count

@@ -137,7 +137,7 @@ def test_an_interrupt_while_brevitas_is_imported_arrives() -> None:
                 print("ready", flush=True)
                 signal.raise_signal(signal.SIGINT)
     sys.meta_path.insert(0, Interrupting())
-    import quant.brevitas_model
+    import quant.exchange.brevitas_model
     import quant.quantise
     import brevitas.graph.hadamard
     """

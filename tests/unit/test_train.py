@@ -11,13 +11,10 @@ import pytest
 import torch
 import torch.nn.functional as functional
 
-import quant.tile_gradient
-import quant.train
-from quant.float_run import float_logits, float_node
-from quant.prune import Choice, choose_layers, prune_graph, shaped
-from quant.tile_gradient import tap_reach, tile_sums
-from quant.tiles import transformed, winograd_sums
-from quant.train import (
+import quant.training.loop
+import quant.winograd.gradient
+from quant.float_network import float_logits, float_node
+from quant.training.loop import (
     Checkpoint,
     Recipe,
     TrainingImages,
@@ -27,7 +24,10 @@ from quant.train import (
     gradual,
     prune_and_train,
 )
-from quant.trainable import TrainableNetwork
+from quant.training.prune import Choice, choose_layers, prune_graph, shaped
+from quant.training.trainable import TrainableNetwork
+from quant.winograd.gradient import tap_reach, tile_sums
+from quant.winograd.transforms import transformed, winograd_sums
 from tests.unit.quantise_networks import NORMALISATION, images, residual_network, wide_network
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
@@ -41,8 +41,8 @@ PATTERN = Pattern(1, 4)
 @pytest.fixture(params=[0, 64], ids=["by tiles", "by kernels"])
 def narrow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Both ways to compute the sums of F(2x2,3x3), whatever the channels, and few tiles at a time."""
-    monkeypatch.setattr(quant.tile_gradient, "NARROW_CHANNELS", request.param)
-    monkeypatch.setattr(quant.tile_gradient, "CACHED_VALUES", 1000)
+    monkeypatch.setattr(quant.winograd.gradient, "NARROW_CHANNELS", request.param)
+    monkeypatch.setattr(quant.winograd.gradient, "CACHED_VALUES", 1000)
     channels: int = request.param
     return channels
 
@@ -146,7 +146,7 @@ def test_maps_that_teach_bring_the_maps_nearer(
     dense: Graph, choices: dict[str, Choice], data: TrainingImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Than answers alone do, in as many epochs."""
-    monkeypatch.setattr(quant.train, "augmented", lambda images, *_: images)
+    monkeypatch.setattr(quant.training.loop, "augmented", lambda images, *_: images)
     unlabelled = TrainingImages(data.images, None, NORMALISATION)
     wanted = _maps(dense, data)
     far = {}
@@ -170,7 +170,7 @@ def test_batch_norms_change_nothing_on_the_batches_that_come(dense: Graph, choic
         pruned.append(graph)
         return 0.5
 
-    training = quant.train.Training(dense, data, Recipe(1), Watch(measure), None)
+    training = quant.training.loop.Training(dense, data, Recipe(1), Watch(measure), None)
     network = training.pruning(choices, 1).begin(dense).train()
     batch = data.inputs(augmented(bright[256:], np.random.default_rng(7), flip=True), torch.device("cpu"))
     wanted = float_logits(pruned[0], batch)
@@ -200,13 +200,15 @@ def _run(
     batch: Callable[[int, str], None] = lambda _, __: None,
     epochs: int = 8,
     rate: float = 0.01,
-) -> tuple[Graph, list[quant.train.Event]]:
+) -> tuple[Graph, list[quant.training.loop.Event]]:
     recipe = Recipe(epochs=epochs, batch=32, rate=rate)
     return prune_and_train(dense, data, choices, recipe, Watch(lambda graph: 0.5, batch), checkpoint)
 
 
 @pytest.fixture(scope="module")
-def whole(dense: Graph, choices: dict[str, Choice], data: TrainingImages) -> tuple[Graph, list[quant.train.Event]]:
+def whole(
+    dense: Graph, choices: dict[str, Choice], data: TrainingImages
+) -> tuple[Graph, list[quant.training.loop.Event]]:
     return _run(dense, choices, data)
 
 
@@ -217,7 +219,7 @@ def _answers(graph: Graph, data: TrainingImages) -> torch.Tensor:
 def test_training_holds_the_pattern_and_comes_nearer_to_the_dense_network(
     dense: Graph, choices: dict[str, Choice], data: TrainingImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quant.train, "augmented", lambda images, *_: images)
+    monkeypatch.setattr(quant.training.loop, "augmented", lambda images, *_: images)
     unlabelled = TrainingImages(data.images, None, NORMALISATION)
     trained, _ = _run(dense, choices, unlabelled, epochs=24, rate=0.03)
     pruned = prune_graph(dense, data.images, NORMALISATION, choices)
@@ -234,7 +236,7 @@ def test_training_holds_the_pattern_and_comes_nearer_to_the_dense_network(
     assert near < 0.7 * far
 
 
-def test_what_is_measured_on_the_way(whole: tuple[Graph, list[quant.train.Event]]) -> None:
+def test_what_is_measured_on_the_way(whole: tuple[Graph, list[quant.training.loop.Event]]) -> None:
     _, events = whole
     assert [(event["pattern"], event["epochs"]) for event in events] == [
         ("2:4, 4:8", 0), ("2:4, 4:8", 1), ("1:4, 4:8", 0), ("1:4, 4:8", 7),
@@ -249,7 +251,7 @@ def test_a_resumed_run_gives_the_same_weights(
     dense: Graph,
     choices: dict[str, Choice],
     data: TrainingImages,
-    whole: tuple[Graph, list[quant.train.Event]],
+    whole: tuple[Graph, list[quant.training.loop.Event]],
 ) -> None:
     """Interrupted in its first epoch, behind its first step, in a later epoch, and in its last one."""
     checkpoint, told = Checkpoint(tmp_path / "state", "origin"), []

@@ -65,7 +65,7 @@ def build(
         toolflow build resnet20.onnx --board zcu104 --calibration cifar.npz --tolerance 0.005 --out build/resnet20
     """
     with terminal.progress("load the toolflow"):
-        from quant.calibrate import CalibrationOptions
+        from quant.cascade.calibrate import CalibrationOptions
         from toolflow.cli.finetuning import Finetuning
         from toolflow.cli.precision import Precision, parse_search_loss
         from toolflow.cli.stages import Source

@@ -154,7 +154,7 @@ def _searched(
     step: Step,
 ) -> list[Design]:
     """Return the fastest design of every kind that fits; say of the others what they lack."""
-    from quant.calibrate_artefacts import Calibration, load_artefact
+    from quant.cascade.artefacts import Calibration, load_artefact
     from toolflow.cli.project import CALIBRATION, GRAPHS, REPORT, damaged, read_document
     from toolflow.cli.stages import load_graph, read_report
     from toolflow.plan.explore.choose import best_pair, best_single, bound_by, timed_engines

@@ -102,8 +102,8 @@ class Finetuning:
             ToolflowError: training failed.
         """
         from quant.config import Normalisation
-        from quant.finetune import finetune
-        from quant.train import Checkpoint, Recipe, TrainingImages
+        from quant.training.finetune import finetune
+        from quant.training.loop import Checkpoint, Recipe, TrainingImages
 
         pixels = images.pixels
         normalisation = Normalisation(mean=pixels.mean, std=pixels.std, scale=pixels.scale)
@@ -133,8 +133,8 @@ def is_narrow(config: QuantiseConfig) -> bool:
 
 def require_finetuning(graph: Graph, configs: Iterable[QuantiseConfig]) -> None:
     """Raise a ToolflowError where a network cannot be finetuned, before anything is computed."""
-    from quant.arrange import arrange
-    from quant.finetune import require_finetuning as require
+    from quant.post_training.arrange import arrange
+    from quant.training.finetune import require_finetuning as require
 
     for config in configs:
         require(sorted(arrange(graph, narrow=config.activation_bits < config.first_last_bits).inserted), config)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from quant.calibrate_artefacts import Calibration, load_artefact
-from quant.calibrate_decide import Decision, UnitCycles, decide
+from quant.cascade.artefacts import Calibration, load_artefact
+from quant.cascade.decide import Decision, UnitCycles, decide
 from toolflow.cli.project import CALIBRATION, DECISION, PLAN, PlanFile, PlannedUnit, write_json
 from toolflow.cli.stages import load_graph, read_report
 from toolflow.cli.terminal import Step
@@ -31,7 +31,7 @@ def room_on(
     """
 
     def require(graph: Graph) -> None:
-        from quant.outline import outline
+        from quant.post_training.outline import outline
 
         board = load_board(board_name)
         refused = None

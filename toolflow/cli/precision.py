@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from quant.config import Normalisation, QuantiseConfig
-    from quant.cost import Target
-    from quant.search import SearchResult
-    from quant.sensitivity import Space
+    from quant.search.prices import Target
+    from quant.search.selection import SearchResult
+    from quant.search.sensitivity import Space
     from toolflow.ir.graph import Graph
 
 AUTO: Literal["auto"] = "auto"
@@ -160,7 +160,7 @@ class Precision:
 
     def space(self, variant: str) -> Space:
         """Return what is to be searched of a variant."""
-        from quant.sensitivity import Space
+        from quant.search.sensitivity import Space
 
         config = self.config(variant)
         tiles = (0, 2) if self.scales == "fixed-point" else (0, 2, 4)
@@ -230,7 +230,7 @@ class Precision:
         """
         if self.board is None or not self.saves_cycles(variant):
             return None
-        from quant.cost import Target
+        from quant.search.prices import Target
 
         return Target.of_options(self.board, self.config(variant).weight_bits, dict(self.engine))
 
@@ -255,7 +255,7 @@ class Precision:
             progress: is told what is done.
             notebook: a file for what is found out, from which a search that was cut short goes on.
         """
-        from quant.search import search
+        from quant.search.selection import search
 
         asked = self.config(variant), self.space(variant)
         allowed, target = self.search_loss, self.target(variant)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from quant.calibrate_artefacts import Calibration, load_artefact
+from quant.cascade.artefacts import Calibration, load_artefact
 from rtl_sim.verify import Unit
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.arrays import read_arrays

@@ -25,8 +25,8 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards.board import board_source
 
 if TYPE_CHECKING:
-    from quant.prune import Choice
-    from quant.train import Recipe
+    from quant.training.loop import Recipe
+    from quant.training.prune import Choice
     from toolflow.cli.stages import Source
     from toolflow.importers.images.calibration_file import CalibrationImages
     from toolflow.ir.graph import Graph
@@ -184,7 +184,7 @@ def prune(
     if rate is not None and not 0 < rate < 1:
         raise ToolflowError(f"--rate must be above 0 and below 1, not {rate}")
     with terminal.progress("load the toolflow"):
-        from quant.train import Recipe
+        from quant.training.loop import Recipe
         from toolflow.cli.manifest import fingerprint
         from toolflow.cli.stages import Source
 
@@ -238,7 +238,7 @@ class Job:
         """Return the stage that holds images out and asks the float network about them."""
 
         def make(folder: Path, step: Step) -> None:
-            from quant.train import classes_of
+            from quant.training.loop import classes_of
             from toolflow.cli.stages import output_notes
 
             graph = self.source.graph()
@@ -257,8 +257,8 @@ class Job:
         """Return the stage that makes the pruned network and its report."""
 
         def make(folder: Path, step: Step) -> None:
-            from quant.pruned_file import save_pruned
-            from quant.train import classes_of, slower_here
+            from quant.sparsity.pruned_file import save_pruned
+            from quant.training.loop import classes_of, slower_here
 
             graph = self.source.graph()
             choices, notes = self.wanted.choices(graph)
@@ -298,8 +298,8 @@ class Job:
         self, graph: Graph, choices: Mapping[str, Choice], data: CalibrationImages, step: Step, notebook: Path
     ) -> tuple[dict[str, Choice], dict[str, Any]]:
         """Return the choices with the tiles that a search finds, pruned without training, and what it judged."""
-        from quant.search import search_tiles
-        from quant.train import classes_of
+        from quant.search.selection import search_tiles
+        from quant.training.loop import classes_of
         from toolflow.cli.stages import search_section
 
         floats = classes_of(graph, data.images, _normalisation(data))
@@ -329,8 +329,8 @@ class Job:
         folder: Path,
         step: Step,
     ) -> tuple[Graph, list[Any]]:
-        from quant.prune import prune_graph
-        from quant.train import Checkpoint, TrainingImages, Watch, patterns_of, prune_and_train
+        from quant.training.loop import Checkpoint, TrainingImages, Watch, patterns_of, prune_and_train
+        from quant.training.prune import prune_graph
 
         def told(layer: str) -> None:
             step.advance(0, f"solve {layer}")
@@ -349,7 +349,7 @@ class Job:
 
     def _held_out(self, data: CalibrationImages) -> Any:
         """Return the indices of the images that nothing but the accuracy sees."""
-        from quant.calibrate_split import stratified_split
+        from quant.cascade.split import stratified_split
         from toolflow.cli.stages import split_images
 
         if self.test is not None:
@@ -384,8 +384,8 @@ def _normalisation(data: CalibrationImages) -> Any:
 
 def _layers(graph: Graph, pruned: Graph) -> list[dict[str, Any]]:
     """Return what became of each layer: form, density, and multiplications for one image."""
-    from quant.assign import multiplications_by_layer
-    from quant.pruned_file import choice_of
+    from quant.post_training.forms import multiplications_by_layer
+    from quant.sparsity.pruned_file import choice_of
     from toolflow.operators import Conv, WinogradConv
 
     direct, now = multiplications_by_layer(graph), multiplications_by_layer(pruned)

@@ -11,8 +11,8 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.srbs import Pattern, parse_pattern
 
 if TYPE_CHECKING:
-    from quant.cost import Target
-    from quant.prune import Choice
+    from quant.search.prices import Target
+    from quant.training.prune import Choice
     from toolflow.ir.graph import Graph
 
 
@@ -52,14 +52,14 @@ class Wanted:
         """
         if self.board is None:
             return None
-        from quant.cost import Target
-        from quant.search import TILE_BITS
+        from quant.search.prices import Target
+        from quant.search.selection import TILE_BITS
 
         return Target.of_options(self.board, TILE_BITS, dict(self.engine))
 
     def choices(self, graph: Graph) -> tuple[dict[str, Choice], tuple[str, ...]]:
         """Return the choice of every layer, tiles of 2 where they are to be searched, and sentences about the rest."""
-        from quant.prune import choose_layers
+        from quant.training.prune import choose_layers
 
         return choose_layers(graph, 2 if self.tile is None else self.tile, self.pattern, self.named, self.tiles)
 

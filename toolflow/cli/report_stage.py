@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from quant.calibrate_artefacts import Measure
-from quant.calibrate_decide import Decision
+from quant.cascade.artefacts import Measure
+from quant.cascade.decide import Decision
 from toolflow import __version__
 from toolflow.cli.project import DECISION, GRAPHS, SUMMARY, BinaryPaths, Project, open_project, read_document
 from toolflow.cli.stages import Images, Source, held_out_logits, read_report

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from quant.calibrate import CalibrationOptions, calibrate
-from quant.calibrate_artefacts import CascadeReport, save_artefact
-from quant.calibrate_measure import evaluate_cascade
-from quant.calibrate_split import stratified_split
-from quant.doubts import answer_warnings
+from quant.cascade.artefacts import CascadeReport, save_artefact
+from quant.cascade.calibrate import CalibrationOptions, calibrate
+from quant.cascade.doubts import answer_warnings
+from quant.cascade.measure import evaluate_cascade
+from quant.cascade.split import stratified_split
 from toolflow.cli import options
 from toolflow.cli.finetuning import Finetuning, require_finetuning
 from toolflow.cli.folder import CHECKPOINTS, notebook_in
@@ -44,7 +44,7 @@ from toolflow.report.plot import plot_cascade
 if TYPE_CHECKING:
     from quant.config import Normalisation, QuantiseConfig
     from quant.quantise import Variant
-    from quant.search import SearchResult
+    from quant.search.selection import SearchResult
 
 MAX_RANGE_IMAGES = 1024
 CHECKED_IMAGES = 64  # on which Brevitas' own integers are compared with the reference
@@ -134,7 +134,7 @@ class Source:
     @property
     def transforms(self) -> bool:
         """Whether the pruned network has Winograd layers."""
-        from quant.pruned_file import has_tiles
+        from quant.sparsity.pruned_file import has_tiles
 
         return self.pruned is not None and has_tiles(self.pruned)
 
@@ -182,7 +182,7 @@ class Source:
         graph = simplify(imported)
         if self.pruned is None:
             return graph
-        from quant.pruned_file import load_pruned
+        from quant.sparsity.pruned_file import load_pruned
 
         return load_pruned(graph, self.pruned, self.tile, None if self.sparsity is None else Pattern(*self.sparsity))
 
@@ -190,7 +190,7 @@ class Source:
         """Return the steps by which the pruned file was made, none where there is none."""
         if self.pruned is None:
             return []
-        from quant.pruned_file import pruning_steps
+        from quant.sparsity.pruned_file import pruning_steps
 
         return pruning_steps(self.pruned)
 
@@ -229,7 +229,7 @@ def quantise_stage(
 
     def make(folder: Path, step: Step) -> None:
         from quant.config import Normalisation
-        from quant.float_run import float_classes
+        from quant.float_network import float_classes
 
         graph = source.graph()
         require(graph)
@@ -408,7 +408,7 @@ def load_graph(folder: Path, name: str) -> QuantisedGraph:
 
 def read_report(folder: Path) -> CascadeReport:
     """Read the held-out report."""
-    from quant.calibrate_artefacts import load_artefact
+    from quant.cascade.artefacts import load_artefact
 
     return load_artefact(CascadeReport, folder / REPORT)
 
@@ -439,7 +439,7 @@ def search_section(found: SearchResult) -> dict[str, Any]:
 
 
 def _export(variant: Variant, path: Path) -> None:
-    from quant.export_qonnx import export_qonnx
+    from quant.exchange.qonnx import export_qonnx
 
     export_qonnx(variant.model, path)
 
@@ -452,7 +452,7 @@ def _described(
     split: Split,
 ) -> dict[str, Any]:
     """Return what is recorded of a variant, Brevitas' own inference compared with the reference on `checked`."""
-    from quant.extract import brevitas_integers
+    from quant.exchange.extract import brevitas_integers
     from toolflow.interpreter.run import run
 
     expected = run(variant.graph, checked, keep=list(variant.graph.shapes))

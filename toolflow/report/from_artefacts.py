@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quant.calibrate_artefacts import Calibration, CascadeReport
+from quant.cascade.artefacts import Calibration, CascadeReport
 from toolflow.engine.cycles import CycleReport
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.srbs import Pattern, shares_of, storage_bits

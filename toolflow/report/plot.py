@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quant.calibrate_artefacts import Measure
+from quant.cascade.artefacts import Measure
 from toolflow.report.summary import Cascade
 
 if TYPE_CHECKING:

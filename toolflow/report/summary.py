@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from quant.calibrate_artefacts import CurvePoint, Measure
-from quant.calibrate_decide import Decision
+from quant.cascade.artefacts import CurvePoint, Measure
+from quant.cascade.decide import Decision
 from toolflow.ir.errors import ToolflowError
 
 SCHEMA_VERSION = 1

@@ -8,8 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from quant.calibrate_artefacts import Measure
-from quant.calibrate_decide import Alternative, Decision
+from quant.cascade.artefacts import Measure
+from quant.cascade.decide import Alternative, Decision
 from toolflow.emit.ii.delays import CLOCK_UNCERTAINTY
 from toolflow.numerics.confidence import ALWAYS, NEVER
 from toolflow.numerics.srbs import parse_pattern

@@ -1,0 +1,1 @@
+"""The cascade's rule: its calibration, its report, and whether it pays."""

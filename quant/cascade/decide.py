@@ -1,0 +1,239 @@
+"""Whether a cascade pays: expected time of every design that keeps the tolerance, and the reason for the choice.
+
+One device, one clock. A resident pair runs both units at once and takes max(t_L, p·t_H) an image, or, where latency is
+what counts, t_L + p·t_H; a time-shared
+pair has the whole device for either unit in turn and takes t_L + p·t_H + reconfigurations / batch
+(p: forwarded share). The single high-precision unit has the whole device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from quant.cascade.artefacts import Calibration, CascadeReport, Measure
+from toolflow.ir.errors import DoesNotFitError, ToolflowError
+from toolflow.plan.explore.objective import THROUGHPUT, Objective
+
+Design = Literal["resident pair", "time-shared pair", "single low", "single high"]
+
+
+@dataclass(frozen=True)
+class UnitCycles:
+    """Average cycles an image of every unit that the planner could fit; None where it could not.
+
+    Attributes:
+        single_high: high-precision unit with the whole device.
+        single_low: low-precision unit with the whole device.
+        resident: (low, high), each on its share of the device.
+        reconfiguration: cycles to exchange the units of a time-shared pair, twice a batch; None where the
+            device cannot do so.
+        batch: images between two such exchanges.
+    """
+
+    single_high: float | None
+    single_low: float | None = None
+    resident: tuple[float, float] | None = None
+    reconfiguration: float | None = None
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        cycles = [self.single_high, self.single_low, *(self.resident or ())]
+        bad = [value for value in cycles if value is not None and value <= 0]
+        if bad or self.batch < 1 or (self.reconfiguration or 0) < 0:
+            raise ToolflowError(
+                f"cycles must be positive and a batch hold an image, not {bad or (self.reconfiguration, self.batch)}"
+            )
+
+
+class Alternative(BaseModel):
+    """A design that fits the device, built or not.
+
+    Attributes:
+        design: which.
+        cycles_per_image: its expected time; of a pair with the share that it forwards of the held-out images.
+        keeps: whether it was allowed to be chosen: on the images that chose the cascade's rule it keeps the tolerance.
+        accuracy: on held-out images; without labels agreement with the high-precision unit.
+        loss, loss_interval: accuracy given up against the high-precision unit on held-out images.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    design: Design
+    cycles_per_image: float
+    keeps: bool
+    accuracy: float
+    loss: float
+    loss_interval: tuple[float, float]
+
+
+class Decision(BaseModel):
+    """The design to build.
+
+    Attributes:
+        choice: the fastest design that keeps the tolerance on the images that chose the cascade's rule, or a pair that
+            the user asked for.
+        cycles_per_image: its expected time.
+        alternatives: every design that fits, fastest first.
+        forwarded_share: p that the expectation holds for, of the held-out images.
+        speedup: single high-precision unit's time over the choice's; null where that unit does not fit.
+        cascade_pays: whether a pair is the fastest.
+        warnings: what the held-out images do not show of the choice, in sentences.
+        reason: why, for the user.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    choice: Design
+    cycles_per_image: float
+    alternatives: tuple[Alternative, ...]
+    forwarded_share: float
+    speedup: float | None
+    cascade_pays: bool
+    warnings: tuple[str, ...] = ()
+    reason: str
+
+    def alternative(self, design: Design) -> Alternative | None:
+        """Return a design that was compared, None where it does not fit."""
+        return next((each for each in self.alternatives if each.design == design), None)
+
+
+def decide(
+    calibration: Calibration, report: CascadeReport, cycles: UnitCycles, objective: Objective = THROUGHPUT
+) -> Decision:
+    """Return the fastest design that keeps the tolerance; on a tie the high-precision unit, then the simpler design.
+
+    Chosen on the images that chose the cascade's rule, reported on the held-out ones.
+
+    Args:
+        calibration: the rule, and what it and the low-precision unit alone are worth on its images.
+        report: the same on held-out images.
+        cycles: what each unit takes.
+        objective: what the design is to be fast at.
+
+    Raises:
+        ToolflowError: no design fits, or the only one that does may not be built.
+    """
+    expected = _times(cycles, calibration.measure.forwarded_share, objective)
+    if not expected:
+        raise ToolflowError("no unit fits the device: choose a larger board or a smaller model")
+    allowed = {name: time for name, time in expected.items() if name != "single low" or calibration.low_keeps}
+    if not allowed:
+        raise DoesNotFitError(
+            f"only the low-precision unit fits the device, and {_few(calibration)} do not show that it keeps "
+            f"{_points(calibration.tolerance)}: choose a larger board, or allow more with --tolerance"
+        )
+    choice = min(allowed, key=lambda name: allowed[name])
+    times = _times(cycles, report.measure.forwarded_share, objective)
+    measures = {"single low": report.low_alone, "single high": None}
+    alternatives = [
+        _alternative(name, times[name], name in allowed, measures.get(name, report.measure), report.measure)
+        for name in sorted(times, key=lambda name: times[name])
+    ]
+    pays = choice.endswith("pair")
+    warnings = () if choice == "single high" else (*calibration.warnings, *report.warnings)
+    if pays and cycles.single_high is not None and times[choice] > cycles.single_high:
+        warnings += (
+            f"of the held-out images {report.measure.forwarded_share:.1%} are forwarded, "
+            f"{calibration.measure.forwarded_share:.1%} of those that chose the design: the {choice} would be slower "
+            "than the single high-precision unit",
+        )
+    return Decision(
+        choice=choice,
+        cycles_per_image=times[choice],
+        alternatives=tuple(alternatives),
+        forwarded_share=report.measure.forwarded_share,
+        speedup=None if cycles.single_high is None else cycles.single_high / times[choice],
+        cascade_pays=pays,
+        warnings=warnings,
+        reason=_reason(calibration, report, times, choice, _more_would_pay(calibration, cycles, objective, choice)),
+    )
+
+
+def _times(cycles: UnitCycles, share: float, objective: Objective) -> dict[Design, float]:
+    """Return the expected cycles an image of every design that fits, in the order that decides a tie."""
+    times: dict[Design, float] = {}
+    if cycles.single_high is not None:
+        times["single high"] = cycles.single_high
+    if cycles.single_low is not None:
+        times["single low"] = cycles.single_low
+    if cycles.resident is not None:
+        times["resident pair"] = objective.pair_cycles(*cycles.resident, share)
+    if cycles.single_low is not None and cycles.single_high is not None and cycles.reconfiguration is not None:
+        exchange = 2 * cycles.reconfiguration / cycles.batch
+        times["time-shared pair"] = cycles.single_low + share * cycles.single_high + exchange
+    return times
+
+
+def _alternative(design: Design, time: float, keeps: bool, found: Measure | None, pair: Measure) -> Alternative:
+    return Alternative(
+        design=design,
+        cycles_per_image=time,
+        keeps=keeps,
+        accuracy=pair.high_accuracy if found is None else found.cascade_accuracy,
+        loss=0.0 if found is None else found.loss,
+        loss_interval=(0.0, 0.0) if found is None else found.loss_interval,
+    )
+
+
+def _reason(
+    calibration: Calibration, report: CascadeReport, times: dict[Design, float], choice: Design, more: str
+) -> str:
+    taken = f"{times[choice]:,.0f} cycles an image"
+    share = report.measure.forwarded_share
+    if choice == "single low":
+        lower, upper = (100 * end for end in report.low_alone.loss_interval)
+        return (
+            f"the low-precision unit alone keeps {_points(calibration.tolerance)} on the images that chose the design "
+            f"and loses {100 * report.low_alone.loss:.2f} points ({lower:.2f} to {upper:.2f}) on held-out ones; it "
+            f"takes {taken}: a cascade would add nothing"
+        )
+    if choice.endswith("pair"):
+        if "single high" not in times:
+            alone = "a single high-precision unit does not fit"
+            return f"{more}the {choice} takes {taken} with {share:.1%} forwarded; {alone}"
+        return (
+            f"{more}the {choice} takes {taken} with {share:.1%} forwarded, the single high-precision unit "
+            f"{times['single high']:,.0f}: {times['single high'] / times[choice]:.2f} times as fast"
+        )
+    return f"{more}{_does_not_pay(share, times)}"
+
+
+def _does_not_pay(share: float, times: dict[Design, float]) -> str:
+    """Say why a pair is not built beside the single high-precision unit."""
+    taken = times["single high"]
+    pairs = {name: value for name, value in times.items() if name.endswith("pair")}
+    if not pairs:
+        return f"the single high-precision unit takes {taken:,.0f} cycles an image; no pair of units fits the device"
+    name, value = min(pairs.items(), key=lambda pair: pair[1])
+    return (
+        f"a cascade does not pay: with {share:.1%} forwarded the {name} would take {value:,.0f} cycles an image, "
+        f"the single high-precision unit takes {taken:,.0f}"
+    )
+
+
+def _more_would_pay(calibration: Calibration, cycles: UnitCycles, objective: Objective, choice: Design) -> str:
+    """Say where only the number of images forbids a faster design; "" where more images would not help."""
+    share = calibration.share_without_margin
+    times = _times(cycles, share, objective)
+    if share > 0:
+        times.pop("single low", None)
+    design = min(times, key=lambda name: times[name])
+    if design in ("single high", choice):
+        return ""
+    what = "the low-precision unit alone" if design == "single low" else f"the {design} with {share:.1%} forwarded"
+    return (
+        f"{_few(calibration)} are too few to show that {what} keeps {_points(calibration.tolerance)}, which would "
+        f"take {times[design]:,.0f} cycles an image: give a larger calibration file, or allow more with --tolerance. "
+        "As it is, "
+    )
+
+
+def _few(calibration: Calibration) -> str:
+    return f"{calibration.measure.images:,} images to choose the design on"
+
+
+def _points(share: float) -> str:
+    return f"the tolerance of {100 * share:.2f} points"

@@ -1,0 +1,1 @@
+"""From a float network and images to integers, without training."""

@@ -1,0 +1,148 @@
+"""Which layers are transformed and which are sparse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy.typing as npt
+import torch
+
+from quant.config import SCALED_TILE, QuantiseConfig
+from quant.post_training.arrange import Arrangement
+from quant.winograd.transforms import can_tile, transformed
+from toolflow.ir.errors import ToolflowError
+from toolflow.ir.graph import Graph, Node
+from toolflow.ir.operator import Shape
+from toolflow.numerics.srbs import Pattern, kept_values
+from toolflow.numerics.winograd import WINOGRAD
+from toolflow.operators import Conv, Layer, Linear, WinogradConv
+
+
+def layer_forms(arrangement: Arrangement, config: QuantiseConfig) -> Mapping[str, Node]:
+    """Return the layers whose form is for the configuration to choose, in that form, by name.
+
+    Those take their tile, and the pattern where they have at least S channels.
+
+    Raises:
+        ToolflowError: `tiles` or `patterns` names another layer, or no layer can hold the pattern that it is to have;
+            or a layer that is transformed already has a tile that the family does not.
+    """
+    for node in arrangement.graph.nodes:
+        if config.family == "fixed-point" and isinstance(node.op, WinogradConv) and node.op.tile == SCALED_TILE:
+            raise ToolflowError(
+                f"--scales must be multiplier, not fixed-point, for a network with F({SCALED_TILE},3): the sums of "
+                f"'{node.name}' are scaled by 576, which is no power of two; prune it with --tile 2 or 0 instead"
+            )
+    free = free_layers(arrangement)
+    for what, named in (("tile", config.tiles), ("pattern", config.patterns)):
+        wrong = sorted(set(named) - set(free))
+        if wrong:
+            raise ToolflowError(
+                f"a {what} of its own must be given to 3x3 convolutions of stride 1 behind the first layer, not to "
+                f"{', '.join(wrong)}; they are {', '.join(sorted(free)) or 'none'}"
+            )
+    patterns = {name: config.patterns.get(name, config.pattern) for name in free}
+    for name in set(config.patterns) & set(patterns):
+        problem = _problem(free[name], patterns[name])
+        if problem is not None:
+            raise ToolflowError(f"'{name}' cannot carry the pattern {_named(patterns[name])}: {problem}")
+    held = any(isinstance(n.op, Conv | WinogradConv) and n.op.pattern is not None for n in arrangement.graph.nodes)
+    if config.pattern is not None and not held and all(_problem(free[name], patterns[name]) for name in free):
+        raise ToolflowError(nobody_carries(arrangement.graph, Pattern(*config.pattern)))
+    return {name: layer_form(node, config.tiles.get(name, config.tile), patterns[name]) for name, node in free.items()}
+
+
+def dense_layers(arrangement: Arrangement, config: QuantiseConfig) -> Mapping[str, str]:
+    """Return why layers that were to have the configuration's pattern stay dense, by name."""
+    problems = {
+        name: _problem(node, config.pattern)
+        for name, node in free_layers(arrangement).items()
+        if name not in config.patterns
+    }
+    return {name: problem for name, problem in problems.items() if problem is not None}
+
+
+def cannot_carry(op: Conv, channels: int, pattern: Pattern | None) -> str | None:
+    """Return why a layer cannot carry a pattern, None where it can."""
+    if pattern is None:
+        return None
+    if op.groups > 1:
+        return f"{op.groups} channel groups would need a pattern each"
+    if channels < pattern.sub_row:
+        return f"{channels} input channels are fewer than the {pattern.sub_row} of a sub-row"
+    return None
+
+
+def nobody_carries(graph: Graph, pattern: Pattern) -> str:
+    """Return the sentence for a network none of whose layers can carry a pattern."""
+    return (
+        f"no layer of {graph.name} can carry the pattern {pattern}: a 3x3 convolution of stride 1, without groups and "
+        f"behind the first layer, must have {pattern.sub_row} input channels or more"
+    )
+
+
+def _problem(node: Node, pattern: tuple[int, int] | None) -> str | None:
+    assert isinstance(node.op, Conv)
+    return cannot_carry(node.op, node.weights["weight"].shape[1], None if pattern is None else Pattern(*pattern))
+
+
+def _named(pattern: tuple[int, int] | None) -> str:
+    return "" if pattern is None else str(Pattern(*pattern))
+
+
+def free_layers(arrangement: Arrangement) -> Mapping[str, Node]:
+    """Return the convolutions that may take a tile and a pattern, by name.
+
+    They are 3 × 3, of stride 1 and one channel group. First, last and inserted layers, and those that hold a tile or a
+    pattern of their own, stay as they are.
+    """
+    fixed = arrangement.first | arrangement.last | arrangement.inserted
+    return {
+        node.name: node
+        for node in arrangement.graph.nodes
+        if isinstance(node.op, Conv)
+        and node.op.pattern is None
+        and node.name not in fixed
+        and can_tile(node.op, (node.weights["weight"].shape[2], node.weights["weight"].shape[3]))
+    }
+
+
+def layer_form(node: Node, tile: int, pattern: tuple[int, int] | None) -> Node:
+    """Return a convolution with its kernels transformed where there is a tile, and a pattern that it can hold."""
+    if _problem(node, pattern) is not None:
+        pattern = None
+    if tile:
+        return transform_node(node, tile, pattern)
+    op = node.op
+    assert isinstance(op, Conv)
+    return replace(node, op=replace(op, pattern=pattern))
+
+
+def transform_node(node: Node, tile: int, pattern: tuple[int, int] | None) -> Node:
+    """Return a 3 × 3 convolution with its kernels transformed."""
+    op = node.op
+    assert isinstance(op, Conv)
+    kernel = torch.as_tensor(node.weights["weight"].copy()).double()
+    weights = {**node.weights, "weight": transformed(WINOGRAD[tile], kernel).numpy()}
+    return replace(node, op=WinogradConv(tile, op.pads, pattern, op.activation), weights=weights)
+
+
+def multiplications(op: Layer, weight: npt.NDArray[Any], output: Shape) -> int:
+    """Return a layer's multiplications for one image: those of kept values at each output, of U at each tile."""
+    if isinstance(op, Linear):
+        return int(weight.size)
+    assert isinstance(op, Conv | WinogradConv)
+    pattern = None if op.pattern is None else Pattern(*op.pattern)
+    down, across = output[1:] if isinstance(op, Conv) else WINOGRAD[op.tile].tiles(output[1], output[2])
+    return kept_values(weight, pattern, shared=isinstance(op, WinogradConv)) * down * across
+
+
+def multiplications_by_layer(graph: Graph) -> dict[str, int]:
+    """Return every layer's multiplications for one image."""
+    return {
+        node.name: multiplications(node.op, node.weights["weight"], graph.shapes[node.name])
+        for node in graph.nodes
+        if isinstance(node.op, Layer)
+    }

@@ -1,0 +1,1 @@
+"""The search for each layer's tile, pattern and bits."""

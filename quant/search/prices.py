@@ -1,0 +1,235 @@
+"""What the options of a network's layers cost: multiplications, bit-operations, or cycles on engines for a board.
+
+Cycles are the cycle model's, on the engines that the planner takes for the whole network in each form: what a layer
+costs depends on them, since transform and drain may take longer than the multipliers, and which engine is best depends
+on what the layers cost. A selection is therefore priced on every engine, and the cheapest counts. The external memory
+works at the same time: where a selection's weights take it longer, that is what the selection costs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from quant.config import QuantiseConfig
+from quant.post_training.arrange import Arrangement
+from quant.post_training.forms import layer_form
+from quant.search.sensitivity import WORD, Option, PatternPair, Sensitivities
+from quant.sparsity.moments import tap_major
+from quant.sparsity.support import tap_exponents
+from toolflow.engine.config import FITTED, EngineConfig
+from toolflow.ir.errors import DoesNotFitError
+from toolflow.ir.graph import Node
+from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
+from toolflow.numerics.srbs import Pattern
+from toolflow.operators import Conv, Layer, WinogradConv
+from toolflow.plan.boards.board import Board, load_board
+from toolflow.plan.explore.choose import best_single, check_engine, timed_engines
+from toolflow.plan.explore.estimate import layer_cycles
+
+Saves = Literal["multiplications", "bit-operations", "cycles"]
+_Key = tuple[int | None, PatternPair, int]
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What layers cost in one way to run the network.
+
+    A network costs what the busiest of those costs that work at the same time: each is the sum of its layers' prices.
+
+    Attributes:
+        of: from a layer, one of its options and the bits of its input to a price for each that works; infinite where
+            the layer cannot be run so.
+        rest: what no option changes.
+        engine: whose prices they are, None where they are any engine's.
+    """
+
+    of: Callable[[str, Option, int], tuple[float, ...]]
+    rest: tuple[float, ...] = (0.0,)
+    engine: EngineConfig | None = None
+
+    def total(self, chosen: Iterable[tuple[str, Option, int]]) -> float:
+        """Return what a network costs whose layers take these options."""
+        return float(max(np.sum([self.rest, *(self.of(*each) for each in chosen)], axis=0)))
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the network is to run on.
+
+    Attributes:
+        board: whose engines are planned.
+        bits: of the inner layers.
+        fixed: engine parameters that the user fixes.
+    """
+
+    board: Board
+    bits: int
+    fixed: Mapping[str, int | str]
+
+    @classmethod
+    def of_options(cls, board: str | Path, bits: int, fixed: Mapping[str, int | str]) -> Target:
+        """Return the target on a board that is given by name or file.
+
+        Raises:
+            ToolflowError: there is no such board, or no engine with the parameters that are fixed.
+        """
+        found = load_board(board)
+        check_engine(fixed, {bits}, found)
+        return cls(found, bits, fixed)
+
+
+def multiplications() -> Prices:
+    """Return the prices in multiplications of an image, whatever their width."""
+    return Prices(lambda _layer, option, _bits: (option.multiplications,))
+
+
+def bit_operations() -> Prices:
+    """Return the prices in multiplications times the widths of both operands."""
+    return Prices(lambda _layer, option, bits: (option.multiplications * option.weight_bits * option.operand[bits],))
+
+
+def cycles(
+    found: Sensitivities,
+    arrangement: Arrangement,
+    base: QuantisedGraph,
+    config: QuantiseConfig,
+    target: Target,
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[Prices, ...]:
+    """Return the prices in cycles of an image, on each engine that is best for one form of the whole network.
+
+    Args:
+        found: the options.
+        arrangement: the float network.
+        base: the network in integers, in any form; types and places are taken from it.
+        config: how wide integers are cut.
+        target: the board and what is fixed.
+        progress: is told each form.
+
+    Raises:
+        DoesNotFitError: no form of the network fits the board.
+        ToolflowError: no engine can have the parameters that are fixed.
+    """
+    forms = _whole_networks(found)
+    networks = [_network(base, arrangement, form, config) for form in forms]
+    engines: dict[str, EngineConfig] = {}  # each once, whatever depths its own network needs
+    refused = None
+    for count, network in enumerate(networks, 1):
+        progress(f"plan an engine, {count} of {len(networks)}")
+        try:
+            timed = timed_engines(network, target.bits, target.fixed, target.board, alone=True)
+            best = best_single(timed, target.board, f"'{network.name}' at {target.bits} bits").config
+            engines.setdefault(best.model_dump_json(exclude={*FITTED}), best)
+        except DoesNotFitError as error:
+            refused = refused or error
+    priced = [_priced(engine, forms, networks, found, target.board) for engine in engines.values()]
+    runnable = [prices for prices in priced if prices is not None]
+    if not runnable and refused is not None:
+        raise refused
+    return tuple(runnable)
+
+
+def _priced(
+    engine: EngineConfig,
+    forms: Sequence[Mapping[str, Option]],
+    networks: Sequence[QuantisedGraph],
+    found: Sensitivities,
+    board: Board,
+) -> Prices | None:
+    """Return one engine's prices, None where it has none of some layer."""
+    table: dict[tuple[str, _Key], tuple[float, float]] = {}
+    rest = 0.0, 0.0
+    for form, network in zip(forms, networks, strict=True):
+        counted = layer_cycles(network, engine, board)
+        if counted is not None:
+            both = {name: (counted.engine[name], counted.memory[name]) for name in counted.engine}
+            table |= {(name, _key(option)): both[name] for name, option in form.items()}
+            others = [both[name] for name in both if name not in form]
+            rest = tuple(np.sum([(counted.engine_rest, counted.memory_rest), *others], axis=0).tolist())
+    if {name for name, _ in table} != set(found.layers):
+        return None
+    nowhere = math.inf, math.inf
+    return Prices(lambda layer, option, _bits: table.get((layer, _key(option)), nowhere), rest, engine)
+
+
+def _key(option: Option) -> _Key:
+    return option.tile, option.pattern, option.weight_bits
+
+
+def _whole_networks(found: Sensitivities) -> list[Mapping[str, Option]]:
+    """Return an option of every layer, as often as it takes for each option to stand in one of them."""
+    keys = dict.fromkeys(_key(option) for options in found.layers.values() for option in options)
+    networks: dict[tuple[_Key, ...], Mapping[str, Option]] = {}
+    for key in keys:
+
+        def alike(option: Option, key: _Key = key) -> int:
+            return sum(mine == wanted for mine, wanted in zip(_key(option), key, strict=True))
+
+        network = {name: max(options, key=alike) for name, options in found.layers.items()}
+        networks.setdefault(tuple(map(_key, network.values())), network)
+    return list(networks.values())
+
+
+def _network(
+    base: QuantisedGraph, arrangement: Arrangement, form: Mapping[str, Option], config: QuantiseConfig
+) -> QuantisedGraph:
+    """Return the network with its layers so: weights as wide and as full as the options', but none to answer with."""
+    nodes = tuple(
+        _layer(node, arrangement.graph.by_name[node.name], form[node.name], config) if node.name in form else node
+        for node in base.nodes
+    )
+    return replace(base, nodes=nodes)
+
+
+def _layer(node: QuantisedNode, plain: Node, option: Option, config: QuantiseConfig) -> QuantisedNode:
+    """Return a layer in the form of an option, its weights rounded to nearest on a support that is as full."""
+    made = plain if option.tile is None else layer_form(plain, option.tile, option.pattern)
+    op = made.op
+    assert isinstance(op, Layer)
+    weight = torch.as_tensor(made.weights["weight"].copy()).double()
+    pattern = op.pattern if isinstance(op, Conv | WinogradConv) else None
+    held = np.ones(weight.shape, dtype=bool) if pattern is None else as_full(weight.shape, Pattern(*pattern), option)
+    weights: dict[str, npt.NDArray[np.int64]] = {}
+    if isinstance(op, WinogradConv):
+        kernel = weight.shape[2], weight.shape[3]
+        exponent = tap_exponents([tap_major(weight)], kernel)
+        weights["exponent"] = exponent.numpy()
+        weight = weight / 2.0 ** exponent.double()
+    size = weight.abs().numpy()
+    upper = config.integer_range(option.weight_bits)[1]
+    step = size.reshape(len(size), -1).max(1).reshape(-1, *[1] * (size.ndim - 1)) / upper
+    integers = np.clip(np.rint(size / np.maximum(step, 1e-30)), 1, upper)  # none becomes 0
+    integers = np.where(weight.numpy() < 0, -integers, integers)
+    weights["weight"] = np.where(held, integers, 0).astype(np.int64)
+    return replace(node, op=op, weights=weights, weight_bits=option.weight_bits)
+
+
+def as_full(shape: Sequence[int], pattern: Pattern, option: Option) -> npt.NDArray[np.bool_]:
+    """Return a support (K, C, kh, kw) of the pattern whose words are as full, tap by tap, as the option's fullest ones.
+
+    In each sub-row of an output one of its words, another one for the next output, holds all that it may; the others
+    share the rest.
+    """
+    held = np.zeros(shape, dtype=bool)
+    words = max(pattern.sub_row // WORD, 1)  # of a sub-row; a word of several holds as many of each
+    order = np.array(sorted(range(WORD), key=lambda channel: channel % pattern.sub_row))
+    for number, tap in enumerate(np.ndindex(*shape[2:])):
+        limit = option.shares[number] * max(WORD // pattern.sub_row, 1)
+        for begin in range(0, len(option.fullest), words):
+            fullest = [word[number] for word in option.fullest[begin : begin + words]]
+            for turn in range(len(fullest)):
+                left = limit
+                for place in (*range(turn, len(fullest)), *range(turn)):
+                    taken = min(fullest[place], left)
+                    left -= taken
+                    channels = (begin + place) * WORD + order
+                    held[(slice(turn, None, len(fullest)), channels[channels < shape[1]][:taken], *tap)] = True
+    return held

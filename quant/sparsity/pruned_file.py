@@ -1,0 +1,183 @@
+"""A pruned float network as one file: safetensors with the weights, and in its metadata what they are for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from quant.post_training.arrange import arrange
+from quant.post_training.forms import cannot_carry, free_layers
+from quant.training.prune import Choice
+from toolflow.ir.errors import ToolflowError
+from toolflow.ir.graph import Graph, Node
+from toolflow.numerics.srbs import Pattern, obeys, parse_pattern
+from toolflow.numerics.winograd import KERNEL, WINOGRAD
+from toolflow.operators import Conv, Layer, WinogradConv
+
+FORMAT = "cascade-toolflow pruned network"  # the metadata's only key: of several the order in the file is random
+SCHEMA_VERSION = 1
+
+Arrays = dict[str, npt.NDArray[np.float32]]
+
+
+def save_pruned(graph: Graph, path: Path, steps: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Write a pruned network; the file is there as a whole or not at all.
+
+    Args:
+        graph: a simplified network whose convolutions have the tiles and patterns that they are to have.
+        path: the .safetensors file.
+        steps: of its making: pattern, epochs (0 for pruning) and accuracy of each.
+    """
+    arrays: Arrays = {}
+    layers = {}
+    for node in graph.nodes:
+        if not isinstance(node.op, Layer):
+            continue
+        for name in ("weight", "bias"):
+            arrays[f"{node.name}.{name}"] = np.ascontiguousarray(node.weights[name], dtype=np.float32)
+        if isinstance(node.op, Conv | WinogradConv):
+            choice = choice_of(node.op)
+            layers[node.name] = {"tile": choice.tile, "pattern": choice.pattern and str(choice.pattern)}
+    history = [{key: step[key] for key in ("pattern", "epochs", "accuracy")} for step in steps]
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "network": network_digest(graph),
+        "layers": layers,
+        "steps": history,
+    }
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(save(arrays, {FORMAT: json.dumps(document)}))
+    partial.replace(path)
+
+
+def load_pruned(graph: Graph, path: Path, tile: int | None = None, pattern: Pattern | None = None) -> Graph:
+    """Return the network with a pruned file's operators and weights.
+
+    Args:
+        graph: the simplified network that was pruned.
+        path: what `save_pruned` wrote.
+        tile: that its 3 × 3 layers of stride 1 must have, 0 where they must be direct, None for any.
+        pattern: that its sparse layers must have, None for any.
+
+    Raises:
+        ToolflowError: the file is no pruned network, one of another network, of another tile or pattern than asked for,
+            or its weights do not obey their pattern.
+    """
+    layers, network, arrays = _read(path)
+    if network != network_digest(graph):
+        raise ToolflowError(
+            f"{path} must be a pruned {graph.name}, not another network: its layers' names or shapes differ"
+        )
+    free = free_layers(arrange(graph)) if tile is not None else {}
+    nodes = []
+    for node in graph.nodes:
+        if not isinstance(node.op, Layer):
+            nodes.append(node)
+            continue
+        choice = layers.get(node.name, Choice(0, None))
+        if tile is not None and node.name in free and choice.tile != tile:
+            form = f"F({choice.tile},3)" if choice.tile else "direct"
+            raise ToolflowError(f"{path} must hold layers of tile {tile}, but '{node.name}' is {form} there")
+        if pattern is not None and choice.pattern not in (None, pattern):
+            raise ToolflowError(
+                f"{path} must hold layers of pattern {pattern}, but '{node.name}' was pruned to {choice.pattern}"
+            )
+        nodes.append(_replaced(node, choice, arrays, path))
+    return replace(graph, nodes=tuple(nodes))
+
+
+def pruning_steps(path: Path) -> list[dict[str, Any]]:
+    """Return how a file that `load_pruned` takes was made: pattern, epochs and accuracy of each step, where it says."""
+    with safe_open(path, framework="numpy") as file:
+        document: dict[str, Any] = json.loads(file.metadata()[FORMAT])
+    steps: list[dict[str, Any]] = document.get("steps", [])
+    return steps
+
+
+def has_tiles(path: Path) -> bool:
+    """Return whether a pruned file has Winograd layers.
+
+    Raises:
+        ToolflowError: it is none.
+    """
+    return any(choice.tile for choice in _read(path)[0].values())
+
+
+def choice_of(op: Conv | WinogradConv) -> Choice:
+    """Return the tile and the pattern of a convolution."""
+    pattern = None if op.pattern is None else Pattern(*op.pattern)
+    return Choice(op.tile if isinstance(op, WinogradConv) else 0, pattern)
+
+
+def network_digest(graph: Graph) -> str:
+    """Return the SHA-256 of the nodes' names and shapes, whatever their tiles, patterns and weights are."""
+    nodes = []
+    for node in graph.nodes:
+        kernel = node.weights["weight"].shape if isinstance(node.op, Layer) else ()
+        if isinstance(node.op, WinogradConv):
+            kernel = (*kernel[:2], KERNEL, KERNEL)
+        nodes.append([node.name, list(node.inputs), list(graph.shapes[node.name]), list(kernel)])
+    text = json.dumps([graph.input_name, list(graph.input_shape), nodes])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read(path: Path) -> tuple[Mapping[str, Choice], str, Arrays]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # the file is no dict
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ToolflowError(f"{path} cannot be read as a pruned network ({error}): prune again") from error
+    if FORMAT not in metadata:
+        raise ToolflowError(f"{path} must be a pruned network that 'toolflow prune' wrote, not other safetensors")
+    try:
+        document: dict[str, Any] = json.loads(metadata[FORMAT])
+        version = document["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise ToolflowError(f"{path} must be of schema version {SCHEMA_VERSION}, not {version}: prune again")
+        layers = {
+            name: Choice(int(layer["tile"]), None if layer["pattern"] is None else parse_pattern(layer["pattern"]))
+            for name, layer in document["layers"].items()
+        }
+        network = document["network"]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ToolflowError(f"{path} is damaged, its metadata cannot be read ({error}): prune again") from error
+    return layers, network, arrays
+
+
+def _replaced(node: Node, choice: Choice, arrays: Arrays, path: Path) -> Node:
+    """Return the node with its pruned operator and weights."""
+    weights = dict(node.weights)
+    op, shape = node.op, weights["weight"].shape
+    pattern = choice.pattern
+    if isinstance(op, Conv) and (choice.tile or pattern is not None):
+        problem = cannot_carry(op, shape[1], pattern)
+        if choice.tile and (choice.tile not in WINOGRAD or shape[2:] != (KERNEL, KERNEL)):
+            problem = f"it has no Winograd form of tile {choice.tile}"
+        if problem is not None:
+            raise ToolflowError(f"{path} is damaged: '{node.name}' cannot be as it says, {problem}")
+        held = None if pattern is None else (pattern.kept, pattern.sub_row)
+        op = replace(op, pattern=held)
+        if choice.tile:
+            op = WinogradConv(choice.tile, node.op.pads, held, node.op.activation)  # type: ignore[attr-defined]
+            shape = (*shape[:2], WINOGRAD[choice.tile].taps, WINOGRAD[choice.tile].taps)
+    for name, wanted in (("weight", shape), ("bias", shape[:1])):
+        array = arrays.get(f"{node.name}.{name}")
+        if array is None or array.shape != wanted or not np.isfinite(array).all():
+            found = "missing" if array is None else f"{array.shape}, or not finite"
+            raise ToolflowError(f"{path} is damaged: '{node.name}.{name}' must be finite numbers {wanted}, not {found}")
+        weights[name] = array
+    if pattern is not None and not obeys(weights["weight"], pattern, shared=choice.tile > 0):
+        raise ToolflowError(
+            f"{path}: the weights of '{node.name}' must obey its pattern {pattern}, but sub-rows hold more values"
+        )
+    return replace(node, op=op, weights=weights)

@@ -1,0 +1,1 @@
+"""Training: pruning, fine-tuning, and the loop that both share."""

@@ -1,0 +1,430 @@
+"""Two-step training: prune to fewer and fewer values a sub-row, and train after each step with the support held.
+
+    dense ─ prune 8:16 ─ train ─ prune 5:16 ─ train ─ prune 3:16 ─ train ─ pruned
+
+The dense network teaches: the loss is its answers' divergence, how far the maps between blocks are from its own, and
+the labels' cross entropy where there are labels. Maps teach soonest: the pruned network begins near them.
+Whatever is random comes from the seed, the step and the epoch, so that a run which was interrupted and resumed at an
+epoch's end gives the same weights as one that was not, on the same machine with as many threads.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as functional
+
+from quant.config import MAX_CALIBRATION_IMAGES, Normalisation
+from quant.training.native.library import COMPILER, WIDEST_LANES, library
+from quant.training.prune import Choice, prune_graph, shaped
+from quant.training.trainable import TrainableNetwork
+from toolflow.ir.errors import ToolflowError
+from toolflow.ir.graph import Graph
+from toolflow.numerics.srbs import Pattern
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+Tensor = torch.Tensor
+
+STEP_SHRINKS = 0.6  # of the values that a sub-row keeps, from one step to the next
+NORM_IMAGES = 1024  # from which batch norms take their means and variances, before and after a step's training
+NORM_ELEMENTS = 1 << 26  # of one tensor over those images
+EVALUATED_AT_ONCE = 256
+SMALLEST_ENERGY = 1e-12  # of a map that is 0 everywhere
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how a network is trained.
+
+    Attributes:
+        epochs: over all steps; the last step gets seven eighths of them or more.
+        batch: images.
+        rate: of AdamW at the start; it falls to 0 as a cosine over all steps.
+        momentum: of gradients and of their squares.
+        decay: of weights, not of biases and norms.
+        temperature: by which the dense network's logits are divided.
+        taught: share of its answers and maps in the loss; all, where there are no labels.
+        matched: weight of each map's error over its energy, beside the answers' divergence.
+        flip: whether images may be mirrored.
+        seed: of order, crops, flips, and the samples that pruning solves on.
+    """
+
+    epochs: int
+    batch: int = 64
+    rate: float = 0.002
+    momentum: tuple[float, float] = (0.9, 0.99)
+    decay: float = 0.01
+    temperature: float = 4.0
+    taught: float = 0.9
+    matched: float = 2.0
+    flip: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """Images uint8 (N, H, W, C), their labels where there are any, and how pixels are normalised."""
+
+    images: Images
+    labels: Labels | None
+    normalisation: Normalisation
+
+    def inputs(self, images: Images, device: torch.device) -> Tensor:
+        """Return a batch as the network takes it: float32 (n, C, H, W), channels last in memory."""
+        mean, std = (torch.tensor(v, device=device) for v in (self.normalisation.mean, self.normalisation.std))
+        x = torch.as_tensor(images, device=device).float() * self.normalisation.scale
+        return ((x - mean) / std).permute(0, 3, 1, 2)
+
+
+class Event(TypedDict):
+    """What was measured: after pruning (epochs 0, no loss) and after training, at each step."""
+
+    pattern: str
+    epochs: int
+    loss: float | None
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What the caller wants to know meanwhile.
+
+    Attributes:
+        measure: the accuracy of a network on images that training does not see.
+        batch: is told after each batch how many images it had, and the state in words.
+        layer: is told each layer that is pruned.
+    """
+
+    measure: Callable[[Graph], float]
+    batch: Callable[[int, str], None] = lambda _, __: None
+    layer: Callable[[str], None] = lambda _: None
+
+
+@dataclass(frozen=True)
+class Step:
+    """Part of a run.
+
+    Attributes:
+        what: its patterns, in words.
+        epochs: that it trains.
+        begin: from the network so far to the one that is trained, batch norms included.
+        outline: the latter as it is before a state is loaded.
+    """
+
+    what: str
+    epochs: int
+    begin: Callable[[Graph], TrainableNetwork]
+    outline: Callable[[], TrainableNetwork]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where the state is kept after each epoch.
+
+    Attributes:
+        path: the file.
+        origin: fingerprint of everything that the run comes from; a state of another origin is not used.
+    """
+
+    path: Path
+    origin: str
+
+    def write(self, state: Mapping[str, Any]) -> None:
+        """Replace the file in one step."""
+        partial = self.path.with_name(f"{self.path.name}.partial")
+        torch.save({"origin": self.origin, **state}, partial)
+        partial.replace(self.path)
+
+    def read(self) -> dict[str, Any] | None:
+        """Return the state, None where there is none of this origin."""
+        if not self.path.is_file():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises what its readers raise
+            raise ToolflowError(f"{self.path} cannot be read ({error}): delete it to train from the start") from error
+        return state if state.get("origin") == self.origin else None
+
+
+def gradual(choices: Mapping[str, Choice]) -> list[dict[str, Choice]]:
+    """Return the choices of every step: half of each sub-row first, then 0.6 of what was kept, down to the pattern."""
+    kept = {name: _descent(choice.pattern) for name, choice in choices.items()}
+    count = max((len(values) for values in kept.values()), default=1)
+    steps = []
+    for index in range(count):
+        step = {}
+        for name, choice in choices.items():
+            pattern = choice.pattern
+            if pattern is not None:
+                pattern = Pattern(kept[name][min(index, len(kept[name]) - 1)], pattern.sub_row)
+            step[name] = Choice(choice.tile, pattern)
+        steps.append(step)
+    return steps
+
+
+def _descent(pattern: Pattern | None) -> list[int]:
+    if pattern is None:
+        return []
+    values = [max(pattern.sub_row // 2, pattern.kept)]
+    while values[-1] > pattern.kept:
+        values.append(max(round(STEP_SHRINKS * values[-1]), pattern.kept))
+    return values
+
+
+def epochs_of_steps(steps: int, epochs: int) -> list[int]:
+    """Return how long each step trains: the last at least seven eighths of it all, the others equally long."""
+    each = epochs // (8 * (steps - 1)) if steps > 1 else 0
+    return [*[each] * (steps - 1), epochs - each * (steps - 1)]
+
+
+def slower_here() -> tuple[str, ...]:
+    """Return a sentence where training could be faster on this machine."""
+    if torch.cuda.is_available() or library() is not None:
+        return ()
+    return (f"torch alone trained: with {COMPILER} 12 or newer it takes half of the time",)
+
+
+def batch_sizes(images: int, batch: int, multiple: int = 1) -> list[int]:
+    """Return the sizes of an epoch's batches, equal but for the last, which is half as large at least.
+
+    Args:
+        images: in all.
+        batch: wanted size.
+        multiple: the size is one, where it is not below it.
+    """
+    size = batch // multiple * multiple or batch
+    full, rest = divmod(images, size)
+    if rest == 0 or full == 0:
+        return [size] * full or [images]
+    return [size] * full + [rest] if 2 * rest >= size else [size] * (full - 1) + [size + rest]
+
+
+def prune_and_train(
+    dense: Graph,
+    data: TrainingImages,
+    choices: Mapping[str, Choice],
+    recipe: Recipe,
+    watch: Watch,
+    checkpoint: Checkpoint | None = None,
+) -> tuple[Graph, list[Event]]:
+    """Return the pruned and trained network, and what was measured on the way.
+
+    Steps that would get no epoch are left out. With a checkpoint whose file is there, training goes on behind the last
+    epoch that was finished.
+
+    Raises:
+        ToolflowError: the memory is too small, the loss is no number any more, or the checkpoint cannot be read.
+    """
+    run = Training(dense, data, recipe, watch, checkpoint)
+    steps = gradual(choices)
+    planned = zip(steps, epochs_of_steps(len(steps), recipe.epochs), strict=True)
+    with enough_memory(recipe):
+        return run.of([run.pruning(step, epochs) for step, epochs in planned if epochs or step is steps[-1]])
+
+
+class Training:
+    """The state of one run."""
+
+    def __init__(
+        self,
+        dense: Graph,
+        data: TrainingImages,
+        recipe: Recipe,
+        watch: Watch,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self.dense, self.data, self.recipe, self.watch, self.checkpoint = dense, data, recipe, watch, checkpoint
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.teacher = TrainableNetwork(dense).to(self.device).eval().requires_grad_(requires_grad=False)
+        native = self.device.type == "cpu" and library() is not None
+        self.sizes = batch_sizes(len(data.images), recipe.batch, WIDEST_LANES if native else 1)
+        self.order = np.random.default_rng(recipe.seed).permutation(len(data.images))
+        self.history: list[Event] = []
+        self.network: TrainableNetwork | None = None  # that was trained last
+
+    @property
+    def sample(self) -> Tensor:
+        """Some training images as batches have them: statistics of whole images would not fit shifted ones."""
+        largest = max(int(np.prod(shape)) for shape in self.dense.shapes.values())
+        some = self.data.images[self.order[: min(NORM_IMAGES, max(NORM_ELEMENTS // largest, 1))]]
+        shifted = augmented(some, np.random.default_rng(self.recipe.seed), self.recipe.flip)
+        return self.data.inputs(shifted, torch.device("cpu"))
+
+    def of(self, steps: Sequence[Step]) -> tuple[Graph, list[Event]]:
+        """Take the steps, behind those that the checkpoint has; return the network and what was measured."""
+        state = None if self.checkpoint is None else self.checkpoint.read()
+        graph = self.dense
+        done = 0  # epochs
+        for number, step in enumerate(steps):
+            if state is not None and number < state["step"]:
+                done += step.epochs
+                continue
+            if state is not None:
+                network = step.outline()
+                network.load_state_dict(state["network"])
+                self.history = state["history"]
+            else:
+                network = step.begin(graph)
+            network = network.to(self.device)
+            optimiser = self._optimiser(network)
+            first = 0
+            if state is not None:
+                optimiser.load_state_dict(state["optimiser"])
+                first = state["epoch"]
+                self.watch.batch((done + first) * len(self.data.images), "resumed")
+            loss = None if state is None else state["loss"]
+            state = None
+            for epoch in range(first, step.epochs):
+                what = f"{step.what}, epoch {epoch + 1} of {step.epochs}"
+                loss = self._epoch(network, optimiser, done + epoch, what)
+                self._keep(number, epoch + 1, loss, network, optimiser)
+            done += step.epochs
+            self.network = network.cpu().with_norms(self.sample)  # running means lag behind the weights
+            graph = self.network.trained()
+            self._note(graph, step.what, step.epochs, loss)
+        return graph, self.history
+
+    def pruning(self, choices: Mapping[str, Choice], epochs: int) -> Step:
+        """Return the step that prunes to the choices and trains."""
+
+        def begin(graph: Graph) -> TrainableNetwork:
+            images = self.data.images[self.order[:MAX_CALIBRATION_IMAGES]]
+            layer = self.watch.layer
+            try:
+                pruned = prune_graph(graph, images, self.data.normalisation, choices, layer, self.recipe.seed)
+            except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # values without bounds
+                raise self._lost(f"training before {patterns_of(choices)}") from error
+            self._note(pruned, patterns_of(choices), 0, None)
+            return TrainableNetwork(pruned).with_norms(self.sample)
+
+        def outline() -> TrainableNetwork:
+            return TrainableNetwork(shaped(self.dense, choices)).with_norms(None)
+
+        return Step(patterns_of(choices), epochs, begin, outline)
+
+    def _note(self, graph: Graph, what: str, epochs: int, loss: float | None) -> None:
+        accuracy = self.watch.measure(graph)
+        self.history.append({"pattern": what, "epochs": epochs, "loss": loss, "accuracy": accuracy})
+
+    def _keep(
+        self, step: int, epoch: int, loss: float, network: TrainableNetwork, optimiser: torch.optim.Optimizer
+    ) -> None:
+        if self.checkpoint is None:
+            return
+        self.checkpoint.write(
+            {
+                "step": step,
+                "epoch": epoch,
+                "loss": loss,
+                "network": network.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "history": [dict(event) for event in self.history],
+            }
+        )
+
+    def _optimiser(self, network: TrainableNetwork) -> torch.optim.Optimizer:
+        """AdamW: what moves a transformed tap's weights differs much from tap to tap."""
+        weights = [p for p in network.parameters() if p.ndim > 1 and p.requires_grad]
+        others = [p for p in network.parameters() if p.ndim == 1 and p.requires_grad]
+        groups = [{"params": weights, "weight_decay": self.recipe.decay}, {"params": others, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=self.recipe.rate, betas=self.recipe.momentum)
+
+    def _epoch(self, network: TrainableNetwork, optimiser: torch.optim.Optimizer, epoch: int, what: str) -> float:
+        """Train for one epoch, the `epoch`-th of all, and return the mean loss."""
+        network.train()
+        rng = np.random.default_rng([self.recipe.seed, epoch])
+        total, started, seen = 0.0, time.monotonic(), 0
+        for index, some in enumerate(np.split(rng.permutation(len(self.data.images)), np.cumsum(self.sizes)[:-1])):
+            progress = (epoch + index / len(self.sizes)) / self.recipe.epochs
+            for group in optimiser.param_groups:
+                group["lr"] = self.recipe.rate * (1 + math.cos(math.pi * progress)) / 2
+            x = self.data.inputs(augmented(self.data.images[some], rng, self.recipe.flip), self.device)
+            labels = None if self.data.labels is None else torch.as_tensor(self.data.labels[some], device=self.device)
+            loss = self._loss(network, x, labels)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise self._lost(what)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            network.hold_gains()
+            total, seen = total + value * len(some), seen + len(some)
+            speed = seen / (time.monotonic() - started)
+            self.watch.batch(len(some), f"{what}, loss {total / seen:.3f}, {speed:.0f} images/s")
+        return total / seen
+
+    def _lost(self, what: str) -> ToolflowError:
+        return ToolflowError(f"the network was lost in {what}: the learning rate must be below {self.recipe.rate}")
+
+    def _loss(self, network: TrainableNetwork, x: Tensor, labels: Tensor | None) -> Tensor:
+        if labels is not None and self.recipe.taught == 0:
+            return functional.cross_entropy(network(x), labels)
+        heat = self.recipe.temperature
+        with torch.no_grad():
+            answers, wanted = self.teacher.logits_and_maps(x)
+            meant = functional.log_softmax(answers / heat, 1)
+        logits, found = network.logits_and_maps(x)
+        said = functional.log_softmax(logits / heat, 1)
+        taught = functional.kl_div(said, meant, reduction="batchmean", log_target=True) * heat**2
+        for name in [name for name in wanted if name in found]:
+            energy = wanted[name].square().mean().clamp_min(SMALLEST_ENERGY)
+            taught = taught + self.recipe.matched * functional.mse_loss(found[name], wanted[name]) / energy
+        if labels is None:
+            return taught
+        return self.recipe.taught * taught + (1 - self.recipe.taught) * functional.cross_entropy(logits, labels)
+
+
+def augmented(images: Images, rng: np.random.Generator, flip: bool) -> Images:
+    """Return images (n, H, W, C) shifted by up to an eighth of their size, black where nothing was, some mirrored."""
+    count, height, width, _ = images.shape
+    margins = height // 8, width // 8
+    padded = np.pad(images, ((0, 0), (margins[0],) * 2, (margins[1],) * 2, (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
+    down, right = (rng.integers(0, 2 * margin + 1, count) for margin in margins)
+    cut = windows[np.arange(count), down, right].transpose(0, 2, 3, 1)
+    if flip:
+        mirrored = rng.random(count) < 0.5
+        cut[mirrored] = cut[mirrored, :, ::-1]
+    return np.ascontiguousarray(cut)
+
+
+def classes_of(graph: Graph, images: Images, normalisation: Normalisation) -> Labels:
+    """Return the class that a float network answers for each image, int64 (N,)."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network, data = TrainableNetwork(graph).to(device).eval(), TrainingImages(images, None, normalisation)
+    found = []
+    with torch.no_grad():
+        for start in range(0, len(images), EVALUATED_AT_ONCE):
+            x = data.inputs(images[start : start + EVALUATED_AT_ONCE], device)
+            found.append(network(x).argmax(1).cpu().numpy().astype(np.int64))
+    return np.concatenate(found)
+
+
+def patterns_of(choices: Mapping[str, Choice]) -> str:
+    """Return the patterns of a step, the commonest first."""
+    patterns = [str(choice.pattern) for choice in choices.values() if choice.pattern is not None]
+    return ", ".join(sorted(dict.fromkeys(patterns), key=lambda name: (-patterns.count(name), name)))
+
+
+@contextmanager
+def enough_memory(recipe: Recipe) -> Iterator[None]:
+    """Say in one sentence that the memory is too small; torch has an error of its own for each device."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        short = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+        if not short:
+            raise
+        raise ToolflowError(
+            f"training with batches of {recipe.batch} images needs more memory than there is: give a smaller batch"
+        ) from error

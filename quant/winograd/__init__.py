@@ -1,0 +1,1 @@
+"""The transforms of Winograd tiles in torch, and their gradients."""
