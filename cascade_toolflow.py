@@ -17,7 +17,7 @@ def main() -> int:
     # Threads of torch that wait by spinning take the processor from those of the library that trains layers
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        from toolflow.cli.signals import guarded
+        from toolflow.flow.signals import guarded
 
         return guarded(_run)
     except ImportError as error:

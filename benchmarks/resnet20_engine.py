@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rtl_sim.job import RunOptions
-from rtl_sim.levels import NativeLevel, SimulationLevel
+from rtl_sim.levels.sources import NativeLevel, SimulationLevel
+from rtl_sim.simulate.job import RunOptions
 from rtl_sim.verify import Level, LevelVerdict, ProgramLevel, Unit, verify_level
-from toolflow.cli.project import open_project
-from toolflow.cli.stages import Images, load_graph
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
+from toolflow.flow.project import open_project
+from toolflow.flow.stages.stages import Images, load_graph
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.explore.estimate import estimate
 

@@ -31,7 +31,7 @@ from quant.cascade.statistics import wilson_bounds
 from quant.config import Normalisation, QuantiseConfig
 from quant.float_network import float_classes
 from quant.quantise import make_pair
-from rtl_sim.levels import make_level
+from rtl_sim.levels.sources import make_level
 from rtl_sim.verify import Unit, verify_level
 from toolflow.engine.config import EngineConfig
 from toolflow.importers.load import load_model

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rtl_sim.job import RunOptions
-from rtl_sim.levels import SimulationLevel
+from rtl_sim.levels.sources import SimulationLevel
+from rtl_sim.simulate.job import RunOptions
 from rtl_sim.verify import Unit, verify_level
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig

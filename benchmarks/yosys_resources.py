@@ -40,7 +40,7 @@ from toolflow.plan.resources.features import MODULES
 REPOSITORY = Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / "build" / "yosys"
 RECORD = REPOSITORY / "benchmarks" / "yosys_resources.json"
-FIT_PATH = REPOSITORY / "toolflow" / "plan" / FIT_FILE
+FIT_PATH = REPOSITORY / "toolflow" / "plan" / "resources" / FIT_FILE
 TOP = "cascade_single"
 TOLERANCE = 0.20
 COMMON = {"bank_depth": 1024, "weight_depth": 256}

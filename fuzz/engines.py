@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from rtl_sim.runner import Simulation, build_simulation
+from rtl_sim.simulate.runner import Simulation, build_simulation
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.hls_native import build_native
 from toolflow.emit.rtl import emit_rtl

@@ -18,8 +18,8 @@ from fuzz.case import Case, draw_images
 from fuzz.engines import UNIT, Builds
 from quant.config import Normalisation, QuantiseConfig
 from quant.quantise import Variant, quantise
-from rtl_sim.job import RunOptions
-from rtl_sim.levels import NativeLevel, SimulationLevel
+from rtl_sim.levels.sources import NativeLevel, SimulationLevel
+from rtl_sim.simulate.job import RunOptions
 from rtl_sim.verify import Level, ProgramLevel, Unit, locate, verify_level
 from toolflow.engine.config import EngineConfig
 from toolflow.importers.images.pixels import PixelMap

@@ -13,7 +13,7 @@ from fuzz.levels import DifferenceError, Progress, refusal_lacks, run_case
 from fuzz.minimise import minimise
 from fuzz.notebook import DIFFERENCE, EQUAL, FINDS, REFUSED, UNHELPFUL, Entry, kind_of
 from fuzz.work import Campaign, Job, unexpected
-from rtl_sim.job import SimulationError
+from rtl_sim.simulate.job import SimulationError
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards.board import all_boards

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from rtl_sim.binaries import Binaries
+from rtl_sim.levels.binaries import Binaries
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import EngineFaultError, run_program
 from toolflow.interpreter.run import run

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtl_sim.job import RunOptions
-from rtl_sim.levels import NativeLevel, SimulationLevel
+from rtl_sim.levels.sources import NativeLevel, SimulationLevel
+from rtl_sim.simulate.job import RunOptions
 from rtl_sim.verify import ProgramLevel, Unit, verify_level
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl

@@ -13,11 +13,11 @@ import numpy as np
 import onnx
 import pytest
 
-from rtl_sim.places import work_folder
+from rtl_sim.simulate.places import work_folder
 from tests.end_to_end.projects import DIGITS, SMALL_ENGINE, digest_all, flipped, toolflow, train_digits
-from toolflow.cli.project import open_project
 from toolflow.engine.isa import Flag, Opcode, decode_program
 from toolflow.engine.stream import unpack
+from toolflow.flow.project import open_project
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.lower.lower import compile_program
 from toolflow.report.summary import Summary, read_summary

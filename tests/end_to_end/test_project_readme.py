@@ -14,8 +14,8 @@ from types import ModuleType
 import pytest
 
 from tests.end_to_end.projects import REPOSITORY, SMALL_ENGINE, toolflow, write_models
-from tests.unit.host_device import fake_pynq
-from toolflow.cli.project import open_project
+from tests.unit.emit.host_device import fake_pynq
+from toolflow.flow.project import open_project
 
 STUBS = REPOSITORY / "tests" / "stubs"
 MADE = "host/classify"  # by `make -C host`, as a test below sees

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.projects import ENVIRONMENT, LAUNCH, SMALL_ENGINE, flipped, toolflow, write_models
-from toolflow.cli.intact import require_intact
-from toolflow.cli.manifest import read_manifest
-from toolflow.cli.project import open_project
+from toolflow.flow.intact import require_intact
+from toolflow.flow.manifest import read_manifest
+from toolflow.flow.project import open_project
 from toolflow.ir.errors import ToolflowError
 from toolflow.report.summary import read_summary
 

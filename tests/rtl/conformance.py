@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from rtl_sim.job import RunOptions
-from rtl_sim.runner import Dut, Simulation
+from rtl_sim.simulate.job import RunOptions
+from rtl_sim.simulate.runner import Dut, Simulation
 from tests.rtl.units import Run, build_unit, fitted, make_run
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import predict

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from rtl_sim.simulator import MAKE_FLAGS
+from rtl_sim.simulate.simulator import MAKE_FLAGS
 
 RTL = Path(__file__).parents[2] / "rtl_sim" / "rtl"
 PACKAGE = RTL / "cascade_pkg.sv"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import rtl_sim
-from rtl_sim.job import FILL, Job, RunOptions, SimulationError
-from rtl_sim.runner import Simulation, build_simulation
+from rtl_sim.simulate.job import FILL, Job, RunOptions, SimulationError
+from rtl_sim.simulate.runner import Simulation, build_simulation
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import NotRunError, ToolflowError

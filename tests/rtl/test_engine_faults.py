@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rtl_sim.job import FILL, Job, RunOptions
-from rtl_sim.runner import Dut, Simulation
+from rtl_sim.simulate.job import FILL, Job, RunOptions
+from rtl_sim.simulate.runner import Dut, Simulation
 from tests.rtl.units import Run, Words, build_unit, edited, fitted, make_run
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import EngineFaultError, run_program

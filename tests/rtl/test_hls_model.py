@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rtl_sim.hls_model import MODEL, concurrent
-from rtl_sim.job import RunOptions, SimulationError
-from rtl_sim.runner import build_simulation
+from rtl_sim.simulate.hls_model import MODEL, concurrent
+from rtl_sim.simulate.job import RunOptions, SimulationError
+from rtl_sim.simulate.runner import build_simulation
 from tests.rtl.units import UNIT, fitted, make_run
 from toolflow.emit.hls import emit_hls
 from toolflow.ir.errors import NotRunError, ToolflowError

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtl_sim.job import Job, RunOptions
-from rtl_sim.runner import Simulation
+from rtl_sim.simulate.job import Job, RunOptions
+from rtl_sim.simulate.runner import Simulation
 from tests.rtl.units import Run, Words, build_unit, edited, fitted, make_run
 from toolflow.engine.executor import EngineFaultError, run_program
 from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, LAYOUT, Flag, Opcode

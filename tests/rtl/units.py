@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rtl_sim.job import Job, RunOptions
-from rtl_sim.runner import Dut, Simulation, build_simulation
+from rtl_sim.simulate.job import Job, RunOptions
+from rtl_sim.simulate.runner import Dut, Simulation, build_simulation
 from tests.conformance.engine_shapes import SHAPES, SWEPT
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl

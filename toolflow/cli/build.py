@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from toolflow.cli import options
 from toolflow.cli.command import command
-from toolflow.cli.folder import BuildFolder, open_build
 from toolflow.cli.terminal import Terminal
+from toolflow.flow.folder import BuildFolder, open_build
 from toolflow.ir.errors import ToolflowError
 
 if TYPE_CHECKING:
-    from toolflow.cli.finetuning import Finetuning
-    from toolflow.cli.precision import Precision
-    from toolflow.cli.stages import Source
+    from toolflow.flow.finetuning import Finetuning
+    from toolflow.flow.precision import Precision
+    from toolflow.flow.stages.stages import Source
     from toolflow.plan.explore.objective import Objective
 
 
@@ -66,9 +66,9 @@ def build(
     """
     with terminal.progress("load the toolflow"):
         from quant.cascade.calibrate import CalibrationOptions
-        from toolflow.cli.finetuning import Finetuning
-        from toolflow.cli.precision import Precision, parse_search_loss
-        from toolflow.cli.stages import Source
+        from toolflow.flow.finetuning import Finetuning
+        from toolflow.flow.precision import Precision, parse_search_loss
+        from toolflow.flow.stages.stages import Source
         from toolflow.plan.boards.board import load_board
         from toolflow.plan.explore.choose import check_engine
         from toolflow.plan.explore.objective import Objective
@@ -115,7 +115,7 @@ def build(
     check_engine(fixed, {high_bits} if single else {low_bits, high_bits}, load_board(board))
     with open_build(out, terminal, "quantise", [*source.files, finetune]) as folder:
         _stages(terminal, folder, source, precision, target, finetuning)
-    from toolflow.cli.project import SUMMARY
+    from toolflow.flow.project import SUMMARY
     from toolflow.report.summary import read_summary
     from toolflow.report.tables import summary_tables
 
@@ -159,8 +159,11 @@ def _stages(
     finetuning: Finetuning | None,
 ) -> None:
     """Run the stages in their order; each reuses what has not changed."""
-    from toolflow.cli import emit_stage, plan_stage, report_stage, stages
-    from toolflow.cli.project import CALIBRATION, CURVE, DECISION, GRAPHS, PLAN, REPORT, SUMMARY
+    from toolflow.flow.project import CALIBRATION, CURVE, DECISION, GRAPHS, PLAN, REPORT, SUMMARY
+    from toolflow.flow.stages import emit as emit_stage
+    from toolflow.flow.stages import plan as plan_stage
+    from toolflow.flow.stages import report as report_stage
+    from toolflow.flow.stages import stages
     from toolflow.plan.boards.board import board_source
 
     variants = target.variants

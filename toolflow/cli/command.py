@@ -24,9 +24,9 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from toolflow.cli.disk import disk_full
-from toolflow.cli.signals import ENDINGS, exit_code, settle
 from toolflow.cli.terminal import Terminal
+from toolflow.flow.disk import disk_full
+from toolflow.flow.signals import ENDINGS, exit_code, settle
 from toolflow.ir.errors import ToolflowError, UnsupportedModelError
 
 DONE = 0

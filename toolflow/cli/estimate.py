@@ -109,7 +109,7 @@ def estimate(
     """
     fixed = options.parse_engine(engine)
     with terminal.progress("load the toolflow"):
-        from toolflow.cli.project import PLAN, open_project
+        from toolflow.flow.project import PLAN, open_project
         from toolflow.plan.boards.board import load_board
         from toolflow.plan.explore.objective import Objective
 
@@ -130,7 +130,7 @@ def estimate(
 
 
 def _as_built(folder: Path, objective: Objective) -> Design:
-    from toolflow.cli.project import DECISION, damaged, open_project, read_document
+    from toolflow.flow.project import DECISION, damaged, open_project, read_document
 
     project = open_project(folder)
     units = tuple(
@@ -155,8 +155,8 @@ def _searched(
 ) -> list[Design]:
     """Return the fastest design of every kind that fits; say of the others what they lack."""
     from quant.cascade.artefacts import Calibration, load_artefact
-    from toolflow.cli.project import CALIBRATION, GRAPHS, REPORT, damaged, read_document
-    from toolflow.cli.stages import load_graph, read_report
+    from toolflow.flow.project import CALIBRATION, GRAPHS, REPORT, damaged, read_document
+    from toolflow.flow.stages.stages import load_graph, read_report
     from toolflow.plan.explore.choose import best_pair, best_single, bound_by, timed_engines
 
     document = folder / GRAPHS / "quantise.json"

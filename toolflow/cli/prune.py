@@ -16,10 +16,10 @@ from rich.table import Table
 
 from toolflow.cli import options
 from toolflow.cli.command import command
-from toolflow.cli.folder import CHECKPOINTS, notebook_in, open_build
-from toolflow.cli.precision import SAVES_MULTIPLICATIONS, parse_search_engine, parse_search_loss
-from toolflow.cli.pruning import Wanted, one_pattern, parse_layer_patterns, parse_layer_tiles
 from toolflow.cli.terminal import Step, Terminal
+from toolflow.flow.folder import CHECKPOINTS, notebook_in, open_build
+from toolflow.flow.precision import SAVES_MULTIPLICATIONS, parse_search_engine, parse_search_loss
+from toolflow.flow.pruning import Wanted, one_pattern, parse_layer_patterns, parse_layer_tiles
 from toolflow.importers.images.calibration_file import require_apart
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards.board import board_source
@@ -27,7 +27,7 @@ from toolflow.plan.boards.board import board_source
 if TYPE_CHECKING:
     from quant.training.loop import Recipe
     from quant.training.prune import Choice
-    from toolflow.cli.stages import Source
+    from toolflow.flow.stages.stages import Source
     from toolflow.importers.images.calibration_file import CalibrationImages
     from toolflow.ir.graph import Graph
 
@@ -185,8 +185,8 @@ def prune(
         raise ToolflowError(f"--rate must be above 0 and below 1, not {rate}")
     with terminal.progress("load the toolflow"):
         from quant.training.loop import Recipe
-        from toolflow.cli.manifest import fingerprint
-        from toolflow.cli.stages import Source
+        from toolflow.flow.manifest import fingerprint
+        from toolflow.flow.stages.stages import Source
 
     wanted.target()  # a wrong board or engine must not cost the time of a measurement
     if tile == "auto" and board is None:
@@ -239,7 +239,7 @@ class Job:
 
         def make(folder: Path, step: Step) -> None:
             from quant.training.loop import classes_of
-            from toolflow.cli.stages import output_notes
+            from toolflow.flow.stages.stages import output_notes
 
             graph = self.source.graph()
             self.wanted.choices(graph)  # bad patterns end here
@@ -300,7 +300,7 @@ class Job:
         """Return the choices with the tiles that a search finds, pruned without training, and what it judged."""
         from quant.search.selection import search_tiles
         from quant.training.loop import classes_of
-        from toolflow.cli.stages import search_section
+        from toolflow.flow.stages.stages import search_section
 
         floats = classes_of(graph, data.images, _normalisation(data))
         truth = floats if data.labels is None else data.labels
@@ -350,7 +350,7 @@ class Job:
     def _held_out(self, data: CalibrationImages) -> Any:
         """Return the indices of the images that nothing but the accuracy sees."""
         from quant.cascade.split import stratified_split
-        from toolflow.cli.stages import split_images
+        from toolflow.flow.stages.stages import split_images
 
         if self.test is not None:
             return np.zeros(0, dtype=np.int64)

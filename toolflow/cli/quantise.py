@@ -12,8 +12,8 @@ from rich.table import Table
 
 from toolflow.cli import options
 from toolflow.cli.command import command
-from toolflow.cli.folder import open_build
 from toolflow.cli.terminal import Terminal
+from toolflow.flow.folder import open_build
 from toolflow.ir.errors import ToolflowError
 
 
@@ -62,10 +62,10 @@ def quantise(
         --scales fixed-point --layer-bits conv2=5/4 --out build/digits
     """
     with terminal.progress("load the toolflow"):
-        from toolflow.cli.finetuning import Finetuning
-        from toolflow.cli.precision import Precision, parse_search_engine, parse_search_loss
-        from toolflow.cli.project import GRAPHS, QONNX
-        from toolflow.cli.stages import Source, quantise_inputs, quantise_stage
+        from toolflow.flow.finetuning import Finetuning
+        from toolflow.flow.precision import Precision, parse_search_engine, parse_search_loss
+        from toolflow.flow.project import GRAPHS, QONNX
+        from toolflow.flow.stages.stages import Source, quantise_inputs, quantise_stage
 
     source = Source.of_options(
         model,
@@ -124,8 +124,8 @@ def quantise(
 
 def _document(folder: Path) -> dict[str, Any]:
     """Return what the stage recorded, and each variant's accuracy on the images that quantisation did not see."""
-    from toolflow.cli.project import GRAPHS, read_document
-    from toolflow.cli.stages import Images, held_out_logits
+    from toolflow.flow.project import GRAPHS, read_document
+    from toolflow.flow.stages.stages import Images, held_out_logits
 
     recorded: dict[str, Any] = read_document(folder / GRAPHS / "quantise.json")
     data = Images.read(folder)

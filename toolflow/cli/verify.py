@@ -15,9 +15,9 @@ from toolflow.cli.terminal import Terminal
 from toolflow.ir.errors import NotRunError, ToolflowError, VerificationError
 
 if TYPE_CHECKING:
-    from rtl_sim.binaries import Binaries
+    from rtl_sim.levels.binaries import Binaries
     from rtl_sim.verify import LevelVerdict
-    from toolflow.cli.project import Project, Vectors
+    from toolflow.flow.project import Project, Vectors
     from toolflow.report.summary import LevelAccuracy, LevelCheck, LoopInterval, Summary, Unit
 
 ORACLES = ("brevitas", "hls4ml")
@@ -57,9 +57,9 @@ def verify(
     every = (*ORACLES, *ENGINE_LEVELS)
     chosen = options.parse_names("--levels", levels, every) or every
     with terminal.progress("load the toolflow"):
-        from rtl_sim.places import work_folder
-        from toolflow.cli.intact import require_intact
-        from toolflow.cli.project import SUMMARY, open_project
+        from rtl_sim.simulate.places import work_folder
+        from toolflow.flow.intact import require_intact
+        from toolflow.flow.project import SUMMARY, open_project
         from toolflow.report.summary import read_summary
         from toolflow.report.tables import summary_tables
 
@@ -97,7 +97,7 @@ class _Runs:
     def __init__(
         self, terminal: Terminal, project: Project, vectors: Vectors, count: int, seed: int, work: Path
     ) -> None:
-        from rtl_sim.job import RunOptions
+        from rtl_sim.simulate.job import RunOptions
 
         self.terminal = terminal
         self.project = project
@@ -128,8 +128,8 @@ class _Runs:
 
     def save(self, summary: Summary, chosen: Sequence[str]) -> Summary:
         """Enter what was found into the project's summary, and return it."""
-        from toolflow.cli.folder import record_outputs
-        from toolflow.cli.project import SUMMARY
+        from toolflow.flow.folder import record_outputs
+        from toolflow.flow.project import SUMMARY
         from toolflow.report.summary import write_summary
 
         summary = self.entered(summary)
@@ -159,7 +159,7 @@ class _Runs:
     def oracle(self, unit_name: str, oracle: str) -> None:
         """Compare the unit's network with what an oracle makes of it."""
         with self.terminal.progress(f"{oracle} of the {unit_name} unit, {len(self.images)} images"):
-            from rtl_sim.oracles import ask_oracle  # loads torch
+            from rtl_sim.levels.oracles import ask_oracle  # loads torch
 
             start = time.monotonic()
             graph = self.project.unit(unit_name).graph
@@ -170,8 +170,8 @@ class _Runs:
 
     def files(self, unit_name: str) -> bool:
         """Compare the unit's program and weights files with its network; return whether a level can run them."""
-        from rtl_sim.binaries import Binaries
-        from toolflow.cli.project import BinaryPaths
+        from rtl_sim.levels.binaries import Binaries
+        from toolflow.flow.project import BinaryPaths
         from toolflow.plan.lower.lower import compile_program
 
         start = time.monotonic()
@@ -186,7 +186,7 @@ class _Runs:
 
     def synthesisable(self, unit_name: str) -> None:
         """Check that the unit's C++ keeps to what HLS compilers accept, and what II its pipelined loops can reach."""
-        from toolflow.cli.synthesis_check import check_sources
+        from toolflow.flow.synthesis_check import check_sources
 
         start = time.monotonic()
         with self.terminal.progress(f"loops of the {unit_name} unit's C++"):
@@ -200,7 +200,7 @@ class _Runs:
 
     def level(self, unit_name: str, level_name: str) -> bool:
         """Compare one level of one unit with the reference; return whether it came to its end."""
-        from rtl_sim.levels import make_level
+        from rtl_sim.levels.sources import make_level
         from rtl_sim.verify import verify_level
 
         unit = self.project.unit(unit_name)
@@ -224,8 +224,8 @@ class _Runs:
 
     def count_cycles(self, unit_name: str) -> None:
         """Simulate the RTL without pauses at batches of one and of all lanes, and keep its counters."""
-        from rtl_sim.job import RunOptions
-        from rtl_sim.levels import make_level
+        from rtl_sim.levels.sources import make_level
+        from rtl_sim.simulate.job import RunOptions
         from rtl_sim.verify import verify_level
 
         unit = self.project.unit(unit_name)
@@ -244,7 +244,7 @@ class _Runs:
         Levels that were not run keep their earlier entry while the files that it speaks of are the same; else
         their verdict, accuracy and counted cycles are dropped.
         """
-        from toolflow.cli.report_stage import cycles_per_image
+        from toolflow.flow.stages.report import cycles_per_image
 
         ran = {(check.unit, check.level) for check in self.checks}
         earlier = [check for check in summary.verification if (check.unit, check.level) not in ran]
@@ -271,7 +271,7 @@ class _Runs:
         )
 
     def _holds(self, check: LevelCheck) -> bool:
-        from toolflow.cli.checked import checked_digest
+        from toolflow.flow.checked import checked_digest
 
         return check.files == checked_digest(self.project, check.unit, check.level)
 
@@ -286,7 +286,7 @@ class _Runs:
         loops: tuple[LoopInterval, ...] = (),
     ) -> None:
         """Enter a verdict; `start` is when its work began."""
-        from toolflow.cli.checked import checked_digest
+        from toolflow.flow.checked import checked_digest
         from toolflow.report.summary import LevelCheck, UnitName
 
         self.checks.append(

@@ -1,0 +1,1 @@
+"""The levels of verification: what is compared with the reference, and how each runs."""

@@ -1,0 +1,109 @@
+"""The levels that run emitted sources: native C++, C++ under the bench, and RTL under the bench."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rtl_sim.simulate.job import Job, RunOptions
+from rtl_sim.simulate.runner import Dut, Simulation, SimulationError, build_simulation
+from rtl_sim.verify import Level, LevelRun, ProgramLevel, Unit
+from toolflow.emit.hls_native import build_native, run_native
+from toolflow.ir.errors import ToolflowError
+from toolflow.plan.lower.compiled import CompiledProgram
+
+HANG = -1  # error code of a level that its watchdog or the bench's checks had to end
+LEVELS = ("program", "hls", "cosim", "rtl")
+
+
+@dataclass
+class NativeLevel:
+    """The emitted C++ with ap_types, compiled by g++ and run as a process.
+
+    Attributes:
+        sources: the emitted folder.
+        work: where the program is built and kept; None for `sources`/build.
+    """
+
+    sources: Path
+    work: Path | None = None
+    name: str = "hls"
+    _binary: Path | None = None
+
+    def run(self, unit: Unit, compiled: CompiledProgram, images: bytes, count: int) -> LevelRun:
+        """Run `count` packed images."""
+        if self._binary is None:
+            self._binary = build_native(self.sources, unit.config, unit.name, work=self.work)
+        size = compiled.result_bytes(count)
+        error, results = run_native(self._binary, compiled.program, compiled.weights, images, count, size)
+        return LevelRun(error, results)
+
+
+@dataclass
+class SimulationLevel:
+    """Emitted sources behind the cocotb bench, under random stalls.
+
+    Attributes:
+        dut: "rtl" for SystemVerilog, "hls" for C++ as a DPI model.
+        sources: the unit's emitted folder.
+        work: where the simulator is built and kept.
+        options: stalls, seed, latency.
+        faults_end_it: report a hang as error code `HANG` instead of raising.
+    """
+
+    dut: Dut
+    sources: Path
+    work: Path
+    options: RunOptions = field(default_factory=RunOptions)
+    faults_end_it: bool = False
+    _simulation: Simulation | None = None
+
+    @property
+    def name(self) -> str:
+        """Name as the user gives it to `--levels`."""
+        return "rtl" if self.dut == "rtl" else "cosim"
+
+    def prepare(self, unit: Unit) -> Simulation:
+        """Build the simulator, once."""
+        if self._simulation is None:
+            self._simulation = build_simulation(unit.config, self.dut, self.work, self.sources)
+        return self._simulation
+
+    def run(self, unit: Unit, compiled: CompiledProgram, images: bytes, count: int) -> LevelRun:
+        """Run `count` packed images as one start."""
+        size = compiled.result_bytes(count)
+        job = Job(compiled.program, compiled.weights, images, count, size, name=unit.name)
+        try:
+            (outcome,) = self.prepare(unit).run([job], self.options)
+        except SimulationError:
+            if not self.faults_end_it:
+                raise
+            return LevelRun(HANG, bytes(size))
+        counted = outcome.cycles or None
+        stalls = None if counted is None else outcome.weight_stall_cycles
+        return LevelRun(outcome.error, outcome.results, counted, outcome.instruction_cycles, stalls)
+
+
+def make_level(name: str, project: Path, unit: str, work: Path, options: RunOptions | None = None) -> Level:
+    """Return a level by the name that `--levels` takes.
+
+    Args:
+        name: one of `LEVELS`.
+        project: an emitted project: `hls` for all units, `rtl/<unit>` for each.
+        unit: "low", "high" or "single".
+        work: where simulators are built.
+        options: of the bench.
+
+    Raises:
+        ToolflowError: there is no such level.
+    """
+    options = options or RunOptions()
+    if name == "program":
+        return ProgramLevel()
+    if name == "hls":
+        return NativeLevel(project / "hls", work / f"hls_{unit}")
+    if name == "cosim":
+        return SimulationLevel("hls", project / "hls", work / f"cosim_{unit}", options)
+    if name == "rtl":
+        return SimulationLevel("rtl", project / "rtl" / unit, work / f"rtl_{unit}", options)
+    raise ToolflowError(f"a level must be one of {', '.join(LEVELS)}, not '{name}'")

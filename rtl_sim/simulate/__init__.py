@@ -1,0 +1,1 @@
+"""Simulators: built once for each content, and the jobs that they run."""

@@ -1,0 +1,203 @@
+"""Instructions, headers and weight packets survive the way to bytes and back."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conformance.engine_shapes import SHAPES
+from toolflow.engine.config import EngineConfig
+from toolflow.engine.isa import (
+    LAYOUT,
+    MAGIC,
+    MAX_INSTRUCTIONS,
+    VERSION,
+    Flag,
+    Header,
+    Instruction,
+    Opcode,
+    decode_program,
+    encode_program,
+)
+from toolflow.engine.stream import Packet, pack, suited, unpack
+from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.confidence import MAX_N
+
+HEADER = Header(0x0123456789ABCDEF, 4096, 64, 10, 369, 1, 3, -5, 17)
+
+
+@given(st.data())
+def test_instruction_round_trip(data: st.DataObject) -> None:
+    """Any value that fits a field comes back."""
+    values = {}
+    for name, (_, _, width, signed) in LAYOUT.items():
+        if name not in ("opcode", "flags"):
+            low = -(1 << (width - 1)) if signed else 0
+            values[name] = data.draw(st.integers(low, low + (1 << width) - 1))
+    opcode, flags = data.draw(st.sampled_from(Opcode)), Flag(data.draw(st.integers(0, 31)))
+    instruction = replace(Instruction(opcode, flags), **values)  # type: ignore[arg-type]  # a name per field
+    assert Instruction.decode(instruction.encode()) == instruction
+
+
+def test_fields_do_not_overlap() -> None:
+    """No bit of an instruction belongs to two fields."""
+    used = [0] * 16
+    for word, low, width, _ in LAYOUT.values():
+        mask = ((1 << width) - 1) << low
+        assert used[word] & mask == 0
+        used[word] |= mask
+
+
+def test_field_too_large() -> None:
+    """A value that its field cannot hold is refused by name."""
+    with pytest.raises(ToolflowError, match=r"'conv1': channels must lie within \[0, 65535\] to be encoded, not 65536"):
+        Instruction(Opcode.CONV, channels=65536, name="conv1").encode()
+
+
+def test_program_round_trip_and_damage() -> None:
+    """The CRC covers header and instructions: any flipped bit there is found."""
+    program = encode_program(HEADER, (Instruction(Opcode.LOAD, levels=1), Instruction(Opcode.END)), b"table", 16)
+    assert decode_program(program) == (HEADER, (Instruction(Opcode.LOAD, levels=1), Instruction(Opcode.END)))
+    for byte in range(len(program) - len(b"table")):
+        damaged = bytearray(program)
+        damaged[byte] ^= 0x10
+        with pytest.raises(ToolflowError):
+            decode_program(bytes(damaged))
+    with pytest.raises(ToolflowError, match="must hold a header"):
+        decode_program(program[:60])
+    with pytest.raises(ToolflowError, match="a program of 2 instructions must have 192 bytes"):
+        decode_program(program[:130])
+
+
+def test_what_lies_behind_the_end_is_not_decoded() -> None:
+    """No engine runs it; the CRC covers it all the same."""
+    load, end = Instruction(Opcode.LOAD, levels=1), Instruction(Opcode.END)
+    words = np.frombuffer(encode_program(HEADER, (load, end, load), b"", 16), dtype="<u4").copy()
+    words[16 + 2 * 16] = 255  # no opcode
+    words[15] = zlib.crc32(words[:15].tobytes() + words[16:].tobytes())
+    assert decode_program(words.tobytes()) == (HEADER, (load, end))
+
+
+def test_a_program_has_no_more_instructions_than_engines_take() -> None:
+    """And they all take as many, of the same version."""
+    ends = (Instruction(Opcode.END),) * (MAX_INSTRUCTIONS + 1)
+    encode_program(HEADER, ends[1:], b"", 16)
+    with pytest.raises(ToolflowError, match="must have at most 4,096 instructions, not 4,097"):
+        encode_program(HEADER, ends, b"", 16)
+    root = Path(__file__).parents[3]
+    c = (root / "hls_templates/lib/program.hpp").read_text(encoding="utf-8")
+    sv = (root / "rtl_sim/rtl/cascade_pkg.sv").read_text(encoding="utf-8").replace("_", "")
+    for name, value in (("magic", MAGIC), ("version", VERSION)):
+        assert f"program_{name} = {value if name == 'version' else hex(value)};" in c
+        assert re.search(rf"Program{name.title()} = 32'(h{value:x}|d{value});", sv)
+    assert f"max_instructions = {MAX_INSTRUCTIONS};" in c
+    assert f"MaxInstructions = 32'd{MAX_INSTRUCTIONS};" in sv
+    assert f"leading_places = {MAX_N};" in c
+    assert f"LeadingPlaces = 4'd{MAX_N};" in sv
+
+
+def test_reserved_bits_are_refused() -> None:
+    """Reserved bits and unknown opcodes do not decode."""
+    words = Instruction(Opcode.END).encode()
+    words[15] = 1 << 24
+    with pytest.raises(ToolflowError, match="instruction word 15 has reserved bits set"):
+        Instruction.decode(words)
+    words = Instruction(Opcode.END).encode()
+    words[0] = 99
+    with pytest.raises(ToolflowError, match="99 is not a valid Opcode"):
+        Instruction.decode(words)
+
+
+def test_taps_round_trip() -> None:
+    """Exponents and steps of a tile come back, whatever its size, and leave each other's words and word 15 alone."""
+    for taps in (4, 6):
+        exponent = np.arange(taps * taps).reshape(taps, taps) % 8
+        steps = (np.arange(taps * taps).reshape(taps, taps) * 7 + 255) % 256
+        none = np.zeros_like(steps)
+        decoded = Instruction.decode(Instruction.taps(exponent, steps).encode())
+        assert (decoded.exponents(taps) == exponent).all()
+        assert (decoded.tap_steps(taps) == steps).all()
+        assert not Instruction.taps(exponent, none).encode()[6:].any()
+        assert not Instruction.taps(none, steps).encode()[[*range(1, 6), 15]].any()
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize("name", SHAPES)
+def test_packet_round_trip(name: str, indexed: bool) -> None:
+    """Parameters, values and indices come back, and the length is whole beats."""
+    config = SHAPES[name]
+    rng = np.random.default_rng(1)
+    rows, shape = 7, (7, config.lanes_k, config.slots)
+    half = 1 << (config.weight_bits - 1)
+    packet = Packet(
+        bias=rng.integers(-(1 << 31), 1 << 31, config.lanes_k),
+        multiplier=rng.integers(1, 1 << 16, config.lanes_k),
+        residual_multiplier=rng.integers(0, 1 << 16, config.lanes_k),
+        shift=rng.integers(0, 48, config.lanes_k),
+        residual_shift=rng.integers(0, 16, config.lanes_k),
+        values=rng.integers(-half, half, shape),
+        indices=rng.integers(0, config.sub_row, shape) if indexed else None,
+    )
+    stream = pack(config, packet)
+    back, used = unpack(config, memoryview(stream + b"more"), config.lanes_k, rows, indexed)
+    assert used == len(stream)
+    assert used % config.bus_bytes == 0
+    for field in ("bias", "multiplier", "residual_multiplier", "shift", "values"):
+        np.testing.assert_array_equal(getattr(back, field), getattr(packet, field))
+    if indexed:
+        np.testing.assert_array_equal(back.indices, packet.indices)
+    with pytest.raises(ToolflowError, match="the weight stream must hold"):
+        unpack(config, memoryview(stream[:-1]), config.lanes_k, rows, indexed)
+
+
+@pytest.mark.parametrize("bias", [-2, 7, -(1 << 39), (1 << 39) - 1])
+def test_record_layout_is_the_specified_one(bias: int) -> None:
+    """Low bits of the bias, both multipliers, shift, high bits of the bias, residual shift, then 5 zeros."""
+    config = EngineConfig(lanes_k=1, lanes_p=1, bus_bits=128)
+    values = (("bias", bias), ("multiplier", 3), ("residual_multiplier", 4), ("shift", 5), ("residual_shift", 6))
+    packet = Packet(**{k: np.array([v]) for k, v in values}, values=np.zeros((1, 1, 1), np.int64))
+    packed = pack(config, packet)
+    assert packed[:16] == struct.pack("<IHHBbB5x", bias & 0xFFFFFFFF, 3, 4, 5, bias >> 32, 6)
+    assert unpack(config, memoryview(packed), 1, 1, False)[0].bias.tolist() == [bias]
+
+
+def test_signature_names_the_configuration() -> None:
+    """Any other parameter gives another signature."""
+    config = EngineConfig()
+    assert config.signature != EngineConfig(bank_depth=config.bank_depth + 1).signature
+    assert replace(HEADER, signature=config.signature).signature == config.signature
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"sub_row": 6}, "sub_row must be a power of two, not 6"),
+        ({"slots": 16}, "slots must not exceed sub_row, not 16 > 8"),
+        ({"lanes_k": 12, "drain_k": 8}, r"drain_k must divide gcd\(lanes_k, sub_row\) = 4, not be 8"),
+        ({"sub_row": 32, "bus_bits": 128}, "sub_row must be at most bus_bits / 8, not 32 > 16"),
+        ({"bus_bits": 96}, "bus_bits must be"),
+    ],
+)
+def test_inconsistent_engine(values: dict[str, int], text: str) -> None:
+    """Parameters that do not go together are refused with the reason."""
+    with pytest.raises(ValueError, match=text):
+        EngineConfig(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("bias", "left"), [(1 << 31, 0), (-(1 << 31) - 1, 0), (0, 1)])
+def test_what_an_engine_without_tiles_does_not_take_is_refused(bias: int, left: int) -> None:
+    one = np.ones(1, dtype=np.int64)
+    packet = Packet(one * bias, one, one, one, one * left, one.reshape(1, 1, 1))
+    assert suited(EngineConfig(tile=2), packet, "conv") is packet
+    with pytest.raises(
+        ToolflowError, match="'conv': without tiles an engine takes biases of 32 bits and residual shifts"
+    ):
+        suited(EngineConfig(), packet, "conv")

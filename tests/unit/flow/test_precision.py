@@ -1,0 +1,27 @@
+"""What a search has to choose from."""
+
+from __future__ import annotations
+
+import pytest
+
+from toolflow.flow.precision import Precision
+
+SIXTEENTHS, EIGHTHS = ((8, 16), (6, 16), (4, 16), (3, 16)), ((4, 8), (3, 8), (2, 8))
+
+
+@pytest.mark.parametrize(
+    ("board", "engine", "patterns"),
+    [
+        (None, {}, SIXTEENTHS),
+        ("zcu104", {}, SIXTEENTHS),
+        ("zcu104", {"bus_bits": 64}, EIGHTHS),
+        ("zcu104", {"sub_row": 4}, ((2, 4), (1, 4))),
+        ("zcu104", {"sub_row": 32, "bus_bits": 256}, SIXTEENTHS),
+        ("pynq-z2", {}, EIGHTHS),  # words of 16 channels need a bus of 128 bits
+    ],
+)
+def test_patterns_are_no_longer_than_the_engines_words(
+    board: str | None, engine: dict[str, int | str], patterns: tuple[tuple[int, int], ...]
+) -> None:
+    asked = Precision.of_options(layer_bits=None, tile="0", sparsity="auto", board=board, engine=engine)
+    assert asked.space("high").patterns == (None, *patterns)

@@ -1,0 +1,96 @@
+"""The shape of the source tree: imports go one way, files stay small, nothing is left unfinished."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+PACKAGES = ("toolflow", "quant", "rtl_sim", "hls_templates", "boards")
+SUFFIXES = {".py", ".sv", ".svh", ".v", ".hpp", ".cpp", ".j2", ".tcl"}
+LONGEST_FILE_LINES = 500
+UNFINISHED = re.compile("|".join((r"\bTO" r"DO\b", r"\bFIX" r"ME\b", r"\bXX" r"X\b", "NotImplementedError")))
+
+
+def _sources(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        for path in sorted((REPOSITORY / folder).rglob("*")):
+            if path.suffix in SUFFIXES and path.is_file() and "__pycache__" not in path.parts:
+                yield path
+
+
+def _lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"],
+        cwd=folder,
+        env={"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the Python sources that a test may spoil."""
+    for package in ("toolflow", "quant", "rtl_sim"):
+        for path in (REPOSITORY / package).rglob("*.py"):
+            target = tmp_path / path.relative_to(REPOSITORY)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    shutil.copyfile(REPOSITORY / "pyproject.toml", tmp_path / "pyproject.toml")
+    return tmp_path
+
+
+def test_imports_go_one_way() -> None:
+    done = _lint_imports(REPOSITORY)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        ("toolflow/numerics/planted.py", "import toolflow.ir.graph", "Imports go one way BROKEN"),
+        ("toolflow/ir/planted.py", "import quant", "Imports go one way BROKEN"),
+        ("toolflow/plan/planted.py", "import torch", "torch is imported by quant and the importers only BROKEN"),
+    ],
+)
+def test_an_import_against_the_order_is_found(copy: Path, module: str, line: str, contract: str) -> None:
+    (copy / module).write_text(line + "\n")
+    done = _lint_imports(copy)
+    assert done.returncode == 1
+    assert contract in done.stdout
+
+
+def test_every_package_has_its_place_in_the_order() -> None:
+    contracts: list[dict[str, Any]] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"][
+        "importlinter"
+    ]["contracts"]
+    layers = {name.strip(" ()") for layer in contracts[0]["layers"] for name in layer.split("|")}
+    packages = {f"toolflow.{path.parent.name}" for path in (REPOSITORY / "toolflow").glob("*/__init__.py")}
+    assert packages <= layers
+    assert packages - set(contracts[1]["source_modules"]) <= {"toolflow.importers"}
+
+
+def test_files_stay_small() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in _sources(*PACKAGES, "tests")}
+    assert {path: lines for path, lines in lengths.items() if lines > LONGEST_FILE_LINES} == {}
+    assert len(lengths) > 100
+
+
+def test_nothing_is_left_unfinished() -> None:
+    found = [
+        f"{path.relative_to(REPOSITORY)}:{number}: {line.strip()}"
+        for path in _sources(*PACKAGES)
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if UNFINISHED.search(line)
+    ]
+    assert found == []

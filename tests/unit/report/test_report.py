@@ -1,0 +1,306 @@
+"""The summary as data, as tables, as a page and as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+from rich.console import Console
+
+from quant.cascade.artefacts import CurvePoint, Measure
+from quant.cascade.calibrate import CalibrationOptions, calibrate
+from quant.cascade.decide import Alternative, Decision
+from toolflow.engine.config import EngineConfig
+from toolflow.engine.cycles import CycleReport, InstructionCycles
+from toolflow.engine.isa import Opcode
+from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.confidence import ALWAYS, NEVER
+from toolflow.plan.resources.count import ResourceCount
+from toolflow.report.from_artefacts import cascade_section, installed_versions, resources_section, run_section
+from toolflow.report.plot import plot_cascade
+from toolflow.report.schema_text import described_fields, schema_text
+from toolflow.report.summary import (
+    Board,
+    Cascade,
+    Finetuned,
+    Layer,
+    LevelAccuracy,
+    LevelCheck,
+    LoopInterval,
+    Model,
+    Summary,
+    Unit,
+    Variant,
+    read_summary,
+    write_summary,
+)
+from toolflow.report.tables import decision_table, finetuned_sentence, remarks, summary_tables
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "summary.md"
+CONFIG = EngineConfig(lanes_k=16, lanes_p=8)
+PREDICTED = CycleReport(
+    images=8,
+    passes=1,
+    total_cycles=1000,
+    instructions=(
+        InstructionCycles("load", Opcode.LOAD, 100, "memory", 0, 0.0),
+        InstructionCycles("conv1", Opcode.CONV, 800, "array", 64000, 0.625),
+    ),
+    utilisation=0.5,
+)
+
+
+def measure(images: int, forwarded: int) -> Measure:
+    share = forwarded / images
+    return Measure(
+        images=images, labelled=True, float_accuracy=0.8807, low_accuracy=0.85, high_accuracy=0.88,
+        cascade_accuracy=0.8765, forwarded=forwarded, forwarded_share=share,
+        forwarded_interval=(share - 0.01, share + 0.01), lost=9, gained=2, loss=0.0035,
+        loss_interval=(0.0011, 0.0062), interval_confidence=0.95,
+    )  # fmt: skip
+
+
+def cascade(held_out: Measure | None) -> Cascade:
+    return Cascade(
+        m=1, n=2, k=800, threshold=19784, threshold_share=19784 / 65536, temperature=1.0, tolerance=0.005, margin=None,
+        estimate="modelled", expected_loss=0.0048, calibration=measure(1000, 190), held_out=held_out,
+        curve=tuple(CurvePoint(threshold=t, forwarded_share=t / 9, accuracy=0.85 + t / 300) for t in range(10)),
+        warnings=("1,000 calibration images are too few",),
+    )  # fmt: skip
+
+
+DECISION = Decision(
+    choice="resident pair", cycles_per_image=60.0, forwarded_share=0.188, speedup=100 / 60, cascade_pays=True,
+    alternatives=(
+        Alternative(
+            design="single low", cycles_per_image=40.0, keeps=False, accuracy=0.8, loss=0.08, loss_interval=(0.07, 0.09)
+        ),
+        Alternative(
+            design="resident pair", cycles_per_image=60.0, keeps=True, accuracy=0.87, loss=0.01, loss_interval=(0, 0.02)
+        ),
+        Alternative(
+            design="single high", cycles_per_image=100.0, keeps=True, accuracy=0.88, loss=0, loss_interval=(0, 0)
+        ),
+    ),
+    warnings=("1,000 calibration images are too few",), reason="it is faster",
+)  # fmt: skip
+
+
+def summary() -> Summary:
+    predicted = resources_section(ResourceCount(luts=5000, flip_flops=7000, dsps=128, block_rams=40.5))
+    unit = Unit(
+        unit="low", engine=CONFIG.model_dump(), signature=f"{CONFIG.signature:016x}", multipliers=CONFIG.multipliers,
+        program_sha256="a", weights_sha256="b", program_bytes=4096, weight_bytes=65536,
+        runs=(run_section(PREDICTED, CONFIG.multipliers, 200.0),), predicted=predicted,
+    )  # fmt: skip
+    high = Variant(unit="high", weight_bits=8, activation_bits=8, first_last_bits=8, family="multiplier", sha256="c")
+    low = high.model_copy(update={"unit": "low", "weight_bits": 4, "activation_bits": 4})
+    return Summary(
+        made_by="cascade-toolflow 0.1.0", versions=dict(installed_versions()),
+        model=Model(
+            name="resnet20", source="resnet.py:resnet20", input_shape=(3, 32, 32), classes=10, parameters=269722,
+            macs=40551424,
+        ),
+        board=Board(name="zcu104", part="xczu7ev", clock_mhz=200.0, usable=predicted),
+        variants=(low, high),
+        accuracy=(
+            LevelAccuracy(level="float", unit="model", images=5000, accuracy=0.8807, labelled=True),
+            LevelAccuracy(level="reference", unit="cascade", images=5000, accuracy=0.9, labelled=False),
+        ),
+        cascade=cascade(measure(5000, 940)),
+        decision=DECISION,
+        units=(unit, unit.model_copy(update={"unit": "high"})),
+        cycles_per_image=125.0, images_per_second=1.6e6,
+        verification=(
+            LevelCheck(level="program", unit="low", images=8, equal=True, seconds=1.25),
+            LevelCheck(level="rtl", unit="low", images=8, equal=False, detail="'conv1', image 3, (2, 0, 1)"),
+            LevelCheck(level="vendor", unit="low", images=8, equal=None, detail="no vendor tool on PATH"),
+        ),
+    )  # fmt: skip
+
+
+def shown(data: Summary, layers: bool = False) -> str:
+    console = Console(width=140, record=True, file=None, quiet=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(*summary_tables(data, layers), sep="\n")
+    return capture.get()
+
+
+def test_summary_is_written_and_read(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    write_summary(summary(), path)
+    assert read_summary(path) == summary()
+    path.write_text(path.read_text(encoding="utf-8").replace('"schema_version": 1', '"schema_version": 2'), "utf-8")
+    with pytest.raises(ToolflowError, match=r"must be a summary of schema version 1; schema_version: .* Build again"):
+        read_summary(path)
+    with pytest.raises(ToolflowError, match="cannot be read"):
+        read_summary(tmp_path / "absent.json")
+
+
+def test_verdict_of_all_levels() -> None:
+    data = summary()
+    assert not data.verified
+    equal = tuple(check for check in data.verification if check.equal is not False)
+    assert data.model_copy(update={"verification": equal}).verified
+    assert not data.model_copy(update={"verification": equal[1:]}).verified, "nothing was run"
+
+
+def test_tables_show_the_figures() -> None:
+    text = shown(summary(), layers=True)
+    for expected in (
+        "88.07 %", "90.00 % (agreement)", "answer holds at gBvSB<1,2> = p1 − p2 >= 0.3019", "0.35 points (0.11 … 0.62)",
+        "18.80 % (17.8 … 19.8)", "lost (allowed 0.50 points)", "1,600,000", "conv1", "62.50 %", "40.5", "usable",
+        "DIFFERENT: 'conv1', image 3, (2, 0, 1)", "not run: no vendor tool on PATH",
+        "built: resident pair:", "warning: 1,000 calibration images are too few",
+    ):  # fmt: skip
+        assert expected in text, f"{expected} in\n{text}"
+    rows = {line.split("│")[1].strip(): line for line in text.splitlines() if "│" in line}
+    assert "tolerance not shown on the images that choose" in rows["single low"]
+    assert "8.00 points (7.00 … 9.00)" in rows["single low"]
+    assert "3,333,333" in rows["resident pair"]
+    assert "built" in rows["resident pair"]
+    assert "not faster" in rows["single high"]
+    assert "conv1" not in shown(summary().model_copy(update={"verification": ()}))
+
+
+def test_a_design_that_is_faster_than_what_was_built_is_not_called_slower() -> None:
+    """A pair that was asked for, or one that forwards more of the held-out images than of those that chose it."""
+    decision = summary().decision
+    assert decision is not None
+    single = decision.alternative("single high")
+    assert single is not None
+    slow = {"cycles_per_image": 2 * single.cycles_per_image}
+    for pays, said in ((False, "faster, but a pair was asked for"), (True, "faster on held-out images only")):
+        slower = decision.model_copy(update={**slow, "cascade_pays": pays})
+        verdicts = dict(zip(*(list(decision_table(slower, 115.0).columns[i].cells) for i in (0, -1)), strict=True))
+        assert verdicts == {
+            "single low": "tolerance not shown on the images that choose",
+            "resident pair": "built",
+            "single high": said,
+        }
+
+
+def test_tables_of_a_single_unit() -> None:
+    whole = summary()
+    single = whole.model_copy(update={"cascade": None, "units": whole.units[:1], "verification": (), "decision": None})
+    text = shown(single)
+    assert "gBvSB" not in text
+    assert "verification" not in text
+    assert list(remarks(single)) == []
+    (unit,) = single.units
+    run = unit.runs[-1]
+    drained = run.model_copy(update={"layers": (run.layers[0].model_copy(update={"bound": "drain", "macs": 5}),)})
+    waiting = single.model_copy(update={"units": (unit.model_copy(update={"runs": (drained,)}),)})
+    (sentence,) = remarks(waiting)
+    assert sentence.startswith(f"{unit.unit} unit: 1 of 1 layers are bounded by their transform or drain")
+    direct = Layer(
+        name="conv1",
+        mode="direct",
+        weight_bits=4,
+        density=0.25,
+        multiplications=9,
+        direct_multiplications=36,
+        storage_bits=9,
+    )
+    layers = tuple(direct.model_copy(update={"pattern": pattern}) for pattern in (None, "4:8", "4:16", "8:32"))
+    low, high = single.variants
+    patterned = low.model_copy(update={"layers": layers}), high.model_copy(update={"layers": layers})
+    (sentence,) = remarks(single.model_copy(update={"variants": patterned}))
+    assert sentence.startswith("low unit: 2 layers have patterns of more channels than the 8 of the engine's words")
+    no_held_out = whole.model_copy(update={"cascade": cascade(None)})
+    assert "held out" not in shown(no_held_out)
+
+
+@pytest.mark.parametrize(("threshold", "word"), [(ALWAYS, "always"), (NEVER, "never")])
+def test_a_rule_without_a_threshold_is_said_in_words(threshold: int, word: str) -> None:
+    rule = cascade(None).model_copy(update={"threshold": threshold})
+    text = shown(summary().model_copy(update={"cascade": rule}))
+    assert f"cascade: the low unit's answer {word} holds" in text
+
+
+def test_simulated_cycles_replace_predicted_ones() -> None:
+    from rtl_sim.verify import LevelVerdict
+
+    verdict = LevelVerdict("low", "rtl", 8, None, 1250, (150, 1000), 7)
+    run = run_section(PREDICTED, CONFIG.multipliers, 200.0, verdict)
+    assert (run.cycles, run.simulated_cycles, run.weight_stall_cycles) == (1250, 1250, 7)
+    assert run.utilisation == pytest.approx(0.4)
+    assert run.images_per_second == pytest.approx(200e6 * 8 / 1250)
+    assert [layer.simulated_cycles for layer in run.layers] == [150, 1000]
+    assert run.layers[1].utilisation == pytest.approx(64000 / (128 * 1000))
+    with pytest.raises(ValueError, match="a simulation of 4 images is none of 8"):
+        run_section(PREDICTED, 128, 200.0, LevelVerdict("low", "rtl", 4, None, 1250, ()))
+    with pytest.raises(ValueError, match="1 instructions were simulated, 2 predicted"):
+        run_section(PREDICTED, 128, 200.0, LevelVerdict("low", "rtl", 8, None, 1250, (1,)))
+
+
+def test_section_of_a_calibration() -> None:
+    generator = np.random.default_rng(0)
+    high = generator.integers(-9000, 9000, (400, 10))
+    low = high + generator.integers(-3000, 3000, high.shape)
+    calibration = calibrate(low, high, high.argmax(axis=1), 2.0**-10, CalibrationOptions(tolerance=0.02))
+    section = cascade_section(calibration, None)
+    assert (section.k, section.m, section.n) == (calibration.k, calibration.m, calibration.n)
+    assert (section.threshold, section.held_out) == (calibration.threshold, None)
+
+
+@pytest.mark.parametrize(("after", "won"), [(0.87, False), (0.89, True)])
+def test_finetuning_that_won_nothing_is_said_to(after: float, won: bool) -> None:
+    trained = Finetuned(images=9, epochs=1, rate=0.001, batch=3, flip=False, before=0.88, after=after)
+    assert ("leave --finetune out" in finetuned_sentence("low unit", trained)) is not won
+
+
+def test_slow_loops_are_listed_with_their_reason() -> None:
+    fast = LoopInterval(
+        file="lib/pool.hpp", line=24, function="max_pool", wanted=1, found=1, by_ports=1, by_memories=1,
+        by_registers=1, chain_ns=2.5,
+    )  # fmt: skip
+    why = "recurrence of 16.3 ns: lib/tile.hpp:65 → lib/tile.hpp:67"
+    slow = fast.model_copy(update={"file": "lib/convolve.hpp", "function": "convolve_group", "found": 2, "why": why})
+    left_open = slow.model_copy(update={"wanted": 0})
+    check = LevelCheck(level="synthesisable", unit="low", images=0, equal=True, loops=(fast, slow, left_open))
+    told = list(remarks(summary().model_copy(update={"verification": (check,)})))
+    assert (
+        "warning: low unit: 1 of 3 pipelined loops of the HLS C++ are slower than their pragmas ask for; of "
+        "a cycle, 27% are kept for the clock's uncertainty and for routing. This is an "
+        "analysis; no vendor tool has confirmed it"
+    ) in told
+    assert f"  lib/convolve.hpp:24, convolve_group: II = 2, not 1: {why}" in told
+    assert not any("max_pool" in line for line in told)
+
+
+def test_page_describes_every_key() -> None:
+    assert PAGE.read_text(encoding="utf-8") == schema_text(), "make it again: python -m toolflow.report.schema_text"
+
+
+def test_an_undescribed_field_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Model, "__doc__", "The network.\n\n    Attributes:\n        name: x.\n")
+    with pytest.raises(ValueError, match=r"Model must describe its fields \['source'"):
+        schema_text()
+
+
+def test_descriptions_of_several_fields_and_lines() -> None:
+    class Section(BaseModel):
+        """A section.
+
+        Attributes:
+            one, two: the first line
+                and the second.
+            three: x.
+        """
+
+    texts = described_fields(Section)
+    assert texts == {"one": "the first line and the second.", "two": "the first line and the second.", "three": "x."}
+
+
+def test_plot(tmp_path: Path) -> None:
+    for name in ("first.svg", "second.svg"):
+        plot_cascade(cascade(measure(5000, 940)), tmp_path / name)
+    text = (tmp_path / "first.svg").read_text(encoding="utf-8")
+    assert text.startswith("<?xml")
+    assert "chosen, held out" in text
+    assert text == (tmp_path / "second.svg").read_text(encoding="utf-8")
+    plot_cascade(cascade(None), tmp_path / "cascade.png")
+    assert (tmp_path / "cascade.png").read_bytes().startswith(b"\x89PNG")

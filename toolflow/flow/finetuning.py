@@ -1,0 +1,169 @@
+"""Training of the integers that the quantise stage found, where the user gives images for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from toolflow.flow.manifest import fingerprint
+from toolflow.importers.images.calibration_file import require_apart
+from toolflow.ir.errors import ToolflowError
+
+if TYPE_CHECKING:
+    from quant.config import QuantiseConfig
+    from quant.quantise import Variant
+    from toolflow.cli.terminal import Step
+    from toolflow.flow.stages.stages import Source
+    from toolflow.importers.images.calibration_file import CalibrationImages
+    from toolflow.ir.graph import Graph
+
+FULL_BITS = 8  # with so many in every layer nothing is lost that training could win back
+
+Images = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Finetuning:
+    """What the user asked of it.
+
+    Attributes:
+        file: images like those of the calibration file.
+        epochs: times that each image is trained on.
+        rate: of the optimiser at the start.
+        batch: images in a step.
+        flip: whether mirrored images are trained on too.
+    """
+
+    file: Path
+    epochs: int = 2
+    rate: float = 0.0003
+    batch: int = 64
+    flip: bool = False
+
+    @classmethod
+    def of_options(cls, file: Path | None, recipe: str | None) -> Finetuning | None:
+        """Return what the command line's options say, None where nothing is to be trained.
+
+        Raises:
+            ToolflowError: the recipe is none, or there is nothing that it is for.
+        """
+        if file is not None:
+            return cls(file, **_parsed(recipe))
+        if recipe is not None:
+            raise ToolflowError("--finetune-recipe must come with --finetune, which says what images to train on")
+        return None
+
+    def inputs(self) -> dict[str, Any]:
+        """Return what the stage's fingerprint must cover."""
+        return {"finetune": self.file, "finetune_recipe": [self.epochs, self.rate, self.batch, self.flip]}
+
+    def images(self, source: Source, graph: Graph, data: CalibrationImages) -> CalibrationImages:
+        """Read the images.
+
+        Args:
+            source: of the model and its calibration file.
+            graph: the float network.
+            data: the calibration file.
+
+        Raises:
+            ToolflowError: they are not like those of the calibration file, or some of those.
+        """
+        found = replace(source, calibration=self.file).images(graph)
+        require_apart(found, self.file, data, source.calibration)
+        return found
+
+    def apply(
+        self,
+        variants: Mapping[str, Variant],
+        teacher: Graph,
+        images: CalibrationImages,
+        ranges: Images,
+        step: Step,
+        checkpoint: Path,
+        inputs: Mapping[str, Any],
+    ) -> tuple[dict[str, Variant], dict[str, dict[str, Any]]]:
+        """Return the variants, those that are narrow anywhere finetuned, and what is recorded of each that was.
+
+        Args:
+            variants: by name.
+            teacher: the float network, simplified and not pruned.
+            images: to train on.
+            ranges: images that ranges come from.
+            step: is told the progress.
+            checkpoint: file for the state of a variant, its name put in for `*`.
+            inputs: what the variants come from.
+
+        Raises:
+            ToolflowError: training failed.
+        """
+        from quant.config import Normalisation
+        from quant.training.finetune import finetune
+        from quant.training.loop import Checkpoint, Recipe, TrainingImages
+
+        pixels = images.pixels
+        normalisation = Normalisation(mean=pixels.mean, std=pixels.std, scale=pixels.scale)
+        data = TrainingImages(images.images, images.labels, normalisation)
+        recipe = Recipe(self.epochs, self.batch, self.rate, flip=self.flip)
+        narrow = {name: variant for name, variant in variants.items() if is_narrow(variant.report.config)}
+        step.expect(len(narrow) * self.epochs * len(data.images))
+        made, recorded = dict(variants), {}
+        for name, variant in narrow.items():
+
+            def told(count: int, what: str, name: str = name) -> None:
+                step.advance(count, f"{name}, {what}")
+
+            origin = fingerprint({**inputs, "variant": name})
+            state = Checkpoint(checkpoint.with_name(checkpoint.name.replace("*", name)), origin)
+            made[name] = finetune(variant, teacher, ranges, data, recipe, told, state)
+            recorded[name] = {"images": len(data.images), **asdict(self)}
+            del recorded[name]["file"]
+        return made, recorded
+
+
+def is_narrow(config: QuantiseConfig) -> bool:
+    """Return whether anything of a network has fewer bits than lose nothing."""
+    bits = [config.weight_bits, config.activation_bits, config.first_last_bits]
+    return min(*bits, *(each for pair in config.overrides.values() for each in pair)) < FULL_BITS
+
+
+def require_finetuning(graph: Graph, configs: Iterable[QuantiseConfig]) -> None:
+    """Raise a ToolflowError where a network cannot be finetuned, before anything is computed."""
+    from quant.post_training.arrange import arrange
+    from quant.training.finetune import require_finetuning as require
+
+    for config in configs:
+        require(sorted(arrange(graph, narrow=config.activation_bits < config.first_last_bits).inserted), config)
+
+
+def _parsed(recipe: str | None) -> dict[str, Any]:
+    """Return the arguments that NAME=VALUE,.. gives."""
+    parsers: dict[str, tuple[Callable[[str], Any], str]] = {
+        "epochs": (lambda text: _checked(int(text), int(text) >= 1), "a whole number of 1 or more"),
+        "rate": (lambda text: _checked(float(text), 0 < float(text) < 1), "a number above 0 and below 1"),
+        "batch": (lambda text: _checked(int(text), int(text) >= 2), "a whole number of 2 or more"),
+        "flip": (lambda text: {"yes": True, "no": False}[text], "yes or no"),
+    }
+    given: dict[str, Any] = {}
+    for part in recipe.split(",") if recipe else ():
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if name not in parsers:
+            raise ToolflowError(f"--finetune-recipe: a name must be one of {', '.join(parsers)}, not '{name}'")
+        if name in given:
+            raise ToolflowError(f"--finetune-recipe: {name} must be given once, not twice")
+        parse, what = parsers[name]
+        try:
+            given[name] = parse(value)
+        except (ValueError, KeyError) as error:
+            raise ToolflowError(f"--finetune-recipe: {name} must be {what}, not '{value}'") from error
+    return given
+
+
+def _checked(value: float, good: bool) -> float:
+    if not good:
+        raise ValueError(value)
+    return value

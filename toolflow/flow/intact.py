@@ -1,0 +1,52 @@
+"""Whether a project is as it was built: every file against the hash that its manifest holds of it."""
+
+from __future__ import annotations
+
+from toolflow.emit.project_readme import README
+from toolflow.flow.manifest import MANIFEST, file_digest, files_below, read_manifest
+from toolflow.flow.project import CURVE, WEIGHTS, Project
+from toolflow.ir.errors import ToolflowError
+
+SOURCES = ("hls", "rtl")  # run as they are: a user may try a change
+ADAPTED = ("scripts", "host", README, CURVE)  # no level reads them
+REMEDY = "restore it, or delete it and run the same 'toolflow build' again: that makes what is missing"
+
+
+def require_intact(project: Project) -> list[str]:
+    """Refuse a project in which something that a level, a bench or the host reads is missing or was changed.
+
+    Sources may be edited, and are run as they are. The content of weights/ is left to the level that compares it byte
+    by byte, so that the layer is named.
+
+    Returns:
+        The sources that were added or changed since the build, by path inside the project.
+
+    Raises:
+        ToolflowError: names every file that is missing or was changed.
+    """
+    folder = project.folder
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise ToolflowError(
+            f"{folder / MANIFEST} must hold the hashes of what the build made, but is missing or damaged: restore it, "
+            "or build into another --out"
+        )
+    recorded = {path: digest for stage in manifest.stages.values() for path, digest in stage.files.items()}
+    wrong = [f"{MANIFEST} does not record {path}" for path in project.needed() if path not in recorded]
+    sources = [f"{top}/{path}" for top in SOURCES for path in files_below(folder / top)]
+    edited = [path for path in sources if path not in recorded]
+    for path, digest in recorded.items():
+        found = file_digest(folder / path)
+        top = path.partition("/")[0]
+        if found == digest or top in ADAPTED:
+            continue
+        if not found:
+            wrong.append(f"{path} is missing")
+        elif top in SOURCES:
+            edited.append(path)
+        elif top != WEIGHTS:
+            wrong.append(f"{path} is damaged, or was changed since the build")
+    if wrong:
+        named = "\n".join(f"  {text}" for text in sorted(wrong))
+        raise ToolflowError(f"{folder} is not as it was built, so nothing was run:\n{named}\nFor each: {REMEDY}")
+    return sorted(edited)

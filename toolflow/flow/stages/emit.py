@@ -1,0 +1,154 @@
+"""The stage that writes everything an engineer takes from a build: binaries, sources, scripts, host code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtl_sim.verify import Unit
+from toolflow.cli.terminal import Step
+from toolflow.emit.hls import emit_hls
+from toolflow.emit.host import HostUnit, buffer_bytes, emit_host
+from toolflow.emit.project_readme import README, ReadmeModel, ReadmeUnit, emit_project_readme
+from toolflow.emit.rtl import emit_rtl
+from toolflow.emit.scripts import HlsVectors, UnitSources, emit_scripts
+from toolflow.emit.synthesisable import require_synthesisable
+from toolflow.engine.executor import run_program
+from toolflow.flow.project import (
+    CHECK_IMAGES,
+    DECISION,
+    GRAPHS,
+    VECTORS,
+    WEIGHTS,
+    BinaryPaths,
+    Project,
+    open_project,
+    read_document,
+)
+from toolflow.flow.stages.stages import Images
+from toolflow.interpreter.run import run
+from toolflow.ir.arrays import read_arrays
+from toolflow.plan.lower.compiled import CompiledProgram
+from toolflow.plan.lower.lower import compile_program
+
+VECTOR_IMAGES = 64
+SIMULATED_IMAGES = 2  # of the vendor's C++ and RTL simulation
+OUTPUTS = (WEIGHTS, VECTORS, "hls", "rtl", "scripts", "host", README)
+
+
+def emit_stage() -> Callable[[Path, Step], None]:
+    """Return the stage that writes weights/, vectors/, hls/, rtl/, scripts/, host/ and README.md."""
+
+    def make(folder: Path, step: Step) -> None:
+        project = open_project(folder)
+        _write_vectors(project)
+        units = []
+        hosted = {}
+        for name in project.plan.units:
+            unit = project.unit(name)
+            compiled = compile_program(unit.graph, unit.config, unit.rule)
+            binaries = _write_binaries(folder, unit, compiled)
+            hosted[name] = HostUnit(compiled, _inside(folder, binaries.program), _inside(folder, binaries.weights))
+            vectors = _write_expected(folder, unit.name, compiled, binaries)
+            units.append(_write_sources(folder, unit, compiled, vectors))
+            step.advance()
+        emit_scripts(project.board, units, folder)
+        emit_host(project.board, hosted, folder)
+        _write_readme(project, units, hosted)
+
+    return make
+
+
+def _write_vectors(project: Project) -> None:
+    """Keep the first held-out images for verification."""
+    data = Images.read(project.folder)
+    folder = project.folder / VECTORS
+    folder.mkdir(exist_ok=True)
+    labels = data.labels_of("held_out")
+    arrays: dict[str, np.ndarray] = {"x": data.part("held_out")[:VECTOR_IMAGES]}
+    if labels is not None:
+        arrays["y"] = labels[:VECTOR_IMAGES]
+    np.savez_compressed(project.folder / CHECK_IMAGES, **arrays)  # type: ignore[arg-type]
+
+
+def _write_binaries(folder: Path, unit: Unit, compiled: CompiledProgram) -> BinaryPaths:
+    paths = BinaryPaths.of(folder, unit.name)
+    paths.program.parent.mkdir(exist_ok=True)
+    paths.program.write_bytes(compiled.program)
+    paths.weights.write_bytes(compiled.weights)
+    images = read_arrays(folder / CHECK_IMAGES, "x")["x"]
+    (folder / VECTORS / f"{unit.name}.images.bin").write_bytes(compiled.pack_images(images))
+    logits = run(unit.graph, images)[unit.graph.output]
+    np.save(folder / VECTORS / f"{unit.name}.logits.npy", logits)
+    return paths
+
+
+def _write_expected(folder: Path, unit: str, compiled: CompiledProgram, binaries: BinaryPaths) -> HlsVectors:
+    """Write the results of the first images as the engine must write them, for the C++ test bench."""
+    images = folder / VECTORS / f"{unit}.images.bin"
+    raw = images.read_bytes()
+    count = min(SIMULATED_IMAGES, len(raw) // compiled.header.image_pitch_bytes)
+    results = run_program(compiled.config, compiled.program, compiled.weights, raw, count)
+    expected = folder / VECTORS / f"{unit}.expected.bin"
+    expected.write_bytes(results)
+    return HlsVectors(
+        program=_inside(folder, binaries.program),
+        weights=_inside(folder, binaries.weights),
+        images=_inside(folder, images),
+        expected=_inside(folder, expected),
+        count=count,
+        result_bytes=len(results),
+    )
+
+
+def _write_sources(folder: Path, unit: Unit, compiled: CompiledProgram, vectors: HlsVectors) -> UnitSources:
+    port_bytes = {
+        "program": len(compiled.program),
+        "weights": len(compiled.weights),
+        "images": vectors.count * compiled.header.image_pitch_bytes,
+        "results": vectors.result_bytes,
+    }
+    hls = emit_hls(unit.config, unit.name, folder / "hls", port_bytes)
+    require_synthesisable(folder / "hls", unit.name)
+    rtl = emit_rtl(unit.config, unit.name, folder / "rtl" / unit.name)
+    top = f"cascade_{unit.name}"
+    return UnitSources(
+        unit=unit.name,
+        config=unit.config,
+        hls_sources=tuple(_inside(folder, path) for path in hls if path.name == f"{top}.cpp"),
+        hls_include="hls",
+        rtl_sources=tuple(_inside(folder, path) for path in rtl if path.suffix == ".sv"),
+        hls_bench=tuple(_inside(folder, path) for path in hls if path.name == f"{top}_tb.cpp"),
+        vectors=vectors,
+    )
+
+
+def _write_readme(project: Project, units: Sequence[UnitSources], hosted: Mapping[str, HostUnit]) -> None:
+    quantised: Any = read_document(project.folder / GRAPHS / "quantise.json")
+    decision: Any = read_document(project.folder / DECISION) if (project.folder / DECISION).exists() else {}
+    configs = {unit: quantised["variants"][planned.graph]["config"] for unit, planned in project.plan.units.items()}
+    model = ReadmeModel(
+        name=quantised["name"],
+        input_shape=tuple(quantised["input_shape"]),
+        classes=next(iter(hosted.values())).compiled.header.classes,
+        vector_images=len(project.vectors().images),
+        reason=decision.get("reason", ""),
+        notes=tuple(quantised["notes"]),
+    )
+    described = [
+        ReadmeUnit(
+            unit,
+            weight_bits=configs[unit.unit]["weight_bits"],
+            activation_bits=configs[unit.unit]["activation_bits"],
+            first_last_bits=configs[unit.unit]["first_last_bits"],
+        )
+        for unit in units
+    ]
+    emit_project_readme(project.board, model, described, buffer_bytes(hosted.values()), project.folder)
+
+
+def _inside(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()

@@ -1,0 +1,161 @@
+"""The stage that chooses the engines and decides whether a cascade pays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from quant.cascade.artefacts import Calibration, load_artefact
+from quant.cascade.decide import Decision, UnitCycles, decide
+from toolflow.cli.terminal import Step
+from toolflow.flow.project import CALIBRATION, DECISION, PLAN, PlanFile, PlannedUnit, write_json
+from toolflow.flow.stages.stages import load_graph, read_report
+from toolflow.ir.errors import DoesNotFitError
+from toolflow.ir.graph import Graph
+from toolflow.plan.boards.board import Board, load_board
+from toolflow.plan.explore.choose import Candidate, best_pair, best_single, bound_by, require_room, timed_engines
+from toolflow.plan.explore.objective import Objective
+from toolflow.plan.resources.count import ResourceCount
+
+
+def room_on(
+    board_name: str, least_bits: Mapping[str, int], fixed: Mapping[str, int | str], dense: bool
+) -> Callable[[Graph], None]:
+    """Return a check that a board has room for one of a network's variants at least, by their sizes alone.
+
+    Args:
+        board_name: name or path of the board.
+        least_bits: of any inner layer, by variant; "high" comes last.
+        fixed: engine parameters that the user fixes.
+        dense: no weights are left out.
+    """
+
+    def require(graph: Graph) -> None:
+        from quant.post_training.outline import outline
+
+        board = load_board(board_name)
+        refused = None
+        for bits in least_bits.values():
+            try:
+                what = f"the network at {bits} bits"
+                require_room(outline(graph, bits), bits, fixed, board, what, dense)
+            except DoesNotFitError as error:
+                refused = error
+            else:
+                return
+        if refused is not None:
+            raise refused
+
+    return require
+
+
+def plan_stage(
+    board_name: str,
+    bits: Mapping[str, int],
+    fixed: Mapping[str, int | str],
+    cascade: bool,
+    objective: Objective,
+) -> Callable[[Path, Step], None]:
+    """Return the stage that writes plan.json, and decision.json where there are two variants.
+
+    Args:
+        board_name: name or path of the board.
+        bits: width of the inner layers by variant, "low" and "high" or "high" alone.
+        fixed: engine parameters that the user fixes, for every unit.
+        cascade: take the pair even where a single unit is faster.
+        objective: what the engines are to be fast at.
+    """
+
+    def make(folder: Path, step: Step) -> None:
+        board = load_board(board_name)
+        graphs = {name: load_graph(folder, name) for name in bits}
+        timed = {
+            name: timed_engines(graph, bits[name], fixed, board, step.advance, batch=objective.batch)
+            for name, graph in graphs.items()
+        }
+        if "low" not in timed:
+            single = best_single(timed["high"], board, f"the network at {bits['high']} bits")
+            _write_plan(folder, board_name, board, objective, {"single": ("high", single)})
+            return
+        decision, units = _decided(folder, timed, board, cascade, objective)
+        write_json(folder / DECISION, decision)
+        _write_plan(folder, board_name, board, objective, units)
+
+    return make
+
+
+def _decided(
+    folder: Path, timed: Mapping[str, list[Candidate]], board: Board, cascade: bool, objective: Objective
+) -> tuple[Decision, dict[str, tuple[str, Candidate]]]:
+    """Compare the designs that fit and return the decision and its units, by name, with their networks."""
+    calibration = load_artefact(Calibration, folder / CALIBRATION)
+    report = read_report(folder)
+    share = calibration.measure.forwarded_interval[1]  # what more images may turn out to forward
+    pair = best_pair(timed["low"], timed["high"], board, share, objective)
+    low, high = (_single(timed[name], board) for name in ("low", "high"))
+    if pair is None and high is None and low is None:
+        best_single(timed["high"], board, "the high-precision network")  # raises with the shortage
+    decision = decide(
+        calibration,
+        report,
+        UnitCycles(
+            single_high=None if high is None else high.cycles_per_image,
+            single_low=None if low is None else low.cycles_per_image,
+            resident=None if pair is None else (pair[0].cycles_per_image, pair[1].cycles_per_image),
+        ),
+        objective,
+    )
+    if cascade and pair is None:
+        raise DoesNotFitError(f"no pair of units fits {board.name}; without --cascade: {decision.reason}")
+    if cascade and not decision.cascade_pays:
+        decision = _asked_for(decision, (*calibration.warnings, *report.warnings))
+    if (decision.cascade_pays or cascade) and pair is not None:
+        return decision, {"low": ("low", pair[0]), "high": ("high", pair[1])}
+    if decision.choice == "single low" and low is not None:
+        return decision, {"single": ("low", low)}
+    return decision, {"single": ("high", best_single(timed["high"], board, "the high-precision network"))}
+
+
+def _asked_for(decision: Decision, warnings: tuple[str, ...]) -> Decision:
+    """Return the decision for a pair although a single unit would be faster, its figures those of the pair."""
+    pair = decision.alternative("resident pair")
+    if pair is None:
+        raise ValueError("the pair that was asked for must be among the designs that fit")
+    cycles, fastest = pair.cycles_per_image, decision.speedup
+    return decision.model_copy(
+        update={
+            "choice": "resident pair",
+            "warnings": warnings,
+            "cycles_per_image": cycles,
+            "speedup": None if fastest is None else fastest * decision.cycles_per_image / cycles,
+            "reason": f"both units, as asked for; {decision.reason}",
+        }
+    )
+
+
+def _single(timed: list[Candidate], board: Board) -> Candidate | None:
+    fitting = [c for c in timed if not c.resources.over(board.usable)]
+    return best_single(fitting, board, "") if fitting else None
+
+
+def _write_plan(
+    folder: Path, board_name: str, board: Board, objective: Objective, units: Mapping[str, tuple[str, Candidate]]
+) -> None:
+    planned = {
+        name: PlannedUnit(
+            engine=candidate.config,
+            graph=graph,
+            cycles_per_image=candidate.cycles_per_image,
+            resources=candidate.resources.by_name(),
+        )
+        for name, (graph, candidate) in units.items()
+    }
+    total = sum((candidate.resources for _, candidate in units.values()), start=ResourceCount())
+    plan = PlanFile(
+        board=board_name,
+        goal=objective.goal,
+        batch=objective.batch,
+        units=planned,
+        bound=bound_by(total, board),
+    )
+    write_json(folder / PLAN, plan)

@@ -1,0 +1,214 @@
+"""The stage that writes summary.json from what the others left behind."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from quant.cascade.artefacts import Measure
+from quant.cascade.decide import Decision
+from toolflow import __version__
+from toolflow.cli.terminal import Step
+from toolflow.engine.cycles import predict
+from toolflow.flow.project import DECISION, GRAPHS, SUMMARY, BinaryPaths, Project, open_project, read_document
+from toolflow.flow.stages.stages import Images, Source, held_out_logits, read_report
+from toolflow.ir.store import digest
+from toolflow.plan.lower.lower import Lowering
+from toolflow.report.from_artefacts import (
+    cascade_section,
+    installed_versions,
+    layer_sections,
+    resources_section,
+    run_section,
+)
+from toolflow.report.summary import Board as BoardSection
+from toolflow.report.summary import LevelAccuracy, Model, Run, Summary, Unit, UnitName, Variant, write_summary
+
+
+def report_stage(source: Source) -> Callable[[Path, Step], None]:
+    """Return the stage that writes summary.json."""
+
+    def make(folder: Path, step: Step) -> None:
+        project = open_project(folder)
+        quantised: dict[str, Any] = read_document(folder / GRAPHS / "quantise.json")
+        data = Images.read(folder)
+        units = tuple(_unit(project, name) for name in project.plan.units)
+        decision = None
+        if (folder / DECISION).exists():
+            decision = Decision.model_validate_json((folder / DECISION).read_text(encoding="utf-8"))
+        cascade = None
+        if project.calibration is not None:
+            cascade = cascade_section(project.calibration, read_report(folder))
+        share = decision.forwarded_share if decision is not None and cascade is not None else 0.0
+        cycles = cycles_per_image(project, units, share)
+        summary = Summary(
+            made_by=f"cascade-toolflow {__version__}",
+            versions=dict(installed_versions()),
+            hashes=_hashes(source, folder),
+            model=_model(source, quantised, project, units),
+            board=_board(project),
+            variants=tuple(_variant(project, quantised, name) for name in project.plan.units),
+            accuracy=_accuracies(project, quantised, data, folder),
+            cascade=cascade,
+            decision=decision,
+            units=units,
+            objective=project.plan.goal,
+            batch=project.plan.batch,
+            cycles_per_image=cycles,
+            images_per_second=project.board.clock_mhz * 1e6 / cycles,
+            warnings=tuple(quantised["warnings"]),
+            notes=_notes(project, quantised),
+        )
+        write_summary(summary, folder / SUMMARY)
+
+    return make
+
+
+def _unit(project: Project, name: str) -> Unit:
+    planned = project.plan.units[name]
+    config = planned.engine
+    lowering = Lowering(project.graph(planned.graph), config)
+    header, instructions = lowering.outline()
+    runs: list[Run] = []
+    for images in project.plan.objective.batches(config.lanes_p):
+        report = predict(config, header, instructions, lowering.macs(), images)
+        runs.append(run_section(report, config.multipliers, project.board.clock_mhz))
+    files = BinaryPaths.of(project.folder, name)
+    program, weights = files.program.read_bytes(), files.weights.read_bytes()
+    return Unit(
+        unit=cast(UnitName, name),
+        engine=config.model_dump(),
+        signature=f"{config.signature:016x}",
+        multipliers=config.multipliers,
+        program_sha256=hashlib.sha256(program).hexdigest(),
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        program_bytes=len(program),
+        weight_bytes=len(weights),
+        runs=tuple(runs),
+        predicted=resources_section(planned.amounts),
+    )
+
+
+def cycles_per_image(project: Project, units: Sequence[Unit], forwarded_share: float) -> float:
+    """Return the design's cycles per image at the batch planned for, counted where they were simulated.
+
+    Where the board's memory bounds a unit, its
+    planned cycles count, as the simulated memory is faster.
+    """
+    found = {}
+    for unit in units:
+        planned, run = project.plan.units[unit.unit].cycles_per_image, unit.runs[-1]
+        bounded_by_memory = planned > run.predicted_cycles / run.images
+        found[unit.unit] = max(planned, run.cycles / run.images) if bounded_by_memory else run.cycles / run.images
+    if "low" not in found:
+        return found["single"]
+    return project.plan.objective.pair_cycles(found["low"], found["high"], forwarded_share)
+
+
+def _model(source: Source, quantised: Mapping[str, Any], project: Project, units: tuple[Unit, ...]) -> Model:
+    planned = next(iter(project.plan.units.values()))
+    lowering = Lowering(project.graph(planned.graph), planned.engine)
+    header, _ = lowering.outline()
+    return Model(
+        name=quantised["name"],
+        source=source.model,
+        sha256=_file_hash(source.weights),
+        input_shape=tuple(quantised["input_shape"]),
+        classes=header.classes,
+        binary=quantised["binary"],
+        parameters=quantised["parameters"],
+        macs=sum(lowering.direct_macs().values()),
+        pruning=quantised["pruning"],
+    )
+
+
+def _board(project: Project) -> BoardSection:
+    board = project.board
+    return BoardSection(
+        name=board.name,
+        part=board.part,
+        clock_mhz=board.clock_mhz,
+        clock_basis=board.clock_basis,
+        usable=resources_section(board.usable),
+    )
+
+
+def _variant(project: Project, quantised: Mapping[str, Any], unit: str) -> Variant:
+    planned = project.plan.units[unit]
+    made = quantised["variants"][planned.graph]
+    config = made["config"]
+    graph = project.graph(planned.graph)
+    lowering = Lowering(graph, planned.engine)
+    return Variant(
+        unit=cast(UnitName, unit),
+        weight_bits=config["weight_bits"],
+        activation_bits=config["activation_bits"],
+        first_last_bits=config["first_last_bits"],
+        overrides=config["overrides"],
+        family=config["family"],
+        sha256=digest(graph),
+        layers=layer_sections(graph, lowering.macs(), lowering.direct_macs()),
+        search=made.get("search"),
+        finetuned=made.get("finetuned"),
+    )
+
+
+def _accuracies(
+    project: Project, quantised: Mapping[str, Any], data: Images, folder: Path
+) -> tuple[LevelAccuracy, ...]:
+    """Accuracy on held-out images: float, Brevitas, reference, and the cascade."""
+    images = data.part("held_out")
+    labels = data.labels_of("held_out")
+    floats = data.float_classes[data.split.held_out]
+    truth = floats if labels is None else labels
+    labelled = labels is not None
+    rows = []
+    if labels is not None:
+        share = float((floats == labels).mean())
+        rows.append(LevelAccuracy(level="float", unit="model", images=len(images), accuracy=share, labelled=True))
+    for name, planned in project.plan.units.items():
+        unit = cast(UnitName, name)
+        brevitas = quantised["variants"][planned.graph]["brevitas"]
+        if brevitas["accuracy"] is not None:
+            rows.append(
+                LevelAccuracy(
+                    level="brevitas", unit=unit, images=brevitas["images"], accuracy=brevitas["accuracy"], labelled=True
+                )
+            )
+        klass = held_out_logits(folder, planned.graph).argmax(axis=1)
+        right = float(np.mean(klass == truth))
+        rows.append(LevelAccuracy(level="reference", unit=unit, images=len(images), accuracy=right, labelled=labelled))
+    if "low" in project.plan.units:
+        measure: Measure = read_report(folder).measure
+        rows.append(
+            LevelAccuracy(
+                level="reference",
+                unit="cascade",
+                images=measure.images,
+                accuracy=measure.cascade_accuracy,
+                labelled=measure.labelled,
+            )
+        )
+    return tuple(rows)
+
+
+def _notes(project: Project, quantised: Mapping[str, Any]) -> tuple[str, ...]:
+    notes = [f"scarcest resource: {project.plan.bound}"]
+    notes += quantised["notes"]
+    for planned in project.plan.units.values():
+        notes += quantised["variants"][planned.graph]["notes"]
+    return tuple(dict.fromkeys(notes))
+
+
+def _hashes(source: Source, folder: Path) -> dict[str, str]:
+    paths = {"weights": source.weights, "calibration": source.calibration, "pruned": source.pruned}
+    hashes = {name: _file_hash(path) for name, path in paths.items() if path is not None}
+    return {**hashes, "graphs": _file_hash(folder / GRAPHS / "quantise.json")}
+
+
+def _file_hash(path: Path | None) -> str:
+    return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
