@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from rtl_sim.verify import Level, ProgramLevel, Unit, compare
 from toolflow.engine.config import PARAMETER_RECORD_BYTES, EngineConfig
-from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, LAYOUT, Flag, Instruction, Opcode
+from toolflow.engine.isa import INSTRUCTION_WORDS, LAYOUT, Flag, Instruction, Opcode
+from toolflow.engine.program import HEADER_WORDS
 from toolflow.engine.stream import parameter_beats, row_beats
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.lower.compiled import CompiledProgram

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from rtl_sim.levels.binaries import Binaries
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.executor import EngineFaultError, run_program
+from toolflow.engine.errors import EngineFaultError
+from toolflow.engine.executor import run_program
 from toolflow.interpreter.run import run
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.confidence import ACCEPT_ALL, ConfidenceRule, evaluate

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, Flag, Opcode
+from toolflow.engine.isa import INSTRUCTION_WORDS, Flag, Opcode
+from toolflow.engine.program import HEADER_WORDS
 from toolflow.engine.stream import parameter_beats, row_beats
 from toolflow.plan.lower.compiled import CompiledProgram
 

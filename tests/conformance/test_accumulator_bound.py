@@ -15,7 +15,7 @@ from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
-from toolflow.engine.isa import decode_program, encode_program
+from toolflow.engine.program import decode_program, encode_program
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.requantise import Requantise

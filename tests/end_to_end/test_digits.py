@@ -15,7 +15,8 @@ import pytest
 
 from rtl_sim.simulate.places import work_folder
 from tests.end_to_end.projects import DIGITS, SMALL_ENGINE, digest_all, flipped, toolflow, train_digits
-from toolflow.engine.isa import Flag, Opcode, decode_program
+from toolflow.engine.isa import Flag, Opcode
+from toolflow.engine.program import decode_program
 from toolflow.engine.stream import unpack
 from toolflow.flow.project import open_project
 from toolflow.ir.errors import ToolflowError

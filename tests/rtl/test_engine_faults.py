@@ -12,8 +12,10 @@ from rtl_sim.simulate.job import FILL, Job, RunOptions
 from rtl_sim.simulate.runner import Dut, Simulation
 from tests.rtl.units import Run, Words, build_unit, edited, fitted, make_run
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.executor import EngineFaultError, run_program
-from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, LAYOUT, Opcode
+from toolflow.engine.errors import EngineFaultError
+from toolflow.engine.executor import run_program
+from toolflow.engine.isa import INSTRUCTION_WORDS, LAYOUT, Opcode
+from toolflow.engine.program import HEADER_WORDS
 
 SHAPE = "odd"
 CASES = ("add/residual,8ch,signed=False", "conv/9to20,3x3,pads=(1,1,1,1)", "linear/(1,4,3)->(9,)->4")

@@ -10,8 +10,10 @@ import pytest
 from rtl_sim.simulate.job import Job, RunOptions
 from rtl_sim.simulate.runner import Simulation
 from tests.rtl.units import Run, Words, build_unit, edited, fitted, make_run
-from toolflow.engine.executor import EngineFaultError, run_program
-from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, LAYOUT, Flag, Opcode
+from toolflow.engine.errors import EngineFaultError
+from toolflow.engine.executor import run_program
+from toolflow.engine.isa import INSTRUCTION_WORDS, LAYOUT, Flag, Opcode
+from toolflow.engine.program import HEADER_WORDS
 
 # engines that drain two channels at once, without tiles and with them; each with a network that has a residual
 NETWORKS = {"twelve": "add/residual,8ch,signed=False", "tile_4_slots": "winograd/modes,F4"}

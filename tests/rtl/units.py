@@ -18,7 +18,8 @@ from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
-from toolflow.engine.isa import HEADER_WORDS, INSTRUCTION_WORDS, Opcode
+from toolflow.engine.isa import INSTRUCTION_WORDS, Opcode
+from toolflow.engine.program import HEADER_WORDS
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.confidence import ConfidenceRule
 from toolflow.operators.cases import cases_of, sweep_of

@@ -17,7 +17,8 @@ from typing import Literal
 import numpy as np
 
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.isa import INSTRUCTION_WORDS, Flag, Header, Instruction, Opcode
+from toolflow.engine.isa import INSTRUCTION_WORDS, Flag, Instruction, Opcode
+from toolflow.engine.program import Header
 from toolflow.engine.stream import parameter_beats, row_beats
 from toolflow.numerics.winograd import WINOGRAD
 

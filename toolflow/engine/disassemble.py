@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from toolflow.engine.isa import VERSION, Flag, Header, Instruction, Opcode, decode_program
+from toolflow.engine.isa import Flag, Instruction, Opcode
+from toolflow.engine.program import VERSION, Header, decode_program
 
 
 def disassemble(binary: bytes) -> str:

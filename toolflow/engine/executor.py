@@ -6,23 +6,25 @@ images run at once as lanes, which PROGRAM.md allows: passes do not see each oth
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sized
 
 import numpy as np
 import numpy.typing as npt
 
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.isa import (
+from toolflow.engine.errors import EngineFaultError, ErrorCode
+from toolflow.engine.isa import INSTRUCTION_WORDS, Flag, Instruction, Opcode
+from toolflow.engine.program import (
+    COUNT_WORD,
+    CRC_WORD,
     HEADER_WORDS,
-    INSTRUCTION_WORDS,
     MAGIC,
+    MAGIC_WORD,
     MAX_INSTRUCTIONS,
     VERSION,
-    Flag,
+    VERSION_WORD,
     Header,
-    Instruction,
-    Opcode,
+    checksum,
     decode_program,
 )
 from toolflow.engine.stream import Packet, unpack
@@ -37,27 +39,6 @@ FloatArray = npt.NDArray[np.float64]
 
 SHIFT_BITS = 6
 
-ERROR_NAMES = {
-    0: "none",
-    1: "magic or version",
-    2: "signature",
-    3: "CRC",
-    4: "unknown opcode",
-    5: "address out of range",
-    6: "AXI read error",
-    7: "AXI write error",
-    8: "count of rows",
-    9: "no images",
-}
-
-
-class EngineFaultError(ToolflowError):
-    """The engine stopped with an error code of PROGRAM.md."""
-
-    def __init__(self, code: int, detail: str) -> None:
-        self.code = code
-        super().__init__(f"the engine stopped with error {code} ({ERROR_NAMES[code]}): {detail}")
-
 
 def run_program(config: EngineConfig, program: bytes, weights: bytes, images: bytes, image_count: int) -> bytes:
     """Execute a program on `image_count` images and return the bytes of the results region.
@@ -66,13 +47,13 @@ def run_program(config: EngineConfig, program: bytes, weights: bytes, images: by
         EngineFaultError: what the hardware would report in its status register.
     """
     if image_count < 1:
-        raise EngineFaultError(9, f"the number of images must be 1 or more, not {image_count}")
+        raise EngineFaultError(ErrorCode.NO_IMAGES, f"the number of images must be 1 or more, not {image_count}")
     header, instructions = _checked_program(config, program)
     engine = _Engine(config, header, program, images, image_count)
     wanted = header.weight_beats * config.bus_bytes
     stream = memoryview(weights)[:wanted]
     if not instructions:
-        raise EngineFaultError(8, "the program has no instruction")
+        raise EngineFaultError(ErrorCode.COUNT, "the program has no instruction")
     for instruction in instructions:
         if instruction.opcode is Opcode.END:
             break
@@ -81,9 +62,9 @@ def run_program(config: EngineConfig, program: bytes, weights: bytes, images: by
         else:
             engine.simple[instruction.opcode](instruction)
     else:
-        raise EngineFaultError(4, "the program has no END")
+        raise EngineFaultError(ErrorCode.OPCODE, "the program has no END")
     if left := len(stream) + max(wanted - len(weights), 0):
-        raise EngineFaultError(8, f"{left} bytes of the weight stream are left over")
+        raise EngineFaultError(ErrorCode.COUNT, f"{left} bytes of the weight stream are left over")
     return bytes(engine.output)
 
 
@@ -95,22 +76,22 @@ def _checked_program(config: EngineConfig, program: bytes) -> tuple[Header, tupl
         raise EngineFaultError(_decode_code(words), str(error)) from error
     if header.signature != config.signature:
         raise EngineFaultError(
-            2, f"the program is for engine {header.signature:016x}, this one is {config.signature:016x}"
+            ErrorCode.SIGNATURE,
+            f"the program is for engine {header.signature:016x}, this one is {config.signature:016x}",
         )
     return header, instructions
 
 
-def _decode_code(words: npt.NDArray[np.uint32]) -> int:
+def _decode_code(words: npt.NDArray[np.uint32]) -> ErrorCode:
     """Tell which of the engine's checks a binary fails that does not decode."""
-    try:
-        if int(words[4]) > MAX_INSTRUCTIONS:
-            return 3 if (int(words[0]), int(words[1])) == (MAGIC, VERSION) else 1
-        end = HEADER_WORDS + INSTRUCTION_WORDS * int(words[4])
-        if zlib.crc32(words[:15].tobytes() + words[HEADER_WORDS:end].tobytes()) == int(words[15]):
-            return 4 if (int(words[0]), int(words[1])) == (MAGIC, VERSION) else 1
-    except IndexError:
-        return 1
-    return 3 if (int(words[0]), int(words[1])) == (MAGIC, VERSION) else 1
+    if len(words) <= COUNT_WORD or (words[MAGIC_WORD], words[VERSION_WORD]) != (MAGIC, VERSION):
+        return ErrorCode.MAGIC
+    if words[COUNT_WORD] > MAX_INSTRUCTIONS:
+        return ErrorCode.CRC
+    if len(words) < HEADER_WORDS:
+        return ErrorCode.MAGIC
+    body = words[HEADER_WORDS : HEADER_WORDS + INSTRUCTION_WORDS * int(words[COUNT_WORD])]
+    return ErrorCode.OPCODE if checksum(words, body) == words[CRC_WORD] else ErrorCode.CRC
 
 
 class _Engine:
@@ -174,12 +155,12 @@ class _Engine:
         self._counts(positions and i.channels and i.rows and i.groups == -(-i.channels // c.lanes_k), i)
         self._counts(i.sub_rows and i.steps_last and (i.steps or i.sub_rows == 1 or i.tile), i)
         if i.rows > c.weight_depth:
-            raise EngineFaultError(8, f"{i.rows} rows exceed weight_depth {c.weight_depth}")
+            raise EngineFaultError(ErrorCode.COUNT, f"{i.rows} rows exceed weight_depth {c.weight_depth}")
         form = self._form(i)
         direct = i.levels * i.kernel_h * i.kernel_w * ((i.sub_rows - 1) * i.steps + i.steps_last)
         walked = direct if form is None else int(i.rows_of_taps(self.last_taps).sum())
         if i.rows != walked:
-            raise EngineFaultError(8, f"{i.rows} rows must be the {walked} that the walk takes")
+            raise EngineFaultError(ErrorCode.COUNT, f"{i.rows} rows must be the {walked} that the walk takes")
         if Flag.TO_RESULT not in i.flags:
             self._moves(i)
             end = i.out_base + (positions - 1) * i.out_words + -(-i.channels // c.sub_row)
@@ -194,7 +175,7 @@ class _Engine:
             try:
                 packet, used = unpack(c, stream, channels, i.rows, indexed)
             except ToolflowError as error:
-                raise EngineFaultError(8, str(error)) from error
+                raise EngineFaultError(ErrorCode.COUNT, str(error)) from error
             stream = stream[used:]
             acc = self._direct(i, group, packet) if form is None else self._tiled(i, form, packet)
             self._drain(i, group, packet, self._wrapped(acc)[..., :channels])
@@ -251,7 +232,9 @@ class _Engine:
         if i.tile == 0:
             return None
         if i.tile not in WINOGRAD or i.tile > self.config.tile:
-            raise EngineFaultError(4, f"'{i.name or i.opcode.name}' has tile {i.tile}, the engine {self.config.tile}")
+            raise EngineFaultError(
+                ErrorCode.OPCODE, f"'{i.name or i.opcode.name}' has tile {i.tile}, the engine {self.config.tile}"
+            )
         form = WINOGRAD[i.tile]
         plain = (i.kernel_h, i.kernel_w, i.stride_h, i.stride_w, i.dilation_h, i.dilation_w) == (3, 3, 1, 1, 1, 1)
         self._counts(plain and i.channel_step == 0 and Flag.TO_RESULT not in i.flags, i)
@@ -261,7 +244,7 @@ class _Engine:
 
     def taps(self, i: Instruction) -> None:
         if i.exponents(6).max() > MAX_EXPONENT:
-            raise EngineFaultError(4, f"'{i.name or i.opcode.name}' shifts by more than {MAX_EXPONENT}")
+            raise EngineFaultError(ErrorCode.OPCODE, f"'{i.name or i.opcode.name}' shifts by more than {MAX_EXPONENT}")
         self.last_taps = i
 
     def _taps(self, i: Instruction) -> Iterator[tuple[int | None, Int64Array, Int64Array]]:
@@ -402,7 +385,7 @@ class _Engine:
     def _counts(self, good: int, i: Instruction) -> None:
         """Refuse an instruction with a count that is 0 or otherwise wrong."""
         if not good:
-            raise EngineFaultError(8, f"'{i.name or i.opcode.name}' with {i.used_fields()}")
+            raise EngineFaultError(ErrorCode.COUNT, f"'{i.name or i.opcode.name}' with {i.used_fields()}")
 
     def _pixel_words(self, i: Instruction) -> None:
         """Refuse words of a pixel that the tables do not cover."""
@@ -415,7 +398,7 @@ class _Engine:
     def _reads(self, end: int, buffer: Sized, name: str) -> None:
         """Refuse a read past the end of a buffer, where a bus has nothing."""
         if end > len(buffer):
-            raise EngineFaultError(6, f"{end} bytes of {name} are read, which has {len(buffer)}")
+            raise EngineFaultError(ErrorCode.AXI_READ, f"{end} bytes of {name} are read, which has {len(buffer)}")
 
     def _moves(self, i: Instruction) -> None:
         """Refuse outputs that all lie in one place."""
@@ -423,4 +406,4 @@ class _Engine:
 
     def _in_range(self, fits: bool, i: Instruction, what: str) -> None:
         if not fits:
-            raise EngineFaultError(5, f"{what} of '{i.name or i.opcode.name}' with {i.used_fields()}")
+            raise EngineFaultError(ErrorCode.ADDRESS, f"{what} of '{i.name or i.opcode.name}' with {i.used_fields()}")

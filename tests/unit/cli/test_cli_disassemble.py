@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from toolflow.cli.main import app
 from toolflow.engine.disassemble import disassemble, program_document
-from toolflow.engine.isa import LAYOUT, Flag, Header, Instruction, Opcode, encode_program
+from toolflow.engine.isa import LAYOUT, Flag, Instruction, Opcode
+from toolflow.engine.program import Header, encode_program
 
 HEADER = Header(
     signature=0x0123456789ABCDEF,

@@ -13,7 +13,8 @@ import struct
 from fractions import Fraction
 
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.isa import Flag, Instruction, Opcode, decode_program
+from toolflow.engine.isa import Flag, Instruction, Opcode
+from toolflow.engine.program import decode_program
 from toolflow.numerics.winograd import WINOGRAD
 
 Element = int | None

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.executor import EngineFaultError, run_program
-from toolflow.engine.isa import Flag, Header, Instruction, Opcode, encode_program, table_offset_bytes
+from toolflow.engine.errors import EngineFaultError
+from toolflow.engine.executor import run_program
+from toolflow.engine.isa import Flag, Instruction, Opcode
+from toolflow.engine.program import Header, encode_program, table_offset_bytes
 from toolflow.engine.stream import Packet, pack
 from toolflow.numerics.digits import digit_range
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.executor import EngineFaultError, run_program
-from toolflow.engine.isa import decode_program
+from toolflow.engine.errors import EngineFaultError
+from toolflow.engine.executor import run_program
+from toolflow.engine.program import decode_program
 from toolflow.ir.errors import ToolflowError
 
 PAGE = 4096

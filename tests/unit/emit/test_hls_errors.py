@@ -12,7 +12,8 @@ from tests.unit.emit.hls_programs import Job, ProgramBuilder, executor_code
 from toolflow.emit.hls_native import build_native, run_native
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
-from toolflow.engine.isa import LAYOUT, Opcode, decode_program
+from toolflow.engine.isa import LAYOUT, Opcode
+from toolflow.engine.program import decode_program
 
 CONFIG = EngineConfig(lanes_k=4, lanes_p=2, drain_k=2, bank_depth=512, weight_depth=64, input_lanes=4)
 

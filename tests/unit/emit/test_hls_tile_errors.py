@@ -13,7 +13,8 @@ from tests.unit.emit.test_hls_errors import change, refused, run, with_crc
 from toolflow.emit.hls_native import build_native
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
-from toolflow.engine.isa import LAYOUT, Flag, Opcode, decode_program
+from toolflow.engine.isa import LAYOUT, Flag, Opcode
+from toolflow.engine.program import decode_program
 
 CONFIG = EngineConfig(
     lanes_k=4, lanes_p=2, drain_k=2, bank_depth=256, weight_depth=600, accumulator_bits=36,

@@ -15,18 +15,8 @@ from hypothesis import strategies as st
 
 from tests.conformance.engine_shapes import SHAPES
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.isa import (
-    LAYOUT,
-    MAGIC,
-    MAX_INSTRUCTIONS,
-    VERSION,
-    Flag,
-    Header,
-    Instruction,
-    Opcode,
-    decode_program,
-    encode_program,
-)
+from toolflow.engine.isa import LAYOUT, Flag, Instruction, Opcode
+from toolflow.engine.program import MAGIC, MAX_INSTRUCTIONS, VERSION, Header, decode_program, encode_program
 from toolflow.engine.stream import Packet, pack, suited, unpack
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import MAX_N

@@ -7,7 +7,8 @@ import numpy as np
 from rtl_sim.faults import KINDS, apply_fault, campaign, draw_faults
 from rtl_sim.verify import ProgramLevel
 from tests.unit.rtl_sim.test_verify import unit_and_images
-from toolflow.engine.isa import Flag, Opcode, decode_program
+from toolflow.engine.isa import Flag, Opcode
+from toolflow.engine.program import decode_program
 from toolflow.engine.stream import Packet, unpack
 from toolflow.plan.lower.compiled import CompiledProgram
 from toolflow.plan.lower.lower import compile_program

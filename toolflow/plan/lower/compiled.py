@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.isa import Header, Instruction
+from toolflow.engine.isa import Instruction
+from toolflow.engine.program import Header
 from toolflow.ir.operator import Shape
 from toolflow.numerics.types import IntegerType
 from toolflow.plan.schedule.memory import MemoryMap, Place

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from toolflow.engine.config import RESULT_BITS, EngineConfig, deepest_memories
-from toolflow.engine.isa import Flag, Header, Instruction, Opcode, encode_program, table_offset_bytes
+from toolflow.engine.isa import Flag, Instruction, Opcode
+from toolflow.engine.program import Header, encode_program, table_offset_bytes
 from toolflow.engine.rows import LayerWeights, Walk, group_rows, layer_weights, plan_walk
 from toolflow.engine.stream import Packet, pack, suited
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
