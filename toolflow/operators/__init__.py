@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from toolflow.ir.activation import Activation
 from toolflow.ir.operator import Operator
-from toolflow.operators.activation import Activation
 from toolflow.operators.add.spec import Add
 from toolflow.operators.avg_pool.spec import AvgPool
 from toolflow.operators.batch_norm.spec import BatchNorm

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from toolflow.ir.activation import Activation
 from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.accumulator import accumulator_range
@@ -20,7 +21,6 @@ from toolflow.numerics.requantise import (
 from toolflow.numerics.srbs import Pattern, project, share_taps, worth_of
 from toolflow.numerics.types import IntegerType, smallest_signed_bits
 from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, Winograd, effective_kernels, output_bits
-from toolflow.operators.activation import Activation
 from toolflow.operators.add.spec import Add
 from toolflow.operators.avg_pool.spec import AvgPool
 from toolflow.operators.concat.spec import Concat

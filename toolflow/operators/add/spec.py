@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from toolflow.ir.activation import Activation
 from toolflow.ir.operator import Operator, Shape, Weights
-from toolflow.operators.activation import Activation
 from toolflow.operators.window import operand_count
 
 

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from toolflow.ir.activation import Activation
 from toolflow.ir.operator import Operator, Shape, Weights
 from toolflow.numerics.requantise import MAX_RESIDUAL_SHIFT, TILE_BIAS_BITS
 from toolflow.numerics.winograd import KERNEL, MAX_EXPONENT, WINOGRAD
-from toolflow.operators.activation import Activation
 from toolflow.operators.window import Pads, Pair, feature_map, operand_count, window_shape
 
 
