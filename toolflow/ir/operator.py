@@ -4,34 +4,96 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from toolflow.ir.activation import Activation
 from toolflow.numerics.requantise import PLAIN_BIAS_BITS
 
 Shape = tuple[int, ...]  # (C, H, W) of a feature map or (F,) of a flat vector; never the batch
 Weights = Mapping[str, npt.NDArray[np.generic]]
 
 
-class Operator(ABC):
-    """Attributes, shape rule and arity of one operator; immutable (a frozen dataclass).
+class HardwareForm(Enum):
+    """How the engine runs an operator."""
 
-    A specification is shared by the float `Graph` and the `QuantisedGraph`; only the weights differ.
+    CONVOLUTION = "convolution"  # on the array, with weights or with ones; `hardware.py` gives the convolution
+    POOLING = "pooling"  # words of the banks are compared
+    RENAMING = "renaming"  # no instruction: a reader finds the operand's words
+    SAMPLING = "sampling"  # no instruction: a residual's reader steps over the operand's words; otherwise a selection
+    JOINING = "joining"  # no instruction: the operands are written side by side
+    SELECTION = "selection"  # a convolution with weights of 0 and 1; `hardware.py` gives them
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the operator needs no instruction."""
+        return self in (HardwareForm.RENAMING, HardwareForm.SAMPLING, HardwareForm.JOINING)
+
+    @property
+    def keeps_layout(self) -> bool:
+        """Whether every channel lies in the result where it lies in the operand."""
+        return self in (HardwareForm.POOLING, HardwareForm.RENAMING)
+
+
+class Operator(ABC):
+    """Attributes, traits, shape rule and arity of one operator; immutable (a frozen dataclass).
+
+    A specification is shared by the float `Graph` and the `QuantisedGraph`; only the weights differ. The traits say
+    what the rest of the toolflow must know of an operator, so that nothing outside its folder asks for its type.
 
     Attributes:
-        kind: its name in files and messages.
-        rounds: whether a `QuantisedGraph` requantises its sums; False where it only moves or compares integers, None
-            where it stands in float graphs alone.
+        kind: its name in files and messages, and the name of its folder.
+        rounds: whether a `QuantisedGraph` requantises its sums; False if it only moves or compares integers, None
+            if it stands in float graphs alone.
+        keeps_sign: whether its result is never negative if no operand is.
+        has_weights: whether it multiplies by weights of its own, which are quantised.
+        convolves: whether these weights are kernels (K, C/groups, kh, kw) that slide over a map.
+        hardware: how the engine runs it; None if it stands in float graphs alone.
         bias_bits: width of its biases on the engine.
         max_residual_shift: how far the engine shifts its residual to the left.
     """
 
     kind: ClassVar[str]
     rounds: ClassVar[bool | None] = None
+    keeps_sign: ClassVar[bool] = False
+    has_weights: ClassVar[bool] = False
+    convolves: ClassVar[bool] = False
+    hardware: ClassVar[HardwareForm | None] = None
     bias_bits: ClassVar[int] = PLAIN_BIAS_BITS
     max_residual_shift: ClassVar[int] = 0
+
+    @property
+    def moves_only(self) -> bool:
+        """Whether it only moves or compares integers: its operands and its result share one type."""
+        return self.rounds is False
+
+    @property
+    def joins(self) -> bool:
+        """Whether it lays any number of operands side by side."""
+        return self.hardware is HardwareForm.JOINING
+
+    @property
+    def activation(self) -> Activation:
+        """What it applies to its own result."""
+        return Activation.NONE
+
+    @property
+    def tile(self) -> int:
+        """Outputs m in each direction of a tile of the Winograd form F(m, 3), 0 if it computes directly."""
+        return 0
+
+    @property
+    def pattern(self) -> tuple[int, int] | None:
+        """(n, S) if its weights are sub-row-balanced sparse, else None."""
+        return None
+
+    @property
+    def sum_scale(self) -> int:
+        """What its integer sums are multiplied by, beside the integers of operands and weights."""
+        return 1
 
     @abstractmethod
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from toolflow.ir.activation import Activation
-from toolflow.ir.operator import Operator, Shape, Weights
+from toolflow.ir.operator import HardwareForm, Operator, Shape, Weights
 from toolflow.operators.window import operand_count
 
 
@@ -21,6 +21,8 @@ class Add(Operator):
 
     kind: ClassVar[str] = "add"
     rounds: ClassVar[bool | None] = True
+    keeps_sign: ClassVar[bool] = True
+    hardware: ClassVar[HardwareForm | None] = HardwareForm.CONVOLUTION
     activation: Activation = Activation.NONE
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:

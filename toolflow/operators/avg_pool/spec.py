@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from toolflow.ir.operator import Operator, Shape, Weights
+from toolflow.ir.operator import HardwareForm, Operator, Shape, Weights
 from toolflow.operators.window import Pads, Pair, inside_counts, operand_count, window_shape
 
 
@@ -30,6 +30,8 @@ class AvgPool(Operator):
 
     kind: ClassVar[str] = "avg_pool"
     rounds: ClassVar[bool | None] = True
+    keeps_sign: ClassVar[bool] = True
+    hardware: ClassVar[HardwareForm | None] = HardwareForm.CONVOLUTION
     kernel: Pair
     stride: Pair
     pads: Pads = (0, 0, 0, 0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from toolflow.ir.operator import Operator, Shape, Weights
+from toolflow.ir.operator import HardwareForm, Operator, Shape, Weights
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,8 @@ class Concat(Operator):
 
     kind: ClassVar[str] = "concat"
     rounds: ClassVar[bool | None] = False
+    keeps_sign: ClassVar[bool] = True
+    hardware: ClassVar[HardwareForm | None] = HardwareForm.JOINING
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:
         """Return (sum of C, H, W) or (sum of F,)."""

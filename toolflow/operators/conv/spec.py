@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from toolflow.ir.activation import Activation
-from toolflow.ir.operator import Operator, Shape, Weights
+from toolflow.ir.operator import HardwareForm, Operator, Shape, Weights
 from toolflow.operators.window import Pads, Pair, feature_map, operand_count, window_shape
 
 
@@ -29,6 +29,9 @@ class Conv(Operator):
 
     kind: ClassVar[str] = "conv"
     rounds: ClassVar[bool | None] = True
+    has_weights: ClassVar[bool] = True
+    convolves: ClassVar[bool] = True
+    hardware: ClassVar[HardwareForm | None] = HardwareForm.CONVOLUTION
     stride: Pair = (1, 1)
     pads: Pads = (0, 0, 0, 0)
     dilation: Pair = (1, 1)

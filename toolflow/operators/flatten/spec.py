@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from toolflow.ir.operator import Operator, Shape, Weights
+from toolflow.ir.operator import HardwareForm, Operator, Shape, Weights
 from toolflow.operators.window import operand_count
 
 
@@ -17,6 +17,8 @@ class Flatten(Operator):
 
     kind: ClassVar[str] = "flatten"
     rounds: ClassVar[bool | None] = False
+    keeps_sign: ClassVar[bool] = True
+    hardware: ClassVar[HardwareForm | None] = HardwareForm.RENAMING
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:
         """Return (C·H·W,)."""

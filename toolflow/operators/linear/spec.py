@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from toolflow.ir.activation import Activation
-from toolflow.ir.operator import Operator, Shape, Weights
+from toolflow.ir.operator import HardwareForm, Operator, Shape, Weights
 from toolflow.operators.window import operand_count
 
 
@@ -24,6 +24,8 @@ class Linear(Operator):
 
     kind: ClassVar[str] = "linear"
     rounds: ClassVar[bool | None] = True
+    has_weights: ClassVar[bool] = True
+    hardware: ClassVar[HardwareForm | None] = HardwareForm.CONVOLUTION
     activation: Activation = Activation.NONE
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:

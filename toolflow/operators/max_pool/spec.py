@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from toolflow.ir.operator import Operator, Shape, Weights
+from toolflow.ir.operator import HardwareForm, Operator, Shape, Weights
 from toolflow.operators.window import Pads, Pair, inside_counts, operand_count, window_shape
 
 
@@ -26,6 +26,8 @@ class MaxPool(Operator):
 
     kind: ClassVar[str] = "max_pool"
     rounds: ClassVar[bool | None] = False
+    keeps_sign: ClassVar[bool] = True
+    hardware: ClassVar[HardwareForm | None] = HardwareForm.POOLING
     kernel: Pair
     stride: Pair
     pads: Pads = (0, 0, 0, 0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from toolflow.ir.operator import Operator, Shape, Weights
+from toolflow.ir.operator import HardwareForm, Operator, Shape, Weights
 from toolflow.operators.window import Pads, at_least, feature_map, operand_count
 
 
@@ -22,6 +22,8 @@ class Pad(Operator):
 
     kind: ClassVar[str] = "pad"
     rounds: ClassVar[bool | None] = False
+    keeps_sign: ClassVar[bool] = True
+    hardware: ClassVar[HardwareForm | None] = HardwareForm.SELECTION
     pads: Pads
     channels_before: int = 0
     channels_after: int = 0

@@ -19,6 +19,7 @@ class Relu(Operator):
     """
 
     kind: ClassVar[str] = "relu"
+    keeps_sign: ClassVar[bool] = True
     upper: float | None = None
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from toolflow.ir.operator import Operator, Shape, Weights
+from toolflow.ir.operator import HardwareForm, Operator, Shape, Weights
 from toolflow.operators.window import Pair, at_least, feature_map, operand_count
 
 
@@ -22,6 +22,8 @@ class Shortcut(Operator):
 
     kind: ClassVar[str] = "shortcut"
     rounds: ClassVar[bool | None] = False
+    keeps_sign: ClassVar[bool] = True
+    hardware: ClassVar[HardwareForm | None] = HardwareForm.SAMPLING
     stride: Pair = (2, 2)
     before: int = 0
     after: int = 0

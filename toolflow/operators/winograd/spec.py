@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from toolflow.ir.activation import Activation
-from toolflow.ir.operator import Operator, Shape, Weights
+from toolflow.ir.operator import HardwareForm, Operator, Shape, Weights
 from toolflow.numerics.requantise import MAX_RESIDUAL_SHIFT, TILE_BIAS_BITS
 from toolflow.numerics.winograd import KERNEL, MAX_EXPONENT, WINOGRAD
 from toolflow.operators.window import Pads, Pair, feature_map, operand_count, window_shape
@@ -32,12 +32,20 @@ class WinogradConv(Operator):
 
     kind: ClassVar[str] = "winograd"
     rounds: ClassVar[bool | None] = True
+    has_weights: ClassVar[bool] = True
+    convolves: ClassVar[bool] = True
+    hardware: ClassVar[HardwareForm | None] = HardwareForm.CONVOLUTION
     bias_bits: ClassVar[int] = TILE_BIAS_BITS
     max_residual_shift: ClassVar[int] = MAX_RESIDUAL_SHIFT
     tile: int = 2
     pads: Pads = (0, 0, 0, 0)
     pattern: Pair | None = None
     activation: Activation = Activation.NONE
+
+    @property
+    def sum_scale(self) -> int:
+        """Return what the integer transforms multiply every output by."""
+        return WINOGRAD[self.tile].scale
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:
         """Return (K, H', W')."""
