@@ -26,9 +26,9 @@ import torch
 from PIL import Image
 
 from benchmarks.resnet20_accuracy import EXAMPLE, NORMALISATION
+from quant.sparsity.choice import Choice, choose_layers
 from quant.sparsity.pruned_file import load_pruned, save_pruned
 from quant.training.loop import Checkpoint, Recipe, TrainingImages, Watch, classes_of, prune_and_train
-from quant.training.prune import Choice, choose_layers
 from toolflow.importers.load import load_model
 from toolflow.ir.graph import Graph
 from toolflow.numerics.srbs import parse_pattern

@@ -15,8 +15,8 @@ import torch
 
 import quant.training.trainable
 from benchmarks.resnet20_accuracy import EXAMPLE, NORMALISATION
+from quant.sparsity.choice import Choice, choose_layers, shaped
 from quant.training.loop import TrainingImages
-from quant.training.prune import Choice, choose_layers, shaped
 from quant.training.trainable import TrainableNetwork
 from toolflow.importers.load import load_model
 from toolflow.ir.graph import Graph

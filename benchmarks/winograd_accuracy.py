@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.resnet20_accuracy import NORMALISATION, resnet20, test_images, training_images
+from quant.arrangement.forms import multiplications
 from quant.config import QuantiseConfig
-from quant.post_training.forms import multiplications
 from quant.quantise import quantise
 from quant.search.prices import Target
 from quant.search.selection import search
 from quant.search.sensitivity import Space
-from quant.sparsity.pruned_file import choice_of
+from quant.sparsity.choice import choice_of
 from toolflow.interpreter.run import logits_of
 from toolflow.operators import Conv, WinogradConv
 from toolflow.plan.boards.board import load_board

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from quant.arrangement.arrange import Arrangement, arrange
 from quant.config import MAX_CALIBRATION_IMAGES, MAX_TENSOR_ELEMENTS, Normalisation, QuantiseConfig
 from quant.exchange.brevitas_model import BrevitasModel
 from quant.exchange.extract import to_quantised_graph
-from quant.post_training.arrange import Arrangement, arrange
 from quant.post_training.equalise import equalise
 from quant.post_training.walk import Held, LayerQuality, solve
 from toolflow.ir.errors import Problem, ToolflowError, UnsupportedModelError

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from quant.arrangement.arrange import ROUNDING, arrange
 from quant.config import LOGIT_BITS
-from quant.post_training.arrange import ROUNDING, arrange
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.requantise import Requantise

@@ -15,15 +15,13 @@ from dataclasses import dataclass
 import torch
 
 from quant.config import Family
-from quant.float_network import pad_for_windows
+from quant.least_squares.columns import MIN_SAMPLES, SAMPLES_PER_COLUMN, sampled_columns
+from quant.least_squares.compensation import compensation, round_columns
 from quant.post_training.ranges import next_power_of_two, weight_scales
 from toolflow.operators import Conv, Linear
 
 MAX_COLUMNS = 4608
-SAMPLES_PER_COLUMN = 48
-MIN_SAMPLES = 24576
 DAMPING = 0.01
-BLOCK = 128  # columns whose errors reach the later ones together
 
 
 @dataclass(frozen=True)
@@ -37,27 +35,6 @@ class InputStatistics:
 
     covariance: torch.Tensor
     cross: torch.Tensor
-
-
-def sampled_columns(op: Conv | Linear, kernel: tuple[int, int], x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Return the columns that the layer's weights meet: (G, F, samples).
-
-    Args:
-        op: the layer.
-        kernel: its kernel.
-        x: its inputs, (N, C, H, W) or (N, F).
-        places: int64 (samples,), image · positions + position, positions row-major.
-    """
-    if isinstance(op, Linear):
-        return x[places].T.unsqueeze(0)
-    x = pad_for_windows(x, op, kernel)
-    spans = [(k - 1) * d + 1 for k, d in zip(kernel, op.dilation, strict=True)]
-    windows = x.unfold(2, spans[0], op.stride[0]).unfold(3, spans[1], op.stride[1])
-    windows = windows[..., :: op.dilation[0], :: op.dilation[1]]
-    rows, width = windows.shape[2:4]
-    image, position = places // (rows * width), places % (rows * width)
-    picked = windows[image, :, position // width, position % width]
-    return picked.reshape(len(places), op.groups, -1).permute(1, 2, 0)
 
 
 def input_statistics(
@@ -127,50 +104,6 @@ def gptq(
     for found, ordered in zip(restored, integers, strict=True):
         found[rows, :, order] = ordered.mT
     return restored
-
-
-def compensation(hessian: torch.Tensor) -> torch.Tensor:
-    """Return the upper Cholesky factor of the inverse, (…, F, F): its rows say how later columns make up for an error.
-
-    With both axes reversed, the inverse of a lower factor is that upper one; LAPACK inverts a triangle many times
-    faster than it makes the inverse out of a factor.
-    """
-    lower = torch.linalg.cholesky(hessian.flip(-1, -2))
-    identity = torch.eye(hessian.shape[-1], dtype=hessian.dtype).expand_as(lower)
-    inverse: torch.Tensor = torch.linalg.solve_triangular(lower, identity, upper=False)
-    return inverse.flip(-1, -2)
-
-
-def round_columns(
-    weight: torch.Tensor, steps: torch.Tensor, limits: Sequence[tuple[int, int]], factor: torch.Tensor
-) -> torch.Tensor:
-    """Return integers (widths, G, k, F) for weights of that shape, each error moved to the later columns of its row.
-
-    Errors reach the columns of the same block at once and those behind it in one matrix product.
-
-    Args:
-        weight: target weights.
-        steps: the step of every weight, the same shape.
-        limits: smallest and largest integer of every width.
-        factor: (G, F, F), upper: its rows say how later columns make up for an earlier one's error.
-    """
-    lower, upper = (torch.tensor(ends, dtype=weight.dtype)[:, None, None] for ends in zip(*limits, strict=True))
-    rest, size = weight.movedim(3, 0).contiguous(), steps.movedim(3, 0)  # columns first: each is contiguous
-    integers = torch.empty_like(rest)
-    for start in range(0, len(rest), BLOCK):
-        block, beyond = rest[start : start + BLOCK], rest[start + BLOCK :]
-        within = factor[:, start : start + BLOCK, start : start + BLOCK].permute(1, 2, 0).unsqueeze(3)
-        errors = torch.empty_like(block)
-        for column, value in enumerate(block):
-            step = size[start + column]
-            found = torch.round(value / step).clamp_(lower, upper)
-            integers[start + column] = found
-            errors[column] = (value - found * step) / within[column, column]
-            block[column + 1 :] -= errors[column] * within[column, column + 1 :].unsqueeze(1)
-        if len(beyond):
-            ahead = factor[:, start : start + BLOCK, start + BLOCK :]
-            beyond -= (errors.movedim(0, 3) @ ahead).movedim(3, 0)
-    return integers.movedim(0, 3)
 
 
 def _ridge(covariance: torch.Tensor) -> torch.Tensor:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from quant.arrangement.arrange import ROUNDING, Arrangement
 from quant.config import QuantiseConfig
-from quant.post_training.arrange import ROUNDING, Arrangement
 from quant.post_training.multipliers import snap_residual_scale
 from quant.post_training.ranges import Histogram, activation_scale, next_power_of_two
 from toolflow.ir.graph import Node

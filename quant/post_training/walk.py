@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from quant.arrangement.arrange import Arrangement
+from quant.arrangement.forms import dense_layers, layer_forms
 from quant.config import LOGIT_BITS, QuantiseConfig
 from quant.float_network import (
     accumulate,
@@ -19,8 +21,6 @@ from quant.float_network import (
     weight_of,
     window_sums,
 )
-from quant.post_training.arrange import Arrangement
-from quant.post_training.forms import dense_layers, layer_forms
 from quant.post_training.multipliers import multipliers, smallest_weight_scale, snap_weight_scales
 from quant.post_training.ranges import histogram, next_power_of_two
 from quant.post_training.rounding import MAX_COLUMNS

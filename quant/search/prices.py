@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from quant.arrangement.arrange import Arrangement
+from quant.arrangement.forms import layer_form
 from quant.config import QuantiseConfig
-from quant.post_training.arrange import Arrangement
-from quant.post_training.forms import layer_form
 from quant.search.sensitivity import WORD, Option, PatternPair, Sensitivities
 from quant.sparsity.moments import tap_major
 from quant.sparsity.support import tap_exponents

@@ -20,14 +20,14 @@ import numpy.typing as npt
 import torch
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from quant.arrangement.arrange import Arrangement, arrange
+from quant.arrangement.forms import layer_forms
 from quant.config import Normalisation, QuantiseConfig
-from quant.post_training.arrange import Arrangement, arrange
-from quant.post_training.forms import layer_forms
 from quant.quantise import quantise
 from quant.search.notebook import Notebook
 from quant.search.prices import Prices, Saves, Target, bit_operations, cycles, multiplications
 from quant.search.sensitivity import MAX_IMAGES, Option, Sensitivities, Space, measure
-from quant.training.prune import Choice, shaped
+from quant.sparsity.choice import Choice, shaped
 from toolflow.engine.config import EngineConfig
 from toolflow.interpreter.run import logits_of
 from toolflow.ir.graph import Graph

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as functional
 
+from quant.arrangement.arrange import Arrangement
+from quant.arrangement.forms import free_layers, layer_form, multiplications
 from quant.config import QuantiseConfig
 from quant.float_network import accumulate, apply_activation, before_activation, float_node, weight_of
-from quant.post_training.arrange import Arrangement
-from quant.post_training.forms import free_layers, layer_form, multiplications
 from quant.post_training.ranges import activation_scale, histogram
 from quant.post_training.weights import ScaleRule, solve_weights
 from toolflow.ir.graph import Graph, Node

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from quant.post_training.rounding import MIN_SAMPLES, SAMPLES_PER_COLUMN, sampled_columns
+from quant.least_squares.columns import MIN_SAMPLES, SAMPLES_PER_COLUMN, sampled_columns
 from quant.winograd.transforms import tiles_of, transform_tiles
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Conv, WinogradConv

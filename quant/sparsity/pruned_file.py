@@ -14,9 +14,9 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from quant.post_training.arrange import arrange
-from quant.post_training.forms import cannot_carry, free_layers
-from quant.training.prune import Choice
+from quant.arrangement.arrange import arrange
+from quant.arrangement.forms import cannot_carry, free_layers
+from quant.sparsity.choice import Choice, choice_of
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
 from toolflow.numerics.srbs import Pattern, obeys, parse_pattern
@@ -110,12 +110,6 @@ def has_tiles(path: Path) -> bool:
         ToolflowError: it is none.
     """
     return any(choice.tile for choice in _read(path)[0].values())
-
-
-def choice_of(op: Conv | WinogradConv) -> Choice:
-    """Return the tile and the pattern of a convolution."""
-    pattern = None if op.pattern is None else Pattern(*op.pattern)
-    return Choice(op.tile if isinstance(op, WinogradConv) else 0, pattern)
 
 
 def network_digest(graph: Graph) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from quant.post_training.rounding import compensation, round_columns
+from quant.least_squares.compensation import compensation, round_columns
 from quant.sparsity.moments import Moments, channel_major, moments, tap_major
 from toolflow.numerics.srbs import Int64Array, Pattern, obeys, project, share_taps, support, worth_of
 from toolflow.numerics.winograd import MAX_EXPONENT

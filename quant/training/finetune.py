@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from quant.arrangement.arrange import IDENTITY
 from quant.config import QuantiseConfig
-from quant.post_training.arrange import IDENTITY
 from quant.post_training.walk import Held, LayerNumbers
 from quant.quantise import Variant, quantise
 from quant.training.loop import Checkpoint, Recipe, Step, Training, TrainingImages, Watch, enough_memory

@@ -24,8 +24,9 @@ import torch
 import torch.nn.functional as functional
 
 from quant.config import MAX_CALIBRATION_IMAGES, Normalisation
+from quant.sparsity.choice import Choice, shaped
+from quant.sparsity.prune import prune_graph
 from quant.training.native.library import COMPILER, WIDEST_LANES, library
-from quant.training.prune import Choice, prune_graph, shaped
 from quant.training.trainable import TrainableNetwork
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph

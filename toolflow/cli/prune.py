@@ -25,8 +25,8 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards.board import board_source
 
 if TYPE_CHECKING:
+    from quant.sparsity.choice import Choice
     from quant.training.loop import Recipe
-    from quant.training.prune import Choice
     from toolflow.flow.stages.stages import Source
     from toolflow.importers.images.calibration_file import CalibrationImages
     from toolflow.ir.graph import Graph
@@ -329,8 +329,8 @@ class Job:
         folder: Path,
         step: Step,
     ) -> tuple[Graph, list[Any]]:
+        from quant.sparsity.prune import prune_graph
         from quant.training.loop import Checkpoint, TrainingImages, Watch, patterns_of, prune_and_train
-        from quant.training.prune import prune_graph
 
         def told(layer: str) -> None:
             step.advance(0, f"solve {layer}")
@@ -384,8 +384,8 @@ def _normalisation(data: CalibrationImages) -> Any:
 
 def _layers(graph: Graph, pruned: Graph) -> list[dict[str, Any]]:
     """Return what became of each layer: form, density, and multiplications for one image."""
-    from quant.post_training.forms import multiplications_by_layer
-    from quant.sparsity.pruned_file import choice_of
+    from quant.arrangement.forms import multiplications_by_layer
+    from quant.sparsity.choice import choice_of
     from toolflow.operators import Conv, WinogradConv
 
     direct, now = multiplications_by_layer(graph), multiplications_by_layer(pruned)

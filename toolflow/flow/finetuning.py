@@ -133,7 +133,7 @@ def is_narrow(config: QuantiseConfig) -> bool:
 
 def require_finetuning(graph: Graph, configs: Iterable[QuantiseConfig]) -> None:
     """Raise a ToolflowError where a network cannot be finetuned, before anything is computed."""
-    from quant.post_training.arrange import arrange
+    from quant.arrangement.arrange import arrange
     from quant.training.finetune import require_finetuning as require
 
     for config in configs:

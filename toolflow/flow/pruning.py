@@ -12,7 +12,7 @@ from toolflow.numerics.srbs import Pattern, parse_pattern
 
 if TYPE_CHECKING:
     from quant.search.prices import Target
-    from quant.training.prune import Choice
+    from quant.sparsity.choice import Choice
     from toolflow.ir.graph import Graph
 
 
@@ -59,7 +59,7 @@ class Wanted:
 
     def choices(self, graph: Graph) -> tuple[dict[str, Choice], tuple[str, ...]]:
         """Return the choice of every layer, tiles of 2 where they are to be searched, and sentences about the rest."""
-        from quant.training.prune import choose_layers
+        from quant.sparsity.choice import choose_layers
 
         return choose_layers(graph, 2 if self.tile is None else self.tile, self.pattern, self.named, self.tiles)
 

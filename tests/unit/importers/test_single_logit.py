@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from quant.config import Normalisation, QuantiseConfig
 from quant.quantise import quantise
-from quant.training.prune import Choice, prune_graph
+from quant.sparsity.choice import Choice
+from quant.sparsity.prune import prune_graph
 from tests.end_to_end.projects import toolflow
 from tests.unit.importers.import_tools import conv_node, onnx_model, random_array, run_graph, saved
 from toolflow.importers.onnx.importer import import_onnx

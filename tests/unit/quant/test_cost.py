@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from quant.arrangement.arrange import arrange
 from quant.config import QuantiseConfig
-from quant.post_training.arrange import arrange
 from quant.quantise import quantise
 from quant.search.prices import Target, as_full, bit_operations, cycles, multiplications
 from quant.search.sensitivity import Option, Space, fullness, measure

@@ -14,10 +14,11 @@ import quant.training.loop
 from quant.config import QuantiseConfig
 from quant.float_network import float_logits
 from quant.quantise import Variant, quantise
+from quant.sparsity.choice import Choice, choose_layers
+from quant.sparsity.prune import prune_graph
 from quant.training.fake_quantise import rounded
 from quant.training.finetune import finetune
 from quant.training.loop import Checkpoint, Recipe, TrainingImages
-from quant.training.prune import Choice, choose_layers, prune_graph
 from quant.training.trainable import TrainableLayer, TrainableNetwork
 from tests.unit.quant.quantise_networks import NORMALISATION, image_network, images, residual_network, wide_network
 from toolflow.interpreter.run import logits_of

@@ -15,10 +15,11 @@ import quant.training.native.layer as native
 import quant.training.native.library
 import quant.training.trainable
 from quant.float_network import accumulate, apply_activation
+from quant.sparsity.choice import choose_layers
+from quant.sparsity.prune import prune_graph
 from quant.training.loop import batch_sizes, slower_here
 from quant.training.native.layer import NativeLayer, blocked, can_run, infer, plain, train
 from quant.training.native.library import FLAGS, WIDEST_LANES, lanes, library
-from quant.training.prune import choose_layers, prune_graph
 from quant.training.trainable import TrainableNetwork
 from tests.unit.quant.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.numerics.srbs import Pattern, project

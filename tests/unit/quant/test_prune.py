@@ -14,10 +14,11 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import quant.sparsity.support
+from quant.arrangement.forms import multiplications, multiplications_by_layer
 from quant.float_network import float_logits
-from quant.post_training.forms import multiplications, multiplications_by_layer
+from quant.sparsity.choice import Choice, choose_layers, shaped
+from quant.sparsity.prune import prune_graph
 from quant.sparsity.pruned_file import FORMAT, load_pruned, save_pruned
-from quant.training.prune import Choice, choose_layers, prune_graph, shaped
 from tests.unit.quant.quantise_networks import NORMALISATION, images, residual_network, wide_network
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node

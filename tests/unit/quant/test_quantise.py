@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from quant.arrangement.arrange import arrange
 from quant.config import Normalisation, QuantiseConfig
 from quant.exchange.extract import brevitas_integers, first_difference
 from quant.float_network import float_logits
-from quant.post_training.arrange import arrange
 from quant.post_training.equalise import equalise
 from quant.quantise import Variant, make_pair, quantise
 from rtl_sim.verify import ProgramLevel, Unit, verify_level

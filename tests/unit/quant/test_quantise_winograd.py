@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as functional
 from pydantic import ValidationError
 
+from quant.arrangement.forms import transform_node
 from quant.config import QuantiseConfig
 from quant.exchange.extract import brevitas_integers, first_difference
 from quant.float_network import float_classes, float_logits
-from quant.post_training.forms import transform_node
 from quant.post_training.multipliers import multipliers
 from quant.quantise import Variant, quantise
 from quant.sparsity.moments import channel_major, moments, tap_major

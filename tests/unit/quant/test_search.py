@@ -15,9 +15,9 @@ import torch
 from scipy.special import softmax
 from scipy.stats import entropy
 
+from quant.arrangement.arrange import arrange
 from quant.config import QuantiseConfig
 from quant.float_network import before_activation, float_classes, float_logits, float_node
-from quant.post_training.arrange import arrange
 from quant.post_training.ranges import activation_scale, histogram, weight_scales
 from quant.quantise import quantise
 from quant.search.prices import Prices, Target, bit_operations, multiplications

@@ -14,6 +14,8 @@ import torch.nn.functional as functional
 import quant.training.loop
 import quant.winograd.gradient
 from quant.float_network import float_logits, float_node
+from quant.sparsity.choice import Choice, choose_layers, shaped
+from quant.sparsity.prune import prune_graph
 from quant.training.loop import (
     Checkpoint,
     Recipe,
@@ -24,7 +26,6 @@ from quant.training.loop import (
     gradual,
     prune_and_train,
 )
-from quant.training.prune import Choice, choose_layers, prune_graph, shaped
 from quant.training.trainable import TrainableNetwork
 from quant.winograd.gradient import tap_reach, tile_sums
 from quant.winograd.transforms import transformed, winograd_sums

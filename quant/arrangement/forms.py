@@ -9,8 +9,8 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
+from quant.arrangement.arrange import Arrangement
 from quant.config import SCALED_TILE, QuantiseConfig
-from quant.post_training.arrange import Arrangement
 from quant.winograd.transforms import can_tile, transformed
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node

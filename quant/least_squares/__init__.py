@@ -1,0 +1,1 @@
+"""What rounding and sparse supports are solved with: the columns that weights meet, and how errors move on."""
