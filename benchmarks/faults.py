@@ -14,8 +14,8 @@ from pathlib import Path
 from rtl_sim.faults import KINDS, campaign, draw_faults
 from rtl_sim.levels.sources import SimulationLevel, make_level
 from rtl_sim.simulate.job import RunOptions
+from toolflow.flow.graphs import Images
 from toolflow.flow.project import open_project
-from toolflow.flow.stages.stages import Images
 from toolflow.plan.lower.lower import compile_program
 
 RUN_IMAGES, MORE_IMAGES = 16, 1000

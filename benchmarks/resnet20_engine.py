@@ -20,8 +20,8 @@ from rtl_sim.verify import Level, LevelVerdict, ProgramLevel, Unit, verify_level
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
+from toolflow.flow.graphs import Images, load_graph
 from toolflow.flow.project import open_project
-from toolflow.flow.stages.stages import Images, load_graph
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.explore.estimate import estimate
 

@@ -15,7 +15,7 @@ from toolflow.ir.errors import ToolflowError
 if TYPE_CHECKING:
     from toolflow.flow.finetuning import Finetuning
     from toolflow.flow.precision import Precision
-    from toolflow.flow.stages.stages import Source
+    from toolflow.flow.source import Source
     from toolflow.plan.explore.objective import Objective
 
 
@@ -68,7 +68,7 @@ def build(
         from quant.cascade.calibrate import CalibrationOptions
         from toolflow.flow.finetuning import Finetuning
         from toolflow.flow.precision import Precision, parse_search_loss
-        from toolflow.flow.stages.stages import Source
+        from toolflow.flow.source import Source
         from toolflow.plan.boards.board import load_board
         from toolflow.plan.explore.choose import check_engine
         from toolflow.plan.explore.objective import Objective
@@ -163,7 +163,8 @@ def _stages(
     from toolflow.flow.stages import emit as emit_stage
     from toolflow.flow.stages import plan as plan_stage
     from toolflow.flow.stages import report as report_stage
-    from toolflow.flow.stages import stages
+    from toolflow.flow.stages.calibrate import calibrate_stage
+    from toolflow.flow.stages.quantise import quantise_inputs, quantise_stage
     from toolflow.plan.boards.board import board_source
 
     variants = target.variants
@@ -172,15 +173,15 @@ def _stages(
     room = plan_stage.room_on(target.board, precision.least_bits(variants), target.fixed, dense)
     folder.stage(
         "quantise",
-        stages.quantise_stage(source, precision, variants, terminal.note, finetuning=finetuning, require=room),
+        quantise_stage(source, precision, variants, terminal.note, finetuning=finetuning, require=room),
         outputs=[GRAPHS],
-        inputs=stages.quantise_inputs(source, precision, variants, finetuning),
+        inputs=quantise_inputs(source, precision, variants, finetuning),
     )
     after = ["quantise"]
     if not target.single:
         folder.stage(
             "calibrate",
-            stages.calibrate_stage(target.tolerance),
+            calibrate_stage(target.tolerance),
             outputs=[CALIBRATION, REPORT, CURVE],
             inputs={"tolerance": target.tolerance},
             after=after,

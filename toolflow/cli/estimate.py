@@ -155,8 +155,8 @@ def _searched(
 ) -> list[Design]:
     """Return the fastest design of every kind that fits; say of the others what they lack."""
     from quant.cascade.artefacts import Calibration, load_artefact
-    from toolflow.flow.project import CALIBRATION, GRAPHS, REPORT, damaged, read_document
-    from toolflow.flow.stages.stages import load_graph, read_report
+    from toolflow.flow.graphs import load_graph
+    from toolflow.flow.project import CALIBRATION, GRAPHS, REPORT, damaged, read_document, read_report
     from toolflow.plan.explore.choose import best_pair, best_single, bound_by, timed_engines
 
     document = folder / GRAPHS / "quantise.json"

@@ -27,7 +27,7 @@ from toolflow.plan.boards.board import board_source
 if TYPE_CHECKING:
     from quant.sparsity.choice import Choice
     from quant.training.loop import Recipe
-    from toolflow.flow.stages.stages import Source
+    from toolflow.flow.source import Source
     from toolflow.importers.images.calibration_file import CalibrationImages
     from toolflow.ir.graph import Graph
 
@@ -186,7 +186,7 @@ def prune(
     with terminal.progress("load the toolflow"):
         from quant.training.loop import Recipe
         from toolflow.flow.manifest import fingerprint
-        from toolflow.flow.stages.stages import Source
+        from toolflow.flow.source import Source
 
     wanted.target()  # a wrong board or engine must not cost the time of a measurement
     if tile == "auto" and board is None:
@@ -239,7 +239,7 @@ class Job:
 
         def make(folder: Path, step: Step) -> None:
             from quant.training.loop import classes_of
-            from toolflow.flow.stages.stages import output_notes
+            from toolflow.flow.stages.quantise import output_notes
 
             graph = self.source.graph()
             self.wanted.choices(graph)  # bad patterns end here
@@ -300,7 +300,7 @@ class Job:
         """Return the choices with the tiles that a search finds, pruned without training, and what it judged."""
         from quant.search.selection import search_tiles
         from quant.training.loop import classes_of
-        from toolflow.flow.stages.stages import search_section
+        from toolflow.flow.stages.quantise import search_section
 
         floats = classes_of(graph, data.images, _normalisation(data))
         truth = floats if data.labels is None else data.labels
@@ -350,7 +350,7 @@ class Job:
     def _held_out(self, data: CalibrationImages) -> Any:
         """Return the indices of the images that nothing but the accuracy sees."""
         from quant.cascade.split import stratified_split
-        from toolflow.flow.stages.stages import split_images
+        from toolflow.flow.graphs import split_images
 
         if self.test is not None:
             return np.zeros(0, dtype=np.int64)

@@ -65,7 +65,8 @@ def quantise(
         from toolflow.flow.finetuning import Finetuning
         from toolflow.flow.precision import Precision, parse_search_engine, parse_search_loss
         from toolflow.flow.project import GRAPHS, QONNX
-        from toolflow.flow.stages.stages import Source, quantise_inputs, quantise_stage
+        from toolflow.flow.source import Source
+        from toolflow.flow.stages.quantise import quantise_inputs, quantise_stage
 
     source = Source.of_options(
         model,
@@ -124,8 +125,8 @@ def quantise(
 
 def _document(folder: Path) -> dict[str, Any]:
     """Return what the stage recorded, and each variant's accuracy on the images that quantisation did not see."""
+    from toolflow.flow.graphs import Images, held_out_logits
     from toolflow.flow.project import GRAPHS, read_document
-    from toolflow.flow.stages.stages import Images, held_out_logits
 
     recorded: dict[str, Any] = read_document(folder / GRAPHS / "quantise.json")
     data = Images.read(folder)

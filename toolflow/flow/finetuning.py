@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from quant.config import QuantiseConfig
     from quant.quantise import Variant
     from toolflow.cli.terminal import Step
-    from toolflow.flow.stages.stages import Source
+    from toolflow.flow.source import Source
     from toolflow.importers.images.calibration_file import CalibrationImages
     from toolflow.ir.graph import Graph
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from quant.cascade.artefacts import Calibration, load_artefact
+from quant.cascade.artefacts import Calibration, CascadeReport, load_artefact
 from rtl_sim.verify import Unit
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.arrays import read_arrays
@@ -200,6 +200,11 @@ def open_project(folder: Path) -> Project:
         load_board(plan.board),
         load_artefact(Calibration, calibration) if calibration.exists() else None,
     )
+
+
+def read_report(folder: Path) -> CascadeReport:
+    """Read the held-out report."""
+    return load_artefact(CascadeReport, folder / REPORT)
 
 
 def write_json(path: Path, model: BaseModel) -> None:

@@ -18,7 +18,8 @@ from tests.unit.cli.module_files import module_file
 from tests.unit.quant.quantise_networks import images
 from toolflow.cli.main import app
 from toolflow.cli.prune import CHECKPOINT
-from toolflow.flow.stages.stages import Source, load_graph
+from toolflow.flow.graphs import load_graph
+from toolflow.flow.source import Source
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.srbs import Pattern, obeys
 from toolflow.operators import Conv, WinogradConv

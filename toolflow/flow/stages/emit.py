@@ -17,6 +17,7 @@ from toolflow.emit.rtl import emit_rtl
 from toolflow.emit.scripts import HlsVectors, UnitSources, emit_scripts
 from toolflow.emit.synthesisable import require_synthesisable
 from toolflow.engine.executor import run_program
+from toolflow.flow.graphs import Images
 from toolflow.flow.project import (
     CHECK_IMAGES,
     DECISION,
@@ -28,7 +29,6 @@ from toolflow.flow.project import (
     open_project,
     read_document,
 )
-from toolflow.flow.stages.stages import Images
 from toolflow.interpreter.run import run
 from toolflow.ir.arrays import read_arrays
 from toolflow.plan.lower.compiled import CompiledProgram

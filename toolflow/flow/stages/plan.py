@@ -8,8 +8,8 @@ from pathlib import Path
 from quant.cascade.artefacts import Calibration, load_artefact
 from quant.cascade.decide import Decision, UnitCycles, decide
 from toolflow.cli.terminal import Step
-from toolflow.flow.project import CALIBRATION, DECISION, PLAN, PlanFile, PlannedUnit, write_json
-from toolflow.flow.stages.stages import load_graph, read_report
+from toolflow.flow.graphs import load_graph
+from toolflow.flow.project import CALIBRATION, DECISION, PLAN, PlanFile, PlannedUnit, read_report, write_json
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.graph import Graph
 from toolflow.plan.boards.board import Board, load_board

@@ -14,8 +14,18 @@ from quant.cascade.decide import Decision
 from toolflow import __version__
 from toolflow.cli.terminal import Step
 from toolflow.engine.cycles import predict
-from toolflow.flow.project import DECISION, GRAPHS, SUMMARY, BinaryPaths, Project, open_project, read_document
-from toolflow.flow.stages.stages import Images, Source, held_out_logits, read_report
+from toolflow.flow.graphs import Images, held_out_logits
+from toolflow.flow.project import (
+    DECISION,
+    GRAPHS,
+    SUMMARY,
+    BinaryPaths,
+    Project,
+    open_project,
+    read_document,
+    read_report,
+)
+from toolflow.flow.source import Source
 from toolflow.ir.store import digest
 from toolflow.plan.lower.lower import Lowering
 from toolflow.report.from_artefacts import (

@@ -1,0 +1,159 @@
+"""Where a model and its images come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolflow.cli import options
+from toolflow.importers.images.calibration_file import CalibrationImages, image_shape, load_calibration_file
+from toolflow.ir.errors import ToolflowError, UnknownShapeError
+from toolflow.ir.graph import Graph
+from toolflow.ir.operator import Shape
+from toolflow.numerics.srbs import Pattern
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model and its images come from.
+
+    Attributes:
+        model: what `load_model` takes.
+        weights: state dict of a PyTorch module.
+        input_shape: (C, H, W), or None where the model or the images say it.
+        calibration: the `.npz`.
+        output: which of the model's outputs, None where it has one.
+        mean, std, pixel_scale, reverse_channels: how pixels are normalised, None to ask the file.
+        pruned: what `toolflow prune` wrote for the model; None for its own weights.
+        tile, sparsity: that the pruned layers must have, None for any; the file alone says what they are.
+    """
+
+    model: str
+    weights: Path | None
+    input_shape: Shape | None
+    calibration: Path
+    output: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    pixel_scale: float | None = None
+    reverse_channels: bool = False
+    pruned: Path | None = None
+    tile: int | None = None
+    sparsity: tuple[int, int] | None = None
+
+    @classmethod
+    def of_options(
+        cls,
+        model: str,
+        calibration: Path,
+        *,
+        weights: Path | None,
+        input_shape: str | None,
+        output: str | None,
+        mean: str | None,
+        std: str | None,
+        pixel_scale: float | None,
+        reverse_channels: bool,
+        pruned: Path | None = None,
+        tile: str = "0",
+        sparsity: str | None = None,
+    ) -> Source:
+        """Return what the command line's options say.
+
+        Raises:
+            ToolflowError: a text is not what its option takes, or a search is asked for of what is fixed.
+        """
+        for name, value in (("--tile", tile), ("--sparsity", sparsity)):
+            if pruned is not None and value == "auto":
+                raise ToolflowError(f"{name} auto must not be given with --pruned, whose tiles and patterns are fixed")
+        return cls(
+            model=model,
+            weights=weights,
+            input_shape=options.parse_shape(input_shape),
+            calibration=calibration,
+            output=output,
+            mean=options.parse_per_channel("--mean", mean),
+            std=options.parse_per_channel("--std", std),
+            pixel_scale=pixel_scale,
+            reverse_channels=reverse_channels,
+            pruned=pruned,
+            tile=None if tile in ("0", "auto") else int(tile),
+            sparsity=None if sparsity == "auto" else options.parse_sparsity(sparsity),
+        )
+
+    @property
+    def files(self) -> tuple[Path | None, ...]:
+        """The files that it reads, None for those that are not given."""
+        return self.model_file, self.weights, self.calibration, self.pruned
+
+    @property
+    def model_file(self) -> Path | None:
+        """The ONNX file or the module's source, None for an importable module."""
+        path = Path(self.model.rpartition(":")[0] or self.model)
+        return path if path.is_file() else None
+
+    @property
+    def transforms(self) -> bool:
+        """Whether the pruned network has Winograd layers."""
+        from quant.sparsity.pruned_file import has_tiles
+
+        return self.pruned is not None and has_tiles(self.pruned)
+
+    def inputs(self) -> dict[str, Any]:
+        """Return what a stage's fingerprint must cover."""
+        return {
+            "model": self.model,
+            "source": self.model_file,
+            "weights": self.weights,
+            "input_shape": self.input_shape,
+            "output": self.output,
+            "calibration": self.calibration,
+            "normalisation": [self.mean, self.std, self.pixel_scale, self.reverse_channels],
+            "pruned": self.pruned,
+        }
+
+    def images(self, graph: Graph) -> CalibrationImages:
+        """Read the calibration file for a model."""
+        return load_calibration_file(
+            self.calibration,
+            input_shape=graph.input_shape,
+            input_map=graph.input_map,
+            classes=int(np.prod(graph.shapes[graph.output])),
+            mean=self.mean,
+            std=self.std,
+            scale=self.pixel_scale,
+            reverse_channels=self.reverse_channels,
+        )
+
+    def graph(self) -> Graph:
+        """Import and simplify the model.
+
+        Raises:
+            ToolflowError: it cannot be imported, or a node of it does not run on the engine.
+        """
+        from toolflow.importers.load import load_model
+        from toolflow.passes.check import require_engine
+        from toolflow.passes.pipeline import simplify
+
+        try:
+            imported = load_model(self.model, self.weights, self.input_shape, self.output)
+        except UnknownShapeError:
+            imported = load_model(self.model, self.weights, image_shape(self.calibration), self.output)
+        require_engine(imported)
+        graph = simplify(imported)
+        if self.pruned is None:
+            return graph
+        from quant.sparsity.pruned_file import load_pruned
+
+        return load_pruned(graph, self.pruned, self.tile, None if self.sparsity is None else Pattern(*self.sparsity))
+
+    def pruning(self) -> list[dict[str, Any]]:
+        """Return the steps by which the pruned file was made, none where there is none."""
+        if self.pruned is None:
+            return []
+        from quant.sparsity.pruned_file import pruning_steps
+
+        return pruning_steps(self.pruned)
