@@ -16,7 +16,8 @@ from rich.table import Table
 
 from toolflow.cli import options
 from toolflow.cli.command import command
-from toolflow.cli.terminal import Step, Terminal
+from toolflow.cli.terminal import Terminal
+from toolflow.flow.events import Progress
 from toolflow.flow.folder import CHECKPOINTS, notebook_in, open_build
 from toolflow.flow.precision import SAVES_MULTIPLICATIONS, parse_search_engine, parse_search_loss
 from toolflow.flow.pruning import Wanted, one_pattern, parse_layer_patterns, parse_layer_tiles
@@ -234,10 +235,10 @@ class Job:
     seed: int
     origin: str
 
-    def measure(self, note: Callable[[str], None]) -> Callable[[Path, Step], None]:
+    def measure(self, note: Callable[[str], None]) -> Callable[[Path, Progress], None]:
         """Return the stage that holds images out and asks the float network about them."""
 
-        def make(folder: Path, step: Step) -> None:
+        def make(folder: Path, progress: Progress) -> None:
             from quant.training.loop import classes_of
             from toolflow.flow.stages.quantise import output_notes
 
@@ -253,10 +254,10 @@ class Job:
 
         return make
 
-    def prune(self) -> Callable[[Path, Step], None]:
+    def prune(self) -> Callable[[Path, Progress], None]:
         """Return the stage that makes the pruned network and its report."""
 
-        def make(folder: Path, step: Step) -> None:
+        def make(folder: Path, progress: Progress) -> None:
             from quant.sparsity.pruned_file import save_pruned
             from quant.training.loop import classes_of, slower_here
 
@@ -274,8 +275,8 @@ class Job:
             used = np.setdiff1d(np.arange(len(data.images)), held_out)
             search = None
             if self.wanted.tile is None:
-                choices, search = self._searched(graph, choices, _of(data, used), step, notebook_in(folder))
-            pruned, steps = self._pruned(graph, choices, _of(data, used), accuracy, folder, step)
+                choices, search = self._searched(graph, choices, _of(data, used), progress, notebook_in(folder))
+            pruned, steps = self._pruned(graph, choices, _of(data, used), accuracy, folder, progress)
             save_pruned(pruned, folder / PRUNED, steps)
             document = {
                 "schema_version": SCHEMA_VERSION,
@@ -295,7 +296,7 @@ class Job:
         return make
 
     def _searched(
-        self, graph: Graph, choices: Mapping[str, Choice], data: CalibrationImages, step: Step, notebook: Path
+        self, graph: Graph, choices: Mapping[str, Choice], data: CalibrationImages, progress: Progress, notebook: Path
     ) -> tuple[dict[str, Choice], dict[str, Any]]:
         """Return the choices with the tiles that a search finds, pruned without training, and what it judged."""
         from quant.search.selection import search_tiles
@@ -311,7 +312,7 @@ class Job:
             _normalisation(data),
             choices,
             self.wanted.search_loss,
-            lambda what: step.advance(0, f"search, {what}"),
+            lambda what: progress.advance(0, f"search, {what}"),
             notebook,
             self.wanted.target(),
             self.wanted.tiles.keys(),
@@ -327,25 +328,25 @@ class Job:
         data: CalibrationImages,
         accuracy: Callable[[Graph], float],
         folder: Path,
-        step: Step,
+        progress: Progress,
     ) -> tuple[Graph, list[Any]]:
         from quant.sparsity.prune import prune_graph
         from quant.training.loop import Checkpoint, TrainingImages, Watch, patterns_of, prune_and_train
 
         def told(layer: str) -> None:
-            step.advance(0, f"solve {layer}")
+            progress.advance(0, f"solve {layer}")
 
         if self.recipe is None:
-            step.expect(len(graph.nodes))
+            progress.expect(len(graph.nodes))
             pruned = prune_graph(
-                graph, data.images, _normalisation(data), choices, lambda layer: step.advance(1, layer), self.seed
+                graph, data.images, _normalisation(data), choices, lambda layer: progress.advance(1, layer), self.seed
             )
             steps = [{"pattern": patterns_of(choices), "epochs": 0, "loss": None, "accuracy": accuracy(pruned)}]
             return pruned, steps
-        step.expect(self.recipe.epochs * len(data.images))
+        progress.expect(self.recipe.epochs * len(data.images))
         images = TrainingImages(data.images, data.labels, _normalisation(data))
         checkpoint = Checkpoint(folder / CHECKPOINT, self.origin)
-        return prune_and_train(graph, images, choices, self.recipe, Watch(accuracy, step.advance, told), checkpoint)
+        return prune_and_train(graph, images, choices, self.recipe, Watch(accuracy, progress.advance, told), checkpoint)
 
     def _held_out(self, data: CalibrationImages) -> Any:
         """Return the indices of the images that nothing but the accuracy sees."""

@@ -106,6 +106,10 @@ class Step:
             elif self._visible and time.monotonic() - self._last_line >= PLAIN_LINE_EVERY_S:
                 self._line()
 
+    def note(self, text: str) -> None:
+        """Print one line above the bar, as `Terminal.note` does."""
+        self._console.print(text, markup=False)
+
     def appear(self) -> None:
         """Begin to show the work; the timer's thread calls this."""
         with self._lock:

@@ -17,7 +17,7 @@ from toolflow.ir.errors import ToolflowError
 if TYPE_CHECKING:
     from quant.config import QuantiseConfig
     from quant.quantise import Variant
-    from toolflow.cli.terminal import Step
+    from toolflow.flow.events import Progress
     from toolflow.flow.source import Source
     from toolflow.importers.images.calibration_file import CalibrationImages
     from toolflow.ir.graph import Graph
@@ -83,7 +83,7 @@ class Finetuning:
         teacher: Graph,
         images: CalibrationImages,
         ranges: Images,
-        step: Step,
+        progress: Progress,
         checkpoint: Path,
         inputs: Mapping[str, Any],
     ) -> tuple[dict[str, Variant], dict[str, dict[str, Any]]]:
@@ -94,7 +94,7 @@ class Finetuning:
             teacher: the float network, simplified and not pruned.
             images: to train on.
             ranges: images that ranges come from.
-            step: is told the progress.
+            progress: of the stage.
             checkpoint: file for the state of a variant, its name put in for `*`.
             inputs: what the variants come from.
 
@@ -110,12 +110,12 @@ class Finetuning:
         data = TrainingImages(images.images, images.labels, normalisation)
         recipe = Recipe(self.epochs, self.batch, self.rate, flip=self.flip)
         narrow = {name: variant for name, variant in variants.items() if is_narrow(variant.report.config)}
-        step.expect(len(narrow) * self.epochs * len(data.images))
+        progress.expect(len(narrow) * self.epochs * len(data.images))
         made, recorded = dict(variants), {}
         for name, variant in narrow.items():
 
             def told(count: int, what: str, name: str = name) -> None:
-                step.advance(count, f"{name}, {what}")
+                progress.advance(count, f"{name}, {what}")
 
             origin = fingerprint({**inputs, "variant": name})
             state = Checkpoint(checkpoint.with_name(checkpoint.name.replace("*", name)), origin)

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from toolflow.cli.terminal import Step, Terminal
 from toolflow.flow.disk import disk_full
+from toolflow.flow.events import Events, Progress
 from toolflow.flow.manifest import (
     MANIFEST,
     Manifest,
@@ -45,11 +45,11 @@ class BuildFolder:
         doing: the stage under way, "" before the first.
     """
 
-    def __init__(self, path: Path, earlier: Path, terminal: Terminal) -> None:
+    def __init__(self, path: Path, earlier: Path, events: Events) -> None:
         self.path = path
         self.stages: dict[str, Stage] = {}
         self.doing = ""
-        self._terminal = terminal
+        self._events = events
         self._sources = [
             (folder, manifest) for folder in (path, earlier) if (manifest := read_manifest(folder)) is not None
         ]
@@ -59,7 +59,7 @@ class BuildFolder:
     def stage(
         self,
         name: str,
-        make: Callable[[Path, Step], None],
+        make: Callable[[Path, Progress], None],
         *,
         outputs: Sequence[str],
         inputs: Mapping[str, Any],
@@ -70,7 +70,7 @@ class BuildFolder:
 
         Args:
             name: a verb, as the user is to read it.
-            make: writes the outputs into the folder that it is given; reports its progress to the step.
+            make: writes the outputs into the folder that it is given; reports its progress.
             outputs: the files and folders that it writes, relative to the folder; no other stage writes them.
             inputs: what it comes from: values that JSON can hold, and paths, which count by their content.
             after: the earlier stages of this build that it reads.
@@ -85,12 +85,12 @@ class BuildFolder:
         self.doing = name
         origin = fingerprint({"stage": name, **inputs}, [self.stages[other].digest for other in after])
         if self._reuse(name, origin, outputs):
-            self._terminal.note(f"{name}: unchanged, reused")
+            self._events.note(f"{name}: unchanged, reused")
             return True
         self._forget(name, outputs)
         start = time.monotonic()
-        with self._terminal.progress(name, total) as step:
-            make(self.path, step)
+        with self._events.progress(name, total) as progress:
+            make(self.path, progress)
         made: list[str] = []
         for output in outputs:
             target = self.path / output
@@ -150,13 +150,13 @@ def notebook_in(folder: Path) -> Path:
 
 @contextmanager
 def open_build(
-    out: Path, terminal: Terminal, first: str | None = None, inputs: Sequence[Path | None] = ()
+    out: Path, events: Events, first: str | None = None, inputs: Sequence[Path | None] = ()
 ) -> Iterator[BuildFolder]:
     """Open the folder `out` for a build; at the end of the block the build is there as a whole.
 
     Args:
         out: the folder.
-        terminal: for the stages' progress.
+        events: for the stages' progress.
         first: the first stage; a folder whose stages are those of another command is not replaced. None for any.
         inputs: files that the build reads, None for those that are not given.
 
@@ -185,7 +185,7 @@ def open_build(
             raise ToolflowError(f"another build is writing {partial}: wait for it, or choose another folder") from None
         stage = ""
         try:
-            build = BuildFolder(partial, out, terminal)
+            build = BuildFolder(partial, out, events)
             try:
                 yield build
                 build.complete()

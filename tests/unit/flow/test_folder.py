@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from toolflow.cli.terminal import Step, Terminal
+from toolflow.cli.terminal import Terminal
 from toolflow.flow.disk import disk_full
+from toolflow.flow.events import Progress
 from toolflow.flow.folder import BuildFolder, open_build, record_outputs
 from toolflow.flow.manifest import read_manifest
 from toolflow.ir.errors import ToolflowError
@@ -27,8 +28,8 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def _writer(name: str, text: str, log: list[str]) -> Callable[[Path, Step], None]:
-    def make(folder: Path, step: Step) -> None:
+def _writer(name: str, text: str, log: list[str]) -> Callable[[Path, Progress], None]:
+    def make(folder: Path, step: Progress) -> None:
         log.append(name)
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / "file.txt").write_text(text)
@@ -125,7 +126,7 @@ def test_an_interrupted_build_keeps_what_was_there_and_goes_on_later(
 def test_a_stage_cut_off_in_the_middle_is_made_again(out: Path, terminal: Terminal) -> None:
     log: list[str] = []
 
-    def cut_off(folder: Path, step: Step) -> None:
+    def cut_off(folder: Path, step: Progress) -> None:
         (folder / "second").mkdir()
         (folder / "second/half.txt").write_text("half")
         raise KeyboardInterrupt
@@ -292,7 +293,7 @@ def test_a_stage_of_which_more_is_asked_is_made_again(out: Path, terminal: Termi
     log: list[str] = []
 
     def run(outputs: list[str]) -> bool:
-        def make(folder: Path, step: Step) -> None:
+        def make(folder: Path, step: Progress) -> None:
             for name in outputs:
                 _writer(name, name, log)(folder, step)
 
@@ -310,7 +311,7 @@ def test_a_full_disk_says_what_was_written_and_where(out: Path, terminal: Termin
     _build(out, terminal)
     before = _content(out)
 
-    def fill(folder: Path, step: Step) -> None:
+    def fill(folder: Path, step: Progress) -> None:
         try:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 from quant.cascade.artefacts import save_artefact
 from quant.cascade.calibrate import CalibrationOptions, calibrate
 from quant.cascade.measure import evaluate_cascade
-from toolflow.cli.terminal import Step
+from toolflow.flow.events import Progress
 from toolflow.flow.graphs import Images, held_out_logits, load_graph
 from toolflow.flow.project import CALIBRATION, CURVE, REPORT
 from toolflow.interpreter.run import logits_of
@@ -16,14 +16,14 @@ from toolflow.report.from_artefacts import cascade_section
 from toolflow.report.plot import plot_cascade
 
 
-def calibrate_stage(tolerance: float) -> Callable[[Path, Step], None]:
+def calibrate_stage(tolerance: float) -> Callable[[Path, Progress], None]:
     """Return the stage that writes the cascade's rule, and its report on held-out images."""
 
-    def make(folder: Path, step: Step) -> None:
+    def make(folder: Path, progress: Progress) -> None:
         data = Images.read(folder)
         low, high = (load_graph(folder, name) for name in ("low", "high"))
-        step.expect(2 * len(data.split.rule))
-        of_low, of_high = (logits_of(graph, data.part("rule"), step.advance) for graph in (low, high))
+        progress.expect(2 * len(data.split.rule))
+        of_low, of_high = (logits_of(graph, data.part("rule"), progress.advance) for graph in (low, high))
         scale = low.types[low.output].scale
         found = calibrate(of_low, of_high, data.labels_of("rule"), scale, CalibrationOptions(tolerance))
         report = evaluate_cascade(

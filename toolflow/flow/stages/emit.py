@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from rtl_sim.verify import Unit
-from toolflow.cli.terminal import Step
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.host import HostUnit, buffer_bytes, emit_host
 from toolflow.emit.project_readme import README, ReadmeModel, ReadmeUnit, emit_project_readme
@@ -17,6 +16,7 @@ from toolflow.emit.rtl import emit_rtl
 from toolflow.emit.scripts import HlsVectors, UnitSources, emit_scripts
 from toolflow.emit.synthesisable import require_synthesisable
 from toolflow.engine.executor import run_program
+from toolflow.flow.events import Progress
 from toolflow.flow.graphs import Images
 from toolflow.flow.project import (
     CHECK_IMAGES,
@@ -39,10 +39,10 @@ SIMULATED_IMAGES = 2  # of the vendor's C++ and RTL simulation
 OUTPUTS = (WEIGHTS, VECTORS, "hls", "rtl", "scripts", "host", README)
 
 
-def emit_stage() -> Callable[[Path, Step], None]:
+def emit_stage() -> Callable[[Path, Progress], None]:
     """Return the stage that writes weights/, vectors/, hls/, rtl/, scripts/, host/ and README.md."""
 
-    def make(folder: Path, step: Step) -> None:
+    def make(folder: Path, progress: Progress) -> None:
         project = open_project(folder)
         _write_vectors(project)
         units = []
@@ -54,7 +54,7 @@ def emit_stage() -> Callable[[Path, Step], None]:
             hosted[name] = HostUnit(compiled, _inside(folder, binaries.program), _inside(folder, binaries.weights))
             vectors = _write_expected(folder, unit.name, compiled, binaries)
             units.append(_write_sources(folder, unit, compiled, vectors))
-            step.advance()
+            progress.advance()
         emit_scripts(project.board, units, folder)
         emit_host(project.board, hosted, folder)
         _write_readme(project, units, hosted)

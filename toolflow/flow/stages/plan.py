@@ -7,7 +7,7 @@ from pathlib import Path
 
 from quant.cascade.artefacts import Calibration, load_artefact
 from quant.cascade.decide import Decision, UnitCycles, decide
-from toolflow.cli.terminal import Step
+from toolflow.flow.events import Progress
 from toolflow.flow.graphs import load_graph
 from toolflow.flow.project import CALIBRATION, DECISION, PLAN, PlanFile, PlannedUnit, read_report, write_json
 from toolflow.ir.errors import DoesNotFitError
@@ -55,7 +55,7 @@ def plan_stage(
     fixed: Mapping[str, int | str],
     cascade: bool,
     objective: Objective,
-) -> Callable[[Path, Step], None]:
+) -> Callable[[Path, Progress], None]:
     """Return the stage that writes plan.json, and decision.json where there are two variants.
 
     Args:
@@ -66,11 +66,11 @@ def plan_stage(
         objective: what the engines are to be fast at.
     """
 
-    def make(folder: Path, step: Step) -> None:
+    def make(folder: Path, progress: Progress) -> None:
         board = load_board(board_name)
         graphs = {name: load_graph(folder, name) for name in bits}
         timed = {
-            name: timed_engines(graph, bits[name], fixed, board, step.advance, batch=objective.batch)
+            name: timed_engines(graph, bits[name], fixed, board, progress.advance, batch=objective.batch)
             for name, graph in graphs.items()
         }
         if "low" not in timed:

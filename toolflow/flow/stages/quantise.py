@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quant.cascade.doubts import answer_warnings
-from toolflow.cli.terminal import Step
 from toolflow.engine.config import FITTED
+from toolflow.flow.events import Progress
 from toolflow.flow.finetuning import Finetuning, require_finetuning
 from toolflow.flow.folder import CHECKPOINTS, notebook_in
 from toolflow.flow.graphs import Int64Array, Split, split_images
@@ -42,14 +42,14 @@ def quantise_stage(
     qonnx: bool = False,
     finetuning: Finetuning | None = None,
     require: Callable[[Graph], None] = lambda _: None,
-) -> Callable[[Path, Step], None]:
+) -> Callable[[Path, Progress], None]:
     """Return the stage that writes graphs/: integers of every variant, float answers, and how they were made.
 
     With `qonnx` it also writes every variant as qonnx/<variant>.onnx; with `finetuning` it trains what it found.
     `require` may refuse the imported network before anything is measured.
     """
 
-    def make(folder: Path, step: Step) -> None:
+    def make(folder: Path, progress: Progress) -> None:
         from quant.config import Normalisation
         from quant.float_network import float_classes
 
@@ -77,7 +77,7 @@ def quantise_stage(
                 normalisation,
                 data.images[split.ranges],
                 (data.images[split.rule], truth[split.rule]),
-                lambda what, name=name: step.advance(0, f"{name}, {what}"),  # type: ignore[misc]
+                lambda what, name=name: progress.advance(0, f"{name}, {what}"),  # type: ignore[misc]
                 notebook_in(folder),
             )
             for name in variants
@@ -85,13 +85,13 @@ def quantise_stage(
         }
         configs = {name: found[name].config if name in found else precision.config(name) for name in variants}
         ranges = data.images[split.ranges]
-        made = _quantised(graph, ranges, normalisation, configs, step)
+        made = _quantised(graph, ranges, normalisation, configs, progress)
         finetuned: dict[str, dict[str, Any]] = {}
         if finetuning is not None and training is not None:
             unseen = data.images[split.held_out], truth[split.held_out]
             before = {name: _accuracy(variant, *unseen) for name, variant in made.items()}
             inputs = quantise_inputs(source, precision, variants, finetuning)
-            made, finetuned = finetuning.apply(made, teacher, training, ranges, step, folder / CHECKPOINTS, inputs)
+            made, finetuned = finetuning.apply(made, teacher, training, ranges, progress, folder / CHECKPOINTS, inputs)
             if not finetuned:
                 note("--finetune trained nothing: no unit has fewer than 8 bits anywhere")
             for name, record in finetuned.items():
@@ -116,7 +116,7 @@ def quantise_stage(
         logits = {}
         for name, variant in made.items():
             save_quantised(variant.graph, target / name)
-            step.advance(0, f"{name}, answers to the held-out images")
+            progress.advance(0, f"{name}, answers to the held-out images")
             logits[name] = logits_of(variant.graph, data.images[split.held_out])
             document["warnings"] += answer_warnings(name, logits[name].argmax(axis=1), labels, bool(doubts))
             document["variants"][name] = _described(variant, checked, normalisation, data, split)
@@ -126,7 +126,7 @@ def quantise_stage(
                 document["variants"][name]["finetuned"] = finetuned[name]
             if qonnx:
                 _export(variant, folder / QONNX / f"{name}.onnx")
-            step.advance()
+            progress.advance()
         arrays = {"ranges": split.ranges, "rule": split.rule, "held_out": split.held_out, "x": data.images}
         if data.labels is not None:
             arrays["y"] = data.labels
@@ -169,12 +169,12 @@ def _quantised(
     images: npt.NDArray[np.uint8],
     normalisation: Normalisation,
     configs: Mapping[str, QuantiseConfig],
-    step: Step,
+    progress: Progress,
 ) -> dict[str, Variant]:
     from quant.quantise import make_pair, quantise
 
     def told(layer: str) -> None:
-        step.advance(doing=layer)
+        progress.advance(doing=layer)
 
     if list(configs) == ["high"]:
         return {"high": quantise(graph, images, normalisation, configs["high"], "high", told)}

@@ -12,8 +12,8 @@ import numpy as np
 from quant.cascade.artefacts import Measure
 from quant.cascade.decide import Decision
 from toolflow import __version__
-from toolflow.cli.terminal import Step
 from toolflow.engine.cycles import predict
+from toolflow.flow.events import Progress
 from toolflow.flow.graphs import Images, held_out_logits
 from toolflow.flow.project import (
     DECISION,
@@ -39,10 +39,10 @@ from toolflow.report.summary import Board as BoardSection
 from toolflow.report.summary import LevelAccuracy, Model, Run, Summary, Unit, UnitName, Variant, write_summary
 
 
-def report_stage(source: Source) -> Callable[[Path, Step], None]:
+def report_stage(source: Source) -> Callable[[Path, Progress], None]:
     """Return the stage that writes summary.json."""
 
-    def make(folder: Path, step: Step) -> None:
+    def make(folder: Path, progress: Progress) -> None:
         project = open_project(folder)
         quantised: dict[str, Any] = read_document(folder / GRAPHS / "quantise.json")
         data = Images.read(folder)
