@@ -77,3 +77,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set {SHARED_DATA_VARIABLE} to its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def simulators(request: pytest.FixtureRequest) -> Path:
+    """The folder of built simulators: kept between runs, and used again while nothing that they depend on changed."""
+    cache = request.config.cache
+    assert cache is not None
+    return cache.mkdir("simulators")

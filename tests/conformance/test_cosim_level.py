@@ -1,4 +1,4 @@
-"""Every engine shape, as emitted SystemVerilog under the bench, equals the numpy executor in every byte it writes."""
+"""Every engine shape, as emitted HLS C++ under the bench, equals the numpy executor in every byte it writes."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance.bench import check_shape, check_shape_at_length, check_sweep
 from tests.conformance.engine_shapes import SHAPES, SWEPT
-from tests.rtl.conformance import check_shape, check_shape_at_length, check_sweep
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_engine_equals_executor(shape: str, simulators: Path) -> None:
-    check_shape(shape, "rtl", simulators)
+    check_shape(shape, "hls", simulators)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("shape", SHAPES)
 def test_engine_equals_executor_at_length(shape: str, simulators: Path) -> None:
-    check_shape_at_length(shape, "rtl", simulators)
+    check_shape_at_length(shape, "hls", simulators)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("shape", SWEPT)
 def test_swept_modes_equal_executor(shape: str, simulators: Path) -> None:
-    check_sweep(shape, "rtl", simulators)
+    check_sweep(shape, "hls", simulators)
