@@ -13,9 +13,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core each: before numpy and torch
 import pytest
 from hypothesis import settings
 
+from tests.conformance.part import summary
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA_VARIABLE = "TOOLFLOW_SHARED_DATA"
 NO_SKIP_VARIABLE = "CI_NO_SKIP"
+LONG_SECONDS = 60  # of one test, on two idle cores
 
 # The same examples in every run, whatever the machine's speed; no files left behind.
 settings.register_profile("toolflow", derandomize=True, deadline=None, database=None, max_examples=50)
@@ -67,6 +70,18 @@ def pytest_make_collect_report(
 
 def _reason(longrepr: object) -> str:
     return str(longrepr[2]) if isinstance(longrepr, tuple) else str(longrepr)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the conformance suites compared, and which tests belong among the long ones."""
+    passed = terminalreporter.stats.get("passed", [])
+    for line in summary(passed):
+        terminalreporter.write_line(f"conformance of {line}")
+    ran = [*passed, *terminalreporter.stats.get("failed", [])]
+    for report in ran:
+        if report.duration > LONG_SECONDS and "long" not in report.keywords:
+            taken = f"{report.nodeid} took {report.duration:.0f} s, of {LONG_SECONDS} on two idle cores"
+            terminalreporter.write_line(f"{taken}: shorten it, or mark it long")
 
 
 @pytest.fixture(scope="session")

@@ -74,8 +74,11 @@ def _check_prediction(config: EngineConfig, run: Run, cycles: tuple[int, ...]) -
             before = taken
 
 
-def check_shape(shape: str, dut: Dut, simulators: Path) -> None:
-    """All cases, once without stalls and once with random ones and other images; batches below and above the lanes."""
+def check_shape(shape: str, dut: Dut, simulators: Path) -> list[str]:
+    """All cases, once without stalls and once with random ones and other images; batches below and above the lanes.
+
+    Returns the cases that were compared.
+    """
     config = fitted(shape)
     simulation = build_unit(config, dut, simulators / f"{dut}_{shape}")
     runs, options = [], []
@@ -86,6 +89,7 @@ def check_shape(shape: str, dut: Dut, simulators: Path) -> None:
             runs.append(make_run(config, name, count=count, seed=seed, extreme=number % 3 == 2, trace=number % 4 == 1))
             options.append(_options(seed, stalls))
     _check(simulation, config, runs, options)
+    return [run.name for run in runs]
 
 
 def check_sweep(shape: str, dut: Dut, simulators: Path) -> None:

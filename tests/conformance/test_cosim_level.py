@@ -8,11 +8,14 @@ import pytest
 
 from tests.conformance.bench import check_shape, check_shape_at_length, check_sweep
 from tests.conformance.engine_shapes import SHAPES, SWEPT
+from tests.conformance.part import Part
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_engine_equals_executor(shape: str, simulators: Path) -> None:
-    check_shape(shape, "hls", simulators)
+def test_engine_equals_executor(shape: str, simulators: Path, request: pytest.FixtureRequest) -> None:
+    part = Part("cosim", shape)
+    part.cases += check_shape(shape, "hls", simulators)
+    part.end(request)
 
 
 @pytest.mark.long

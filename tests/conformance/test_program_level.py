@@ -2,61 +2,47 @@
 
 from __future__ import annotations
 
-import zlib
+from collections.abc import Iterable
+from itertools import product
 
-import numpy as np
 import pytest
 
 from tests.conformance.engine_shapes import SHAPES, SWEPT
+from tests.conformance.matrix import DATA, compare, networks
+from tests.conformance.part import Part
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
-from toolflow.interpreter.run import run
 from toolflow.operators.cases import cases_of, sweep_of
-from toolflow.plan.lower.lower import compile_program, fit_depths
-
-IMAGES = 3
-EXTREME = pytest.mark.parametrize("extreme", [False, True], ids=["random", "extreme"])
+from toolflow.plan.lower.compiled import CompiledProgram
+from toolflow.plan.lower.lower import fit_depths
 
 
-@EXTREME
-@pytest.mark.parametrize(("shape", "name"), [(shape, name) for shape in SHAPES for name in cases_of(SHAPES[shape])])
-def test_program_equals_reference(name: str, shape: str, extreme: bool) -> None:
-    """Logits and every traced map are the reference's integers."""
-    check(SHAPES[shape], shape, name, extreme)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_program_equals_reference(shape: str, request: pytest.FixtureRequest) -> None:
+    check(shape, SHAPES[shape], cases_of(SHAPES[shape]), request)
 
 
 @pytest.mark.long
-@EXTREME
-@pytest.mark.parametrize(("shape", "name"), [(shape, name) for shape in SWEPT for name in sweep_of(SWEPT[shape])])
-def test_swept_modes_equal_reference(name: str, shape: str, extreme: bool) -> None:
+@pytest.mark.parametrize("shape", SWEPT)
+def test_swept_modes_equal_reference(shape: str, request: pytest.FixtureRequest) -> None:
     """Every mode × n × S × width of weights × width of multipliers."""
-    check(SWEPT[shape], shape, name, extreme)
+    check(shape, SWEPT[shape], sweep_of(SWEPT[shape]), request)
 
 
-def check(config: EngineConfig, shape: str, name: str, extreme: bool) -> None:
-    """Run one case's network in both and compare."""
-    seed = zlib.crc32(f"{name}/{shape}".encode())
-    builder, output = cases_of(config)[name].build(config.weight_bits, config.activation_bits, seed, extreme)
-    graph = builder.build(output)
-    images = builder.images(IMAGES)
-    config = fit_depths(graph, config)
-    places = compile_program(graph, config).memory.places
-    traced = [
-        node.name
-        for node in graph.nodes
-        if node.name in places and node.op.kind not in ("flatten", "shortcut", "concat")
-    ]
-    compiled = compile_program(graph, config, trace=traced, trace_images=IMAGES)
-    raw = run_program(config, compiled.program, compiled.weights, compiled.pack_images(images), IMAGES)
-    reference = run(graph, images, keep=traced)
-    for tensor in traced:
-        expected = reference[tensor].reshape(
-            IMAGES, reference[tensor].shape[1], *(reference[tensor].shape[2:] or (1, 1))
-        )
-        np.testing.assert_array_equal(
-            compiled.unpack_trace(raw, tensor, IMAGES), expected, err_msg=f"{tensor}, seed {seed}"
-        )
-    results = compiled.unpack_results(raw, IMAGES)
-    np.testing.assert_array_equal(results.logits, reference[output])
-    channels_last = np.moveaxis(reference[output], 1, -1).reshape(IMAGES, -1)  # the engine's order
-    np.testing.assert_array_equal(results.klass, channels_last.argmax(axis=1))
+def check(
+    shape: str,
+    config: EngineConfig,
+    cases: Iterable[str],
+    request: pytest.FixtureRequest,
+) -> None:
+    """Compare each case with both kinds of data, each network on an engine of just the depths that it needs."""
+    part = Part("program", shape)
+    for network in networks(shape, config, product(cases, DATA)):
+        with part.cell(network.case, network.data):
+            fitted = fit_depths(network.graph, config)
+
+            def execute(compiled: CompiledProgram, images: bytes, count: int, engine: EngineConfig = fitted) -> bytes:
+                return run_program(engine, compiled.program, compiled.weights, images, count)
+
+            compare(network, fitted, execute)
+    part.end(request)
