@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.emit.hls_oracle import Oracle
+from tests.oracles.engine import Oracle
 from tests.unit.emit.hls_programs import Job, everything
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.hls_native import build_native, run_native

@@ -1,0 +1,1 @@
+"""Independent oracles: second readings of what the project defines, written from the texts alone."""
