@@ -124,6 +124,30 @@ def load_calibration_file(
     _check_values(path, x)
     labels = _labels(path, arrays.get("y"), len(x), classes)
     channels = x.shape[3] if x.dtype == np.uint8 else x.shape[1]
+    given = _normalisation(path, arrays, channels, mean, std, scale)
+    notes: list[str] = []
+    if reverse_channels:
+        x = x[..., ::-1] if x.dtype == np.uint8 else x[:, ::-1]
+        notes.append("channels were reversed")
+    if labels is not None and len(np.unique(labels)) == 1:
+        notes.append(f"every label is {labels[0]}: accuracies say little where the images are of one class")
+    pixels = _pixel_map(path, x, given, input_map)
+    images = np.ascontiguousarray(x) if x.dtype == np.uint8 else _float_images(path, x, pixels, notes)
+    whole, channels_apart = input_statistics(images, pixels.then(input_map))
+    doubts = [] if x.dtype == np.uint8 else unnormalised(x, pixels)
+    doubts += warnings(pixels, input_map, whole, channels_apart)
+    return CalibrationImages(images, labels, pixels.then(input_map), whole, (*notes, str(whole)), tuple(doubts))
+
+
+def _normalisation(
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    channels: int,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    scale: float | None,
+) -> dict[str, tuple[float, ...] | None]:
+    """Return mean, std and scale as they are given, else as the file has them; None where neither says one."""
     given = {
         "mean": _numbers(path, "mean", arrays.get("mean") if mean is None else np.array(mean, dtype=float), channels),
         "std": _numbers(path, "std", arrays.get("std") if std is None else np.array(std, dtype=float), channels),
@@ -132,12 +156,17 @@ def load_calibration_file(
     for name in ("std", "scale"):
         if min(given[name] or (1.0,)) <= 0:
             raise CalibrationFileError(f"{path}: {name} must be positive, not {list(given[name] or ())}")
-    notes: list[str] = []
-    if reverse_channels:
-        x = x[..., ::-1] if x.dtype == np.uint8 else x[:, ::-1]
-        notes.append("channels were reversed")
-    if labels is not None and len(np.unique(labels)) == 1:
-        notes.append(f"every label is {labels[0]}: accuracies say little where the images are of one class")
+    return given
+
+
+def _pixel_map(
+    path: Path,
+    x: np.ndarray,
+    given: Mapping[str, tuple[float, ...] | None],
+    input_map: ChannelMap | None,
+) -> PixelMap:
+    """Return how a pixel becomes what the network reads, checked for values that no network can have seen."""
+    channels = x.shape[3] if x.dtype == np.uint8 else x.shape[1]
     named = PixelMap(
         mean=given["mean"] or (0.0,) * channels,
         std=given["std"] or (1.0,) * channels,
@@ -150,11 +179,7 @@ def load_calibration_file(
         raise CalibrationFileError(
             f"{path}: {problem} (mean {listed(pixels.mean)}, std {listed(pixels.std)}, scale {pixels.scale:.6g}{own})"
         )
-    images = np.ascontiguousarray(x) if x.dtype == np.uint8 else _float_images(path, x, pixels, notes)
-    whole, channels_apart = input_statistics(images, pixels.then(input_map))
-    doubts = [] if x.dtype == np.uint8 else unnormalised(x, pixels)
-    doubts += warnings(pixels, input_map, whole, channels_apart)
-    return CalibrationImages(images, labels, pixels.then(input_map), whole, (*notes, str(whole)), tuple(doubts))
+    return pixels
 
 
 def image_shape(path: Path) -> Shape:
