@@ -39,7 +39,7 @@ from toolflow.interpreter.run import logits_of
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised, save_quantised
-from toolflow.operators import BY_KIND
+from toolflow.operators.folders import by_kind
 from toolflow.passes.pipeline import simplify
 from toolflow.plan.boards.board import Board, load_board
 from toolflow.plan.explore.estimate import estimate
@@ -90,7 +90,7 @@ def quantised(data: Path, graph: Graph, places: Sequence[int], low_bits: int, ke
     stems = [keep / f"{name}_w{low_bits}_{len(places)}_images" for name in UNITS] if keep else []
     if stems and all(stem.with_name(f"{stem.name}.npz").is_file() for stem in stems):
         print(f"quantised graphs: those kept in {keep}")
-        low, high = (load_quantised(stem, BY_KIND) for stem in stems)
+        low, high = (load_quantised(stem, by_kind()) for stem in stems)
         return {"low": low, "high": high}
     images, _ = photographs(data, places)
     start = time.perf_counter()

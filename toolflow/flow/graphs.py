@@ -13,7 +13,7 @@ from toolflow.flow.project import GRAPHS, LOGITS
 from toolflow.ir.arrays import read_arrays
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised
-from toolflow.operators import BY_KIND
+from toolflow.operators.folders import by_kind
 
 MAX_RANGE_IMAGES = 1024
 
@@ -68,7 +68,7 @@ class Images:
 
 def load_graph(folder: Path, name: str) -> QuantisedGraph:
     """Read a variant that the quantise stage wrote."""
-    return load_quantised(folder / GRAPHS / name, BY_KIND)
+    return load_quantised(folder / GRAPHS / name, by_kind())
 
 
 def held_out_logits(folder: Path, name: str) -> Int64Array:

@@ -20,7 +20,7 @@ from toolflow.ir.arrays import read_arrays
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised
-from toolflow.operators import BY_KIND
+from toolflow.operators.folders import by_kind
 from toolflow.plan.boards.board import Board, load_board
 from toolflow.plan.explore.objective import Goal, Objective
 from toolflow.plan.resources.count import ResourceCount
@@ -133,7 +133,7 @@ class Project:
 
     def graph(self, name: str) -> QuantisedGraph:
         """Return a stored network."""
-        return load_quantised(self.folder / GRAPHS / name, BY_KIND)
+        return load_quantised(self.folder / GRAPHS / name, by_kind())
 
     def unit(self, name: str) -> Unit:
         """Return an engine with its network and rule."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,35 +11,11 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from toolflow.ir.errors import ToolflowError
-from toolflow.ir.operator import Operator
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Pad, Shortcut, WinogradConv
-from toolflow.operators.add.reference import reference as add
-from toolflow.operators.avg_pool.reference import reference as avg_pool
-from toolflow.operators.concat.reference import reference as concat
-from toolflow.operators.conv.reference import reference as conv
-from toolflow.operators.flatten.reference import reference as flatten
-from toolflow.operators.integers import Integers, Reference
-from toolflow.operators.linear.reference import reference as linear
-from toolflow.operators.max_pool.reference import reference as max_pool
-from toolflow.operators.pad.reference import reference as pad
-from toolflow.operators.shortcut.reference import reference as shortcut
-from toolflow.operators.winograd.reference import reference as winograd
+from toolflow.operators.folders import reference_of
+from toolflow.operators.integers import Integers
 
 Int64Array = npt.NDArray[np.int64]
-
-REFERENCES: Mapping[type[Operator], Reference] = {
-    Add: add,
-    AvgPool: avg_pool,
-    Concat: concat,
-    Conv: conv,
-    Flatten: flatten,
-    Linear: linear,
-    MaxPool: max_pool,
-    Pad: pad,
-    Shortcut: shortcut,
-    WinogradConv: winograd,
-}
 
 CHUNK_IMAGES = 8
 BATCH_IMAGES = 256  # between two reports of progress
@@ -77,7 +53,7 @@ def _run_chunk(graph: QuantisedGraph, images: npt.NDArray[np.uint8], wanted: set
     live: dict[str, Integers] = {graph.input_name: x}
     kept = {name: _channels_first(live[name]) for name in wanted & {graph.input_name}}
     for index, node in enumerate(graph.nodes):
-        live[node.name] = REFERENCES[type(node.op)](node, [live[t] for t in node.inputs], graph.types)
+        live[node.name] = reference_of(node.op.kind)(node, [live[t] for t in node.inputs], graph.types)
         if node.name in wanted:
             kept[node.name] = _channels_first(live[node.name])
         for tensor in dict.fromkeys(node.inputs):

@@ -26,11 +26,17 @@ class HardwareForm(Enum):
     SAMPLING = "sampling"  # no instruction: a residual's reader steps over the operand's words; otherwise a selection
     JOINING = "joining"  # no instruction: the operands are written side by side
     SELECTION = "selection"  # a convolution with weights of 0 and 1; `hardware.py` gives them
+    NONE = "none"  # the operator stands in float graphs alone
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the result is never written: its words are the operand's."""
+        return self in (HardwareForm.RENAMING, HardwareForm.SAMPLING)
 
     @property
     def is_free(self) -> bool:
         """Whether the operator needs no instruction."""
-        return self in (HardwareForm.RENAMING, HardwareForm.SAMPLING, HardwareForm.JOINING)
+        return self.is_view or self is HardwareForm.JOINING
 
     @property
     def keeps_layout(self) -> bool:
@@ -51,7 +57,7 @@ class Operator(ABC):
         keeps_sign: whether its result is never negative if no operand is.
         has_weights: whether it multiplies by weights of its own, which are quantised.
         convolves: whether these weights are kernels (K, C/groups, kh, kw) that slide over a map.
-        hardware: how the engine runs it; None if it stands in float graphs alone.
+        hardware: how the engine runs it.
         bias_bits: width of its biases on the engine.
         max_residual_shift: how far the engine shifts its residual to the left.
     """
@@ -61,7 +67,7 @@ class Operator(ABC):
     keeps_sign: ClassVar[bool] = False
     has_weights: ClassVar[bool] = False
     convolves: ClassVar[bool] = False
-    hardware: ClassVar[HardwareForm | None] = None
+    hardware: ClassVar[HardwareForm] = HardwareForm.NONE
     bias_bits: ClassVar[int] = PLAIN_BIAS_BITS
     max_residual_shift: ClassVar[int] = 0
 
@@ -69,6 +75,11 @@ class Operator(ABC):
     def moves_only(self) -> bool:
         """Whether it only moves or compares integers: its operands and its result share one type."""
         return self.rounds is False
+
+    @property
+    def renames(self) -> bool:
+        """Whether its result is the operand's integers under another shape."""
+        return self.hardware is HardwareForm.RENAMING
 
     @property
     def joins(self) -> bool:

@@ -112,7 +112,7 @@ def load_quantised(stem: Path, operators: Mapping[str, type[Operator]]) -> Quant
 
     Args:
         stem: path without an ending.
-        operators: specification of every operator by its kind (`toolflow.operators.BY_KIND`).
+        operators: specification of every operator by its kind (`toolflow.operators.folders.by_kind`).
 
     Raises:
         ToolflowError: a file is missing or damaged, or of another schema version.

@@ -1,9 +1,6 @@
 """The operators: one folder each, and here their specifications under one name."""
 
-from collections.abc import Mapping
-
 from toolflow.ir.activation import Activation
-from toolflow.ir.operator import Operator
 from toolflow.operators.add.spec import Add
 from toolflow.operators.avg_pool.spec import AvgPool
 from toolflow.operators.batch_norm.spec import BatchNorm
@@ -17,15 +14,9 @@ from toolflow.operators.relu.spec import Relu
 from toolflow.operators.shortcut.spec import Shortcut
 from toolflow.operators.winograd.spec import WinogradConv
 
-BY_KIND: Mapping[str, type[Operator]] = {
-    operator.kind: operator
-    for operator in (Add, AvgPool, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Pad, Relu, Shortcut, WinogradConv)
-}
-
 Layer = Conv | Linear | WinogradConv  # the operators that hold weights once batch norm is folded
 
 __all__ = [
-    "BY_KIND",
     "Activation",
     "Add",
     "AvgPool",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from toolflow.ir.operator import Shape
+from toolflow.ir.operator import Operator, Shape
 from toolflow.ir.quantised import QuantisedNode
 from toolflow.numerics.accumulator import accumulator_bits
 from toolflow.numerics.requantise import Requantise
@@ -25,6 +26,11 @@ class Region(NamedTuple):
     left: int
     height: int
     width: int
+
+
+Edges = Callable[[QuantisedNode, Shape], Iterator[tuple[Region, "Convolution"]]]
+Hardware = Callable[[QuantisedNode, Shape], "Convolution"]  # from a node and the shape (C, H, W) of its operand
+Selection = Callable[[Operator, Shape], tuple[Operator, npt.NDArray[np.int64]]]
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,13 @@ def convolution(
 def depthwise_ones(channels: int, kernel: tuple[int, int]) -> npt.NDArray[np.int64]:
     """Return the weights that sum each channel over a window: (C, 1, kh, kw) of ones."""
     return np.ones((channels, 1, *kernel), dtype=np.int64)
+
+
+def selection_weight(channels: int, before: int, after: int) -> npt.NDArray[np.int64]:
+    """Return the weights that copy channels behind `before` and in front of `after` zeros: (K, C, 1, 1)."""
+    weight = np.zeros((before + channels + after, channels, 1, 1), dtype=np.int64)
+    weight[before + np.arange(channels), np.arange(channels)] = 1
+    return weight
 
 
 def macs(form: Convolution, out: Shape) -> int:

@@ -13,8 +13,6 @@ from quant.cascade.artefacts import Calibration, CascadeReport
 from toolflow.engine.cycles import CycleReport
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.srbs import Pattern, shares_of, storage_bits
-from toolflow.operators import Layer as WeightedLayer
-from toolflow.operators import Linear, WinogradConv
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.report.summary import Cascade, Layer, LayerCycles, Resources, Run
 
@@ -102,9 +100,9 @@ def layer_sections(
     """
     found = []
     for node in graph.nodes:
-        if isinstance(node.op, WeightedLayer):
-            pattern = None if isinstance(node.op, Linear) or node.op.pattern is None else Pattern(*node.op.pattern)
-            tile = node.op.tile if isinstance(node.op, WinogradConv) else 0
+        if node.op.has_weights:
+            pattern = None if node.op.pattern is None else Pattern(*node.op.pattern)
+            tile = node.op.tile
             weight = node.weights["weight"]
             found.append(
                 Layer(

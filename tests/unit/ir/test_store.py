@@ -13,8 +13,8 @@ import pytest
 from toolflow.interpreter.run import run
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.store import digest, load_quantised, save_quantised
-from toolflow.operators import BY_KIND
 from toolflow.operators.cases import ALL_CASES
+from toolflow.operators.folders import by_kind
 
 
 @pytest.mark.parametrize("name", ALL_CASES)
@@ -23,7 +23,7 @@ def test_round_trip(name: str, tmp_path: Path) -> None:
     builder, output = ALL_CASES[name].build(8, 8, 2, False)
     graph = builder.build(output)
     save_quantised(graph, tmp_path / "high", source="abc")
-    back = load_quantised(tmp_path / "high", BY_KIND)
+    back = load_quantised(tmp_path / "high", by_kind())
     assert digest(back) == digest(graph)
     assert back.types == graph.types
     assert [node.op for node in back.nodes] == [node.op for node in graph.nodes]
@@ -52,7 +52,7 @@ def test_damage_is_said(damage: str, tmp_path: Path) -> None:
     else:
         text.write_text(text.read_text().replace('"schema_version": 1', '"schema_version": 9'))
     with pytest.raises(ToolflowError, match="build it again"):
-        load_quantised(tmp_path / "low", BY_KIND)
+        load_quantised(tmp_path / "low", by_kind())
 
 
 CONCAT = "concat/(8,8),nested=False"
@@ -71,7 +71,7 @@ def refused(tmp_path: Path, document: dict[str, Any], arrays: dict[str, np.ndarr
     (tmp_path / "high.json").write_text(json.dumps(document))
     np.savez(tmp_path / "high.npz", **arrays)  # type: ignore[arg-type]  # numpy's stub takes a flag among the arrays
     with pytest.raises(ToolflowError) as caught:
-        load_quantised(tmp_path / "high", BY_KIND)
+        load_quantised(tmp_path / "high", by_kind())
     said = str(caught.value)
     assert said.startswith(f"{tmp_path / 'high.json'} and high.npz must hold a quantised graph, but cannot be read (")
     assert said.endswith("): build it again")
@@ -188,7 +188,7 @@ def test_no_damage_reaches_a_computation(suffix: str, tmp_path: Path) -> None:
         damaged[rng.integers(len(damaged))] ^= 1 << rng.integers(8)
         path.write_bytes(bytes(damaged if rng.random() < 0.7 else damaged[: rng.integers(len(damaged))]))
         try:
-            graph = load_quantised(tmp_path / "high", BY_KIND)
+            graph = load_quantised(tmp_path / "high", by_kind())
         except ToolflowError as error:
             refusals += "high.json" in str(error)
         else:

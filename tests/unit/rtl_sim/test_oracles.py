@@ -16,7 +16,7 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised, save_quantised
 from toolflow.numerics.requantise import Requantise
-from toolflow.operators import BY_KIND
+from toolflow.operators.folders import by_kind
 
 HELD_OUT = images(12, seed=5)
 Family = Literal["multiplier", "fixed-point"]
@@ -27,7 +27,7 @@ def stored(network: str, family: Family, folder: Path) -> QuantisedGraph:
     config = QuantiseConfig(weight_bits=4, activation_bits=4, family=family)
     made = quantise(NETWORKS[network](), images(32), NORMALISATION, config)
     save_quantised(made.graph, folder / "network")
-    return load_quantised(folder / "network", BY_KIND)
+    return load_quantised(folder / "network", by_kind())
 
 
 def with_rule(graph: QuantisedGraph, name: str, rule: Requantise) -> QuantisedGraph:

@@ -22,7 +22,7 @@ class Add(Operator):
     kind: ClassVar[str] = "add"
     rounds: ClassVar[bool | None] = True
     keeps_sign: ClassVar[bool] = True
-    hardware: ClassVar[HardwareForm | None] = HardwareForm.CONVOLUTION
+    hardware: ClassVar[HardwareForm] = HardwareForm.CONVOLUTION
     activation: Activation = Activation.NONE
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:

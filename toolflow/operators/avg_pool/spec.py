@@ -31,7 +31,7 @@ class AvgPool(Operator):
     kind: ClassVar[str] = "avg_pool"
     rounds: ClassVar[bool | None] = True
     keeps_sign: ClassVar[bool] = True
-    hardware: ClassVar[HardwareForm | None] = HardwareForm.CONVOLUTION
+    hardware: ClassVar[HardwareForm] = HardwareForm.CONVOLUTION
     kernel: Pair
     stride: Pair
     pads: Pads = (0, 0, 0, 0)

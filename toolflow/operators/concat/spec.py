@@ -16,7 +16,7 @@ class Concat(Operator):
     kind: ClassVar[str] = "concat"
     rounds: ClassVar[bool | None] = False
     keeps_sign: ClassVar[bool] = True
-    hardware: ClassVar[HardwareForm | None] = HardwareForm.JOINING
+    hardware: ClassVar[HardwareForm] = HardwareForm.JOINING
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:
         """Return (sum of C, H, W) or (sum of F,)."""

@@ -31,7 +31,7 @@ class Conv(Operator):
     rounds: ClassVar[bool | None] = True
     has_weights: ClassVar[bool] = True
     convolves: ClassVar[bool] = True
-    hardware: ClassVar[HardwareForm | None] = HardwareForm.CONVOLUTION
+    hardware: ClassVar[HardwareForm] = HardwareForm.CONVOLUTION
     stride: Pair = (1, 1)
     pads: Pads = (0, 0, 0, 0)
     dilation: Pair = (1, 1)

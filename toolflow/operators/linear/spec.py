@@ -25,7 +25,7 @@ class Linear(Operator):
     kind: ClassVar[str] = "linear"
     rounds: ClassVar[bool | None] = True
     has_weights: ClassVar[bool] = True
-    hardware: ClassVar[HardwareForm | None] = HardwareForm.CONVOLUTION
+    hardware: ClassVar[HardwareForm] = HardwareForm.CONVOLUTION
     activation: Activation = Activation.NONE
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:

@@ -27,7 +27,7 @@ class MaxPool(Operator):
     kind: ClassVar[str] = "max_pool"
     rounds: ClassVar[bool | None] = False
     keeps_sign: ClassVar[bool] = True
-    hardware: ClassVar[HardwareForm | None] = HardwareForm.POOLING
+    hardware: ClassVar[HardwareForm] = HardwareForm.POOLING
     kernel: Pair
     stride: Pair
     pads: Pads = (0, 0, 0, 0)

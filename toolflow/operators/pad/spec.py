@@ -23,7 +23,7 @@ class Pad(Operator):
     kind: ClassVar[str] = "pad"
     rounds: ClassVar[bool | None] = False
     keeps_sign: ClassVar[bool] = True
-    hardware: ClassVar[HardwareForm | None] = HardwareForm.SELECTION
+    hardware: ClassVar[HardwareForm] = HardwareForm.SELECTION
     pads: Pads
     channels_before: int = 0
     channels_after: int = 0

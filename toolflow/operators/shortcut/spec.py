@@ -23,7 +23,7 @@ class Shortcut(Operator):
     kind: ClassVar[str] = "shortcut"
     rounds: ClassVar[bool | None] = False
     keeps_sign: ClassVar[bool] = True
-    hardware: ClassVar[HardwareForm | None] = HardwareForm.SAMPLING
+    hardware: ClassVar[HardwareForm] = HardwareForm.SAMPLING
     stride: Pair = (2, 2)
     before: int = 0
     after: int = 0

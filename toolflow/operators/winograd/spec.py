@@ -34,7 +34,7 @@ class WinogradConv(Operator):
     rounds: ClassVar[bool | None] = True
     has_weights: ClassVar[bool] = True
     convolves: ClassVar[bool] = True
-    hardware: ClassVar[HardwareForm | None] = HardwareForm.CONVOLUTION
+    hardware: ClassVar[HardwareForm] = HardwareForm.CONVOLUTION
     bias_bits: ClassVar[int] = TILE_BIAS_BITS
     max_residual_shift: ClassVar[int] = MAX_RESIDUAL_SHIFT
     tile: int = 2

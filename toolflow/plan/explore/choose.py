@@ -17,7 +17,6 @@ from toolflow.engine.config import MAX_ACTIVATION_BITS, EngineConfig
 from toolflow.engine.cycles import CycleReport, predict
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.operators import Layer
 from toolflow.plan.boards.board import Board, all_boards
 from toolflow.plan.explore.demand import weight_bytes
 from toolflow.plan.explore.objective import THROUGHPUT, Objective
@@ -91,7 +90,7 @@ def timed_engines(
         batch: images of a start that are to be fast; None where every lane always has an image.
     """
     ends = graph.input_name, graph.output
-    layers = [node for node in graph.nodes if isinstance(node.op, Layer)]
+    layers = [node for node in graph.nodes if node.op.has_weights]
     inner = [node.weight_bits for node in layers if not {node.name, *node.inputs} & {*ends}]
     held = [kind.integer.bits for name, kind in graph.types.items() if name not in ends]
     needed = min(max(inner, default=bits), bits), min(max(held, default=bits), bits)

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from toolflow.engine.config import FITTED, EngineConfig, deepest_memories, smallest_values
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.operators import Conv, WinogradConv
 from toolflow.plan.boards.board import Board
 from toolflow.plan.explore.demand import Demand, demand
 from toolflow.plan.resources.count import ResourceCount
@@ -142,12 +141,12 @@ def _fewest_rows(graph: QuantisedGraph, slots: int) -> int:
 
 def largest_tile(graph: QuantisedGraph) -> int:
     """Return the largest Winograd tile of a network, 0 where no layer is transformed."""
-    return max((node.op.tile for node in graph.nodes if isinstance(node.op, WinogradConv)), default=0)
+    return max((node.op.tile for node in graph.nodes), default=0)
 
 
 def sub_rows(graph: QuantisedGraph) -> set[int]:
     """Return the S of every pattern n:S in a network."""
-    return {node.op.pattern[1] for node in graph.nodes if isinstance(node.op, Conv | WinogradConv) and node.op.pattern}
+    return {node.op.pattern[1] for node in graph.nodes if node.op.pattern}
 
 
 def longest_word(fixed: Mapping[str, int | str], board: Board) -> int:

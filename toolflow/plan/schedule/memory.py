@@ -11,7 +11,6 @@ import numpy.typing as npt
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.operators import Concat, Flatten, MaxPool, Shortcut
 
 
 @dataclass(frozen=True)
@@ -95,9 +94,9 @@ def _layouts(graph: QuantisedGraph, sub_row: int, input_digits: int) -> dict[str
     layouts = {graph.input_name: _Layout(words * input_digits, np.arange(graph.input_shape[0]))}
     for node in graph.nodes:
         shape = graph.shapes[node.name]
-        if isinstance(node.op, MaxPool | Flatten):
+        if node.op.hardware.keeps_layout:
             layouts[node.name] = layouts[node.inputs[0]]
-        elif isinstance(node.op, Concat):
+        elif node.op.joins:
             layouts[node.name] = _side_by_side([layouts[t] for t in node.inputs], sub_row)
         else:
             layouts[node.name] = _Layout(-(-shape[0] // sub_row), np.arange(shape[0]))
@@ -115,7 +114,7 @@ def _homes(graph: QuantisedGraph, layouts: Mapping[str, _Layout]) -> dict[str, t
     home: dict[str, tuple[str, int]] = {}
     for node in reversed(graph.nodes):
         root, offset = home.setdefault(node.name, (node.name, 0))
-        if isinstance(node.op, Concat):
+        if node.op.joins:
             for tensor in node.inputs:
                 if tensor in home:
                     raise ToolflowError(f"tensor '{tensor}' must take part in one concat only")
@@ -123,7 +122,7 @@ def _homes(graph: QuantisedGraph, layouts: Mapping[str, _Layout]) -> dict[str, t
                 offset += layouts[tensor].words
     home.setdefault(graph.input_name, (graph.input_name, 0))
     for node in graph.nodes:  # views: what only renames or re-reads another tensor's words
-        if isinstance(node.op, Flatten | Shortcut):
+        if node.op.hardware.is_view:
             home[node.name] = home[node.inputs[0]]
     return home
 
@@ -139,7 +138,7 @@ def _lives(graph: QuantisedGraph, home: Mapping[str, tuple[str, int]], in_result
 
     touch(graph.input_name, -1)
     for time, node in enumerate(graph.nodes):
-        if isinstance(node.op, Flatten | Shortcut | Concat):
+        if node.op.hardware.is_free:
             continue
         if node.name != in_result:
             touch(node.name, time)

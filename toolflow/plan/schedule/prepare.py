@@ -12,13 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from toolflow.ir.operator import Shape
+from toolflow.ir.operator import HardwareForm, Operator, Shape
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.requantise import Requantise
-from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Pad, Shortcut, WinogradConv
+from toolflow.operators import Add, AvgPool, Conv, Linear, Shortcut, WinogradConv
+from toolflow.operators.folders import selection_of
 
 CONVOLUTIONS = (Conv, Linear, AvgPool, Add, WinogradConv)
-RESULTS = (Conv, Linear, AvgPool, Add)  # what may leave as results: a tile's outputs do not come in order
 
 
 def prepare(graph: QuantisedGraph, drain_k: int) -> QuantisedGraph:
@@ -31,7 +31,7 @@ def prepare(graph: QuantisedGraph, drain_k: int) -> QuantisedGraph:
 def result_tensor(graph: QuantisedGraph) -> str:
     """Return the tensor of a prepared graph that goes to the result memory: the output, seen through flattening."""
     name = graph.output
-    while isinstance(graph.by_name[name].op, Flatten):
+    while graph.by_name[name].op.renames:
         name = graph.by_name[name].inputs[0]
     return name
 
@@ -41,14 +41,12 @@ def _materialise_moves(graph: QuantisedGraph, drain_k: int) -> QuantisedGraph:
     nodes = []
     for node in graph.nodes:
         source = graph.shapes[node.inputs[0]] if node.inputs else ()
-        if isinstance(node.op, Shortcut) and not _is_residual_only(graph, node, drain_k):
-            op = node.op
-            weight = _selection(source[0], op.before, op.after)
-            node = _copy(graph, node.name, node.inputs[0], Conv(stride=op.stride), weight)
-        elif isinstance(node.op, Pad):
-            pad = node.op
-            weight = _selection(source[0], pad.channels_before, pad.channels_after)
-            node = _copy(graph, node.name, node.inputs[0], Conv(pads=pad.pads), weight)
+        form = node.op.hardware
+        if form is HardwareForm.SELECTION or (
+            form is HardwareForm.SAMPLING and not _is_residual_only(graph, node, drain_k)
+        ):
+            op, weight = selection_of(node.op.kind)(node.op, source)
+            node = _copy(graph, node.name, node.inputs[0], op, weight)
         nodes.append(node)
     return replace(graph, nodes=tuple(nodes))
 
@@ -61,9 +59,9 @@ def _is_residual_only(graph: QuantisedGraph, node: QuantisedNode, drain_k: int) 
         node.op.before % drain_k == 0
         and node.name != graph.output
         and source is not None
-        and not isinstance(source.op, Shortcut)
+        and source.op.hardware is not HardwareForm.SAMPLING
         and source.name not in _with_gaps(graph)
-        and all(isinstance(r.op, (Conv, Add, WinogradConv)) and r.inputs[0] != node.name for r in readers)
+        and all(r.op.hardware is HardwareForm.CONVOLUTION and r.inputs[0] != node.name for r in readers)
     )
 
 
@@ -85,10 +83,10 @@ def _separate_concat_inputs(graph: QuantisedGraph) -> QuantisedGraph:
 
     for node in graph.nodes:
         inputs = list(node.inputs)
-        if isinstance(node.op, Concat):
+        if node.op.joins:
             for place, tensor in enumerate(inputs):
                 producer = graph.by_name.get(tensor)
-                if tensor in taken or (producer is not None and isinstance(producer.op, Shortcut | Flatten)):
+                if tensor in taken or (producer is not None and producer.op.hardware.is_view):
                     inputs[place] = copied(tensor, node)
                 taken.add(tensor)
         elif len(inputs) == 2 and inputs[1] in gapped:
@@ -101,7 +99,7 @@ def _with_gaps(graph: QuantisedGraph) -> set[str]:
     """Return the concats, and what keeps their channels where they are: operands begin at whole words."""
     found: set[str] = set()
     for node in graph.nodes:
-        if isinstance(node.op, Concat) or (isinstance(node.op, MaxPool | Flatten) and node.inputs[0] in found):
+        if node.op.joins or (node.op.hardware.keeps_layout and node.inputs[0] in found):
             found.add(node.name)
     return found
 
@@ -109,28 +107,23 @@ def _with_gaps(graph: QuantisedGraph) -> set[str]:
 def _own_output(graph: QuantisedGraph) -> QuantisedGraph:
     """Add a copy as the output where the output is no convolution of its own."""
     producer = graph.by_name.get(graph.output)
-    while producer is not None and isinstance(producer.op, Flatten):
+    while producer is not None and producer.op.renames:
         if graph.consumers.get(producer.name):
             break
         producer = graph.by_name.get(producer.inputs[0])
     own = (
         producer is not None
-        and isinstance(producer.op, RESULTS)
+        and producer.op.hardware is HardwareForm.CONVOLUTION
+        and not producer.op.tile  # a tile's outputs do not come in order
         and producer.op.rule_count(graph.shapes[producer.inputs[0]]) == 1  # edges come after the whole
     )
     readers = () if producer is None else graph.consumers.get(producer.name, ())
-    if own and all(isinstance(reader.op, Flatten) for reader in readers) and len(readers) <= 1:
+    if own and all(reader.op.renames for reader in readers) and len(readers) <= 1:
         return graph
     name = f"{graph.output}.result"
     node = _identity(graph, name, graph.output)
     types = {**graph.types, name: graph.types[graph.output]}
     return replace(graph, nodes=(*graph.nodes, node), types=types, output=name)
-
-
-def _selection(channels: int, before: int, after: int) -> np.ndarray:
-    weight = np.zeros((before + channels + after, channels, 1, 1), dtype=np.int64)
-    weight[before + np.arange(channels), np.arange(channels)] = 1
-    return weight
 
 
 def _identity(graph: QuantisedGraph, name: str, tensor: str) -> QuantisedNode:
@@ -140,7 +133,7 @@ def _identity(graph: QuantisedGraph, name: str, tensor: str) -> QuantisedNode:
     return _copy(graph, name, tensor, Conv(groups=shape[0]), np.ones((shape[0], 1, 1, 1), dtype=np.int64))
 
 
-def _copy(graph: QuantisedGraph, name: str, tensor: str, op: Conv | Linear, weight: np.ndarray) -> QuantisedNode:
+def _copy(graph: QuantisedGraph, name: str, tensor: str, op: Operator, weight: np.ndarray) -> QuantisedNode:
     channels = len(weight)
     kind: TensorType = graph.types[tensor]
     rule = Requantise(
