@@ -34,7 +34,7 @@ test: $(STAMP)  ## every test but the long ones
 test-long: $(STAMP)  ## every test
 	@$(PYTEST) -n $(JOBS) --dist loadfile --run-long
 
-bench: $(STAMP)  ## measure the figures of docs/results.md: make bench DATA=the folder of weights and images
+bench: $(STAMP)  ## measure every figure and render docs/results-tables.md: make bench DATA=the folder of weights and images
 	@test -n "$(DATA)" || { echo "make bench needs DATA=the folder of pretrained weights and images"; exit 1; }
 	@PYTHONPATH=. $(BIN)/python benchmarks/everything.py $(DATA)
 

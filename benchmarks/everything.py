@@ -1,9 +1,10 @@
-"""Measure every figure of docs/results.md, one program after the other: `make bench DATA=FOLDER`.
+"""Measure every figure, record it and render the tables: `make bench DATA=FOLDER`.
 
     python benchmarks/everything.py DATA [--work build/bench] [--only NAME ..]
 
 DATA holds the pretrained weights and the images. Each program's output is shown and kept in WORK/NAME.log;
-one that fails does not stop the others. About an hour and a half on two cores, and hours more for `resources`
+one that fails does not stop the others. The figures go to benchmarks/results.json, the tables to
+docs/results-tables.md and README.md. About an hour and a half on two cores, and hours more for `resources`
 where its syntheses are not kept from an earlier run.
 """
 
@@ -16,7 +17,14 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.results import record, render_pages
+
 ROOT = Path(__file__).resolve().parents[1]
+# the steps whose own time is a figure, and the most seconds that they may take
+TIMED = {
+    "demo": ("`make demo`, every level of both units: time", 300),
+    "resnet20_build": ("`toolflow build` of ResNet-20, without verification: time", 120),
+}
 
 
 def steps(data: Path, work: Path) -> dict[str, list[str]]:
@@ -36,22 +44,29 @@ def steps(data: Path, work: Path) -> dict[str, list[str]]:
             *toolflow, "verify", str(resnet20), "--levels", "brevitas,hls4ml,program,hls", "--images", "32",
         ],
         "resnet20_verify_16": [*toolflow, "verify", str(resnet20), "--levels", "cosim,rtl", "--images", "16"],
+        "resnet20_summary": [python, str(benchmarks / "build_summary.py"), str(resnet20), "--record"],
         "resnet20_engine": [
-            python, str(benchmarks / "resnet20_engine.py"), str(resnet20), "--work", str(work / "engine"),
+            python, str(benchmarks / "resnet20_engine.py"), str(resnet20), "--work", str(work / "engine"), "--record",
         ],
-        "resnet20_accuracy": [python, str(benchmarks / "resnet20_accuracy.py"), str(data)],
+        "resnet20_accuracy": [python, str(benchmarks / "resnet20_accuracy.py"), str(data), "--record"],
         "faults": [
             python, str(benchmarks / "faults.py"), str(work / "demo" / "project"),
-            "--levels", "program,hls,cosim,rtl", "--work", str(work / "faults"),
+            "--levels", "program,hls,cosim,rtl", "--work", str(work / "faults"), "--record",
         ],
+        "resnet18_quantise": [python, str(benchmarks / "resnet18_quantise.py"), "--record"],
         "squeezenet": [
-            python, str(benchmarks / "squeezenet.py"), str(data), "--images", "400", "--exact-images", "2",
+            python, str(benchmarks / "squeezenet.py"), str(data), "--images", "400", "--exact-images", "2", "--record",
         ],
-        "training_speed": [python, str(benchmarks / "training_speed.py")],
-        "winograd_accuracy": [python, str(benchmarks / "winograd_accuracy.py"), str(data)],
-        "winograd_cycles": [python, str(benchmarks / "winograd_cycles.py"), "--work", str(work / "winograd_cycles")],
-        "resources": [python, str(benchmarks / "yosys_resources.py"), "check", "--families", "xc7", "xcup"],
-        "tile_cost": [python, str(benchmarks / "tile_cost.py")],
+        "training_speed": [python, str(benchmarks / "training_speed.py"), "--record"],
+        "winograd_accuracy": [python, str(benchmarks / "winograd_accuracy.py"), str(data), "--record"],
+        "winograd_accuracy_all": [
+            python, str(benchmarks / "winograd_accuracy.py"), str(data), "--all", "--record",
+        ],
+        "winograd_cycles": [
+            python, str(benchmarks / "winograd_cycles.py"), "--work", str(work / "winograd_cycles"), "--record",
+        ],
+        "resources": [python, str(benchmarks / "yosys_resources.py"), "check", "--record"],
+        "tile_cost": [python, str(benchmarks / "tile_cost.py"), "--record"],
     }  # fmt: skip
 
 
@@ -71,12 +86,24 @@ def main() -> int:
         if arguments.only is None or name in arguments.only:
             print(f"$ {shlex.join(command)}", flush=True)
             started = time.monotonic()
-            if _shown(command, work / f"{name}.log"):
+            code = _shown(command, work / f"{name}.log")
+            seconds = round(time.monotonic() - started)
+            if code:
                 failed.append(name)
-            print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
+            elif name in TIMED:
+                figure, most = TIMED[name]
+                record(figure, seconds, "s", at_most=most, command=_short(command))
+            print(f"{name}: {seconds} s", flush=True)
+    render_pages()
     if failed:
         print(f"failed: {', '.join(failed)}")
     return int(bool(failed))
+
+
+def _short(command: list[str]) -> str:
+    """Return a command as a user types it: without the Python of this run, paths by their last part."""
+    words = [Path(word).name if Path(word).is_absolute() else word for word in command[1:]]
+    return " ".join(words).replace("-m cascade_toolflow", "toolflow").replace("-m toolflow", "python -m toolflow")
 
 
 def _shown(command: list[str], log: Path) -> int:

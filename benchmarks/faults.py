@@ -11,6 +11,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
+from benchmarks.results import add_record_option, record_row
 from rtl_sim.faults import KINDS, campaign, draw_faults
 from rtl_sim.levels.sources import SimulationLevel, make_level
 from rtl_sim.simulate.job import RunOptions
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("--levels", default="program,hls,rtl")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path("build/faults"))
+    add_record_option(parser)
     arguments = parser.parse_args()
     project = open_project(arguments.project)
     unit = project.unit(arguments.unit)
@@ -50,6 +52,13 @@ def main() -> None:
         print(
             f"\n{name}: {sum(red.values())} red, {len(hidden)} unobservable, {len(missed)} seen on further images only"
         )
+        if arguments.record:
+            amounts = {
+                "red": sum(red.values()),
+                "unobservable": len(hidden),
+                "seen on further images only": len(missed),
+            }
+            record_row("faults", f"{unit.graph.name}, {unit.name} unit: {name}", amounts)
         print("  red by kind: " + ", ".join(f"{kind} {red[kind]}" for kind in KINDS))
         for title, group in (("unobservable", hidden), ("seen on further images only", missed)):
             for outcome in group:

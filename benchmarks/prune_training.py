@@ -17,8 +17,10 @@ import io
 import itertools
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,7 @@ import torch
 from PIL import Image
 
 from benchmarks.resnet20_accuracy import EXAMPLE, NORMALISATION
+from benchmarks.results import record_row
 from quant.sparsity.choice import Choice, choose_layers
 from quant.sparsity.pruned_file import load_pruned, save_pruned
 from quant.training.loop import Checkpoint, Recipe, TrainingImages, Watch, classes_of, prune_and_train
@@ -68,6 +71,7 @@ def main() -> None:
     parser.add_argument("--tune", type=int, metavar="N", help="read the accuracy on the first N test images")
     parser.add_argument("--skip", type=int, default=0, metavar="N", help="leave out the first N test images")
     parser.add_argument("--threads", type=int, help="of torch")
+    parser.add_argument("--record", metavar="ROW", help="record the accuracies as this row of the results")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -111,7 +115,20 @@ def main() -> None:
     for event in history:
         what = "pruned" if event["loss"] is None else f"trained for {event['epochs']} epochs, loss {event['loss']:.3f}"
         print(f"{event['pattern'] or 'dense'}, {what}: {100 * event['accuracy']:.2f} %")
+    if arguments.record:
+        record_row("training", arguments.record, _row(arguments.rate, history))
     save_pruned(trained, arguments.out / "pruned.safetensors", history)
+
+
+def _row(rate: float, history: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what is recorded: each step's accuracy after pruning and after training."""
+    pruned, trained = ([e for e in history if (e["loss"] is None) == before] for before in (True, False))
+    return {
+        "rate": f"{rate:g}",
+        "pattern, epochs": "; ".join(f"{event['pattern'] or 'dense'}, {event['epochs']}" for event in trained),
+        "pruned": " / ".join(f"{100 * event['accuracy']:.2f} %" for event in pruned),
+        "trained": " / ".join(f"{100 * event['accuracy']:.2f} %" for event in trained),
+    }
 
 
 if __name__ == "__main__":

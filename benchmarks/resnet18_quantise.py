@@ -24,6 +24,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
+from benchmarks.results import add_record_option, record
 from examples.resnet18 import resnet18
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -46,6 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--keep", type=Path, help="folder in which the inputs and the result are kept")
+    add_record_option(parser)
     arguments = parser.parse_args()
     torch.manual_seed(SEED)
     with tempfile.TemporaryDirectory(prefix="resnet18-") as made:
@@ -67,6 +69,10 @@ def main() -> int:
         f"worked {used.ru_utime:.0f} s for it and {used.ru_stime:.0f} s for the system; "
         f"peak memory {used.ru_maxrss / 2**20:.1f} GiB"
     )
+    if arguments.record and code == 0:
+        name = f"`toolflow quantise` of ResNet-18 at 224×224, {arguments.images} images"
+        record(f"{name}: time", round(seconds), "s", at_most=600)
+        record(f"{name}: peak memory", round(used.ru_maxrss / 2**20, 1), "GiB")
     return code
 
 

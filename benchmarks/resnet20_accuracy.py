@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from benchmarks.results import add_record_option, record
 from quant.cascade.calibrate import CalibrationOptions, calibrate
 from quant.cascade.measure import evaluate_cascade
 from quant.config import Family, Normalisation, QuantiseConfig
@@ -84,6 +85,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10000)
     parser.add_argument("--family", choices=("multiplier", "fixed-point"), default="multiplier")
     parser.add_argument("--low-bits", type=int, default=4)
+    add_record_option(parser)
     arguments = parser.parse_args()
     graph = resnet20(arguments.data)
     images, labels = test_images(arguments.data, arguments.images)
@@ -93,9 +95,14 @@ def main() -> None:
     float_right = float_classes(graph, images, NORMALISATION.apply) == labels
     low, high = (logits_of(v.graph, images) for v in (variants.low, variants.high))
     print(f"float: {100 * float_right.mean():.2f} %")
+    lost = {}
     for name, logits in (("high", high), ("low", low)):
         right = (logits.argmax(axis=1) == labels).mean()
-        print(f"{name}: {100 * right:.2f} %, loss {100 * (float_right.mean() - right):.2f} points")
+        lost[name] = round(100 * (float_right.mean() - right), 2)
+        print(f"{name}: {100 * right:.2f} %, loss {lost[name]:.2f} points")
+    if arguments.record:
+        record("ResNet-20, W8A8: accuracy lost", lost["high"], "points", at_most=0.3)
+        record("ResNet-20, W4A4 without training: accuracy lost", lost["low"], "points", at_most=3)
     scale = variants.low.graph.types[variants.low.graph.output].scale
     half = len(images) // 2
     halves = (slice(0, half), slice(half, None))
@@ -108,8 +115,16 @@ def main() -> None:
             f"high {100 * held.high_accuracy:.2f} %, loss {100 * held.loss:.2f} points "
             f"[{100 * held.loss_interval[0]:.2f}, {100 * held.loss_interval[1]:.2f}]"
         )
+        if arguments.record:
+            name = f"Cascade of ResNet-20, tuned on test images {tune.start}–{(tune.stop or len(images)) - 1}"
+            forwarded = round(100 * held.forwarded_share, 2)
+            record(f"{name}: forwarded of the others", forwarded, "%", at_most=20)
+            record(f"{name}: accuracy lost on the others", round(100 * held.loss, 2), "points", at_most=0.5)
     ours, torch_float = speed(graph, variants, images[:512])
     print(f"reference: {ours:.0f} images/s, torch float: {torch_float:.0f} images/s, ratio {ours / torch_float:.2f}")
+    if arguments.record:
+        record("Integer reference of ResNet-20: speed", round(ours), "images/s", at_least=300)
+        record("torch float on the same images: speed", round(torch_float), "images/s")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.results import add_record_option, record
 from rtl_sim.levels.sources import NativeLevel, SimulationLevel
 from rtl_sim.simulate.job import RunOptions
 from rtl_sim.verify import Level, LevelVerdict, ProgramLevel, Unit, verify_level
@@ -39,11 +40,13 @@ def main() -> None:
     parser.add_argument("project", type=Path)
     parser.add_argument("--work", type=Path, default=Path("build/bench"))
     parser.add_argument("--native-images", type=int, default=32)
+    add_record_option(parser)
     arguments = parser.parse_args()
     folder = open_project(arguments.project).folder
     graph, images = load_graph(folder, "high"), Images.read(folder).part("held_out")
     for shape, batch in SHAPES:
-        _measure(graph, shape, images[:batch], arguments.work / f"{shape.multipliers}_multipliers_batch_{batch}")
+        work = arguments.work / f"{shape.multipliers}_multipliers_batch_{batch}"
+        _measure(graph, shape, images[:batch], work, recorded=arguments.record)
     config, _ = estimate(graph, SHAPES[0][0], SHAPES[0][1])
     unit = Unit("single", graph, config)
     emit_hls(config, unit.name, arguments.work / "hls")
@@ -51,7 +54,9 @@ def main() -> None:
         _run(level, unit, images[: arguments.native_images])
 
 
-def _measure(graph: QuantisedGraph, shape: EngineConfig, images: npt.NDArray[np.uint8], folder: Path) -> None:
+def _measure(
+    graph: QuantisedGraph, shape: EngineConfig, images: npt.NDArray[np.uint8], folder: Path, *, recorded: bool
+) -> None:
     """Print the cycles of one batch in RTL, layer by layer, and run it again under random stalls."""
     config, predicted = estimate(graph, shape, len(images))
     unit = Unit("single", graph, config)
@@ -61,7 +66,9 @@ def _measure(graph: QuantisedGraph, shape: EngineConfig, images: npt.NDArray[np.
     quiet.prepare(unit)
     seconds = time.perf_counter() - start
     print(f"batch {len(images)}: {config.multipliers:,} multipliers, simulator built in {seconds:.0f} s")
+    start = time.perf_counter()
     counted = _run(quiet, unit, images)
+    simulated = time.perf_counter() - start
     useful = predicted.utilisation * predicted.total_cycles
     print(
         f"  {counted.cycles:,} cycles (predicted {predicted.total_cycles:,}), utilisation "
@@ -69,6 +76,15 @@ def _measure(graph: QuantisedGraph, shape: EngineConfig, images: npt.NDArray[np.
     )
     for layer, cycles in zip(predicted.instructions, counted.instruction_cycles, strict=True):
         print(f"    {layer.name}: {cycles:,} cycles, predicted {layer.cycles:,}, bound by {layer.bound}")
+    if recorded and counted.cycles:
+        name = f"ResNet-20, {'one image' if len(images) == 1 else f'batch of {len(images)}'}, {config.multipliers:,} "
+        name += "multipliers"
+        least = 0.85 if config.multipliers > 256 else 0.9 if len(images) > 1 else None
+        record(f"{name}: utilisation in RTL", round(useful / counted.cycles, 4), at_least=least)
+        error = abs(predicted.total_cycles / counted.cycles - 1)
+        record(f"{name}: error of the cycle model", round(100 * error, 2), "%", at_most=3)
+        record(f"{name}: time of the RTL simulation", round(simulated, 1), "s", at_most=180 if len(images) > 1 else 30)
+        record(f"{name}: time to build the simulator", round(seconds), "s", at_most=90)
     stalls = RunOptions(seed=7, stall_probability=STALLS)
     _run(SimulationLevel("rtl", folder / "rtl", folder / "simulator", stalls), unit, images)
 

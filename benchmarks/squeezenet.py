@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from benchmarks.results import add_record_option, record_row
 from quant.cascade.calibrate import CalibrationOptions, calibrate
 from quant.cascade.measure import evaluate_cascade
 from quant.cascade.statistics import wilson_bounds
@@ -149,14 +150,17 @@ def print_levels(which: Unit, levels: Sequence[str], images: UInt8Array) -> bool
     return equal
 
 
-def print_accuracy(name: str, right: npt.NDArray[np.bool_], float_right: npt.NDArray[np.bool_], seconds: float) -> None:
-    """Print a row of the table: accuracy with its 95 % interval, loss against float."""
+def print_accuracy(
+    name: str, right: npt.NDArray[np.bool_], float_right: npt.NDArray[np.bool_], seconds: float
+) -> dict[str, float | str]:
+    """Print a row of the table: accuracy with its 95 % interval, loss against float. Return what is recorded of it."""
     low, high = wilson_bounds(right.sum(), len(right), NORMAL_95)
     print(
         f"| {name} | {100 * right.mean():.2f} % | {100 * low:.1f} – {100 * high:.1f} | "
         f"{100 * (float_right.mean() - right.mean()):.2f} | {seconds:.1f} s |",
         flush=True,
     )
+    return {"top-1 %": round(100 * float(right.mean()), 2), "95 % interval": f"{100 * low:.1f} – {100 * high:.1f}"}
 
 
 def print_cascade(low: Int64Array, high: Int64Array, labels: Int64Array, scale: float) -> None:
@@ -185,6 +189,7 @@ def main() -> int:
     parser.add_argument("--exact-images", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="folder in which the quantised graphs are kept for the next run")
     parser.add_argument("--board", default="zcu104")
+    add_record_option(parser)
     arguments = parser.parse_args()
     order = np.random.default_rng(SEED).permutation(1000)[: arguments.calibration + arguments.images].tolist()
     graph, board = squeezenet(arguments.data), load_board(arguments.board)
@@ -203,12 +208,17 @@ def main() -> int:
     print("| network | top-1 | 95 % interval | loss against float, points | time |\n|---|---|---|---|---|")
     start = time.perf_counter()
     float_right = float_classes(graph, images, NORMALISATION.apply) == labels
-    print_accuracy("float", float_right, float_right, time.perf_counter() - start)
+    rows = {"float": print_accuracy("float", float_right, float_right, time.perf_counter() - start)}
     logits = {}
     for name in ("high", "low"):
         start = time.perf_counter()
         logits[name] = logits_of(graphs[name], images)
-        print_accuracy(name, logits[name].argmax(axis=1) == labels, float_right, time.perf_counter() - start)
+        right = logits[name].argmax(axis=1) == labels
+        rows[name] = print_accuracy(name, right, float_right, time.perf_counter() - start)
+    if arguments.record:
+        titles = {"float": "float", "high": "W8A8", "low": f"W{arguments.low_bits}A{arguments.low_bits}"}
+        for name, row in rows.items():
+            record_row("squeezenet", titles[name], row)
     low = graphs["low"]
     print_cascade(logits["low"], logits["high"], labels, low.types[low.output].scale)
     return 0 if equal else 1

@@ -1,6 +1,6 @@
 """LUTs of gather and transforms for each multiplier of the array, beside those of the multipliers that they replace.
 
-    python benchmarks/tile_cost.py --family xcup        # prints the table of docs/results.md
+    python benchmarks/tile_cost.py --family xcup        # prints the table
 
 Each unit is synthesised alone, flattened, with the parameters that it has in the engine ENGINE; results are kept as
 those of `yosys_resources.py`. Gather is what the array takes more than one whose words have a single channel; a
@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from yosys_resources import count_cells, run_yosys
-
+from benchmarks.results import add_record_option, record, record_row
+from benchmarks.yosys_resources import count_cells, run_yosys
 from toolflow.engine.config import EngineConfig
 from toolflow.numerics.winograd import KERNEL, WINOGRAD
 from toolflow.plan.resources.count import Family
@@ -108,7 +108,7 @@ def fold_luts(config: EngineConfig, family: Family) -> float:
     return luts("fold", parameters, family)
 
 
-def table(family: Family) -> None:
+def table(family: Family, *, recorded: bool) -> None:
     """Print the table, per multiplier."""
     print(
         "| form | S | gather | input transform | fold | together | its multiplier | dense: replaces | LUTs "
@@ -130,13 +130,28 @@ def table(family: Family) -> None:
                 + f" | {saving:g} | {saving * direct:.0f} | {saving / KEPT:g} | {saving / KEPT * direct:.0f} |",
                 flush=True,
             )
+            if not recorded:
+                continue
+            names = ("gather", "input transform", "fold", "together", "its multiplier")
+            row: dict[str, float] = dict(zip(names, (round(cost, 1) for cost in (*each, sum(each), own)), strict=True))
+            replaced: dict[str, float] = {
+                "dense: replaces": round(saving * direct),
+                "half kept: replaces": round(saving / KEPT * direct),
+            }
+            record_row("tile_cost", f"{name}, S = {sub_row}", row | replaced)
+            if tile and sub_row == SUB_ROWS[-1]:
+                for share, more in (("half of the weights kept", saving / KEPT), ("dense", saving)):
+                    figure = f"{name}, {share}, S = {sub_row}: LUTs of gather and transforms for each multiplier"
+                    record(figure, round(sum(each), 1), "LUTs", at_most=round(more * direct - own))
 
 
 def main() -> int:
     """Print the table of one family."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", choices=["xc7", "xcup"], default="xcup")
-    table(parser.parse_args().family)
+    add_record_option(parser)
+    arguments = parser.parse_args()
+    table(arguments.family, recorded=arguments.record)
     return 0
 
 

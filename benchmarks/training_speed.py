@@ -15,6 +15,7 @@ import torch
 
 import quant.training.trainable
 from benchmarks.resnet20_accuracy import EXAMPLE, NORMALISATION
+from benchmarks.results import add_record_option, record, record_row
 from quant.sparsity.choice import Choice, choose_layers, shaped
 from quant.training.loop import TrainingImages
 from quant.training.trainable import TrainableNetwork
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batches", type=int, default=8)
+    add_record_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 32, 32, 3), dtype=np.uint8)
@@ -70,6 +72,11 @@ def main() -> None:
                 times.append(seconds(graph, x, arguments.batches))
         ours, alone = (BATCH * arguments.batches / min(took[kind]) for kind in (True, False))
         print(f"{name}: {ours:.0f} images/s, torch alone {alone:.0f}: {ours / alone:.2f} times", flush=True)
+        if arguments.record:
+            speeds = {"`quant/training/native`": round(ours), "torch alone": round(alone)}
+            record_row("training_speed", name, {**speeds, "ratio": round(ours / alone, 2)})
+            if name == next(iter(CASES)):
+                record(f"{name}: training speed-up", round(ours / alone, 2), "×")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.resnet20_accuracy import NORMALISATION, resnet20, test_images, training_images
+from benchmarks.results import add_record_option, record_row
 from quant.arrangement.forms import multiplications
 from quant.config import QuantiseConfig
 from quant.quantise import quantise
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=[*CASES, *SEARCHED])
     parser.add_argument("--all", action="store_true", help="read the accuracy on all test images, and search nothing")
     parser.add_argument("--board", type=load_board, default="zcu104")
+    add_record_option(parser)
     arguments = parser.parse_args()
     if arguments.all and set(arguments.only or ()) & set(SEARCHED):
         parser.error("--all leaves no images to search on")
@@ -64,6 +66,7 @@ def main() -> None:
     if not arguments.all:
         judged, images = np.split(images, [JUDGED])
         truth, labels = np.split(labels, [JUDGED])
+    by_tile: dict[str, dict[str, float]] = {}
     for name in [*CASES, *([] if arguments.all else SEARCHED)]:
         if arguments.only is not None and name not in arguments.only:
             continue
@@ -99,6 +102,23 @@ def main() -> None:
             f"convolutions; {layers}; quantised in {seconds:.0f} s",
             flush=True,
         )
+        percent = round(100 * right, 2)
+        if arguments.all:
+            form = "dense" if config.pattern is None else f"{config.pattern[0]}:{config.pattern[1]}"
+            tile = f"F({config.tile},3)" if config.tile else "direct"
+            by_tile.setdefault(f"W{config.weight_bits}A{config.weight_bits}, {form}", {})[f"{tile} %"] = percent
+        elif arguments.record and (name in SEARCHED or config.pattern is None):
+            title = "searched" if name in SEARCHED else f"F({config.tile},3)" if config.tile else "direct"
+            values: dict[str, float | str] = {
+                "accuracy %": percent,
+                "cycles an image, predicted": round(cycles),
+                "layers": layers,
+            }
+            values["multiplications in convolutions, M"] = round(count / 1e6, 1)
+            record_row("tile_search", f"W{config.weight_bits}A{config.weight_bits}, {title}", values)
+    if arguments.record:
+        for row, accuracies in by_tile.items():
+            record_row("winograd_accuracy", row, accuracies)
 
 
 def _form(op: Conv | WinogradConv) -> str:

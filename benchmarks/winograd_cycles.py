@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.results import add_record_option, record, record_row
 from rtl_sim.levels.sources import SimulationLevel
 from rtl_sim.simulate.job import RunOptions
 from rtl_sim.verify import Unit, verify_level
@@ -135,6 +136,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/winograd_cycles"))
     parser.add_argument("--only", nargs="+", choices=[layer[0] for layer in VGG16])
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    add_record_option(parser)
     arguments = parser.parse_args()
     lanes_k, lanes_p = map(int, arguments.lanes.split("x"))
     shape = EngineConfig(
@@ -156,6 +158,8 @@ def main() -> None:
     level = SimulationLevel("rtl", arguments.work / "rtl", arguments.work / "simulator", quiet)
     print(f"{config.multipliers} multipliers, {lanes_k} x {lanes_p} x 1, S = {config.sub_row}, batch {arguments.batch}")
     total: dict[tuple[str, bool], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    rows: dict[str, dict[str, float | str]] = defaultdict(dict)
+    lowest = dict.fromkeys(MODES, 1.0)
     for (layer, what), graph in graphs.items():
         mode = modes(layer, arguments.pattern)[what]
         _, predicted = estimate(graph, config, arguments.batch)
@@ -168,6 +172,9 @@ def main() -> None:
             f"predicted {model:>10,} ({model / cycles - 1:+.1%}), {seconds:.0f} s",
             flush=True,
         )
+        rows[layer[0] + (f" (× {layer[4]})" if layer[4] > 1 else "")] |= _columns(what, mode, cycles, ideal)
+        if layer[1] > 3:
+            lowest[what] = min(lowest[what], ideal / cycles)
         for first in (False, True):
             if first or layer[1] > 3:
                 total[what, first][0] += layer[4] * cycles
@@ -182,6 +189,33 @@ def main() -> None:
                 f"  {what:14} {taken:>12,.0f} cycles, {least / taken:.3f} of its ideal; sparse is "
                 f"{taken / sparse:.2f} times as fast (ideals: {least / sparse_least:.2f})"
             )
+            rows["all" if first else "without conv1_1"] |= _columns(what, None, taken, least)
+    if arguments.record:
+        _record(rows, lowest, {key: cycles for key, (cycles, _) in total.items()})
+
+
+def _columns(what: str, mode: Mode | None, cycles: float, ideal: float) -> dict[str, float | str]:
+    """Return what is recorded of a layer in one mode, or of the network where there is no mode."""
+    tile = {"tile": f"F({mode.tile},3)" if mode.tile else "direct"} if mode and what == "dense Winograd" else {}
+    return {**tile, f"{what}, cycles": round(cycles), f"{what}, share of the ideal": round(ideal / cycles, 3)}
+
+
+def _record(
+    rows: dict[str, dict[str, float | str]], lowest: dict[str, float], cycles: dict[tuple[str, bool], float]
+) -> None:
+    for name, row in rows.items():
+        record_row("vgg16", name, row)
+    for what, least in (("direct", 0.9), ("dense Winograd", 0.9), ("sparse", 0.92)):
+        record(f"VGG-16, {what} layers: lowest share of the ideal", round(lowest[what], 3), at_least=least)
+    bounds = {
+        ("dense Winograd", False): 4.9,
+        ("dense Winograd", True): 4.6,
+        ("direct", False): 15,
+        ("direct", True): 12.5,
+    }
+    for (what, first), bound in bounds.items():
+        name = f"VGG-16{'' if first else ' without conv1_1'}, 3:16 with Winograd: speed-up over {what} layers"
+        record(name, round(cycles[what, first] / cycles["sparse", first], 2), "×", at_least=bound)
 
 
 DEPTHS = (

@@ -1,8 +1,8 @@
 """Fit the resource model to Yosys, and measure it on configurations that the fit has not seen.
 
     python benchmarks/yosys_resources.py fit --families xc7 xcup ecp5     # writes toolflow/plan/resources/fit.json
-    python benchmarks/yosys_resources.py check --families xc7 xcup        # prints the table of docs/results.md
-                                                                          # and records the amounts for the tests
+    python benchmarks/yosys_resources.py check --families xc7 xcup        # prints both and keeps Yosys' amounts
+    python benchmarks/yosys_resources.py check --kept                     # compares with the amounts that were kept
 
 `fit` synthesises each configuration of FIT module by module (hierarchy kept, copies of one module once, modules
 that only the bus width and the confidence unit change left out where these repeat) and fits every module's
@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
+from benchmarks.results import add_record_option, record, record_row
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
 from toolflow.plan.resources.count import Family, ResourceCount
@@ -43,6 +44,13 @@ RECORD = REPOSITORY / "benchmarks" / "yosys_resources.json"
 FIT_PATH = REPOSITORY / "toolflow" / "plan" / "resources" / FIT_FILE
 TOP = "cascade_single"
 TOLERANCE = 0.20
+NAMES = {
+    "luts": "LUTs",
+    "flip_flops": "flip-flops",
+    "dsps": "DSPs",
+    "block_rams": "block RAMs",
+    "urams": "UltraRAMs",
+}
 COMMON = {"bank_depth": 1024, "weight_depth": 256}
 
 
@@ -347,29 +355,48 @@ def _fit_terms(
     return {n: round(float(v / s), 6) for n, v, s in zip(names, solution, scale, strict=True) if v / s > 1e-6}
 
 
-def check(families: Sequence[Family], configs: Sequence[EngineConfig]) -> bool:
-    """Print predicted and synthesised amounts side by side; return whether all are within the tolerance."""
-    good = True
-    record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+def check(families: Sequence[Family], configs: Sequence[EngineConfig], *, kept: bool, recorded: bool) -> bool:
+    """Print predicted and synthesised amounts side by side; return whether all are within the tolerance.
+
+    With `kept`, the synthesised amounts are those of `RECORD`, of the engines that it holds.
+    """
+    errors: dict[tuple[Family, str], list[float]] = defaultdict(list)
+    amounts = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
     print("| family | configuration | resource | model | Yosys | error |\n|---|---|---|---|---|---|")
     for family in families:
         for config in configs:
-            found = count_cells(synthesise(config, family, by_module=False)["design"]["num_cells_by_type"]).by_name()
-            record[f"{family} {_label(config)}"] = {"family": family, "config": config.model_dump(), "amounts": found}
+            key = f"{family} {_label(config)}"
+            if kept and key not in amounts:
+                continue
+            if not kept:
+                found = count_cells(synthesise(config, family, by_module=False)["design"]["num_cells_by_type"])
+                amounts[key] = {"family": family, "config": config.model_dump(), "amounts": found.by_name()}
             model = estimate_resources(config, family).total.by_name()
-            for resource, amount in found.items():
+            row: dict[str, float | str] = {}
+            for resource, amount in amounts[key]["amounts"].items():
                 error = model[resource] / amount - 1 if amount else float(model[resource] != 0)
+                errors[family, resource].append(abs(error))
                 if amount or model[resource]:
                     mark = "" if abs(error) <= TOLERANCE else " **missed**"
-                    print(
-                        f"| {family} | {_label(config)} | {resource} | {model[resource]:g} | {amount:g} "
-                        f"| {100 * error:+.1f} %{mark} |",
-                        flush=True,
-                    )
-                good &= abs(error) <= TOLERANCE
-            if configs is not FIT:
-                RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return good
+                    text = f"{100 * error:+.1f} %"
+                    print(f"| {key} | {resource} | {model[resource]:g} | {amount:g} | {text}{mark} |", flush=True)
+                    name = NAMES[resource]
+                    row |= {f"{name}, model": _amount(model[resource]), f"{name}, Yosys": _amount(amount)}
+                    row[f"{name}, error"] = text
+            if recorded:
+                record_row("resources", key, row)
+            if configs is not FIT and not kept:
+                RECORD.write_text(json.dumps(amounts, indent=1) + "\n", encoding="utf-8")
+    if recorded:
+        for (family, resource), found_errors in errors.items():
+            name = f"Resource model, {family}: largest error of {NAMES[resource]}"
+            record(name, round(100 * max(found_errors), 1), "%", at_most=round(100 * TOLERANCE))
+    return max(max(each) for each in errors.values()) <= TOLERANCE
+
+
+def _amount(amount: float) -> float:
+    """Return an amount to one decimal, a whole one as an integer."""
+    return int(amount) if amount == int(amount) else round(amount, 1)
 
 
 def main() -> int:
@@ -382,6 +409,8 @@ def main() -> int:
         "--tiles-of", choices=["xc7", "xcup", "ecp5"], help="take what tiles add there instead of a fit"
     )
     parser.add_argument("--on-fit", action="store_true", help="check the configurations of the fit instead")
+    parser.add_argument("--kept", action="store_true", help="check against the amounts that an earlier check kept")
+    add_record_option(parser)
     arguments = parser.parse_args()
     if arguments.command == "fit" and arguments.tiles_of:
         borrow(arguments.families, arguments.tiles_of)
@@ -390,7 +419,8 @@ def main() -> int:
         fit(arguments.families, arguments.only_tiles)
         return 0
     held_out = HELD_OUT_TILE if arguments.only_tiles else (*HELD_OUT_NARROW, *HELD_OUT, *HELD_OUT_TILE)
-    return 0 if check(arguments.families, FIT if arguments.on_fit else held_out) else 1
+    configs = FIT if arguments.on_fit else held_out
+    return 0 if check(arguments.families, configs, kept=arguments.kept, recorded=arguments.record) else 1
 
 
 if __name__ == "__main__":

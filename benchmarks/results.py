@@ -1,0 +1,282 @@
+"""The measured results: `results.json`, and the pages that are rendered from it.
+
+    python benchmarks/results.py            # writes docs/results-tables.md and the table in README.md
+
+A benchmark calls `record` for a single figure and `record_row` for a row of a table. An entry replaces the earlier
+entry of the same name, and holds the command, the commit and the day. `TABLES` gives each table its title and text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORD = ROOT / "benchmarks" / "results.json"
+PAGE = ROOT / "docs" / "results-tables.md"
+README = ROOT / "README.md"
+FIGURES = "figures"  # the table of single figures
+BEGIN, END = "<!-- written by benchmarks/results.py -->", "<!-- end -->"
+
+Value = float | int | str
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's title, and the sentences that a reader needs to understand its columns."""
+
+    title: str
+    text: str
+
+
+TABLES = {
+    FIGURES: Table(
+        "Figures with a bound",
+        "A figure outside its bound is marked **missed**; [results.md](results.md) says what was tried.",
+    ),
+    "cascade": Table(
+        "Cascade of ResNet-20 on the ZCU104",
+        "`toolflow build` with the 10,000 test images as calibration file, tolerance 0.005. Accuracies are of the "
+        "4,488 held-out images.",
+    ),
+    "cycles": Table(
+        "Cycles of ResNet-20 on the ZCU104",
+        "Images/s are at 115 MHz, the estimated clock of the board's file; no vendor tool has routed the design.",
+    ),
+    "winograd_accuracy": Table(
+        "Accuracy of ResNet-20 by tile, without training",
+        "Integers, all 10,000 test images; the float network answers 88.07 %.",
+    ),
+    "tile_search": Table(
+        "Search of tiles for the ZCU104",
+        "Judged on the first 4,000 test images, accuracy on the other 6,000. Cycles are predicted for an image with "
+        "every lane busy, each network on the best engine for it alone.",
+    ),
+    "form_search": Table(
+        "Search of tiles and patterns together",
+        "ResNet-20, 8 bits, `--tile auto --sparsity auto`, 0.3 points allowed. Judged on 4,488 test images, accuracy "
+        "on 4,488 others, where the float network answers 87.95 %.",
+    ),
+    "training": Table(
+        "Pruned networks, trained",
+        "CIFAR-10, all 50,000 training images, float accuracy on the 10,000 test images. A row with several steps "
+        "gives the accuracy after pruning and after training of each step.",
+    ),
+    "finetuning": Table(
+        "Bit-widths searched, then finetuned",
+        "ResNet-20, F(2,3), 4:16 with 4 values at every tap, 4,488 held-out images (float 86.12 %).",
+    ),
+    "training_speed": Table(
+        "Training speed",
+        "Images a second, forward and backward, on one core with AVX-512 beside two other jobs.",
+    ),
+    "vgg16": Table(
+        "VGG-16, layer by layer in RTL",
+        "Batch of 32, 256 multipliers (8 × 32 × 1, S = 16, drain 4), the cycles of the layer's CONV. The share is the "
+        "ideal (kept values × valid tiles ÷ multipliers) over the cycles.",
+    ),
+    "digits_of_weights": Table(
+        "Weights wider than the multipliers",
+        "conv2_1 of VGG-16 with F(4,3) on 8 × 4 × 1 multipliers of 4-bit weights, batch of 4, in RTL.",
+    ),
+    "resources": Table(
+        "Resource model against Yosys",
+        "`synth_xilinx` and `synth_ecp5` of Yosys 0.70, each engine as a whole, flattened; no row was used to fit the "
+        "model. An engine is lanes_k × lanes_p × slots; block RAMs are of 36 Kb, on ECP5 of 18 Kb.",
+    ),
+    "tile_cost": Table(
+        "LUTs of gather and transforms",
+        "LUTs for each multiplier of the array, Yosys 0.70 for xcup, each unit alone. *Replaces* is the LUTs of the "
+        "multipliers of a dense direct engine that one multiplier stands for.",
+    ),
+    "faults": Table(
+        "Injected faults",
+        "100 random faults in weights, biases, multipliers, shifts, indices and instruction words; 16 images. A fault "
+        "that stays green is judged by the executor on 400 images.",
+    ),
+    "fuzz": Table(
+        "Fuzzing",
+        "`make fuzz` with random networks, options, engines and boards, and damaged files and projects.",
+    ),
+    "squeezenet": Table(
+        "SqueezeNet on the ImageNet sample",
+        "96 images for quantisation, 400 others reported. They are probably from the training split: read the "
+        "accuracies as relative.",
+    ),
+}
+# rows of the table in README.md: the entry's name, and what it is compared with
+README_ROWS = {
+    "ResNet-20, W8A8: accuracy lost": "float network",
+    "ResNet-20, W4A4 without training: accuracy lost": "float network",
+    "ResNet-20, 4:16 direct layers, trained: accuracy lost": "dense network, trained as long",
+    "ResNet-20, 4:16, F(2,3) throughout, best of five trainings: accuracy lost": "dense network, trained as long",
+    "VGG-16, 3:16 with Winograd: speed-up over direct layers": "dense direct layers on the same multipliers",
+    "ResNet-20, batch of 8, 256 multipliers: utilisation in RTL": "every multiplier busy in every cycle: 1",
+    "ResNet-20, batch of 8, 256 multipliers: error of the cycle model": "RTL simulation",
+    "Resource model, xcup: largest error of LUTs": "Yosys, engines not used for the fit",
+    "ResNet-20, F(2,3), 4:16: training speed-up": "torch alone",
+    "Integer reference of ResNet-20: speed": "torch float on the same images: 1,391 images/s",
+    "Random networks, reference against program and HLS: integers that differ": "1,003 networks from `make fuzz`",
+}
+
+
+def add_record_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--record` to a benchmark's options."""
+    parser.add_argument("--record", action="store_true", help="write the figures to benchmarks/results.json")
+
+
+def record(
+    name: str,
+    value: Value,
+    unit: str = "",
+    *,
+    at_most: float | None = None,
+    at_least: float | None = None,
+    command: str | None = None,
+) -> None:
+    """Record a single figure, with the bound that it has to keep, if any; `command` is else the running program's."""
+    bounds = {key: bound for key, bound in (("at_most", at_most), ("at_least", at_least)) if bound is not None}
+    _store({"table": FIGURES, "row": name, "values": {"value": value}, "unit": unit, **bounds}, command)
+
+
+def record_row(table: str, row: str, values: Mapping[str, Value]) -> None:
+    """Record a row of a table: values by the column's title, which names the unit."""
+    if table not in TABLES or table == FIGURES:
+        raise ValueError(f"table must be one of {', '.join(TABLES)} with columns, not {table}")
+    _store({"table": table, "row": row, "values": dict(values)}, None)
+
+
+def _store(entry: Entry, command: str | None) -> None:
+    day = datetime.datetime.now(datetime.UTC).date().isoformat()
+    entry |= {"command": command or _command(), "commit": _commit(), "date": day}
+    entries = read()
+    places = [i for i, old in enumerate(entries) if (old["table"], old["row"]) == (entry["table"], entry["row"])]
+    if places:
+        entries[places[0]] = entry
+    else:
+        entries.append(entry)
+    write(entries)
+
+
+def read(path: Path | None = None) -> list[Entry]:
+    """Return the entries of a record, by default of the project's own."""
+    return list(json.loads((path or RECORD).read_text(encoding="utf-8")))
+
+
+def write(entries: Sequence[Entry], path: Path | None = None) -> None:
+    """Write a record, one entry a line, the tables in the order of `TABLES`."""
+    ordered = sorted(entries, key=lambda entry: list(TABLES).index(entry["table"]))
+    (path or RECORD).write_text(
+        "[\n" + ",\n".join(json.dumps(e, ensure_ascii=False) for e in ordered) + "\n]\n", encoding="utf-8"
+    )
+
+
+def _command() -> str:
+    """Return the running command, absolute paths by their last part."""
+    program, *arguments = sys.argv
+    short = [Path(text).name if Path(text).is_absolute() else text for text in arguments]
+    return shlex.join(["python", f"benchmarks/{Path(program).name}", *short])
+
+
+def _commit() -> str:
+    """Return the commit of the sources, with `+` if they differ from it (the record itself aside)."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+    own = [":!benchmarks/results.json", ":!docs/results-tables.md", ":!README.md"]
+    return git("rev-parse", "--short=7", "HEAD") + (
+        "+" if git("status", "--porcelain", "-uno", "--", ".", *own) else ""
+    )
+
+
+def met(entry: Entry) -> bool:
+    """Return whether a figure keeps its bound; one without a bound does."""
+    value = entry["values"]["value"]
+    return bool(value <= entry.get("at_most", value) and value >= entry.get("at_least", value))
+
+
+def render(entries: Sequence[Entry]) -> str:
+    """Return the page with every table."""
+    parts = [
+        "# Measured results\n",
+        "Rendered from `benchmarks/results.json` by `python benchmarks/results.py`, which `make bench` runs. "
+        "Do not edit this page.\n",
+        "Each table names the commands, with the commit and the day. Entries older than `results.json` name the commit "
+        "that wrote them down. Read [results.md](results.md) first.\n",
+    ]
+    for key, table in TABLES.items():
+        rows = [entry for entry in entries if entry["table"] == key]
+        parts += [f"## {table.title}\n", f"{table.text}\n", _figures(rows) if key == FIGURES else _rows(rows)]
+    return "\n".join(parts)
+
+
+def _figures(rows: Sequence[Entry]) -> str:
+    commands = list(dict.fromkeys(entry["command"] for entry in rows))
+    lines = ["| figure | bound | measured | command | commit |", "|---|---|---|---|---|"]
+    for entry in rows:
+        mark = "" if met(entry) else " **missed**"
+        where = f"[{commands.index(entry['command']) + 1}]"
+        cells = [entry["row"], _bound(entry), _with_unit(entry) + mark, where, f"{entry['commit']}, {entry['date']}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *(f"{n}. `{command}`" for n, command in enumerate(commands, 1)), ""])
+
+
+def _bound(entry: Entry) -> str:
+    signs = (("at_most", "≤"), ("at_least", "≥"))
+    return " ".join(f"{sign} {_text(entry[key])} {entry['unit']}".strip() for key, sign in signs if key in entry)
+
+
+def _with_unit(entry: Entry) -> str:
+    return f"{_text(entry['values']['value'])} {entry['unit']}".strip()
+
+
+def _rows(rows: Sequence[Entry]) -> str:
+    columns = list(dict.fromkeys(column for entry in rows for column in entry["values"]))
+    lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for entry in rows:
+        cells = (_text(entry["values"].get(column, ""), column) for column in columns)
+        lines.append(f"| {entry['row']} | {' | '.join(cells)} |")
+    states: dict[str, dict[str, None]] = {}
+    for entry in rows:
+        states.setdefault(entry["command"], {})[f"{entry['commit']}, {entry['date']}"] = None
+    sources = (f"- `{command}` ({'; '.join(found)})" for command, found in states.items())
+    return "\n".join([*lines, "", "Measured with:", "", *sources, ""])
+
+
+def _text(value: Value, column: str = "") -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,.2f}" if isinstance(value, float) and column.endswith("%") else f"{value:,}"
+
+
+def render_readme(entries: Sequence[Entry], text: str) -> str:
+    """Return README.md with its table of results between the markers written anew."""
+    figures = {entry["row"]: entry for entry in entries if entry["table"] == FIGURES}
+    lines = ["| figure | measured | bound | compared with |", "|---|---|---|---|"]
+    for name, peer in README_ROWS.items():
+        mark = "" if met(figures[name]) else " **missed**"
+        lines.append(f"| {name} | {_with_unit(figures[name])}{mark} | {_bound(figures[name])} | {peer} |")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}"
+
+
+def render_pages() -> None:
+    """Write the page of tables, and the table in README.md."""
+    entries = read()
+    PAGE.write_text(render(entries), encoding="utf-8")
+    README.write_text(render_readme(entries, README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    render_pages()
