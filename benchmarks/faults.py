@@ -13,7 +13,8 @@ from pathlib import Path
 
 from benchmarks.results import add_record_option, record_row
 from rtl_sim.faults import KINDS, campaign, draw_faults
-from rtl_sim.levels.sources import SimulationLevel, make_level
+from rtl_sim.levels import engine_level
+from rtl_sim.simulate.executors import SimulationExecutor
 from rtl_sim.simulate.job import RunOptions
 from toolflow.flow.graphs import Images
 from toolflow.flow.project import open_project
@@ -42,10 +43,10 @@ def main() -> None:
     print(f"{len(faults)} faults, {len(images)} images; green ones judged by the executor on {len(more)} images")
     for name in arguments.levels.split(","):
         options = RunOptions(seed=3, stall_probability=0.1, limit_cycles=LIMIT_CYCLES, watchdog_cycles=20_000)
-        level = make_level(name, project.folder, unit.name, arguments.work, options)
-        if isinstance(level, SimulationLevel):
-            level.faults_end_it = True
-        outcomes = campaign(unit, level, images, faults, more)
+        executor = engine_level(name).executor(project.folder, unit.name, arguments.work, options)
+        if isinstance(executor, SimulationExecutor):
+            executor.faults_end_it = True
+        outcomes = campaign(unit, executor, images, faults, more)
         red = Counter(o.fault.kind for o in outcomes if o.red)
         hidden = [o for o in outcomes if not o.red and o.unobservable]
         missed = [o for o in outcomes if not o.red and not o.unobservable]

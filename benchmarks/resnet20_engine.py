@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.results import add_record_option, record
-from rtl_sim.levels.sources import NativeLevel, SimulationLevel
+from rtl_sim.simulate.executors import NativeExecutor, SimulationExecutor
 from rtl_sim.simulate.job import RunOptions
-from rtl_sim.verify import Level, LevelVerdict, ProgramLevel, Unit, verify_level
+from rtl_sim.verify import Executor, LevelVerdict, ProgramExecutor, Unit, verify_level
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
@@ -50,8 +50,8 @@ def main() -> None:
     config, _ = estimate(graph, SHAPES[0][0], SHAPES[0][1])
     unit = Unit("single", graph, config)
     emit_hls(config, unit.name, arguments.work / "hls")
-    for level in (ProgramLevel(), NativeLevel(arguments.work / "hls")):
-        _run(level, unit, images[: arguments.native_images])
+    for executor in (ProgramExecutor(), NativeExecutor(arguments.work / "hls")):
+        _run(executor, unit, images[: arguments.native_images])
 
 
 def _measure(
@@ -61,7 +61,7 @@ def _measure(
     config, predicted = estimate(graph, shape, len(images))
     unit = Unit("single", graph, config)
     emit_rtl(config, unit.name, folder / "rtl")
-    quiet = SimulationLevel("rtl", folder / "rtl", folder / "simulator")
+    quiet = SimulationExecutor("rtl", folder / "rtl", folder / "simulator")
     start = time.perf_counter()
     quiet.prepare(unit)
     seconds = time.perf_counter() - start
@@ -86,14 +86,14 @@ def _measure(
         record(f"{name}: time of the RTL simulation", round(simulated, 1), "s", at_most=180 if len(images) > 1 else 30)
         record(f"{name}: time to build the simulator", round(seconds), "s", at_most=90)
     stalls = RunOptions(seed=7, stall_probability=STALLS)
-    _run(SimulationLevel("rtl", folder / "rtl", folder / "simulator", stalls), unit, images)
+    _run(SimulationExecutor("rtl", folder / "rtl", folder / "simulator", stalls), unit, images)
 
 
-def _run(level: Level, unit: Unit, images: npt.NDArray[np.uint8]) -> LevelVerdict:
+def _run(executor: Executor, unit: Unit, images: npt.NDArray[np.uint8]) -> LevelVerdict:
     start = time.perf_counter()
-    verdict = verify_level(unit, level, images)
+    verdict = verify_level(unit, executor, images)
     state = "equal to the reference" if verdict.equal else f"DIFFERS: {verdict.difference}"
-    print(f"  {level.name}, {len(images)} images: {state}, {time.perf_counter() - start:.1f} s", flush=True)
+    print(f"  {executor.name}, {len(images)} images: {state}, {time.perf_counter() - start:.1f} s", flush=True)
     return verdict
 
 

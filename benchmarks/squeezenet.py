@@ -32,7 +32,8 @@ from quant.cascade.statistics import wilson_bounds
 from quant.config import Normalisation, QuantiseConfig
 from quant.float_network import float_classes
 from quant.quantise import make_pair
-from rtl_sim.levels.sources import make_level
+from rtl_sim.levels import engine_level
+from rtl_sim.simulate.job import RunOptions
 from rtl_sim.verify import Unit, verify_level
 from toolflow.engine.config import EngineConfig
 from toolflow.importers.load import load_model
@@ -142,7 +143,9 @@ def print_levels(which: Unit, levels: Sequence[str], images: UInt8Array) -> bool
     with tempfile.TemporaryDirectory(prefix="squeezenet-") as folder:
         for name in levels:
             start = time.perf_counter()
-            verdict = verify_level(which, make_level(name, Path(folder), which.name, Path(folder) / "work"), images)
+            place = Path(folder)
+            executor = engine_level(name).executor(place, which.name, place / "work", RunOptions())
+            verdict = verify_level(which, executor, images)
             outcome = "equal to the reference" if verdict.equal else f"DIFFERS: {verdict.difference}"
             seconds = time.perf_counter() - start
             print(f"{which.name}, level {name}, {len(images)} images: {outcome} ({seconds:.1f} s)", flush=True)

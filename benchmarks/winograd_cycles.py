@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.results import add_record_option, record, record_row
-from rtl_sim.levels.sources import SimulationLevel
+from rtl_sim.simulate.executors import SimulationExecutor
 from rtl_sim.simulate.job import RunOptions
 from rtl_sim.verify import Unit, verify_level
 from toolflow.emit.rtl import emit_rtl
@@ -155,7 +155,7 @@ def main() -> None:
     config = shape.model_copy(update=depths)
     emit_rtl(config, "single", arguments.work / "rtl")
     quiet = RunOptions(watchdog_cycles=WATCHDOG_CYCLES)
-    level = SimulationLevel("rtl", arguments.work / "rtl", arguments.work / "simulator", quiet)
+    level = SimulationExecutor("rtl", arguments.work / "rtl", arguments.work / "simulator", quiet)
     print(f"{config.multipliers} multipliers, {lanes_k} x {lanes_p} x 1, S = {config.sub_row}, batch {arguments.batch}")
     total: dict[tuple[str, bool], list[float]] = defaultdict(lambda: [0.0, 0.0])
     rows: dict[str, dict[str, float | str]] = defaultdict(dict)
@@ -223,7 +223,7 @@ DEPTHS = (
 )  # fmt: skip
 
 
-def _measure(unit: Unit, level: SimulationLevel, predicted: CycleReport, batch: int) -> tuple[int, float]:
+def _measure(unit: Unit, level: SimulationExecutor, predicted: CycleReport, batch: int) -> tuple[int, float]:
     """Return the cycles of the layer's CONV over all passes, and the seconds that the simulation took."""
     images = np.random.default_rng(2).integers(0, 256, (batch, *np.roll(unit.graph.input_shape, -1)), dtype=np.uint8)
     start = time.perf_counter()

@@ -18,9 +18,9 @@ from fuzz.case import Case, draw_images
 from fuzz.engines import UNIT, Builds
 from quant.config import Normalisation, QuantiseConfig
 from quant.quantise import Variant, quantise
-from rtl_sim.levels.sources import NativeLevel, SimulationLevel
+from rtl_sim.simulate.executors import NativeExecutor, SimulationExecutor
 from rtl_sim.simulate.job import RunOptions
-from rtl_sim.verify import Level, ProgramLevel, Unit, locate, verify_level
+from rtl_sim.verify import Executor, ProgramExecutor, Unit, locate, verify_level
 from toolflow.engine.config import EngineConfig
 from toolflow.importers.images.pixels import PixelMap
 from toolflow.importers.images.plausible import unusable
@@ -94,9 +94,9 @@ def run_case(case: Case, builds: Builds, progress: Progress) -> None:
     unit = Unit(UNIT, made.graph, config, None if case.rule is None else ConfidenceRule(*case.rule))
     for name in case.levels:
         with progress.at(f"{name} build"):
-            level = _level(name, case, config, builds)
+            executor = _executor(name, case, config, builds)
         with progress.at(name):
-            _compare(unit, level, images, traced=name != "rtl" or case.seed % 2 == 0)
+            _compare(unit, executor, images, traced=name != "rtl" or case.seed % 2 == 0)
         progress.equal.append(name)
 
 
@@ -144,26 +144,26 @@ def _engine(case: Case, graph: QuantisedGraph) -> EngineConfig:
     return best_single(timed, board, "the network").config
 
 
-def _level(name: str, case: Case, config: EngineConfig, builds: Builds) -> Level:
-    """Return a level that is built."""
+def _executor(name: str, case: Case, config: EngineConfig, builds: Builds) -> Executor:
+    """Return what runs a level, built."""
     if name == "program":
-        return ProgramLevel()
+        return ProgramExecutor()
     if name == "hls":
         binary = builds.native(config)
-        return NativeLevel(binary.parent, _binary=binary)
+        return NativeExecutor(binary.parent, _binary=binary)
     options = RunOptions(seed=case.seed, stall_probability=case.stalls)
     simulation = builds.simulator(config)
     folder = simulation.simulator.folder
-    return SimulationLevel("rtl", folder, folder, options, _simulation=simulation)
+    return SimulationExecutor("rtl", folder, folder, options, _simulation=simulation)
 
 
-def _compare(unit: Unit, level: Level, images: UInt8Array, *, traced: bool) -> None:
-    """Compare every integer that a level writes, and every map where it is traced."""
-    difference = verify_level(unit, level, images).difference
+def _compare(unit: Unit, executor: Executor, images: UInt8Array, *, traced: bool) -> None:
+    """Compare every integer that an executor writes, and every map where it is traced."""
+    difference = verify_level(unit, executor, images).difference
     if difference is None and traced:
-        difference = locate(unit, level, images)
+        difference = locate(unit, executor, images)
     if difference is not None:
-        raise DifferenceError(f"{level.name}: {difference}")
+        raise DifferenceError(f"{executor.name}: {difference}")
 
 
 def refusal_lacks(error: ToolflowError, case: Case) -> str:

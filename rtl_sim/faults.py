@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from rtl_sim.verify import Level, ProgramLevel, Unit, compare
+from rtl_sim.verify import Executor, ProgramExecutor, Unit, compare
 from toolflow.engine.config import PARAMETER_RECORD_BYTES, EngineConfig
 from toolflow.engine.isa import INSTRUCTION_WORDS, LAYOUT, Flag, Instruction, Opcode
 from toolflow.engine.program import HEADER_WORDS
@@ -111,7 +111,7 @@ def apply_fault(compiled: CompiledProgram, fault: Fault) -> CompiledProgram:
 
 def campaign(
     unit: Unit,
-    level: Level,
+    executor: Executor,
     images: npt.NDArray[np.uint8],
     faults: Sequence[Fault],
     more_images: npt.NDArray[np.uint8],
@@ -121,7 +121,7 @@ def campaign(
 
     Args:
         unit: the engine and its network.
-        level: what is put to the test.
+        executor: what is put to the test.
         images: uint8 images that the level runs.
         faults: from `draw_faults` on the same unit.
         more_images: images on which the executor judges faults that left the level green.
@@ -131,7 +131,7 @@ def campaign(
     outcomes = []
     for fault in faults:
         damaged = apply_fault(compiled, fault)
-        outcome = level.run(unit, damaged, damaged.pack_images(images), len(images))
+        outcome = executor.run(unit, damaged, damaged.pack_images(images), len(images))
         difference = compare(unit, compiled, outcome, images)
         unobservable = difference is None and _invisible(unit, compiled, damaged, more_images)
         outcomes.append(FaultOutcome(fault, None if difference is None else str(difference), unobservable))
@@ -143,7 +143,7 @@ def campaign(
 def _invisible(unit: Unit, compiled: CompiledProgram, damaged: CompiledProgram, images: npt.NDArray[np.uint8]) -> bool:
     for start in range(0, len(images), JUDGED_AT_ONCE):
         some = images[start : start + JUDGED_AT_ONCE]
-        outcome = ProgramLevel().run(unit, damaged, compiled.pack_images(some), len(some))
+        outcome = ProgramExecutor().run(unit, damaged, compiled.pack_images(some), len(some))
         if compare(unit, compiled, outcome, some) is not None:
             return False
     return True

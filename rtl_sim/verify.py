@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from rtl_sim.levels.binaries import Binaries
+from rtl_sim.binaries import Binaries
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.errors import EngineFaultError
 from toolflow.engine.executor import run_program
@@ -63,12 +63,12 @@ class LevelRun:
     weight_stall_cycles: int | None = None
 
 
-class Level(Protocol):
+class Executor(Protocol):
     """A way to execute a program."""
 
     @property
     def name(self) -> str:
-        """Name as the user gives it to `--levels`."""
+        """Name of the level that it runs for."""
 
     def run(self, unit: Unit, compiled: CompiledProgram, images: bytes, count: int) -> LevelRun:
         """Run `count` packed images."""
@@ -117,7 +117,7 @@ class LevelVerdict:
         return self.difference is None
 
 
-class ProgramLevel:
+class ProgramExecutor:
     """The numpy executor."""
 
     name = "program"
@@ -133,7 +133,7 @@ class ProgramLevel:
 
 def verify_level(
     unit: Unit,
-    level: Level,
+    executor: Executor,
     images: UInt8Array,
     progress: Callable[[str], None] | None = None,
     binaries: Binaries | None = None,
@@ -142,7 +142,7 @@ def verify_level(
 
     Args:
         unit: the engine and its network.
-        level: what executes it.
+        executor: what runs the program.
         images: uint8 images.
         progress: told what is being done, where it may take long.
         binaries: a project's own files, of the compilation's sizes, to run instead of the compilation's bytes.
@@ -150,14 +150,14 @@ def verify_level(
     compiled = compile_program(unit.graph, unit.config, unit.rule)
     if binaries is not None:
         compiled = binaries.into(compiled)
-    outcome = level.run(unit, compiled, compiled.pack_images(images), len(images))
+    outcome = executor.run(unit, compiled, compiled.pack_images(images), len(images))
     difference = compare(unit, compiled, outcome, images)
     if difference is not None and outcome.error == 0:
         if progress is not None:
-            progress(f"{level.name} of {unit.name} differs; tracing every feature map")
-        difference = locate(unit, level, images[difference.image : difference.image + 1], binaries) or difference
+            progress(f"{executor.name} of {unit.name} differs; tracing every feature map")
+        difference = locate(unit, executor, images[difference.image : difference.image + 1], binaries) or difference
     counters = outcome.cycles, outcome.instruction_cycles, outcome.weight_stall_cycles
-    return LevelVerdict(unit.name, level.name, len(images), difference, *counters)
+    return LevelVerdict(unit.name, executor.name, len(images), difference, *counters)
 
 
 def compare(unit: Unit, compiled: CompiledProgram, outcome: LevelRun, images: UInt8Array) -> Difference | None:
@@ -193,7 +193,7 @@ def expected_results(unit: Unit, compiled: CompiledProgram, images: UInt8Array) 
     return Results(shaped, answer.klass, answer.confident, answer.numerator, answer.total)
 
 
-def locate(unit: Unit, level: Level, images: UInt8Array, binaries: Binaries | None = None) -> Difference | None:
+def locate(unit: Unit, executor: Executor, images: UInt8Array, binaries: Binaries | None = None) -> Difference | None:
     """Store every feature map through the level itself and return the first element that differs.
 
     None where nothing differs any more: the fault lies in an instruction of `binaries`, which tracing replaces.
@@ -203,7 +203,7 @@ def locate(unit: Unit, level: Level, images: UInt8Array, binaries: Binaries | No
     traced = compile_program(unit.graph, unit.config, unit.rule, trace=tensors, trace_images=len(images))
     if binaries is not None:
         traced = binaries.into_traced(compiled, traced)
-    outcome = level.run(unit, traced, traced.pack_images(images), len(images))
+    outcome = executor.run(unit, traced, traced.pack_images(images), len(images))
     if outcome.error:
         return Difference("results", 0, (), 0, outcome.error, "error code")
     reference = run(unit.graph, images, keep=tensors)

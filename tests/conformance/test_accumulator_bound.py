@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtl_sim.levels.sources import NativeLevel, SimulationLevel
+from rtl_sim.simulate.executors import NativeExecutor, SimulationExecutor
 from rtl_sim.simulate.job import RunOptions
-from rtl_sim.verify import ProgramLevel, Unit, verify_level
+from rtl_sim.verify import ProgramExecutor, Unit, verify_level
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
@@ -71,7 +71,7 @@ def test_program(tile: int, seed: int) -> None:
     graph, images, bits = at_the_bound(tile, seed)
     config = engine(graph, tile)
     assert config.accumulator_bits == bits
-    assert verify_level(Unit("single", graph, config), ProgramLevel(), images).equal
+    assert verify_level(Unit("single", graph, config), ProgramExecutor(), images).equal
     narrow = config.model_copy(update={"accumulator_bits": bits - 1})
     with pytest.raises(DoesNotFitError, match=f"accumulator_bits must be at least {bits}, not {bits - 1}"):
         compile_program(graph, narrow)
@@ -92,8 +92,8 @@ def test_engines(tile: int, level: str, tmp_path: Path) -> None:
     sources = tmp_path / "sources"
     if level == "hls":
         emit_hls(config, "single", sources)
-        assert verify_level(Unit("single", graph, config), NativeLevel(sources, tmp_path / "work"), images).equal
+        assert verify_level(Unit("single", graph, config), NativeExecutor(sources, tmp_path / "work"), images).equal
     else:
         emit_rtl(config, "single", sources)
-        simulated = SimulationLevel("rtl", sources, tmp_path / "work", RunOptions(seed=1, stall_probability=0.2))
+        simulated = SimulationExecutor("rtl", sources, tmp_path / "work", RunOptions(seed=1, stall_probability=0.2))
         assert verify_level(Unit("single", graph, config), simulated, images).equal

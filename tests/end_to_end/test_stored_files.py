@@ -13,12 +13,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+import rtl_sim.levels
 from tests.end_to_end.projects import ENVIRONMENT, LAUNCH, SMALL_ENGINE, flipped, toolflow, write_models
+from toolflow.cli.main import app
 from toolflow.flow.intact import require_intact
 from toolflow.flow.manifest import read_manifest
 from toolflow.flow.project import open_project
-from toolflow.ir.errors import ToolflowError
+from toolflow.ir.errors import ToolflowError, VerificationError
 from toolflow.report.summary import read_summary
 
 RUN_AS_THEY_ARE = ("hls", "rtl", "scripts", "host", "README.md", "cascade.svg")
@@ -210,3 +213,39 @@ def test_a_signal_to_verify_ends_the_compilers_too(
     states = [Path(f"/proc/{child}/stat") for child in running]
     assert not [path for path in states if path.exists() and path.read_text().rpartition(")")[2].split()[0] != "Z"]
     assert require_intact(open_project(project)) == []
+
+
+LEVEL = """
+from rtl_sim.level import Level, Verdict
+
+
+class Odd(Level):
+    name, rank, sources = "odd", 90, "rtl/{unit}"
+
+    def check(self, subject):
+        same = subject.unit.name == "high"
+        return Verdict(same, "" if same else "an odd difference", images=len(subject.images))
+
+
+LEVEL = Odd()
+"""
+
+
+def test_a_level_that_is_put_into_their_folder_is_run_and_shown(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "odd.py").write_text(LEVEL)
+    monkeypatch.setattr(rtl_sim.levels, "__path__", [*rtl_sim.levels.__path__, str(tmp_path)])
+    kept = (project / "summary.json").read_bytes()
+    result = CliRunner().invoke(app, ["verify", str(project), "--levels", "program,odd", "--images", "2"])
+    assert result.exit_code == VerificationError.exit_code
+    assert "low unit, odd: an odd difference" in result.stderr
+    assert "odd" in result.stdout
+    checks = {(c.unit, c.level): c for c in read_summary(project / "summary.json").verification}
+    assert (checks["low", "odd"].equal, checks["high", "odd"].equal) == (False, True)
+    source = project / "rtl" / "high" / "cascade_high.sv"
+    with edited(source):
+        again = CliRunner().invoke(app, ["verify", str(project), "--levels", "program", "--images", "2"])
+    assert again.exit_code == 0, again.stderr
+    assert again.stderr.endswith("are dropped, as files have changed since: odd of the high unit\n")
+    (project / "summary.json").write_bytes(kept)

@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 from rich.markup import escape
 from rich.table import Table
 
+from rtl_sim.levels import find_levels
 from toolflow.cli.command import command
 from toolflow.cli.terminal import Terminal
 from toolflow.ir.errors import ToolflowError
@@ -28,6 +29,7 @@ from toolflow.ir.errors import ToolflowError
 DISTRIBUTION = "cascade-toolflow"
 PACKAGES = ("toolflow", "quant", "rtl_sim", "hls_templates", "boards")
 OLDEST_PYTHON = (3, 11)
+COMPILER = "g++"
 OLDEST_GXX = 10  # the simulators' C++20 with coroutines
 _TIMEOUT_S = 60
 
@@ -73,9 +75,8 @@ def doctor(terminal: Terminal) -> None:
 def examine() -> Iterator[Finding]:
     """Yield every finding, the fundamental ones first."""
     yield _python()
-    yield _compiler()
-    for tool in ("make", "perl"):
-        yield _tool(tool)
+    for tool in dict.fromkeys(tool for level in find_levels().values() for tool in level.tools):
+        yield _compiler() if tool == COMPILER else _tool(tool)
     yield from name_clashes(PACKAGES)
     yield from _packages()
     yield _simulator()
@@ -95,12 +96,12 @@ def _python() -> Finding:
 
 
 def _compiler() -> Finding:
-    found = _tool("g++")
+    found = _tool(COMPILER)
     if found.state == "problem":
         return found
     if int(re.split(r"\D", found.found, maxsplit=1)[0] or 0) >= OLDEST_GXX:
         return found
-    return Finding("g++", "problem", found.found, f"install g++ {OLDEST_GXX} or newer")
+    return Finding(COMPILER, "problem", found.found, f"install {COMPILER} {OLDEST_GXX} or newer")
 
 
 def _tool(name: str) -> Finding:

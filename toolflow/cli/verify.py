@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from rtl_sim.level import EngineLevel, Level
+from rtl_sim.levels import find_levels
 from toolflow.cli import options
 from toolflow.cli.command import command
 from toolflow.cli.terminal import Terminal
 from toolflow.ir.errors import NotRunError, ToolflowError, VerificationError
 
 if TYPE_CHECKING:
-    from rtl_sim.levels.binaries import Binaries
+    from rtl_sim.level import Subject, Verdict
     from rtl_sim.verify import LevelVerdict
     from toolflow.flow.project import Project, Vectors
-    from toolflow.report.summary import LevelAccuracy, LevelCheck, LoopInterval, Summary, Unit
+    from toolflow.report.summary import LevelAccuracy, LevelCheck, Summary, Unit
 
-ORACLES = ("brevitas", "hls4ml")
-ENGINE_LEVELS = ("program", "hls", "cosim", "rtl")
 DEFAULT_IMAGES = 16
 STALL_PROBABILITY = 0.2
 
@@ -54,7 +54,8 @@ def verify(
 
         toolflow verify build/resnet20 --levels program,hls --images 32
     """
-    every = (*ORACLES, *ENGINE_LEVELS)
+    known = find_levels()
+    every = tuple(level.name for level in known.values() if level.selectable)
     chosen = options.parse_names("--levels", levels, every) or every
     with terminal.progress("load the toolflow"):
         from rtl_sim.simulate.places import work_folder
@@ -77,7 +78,7 @@ def verify(
     count = min(images or DEFAULT_IMAGES, len(vectors.images))
     if images is not None and images > count:
         terminal.note(f"{build} keeps {count} images for verification: {count} are run, not {images}")
-    runs = _Runs(terminal, project, vectors, count, seed, work)
+    runs = _Runs(terminal, project, vectors, count, seed, work, known)
     try:
         runs.all(chosen)
     except BaseException as error:
@@ -95,36 +96,53 @@ class _Runs:
     """The levels that were run, and what they gave."""
 
     def __init__(
-        self, terminal: Terminal, project: Project, vectors: Vectors, count: int, seed: int, work: Path
+        self,
+        terminal: Terminal,
+        project: Project,
+        vectors: Vectors,
+        count: int,
+        seed: int,
+        work: Path,
+        levels: Mapping[str, Level],
     ) -> None:
-        from rtl_sim.simulate.job import RunOptions
-
         self.terminal = terminal
+        self.levels = levels
         self.project = project
         self.images = vectors.images[:count]
         self.labels = None if vectors.labels is None else vectors.labels[:count]
         self.seed = seed
-        self.stalled = RunOptions(seed=seed, stall_probability=STALL_PROBABILITY)
         self.work = work
         self.started = time.monotonic()
-        self.binaries: dict[str, Binaries] = {}
         self.checks: list[LevelCheck] = []
         self.accuracies: list[LevelAccuracy] = []
         self.counted: dict[str, list[LevelVerdict]] = {}
         self.not_run: list[str] = []
 
     def all(self, chosen: Sequence[str]) -> None:
-        """Run the levels that were chosen on every unit."""
+        """Run the levels that were chosen on every unit, and those that accompany them."""
         for name in self.project.plan.units:
-            for oracle in (level for level in ORACLES if level in chosen):
-                self.oracle(name, oracle)
-            runnable = self.files(name)
-            if "hls" in chosen:
-                self.synthesisable(name)
-            for level in (level for level in ENGINE_LEVELS if level in chosen):
-                ran = self.level(name, level) if runnable else self.left_out(name, level)
-                if ran and level == "rtl":
-                    self.count_cycles(name)
+            subject = self._subject(name)
+            for level in self.levels.values():
+                if level.runs(chosen):
+                    self.level(level, subject)
+
+    def _subject(self, unit_name: str) -> Subject:
+        from rtl_sim.binaries import Binaries
+        from rtl_sim.level import Subject
+        from rtl_sim.simulate.job import RunOptions
+        from toolflow.flow.project import BinaryPaths
+
+        paths = BinaryPaths.of(self.project.folder, unit_name)
+        return Subject(
+            folder=self.project.folder,
+            unit=self.project.unit(unit_name),
+            board=self.project.board,
+            binaries=Binaries(paths.program.read_bytes(), paths.weights.read_bytes()),
+            images=self.images,
+            work=self.work,
+            options=RunOptions(seed=self.seed, stall_probability=STALL_PROBABILITY),
+            note=self.terminal.note,
+        )
 
     def save(self, summary: Summary, chosen: Sequence[str]) -> Summary:
         """Enter what was found into the project's summary, and return it."""
@@ -156,87 +174,30 @@ class _Runs:
         if not_run:
             raise NotRunError(f"{len(self.not_run)} level(s) could not be run; no integer differed:{not_run}")
 
-    def oracle(self, unit_name: str, oracle: str) -> None:
-        """Compare the unit's network with what an oracle makes of it."""
-        with self.terminal.progress(f"{oracle} of the {unit_name} unit, {len(self.images)} images"):
-            from rtl_sim.levels.oracles import ask_oracle  # loads torch
-
-            start = time.monotonic()
-            graph = self.project.unit(unit_name).graph
-            verdict = ask_oracle(oracle, graph, self.images, self.work / f"{oracle}_{unit_name}")
-        self._enter(unit_name, oracle, verdict.equal, verdict.detail, start, len(self.images))
-        if verdict.equal and self.labels is not None:
-            self._accuracy(unit_name, oracle)
-
-    def files(self, unit_name: str) -> bool:
-        """Compare the unit's program and weights files with its network; return whether a level can run them."""
-        from rtl_sim.levels.binaries import Binaries
-        from toolflow.flow.project import BinaryPaths
-        from toolflow.plan.lower.lower import compile_program
-
+    def level(self, level: Level, subject: Subject) -> None:
+        """Run one level on one unit, and count cycles if it has a clock."""
+        unit = subject.unit.name
         start = time.monotonic()
-        unit = self.project.unit(unit_name)
-        paths = BinaryPaths.of(self.project.folder, unit_name)
-        stored = Binaries(paths.program.read_bytes(), paths.weights.read_bytes())
-        compiled = compile_program(unit.graph, unit.config, unit.rule)
-        difference = stored.difference(compiled)
-        self.binaries[unit_name] = stored
-        self._enter(unit_name, "files", difference is None, difference or "", start)
-        return stored.same_sizes(compiled)
+        with self.terminal.progress(level.describe(unit, len(self.images))):
+            verdict = level.check(subject)
+        self._enter(unit, level, verdict, time.monotonic() - start)
+        if verdict.failure:
+            self.not_run.append(f"{unit} unit, {level.name}: {verdict.failure}")
+        if verdict.equal and verdict.images and self.labels is not None:
+            self._accuracy(unit, level.name)
+        if verdict.ended and isinstance(level, EngineLevel) and level.counts_cycles:
+            self.count_cycles(level, subject)
 
-    def synthesisable(self, unit_name: str) -> None:
-        """Check that the unit's C++ keeps to what HLS compilers accept, and what II its pipelined loops can reach."""
-        from toolflow.flow.synthesis_check import check_sources
-
-        start = time.monotonic()
-        with self.terminal.progress(f"loops of the {unit_name} unit's C++"):
-            equal, detail, loops = check_sources(self.project, unit_name, self.work / "intervals")
-        self._enter(unit_name, "synthesisable", equal, detail, start, loops=loops)
-
-    def left_out(self, unit_name: str, level_name: str) -> bool:
-        """Enter a level that cannot run files of another size; return that it did not run."""
-        self._enter(unit_name, level_name, None, "not these files")
-        return False
-
-    def level(self, unit_name: str, level_name: str) -> bool:
-        """Compare one level of one unit with the reference; return whether it came to its end."""
-        from rtl_sim.levels.sources import make_level
-        from rtl_sim.verify import verify_level
-
-        unit = self.project.unit(unit_name)
-        level = make_level(level_name, self.project.folder, unit_name, self.work, self.stalled)
-        start = time.monotonic()
-        try:
-            with self.terminal.progress(f"{level_name} of the {unit_name} unit, {len(self.images)} images"):
-                verdict = verify_level(unit, level, self.images, self.terminal.note, self.binaries[unit_name])
-        except VerificationError as error:  # it hung, crashed or broke a protocol
-            self._enter(unit_name, level_name, False, str(error), start, len(self.images))
-            return False
-        except ToolflowError as error:
-            self.not_run.append(f"{unit_name} unit, {level_name}: {error}")
-            self._enter(unit_name, level_name, None, f"could not be run: {str(error).splitlines()[0]}", start)
-            return False
-        detail = "" if verdict.difference is None else str(verdict.difference)
-        self._enter(unit_name, level_name, verdict.equal, detail, start, len(self.images))
-        if verdict.equal and self.labels is not None:
-            self._accuracy(unit_name, level_name)
-        return True
-
-    def count_cycles(self, unit_name: str) -> None:
-        """Simulate the RTL without pauses at batches of one and of all lanes, and keep its counters."""
-        from rtl_sim.levels.sources import make_level
-        from rtl_sim.simulate.job import RunOptions
-        from rtl_sim.verify import verify_level
-
-        unit = self.project.unit(unit_name)
-        level = make_level("rtl", self.project.folder, unit_name, self.work, RunOptions())
+    def count_cycles(self, level: EngineLevel, subject: Subject) -> None:
+        """Run batches of one and of all lanes without pauses, and keep the counters."""
+        unit = subject.unit
+        wanted = self.project.plan.objective.batches(unit.config.lanes_p)
+        batches = [batch for batch in wanted if batch <= len(self.images)]
         verdicts = []
-        for batch in self.project.plan.objective.batches(unit.config.lanes_p):
-            if batch <= len(self.images):
-                with self.terminal.progress(f"count cycles of the {unit_name} unit, batch {batch}"):
-                    stored = self.binaries[unit_name]
-                    verdicts.append(verify_level(unit, level, self.images[:batch], self.terminal.note, stored))
-        self.counted[unit_name] = verdicts
+        for batch in batches:
+            with self.terminal.progress(f"count cycles of the {unit.name} unit, batch {batch}"):
+                verdicts.append(level.count(subject, batch))
+        self.counted[unit.name] = verdicts
 
     def entered(self, summary: Summary) -> Summary:
         """Return the summary with what was found.
@@ -255,7 +216,11 @@ class _Runs:
             self.terminal.note(f"verdicts of an earlier run are dropped, as files have changed since: {named}")
         replaced = stale | {(row.unit, row.level) for row in self.accuracies}
         rows = tuple(row for row in summary.accuracy if (row.unit, row.level) not in replaced)
-        units = tuple(self._with_cycles(unit, (unit.unit, "rtl") in stale) for unit in summary.units)
+        clocked = [
+            level.name for level in self.levels.values() if isinstance(level, EngineLevel) and level.counts_cycles
+        ]
+        uncounted = {unit for unit, level in stale if level in clocked}
+        units = tuple(self._with_cycles(unit, unit.unit in uncounted) for unit in summary.units)
         share = (
             summary.decision.forwarded_share if summary.decision is not None and summary.cascade is not None else 0.0
         )
@@ -271,32 +236,27 @@ class _Runs:
         )
 
     def _holds(self, check: LevelCheck) -> bool:
+        """Return whether the files that an earlier verdict covers are unchanged."""
         from toolflow.flow.checked import checked_digest
 
-        return check.files == checked_digest(self.project, check.unit, check.level)
+        level = self.levels.get(check.level)
+        return level is not None and check.files == checked_digest(self.project, check.unit, level)
 
-    def _enter(
-        self,
-        unit: str,
-        level: str,
-        equal: bool | None,
-        detail: str,
-        start: float | None = None,
-        images: int = 0,
-        loops: tuple[LoopInterval, ...] = (),
-    ) -> None:
-        """Enter a verdict; `start` is when its work began."""
+    def _enter(self, unit: str, level: Level, verdict: Verdict, seconds: float) -> None:
+        """Enter a verdict."""
         from toolflow.flow.checked import checked_digest
-        from toolflow.report.summary import LevelCheck, UnitName
+        from toolflow.report.summary import LevelCheck, LoopInterval, UnitName
 
+        fields = LoopInterval.model_fields
+        loops = tuple(LoopInterval(**{name: getattr(loop, name) for name in fields}) for loop in verdict.loops)
         self.checks.append(
             LevelCheck(
-                level=level,
+                level=level.name,
                 unit=cast(UnitName, unit),
-                images=images,
-                equal=equal,
-                detail=detail,
-                seconds=0.0 if start is None else round(time.monotonic() - start, 2),
+                images=verdict.images,
+                equal=verdict.equal,
+                detail=verdict.detail,
+                seconds=round(seconds, 2),
                 files=checked_digest(self.project, unit, level),
                 loops=loops,
             )

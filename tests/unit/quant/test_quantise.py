@@ -15,7 +15,7 @@ from quant.exchange.extract import brevitas_integers, first_difference
 from quant.float_network import float_logits
 from quant.post_training.equalise import equalise
 from quant.quantise import Variant, make_pair, quantise
-from rtl_sim.verify import ProgramLevel, Unit, verify_level
+from rtl_sim.verify import ProgramExecutor, Unit, verify_level
 from tests.unit.quant.quantise_networks import (
     NETWORKS,
     NORMALISATION,
@@ -171,7 +171,7 @@ def test_every_network_runs_on_an_engine_of_its_width(network: str, bits: int, s
     config = QuantiseConfig(weight_bits=bits, activation_bits=bits, digit_bits=bits)
     graph = quantise(simplify(NETWORKS[network]()), CALIBRATION, NORMALISATION, config).graph
     shape = EngineConfig(lanes_k=8, lanes_p=2, sub_row=sub_row, weight_bits=bits, activation_bits=bits)
-    verdict = verify_level(Unit("single", graph, fit_depths(graph, shape)), ProgramLevel(), HELD_OUT[:4])
+    verdict = verify_level(Unit("single", graph, fit_depths(graph, shape)), ProgramExecutor(), HELD_OUT[:4])
     assert verdict.equal, str(verdict.difference)
 
 

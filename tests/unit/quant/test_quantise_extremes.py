@@ -15,7 +15,7 @@ from quant.config import QuantiseConfig
 from quant.exchange.extract import brevitas_integers, first_difference
 from quant.float_network import float_logits
 from quant.quantise import Variant, quantise
-from rtl_sim.verify import ProgramLevel, Unit, verify_level
+from rtl_sim.verify import ProgramExecutor, Unit, verify_level
 from tests.unit.quant.quantise_networks import NORMALISATION, RELU, SAME, Builder, images
 from toolflow.engine.config import EngineConfig
 from toolflow.interpreter.run import logits_of, run
@@ -64,7 +64,7 @@ def quantised(graph: Graph, family: Literal["multiplier", "fixed-point"], tile: 
 
 def program_equals(graph: QuantisedGraph, tile: int) -> bool:
     shape = EngineConfig(lanes_k=4, lanes_p=2, tile=tile)  # type: ignore[arg-type]
-    return verify_level(Unit("single", graph, fit_depths(graph, shape)), ProgramLevel(), HELD_OUT[:2]).equal
+    return verify_level(Unit("single", graph, fit_depths(graph, shape)), ProgramExecutor(), HELD_OUT[:2]).equal
 
 
 def float_answers(graph: Graph, x: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

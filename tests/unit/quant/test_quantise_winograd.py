@@ -19,7 +19,7 @@ from quant.quantise import Variant, quantise
 from quant.sparsity.moments import channel_major, moments, tap_major
 from quant.sparsity.support import Part, choose_support, refit, round_on_support, solve_layer, with_ridge
 from quant.winograd.transforms import transformed, winograd_sums
-from rtl_sim.verify import ProgramLevel, Unit, verify_level
+from rtl_sim.verify import ProgramExecutor, Unit, verify_level
 from tests.unit.quant.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.engine.config import EngineConfig
 from toolflow.interpreter.run import run
@@ -86,7 +86,7 @@ def test_the_program_runs_what_was_quantised(tile: int, pattern: tuple[int, int]
     error = np.square(logits - exact).sum() / np.square(exact - exact.mean(axis=0)).sum()
     assert error < (0.02 if pattern is None else 0.5)
     config = fit_depths(variant.graph, EngineConfig(lanes_k=8, lanes_p=2, tile=tile, drain_k=2))  # type: ignore[arg-type]
-    verdict = verify_level(Unit("single", variant.graph, config), ProgramLevel(), HELD_OUT[:4])
+    verdict = verify_level(Unit("single", variant.graph, config), ProgramExecutor(), HELD_OUT[:4])
     assert verdict.equal, str(verdict.difference)
 
 
@@ -96,7 +96,7 @@ def test_weights_wider_than_the_multipliers_run_in_digits(tile: int, pattern: tu
     """U of 8 bits where multipliers take 4: every integer is the reference's."""
     graph = made(weight_bits=8, activation_bits=4, tile=tile, pattern=pattern).graph
     narrow = EngineConfig(lanes_k=8, lanes_p=2, weight_bits=4, activation_bits=4, tile=tile, drain_k=2)  # type: ignore[arg-type]
-    verdict = verify_level(Unit("single", graph, fit_depths(graph, narrow)), ProgramLevel(), HELD_OUT[:4])
+    verdict = verify_level(Unit("single", graph, fit_depths(graph, narrow)), ProgramExecutor(), HELD_OUT[:4])
     assert verdict.equal, str(verdict.difference)
 
 

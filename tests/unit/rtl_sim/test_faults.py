@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rtl_sim.faults import KINDS, apply_fault, campaign, draw_faults
-from rtl_sim.verify import ProgramLevel
+from rtl_sim.verify import ProgramExecutor
 from tests.unit.rtl_sim.test_verify import unit_and_images
 from toolflow.engine.isa import Flag, Opcode
 from toolflow.engine.program import decode_program
@@ -22,7 +22,7 @@ def test_program_level_turns_red() -> None:
     compiled = compile_program(unit.graph, unit.config, unit.rule)
     faults = draw_faults(compiled, 120, seed=3)
     more = np.random.default_rng(1).integers(0, 256, (64, *images.shape[1:]), dtype=np.uint8)
-    outcomes = campaign(unit, ProgramLevel(), more[:16], faults, more)
+    outcomes = campaign(unit, ProgramExecutor(), more[:16], faults, more)
     assert {o.fault.kind for o in outcomes} == set(KINDS) - {"residual", "index"}
     assert sum(o.red for o in outcomes) > 60
     assert sum(not o.red and not o.unobservable for o in outcomes) <= 3  # seen only on the further images
@@ -50,7 +50,7 @@ def test_faults_of_a_residual_and_of_a_wide_bias() -> None:
     assert {*range(32, 40)} < bits["bias"] <= set(range(40))
     more = np.random.default_rng(1).integers(0, 256, (64, *images.shape[1:]), dtype=np.uint8)
     residual = [f for f in faults if f.kind == "residual"][:40]
-    outcomes = campaign(unit, ProgramLevel(), more[:16], residual, more)
+    outcomes = campaign(unit, ProgramExecutor(), more[:16], residual, more)
     assert sum(o.red for o in outcomes) > 25
     assert sum(not o.red and not o.unobservable for o in outcomes) <= 5  # seen only on the further images
 
@@ -106,7 +106,7 @@ def test_faults_of_rows_with_indices() -> None:
     assert bits["weight"] == set(range(unit.config.weight_bits))
     assert bits["index"] == set(range(unit.config.index_bits))
     more = np.random.default_rng(1).integers(0, 256, (64, *images.shape[1:]), dtype=np.uint8)
-    outcomes = campaign(unit, ProgramLevel(), more[:16], [f for f in faults if f.kind == "index"][:60], more)
+    outcomes = campaign(unit, ProgramExecutor(), more[:16], [f for f in faults if f.kind == "index"][:60], more)
     assert sum(o.red for o in outcomes) > 30
     # seen only on the further images: taps that share keep values at taps that move the answers little
     assert sum(not o.red and not o.unobservable for o in outcomes) <= 12

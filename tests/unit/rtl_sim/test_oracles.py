@@ -10,13 +10,18 @@ import pytest
 
 from quant.config import QuantiseConfig
 from quant.quantise import quantise
-from rtl_sim.levels.oracles import ask_oracle
-from tests.unit.quant.quantise_networks import NETWORKS, NORMALISATION, images, residual_network
-from toolflow.ir.errors import ToolflowError
+from rtl_sim.binaries import Binaries
+from rtl_sim.level import Subject, Verdict
+from rtl_sim.levels import find_levels
+from rtl_sim.simulate.job import RunOptions
+from rtl_sim.verify import Unit
+from tests.unit.quant.quantise_networks import NETWORKS, NORMALISATION, images
+from toolflow.engine.config import EngineConfig
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised, save_quantised
 from toolflow.numerics.requantise import Requantise
 from toolflow.operators.folders import by_kind
+from toolflow.plan.boards.board import load_board
 
 HELD_OUT = images(12, seed=5)
 Family = Literal["multiplier", "fixed-point"]
@@ -30,6 +35,14 @@ def stored(network: str, family: Family, folder: Path) -> QuantisedGraph:
     return load_quantised(folder / "network", by_kind())
 
 
+def ask(oracle: str, graph: QuantisedGraph, work: Path) -> Verdict:
+    """Return what a level says of the reference; it reads neither engine nor binaries."""
+    unit = Unit("single", graph, EngineConfig())
+    nothing = Binaries(b"", b"")
+    subject = Subject(work, unit, load_board("zcu104"), nothing, HELD_OUT, work, RunOptions(), print)
+    return find_levels()[oracle].check(subject)
+
+
 def with_rule(graph: QuantisedGraph, name: str, rule: Requantise) -> QuantisedGraph:
     nodes = tuple(replace(node, requantise=rule) if node.name == name else node for node in graph.nodes)
     return replace(graph, nodes=nodes)
@@ -38,7 +51,7 @@ def with_rule(graph: QuantisedGraph, name: str, rule: Requantise) -> QuantisedGr
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("family", ["multiplier", "fixed-point"])
 def test_brevitas_agrees_with_what_is_stored(network: str, family: Family, tmp_path: Path) -> None:
-    verdict = ask_oracle("brevitas", stored(network, family, tmp_path), HELD_OUT, tmp_path)
+    verdict = ask("brevitas", stored(network, family, tmp_path), tmp_path)
     assert verdict.equal, verdict.detail
     assert family == "multiplier" or not verdict.detail
 
@@ -51,18 +64,12 @@ def test_brevitas_sees_a_wrong_residual(family: Family, tmp_path: Path) -> None:
     assert node.requantise.residual_multiplier is not None
     halved = replace(node.requantise, residual_multiplier=node.requantise.residual_multiplier // 2)
     wrong = with_rule(graph, node.name, halved)
-    verdict = ask_oracle("brevitas", wrong, HELD_OUT, tmp_path)
+    verdict = ask("brevitas", wrong, tmp_path)
     assert verdict.equal is False
     assert f"the first in '{node.name}'" in verdict.detail
 
 
 def test_hls4ml_says_why_it_does_not_run(tmp_path: Path) -> None:
-    verdict = ask_oracle("hls4ml", stored("residual", "multiplier", tmp_path), HELD_OUT, tmp_path)
+    verdict = ask("hls4ml", stored("residual", "multiplier", tmp_path), tmp_path)
     assert verdict.equal is None
     assert "--scales must be fixed-point, not multiplier" in verdict.detail
-
-
-def test_unknown_oracles_are_refused(tmp_path: Path) -> None:
-    graph = quantise(residual_network(), images(32), NORMALISATION, QuantiseConfig()).graph
-    with pytest.raises(ToolflowError, match="must be one of brevitas, hls4ml, not 'finn'"):
-        ask_oracle("finn", graph, HELD_OUT, tmp_path)

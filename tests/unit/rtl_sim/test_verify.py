@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rtl_sim.verify import LevelRun, ProgramLevel, Unit, verify_level
+from rtl_sim.verify import LevelRun, ProgramExecutor, Unit, verify_level
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.stream import pack, unpack
 from toolflow.numerics.confidence import ConfidenceRule
@@ -26,7 +26,7 @@ def unit_and_images(name: str = "conv/9to20,3x3,pads=(1,1,1,1)") -> tuple[Unit, 
     return Unit("single", graph, config, RULE), builder.images(4)
 
 
-class Faulty(ProgramLevel):
+class Faulty(ProgramExecutor):
     """The executor with one weight of one layer changed."""
 
     name = "faulty"
@@ -51,7 +51,7 @@ class Faulty(ProgramLevel):
 def test_program_level_is_equal(name: str) -> None:
     """Results, class and confidence are the reference's."""
     unit, images = unit_and_images(name)
-    verdict = verify_level(unit, ProgramLevel(), images)
+    verdict = verify_level(unit, ProgramExecutor(), images)
     assert verdict.equal, str(verdict.difference)
     assert verdict.images == 4
 
@@ -70,7 +70,7 @@ def test_first_diverging_layer_and_element_are_named() -> None:
 def test_damaged_program_is_an_error_code() -> None:
     """A level that stops with an error is not equal."""
 
-    class Damaged(ProgramLevel):
+    class Damaged(ProgramExecutor):
         def run(self, unit: Unit, compiled: CompiledProgram, images: bytes, count: int) -> LevelRun:
             program = bytearray(compiled.program)
             program[70] ^= 1

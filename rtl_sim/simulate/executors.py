@@ -1,4 +1,4 @@
-"""The levels that run emitted sources: native C++, C++ under the bench, and RTL under the bench."""
+"""What runs a program on emitted sources: native C++, C++ under the bench, and RTL under the bench."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from pathlib import Path
 
 from rtl_sim.simulate.job import Job, RunOptions
 from rtl_sim.simulate.runner import Dut, Simulation, SimulationError, build_simulation
-from rtl_sim.verify import Level, LevelRun, ProgramLevel, Unit
+from rtl_sim.verify import LevelRun, Unit
 from toolflow.emit.hls_native import build_native, run_native
-from toolflow.ir.errors import ToolflowError
 from toolflow.plan.lower.compiled import CompiledProgram
 
-HANG = -1  # error code of a level that its watchdog or the bench's checks had to end
-LEVELS = ("program", "hls", "cosim", "rtl")
+HANG = -1  # error code of a run that its watchdog or the bench's checks had to end
 
 
 @dataclass
-class NativeLevel:
+class NativeExecutor:
     """The emitted C++ with ap_types, compiled by g++ and run as a process.
 
     Attributes:
@@ -40,7 +38,7 @@ class NativeLevel:
 
 
 @dataclass
-class SimulationLevel:
+class SimulationExecutor:
     """Emitted sources behind the cocotb bench, under random stalls.
 
     Attributes:
@@ -82,28 +80,3 @@ class SimulationLevel:
         counted = outcome.cycles or None
         stalls = None if counted is None else outcome.weight_stall_cycles
         return LevelRun(outcome.error, outcome.results, counted, outcome.instruction_cycles, stalls)
-
-
-def make_level(name: str, project: Path, unit: str, work: Path, options: RunOptions | None = None) -> Level:
-    """Return a level by the name that `--levels` takes.
-
-    Args:
-        name: one of `LEVELS`.
-        project: an emitted project: `hls` for all units, `rtl/<unit>` for each.
-        unit: "low", "high" or "single".
-        work: where simulators are built.
-        options: of the bench.
-
-    Raises:
-        ToolflowError: there is no such level.
-    """
-    options = options or RunOptions()
-    if name == "program":
-        return ProgramLevel()
-    if name == "hls":
-        return NativeLevel(project / "hls", work / f"hls_{unit}")
-    if name == "cosim":
-        return SimulationLevel("hls", project / "hls", work / f"cosim_{unit}", options)
-    if name == "rtl":
-        return SimulationLevel("rtl", project / "rtl" / unit, work / f"rtl_{unit}", options)
-    raise ToolflowError(f"a level must be one of {', '.join(LEVELS)}, not '{name}'")

@@ -1,0 +1,163 @@
+"""What a level of verification is: its name, what it needs, what its verdict covers, and how it runs.
+
+Each level is one module of the folder `rtl_sim/levels`, which finds them. This module and those modules import
+nothing heavy when they are imported, so that a command can list the levels: what runs a level is imported when it
+runs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from toolflow.ir.errors import ToolflowError, VerificationError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from rtl_sim.binaries import Binaries
+    from rtl_sim.simulate.job import RunOptions
+    from rtl_sim.verify import Executor, LevelVerdict, Unit
+    from toolflow.emit.ii.analyse import Interval
+    from toolflow.plan.boards.board import Board
+    from toolflow.plan.lower.compiled import CompiledProgram
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a level is run on: one unit of an emitted project, and images.
+
+    Attributes:
+        folder: the project.
+        unit: the engine and its network.
+        board: what the project was planned for.
+        binaries: the unit's program and weight stream as they lie in the project.
+        images: uint8 (N, H, W, C).
+        work: where programs and simulators are built and kept.
+        options: seed and pauses of the bench.
+        note: called with what is being done if it may take long.
+    """
+
+    folder: Path
+    unit: Unit
+    board: Board
+    binaries: Binaries
+    images: npt.NDArray[np.uint8]
+    work: Path
+    options: RunOptions
+    note: Callable[[str], None]
+
+    @cached_property
+    def compiled(self) -> CompiledProgram:
+        """What the unit's network compiles to."""
+        from toolflow.plan.lower.lower import compile_program
+
+        return compile_program(self.unit.graph, self.unit.config, self.unit.rule)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a level found.
+
+    Attributes:
+        equal: whether everything was as it must be; None if the level was not run.
+        detail: the first difference, what "equal" leaves open, or why the level was not run.
+        images: how many were run; 0 for a level that runs none.
+        loops: the pipelined loops of the C++, of a level that analyses them.
+        ended: whether the level came to its end, with or without a difference.
+        failure: why a level that was asked for could not be run, in full; "" if it was.
+    """
+
+    equal: bool | None
+    detail: str = ""
+    images: int = 0
+    loops: tuple[Interval, ...] = ()
+    ended: bool = True
+    failure: str = ""
+
+
+class Level(ABC):
+    """A level of verification.
+
+    Attributes:
+        name: as `--levels` takes it and verdicts carry it; also the name of the level's module.
+        rank: place among the levels; lower ones run first.
+        judges: whether software that others wrote judges the reference; if not, the level is judged by the reference.
+        selectable: whether `--levels` takes it; if not, `runs` says when it runs.
+        reads_binaries: whether its verdict covers the unit's program and weight stream.
+        sources: the folder of the project that its verdict covers, with `{unit}` for the unit's name; "" for none.
+        tools: programs that must be on PATH.
+        packages: distributions that it needs beside those that the toolflow itself loads.
+        counts_cycles: whether it has a clock, so that `EngineLevel.count` finds cycles.
+    """
+
+    name: ClassVar[str]
+    rank: ClassVar[int]
+    judges: ClassVar[bool] = False
+    selectable: ClassVar[bool] = True
+    reads_binaries: ClassVar[bool] = True
+    sources: ClassVar[str] = ""
+    tools: ClassVar[tuple[str, ...]] = ()
+    packages: ClassVar[tuple[str, ...]] = ()
+    counts_cycles: ClassVar[bool] = False
+
+    def runs(self, chosen: Collection[str]) -> bool:
+        """Return whether the level runs if the user chose these."""
+        return self.name in chosen
+
+    def describe(self, unit: str, images: int) -> str:
+        """Return what is done, for the progress display."""
+        return f"{self.name} of the {unit} unit, {images} images"
+
+    @abstractmethod
+    def check(self, subject: Subject) -> Verdict:
+        """Run the level and compare.
+
+        Raises:
+            ToolflowError: it must not be left at a verdict.
+        """
+
+
+class EngineLevel(Level):
+    """A level that runs a unit's binaries and is compared with the reference, integer by integer."""
+
+    @abstractmethod
+    def executor(self, project: Path, unit: str, work: Path, options: RunOptions) -> Executor:
+        """Return what runs a unit's binaries.
+
+        Args:
+            project: an emitted project: `hls` for all units, `rtl/<unit>` for each.
+            unit: "low", "high" or "single".
+            work: where programs and simulators are built and kept.
+            options: of the bench.
+        """
+
+    def check(self, subject: Subject) -> Verdict:
+        """Run the images and compare every integer that is written with the reference."""
+        from rtl_sim.verify import verify_level
+
+        if not subject.binaries.same_sizes(subject.compiled):
+            return Verdict(None, "not these files", ended=False)
+        count = len(subject.images)
+        executor = self.executor(subject.folder, subject.unit.name, subject.work, subject.options)
+        try:
+            found = verify_level(subject.unit, executor, subject.images, subject.note, subject.binaries)
+        except VerificationError as error:  # it hung, crashed or broke a protocol
+            return Verdict(False, str(error), count, ended=False)
+        except ToolflowError as error:
+            text = str(error)
+            return Verdict(None, f"could not be run: {text.splitlines()[0]}", ended=False, failure=text)
+        return Verdict(found.equal, "" if found.difference is None else str(found.difference), count)
+
+    def count(self, subject: Subject, batch: int) -> LevelVerdict:
+        """Run a batch of images without pauses, and return it with its counters."""
+        from rtl_sim.simulate.job import RunOptions
+        from rtl_sim.verify import verify_level
+
+        executor = self.executor(subject.folder, subject.unit.name, subject.work, RunOptions())
+        return verify_level(subject.unit, executor, subject.images[:batch], subject.note, subject.binaries)
