@@ -22,10 +22,9 @@ from benchmarks.results import add_record_option, record
 from quant.cascade.calibrate import CalibrationOptions, calibrate
 from quant.cascade.measure import evaluate_cascade
 from quant.config import Family, Normalisation, QuantiseConfig
-from quant.float_network import float_classes
+from quant.float_network import float_classes, float_logits
 from quant.quantise import Pair, make_pair
 from toolflow.importers.load import load_model
-from toolflow.importers.pytorch.module import to_torch
 from toolflow.interpreter.run import logits_of, run
 from toolflow.ir.graph import Graph
 from toolflow.passes.pipeline import simplify
@@ -66,12 +65,11 @@ def pair(data: Path, graph: Graph, family: Family = "multiplier", low_bits: int 
 
 def speed(graph: Graph, variants: Pair, images: UInt8Array) -> tuple[float, float]:
     """Return images per second of the integer reference and of torch float, best of three, interleaved."""
-    module = to_torch(graph).eval()
     x = torch.as_tensor(NORMALISATION.apply(images)).float()
     best = [float("inf"), float("inf")]
     with torch.no_grad():
         for _ in range(3):
-            for index, work in enumerate((lambda: run(variants.high.graph, images), lambda: module(x))):
+            for index, work in enumerate((lambda: run(variants.high.graph, images), lambda: float_logits(graph, x))):
                 start = time.perf_counter()
                 work()
                 best[index] = min(best[index], time.perf_counter() - start)

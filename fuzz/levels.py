@@ -17,6 +17,7 @@ import torch
 from fuzz.case import Case, draw_images
 from fuzz.engines import UNIT, Builds
 from quant.config import Normalisation, QuantiseConfig
+from quant.float_network import model_output
 from quant.quantise import Variant, quantise
 from rtl_sim.simulate.executors import NativeExecutor, SimulationExecutor
 from rtl_sim.simulate.job import RunOptions
@@ -25,7 +26,6 @@ from toolflow.engine.config import EngineConfig
 from toolflow.importers.images.pixels import PixelMap
 from toolflow.importers.images.plausible import unusable
 from toolflow.importers.load import load_model
-from toolflow.importers.pytorch.module import to_torch
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph, verify_quantised
@@ -120,7 +120,7 @@ def _imported(case: Case, x: npt.NDArray[np.float64]) -> Graph:
     scale = max(float(np.abs(wanted).max()), 1e-6)
     for what, one, expected in (("as imported", imported, wanted), ("as simplified", graph, both)):
         with torch.no_grad():
-            found = to_torch(one, torch.float64)(torch.from_numpy(x)).numpy()
+            found = model_output(one, torch.from_numpy(x).double()).numpy()
         if found.shape != expected.shape:
             raise DifferenceError(f"the network {what} answers {found.shape}, onnxruntime {expected.shape}")
         error = float(np.abs(found - expected).max()) / scale

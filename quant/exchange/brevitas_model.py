@@ -20,15 +20,16 @@ from brevitas.quant.solver.weight import WeightQuantSolver
 from brevitas.quant_tensor import IntQuantTensor
 from torch import nn
 
-from quant.float_network import apply_activation, move, pad_for_windows, symmetric_pads, window_sums
+from quant.float_network import accumulate, apply_activation, before_activation
 from quant.post_training.multipliers import multipliers
 from quant.post_training.walk import LayerNumbers
-from quant.winograd.transforms import winograd_sums
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import TensorType
 from toolflow.numerics.requantise import PLAIN_BIAS_BITS
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Activation, Add, AvgPool, Conv, Layer, Linear, WinogradConv
+from toolflow.operators.avg_pool.torch_form import window_sums
+from toolflow.operators.torch_windows import pad_for_windows, symmetric_pads
 
 Tensor = torch.Tensor
 
@@ -122,7 +123,7 @@ class _WinogradLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the sums and the bias."""
-        return winograd_sums(self.op, x, self.weight) + self.bias
+        return accumulate(self.op, x, self.weight) + self.bias
 
 
 class _AveragePool(nn.Module):
@@ -216,7 +217,7 @@ class BrevitasModel(nn.Module):
             return self._rounded(key, op.activation, inputs)
         if isinstance(op, AvgPool):
             return self.quantisers[key](self.layers[key](_value(x)))
-        return _with_value(x, move(op, [_value(t) for t in inputs]))  # type: ignore[arg-type]
+        return _with_value(x, before_activation(node, [_value(t) for t in inputs]))
 
     def _rounded(self, key: str, activation: Activation, terms: Sequence[IntQuantTensor]) -> IntQuantTensor:
         total = _value(terms[0])

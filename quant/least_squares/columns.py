@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from quant.float_network import pad_for_windows
 from toolflow.operators import Conv, Linear
+from toolflow.operators.torch_windows import pad_for_windows
 
 SAMPLES_PER_COLUMN = 48
 MIN_SAMPLES = 24576

@@ -17,9 +17,7 @@ from quant.float_network import (
     apply_activation,
     before_activation,
     float_node,
-    move,
     weight_of,
-    window_sums,
 )
 from quant.post_training.multipliers import multipliers, smallest_weight_scale, snap_weight_scales
 from quant.post_training.ranges import histogram, next_power_of_two
@@ -32,7 +30,7 @@ from toolflow.ir.quantised import TensorType
 from toolflow.numerics.requantise import fits_signed
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD
-from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Layer, MaxPool, Pad, Shortcut, WinogradConv
+from toolflow.operators import Add, AvgPool, Conv, Layer, WinogradConv
 
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -185,9 +183,8 @@ class _Walk:
         for index, node in enumerate(self.graph.nodes):
             self.progress(node.name)
             exact[node.name] = self._exact(node, exact)
-            if isinstance(node.op, MaxPool | Flatten | Pad | Shortcut | Concat):
-                op = node.op
-                seen[node.name] = _batched(lambda *t, o=op: move(o, t), [seen[t] for t in node.inputs])
+            if node.op.moves_only:
+                seen[node.name] = _batched(lambda *t, n=node: float_node(n, t), [seen[t] for t in node.inputs])
             else:
                 seen[node.name] = self._rounded(node, exact, seen)
                 self._judge(self.chosen.get(node.name, node), exact[node.name], seen[node.name])
@@ -323,14 +320,8 @@ class _Walk:
     # ---- nodes that round -----------------------------------------------------------------
 
     def _rounded(self, node: Node, exact: Mapping[str, torch.Tensor], seen: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        op = node.op
-        if isinstance(op, AvgPool):
-            divisors = torch.as_tensor(op.divisors(_map_shape(seen[node.inputs[0]])))
-            return _batched(lambda x: self._round(node, window_sums(op, x) / divisors), [seen[node.inputs[0]]])
-        if isinstance(op, Add):
-            total: Callable[..., torch.Tensor] = lambda a, b: self._round(node, apply_activation(op.activation, a + b))  # noqa: E731
-            return _batched(total, [seen[t] for t in node.inputs])
-        assert isinstance(op, Layer)
+        if not node.op.has_weights:
+            return _batched(lambda *t: self._round(node, float_node(node, t)), [seen[t] for t in node.inputs])
         form = self.forms.get(node.name, node)
         assert isinstance(form.op, Layer)
         self.layers[node.name], out = self._layer(form, form.op, exact, seen)

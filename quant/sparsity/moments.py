@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from quant.least_squares.columns import MIN_SAMPLES, SAMPLES_PER_COLUMN, sampled_columns
-from quant.winograd.transforms import tiles_of, transform_tiles
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Conv, WinogradConv
 from toolflow.operators.window import window_shape
+from toolflow.operators.winograd.torch_form import tiles_of, transform_tiles
 
 Tensor = torch.Tensor
 CHUNK = 1024  # tiles transformed at once

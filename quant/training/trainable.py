@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
-from quant.float_network import apply_activation, float_node, pad_for_windows, symmetric_pads, weight_of
+from quant.float_network import accumulate, apply_activation, float_node, weight_of
 from quant.post_training.walk import LayerNumbers
 from quant.training.fake_quantise import WeightGrid, rounded
 from quant.training.native.layer import NativeLayer, can_run, infer, plain, train
@@ -127,10 +127,7 @@ class TrainableLayer(nn.Module):
         if isinstance(self.op, WinogradConv):
             sums = tile_sums(self.op, x, self.used)
         else:
-            pads = symmetric_pads(self.op)
-            if pads is None:
-                x, pads = pad_for_windows(x, self.op, (self.weight.shape[2], self.weight.shape[3])), (0, 0)
-            sums = functional.conv2d(x, self.used, None, self.op.stride, pads, self.op.dilation, self.op.groups)
+            sums = accumulate(self.op, x, self.used)
         if self.observing:
             variance, mean = torch.var_mean(sums, (0, 2, 3), correction=0)
             if self.norm is None:

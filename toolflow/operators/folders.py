@@ -24,6 +24,7 @@ def by_kind() -> Mapping[str, type[Operator]]:
     return {kind: _specification(kind) for kind in kinds()}
 
 
+@cache
 def part(kind: str, name: str) -> ModuleType:
     """Return a module of an operator's folder.
 

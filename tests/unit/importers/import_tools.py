@@ -15,7 +15,7 @@ import onnxruntime
 import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from toolflow.importers.pytorch.module import to_torch
+from quant.float_network import model_output
 from toolflow.ir.graph import Graph, Node
 
 Array = npt.NDArray[Any]
@@ -71,7 +71,7 @@ def run_onnx(model: onnx.ModelProto, x: Array) -> Array:
 def run_graph(graph: Graph, x: Array) -> Array:
     """Run a graph in float64."""
     with torch.no_grad():
-        return np.asarray(to_torch(graph, torch.float64)(torch.from_numpy(x).double()).numpy())
+        return np.asarray(model_output(graph, torch.from_numpy(x).double()).numpy())
 
 
 def run_module(module: torch.nn.Module, x: Array) -> Array:

@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from quant.float_network import model_output
 from tests.unit.importers.test_import_same import EXAMPLES, example
 from toolflow.importers.load import load_model
-from toolflow.importers.pytorch.module import to_torch
 from toolflow.ir.graph import Graph
 from toolflow.passes.check import Status, check
 from toolflow.passes.fuse_residual import fuse_residual
@@ -23,7 +23,7 @@ from toolflow.passes.pipeline import simplify
 
 def hits(graph: Graph, x: torch.Tensor, y: np.ndarray) -> float:
     with torch.no_grad():
-        logits = torch.cat([to_torch(graph)(part) for part in torch.split(x, 250)])
+        logits = torch.cat([model_output(graph, part) for part in torch.split(x, 250)])
     return float((logits.argmax(1).numpy() == y).mean())
 
 

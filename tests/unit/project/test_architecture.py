@@ -61,6 +61,12 @@ def test_imports_go_one_way() -> None:
         ("toolflow/numerics/planted.py", "import toolflow.ir.graph", "Imports go one way BROKEN"),
         ("toolflow/ir/planted.py", "import quant", "Imports go one way BROKEN"),
         ("toolflow/plan/planted.py", "import torch", "torch is imported by quant and the importers only BROKEN"),
+        ("toolflow/operators/planted.py", "import torch", "torch is imported by quant and the importers only BROKEN"),
+        (
+            "toolflow/operators/conv/reference.py",
+            "import toolflow.operators.conv.torch_form",
+            "Operators' torch forms are loaded by quant only BROKEN",
+        ),
         ("quant/sparsity/planted.py", "import quant.post_training.walk", "Inside quant, imports go one way"),
         ("quant/new_folder.py", "import torch", "Inside quant, imports go one way"),
         ("quant/cascade/planted.py", "import quant.config", "The cascade's rule is found from logits alone BROKEN"),

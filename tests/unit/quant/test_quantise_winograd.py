@@ -18,7 +18,7 @@ from quant.post_training.multipliers import multipliers
 from quant.quantise import Variant, quantise
 from quant.sparsity.moments import channel_major, moments, tap_major
 from quant.sparsity.support import Part, choose_support, refit, round_on_support, solve_layer, with_ridge
-from quant.winograd.transforms import transformed, winograd_sums
+from quant.winograd.transforms import transformed
 from rtl_sim.verify import ProgramExecutor, Unit, verify_level
 from tests.unit.quant.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.engine.config import EngineConfig
@@ -28,6 +28,7 @@ from toolflow.numerics.requantise import MAX_RESIDUAL_SHIFT
 from toolflow.numerics.srbs import Pattern, obeys, shares_of
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Conv, WinogradConv
+from toolflow.operators.winograd.torch_form import sums as winograd_sums
 from toolflow.plan.lower.lower import fit_depths
 
 CALIBRATION = images(48)

@@ -28,13 +28,14 @@ from quant.training.loop import (
 )
 from quant.training.trainable import TrainableNetwork
 from quant.winograd.gradient import tap_reach, tile_sums
-from quant.winograd.transforms import transformed, winograd_sums
+from quant.winograd.transforms import transformed
 from tests.unit.quant.quantise_networks import NORMALISATION, images, residual_network, wide_network
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.numerics.srbs import Pattern, obeys
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Layer, WinogradConv
+from toolflow.operators.winograd.torch_form import sums as winograd_sums
 
 PATTERN = Pattern(1, 4)
 
