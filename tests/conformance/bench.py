@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rtl_sim.simulate.job import RunOptions
 from rtl_sim.simulate.runner import Dut, Simulation
+from tests.conformance.cases import cases_of, sweep_of
 from tests.rtl.units import Run, build_unit, fitted, make_run
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import predict
 from toolflow.engine.isa import Flag, Opcode
-from toolflow.operators.cases import cases_of, sweep_of
 
 WATCHDOG_CYCLES = 50_000
 PREDICTION_ERROR = 0.05  # of the cycles of one small layer, where nothing stalls

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tests.conformance.cases import cases_of
 from tests.rtl.units import UNTRACED
 from toolflow.engine.config import EngineConfig
 from toolflow.interpreter.run import run
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.operators.cases import cases_of
 from toolflow.plan.lower.compiled import CompiledProgram
 from toolflow.plan.lower.lower import compile_program
 

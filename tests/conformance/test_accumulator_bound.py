@@ -11,6 +11,7 @@ import pytest
 from rtl_sim.simulate.executors import NativeExecutor, SimulationExecutor
 from rtl_sim.simulate.job import RunOptions
 from rtl_sim.verify import ProgramExecutor, Unit, verify_level
+from tests.conformance.casebook import RESULT
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
@@ -22,7 +23,6 @@ from toolflow.numerics.requantise import Requantise
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, effective_kernels, output_bits
 from toolflow.operators import Flatten, Linear, WinogradConv
-from toolflow.operators.casebook import RESULT
 from toolflow.plan.lower.lower import compile_program, fit_depths
 
 PIXEL = IntegerType(8, signed=False)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance.cases import cases_of
 from tests.conformance.engine_shapes import SHAPES
 from tests.conformance.matrix import compare, networks
 from tests.conformance.part import Part
 from toolflow.emit.hls_native import build_native, run_native
 from toolflow.engine.config import FITTED
-from toolflow.operators.cases import cases_of
 from toolflow.plan.lower.compiled import CompiledProgram
 from toolflow.plan.lower.lower import fit_depths
 

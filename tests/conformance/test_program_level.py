@@ -7,12 +7,12 @@ from itertools import product
 
 import pytest
 
+from tests.conformance.cases import cases_of, sweep_of
 from tests.conformance.engine_shapes import SHAPES, SWEPT
 from tests.conformance.matrix import DATA, compare, networks
 from tests.conformance.part import Part
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
-from toolflow.operators.cases import cases_of, sweep_of
 from toolflow.plan.lower.compiled import CompiledProgram
 from toolflow.plan.lower.lower import fit_depths
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from rtl_sim.simulate.job import Job, RunOptions
 from rtl_sim.simulate.runner import Dut, Simulation, build_simulation
+from tests.conformance.cases import cases_of, sweep_of
 from tests.conformance.engine_shapes import SHAPES, SWEPT
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl
@@ -22,7 +23,6 @@ from toolflow.engine.isa import INSTRUCTION_WORDS, Opcode
 from toolflow.engine.program import HEADER_WORDS
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.confidence import ConfidenceRule
-from toolflow.operators.cases import cases_of, sweep_of
 from toolflow.plan.lower.compiled import CompiledProgram
 from toolflow.plan.lower.lower import compile_program, fit_depths
 

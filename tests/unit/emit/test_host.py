@@ -13,13 +13,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from tests.conformance.casebook import RESULT, NetworkBuilder
 from tests.unit.emit.host_device import PAGE, Memory, Registers, fake_pynq
 from toolflow.emit.host import BATCH, HostUnit, buffer_bytes, emit_host
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import ConfidenceRule
-from toolflow.operators.casebook import RESULT, NetworkBuilder
 from toolflow.plan.boards.board import load_board
 from toolflow.plan.lower.compiled import CompiledProgram, Results
 from toolflow.plan.lower.lower import compile_program, fit_depths

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.conformance.cases import ALL_CASES
 from toolflow.interpreter.run import run
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.store import digest, load_quantised, save_quantised
-from toolflow.operators.cases import ALL_CASES
 from toolflow.operators.folders import by_kind
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.conformance.cases import ALL_CASES, sweep_of
 from toolflow.engine.config import EngineConfig
 from toolflow.interpreter.run import run
 from toolflow.ir.errors import ToolflowError
@@ -17,7 +18,6 @@ from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, verify_quantise
 from toolflow.numerics.srbs import Pattern, obeys, shares_of
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Shortcut, WinogradConv
-from toolflow.operators.cases import ALL_CASES, sweep_of
 
 Map = list[list[list[int]]]  # [channel][row][column]
 

@@ -8,13 +8,13 @@ from itertools import product
 import numpy as np
 import pytest
 
+from tests.conformance.casebook import RESULT, NetworkBuilder
+from tests.conformance.cases import ALL_CASES
 from toolflow.engine.config import FITTED, EngineConfig
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.srbs import Pattern
 from toolflow.operators.avg_pool.spec import AvgPool
-from toolflow.operators.casebook import RESULT, NetworkBuilder
-from toolflow.operators.cases import ALL_CASES
 from toolflow.operators.max_pool.spec import MaxPool
 from toolflow.operators.shortcut.spec import Shortcut
 from toolflow.plan.boards.board import Board, UsableShares, load_board

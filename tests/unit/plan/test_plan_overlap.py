@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 import pytest
 
+from tests.conformance.cases import cases_of
 from tests.conformance.engine_shapes import SHAPES
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import Flag, Instruction, Opcode
 from toolflow.engine.program import decode_program
-from toolflow.operators.cases import cases_of
 from toolflow.plan.lower.lower import compile_program, fit_depths
 
 

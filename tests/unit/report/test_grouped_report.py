@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tests.conformance.casebook import RESULT, NetworkBuilder
 from toolflow.engine.config import EngineConfig
 from toolflow.operators.avg_pool.spec import AvgPool
-from toolflow.operators.casebook import RESULT, NetworkBuilder
 from toolflow.plan.explore.estimate import estimate
 from toolflow.report.from_artefacts import run_section
 from toolflow.report.summary import Run

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from rtl_sim.verify import LevelRun, ProgramExecutor, Unit, verify_level
+from tests.conformance.cases import ALL_CASES
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.stream import pack, unpack
 from toolflow.numerics.confidence import ConfidenceRule
-from toolflow.operators.cases import ALL_CASES
 from toolflow.plan.lower.compiled import CompiledProgram
 from toolflow.plan.lower.lower import fit_depths
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.conformance.casebook import SAME, Case, NetworkBuilder, finish
 from toolflow.numerics.digits import digit_range
 from toolflow.numerics.srbs import Pattern
 from toolflow.numerics.types import IntegerType
-from toolflow.operators.casebook import Case, NetworkBuilder, finish
 
-SAME = (1, 1, 1, 1)
 # Limits of weights that are cut into digits of 4 bits: two digits, all of whose bits are used, or three of -128 to 127.
 # Engines of 8 bits cut the first in two as well.
 TWO_DIGITS = digit_range(2, 4)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tests.conformance.casebook import RESULT, Case, NetworkBuilder, finish
 from toolflow.numerics.srbs import Pattern
 from toolflow.numerics.types import IntegerType
-from toolflow.operators.casebook import RESULT, Case, NetworkBuilder, finish
 from toolflow.operators.max_pool.spec import MaxPool
 from toolflow.operators.shortcut.spec import Shortcut
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tests.conformance.casebook import Case, NetworkBuilder, finish
 from toolflow.numerics.types import IntegerType
-from toolflow.operators.casebook import Case, NetworkBuilder, finish
 
 
 def _case(shape: tuple[int, int, int], hidden: tuple[int, ...], classes: int) -> Case:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from itertools import product
 
+from tests.conformance.casebook import SAME, Case, NetworkBuilder, finish, symmetric
 from toolflow.numerics.srbs import Pattern
 from toolflow.numerics.types import IntegerType
-from toolflow.operators.casebook import Case, NetworkBuilder, finish, symmetric
-from toolflow.operators.winograd.cases import SAME
 
 MODES = ("3x3", "1x1", "F2", "F4")
 WIDTHS = range(2, 9)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tests.conformance.casebook import Case, NetworkBuilder, finish
 from toolflow.numerics.types import IntegerType
 from toolflow.operators.avg_pool.spec import AvgPool
-from toolflow.operators.casebook import Case, NetworkBuilder, finish
 
 
 def _case(shape: tuple[int, int, int], channels: int, op: AvgPool, signed: bool) -> Case:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.conformance.casebook import Case, NetworkBuilder, finish
 from toolflow.numerics.types import IntegerType
-from toolflow.operators.casebook import Case, NetworkBuilder, finish
 
 
 def _case(shape: tuple[int, int, int], channels: int, kernel: tuple[int, int], **attributes: Any) -> Case:

@@ -32,6 +32,7 @@ from toolflow.operators.shortcut.spec import Shortcut
 from toolflow.operators.winograd.spec import WinogradConv
 
 RESULT = IntegerType(16, signed=True)
+SAME = (1, 1, 1, 1)  # pads of a 3×3 kernel whose output is as large as its input
 ACCUMULATOR_BITS = 40  # the widest that engines have
 REACH = 8  # the greatest accumulator that there could be, over those that random operands make
 
