@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from toolflow.ir.graph import Graph
-from toolflow.operators import Activation, Add, AvgPool, Concat, Flatten, Layer, MaxPool, Pad, Relu, Shortcut
+from toolflow.operators import Activation, Relu
 
 
 def non_negative(graph: Graph) -> frozenset[str]:
     """Return the tensors that hold no negative value for any input."""
     found: set[str] = set()
     for node in graph.nodes:
-        rectified = isinstance(node.op, Relu) or (
-            isinstance(node.op, Layer | Add) and node.op.activation is not Activation.NONE
-        )
-        keeps = isinstance(node.op, Add | AvgPool | Concat | Flatten | MaxPool | Pad | Shortcut)
-        if rectified or (keeps and found.issuperset(node.inputs)):
+        rectified = isinstance(node.op, Relu) or node.op.activation is not Activation.NONE
+        if rectified or (node.op.keeps_sign and found.issuperset(node.inputs)):
             found.add(node.name)
     return frozenset(found)

@@ -4,7 +4,7 @@
     conv, conv ─ concat ─ relu         =>   conv ─ relu, conv ─ relu ─ concat
 
 so that they reach a convolution that can apply them. Rectifiers are monotone and keep zero, so they
-commute with max pool, concat, flatten, shortcut and zero padding. Nothing moves over a tensor that
+commute with every operator that only moves or compares values. Nothing moves over a tensor that
 has another reader.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from toolflow.ir.graph import Graph, Node
-from toolflow.operators import Concat, Flatten, MaxPool, Pad, Relu, Shortcut
+from toolflow.operators import Relu
 from toolflow.passes.rewrite import Rewriter
 
 
@@ -40,7 +40,7 @@ def _hoist_one(graph: Graph) -> Graph | None:
 
 def _commutes(edit: Rewriter, node: Node) -> bool:
     return (
-        isinstance(node.op, MaxPool | Concat | Flatten | Shortcut | Pad)
+        node.op.moves_only
         and edit.only_read_once(node.name)
         and all(edit.only_read_once(tensor) and edit.producer(tensor) is not None for tensor in node.inputs)
     )
