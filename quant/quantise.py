@@ -18,7 +18,6 @@ from quant.post_training.walk import Held, LayerQuality, solve
 from toolflow.ir.errors import Problem, ToolflowError, UnsupportedModelError
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.operators import Add, AvgPool, Concat, Flatten, Layer, MaxPool, Pad, Shortcut
 
 Images = npt.NDArray[np.uint8]
 
@@ -155,7 +154,6 @@ def _check_images(graph: Graph, images: Images) -> None:
 
 
 def _check_operators(graph: Graph) -> None:
-    known = (Layer, AvgPool, Add, MaxPool, Flatten, Pad, Shortcut, Concat)
     problems = [
         Problem(
             node.name,
@@ -166,14 +164,14 @@ def _check_operators(graph: Graph) -> None:
             "run the passes (toolflow.passes.pipeline.simplify) before quantising",
         )
         for node in graph.nodes
-        if not isinstance(node.op, known)
+        if node.op.rounds is None
     ]
     if problems:
         raise UnsupportedModelError(problems)
 
 
 def _check_overrides(arrangement: Arrangement, config: QuantiseConfig) -> None:
-    names = [n.name for n in arrangement.graph.nodes if isinstance(n.op, Layer | AvgPool | Add)]
+    names = [n.name for n in arrangement.graph.nodes if n.op.rounds]
     unknown = sorted(set(config.overrides) - set(names))
     if unknown:
         raise ToolflowError(

@@ -8,12 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from toolflow.ir.graph import Graph, Node, verify_graph
-from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Layer, Linear, MaxPool, Pad, Shortcut, WinogradConv
+from toolflow.operators import Conv, Linear
 from toolflow.passes.bounds import non_negative
 from toolflow.passes.fuse_residual import fuse_residual
 
-ROUNDING = (Conv, Linear, WinogradConv, AvgPool, Add)
-MOVING = (MaxPool, Flatten, Pad, Shortcut, Concat)
 IDENTITY = ".requantise"
 
 
@@ -43,7 +41,7 @@ class Arrangement:
         """Group -> the nodes that round into it."""
         found: dict[str, tuple[Node, ...]] = {}
         for node in self.graph.nodes:
-            if isinstance(node.op, ROUNDING):
+            if node.op.rounds:
                 found[self.group[node.name]] = (*found.get(self.group[node.name], ()), node)
         return found
 
@@ -65,13 +63,13 @@ def arrange(graph: Graph, narrow: bool = False) -> Arrangement:
     verify_graph(graph)
     group = _groups(graph)
     positive = non_negative(graph)
-    rounding = [node for node in graph.nodes if isinstance(node.op, ROUNDING)]
+    rounding = [node for node in graph.nodes if node.op.rounds]
     signed = {group[node.name] for node in rounding if node.name not in positive}
     signed |= {group[graph.input_name], group[graph.output]}
     notes += [
         f"concat '{node.name}': its {len(node.inputs)} operands share one scale"
         for node in graph.nodes
-        if isinstance(node.op, Concat)
+        if node.op.joins
     ]
     return Arrangement(
         graph=graph,
@@ -93,7 +91,7 @@ def _groups(graph: Graph) -> Mapping[str, str]:
         return name
 
     for node in graph.nodes:
-        if isinstance(node.op, MOVING):
+        if node.op.moves_only:
             for tensor in node.inputs:
                 parent[root(node.name)] = root(tensor)
     return {name: root(name) for name in graph.shapes}
@@ -108,16 +106,16 @@ def _own_image(graph: Graph, narrow: bool, notes: list[str]) -> Graph:
     image = {graph.input_name}
     nodes: list[Node] = []
     for node in graph.nodes:
-        takes_any = isinstance(node.op, Conv | Linear | Flatten) or (isinstance(node.op, MOVING) and not narrow)
+        takes_any = (node.op.has_weights and not node.op.tile) or node.op.renames or (node.op.moves_only and not narrow)
         inputs = list(node.inputs)
         for place, tensor in enumerate(node.inputs):
             is_residual = narrow and place == 1
-            if tensor in image and (isinstance(node.op, Concat) or is_residual or (narrow and not takes_any)):
+            if tensor in image and (node.op.joins or is_residual or (narrow and not takes_any)):
                 copy = identity(f"{node.name}.{place}{IDENTITY}", tensor, graph.shapes[tensor])
                 nodes.append(copy)
                 notes.append(f"{node.op.kind} '{node.name}' reads a requantised copy of the image's '{tensor}'")
                 inputs[place] = copy.name
-        if isinstance(node.op, MOVING) and inputs[0] in image and not isinstance(node.op, Concat):
+        if node.op.moves_only and inputs[0] in image and not node.op.joins:
             image.add(node.name)
         nodes.append(replace(node, inputs=tuple(inputs)))
     return replace(graph, nodes=tuple(nodes))
@@ -127,14 +125,14 @@ def _own_output(graph: Graph, notes: list[str]) -> Graph:
     """End in a requantised copy unless the output is rounded by one node for nobody else, all of it by one rule."""
     name, alone = graph.output, graph.output not in graph.consumers
     producer = graph.by_name.get(name)
-    while producer is not None and isinstance(producer.op, Flatten):
+    while producer is not None and producer.op.renames:
         name = producer.inputs[0]
         alone = alone and len(graph.consumers[name]) == 1
         producer = graph.by_name.get(name)
     if (
         alone
         and producer is not None
-        and isinstance(producer.op, ROUNDING)
+        and producer.op.rounds
         and producer.op.rule_count(graph.shapes[producer.inputs[0]]) == 1
     ):
         return graph
@@ -156,7 +154,7 @@ def identity(name: str, tensor: str, shape: tuple[int, ...]) -> Node:
 
 def _first(graph: Graph, group: Mapping[str, str]) -> frozenset[str]:
     image = group[graph.input_name]
-    return frozenset(node.name for node in graph.nodes if isinstance(node.op, Layer) and group[node.inputs[0]] == image)
+    return frozenset(node.name for node in graph.nodes if node.op.has_weights and group[node.inputs[0]] == image)
 
 
 def _last(graph: Graph) -> frozenset[str]:
@@ -165,7 +163,7 @@ def _last(graph: Graph) -> frozenset[str]:
         node = graph.by_name.get(open_tensors.pop())
         if node is None:
             continue
-        if isinstance(node.op, Layer) and not node.name.endswith(IDENTITY):
+        if node.op.has_weights and not node.name.endswith(IDENTITY):
             found.add(node.name)
         else:
             open_tensors.extend(node.inputs)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from quant.arrangement.arrange import ROUNDING, arrange
+from quant.arrangement.arrange import arrange
 from quant.config import LOGIT_BITS
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
@@ -42,7 +42,7 @@ def outline(graph: Graph, bits: int) -> QuantisedGraph:
 
 
 def _node(node: Node, kinds: Mapping[str, TensorType]) -> QuantisedNode:
-    if not isinstance(node.op, ROUNDING):
+    if not node.op.rounds:
         return QuantisedNode(node.name, node.op, node.inputs)
     one = np.ones(1, dtype=np.int64)
     kind = kinds[node.name].integer

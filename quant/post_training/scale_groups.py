@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from quant.arrangement.arrange import ROUNDING, Arrangement
+from quant.arrangement.arrange import Arrangement
 from quant.config import QuantiseConfig
 from quant.post_training.multipliers import snap_residual_scale
 from quant.post_training.ranges import Histogram, activation_scale, next_power_of_two
@@ -68,7 +68,7 @@ def group_scales(
         config: the family, and how ranges are found.
     """
     scales = {arrangement.group[arrangement.graph.input_name]: image_scale}
-    rounding = [node for node in arrangement.graph.nodes if isinstance(node.op, ROUNDING)]
+    rounding = [node for node in arrangement.graph.nodes if node.op.rounds]
     for node in rounding:
         group = arrangement.group[node.name]
         if group not in scales:

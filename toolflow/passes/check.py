@@ -11,7 +11,7 @@ from enum import Enum
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node, verify_graph
 from toolflow.ir.operator import Shape
-from toolflow.operators import Add, AvgPool, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Pad, Relu, Shortcut
+from toolflow.operators import Add, AvgPool, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Pad, Relu
 from toolflow.passes.fuse_residual import fuse_residual
 from toolflow.passes.pipeline import PIPELINE, Step
 from toolflow.passes.two_logits import two_logits
@@ -110,10 +110,10 @@ def _report(node: Node, final: Graph, folded: dict[str, str], widened: set[str])
     obstacles = list(_obstacles(now, final))
     if obstacles:
         return NodeReport(node.name, kind, Status.IMPORTS_ONLY, "; ".join(obstacles))
-    if isinstance(now.op, Flatten | Concat | Shortcut):
+    if now.op.hardware.is_free:
         return NodeReport(node.name, kind, Status.ENGINE, "costs nothing: a matter of addresses")
     how = "as it is" if now.op.kind == kind else f"as {now.op.kind}"
-    if isinstance(now.op, AvgPool) and now.op.rule_count(final.shapes[now.inputs[0]]) > 1:
+    if now.op.rule_count(final.shapes[now.inputs[0]]) > 1:
         how += ", the edges once more with their own divisors"
     if node.name in widened:
         how += ", with a channel of zeros for class 0"

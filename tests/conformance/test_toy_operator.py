@@ -1,0 +1,135 @@
+"""A new operator is one folder and a line in each importer: it then runs through every level (CONTRIBUTING.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import helper
+from torch import nn
+
+from quant.config import Normalisation, QuantiseConfig
+from quant.exchange.extract import brevitas_integers, first_difference
+from quant.float_network import model_output
+from quant.quantise import Variant, quantise
+from rtl_sim.levels.sources import NativeLevel, SimulationLevel
+from rtl_sim.simulate.job import RunOptions
+from rtl_sim.verify import Level, ProgramLevel, Unit, verify_level
+from tests.toy_operator import add_to_toolflow
+from tests.unit.importers.import_tools import onnx_model, random_array, run_onnx, saved
+from toolflow.emit.hls import emit_hls
+from toolflow.emit.rtl import emit_rtl
+from toolflow.engine.config import EngineConfig
+from toolflow.importers.load import load_model
+from toolflow.importers.pytorch.importer import import_module
+from toolflow.interpreter.run import run
+from toolflow.ir.graph import Graph
+from toolflow.ir.store import load_quantised, save_quantised
+from toolflow.operators.folders import by_kind
+from toolflow.passes.check import Status, check
+from toolflow.passes.pipeline import simplify
+from toolflow.plan.lower.lower import fit_depths
+
+SHAPE = (3, 8, 6)
+IMAGES = np.random.default_rng(3).integers(0, 256, (12, 8, 6, 3), dtype=np.uint8)
+NORMALISATION = Normalisation(mean=(0.5,) * 3, std=(0.25,) * 3)
+
+
+class Network(nn.Module):
+    """The rectifier behind the operator must move in front of it, to the convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.first, self.second = nn.Conv2d(3, 5, 3, padding=1), nn.Conv2d(20, 6, 1)
+        self.blocks, self.last = nn.PixelUnshuffle(2), nn.Linear(72, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.blocks(self.first(x)))
+        x = torch.relu(self.second(x))
+        out: torch.Tensor = self.last(torch.flatten(x, 1))
+        return out
+
+
+def onnx_network() -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["a"], "first", pads=[1, 1, 1, 1]),
+        helper.make_node("SpaceToDepth", ["a"], ["b"], "blocks", blocksize=2),
+        helper.make_node("Relu", ["b"], ["c"], "relu"),
+        helper.make_node("Conv", ["c", "w2"], ["d"], "second"),
+        helper.make_node("Flatten", ["d"], ["e"], "flat"),
+        helper.make_node("Gemm", ["e", "w3"], ["y"], "last"),
+    ]
+    weights = {"w1": (5, 3, 3, 3), "w2": (6, 20, 1, 1), "w3": (72, 4)}
+    return onnx_model(
+        nodes, {n: random_array(*shape, seed=len(shape)) / 4 for n, shape in weights.items()}, ("N", *SHAPE)
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def operator() -> Iterator[None]:
+    """The toolflow with the operator."""
+    with pytest.MonkeyPatch.context() as patch:
+        add_to_toolflow(patch)
+        yield
+
+
+@pytest.fixture(scope="module", params=["pytorch", "onnx"])
+def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    """The network as an importer gives it; its answers are those of the framework that it comes from."""
+    x = random_array(2, *SHAPE)
+    if request.param == "pytorch":
+        module = Network().eval()
+        graph, wanted = import_module(module, SHAPE), module(torch.from_numpy(x)).detach().numpy()
+    else:
+        model = onnx_network()
+        graph, wanted = load_model(str(saved(model, tmp_path_factory.mktemp("onnx")))), run_onnx(model, x)
+    np.testing.assert_allclose(model_output(graph, torch.from_numpy(x)).numpy(), wanted, rtol=1e-4, atol=1e-4)
+    return graph
+
+
+@pytest.fixture(scope="module")
+def variant(imported: Graph) -> Variant:
+    """The network in integers."""
+    return quantise(simplify(imported), IMAGES, NORMALISATION, QuantiseConfig(family="fixed-point"))
+
+
+def test_every_node_runs_on_the_engine(imported: Graph) -> None:
+    reports = {report.operator: report for report in check(imported)}
+    assert reports["space_to_depth"].status is Status.ENGINE
+    assert Status.IMPORTS_ONLY not in {report.status for report in reports.values()}
+    kinds = [node.op.kind for node in simplify(imported).nodes]
+    assert kinds == ["conv", "space_to_depth", "conv", "flatten", "linear"]
+
+
+def test_brevitas_and_the_stored_graph_answer_as_the_reference(variant: Variant, tmp_path: Path) -> None:
+    names = list(variant.graph.shapes)
+    expected = run(variant.graph, IMAGES, names)
+    assert first_difference(expected, brevitas_integers(variant.model, IMAGES, NORMALISATION), names) is None
+    save_quantised(variant.graph, tmp_path / "graph")
+    stored = run(load_quantised(tmp_path / "graph", by_kind()), IMAGES, names)
+    assert first_difference(expected, stored, names) is None
+
+
+def program(config: EngineConfig, folder: Path) -> Level:
+    return ProgramLevel()
+
+
+def hls(config: EngineConfig, folder: Path) -> Level:
+    emit_hls(config, "single", folder / "hls")
+    return NativeLevel(folder / "hls", folder / "work")
+
+
+def rtl(config: EngineConfig, folder: Path) -> Level:
+    emit_rtl(config, "single", folder / "rtl")
+    return SimulationLevel("rtl", folder / "rtl", folder / "work", RunOptions(seed=1, stall_probability=0.2))
+
+
+@pytest.mark.parametrize("level", [program, hls, rtl])
+def test_levels(variant: Variant, level: Callable[[EngineConfig, Path], Level], tmp_path: Path) -> None:
+    config = fit_depths(variant.graph, EngineConfig(lanes_k=4, lanes_p=2, drain_k=2))
+    assert verify_level(Unit("single", variant.graph, config), level(config, tmp_path), IMAGES).equal

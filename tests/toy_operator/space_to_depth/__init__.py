@@ -1,0 +1,1 @@
+"""Operator: blocks of positions become channels."""
