@@ -17,5 +17,6 @@ def value(op: Operator, inputs: Sequence[torch.Tensor], weights: Weights) -> tor
     blocks = functional.pixel_unshuffle(inputs[0], op.block)
     if not op.blocks_first:
         return blocks
-    apart = blocks.unflatten(1, (inputs[0].shape[1], op.block**2))
-    return apart.transpose(1, 2).flatten(1, 2)
+    images, channels = inputs[0].shape[:2]
+    apart = blocks.reshape(images, channels, op.block**2, *blocks.shape[2:])
+    return apart.transpose(1, 2).reshape(blocks.shape)
