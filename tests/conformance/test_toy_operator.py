@@ -16,9 +16,9 @@ from quant.config import Normalisation, QuantiseConfig
 from quant.exchange.extract import brevitas_integers, first_difference
 from quant.float_network import model_output
 from quant.quantise import Variant, quantise
-from rtl_sim.levels.sources import NativeLevel, SimulationLevel
+from rtl_sim.simulate.executors import NativeExecutor, SimulationExecutor
 from rtl_sim.simulate.job import RunOptions
-from rtl_sim.verify import Level, ProgramLevel, Unit, verify_level
+from rtl_sim.verify import Executor, ProgramExecutor, Unit, verify_level
 from tests.toy_operator import add_to_toolflow
 from tests.unit.importers.import_tools import onnx_model, random_array, run_onnx, saved
 from toolflow.emit.hls import emit_hls
@@ -115,21 +115,21 @@ def test_brevitas_and_the_stored_graph_answer_as_the_reference(variant: Variant,
     assert first_difference(expected, stored, names) is None
 
 
-def program(config: EngineConfig, folder: Path) -> Level:
-    return ProgramLevel()
+def program(config: EngineConfig, folder: Path) -> Executor:
+    return ProgramExecutor()
 
 
-def hls(config: EngineConfig, folder: Path) -> Level:
+def hls(config: EngineConfig, folder: Path) -> Executor:
     emit_hls(config, "single", folder / "hls")
-    return NativeLevel(folder / "hls", folder / "work")
+    return NativeExecutor(folder / "hls", folder / "work")
 
 
-def rtl(config: EngineConfig, folder: Path) -> Level:
+def rtl(config: EngineConfig, folder: Path) -> Executor:
     emit_rtl(config, "single", folder / "rtl")
-    return SimulationLevel("rtl", folder / "rtl", folder / "work", RunOptions(seed=1, stall_probability=0.2))
+    return SimulationExecutor("rtl", folder / "rtl", folder / "work", RunOptions(seed=1, stall_probability=0.2))
 
 
 @pytest.mark.parametrize("level", [program, hls, rtl])
-def test_levels(variant: Variant, level: Callable[[EngineConfig, Path], Level], tmp_path: Path) -> None:
+def test_levels(variant: Variant, level: Callable[[EngineConfig, Path], Executor], tmp_path: Path) -> None:
     config = fit_depths(variant.graph, EngineConfig(lanes_k=4, lanes_p=2, drain_k=2))
     assert verify_level(Unit("single", variant.graph, config), level(config, tmp_path), IMAGES).equal
