@@ -36,7 +36,7 @@ def answer_warnings(
         labels: (N,), or None.
         float_doubted: whether the float network has such warnings: then the number of bits is not to blame.
     """
-    remedy = "mend the float network first" if float_doubted else REMEDIES[network]
+    remedy = "fix the float network first" if float_doubted else REMEDIES[network]
     name = network if network == "float" else f"{network}-precision"
     given = None if labels is None or len(np.unique(labels)) == 1 else labels
     found = np.unique(answers)

@@ -20,7 +20,7 @@ def brevitas_tensors(graph: QuantisedGraph, images: npt.NDArray[np.uint8]) -> di
     """Return the integers of every tensor of Brevitas' float64 inference on uint8 images (N, H, W, C).
 
     In the fixed-point family they are the reference's. Where scales are free, float64 may break a tie the
-    other way (design section 8).
+    other way.
     """
     pixels = graph.input_table[np.arange(graph.input_shape[0]), images] * graph.types[graph.input_name].scale
     return integers_of(rebuilt_model(graph), pixels.transpose(0, 3, 1, 2))

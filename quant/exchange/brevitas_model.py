@@ -127,7 +127,7 @@ class _WinogradLayer(nn.Module):
 
 
 class _AveragePool(nn.Module):
-    """Average pooling by the integer rule: sum · multiplier / 2^shift, one rounding (design section 3).
+    """Average pooling by the integer rule: sum · multiplier / 2^shift, one rounding.
 
     `divisors` is int64 (H', W').
     """

@@ -18,7 +18,7 @@ from toolflow.operators.integers import Integers
 Int64Array = npt.NDArray[np.int64]
 
 CHUNK_IMAGES = 8
-BATCH_IMAGES = 256  # between two reports of progress
+BATCH_IMAGES = 256  # images between two progress reports
 
 
 def run(graph: QuantisedGraph, images: npt.NDArray[np.uint8], keep: Collection[str] = ()) -> dict[str, Int64Array]:
@@ -74,7 +74,7 @@ def logits_of(
     Args:
         graph: one unit's network.
         images: what it takes, before its input table.
-        progress: is told the number of images of each batch that is done.
+        progress: called with the number of images after each chunk.
 
     Raises:
         ToolflowError: the images' shape or type is not the graph's.

@@ -1,4 +1,4 @@
-"""Arrays on disk: an `.npz` of plain arrays, read so that every damage is said of the file."""
+"""Arrays on disk: an `.npz` of plain arrays. Any damage is reported with the name of the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read_arrays(path: Path, *needed: str) -> dict[str, npt.NDArray[Any]]:
     """Return every array of a project's `.npz` by name.
 
     Raises:
-        ToolflowError: it is missing or damaged, or lacks an array of `needed`.
+        ToolflowError: the file is missing or damaged, or lacks an array of `needed`.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -24,7 +24,7 @@ def read_arrays(path: Path, *needed: str) -> dict[str, npt.NDArray[Any]]:
             if name not in arrays:
                 raise ValueError(f"it must hold the array '{name}'")
         for name, values in arrays.items():
-            if not isinstance(values, np.ndarray):  # numpy hands out what it does not know as bytes
+            if not isinstance(values, np.ndarray):  # numpy returns members that are not arrays as bytes
                 raise ValueError(f"'{name}' is no array")
     except UNREADABLE as error:
         raise ToolflowError(f"{path} is damaged ({error}): build again") from error

@@ -1,4 +1,4 @@
-"""Errors for mistakes that a user can mend; the command line prints them without a trace."""
+"""Errors that a user can fix; the command line prints them without a trace."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class VerificationError(ToolflowError):
 
 
 class NotRunError(ToolflowError):
-    """A level that could not be run, as its program or simulator does not compile: it says nothing of the integers."""
+    """A level could not be run, for example because its simulator does not compile. No integer was compared."""
 
     exit_code = 5
 
 
 class UnknownShapeError(ToolflowError):
-    """A model that leaves the shape of its input open."""
+    """A model whose input has no fixed shape."""
 
 
 UNHANDLED = "the operator"  # the value of a problem whose operator itself is at fault
@@ -54,8 +54,8 @@ class Problem:
         operator: the operator as the source format calls it.
         attribute: the attribute at fault, or "" where the operator itself is.
         value: the value found, as text.
-        allowed: what is handled.
-        rewrite: how to express it differently, or "".
+        allowed: the supported values, as text.
+        rewrite: how to change the model, or "".
     """
 
     node: str

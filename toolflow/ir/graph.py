@@ -12,7 +12,7 @@ from toolflow.ir.operator import Operator, Shape, Weights
 
 
 class AnyNode(Protocol):
-    """What float and quantised nodes have in common."""
+    """The common interface of float and quantised nodes."""
 
     @property
     def name(self) -> str:

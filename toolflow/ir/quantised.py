@@ -1,4 +1,4 @@
-"""The quantised graph: everything the hardware needs, nothing float on its path."""
+"""The quantised graph: everything that the hardware needs, with integers only in its computation."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The one definition of every number in the project (design section 3)."""
+"""The one definition of the project's integer arithmetic: rounding, digits, Winograd, sparsity and confidence."""

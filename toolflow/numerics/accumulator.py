@@ -1,4 +1,4 @@
-"""How far accumulators can reach with the actual weights, and where floats hold them exactly."""
+"""Bounds of accumulators for given weights, and the float types that hold them exactly."""
 
 from __future__ import annotations
 

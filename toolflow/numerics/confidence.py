@@ -1,4 +1,4 @@
-"""The cascade's confidence: integers only, no division (design section 4).
+"""The cascade's confidence: integers only, no division.
 
 Normative for the reference, the program executor, the HLS engine and the RTL engine. For one image
 with K logits (int16), class i's logit being l[i]:

@@ -1,4 +1,4 @@
-"""Balanced digits: how integers wider than an engine's operands are cut exactly."""
+"""Balanced digits: integers that are wider than an engine's operands are cut into digits, exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requantisation: the only rounding that a network's integers ever see."""
+"""Requantisation: the only rounding that is applied to a network's integers."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Requantise:
 
     Attributes:
         bias, multiplier, shift: int64 of shape (K,).
-        residual_multiplier: int64 (K,), or None where there is no residual.
-        residual_shift: int64 (K,), or None for 0; where accumulators are many times finer than the residual.
+        residual_multiplier: int64 (K,), or None if there is no residual.
+        residual_shift: int64 (K,), or None for 0. It is used if accumulators are many times finer than the residual.
         lower, upper: the clip's bounds (ReLU6 lowers `upper`).
     """
 
@@ -75,7 +75,7 @@ def fits_signed(values: Int64Array, bits: int) -> bool:
 def round_half_even_shift(values: Int64Array, shift: Int64Array | int) -> Int64Array:
     """Return values / 2^shift rounded to the nearest integer, ties to the even one.
 
-    Adding half − 1 + (the quotient's lowest bit) and flooring rounds exactly so, for either sign.
+    The sum with half − 1 + (the quotient's lowest bit) is floored, which gives this rounding for both signs.
     """
     shift = np.asarray(shift, dtype=np.int64)
     quotient = values >> shift
@@ -91,7 +91,7 @@ def requantise(
     """Apply `rule` to int64 accumulators whose axis `channel_axis` is the output channel.
 
     Raises:
-        OverflowError: a product may leave int64; the rule must be checked against its accumulators.
+        OverflowError: a product could exceed int64.
         ValueError: a residual is given without its multiplier, or the reverse.
     """
     factor = rule.residual_factor

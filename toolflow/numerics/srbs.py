@@ -1,11 +1,11 @@
-"""Sub-row-balanced sparsity (design section 5): n of every S consecutive input channels are kept, at every tap.
+"""Sub-row-balanced sparsity: n of every S consecutive input channels are kept, at every tap.
 
 Weights are (K, C, kh, kw): spatial kernels, or Winograd's U with its t × t taps. A row of a tap is cut into sub-rows
 of S channels (the last one may be shorter); each keeps at most n values. A kept value travels with its index inside
 the sub-row.
 
-The taps of U share: all sub-rows of a tap keep the same number of values, but one tap may keep more than another, n on
-average. A tile then takes as many multiplications as with n at every tap, and loses much less by them.
+The taps of U share the pattern's values: all sub-rows of a tap keep the same number of values, but one tap may keep more
+than another, n on average. A tile takes as many multiplications as with n at every tap, and loses much less accuracy.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Pattern:
 
     @property
     def density(self) -> float:
-        """Kept values over all, where S divides the channels."""
+        """Kept values ÷ all values, if S divides the number of channels."""
         return self.kept / self.sub_row
 
     @property
@@ -51,7 +51,7 @@ def parse_pattern(text: str) -> Pattern:
     """Return the pattern of a text "n:S".
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a pattern.
     """
     kept, colon, sub_row = text.partition(":")
     if not (colon and kept.isdecimal() and sub_row.isdecimal()):

@@ -29,7 +29,7 @@ class IntegerType:
         return (1 << (self.bits - int(self.signed))) - 1
 
     def check(self, values: np.ndarray, what: str) -> None:
-        """Raise ValueError where a value lies outside the type."""
+        """Raise ValueError if a value lies outside the type."""
         if values.size and (int(values.min()) < self.lower or int(values.max()) > self.upper):
             raise ValueError(
                 f"{what} must lie within [{self.lower}, {self.upper}], not [{int(values.min())}, {int(values.max())}]"

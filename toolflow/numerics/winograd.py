@@ -1,4 +1,4 @@
-"""Winograd convolution in integers: F(2x2,3x3) and F(4x4,3x3) with scaled transforms (design section 3).
+"""Winograd convolution in integers: F(2x2,3x3) and F(4x4,3x3) with scaled transforms.
 
 A tile of m × m outputs reads t × t inputs, t = m + 2. With the matrices of `Winograd`:
 

@@ -103,7 +103,7 @@ def selection_weight(channels: int, before: int, after: int) -> npt.NDArray[np.i
 
 
 def macs(form: Convolution, out: Shape) -> int:
-    """Return useful multiply-accumulates per image (design section 6).
+    """Return useful multiply-accumulates per image.
 
     K·C/groups·kh·kw·H'·W'; of a pattern only the kept values count, of a tile the taps of every tile.
     """

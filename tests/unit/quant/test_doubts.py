@@ -23,7 +23,7 @@ def test_one_class_for_all_images() -> None:
         "(--low-bits, --layer-bits)"
     )
     (text,) = answer_warnings("low", answers, None, float_doubted=True)
-    assert text == "the low-precision network answers class 3 for all 200 images: mend the float network first"
+    assert text == "the low-precision network answers class 3 for all 200 images: fix the float network first"
     assert answer_warnings("high", answers, answers) == ()
     assert len(answer_warnings("high", answers, answers - 1)) == 1
     assert answer_warnings("float", np.arange(200) % 2, None) == ()

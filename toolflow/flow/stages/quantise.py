@@ -209,7 +209,7 @@ def _described(
     expected = run(variant.graph, checked, keep=list(variant.graph.shapes))
     found = brevitas_integers(variant.model, checked, normalisation)
     differing = {name: int((expected[name] != found[name]).sum()) for name in expected if name in found}
-    # free scales are no binary fractions: Brevitas' float64 may round a tie the other way (design section 8)
+    # free scales are no binary fractions: Brevitas' float64 may round a tie the other way
     if variant.graph.family == "fixed-point" and any(differing.values()):
         first = next(name for name, count in differing.items() if count)
         raise ToolflowError(

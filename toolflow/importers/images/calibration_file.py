@@ -280,7 +280,7 @@ def _check_values(path: Path, x: np.ndarray) -> None:
         bad = np.flatnonzero(~np.isfinite(flat).all(axis=1))
         if bad.size:
             raise CalibrationFileError(
-                f"{path}: x must be finite, but {_places(bad)} hold NaN or infinity: leave them out, or mend "
+                f"{path}: x must be finite, but {_places(bad)} hold NaN or infinity: leave them out, or fix "
                 "what made them"
             )
     constant = np.flatnonzero(flat.min(axis=1) == flat.max(axis=1))

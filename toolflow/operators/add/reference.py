@@ -1,4 +1,4 @@
-"""Integer addition: both operands scaled, one rounding (design section 3)."""
+"""Integer addition: both operands scaled, one rounding."""
 
 from __future__ import annotations
 
