@@ -19,18 +19,19 @@ class Measure(BaseModel):
     """A cascade measured on one set of images.
 
     Attributes:
-        images: how many.
-        labelled: whether accuracies are against labels; without labels, the high-precision unit's
-            answer counts as right, `high_accuracy` is 1 and a loss is a disagreement.
-        forwarded, forwarded_share, forwarded_interval: images that the low-precision unit is not sure of.
-        lost: accepted images that only the high-precision unit answers rightly.
-        gained: accepted images that only the low-precision unit answers rightly.
-        loss: (lost − gained) / images, accuracy given up against the high-precision unit.
-        loss_interval: its two-sided interval at `interval_confidence`.
-        interval_confidence: of both intervals.
-        float_accuracy: the user's model on the same images, where it was run.
-        low_accuracy, high_accuracy: each unit alone on all images.
-        cascade_accuracy: low-precision answers where they are accepted, else the other's.
+        images: number of images.
+        labelled: whether accuracies are against labels. Without labels, the high-precision unit's answer counts as
+            right, `high_accuracy` is 1 and a loss is a disagreement.
+        forwarded, forwarded_share, forwarded_interval: images that the low-precision unit forwards: their number, their
+            share, and the interval of the share.
+        lost: accepted images that only the high-precision unit answers correctly.
+        gained: accepted images that only the low-precision unit answers correctly.
+        loss: (lost − gained) ÷ images: the accuracy lost against the high-precision unit.
+        loss_interval: two-sided interval of the loss, at `interval_confidence`.
+        interval_confidence: confidence of both intervals.
+        float_accuracy: accuracy of the user's model on the same images, if it was run.
+        low_accuracy, high_accuracy: accuracy of each unit alone on all images.
+        cascade_accuracy: accuracy with low-precision answers if they are accepted, else high-precision answers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,8 +57,8 @@ class CurvePoint(BaseModel):
 
     Attributes:
         threshold: units of 2^-16.
-        forwarded_share: what it forwards.
-        accuracy: what the cascade answers rightly with it.
+        forwarded_share: share of images that it forwards.
+        accuracy: accuracy of the cascade with it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,9 +1,8 @@
-"""Whether a cascade pays: expected time of every design that keeps the tolerance, and the reason for the choice.
+"""Whether a cascade pays: the expected time of every design that keeps the tolerance, and the reason for the choice.
 
-One device, one clock. A resident pair runs both units at once and takes max(t_L, p·t_H) an image, or, where latency is
-what counts, t_L + p·t_H; a time-shared
-pair has the whole device for either unit in turn and takes t_L + p·t_H + reconfigurations / batch
-(p: forwarded share). The single high-precision unit has the whole device.
+All designs have one device and one clock; p is the forwarded share. A resident pair runs both units at once and takes
+max(t_L, p·t_H) an image, or t_L + p·t_H if latency counts. A time-shared pair has the whole device for each unit in
+turn and takes t_L + p·t_H + reconfigurations / batch. A single unit has the whole device.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ Design = Literal["resident pair", "time-shared pair", "single low", "single high
 
 @dataclass(frozen=True)
 class UnitCycles:
-    """Average cycles an image of every unit that the planner could fit; None where it could not.
+    """Average cycles an image of every unit; None for a unit that the planner could not fit.
 
     Attributes:
         single_high: high-precision unit with the whole device.
         single_low: low-precision unit with the whole device.
         resident: (low, high), each on its share of the device.
-        reconfiguration: cycles to exchange the units of a time-shared pair, twice a batch; None where the
-            device cannot do so.
+        reconfiguration: cycles to exchange the units of a time-shared pair, twice a batch; None if the device
+            cannot do this.
         batch: images between two such exchanges.
     """
 
@@ -52,11 +51,11 @@ class Alternative(BaseModel):
     """A design that fits the device, built or not.
 
     Attributes:
-        design: which.
-        cycles_per_image: its expected time; of a pair with the share that it forwards of the held-out images.
-        keeps: whether it was allowed to be chosen: on the images that chose the cascade's rule it keeps the tolerance.
-        accuracy: on held-out images; without labels agreement with the high-precision unit.
-        loss, loss_interval: accuracy given up against the high-precision unit on held-out images.
+        design: kind of design.
+        cycles_per_image: expected cycles; for a pair, with the share that it forwards of the held-out images.
+        keeps: whether it keeps the tolerance on the images that chose the cascade's rule. Only then it can be chosen.
+        accuracy: accuracy on held-out images; without labels, agreement with the high-precision unit.
+        loss, loss_interval: accuracy lost against the high-precision unit on held-out images, and its interval.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

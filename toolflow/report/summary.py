@@ -22,12 +22,12 @@ class Section(BaseModel):
 
 
 class PruneStep(Section):
-    """What `toolflow prune` did to the network, and the float network's accuracy afterwards.
+    """What `toolflow prune` did to the network, and the accuracy of the float network afterwards.
 
     Attributes:
-        pattern: "n:S" of its layers, several with commas between them.
-        epochs: of training; 0 where it was pruned.
-        accuracy: on images that pruning did not see; against the dense network's answers where there were no labels.
+        pattern: "n:S" of its layers; several patterns are separated by commas.
+        epochs: epochs of training; 0 for a step that only pruned.
+        accuracy: accuracy on images that pruning did not see. Without labels, agreement with the dense network.
     """
 
     pattern: str
@@ -39,16 +39,16 @@ class Model(Section):
     """The network that was built.
 
     Attributes:
-        name: as the user calls it.
-        source: file or factory that it came from.
-        sha256: of that file and of the weights, "" where they have no file.
-        input_shape: (C, H, W).
-        classes: outputs; 2 of a network with one logit.
-        binary: whether the network gives one logit z: class 1 where z > 0, class 0 elsewhere; its
-            confidence is the magnitude of 2·sigmoid(z) − 1.
-        parameters: weights and biases of the float network.
-        macs: multiply-accumulates of one image, every layer direct and dense.
-        pruning: step by step; empty where it was not pruned beforehand.
+        name: the name that the user gave it.
+        source: the file or factory that it came from.
+        sha256: hash of that file and of the weights; "" if they have no file.
+        input_shape: (C, H, W) of one image.
+        classes: number of outputs; 2 for a network with one logit.
+        binary: whether the network has one logit z: class 1 if z > 0, otherwise class 0. Its confidence is
+            |2·sigmoid(z) − 1|.
+        parameters: number of weights and biases of the float network.
+        macs: multiply-accumulates of one image if every layer is direct and dense.
+        pruning: the pruning steps; empty if the network was not pruned by `toolflow prune`.
     """
 
     name: str
@@ -63,19 +63,19 @@ class Model(Section):
 
 
 class Layer(Section):
-    """How one weighted layer is computed.
+    """How one layer with weights is computed.
 
     Attributes:
-        name: of the layer.
+        name: name of the layer.
         mode: "direct" or "winograd".
-        tile: outputs of a Winograd tile in each direction, 0 for direct ones.
-        pattern: "n:S" where the weights are sub-row-balanced, else null.
-        shares: of a Winograd layer with a pattern, how many values of a sub-row each tap keeps; n on average.
-        weight_bits: of its weights.
-        density: share of the weights that are not 0 (of the taps, where it is transformed).
-        multiplications: of one image.
-        direct_multiplications: of one image, were it direct and dense.
-        storage_bits: of its weights: values, and their indices where there is a pattern.
+        tile: outputs of a Winograd tile in each direction; 0 for direct layers.
+        pattern: "n:S" if the weights are sub-row-balanced, otherwise null.
+        shares: values of a sub-row that each tap keeps, n on average; only for Winograd layers with a pattern.
+        weight_bits: bits of a weight.
+        density: share of weights that are not 0; in a Winograd layer, of the transformed weights.
+        multiplications: multiplications for one image.
+        direct_multiplications: multiplications for one image if the layer were direct and dense.
+        storage_bits: bits of all weights: values, and indices if there is a pattern.
     """
 
     name: str
@@ -94,9 +94,9 @@ class Trial(Section):
     """A network that a search judged.
 
     Attributes:
-        divergence: sum of what its choices, each alone, do to the answers.
-        cost: over the plainest network's.
-        accuracy: of its integers, on images of the calibration file that no report uses.
+        divergence: sum of the divergences that its choices cause, each applied alone.
+        cost: its cost ÷ the cost of the dense direct network of full width.
+        accuracy: accuracy of its integers on images of the calibration file that no report uses.
     """
 
     divergence: float
@@ -108,12 +108,12 @@ class Search(Section):
     """How the tiles, patterns and bits of a variant's layers were chosen.
 
     Attributes:
-        saves: what the cost counts: "multiplications", "bit-operations", or "cycles" that the cycle model counts on the
-            best engine for the board.
-        chosen: which trial was taken.
-        trials: in their order; the first is the plainest network.
-        engine: the engine of those cycles by parameter, without depths, as if it had the board alone; null where
-            operations were counted. The build's own is planned for the network that was taken.
+        saves: what the cost counts: "multiplications", "bit-operations", or "cycles" of the cycle model on the best
+            engine for the board.
+        chosen: index of the trial that was taken.
+        trials: all trials in their order; the first is the dense direct network of full width.
+        engine: parameters, without memory depths, of the engine that the cycles are for, as if the unit had the board
+            alone; null if operations were counted. The engine of the build is planned afterwards.
     """
 
     saves: Literal["multiplications", "bit-operations", "cycles"]
@@ -126,13 +126,13 @@ class Finetuned(Section):
     """How a variant's integers were trained.
 
     Attributes:
-        images: trained on.
-        epochs: times that each was.
-        rate: of the optimiser at the start.
-        batch: images in a step.
-        flip: whether mirrored images were trained on too.
-        before: accuracy on the held-out images, without it.
-        after: accuracy on the held-out images.
+        images: number of training images.
+        epochs: number of passes over them.
+        rate: learning rate at the start.
+        batch: images of an optimiser step.
+        flip: whether mirrored images were used too.
+        before: accuracy on the held-out images without finetuning.
+        after: accuracy on the held-out images with finetuning.
     """
 
     images: int
@@ -149,14 +149,14 @@ class Variant(Section):
 
     Attributes:
         unit: "low", "high" or "single".
-        weight_bits, activation_bits: of every layer but those below.
-        first_last_bits: weights of the first and the last layer, and the image's integers.
-        overrides: layers with widths of their own, as (weight bits, output's bits).
+        weight_bits, activation_bits: bits of every layer without an entry below.
+        first_last_bits: bits of the image's integers, and of the weights of the first and the last layer.
+        overrides: layers with their own widths, as (weight bits, output bits).
         family: "multiplier" or "fixed-point".
-        sha256: of the integers: weights, biases, multipliers, shifts.
+        sha256: hash of the integers: weights, biases, multipliers, shifts.
         layers: convolutions and fully connected layers, in order.
-        search: of their forms; null where the user fixed them.
-        finetuned: training of the integers; null where there was none.
+        search: the search of their forms; null if the user fixed them.
+        finetuned: the training of the integers; null if there was none.
     """
 
     unit: UnitName
@@ -172,14 +172,14 @@ class Variant(Section):
 
 
 class LevelAccuracy(Section):
-    """One level's accuracy.
+    """The accuracy of one level.
 
     Attributes:
         level: "float", "brevitas", "reference", "program", "hls", "rtl", …
-        unit: which network, "cascade" for both together, "model" for the user's float model.
-        images: how many were answered.
-        accuracy: share answered rightly; against the float model's answers where there are no labels.
-        labelled: whether labels decided.
+        unit: the network: a unit, "cascade" for both together, or "model" for the user's float model.
+        images: number of images.
+        accuracy: share of correct answers. Without labels, agreement with the float model.
+        labelled: whether there were labels.
     """
 
     level: str
@@ -190,20 +190,20 @@ class LevelAccuracy(Section):
 
 
 class Cascade(Section):
-    """The rule by which the low-precision unit keeps or forwards an image, and what it was worth.
+    """The rule by which the low-precision unit keeps or forwards an image, and its effect.
 
     Attributes:
-        m, n, k, threshold: the program header's fields; threshold in units of 2^-16 of the softmax' sum.
+        m, n, k, threshold: fields of the program header; the threshold is in units of 2^-16 of the sum of the softmax.
         threshold_share: the threshold as a share.
-        temperature: what k divides the logits by.
-        tolerance: accuracy that the user allowed to be lost against the high-precision unit.
-        margin: one-sided confidence with which another set of as many images stays within it, or null.
-        estimate: "modelled" or "counted", how the loss was estimated in the search.
-        expected_loss: that estimate on the calibration images.
+        temperature: the factor by which k divides the logits.
+        tolerance: accuracy that may be lost against the high-precision unit.
+        margin: one-sided confidence that another set of as many images stays within the tolerance, or null.
+        estimate: how the search estimated the loss: "modelled" or "counted".
+        expected_loss: this estimate on the calibration images.
         calibration: the cascade on the images that chose the rule.
-        held_out: the same on images that had no part in it; null where none were left.
-        curve: accuracy against forwarded share over the rule's thresholds, on the calibration images.
-        warnings: what the figures do not support.
+        held_out: the cascade on images that took no part in the choice; null if none were left.
+        curve: accuracy against forwarded share for the thresholds of the rule, on the calibration images.
+        warnings: claims that the figures do not support, in sentences.
     """
 
     m: int
@@ -226,15 +226,15 @@ class LayerCycles(Section):
     """One instruction of a unit's program, in one pass.
 
     Attributes:
-        name: layer, or what a mover does.
-        operation: the instruction's opcode.
-        predicted_cycles: by the cycle model.
-        simulated_cycles: counted in the RTL simulation; null where none was run.
-        bound: what limits it by the model: array, drain, transform, weights, memory or control.
+        name: the layer, or the work of a mover.
+        operation: the opcode.
+        predicted_cycles: cycles by the cycle model.
+        simulated_cycles: cycles counted in the RTL simulation; null if none was run.
+        bound: the bottleneck by the model: array, drain, transform, weights, memory or control.
         macs: useful multiply-accumulates of all images of the pass.
-        reads: input channels that each output of a convolution reads, where these are few of the layer's: depthwise and
-            grouped convolutions, average pooling. The array's other multipliers wait. 0 for all channels.
-        utilisation: macs / (multipliers · cycles), of simulated cycles where there are any.
+        reads: input channels that each output reads, if these are a small part of the layer's channels: depthwise and
+            grouped convolutions, average pooling. The other multipliers are idle. 0 for all channels.
+        utilisation: macs ÷ (multipliers · cycles), with simulated cycles if there are any.
     """
 
     name: str
@@ -251,12 +251,12 @@ class Run(Section):
     """One start of a unit.
 
     Attributes:
-        images: batch.
-        predicted_cycles, simulated_cycles: from start to the last write response.
+        images: batch size.
+        predicted_cycles, simulated_cycles: cycles from the start to the last write response.
         weight_stall_cycles: simulated cycles in which the array waited for weights.
-        utilisation: useful multiply-accumulates / (multipliers · cycles), all loads and stores included.
-        images_per_second: at the board's clock.
-        layers: of the last pass.
+        utilisation: useful multiply-accumulates ÷ (multipliers · cycles), with all loads and stores.
+        images_per_second: speed at the board's clock.
+        layers: the instructions of the last pass.
     """
 
     images: int
@@ -274,12 +274,12 @@ class Run(Section):
 
 
 class Resources(Section):
-    """Amounts of one unit or of the whole design.
+    """Resources of one unit or of the whole design.
 
     Attributes:
-        luts, flip_flops, dsps: logic.
-        block_rams: in the family's blocks (36 Kb on Xilinx, 18 Kb on ECP5).
-        urams: UltraRAM.
+        luts, flip_flops, dsps: number of each.
+        block_rams: number of the family's blocks (36 Kb on Xilinx, 18 Kb on ECP5).
+        urams: number of UltraRAM blocks.
     """
 
     luts: float
@@ -295,13 +295,13 @@ class Unit(Section):
     Attributes:
         unit: "low", "high" or "single".
         engine: parameters of the engine by name.
-        signature: 64-bit hash of them, in hexadecimal, that program and engine compare.
+        signature: 64-bit hash of the parameters in hexadecimal; program and engine compare it.
         multipliers: lanes_k · lanes_p · slots.
-        program_sha256, weights_sha256: of the two files that every level reads.
-        program_bytes, weight_bytes: their sizes.
-        runs: by batch.
+        program_sha256, weights_sha256: hashes of the two files that every level reads.
+        program_bytes, weight_bytes: sizes of these files.
+        runs: one entry for each batch size.
         predicted: resources by the planner's model.
-        synthesised: resources by Yosys; null where it was not run.
+        synthesised: resources by Yosys; null if it was not run.
     """
 
     unit: UnitName
@@ -318,12 +318,12 @@ class Unit(Section):
 
 
 class Board(Section):
-    """What the design was planned for.
+    """The board that the design was planned for.
 
     Attributes:
-        name: the board's file under boards/.
+        name: name of the board.
         part: the device.
-        clock_mhz: that images/s are computed at.
+        clock_mhz: the clock that images/s are computed with.
         clock_basis: where that clock comes from; "" if the board's file does not say.
         usable: resources that a design may use.
     """
@@ -336,19 +336,19 @@ class Board(Section):
 
 
 class LoopInterval(Section):
-    """The initiation interval that a pipelined loop of a unit's C++ can reach, by analysis: no vendor's tool was asked.
+    """The initiation interval (II) that a pipelined loop of the C++ can reach: an analysis, not a vendor's report.
 
     Attributes:
-        file: in the folder hls/.
-        line: of the `for`.
-        function: that holds it.
-        wanted: the II of its PIPELINE pragma; 0 where that leaves it open.
-        found: the II that the ports of its memories and its recurrences allow at the board's clock.
+        file: path in the folder hls/.
+        line: line of the `for`.
+        function: function that contains the loop.
+        wanted: the II of the PIPELINE pragma; 0 if the pragma gives none.
+        found: the II that memory ports and recurrences allow at the board's clock.
         by_ports: the II that the ports of memories and streams allow.
         by_memories: the II that recurrences through memories allow.
-        by_registers: the II that recurrences of registers allow at the board's clock.
-        chain_ns: the longest recurrence of registers, for each iteration that it spans.
-        why: what bounds `found`, "" where it is 1.
+        by_registers: the II that recurrences through registers allow at the board's clock.
+        chain_ns: delay of the longest recurrence through registers, for each iteration that it spans.
+        why: the bottleneck if `found` is not 1, otherwise "".
     """
 
     file: str
@@ -367,17 +367,17 @@ class LevelCheck(Section):
     """One level of verification on one unit.
 
     Attributes:
-        level: what was compared with the integer reference; "files": the binaries in weights/, byte by byte,
-            with what the stored graphs compile to; "synthesisable": the C++ with the rules of HLS compilers, and
-            its pipelined loops with the ports of their memories.
-        unit: which engine.
-        images: how many; 0 for "files" and "synthesisable".
-        equal: whether every integer was the same; null where the level was not run. Brevitas may break ties
-            otherwise where scales are free: there every class must be the same, and `detail` counts integers.
-        detail: the first differing layer and element, why the level was not run, or what "equal" leaves open.
-        seconds: how long it took.
-        files: hash of the files that it speaks of; a later verification drops the verdict where they have changed.
-        loops: of "synthesisable": the pipelined loops of the C++.
+        level: the level that was compared with the integer reference. "files": the binaries in weights/ are compared
+            byte by byte with what the stored graphs compile to. "synthesisable": the C++ is checked against the rules
+            of HLS compilers, and its pipelined loops against the ports of their memories.
+        unit: the engine.
+        images: number of images; 0 for "files" and "synthesisable".
+        equal: whether every integer was the same; null if the level was not run. With free scales Brevitas may break
+            ties differently: then every class must be the same, and `detail` counts the integers that differ.
+        detail: the first layer and element that differ, why the level was not run, or what "equal" does not cover.
+        seconds: duration.
+        files: hash of the files that the verdict is about; a later verification drops the verdict if they have changed.
+        loops: the pipelined loops of the C++; only for "synthesisable".
     """
 
     level: str
@@ -395,26 +395,26 @@ class Summary(Section):
 
     Attributes:
         schema_version: 1.
-        made_by: toolflow and version.
-        versions: Python and the packages that a figure can depend on.
+        made_by: the toolflow's name and version.
+        versions: versions of Python and of the packages that a figure can depend on.
         hashes: SHA-256 of inputs and artefacts by name.
         model: the network.
         board: the target.
         variants: its quantised forms.
-        accuracy: at every level that was run.
-        cascade: the rule and its worth, also where a single unit was built instead; null where one was asked for.
-        decision: which design was built and why; null where a single unit was asked for.
+        accuracy: accuracy at every level that was run.
+        cascade: the cascade's rule and its effect, also if a single unit was built in the end; null if a single unit
+            was requested.
+        decision: the design that was built, and why; null if a single unit was requested.
         units: the engines.
-        objective: what the engines were chosen for: "throughput", units of a pair side by side; or "latency", a
-            forwarded image waits for one after the other.
-        batch: images of a start that they were chosen for; null for one in every lane.
-        cycles_per_image: expected, over both units and the forwarded share, at that batch; from counted
-            cycles after `toolflow verify` has simulated the RTL.
+        objective: what the engines were chosen for: "throughput" (the units of a pair work side by side) or "latency"
+            (a forwarded image waits for both units).
+        batch: images of a start that the engines were chosen for; null for one in every lane.
+        cycles_per_image: expected cycles over both units and the forwarded share, at that batch; from counted cycles
+            after `toolflow verify` has simulated the RTL.
         images_per_second: the same at the board's clock.
-        verification: level by level; empty before `toolflow verify`.
-        warnings: what is unlikely of the first layer's input, and where a network's answers show that it does not
-            classify the images, in sentences.
-        notes: what the user must know, in sentences.
+        verification: the verdicts of all levels; empty before `toolflow verify`.
+        warnings: sentences about an unlikely input of the first layer, or answers that do not classify the images.
+        notes: sentences that the user must know.
     """
 
     schema_version: Literal[1] = 1
