@@ -4,8 +4,8 @@ Weights are (K, C, kh, kw): spatial kernels, or Winograd's U with its t × t tap
 of S channels (the last one may be shorter); each keeps at most n values. A kept value travels with its index inside
 the sub-row.
 
-The taps of U share the pattern's values: all sub-rows of a tap keep the same number of values, but one tap may keep more
-than another, n on average. A tile takes as many multiplications as with n at every tap, and loses much less accuracy.
+The taps of U share the pattern's values: all sub-rows of a tap keep the same number, but one tap may keep more than
+another, n on average. A tile takes as many multiplications as with n at every tap, and loses much less accuracy.
 """
 
 from __future__ import annotations
