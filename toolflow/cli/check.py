@@ -7,6 +7,7 @@ from rich.table import Table
 
 from toolflow.cli import options
 from toolflow.cli.command import command
+from toolflow.cli.parsing import parse_shape
 from toolflow.cli.terminal import Terminal
 
 
@@ -26,7 +27,7 @@ def check(
 
         toolflow check resnet.py:resnet20 --weights resnet20.safetensors --input-shape 3,32,32
     """
-    shape = options.parse_shape(input_shape)
+    shape = parse_shape(input_shape)
     with terminal.progress(f"import {model}"):
         from toolflow.importers.load import load_model
         from toolflow.passes.check import Status, refuse

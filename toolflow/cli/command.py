@@ -27,7 +27,7 @@ from typer.core import TyperGroup
 from toolflow.cli.terminal import Terminal
 from toolflow.flow.disk import disk_full
 from toolflow.flow.signals import ENDINGS, exit_code, settle
-from toolflow.ir.errors import ToolflowError, UnsupportedModelError
+from toolflow.ir.errors import ToolflowError, UnsupportedModelError, explained
 
 DONE = 0
 DEFECT = 1
@@ -116,20 +116,11 @@ def _explained(error: BaseException, debug: bool) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt):
         return ENDINGS[signal.SIGINT], INTERRUPTED
     if isinstance(error, ValidationError):  # values that options handed to a configuration
-        return _explain(error), USER_MISTAKE
+        return explained(error), USER_MISTAKE
     if isinstance(error, OSError):
         return str(error), USER_MISTAKE
     text = f"this is a defect of the toolflow, please report it: {type(error).__name__}: {error}"
     return text if debug else f"{text}\n--debug shows the trace", DEFECT
-
-
-def _explain(error: ValidationError) -> str:
-    problems = []
-    for problem in error.errors():
-        place = ".".join(map(str, problem["loc"]))
-        text = problem["msg"].removeprefix("Value error, ")
-        problems.append(f"{place}: {text}, not {problem['input']!r}" if place else text)
-    return f"{error.title}: {'; '.join(problems)}"
 
 
 def _report(terminal: Terminal, error: BaseException, message: str, code: int) -> int:

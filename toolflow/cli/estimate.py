@@ -13,6 +13,7 @@ from rich.table import Table
 
 from toolflow.cli import options
 from toolflow.cli.command import command
+from toolflow.cli.parsing import parse_engine
 from toolflow.cli.terminal import Step, Terminal
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.plan.explore.objective import Goal
@@ -107,7 +108,7 @@ def estimate(
 
         toolflow estimate build/resnet20 --board kv260 --engine lanes_k=16,lanes_p=8,slots=2 --forwarded 0.2
     """
-    fixed = options.parse_engine(engine)
+    fixed = parse_engine(engine)
     with terminal.progress("load the toolflow"):
         from toolflow.flow.project import PLAN, open_project
         from toolflow.plan.boards.board import load_board

@@ -1,26 +1,17 @@
-"""The options that several commands share, and how their texts become values."""
+"""The options that several commands share; `parsing` makes values of their texts."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import typer
 
-from toolflow.engine.config import EngineConfig
-from toolflow.ir.errors import ToolflowError
-from toolflow.numerics.srbs import parse_pattern
+from toolflow.flow.precision import RangeMethod, RoundingMethod, ScaleFamily
 from toolflow.plan.explore.objective import Goal
 
 _MODEL, _BOARD, _PRECISION, _DATA = "Model", "Board and engine", "Precision and accuracy", "Images"
 _CHECKS = "Verification"
-
-ScaleFamily = Literal["multiplier", "fixed-point"]
-RangeMethod = Literal["mse", "percentile"]
-RoundingMethod = Literal["gptq", "nearest"]
 
 Model = Annotated[
     str,
@@ -302,115 +293,3 @@ Out = Annotated[
         show_default=False,
     ),
 ]
-
-_ENGINE_FIELDS: Mapping[str, object] = {
-    name: field.annotation for name, field in EngineConfig.model_fields.items() if field.annotation is not bool
-}
-_WIDTHS = {str(bits) for bits in range(2, 9)}
-
-
-def parse_engine(text: str | None) -> dict[str, int | str]:
-    """Return the engine parameters that `--engine` fixes, by the names of `EngineConfig`'s fields.
-
-    Raises:
-        ToolflowError: the text is no list of NAME=VALUE, a name is unknown or given twice, or a
-            value is of the wrong kind. Ranges are checked where the configuration is made.
-    """
-    fixed: dict[str, int | str] = {}
-    for part in text.split(",") if text else ():
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not value:
-            raise ToolflowError(f"--engine must be NAME=VALUE,NAME=VALUE,.. , not '{text}'")
-        if name not in _ENGINE_FIELDS:
-            raise ToolflowError(f"--engine: a name must be one of {', '.join(_ENGINE_FIELDS)}, not '{name}'")
-        if name in fixed:
-            raise ToolflowError(f"--engine: {name} must be given once, not twice")
-        if _ENGINE_FIELDS[name] is not int and not all(isinstance(v, int) for v in get_args(_ENGINE_FIELDS[name])):
-            fixed[name] = value
-        elif re.fullmatch(r"-?[0-9]+", value):
-            fixed[name] = int(value)
-        else:
-            raise ToolflowError(f"--engine: {name} must be a whole number, not '{value}'")
-    return fixed
-
-
-def parse_layer_bits(text: str | None) -> dict[str, tuple[int, int]]:
-    """Return {layer: (weight bits, activation bits)} of `--layer-bits`.
-
-    Raises:
-        ToolflowError: the text is no list of NAME=W/A, a layer is given twice, or bits are not 2 to 8.
-    """
-    bits: dict[str, tuple[int, int]] = {}
-    for part in text.split(",") if text else ():
-        name, _, widths = (piece.strip() for piece in part.rpartition("="))
-        numbers = [number.strip() for number in widths.split("/")]
-        if part.strip() == "auto":
-            raise ToolflowError("--layer-bits auto must stand alone, not beside bits of single layers")
-        if not name or len(numbers) != 2 or not all(number in _WIDTHS for number in numbers):
-            raise ToolflowError(f"--layer-bits must be NAME=W/A,.. with bits from 2 to 8, not '{part.strip()}'")
-        if name in bits:
-            raise ToolflowError(f"--layer-bits: layer '{name}' must be given once, not twice")
-        bits[name] = int(numbers[0]), int(numbers[1])
-    return bits
-
-
-def parse_sparsity(text: str | None) -> tuple[int, int] | None:
-    """Return (n, S) of `--sparsity`.
-
-    Raises:
-        ToolflowError: the text is no pattern n:S, S is no power of two, or n exceeds it.
-    """
-    if text is None:
-        return None
-    try:
-        pattern = parse_pattern(text)
-    except ValueError as error:
-        raise ToolflowError(f"--sparsity: {error}") from error
-    return pattern.kept, pattern.sub_row
-
-
-def parse_names(option: str, text: str | None, allowed: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the names of a list such as `--levels`, in the order of `allowed`; None where none is given.
-
-    Raises:
-        ToolflowError: a name is not one of `allowed`.
-    """
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in allowed:
-            raise ToolflowError(f"{option} must be of {', '.join(allowed)}, not '{name}'")
-    return tuple(name for name in allowed if name in names)
-
-
-def parse_shape(text: str | None) -> tuple[int, int, int] | None:
-    """Return (C, H, W) of `--input-shape`.
-
-    Raises:
-        ToolflowError: the text is not three positive whole numbers.
-    """
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
-        raise ToolflowError(f"--input-shape must be C,H,W in positive whole numbers, not '{text}'")
-    channels, height, width = map(int, parts)
-    return channels, height, width
-
-
-def parse_per_channel(option: str, text: str | None) -> tuple[float, ...] | None:
-    """Return the numbers of `--mean` or `--std`, one or one per channel.
-
-    Raises:
-        ToolflowError: the text is not a list of finite numbers.
-    """
-    if text is None:
-        return None
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ToolflowError(f"{option} must be numbers with commas between them, not '{text}'") from None
-    if not all(math.isfinite(value) for value in values):
-        raise ToolflowError(f"{option} must be finite numbers, not '{text}'")
-    return values

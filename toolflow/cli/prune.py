@@ -16,11 +16,12 @@ from rich.table import Table
 
 from toolflow.cli import options
 from toolflow.cli.command import command
+from toolflow.cli.parsing import parse_per_channel, parse_search_engine, parse_shape
 from toolflow.cli.terminal import Terminal
 from toolflow.flow.events import Progress
 from toolflow.flow.folder import CHECKPOINTS, notebook_in, open_build
-from toolflow.flow.precision import SAVES_MULTIPLICATIONS, parse_search_engine, parse_search_loss
 from toolflow.flow.pruning import Wanted, one_pattern, parse_layer_patterns, parse_layer_tiles
+from toolflow.flow.search import SAVES_MULTIPLICATIONS, allowed_loss
 from toolflow.importers.images.calibration_file import require_apart
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards.board import board_source
@@ -170,7 +171,7 @@ def prune(
         one_pattern("--pattern", pattern),
         parse_layer_patterns(layer_pattern),
         parse_layer_tiles(layer_tile),
-        parse_search_loss(search_loss, tile),
+        allowed_loss(search_loss, tile == "auto"),
         None if board is None else board_source(board),
         tuple(sorted(parse_search_engine(board, engine, tile).items())),
     )
@@ -192,14 +193,14 @@ def prune(
     wanted.target()  # a wrong board or engine must not cost the time of a measurement
     if tile == "auto" and board is None:
         terminal.note(SAVES_MULTIPLICATIONS)
-    source = Source.of_options(
+    source = Source(
         model,
         images,
         weights=weights,
-        input_shape=input_shape,
+        input_shape=parse_shape(input_shape),
         output=output,
-        mean=mean,
-        std=std,
+        mean=parse_per_channel("--mean", mean),
+        std=parse_per_channel("--std", std),
         pixel_scale=pixel_scale,
         reverse_channels=reverse_channels,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from rich.console import RenderableType
@@ -13,7 +12,6 @@ from rich.table import Table
 from toolflow.cli import options
 from toolflow.cli.command import command
 from toolflow.cli.terminal import Terminal
-from toolflow.flow.folder import open_build
 from toolflow.ir.errors import ToolflowError
 
 
@@ -62,81 +60,52 @@ def quantise(
         --scales fixed-point --layer-bits conv2=5/4 --out build/digits
     """
     with terminal.progress("load the toolflow"):
-        from toolflow.flow.finetuning import Finetuning
-        from toolflow.flow.precision import Precision, parse_search_engine, parse_search_loss
-        from toolflow.flow.project import GRAPHS, QONNX
-        from toolflow.flow.source import Source
-        from toolflow.flow.stages.quantise import quantise_inputs, quantise_stage
+        from toolflow.cli import parsing
+        from toolflow.flow import Precision, Request, Source, Units, quantise
 
-    source = Source.of_options(
-        model,
-        calibration,
-        weights=weights,
-        input_shape=input_shape,
-        output=output,
-        mean=mean,
-        std=std,
-        pixel_scale=pixel_scale,
-        reverse_channels=reverse_channels,
-        pruned=pruned,
-        tile=tile,
-        sparsity=sparsity,
+    parsed_tile, parsed_bits = parsing.parse_tile(tile), parsing.parse_layer_bits(layer_bits)
+    pattern = parsing.parse_pattern_option("--sparsity", sparsity)
+    request = Request(
+        Source(
+            model,
+            calibration,
+            weights=weights,
+            input_shape=parsing.parse_shape(input_shape),
+            output=output,
+            mean=parsing.parse_per_channel("--mean", mean),
+            std=parsing.parse_per_channel("--std", std),
+            pixel_scale=pixel_scale,
+            reverse_channels=reverse_channels,
+            pruned=pruned,
+        ),
+        Precision(
+            low_bits=low_bits,
+            high_bits=high_bits,
+            first_last_bits=first_last_bits,
+            layer_bits=parsed_bits,
+            scales=scales,
+            ranges=ranges,
+            percentile=percentile,
+            rounding=rounding,
+            equalise=equalise,
+            tile=parsed_tile,
+            pattern=pattern,
+        ),
+        board,
+        parsing.parse_search_engine(board, engine, parsed_tile, pattern, parsed_bits),
+        units=Units.SINGLE if single else Units.FASTEST,
+        search_loss=search_loss,
+        finetuning=parsing.parse_finetuning(finetune, finetune_recipe),
     )
-    precision = Precision.of_options(
-        low_bits=low_bits,
-        high_bits=high_bits,
-        first_last_bits=first_last_bits,
-        layer_bits=layer_bits,
-        scales=scales,
-        ranges=ranges,
-        percentile=percentile,
-        rounding=rounding,
-        equalise=equalise,
-        tile=tile if pruned is None else "0",
-        sparsity=sparsity if pruned is None else None,
-        search_loss=parse_search_loss(search_loss, tile, sparsity, layer_bits),
-        board=board,
-        engine=parse_search_engine(board, engine, tile, sparsity, layer_bits),
-    )
-    finetuning = Finetuning.of_options(finetune, finetune_recipe)
-    variants = ["high"] if single or low_bits == high_bits else ["low", "high"]
-    for sentence in precision.check_search(variants):
-        terminal.note(sentence)
-    if board is not None and precision.board is None:
+    if board is not None and not request.search.saves_any_cycles:
         raise ToolflowError(
             "--board must come with a search that saves cycles: --tile auto, --sparsity auto, or --layer-bits auto "
             "with --engine weight_bits=N"
         )
-    transforms = precision.transforms or source.transforms
-    if transforms:
-        terminal.note("no QONNX files are written: QONNX has no Winograd convolution")
-    with open_build(out, terminal, "quantise", [*source.files, finetune]) as folder:
-        folder.stage(
-            "quantise",
-            quantise_stage(source, precision, variants, terminal.note, not transforms, finetuning),
-            outputs=[GRAPHS] if transforms else [GRAPHS, QONNX],
-            inputs=quantise_inputs(source, precision, variants, finetuning),
-        )
-    with terminal.progress("measure the variants"):
-        document = _document(out)
+    made = quantise(request, out, terminal)
+    document = {**made.record, "images": made.images, "labelled": made.labelled, "accuracy": made.accuracy}
     terminal.result(document, *_tables(document))
     terminal.note(f"quantised into {out}; see what a board makes of it with: toolflow estimate {out} --board B")
-
-
-def _document(folder: Path) -> dict[str, Any]:
-    """Return what the stage recorded, and each variant's accuracy on the images that quantisation did not see."""
-    from toolflow.flow.graphs import Images, held_out_logits
-    from toolflow.flow.project import GRAPHS, read_document
-
-    recorded: dict[str, Any] = read_document(folder / GRAPHS / "quantise.json")
-    data = Images.read(folder)
-    labels = data.labels_of("held_out")
-    floats = data.float_classes[data.split.held_out]
-    truth = floats if labels is None else labels
-    accuracy = {"float": float((floats == truth).mean())}
-    for name in recorded["variants"]:
-        accuracy[name] = float((held_out_logits(folder, name).argmax(axis=1) == truth).mean())
-    return {**recorded, "images": len(truth), "labelled": labels is not None, "accuracy": accuracy}
 
 
 def _tables(document: Mapping[str, Any]) -> list[RenderableType]:

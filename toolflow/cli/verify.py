@@ -13,6 +13,7 @@ from rtl_sim.level import EngineLevel, Level
 from rtl_sim.levels import find_levels
 from toolflow.cli import options
 from toolflow.cli.command import command
+from toolflow.cli.parsing import parse_names
 from toolflow.cli.terminal import Terminal
 from toolflow.ir.errors import NotRunError, ToolflowError, VerificationError
 
@@ -56,7 +57,7 @@ def verify(
     """
     known = find_levels()
     every = tuple(level.name for level in known.values() if level.selectable)
-    chosen = options.parse_names("--levels", levels, every) or every
+    chosen = parse_names("--levels", levels, every) or every
     with terminal.progress("load the toolflow"):
         from rtl_sim.simulate.places import work_folder
         from toolflow.flow.intact import require_intact

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,18 +45,12 @@ class Finetuning:
     batch: int = 64
     flip: bool = False
 
-    @classmethod
-    def of_options(cls, file: Path | None, recipe: str | None) -> Finetuning | None:
-        """Return what the command line's options say, None where nothing is to be trained.
-
-        Raises:
-            ToolflowError: the recipe is none, or there is nothing that it is for.
-        """
-        if file is not None:
-            return cls(file, **_parsed(recipe))
-        if recipe is not None:
-            raise ToolflowError("--finetune-recipe must come with --finetune, which says what images to train on")
-        return None
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 2 or not 0 < self.rate < 1:
+            raise ToolflowError(
+                "fine-tuning must have 1 epoch or more, 2 images a step or more and a rate above 0 and below 1, not "
+                f"{self.epochs}, {self.batch} and {self.rate}"
+            )
 
     def inputs(self) -> dict[str, Any]:
         """Return what the stage's fingerprint must cover."""
@@ -138,32 +132,3 @@ def require_finetuning(graph: Graph, configs: Iterable[QuantiseConfig]) -> None:
 
     for config in configs:
         require(sorted(arrange(graph, narrow=config.activation_bits < config.first_last_bits).inserted), config)
-
-
-def _parsed(recipe: str | None) -> dict[str, Any]:
-    """Return the arguments that NAME=VALUE,.. gives."""
-    parsers: dict[str, tuple[Callable[[str], Any], str]] = {
-        "epochs": (lambda text: _checked(int(text), int(text) >= 1), "a whole number of 1 or more"),
-        "rate": (lambda text: _checked(float(text), 0 < float(text) < 1), "a number above 0 and below 1"),
-        "batch": (lambda text: _checked(int(text), int(text) >= 2), "a whole number of 2 or more"),
-        "flip": (lambda text: {"yes": True, "no": False}[text], "yes or no"),
-    }
-    given: dict[str, Any] = {}
-    for part in recipe.split(",") if recipe else ():
-        name, _, value = (piece.strip() for piece in part.partition("="))
-        if name not in parsers:
-            raise ToolflowError(f"--finetune-recipe: a name must be one of {', '.join(parsers)}, not '{name}'")
-        if name in given:
-            raise ToolflowError(f"--finetune-recipe: {name} must be given once, not twice")
-        parse, what = parsers[name]
-        try:
-            given[name] = parse(value)
-        except (ValueError, KeyError) as error:
-            raise ToolflowError(f"--finetune-recipe: {name} must be {what}, not '{value}'") from error
-    return given
-
-
-def _checked(value: float, good: bool) -> float:
-    if not good:
-        raise ValueError(value)
-    return value

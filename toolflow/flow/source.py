@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from toolflow.cli import options
 from toolflow.importers.images.calibration_file import CalibrationImages, image_shape, load_calibration_file
-from toolflow.ir.errors import ToolflowError, UnknownShapeError
+from toolflow.ir.errors import UnknownShapeError
 from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape
 from toolflow.numerics.srbs import Pattern
@@ -21,68 +20,25 @@ class Source:
     """Where a model and its images come from.
 
     Attributes:
-        model: what `load_model` takes.
+        model: an ONNX file, or a PyTorch module: "package.module:factory" or "file.py:factory".
+        calibration: the `.npz` of images `x` and, if there are any, labels `y`.
         weights: state dict of a PyTorch module.
-        input_shape: (C, H, W), or None where the model or the images say it.
-        calibration: the `.npz`.
-        output: which of the model's outputs, None where it has one.
-        mean, std, pixel_scale, reverse_channels: how pixels are normalised, None to ask the file.
+        input_shape: (C, H, W), or None if the model or the images say it.
+        output: which of the model's outputs, None if it has one.
+        mean, std, pixel_scale, reverse_channels: how pixels are normalised, None to ask the calibration file.
         pruned: what `toolflow prune` wrote for the model; None for its own weights.
-        tile, sparsity: that the pruned layers must have, None for any; the file alone says what they are.
     """
 
     model: str
-    weights: Path | None
-    input_shape: Shape | None
     calibration: Path
+    weights: Path | None = None
+    input_shape: Shape | None = None
     output: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     pixel_scale: float | None = None
     reverse_channels: bool = False
     pruned: Path | None = None
-    tile: int | None = None
-    sparsity: tuple[int, int] | None = None
-
-    @classmethod
-    def of_options(
-        cls,
-        model: str,
-        calibration: Path,
-        *,
-        weights: Path | None,
-        input_shape: str | None,
-        output: str | None,
-        mean: str | None,
-        std: str | None,
-        pixel_scale: float | None,
-        reverse_channels: bool,
-        pruned: Path | None = None,
-        tile: str = "0",
-        sparsity: str | None = None,
-    ) -> Source:
-        """Return what the command line's options say.
-
-        Raises:
-            ToolflowError: a text is not what its option takes, or a search is asked for of what is fixed.
-        """
-        for name, value in (("--tile", tile), ("--sparsity", sparsity)):
-            if pruned is not None and value == "auto":
-                raise ToolflowError(f"{name} auto must not be given with --pruned, whose tiles and patterns are fixed")
-        return cls(
-            model=model,
-            weights=weights,
-            input_shape=options.parse_shape(input_shape),
-            calibration=calibration,
-            output=output,
-            mean=options.parse_per_channel("--mean", mean),
-            std=options.parse_per_channel("--std", std),
-            pixel_scale=pixel_scale,
-            reverse_channels=reverse_channels,
-            pruned=pruned,
-            tile=None if tile in ("0", "auto") else int(tile),
-            sparsity=None if sparsity == "auto" else options.parse_sparsity(sparsity),
-        )
 
     @property
     def files(self) -> tuple[Path | None, ...]:
@@ -128,11 +84,16 @@ class Source:
             reverse_channels=self.reverse_channels,
         )
 
-    def graph(self) -> Graph:
-        """Import and simplify the model.
+    def graph(self, tile: int | None = None, pattern: Pattern | None = None) -> Graph:
+        """Import and simplify the model, and give it the pruned file's weights if there is one.
+
+        Args:
+            tile: that the layers of the pruned file must have, None for any.
+            pattern: the same.
 
         Raises:
-            ToolflowError: it cannot be imported, or a node of it does not run on the engine.
+            ToolflowError: it cannot be imported, a node of it does not run on the engine, or the pruned file is of
+                another network, tile or pattern.
         """
         from toolflow.importers.load import load_model
         from toolflow.passes.check import require_engine
@@ -148,7 +109,7 @@ class Source:
             return graph
         from quant.sparsity.pruned_file import load_pruned
 
-        return load_pruned(graph, self.pruned, self.tile, None if self.sparsity is None else Pattern(*self.sparsity))
+        return load_pruned(graph, self.pruned, tile, pattern)
 
     def pruning(self) -> list[dict[str, Any]]:
         """Return the steps by which the pruned file was made, none where there is none."""

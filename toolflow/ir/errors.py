@@ -6,6 +6,10 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 # what numpy and zipfile raise for files that are truncated, encrypted, damaged or too large for the memory
 UNREADABLE = (
@@ -90,3 +94,13 @@ class UnsupportedModelError(ToolflowError):
         lines += [f"operators that are handled: {allowed}" for allowed in sorted(once)]
         title = f"the model holds {len(self.problems)} thing(s) that cannot be imported:"
         super().__init__("\n".join([title, *lines]))
+
+
+def explained(error: ValidationError) -> str:
+    """Return one sentence about the values that a pydantic model refused."""
+    problems = []
+    for problem in error.errors():
+        place = ".".join(map(str, problem["loc"]))
+        text = problem["msg"].removeprefix("Value error, ")
+        problems.append(f"{place}: {text}, not {problem['input']!r}" if place else text)
+    return f"{error.title}: {'; '.join(problems)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from toolflow.cli.options import parse_engine, parse_layer_bits, parse_names, parse_per_channel, parse_shape
+from toolflow.cli.parsing import parse_engine, parse_layer_bits, parse_names, parse_per_channel, parse_shape
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 

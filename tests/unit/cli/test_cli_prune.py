@@ -71,7 +71,7 @@ def test_without_training(model: str, tmp_path: Path) -> None:
     ]  # fmt: skip
     again = _prune(model, out, *given)
     assert "prune: unchanged, reused" in again.stderr
-    graph = Source(model, None, None, tmp_path / "plain.npz").graph()
+    graph = Source(model, tmp_path / "plain.npz").graph()
     assert load_pruned(graph, out / "pruned.safetensors", tile=4, pattern=Pattern(2, 4))
     with pytest.raises(ToolflowError, match="was pruned to 2:4"):
         load_pruned(graph, out / "pruned.safetensors", pattern=Pattern(1, 4))
@@ -119,9 +119,7 @@ def test_no_search_changes_a_tile_that_is_given(model: str, tmp_path: Path, own:
     assert forms["2"] == (tile, "2:4")
     assert forms["6"] in [(each, "2:4") for each in ((4,) if "6" in own else (2, 4))]
     assert document["search"]["chosen"] == (0 if "6" in own else 1)
-    pruned = load_pruned(
-        Source(model, None, None, tmp_path / "plain.npz").graph(), tmp_path / "out" / "pruned.safetensors"
-    )
+    pruned = load_pruned(Source(model, tmp_path / "plain.npz").graph(), tmp_path / "out" / "pruned.safetensors")
     for name in ("2", "6"):
         assert obeys(pruned.by_name[name].weights["weight"], Pattern(2, 4), shared=forms[name][0] > 0)
 
@@ -337,7 +335,7 @@ def test_an_interrupted_run_goes_on(model: str, tmp_path: Path, monkeypatch: pyt
         ("4:8", 0), ("4:8", 1), ("2:8", 0), ("2:8", 7),
     ]  # fmt: skip
     assert not (out / CHECKPOINT).exists()
-    graph = load_pruned(Source(model, None, None, tmp_path / "plain.npz").graph(), out / "pruned.safetensors")
+    graph = load_pruned(Source(model, tmp_path / "plain.npz").graph(), out / "pruned.safetensors")
     for layer in document["layers"]:
         if layer["pattern"]:
             assert obeys(graph.by_name[layer["name"]].weights["weight"], Pattern(2, 8), shared=True)

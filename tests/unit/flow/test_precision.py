@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from toolflow.flow.precision import Precision
+from toolflow.flow.precision import AUTO, Precision
+from toolflow.flow.search import Search
 
 SIXTEENTHS, EIGHTHS = ((8, 16), (6, 16), (4, 16), (3, 16)), ((4, 8), (3, 8), (2, 8))
 
@@ -23,5 +24,5 @@ SIXTEENTHS, EIGHTHS = ((8, 16), (6, 16), (4, 16), (3, 16)), ((4, 8), (3, 8), (2,
 def test_patterns_are_no_longer_than_the_engines_words(
     board: str | None, engine: dict[str, int | str], patterns: tuple[tuple[int, int], ...]
 ) -> None:
-    asked = Precision.of_options(layer_bits=None, tile="0", sparsity="auto", board=board, engine=engine)
+    asked = Search(Precision(pattern=AUTO), board=board, engine=engine)
     assert asked.space("high").patterns == (None, *patterns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from quant.cascade.artefacts import save_artefact
@@ -11,30 +10,38 @@ from quant.cascade.measure import evaluate_cascade
 from toolflow.flow.events import Progress
 from toolflow.flow.graphs import Images, held_out_logits, load_graph
 from toolflow.flow.project import CALIBRATION, CURVE, REPORT
+from toolflow.flow.request import Request
+from toolflow.flow.stages.stage import Stage
 from toolflow.interpreter.run import logits_of
 from toolflow.report.from_artefacts import cascade_section
 from toolflow.report.plot import plot_cascade
 
 
-def calibrate_stage(tolerance: float) -> Callable[[Path, Progress], None]:
-    """Return the stage that writes the cascade's rule, and its report on held-out images."""
+def calibrate_cascade(folder: Path, request: Request, progress: Progress) -> None:
+    """Write the cascade's rule, its report on held-out images, and its curve."""
+    data = Images.read(folder)
+    low, high = (load_graph(folder, name) for name in ("low", "high"))
+    progress.expect(2 * len(data.split.rule))
+    of_low, of_high = (logits_of(graph, data.part("rule"), progress.advance) for graph in (low, high))
+    scale = low.types[low.output].scale
+    found = calibrate(of_low, of_high, data.labels_of("rule"), scale, CalibrationOptions(request.tolerance))
+    report = evaluate_cascade(
+        found,
+        held_out_logits(folder, "low"),
+        held_out_logits(folder, "high"),
+        data.labels_of("held_out"),
+        data.float_classes[data.split.held_out],
+    )
+    save_artefact(found, folder / CALIBRATION)
+    save_artefact(report, folder / REPORT)
+    plot_cascade(cascade_section(found, report), folder / CURVE)
 
-    def make(folder: Path, progress: Progress) -> None:
-        data = Images.read(folder)
-        low, high = (load_graph(folder, name) for name in ("low", "high"))
-        progress.expect(2 * len(data.split.rule))
-        of_low, of_high = (logits_of(graph, data.part("rule"), progress.advance) for graph in (low, high))
-        scale = low.types[low.output].scale
-        found = calibrate(of_low, of_high, data.labels_of("rule"), scale, CalibrationOptions(tolerance))
-        report = evaluate_cascade(
-            found,
-            held_out_logits(folder, "low"),
-            held_out_logits(folder, "high"),
-            data.labels_of("held_out"),
-            data.float_classes[data.split.held_out],
-        )
-        save_artefact(found, folder / CALIBRATION)
-        save_artefact(report, folder / REPORT)
-        plot_cascade(cascade_section(found, report), folder / CURVE)
 
-    return make
+STAGE = Stage(
+    "calibrate",
+    calibrate_cascade,
+    outputs=lambda _: (CALIBRATION, REPORT, CURVE),
+    inputs=lambda request: {"tolerance": request.tolerance},
+    after=("quantise",),
+    wanted=lambda request: "low" in request.variants,
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from toolflow.flow.project import (
     open_project,
     read_document,
 )
+from toolflow.flow.request import Request
+from toolflow.flow.stages.stage import Stage
 from toolflow.interpreter.run import run
 from toolflow.ir.arrays import read_arrays
 from toolflow.plan.lower.compiled import CompiledProgram
@@ -36,30 +38,34 @@ from toolflow.plan.lower.lower import compile_program
 
 VECTOR_IMAGES = 64
 SIMULATED_IMAGES = 2  # of the vendor's C++ and RTL simulation
-OUTPUTS = (WEIGHTS, VECTORS, "hls", "rtl", "scripts", "host", README)
 
 
-def emit_stage() -> Callable[[Path, Progress], None]:
-    """Return the stage that writes weights/, vectors/, hls/, rtl/, scripts/, host/ and README.md."""
+def emit(folder: Path, _request: Request, progress: Progress) -> None:
+    """Write weights/, vectors/, hls/, rtl/, scripts/, host/ and README.md of the plan."""
+    project = open_project(folder)
+    _write_vectors(project)
+    units = []
+    hosted = {}
+    for name in project.plan.units:
+        unit = project.unit(name)
+        compiled = compile_program(unit.graph, unit.config, unit.rule)
+        binaries = _write_binaries(folder, unit, compiled)
+        hosted[name] = HostUnit(compiled, _inside(folder, binaries.program), _inside(folder, binaries.weights))
+        vectors = _write_expected(folder, unit.name, compiled, binaries)
+        units.append(_write_sources(folder, unit, compiled, vectors))
+        progress.advance()
+    emit_scripts(project.board, units, folder)
+    emit_host(project.board, hosted, folder)
+    _write_readme(project, units, hosted)
 
-    def make(folder: Path, progress: Progress) -> None:
-        project = open_project(folder)
-        _write_vectors(project)
-        units = []
-        hosted = {}
-        for name in project.plan.units:
-            unit = project.unit(name)
-            compiled = compile_program(unit.graph, unit.config, unit.rule)
-            binaries = _write_binaries(folder, unit, compiled)
-            hosted[name] = HostUnit(compiled, _inside(folder, binaries.program), _inside(folder, binaries.weights))
-            vectors = _write_expected(folder, unit.name, compiled, binaries)
-            units.append(_write_sources(folder, unit, compiled, vectors))
-            progress.advance()
-        emit_scripts(project.board, units, folder)
-        emit_host(project.board, hosted, folder)
-        _write_readme(project, units, hosted)
 
-    return make
+STAGE = Stage(
+    "emit",
+    emit,
+    outputs=lambda _: (WEIGHTS, VECTORS, "hls", "rtl", "scripts", "host", README),
+    inputs=lambda _: {},
+    after=("quantise", "calibrate", "plan"),
+)
 
 
 def _write_vectors(project: Project) -> None:

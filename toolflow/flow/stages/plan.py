@@ -2,86 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from quant.cascade.artefacts import Calibration, load_artefact
 from quant.cascade.decide import Decision, UnitCycles, decide
 from toolflow.flow.events import Progress
 from toolflow.flow.graphs import load_graph
 from toolflow.flow.project import CALIBRATION, DECISION, PLAN, PlanFile, PlannedUnit, read_report, write_json
+from toolflow.flow.request import Request, Units
+from toolflow.flow.stages.stage import Stage
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.graph import Graph
-from toolflow.plan.boards.board import Board, load_board
+from toolflow.plan.boards.board import Board, board_source
 from toolflow.plan.explore.choose import Candidate, best_pair, best_single, bound_by, require_room, timed_engines
 from toolflow.plan.explore.objective import Objective
 from toolflow.plan.resources.count import ResourceCount
 
 
-def room_on(
-    board_name: str, least_bits: Mapping[str, int], fixed: Mapping[str, int | str], dense: bool
-) -> Callable[[Graph], None]:
-    """Return a check that a board has room for one of a network's variants at least, by their sizes alone.
+def require_room_for_one(
+    graph: Graph, board: Board, least_bits: Mapping[str, int], fixed: Mapping[str, int | str], dense: bool
+) -> None:
+    """Refuse a network that the board has room for in no variant, by the layers' sizes alone.
 
     Args:
-        board_name: name or path of the board.
+        graph: the float network.
+        board: that it is to run on.
         least_bits: of any inner layer, by variant; "high" comes last.
         fixed: engine parameters that the user fixes.
         dense: no weights are left out.
+
+    Raises:
+        DoesNotFitError: says what is short for the last variant.
     """
+    from quant.post_training.outline import outline
 
-    def require(graph: Graph) -> None:
-        from quant.post_training.outline import outline
-
-        board = load_board(board_name)
-        refused = None
-        for bits in least_bits.values():
-            try:
-                what = f"the network at {bits} bits"
-                require_room(outline(graph, bits), bits, fixed, board, what, dense)
-            except DoesNotFitError as error:
-                refused = error
-            else:
-                return
-        if refused is not None:
-            raise refused
-
-    return require
-
-
-def plan_stage(
-    board_name: str,
-    bits: Mapping[str, int],
-    fixed: Mapping[str, int | str],
-    cascade: bool,
-    objective: Objective,
-) -> Callable[[Path, Progress], None]:
-    """Return the stage that writes plan.json, and decision.json where there are two variants.
-
-    Args:
-        board_name: name or path of the board.
-        bits: width of the inner layers by variant, "low" and "high" or "high" alone.
-        fixed: engine parameters that the user fixes, for every unit.
-        cascade: take the pair even where a single unit is faster.
-        objective: what the engines are to be fast at.
-    """
-
-    def make(folder: Path, progress: Progress) -> None:
-        board = load_board(board_name)
-        graphs = {name: load_graph(folder, name) for name in bits}
-        timed = {
-            name: timed_engines(graph, bits[name], fixed, board, progress.advance, batch=objective.batch)
-            for name, graph in graphs.items()
-        }
-        if "low" not in timed:
-            single = best_single(timed["high"], board, f"the network at {bits['high']} bits")
-            _write_plan(folder, board_name, board, objective, {"single": ("high", single)})
+    refused = None
+    for bits in least_bits.values():
+        try:
+            require_room(outline(graph, bits), bits, fixed, board, f"the network at {bits} bits", dense)
+        except DoesNotFitError as error:
+            refused = error
+        else:
             return
-        decision, units = _decided(folder, timed, board, cascade, objective)
-        write_json(folder / DECISION, decision)
-        _write_plan(folder, board_name, board, objective, units)
+    if refused is not None:
+        raise refused
 
-    return make
+
+def plan(folder: Path, request: Request, progress: Progress) -> None:
+    """Write plan.json, and decision.json if there are two variants."""
+    board = request.board_to_build()
+    bits = {name: request.bits(name) for name in request.variants}
+    timed = {
+        name: timed_engines(
+            load_graph(folder, name), bits[name], request.engine, board, progress.advance, batch=request.objective.batch
+        )
+        for name in bits
+    }
+    if "low" not in timed:
+        single = best_single(timed["high"], board, f"the network at {bits['high']} bits")
+        _write_plan(folder, request, board, {"single": ("high", single)})
+        return
+    decision, units = _decided(folder, timed, board, request.units is Units.CASCADE, request.objective)
+    write_json(folder / DECISION, decision)
+    _write_plan(folder, request, board, units)
+
+
+def _inputs(request: Request) -> dict[str, Any]:
+    return {
+        "board": board_source(str(request.board)),
+        "engine": dict(request.engine),
+        "objective": asdict(request.objective),
+        "units": request.units,
+        "variants": request.variants,
+        "tolerance": request.tolerance,
+    }
+
+
+STAGE = Stage(
+    "plan",
+    plan,
+    outputs=lambda request: (PLAN, DECISION) if "low" in request.variants else (PLAN,),
+    inputs=_inputs,
+    after=("quantise", "calibrate"),
+)
 
 
 def _decided(
@@ -138,9 +144,7 @@ def _single(timed: list[Candidate], board: Board) -> Candidate | None:
     return best_single(fitting, board, "") if fitting else None
 
 
-def _write_plan(
-    folder: Path, board_name: str, board: Board, objective: Objective, units: Mapping[str, tuple[str, Candidate]]
-) -> None:
+def _write_plan(folder: Path, request: Request, board: Board, units: Mapping[str, tuple[str, Candidate]]) -> None:
     planned = {
         name: PlannedUnit(
             engine=candidate.config,
@@ -152,9 +156,9 @@ def _write_plan(
     }
     total = sum((candidate.resources for _, candidate in units.values()), start=ResourceCount())
     plan = PlanFile(
-        board=board_name,
-        goal=objective.goal,
-        batch=objective.batch,
+        board=str(request.board),
+        goal=request.objective.goal,
+        batch=request.objective.batch,
         units=planned,
         bound=bound_by(total, board),
     )

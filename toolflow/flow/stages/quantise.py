@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,13 @@ import numpy.typing as npt
 from quant.cascade.doubts import answer_warnings
 from toolflow.engine.config import FITTED
 from toolflow.flow.events import Progress
-from toolflow.flow.finetuning import Finetuning, require_finetuning
+from toolflow.flow.finetuning import require_finetuning
 from toolflow.flow.folder import CHECKPOINTS, notebook_in
 from toolflow.flow.graphs import Int64Array, Split, split_images
-from toolflow.flow.precision import Precision
 from toolflow.flow.project import GRAPHS, LOGITS, QONNX
-from toolflow.flow.source import Source
+from toolflow.flow.request import Request
+from toolflow.flow.stages.plan import require_room_for_one
+from toolflow.flow.stages.stage import Stage
 from toolflow.importers.images.calibration_file import CalibrationImages
 from toolflow.interpreter.run import logits_of
 from toolflow.ir.errors import ToolflowError
@@ -31,111 +32,225 @@ if TYPE_CHECKING:
     from quant.quantise import Variant
     from quant.search.selection import SearchResult
 
+Uint8Array = npt.NDArray[np.uint8]
+
 CHECKED_IMAGES = 64  # on which Brevitas' own integers are compared with the reference
 
 
-def quantise_stage(
-    source: Source,
-    precision: Precision,
-    variants: Sequence[str],
-    note: Callable[[str], None],
-    qonnx: bool = False,
-    finetuning: Finetuning | None = None,
-    require: Callable[[Graph], None] = lambda _: None,
-) -> Callable[[Path, Progress], None]:
-    """Return the stage that writes graphs/: integers of every variant, float answers, and how they were made.
+@dataclass(frozen=True)
+class _Given:
+    """A network and its images, as every step of the stage sees them.
 
-    With `qonnx` it also writes every variant as qonnx/<variant>.onnx; with `finetuning` it trains what it found.
-    `require` may refuse the imported network before anything is measured.
+    Attributes:
+        graph: the float network, simplified.
+        data: the calibration file.
+        split: its images for ranges, for the cascade's rule, and held out.
+        normalisation: from pixel to the network's input.
+        answers: int64 (N,), the float network's classes.
     """
 
-    def make(folder: Path, progress: Progress) -> None:
-        from quant.config import Normalisation
-        from quant.float_network import float_classes
+    graph: Graph
+    data: CalibrationImages
+    split: Split
+    normalisation: Normalisation
+    answers: Int64Array
 
-        graph = source.graph()
-        require(graph)
-        data = source.images(graph)
-        notes = [*data.notes, *output_notes(graph)]
-        for sentence in (*notes, *(f"warning: {text}" for text in data.warnings)):
-            note(sentence)
-        training, teacher = None, graph
-        if finetuning is not None:
-            require_finetuning(graph, (precision.config(name) for name in variants))
-            teacher = graph if source.pruned is None else replace(source, pruned=None).graph()
-            training = finetuning.images(source, graph, data)
-            for sentence in (*training.notes, *training.warnings):
-                note(f"{finetuning.file}: {sentence}")
-        split = split_images(len(data.images), data.labels)
-        normalisation = Normalisation(mean=data.pixels.mean, std=data.pixels.std, scale=data.pixels.scale)
-        answers = float_classes(graph, data.images, normalisation.apply)
-        truth = answers if data.labels is None else data.labels
-        found = {
-            name: precision.searched(
-                name,
-                graph,
-                normalisation,
-                data.images[split.ranges],
-                (data.images[split.rule], truth[split.rule]),
-                lambda what, name=name: progress.advance(0, f"{name}, {what}"),  # type: ignore[misc]
-                notebook_in(folder),
-            )
-            for name in variants
-            if precision.searches(name)
-        }
-        configs = {name: found[name].config if name in found else precision.config(name) for name in variants}
-        ranges = data.images[split.ranges]
-        made = _quantised(graph, ranges, normalisation, configs, progress)
-        finetuned: dict[str, dict[str, Any]] = {}
-        if finetuning is not None and training is not None:
-            unseen = data.images[split.held_out], truth[split.held_out]
-            before = {name: _accuracy(variant, *unseen) for name, variant in made.items()}
-            inputs = quantise_inputs(source, precision, variants, finetuning)
-            made, finetuned = finetuning.apply(made, teacher, training, ranges, progress, folder / CHECKPOINTS, inputs)
-            if not finetuned:
-                note("--finetune trained nothing: no unit has fewer than 8 bits anywhere")
-            for name, record in finetuned.items():
-                record |= {"before": before[name], "after": _accuracy(made[name], *unseen)}
-        target = folder / GRAPHS
-        target.mkdir(parents=True, exist_ok=True)
-        checked = data.images[split.held_out][:CHECKED_IMAGES]
-        doubts = answer_warnings("float", answers, data.labels)
-        document: dict[str, Any] = {
-            "name": graph.name,
-            "input_shape": graph.input_shape,
-            "parameters": sum(int(values.size) for node in graph.nodes for values in node.weights.values()),
-            "normalisation": asdict(data.pixels),
-            "first_input": asdict(data.statistics),
-            "binary": graph.binary,
-            "notes": notes,
-            "warnings": [*data.warnings, *doubts],
-            "pruning": source.pruning(),
-            "variants": {},
-        }
-        labels = None if data.labels is None else data.labels[split.held_out]
-        logits = {}
+    @property
+    def ranges(self) -> Uint8Array:
+        """The images that ranges and weights come from."""
+        return self.data.images[self.split.ranges]
+
+    def judged(self, part: Int64Array) -> tuple[Uint8Array, Int64Array]:
+        """Return a part's images, and their labels, or the float network's classes if there are none."""
+        truth = self.answers if self.data.labels is None else self.data.labels
+        return self.data.images[part], truth[part]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be known about the images and the network's output."""
+        return *self.data.notes, *output_notes(self.graph)
+
+
+def quantise_for_board(folder: Path, request: Request, progress: Progress) -> None:
+    """Write graphs/ of a network that the request's board has room for."""
+
+    def require(graph: Graph) -> None:
+        least = request.search.least_bits(request.variants)
+        require_room_for_one(graph, request.board_to_build(), least, request.engine, request.is_dense)
+
+    _quantise(folder, request, progress, require)
+
+
+def quantise_alone(folder: Path, request: Request, progress: Progress) -> None:
+    """Write graphs/, and every variant as qonnx/<variant>.onnx if QONNX can hold it."""
+    _quantise(folder, request, progress, qonnx=not request.transforms)
+
+
+STAGE = Stage("quantise", quantise_for_board, outputs=lambda _: (GRAPHS,), inputs=lambda request: _inputs(request))
+STAGE_ALONE = replace(
+    STAGE, run=quantise_alone, outputs=lambda request: (GRAPHS,) if request.transforms else (GRAPHS, QONNX)
+)
+
+
+def _inputs(request: Request) -> dict[str, Any]:
+    """Return what the stage comes from; the same in every command, so that one reuses another's work."""
+    trained = {} if request.finetuning is None else request.finetuning.inputs()
+    return {**request.source.inputs(), **request.search.inputs(), "variants": request.variants, **trained}
+
+
+def _quantise(
+    folder: Path,
+    request: Request,
+    progress: Progress,
+    require: Callable[[Graph], None] = lambda _: None,
+    qonnx: bool = False,
+) -> None:
+    """Write the integers of every variant, float answers, and how they were made.
+
+    `require` may refuse the imported network before anything is measured.
+    """
+    graph = request.graph()
+    require(graph)
+    data = request.source.images(graph)
+    for sentence in (*data.notes, *output_notes(graph), *(f"warning: {text}" for text in data.warnings)):
+        progress.note(sentence)
+    training = _training(request, graph, data, progress)
+    given = _given(graph, data)
+    found = _searched(folder, request, given, progress)
+    configs = {name: found[name].config if name in found else request.search.config(name) for name in request.variants}
+    made = _quantised(given, configs, progress)
+    finetuned: dict[str, dict[str, Any]] = {}
+    if training is not None:
+        made, finetuned = _finetuned(folder, request, given, made, training, progress)
+    _write(folder, request, given, made, found, finetuned, progress)
+    if qonnx:
         for name, variant in made.items():
-            save_quantised(variant.graph, target / name)
-            progress.advance(0, f"{name}, answers to the held-out images")
-            logits[name] = logits_of(variant.graph, data.images[split.held_out])
-            document["warnings"] += answer_warnings(name, logits[name].argmax(axis=1), labels, bool(doubts))
-            document["variants"][name] = _described(variant, checked, normalisation, data, split)
-            if name in found:
-                document["variants"][name]["search"] = search_section(found[name])
-            if name in finetuned:
-                document["variants"][name]["finetuned"] = finetuned[name]
-            if qonnx:
-                _export(variant, folder / QONNX / f"{name}.onnx")
-            progress.advance()
-        arrays = {"ranges": split.ranges, "rule": split.rule, "held_out": split.held_out, "x": data.images}
-        if data.labels is not None:
-            arrays["y"] = data.labels
-        arrays["float"] = answers
-        np.savez_compressed(folder / LOGITS, **logits)  # type: ignore[arg-type]
-        np.savez_compressed(target / "images.npz", **arrays)  # type: ignore[arg-type]
-        (target / "quantise.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+            _export(variant, folder / QONNX / f"{name}.onnx")
 
-    return make
+
+def _given(graph: Graph, data: CalibrationImages) -> _Given:
+    from quant.config import Normalisation
+    from quant.float_network import float_classes
+
+    normalisation = Normalisation(mean=data.pixels.mean, std=data.pixels.std, scale=data.pixels.scale)
+    split = split_images(len(data.images), data.labels)
+    return _Given(graph, data, split, normalisation, float_classes(graph, data.images, normalisation.apply))
+
+
+def _training(request: Request, graph: Graph, data: CalibrationImages, progress: Progress) -> CalibrationImages | None:
+    """Return the images to fine-tune on, None if nothing is to be trained."""
+    if request.finetuning is None:
+        return None
+    require_finetuning(graph, map(request.search.config, request.variants))
+    images = request.finetuning.images(request.source, graph, data)
+    for sentence in (*images.notes, *images.warnings):
+        progress.note(f"{request.finetuning.file}: {sentence}")
+    return images
+
+
+def _searched(folder: Path, request: Request, given: _Given, progress: Progress) -> dict[str, SearchResult]:
+    """Search what the request leaves open of each variant."""
+    found = {}
+    for name in filter(request.search.searches, request.variants):
+
+        def told(what: str, name: str = name) -> None:
+            progress.advance(0, f"{name}, {what}")
+
+        judged = given.judged(given.split.rule)
+        found[name] = request.search.run(
+            name, given.graph, given.normalisation, given.ranges, judged, told, notebook_in(folder)
+        )
+    return found
+
+
+def _quantised(given: _Given, configs: Mapping[str, QuantiseConfig], progress: Progress) -> dict[str, Variant]:
+    from quant.quantise import make_pair, quantise
+
+    def told(layer: str) -> None:
+        progress.advance(doing=layer)
+
+    inputs = given.graph, given.ranges, given.normalisation
+    if list(configs) == ["high"]:
+        return {"high": quantise(*inputs, configs["high"], "high", told)}
+    pair = make_pair(*inputs, configs["low"], configs["high"], told)
+    return {"low": pair.low, "high": pair.high}
+
+
+def _finetuned(
+    folder: Path,
+    request: Request,
+    given: _Given,
+    made: Mapping[str, Variant],
+    training: CalibrationImages,
+    progress: Progress,
+) -> tuple[dict[str, Variant], dict[str, dict[str, Any]]]:
+    """Return the variants, narrow ones trained, and what is recorded of each of these."""
+    if request.finetuning is None:
+        raise ValueError("there must be a recipe for the images to train on")
+    unseen = given.judged(given.split.held_out)
+    before = {name: _accuracy(variant, *unseen) for name, variant in made.items()}
+    teacher = given.graph if request.source.pruned is None else replace(request.source, pruned=None).graph()
+    trained, recorded = request.finetuning.apply(
+        made, teacher, training, given.ranges, progress, folder / CHECKPOINTS, _inputs(request)
+    )
+    if not recorded:
+        progress.note("--finetune trained nothing: no unit has fewer than 8 bits anywhere")
+    for name, record in recorded.items():
+        record |= {"before": before[name], "after": _accuracy(trained[name], *unseen)}
+    return trained, recorded
+
+
+def _accuracy(variant: Variant, images: Uint8Array, truth: Int64Array) -> float:
+    return float((logits_of(variant.graph, images).argmax(axis=1) == truth).mean())
+
+
+def _write(
+    folder: Path,
+    request: Request,
+    given: _Given,
+    made: Mapping[str, Variant],
+    found: Mapping[str, SearchResult],
+    finetuned: Mapping[str, dict[str, Any]],
+    progress: Progress,
+) -> None:
+    """Write graphs/: the integers, the images by part, the answers to held-out images, and what was done."""
+    target = folder / GRAPHS
+    target.mkdir(parents=True, exist_ok=True)
+    graph, data, split = given.graph, given.data, given.split
+    doubts = answer_warnings("float", given.answers, data.labels)
+    document: dict[str, Any] = {
+        "name": graph.name,
+        "input_shape": graph.input_shape,
+        "parameters": sum(int(values.size) for node in graph.nodes for values in node.weights.values()),
+        "normalisation": asdict(data.pixels),
+        "first_input": asdict(data.statistics),
+        "binary": graph.binary,
+        "notes": given.notes,
+        "warnings": [*data.warnings, *doubts],
+        "pruning": request.source.pruning(),
+        "variants": {},
+    }
+    labels = None if data.labels is None else data.labels[split.held_out]
+    logits = {}
+    for name, variant in made.items():
+        save_quantised(variant.graph, target / name)
+        progress.advance(0, f"{name}, answers to the held-out images")
+        logits[name] = logits_of(variant.graph, data.images[split.held_out])
+        document["warnings"] += answer_warnings(name, logits[name].argmax(axis=1), labels, bool(doubts))
+        described = _described(variant, given)
+        if name in found:
+            described["search"] = search_section(found[name])
+        if name in finetuned:
+            described["finetuned"] = finetuned[name]
+        document["variants"][name] = described
+        progress.advance()
+    arrays = {"ranges": split.ranges, "rule": split.rule, "held_out": split.held_out, "x": data.images}
+    if data.labels is not None:
+        arrays["y"] = data.labels
+    arrays["float"] = given.answers
+    np.savez_compressed(folder / LOGITS, **logits)  # type: ignore[arg-type]
+    np.savez_compressed(target / "images.npz", **arrays)  # type: ignore[arg-type]
+    (target / "quantise.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def output_notes(graph: Graph) -> tuple[str, ...]:
@@ -152,36 +267,6 @@ def output_notes(graph: Graph) -> tuple[str, ...]:
     return (f"the network's output has the shape ({shape}): each of its {numbers} numbers counts as one class",)
 
 
-def quantise_inputs(
-    source: Source, precision: Precision, variants: Sequence[str], finetuning: Finetuning | None = None
-) -> dict[str, Any]:
-    """Return what the quantise stage comes from; the same in every command, so that one reuses another's work."""
-    trained = {} if finetuning is None else finetuning.inputs()
-    return {**source.inputs(), **asdict(precision), "variants": list(variants), **trained}
-
-
-def _accuracy(variant: Variant, images: npt.NDArray[np.uint8], truth: Int64Array) -> float:
-    return float((logits_of(variant.graph, images).argmax(axis=1) == truth).mean())
-
-
-def _quantised(
-    graph: Graph,
-    images: npt.NDArray[np.uint8],
-    normalisation: Normalisation,
-    configs: Mapping[str, QuantiseConfig],
-    progress: Progress,
-) -> dict[str, Variant]:
-    from quant.quantise import make_pair, quantise
-
-    def told(layer: str) -> None:
-        progress.advance(doing=layer)
-
-    if list(configs) == ["high"]:
-        return {"high": quantise(graph, images, normalisation, configs["high"], "high", told)}
-    pair = make_pair(graph, images, normalisation, configs["low"], configs["high"], told)
-    return {"low": pair.low, "high": pair.high}
-
-
 def search_section(found: SearchResult) -> dict[str, Any]:
     """Return what is recorded of a search: what it saved, every network that was judged, and for which engine."""
     engine = None if found.engine is None else found.engine.model_dump(exclude={*FITTED})
@@ -195,19 +280,14 @@ def _export(variant: Variant, path: Path) -> None:
     export_qonnx(variant.model, path)
 
 
-def _described(
-    variant: Variant,
-    checked: npt.NDArray[np.uint8],
-    normalisation: Normalisation,
-    data: CalibrationImages,
-    split: Split,
-) -> dict[str, Any]:
-    """Return what is recorded of a variant, Brevitas' own inference compared with the reference on `checked`."""
+def _described(variant: Variant, given: _Given) -> dict[str, Any]:
+    """Return what is recorded of a variant, Brevitas' own inference compared with the reference."""
     from quant.exchange.extract import brevitas_integers
     from toolflow.interpreter.run import run
 
+    checked = given.data.images[given.split.held_out][:CHECKED_IMAGES]
     expected = run(variant.graph, checked, keep=list(variant.graph.shapes))
-    found = brevitas_integers(variant.model, checked, normalisation)
+    found = brevitas_integers(variant.model, checked, given.normalisation)
     differing = {name: int((expected[name] != found[name]).sum()) for name in expected if name in found}
     # free scales are no binary fractions: Brevitas' float64 may round a tie the other way
     if variant.graph.family == "fixed-point" and any(differing.values()):
@@ -217,7 +297,8 @@ def _described(
             f"elements of '{first}' differ: this is a defect of the toolflow, please report the model"
         )
     klass = found[variant.graph.output].reshape(len(checked), -1).argmax(axis=1)
-    right = None if data.labels is None else float((klass == data.labels[split.held_out][: len(checked)]).mean())
+    labels = given.data.labels
+    right = None if labels is None else float((klass == labels[given.split.held_out][: len(checked)]).mean())
     report = variant.report
     return {
         "config": report.config.model_dump(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +25,9 @@ from toolflow.flow.project import (
     read_document,
     read_report,
 )
+from toolflow.flow.request import Request
 from toolflow.flow.source import Source
+from toolflow.flow.stages.stage import Stage
 from toolflow.ir.store import digest
 from toolflow.plan.lower.lower import Lowering
 from toolflow.report.from_artefacts import (
@@ -39,43 +41,49 @@ from toolflow.report.summary import Board as BoardSection
 from toolflow.report.summary import LevelAccuracy, Model, Run, Summary, Unit, UnitName, Variant, write_summary
 
 
-def report_stage(source: Source) -> Callable[[Path, Progress], None]:
-    """Return the stage that writes summary.json."""
+def report(folder: Path, request: Request, _progress: Progress) -> None:
+    """Write summary.json."""
+    source = request.source
+    project = open_project(folder)
+    quantised: dict[str, Any] = read_document(folder / GRAPHS / "quantise.json")
+    data = Images.read(folder)
+    units = tuple(_unit(project, name) for name in project.plan.units)
+    decision = None
+    if (folder / DECISION).exists():
+        decision = Decision.model_validate_json((folder / DECISION).read_text(encoding="utf-8"))
+    cascade = None
+    if project.calibration is not None:
+        cascade = cascade_section(project.calibration, read_report(folder))
+    share = decision.forwarded_share if decision is not None and cascade is not None else 0.0
+    cycles = cycles_per_image(project, units, share)
+    summary = Summary(
+        made_by=f"cascade-toolflow {__version__}",
+        versions=dict(installed_versions()),
+        hashes=_hashes(source, folder),
+        model=_model(source, quantised, project, units),
+        board=_board(project),
+        variants=tuple(_variant(project, quantised, name) for name in project.plan.units),
+        accuracy=_accuracies(project, quantised, data, folder),
+        cascade=cascade,
+        decision=decision,
+        units=units,
+        objective=project.plan.goal,
+        batch=project.plan.batch,
+        cycles_per_image=cycles,
+        images_per_second=project.board.clock_mhz * 1e6 / cycles,
+        warnings=tuple(quantised["warnings"]),
+        notes=_notes(project, quantised),
+    )
+    write_summary(summary, folder / SUMMARY)
 
-    def make(folder: Path, progress: Progress) -> None:
-        project = open_project(folder)
-        quantised: dict[str, Any] = read_document(folder / GRAPHS / "quantise.json")
-        data = Images.read(folder)
-        units = tuple(_unit(project, name) for name in project.plan.units)
-        decision = None
-        if (folder / DECISION).exists():
-            decision = Decision.model_validate_json((folder / DECISION).read_text(encoding="utf-8"))
-        cascade = None
-        if project.calibration is not None:
-            cascade = cascade_section(project.calibration, read_report(folder))
-        share = decision.forwarded_share if decision is not None and cascade is not None else 0.0
-        cycles = cycles_per_image(project, units, share)
-        summary = Summary(
-            made_by=f"cascade-toolflow {__version__}",
-            versions=dict(installed_versions()),
-            hashes=_hashes(source, folder),
-            model=_model(source, quantised, project, units),
-            board=_board(project),
-            variants=tuple(_variant(project, quantised, name) for name in project.plan.units),
-            accuracy=_accuracies(project, quantised, data, folder),
-            cascade=cascade,
-            decision=decision,
-            units=units,
-            objective=project.plan.goal,
-            batch=project.plan.batch,
-            cycles_per_image=cycles,
-            images_per_second=project.board.clock_mhz * 1e6 / cycles,
-            warnings=tuple(quantised["warnings"]),
-            notes=_notes(project, quantised),
-        )
-        write_summary(summary, folder / SUMMARY)
 
-    return make
+STAGE = Stage(
+    "report",
+    report,
+    outputs=lambda _: (SUMMARY,),
+    inputs=lambda request: {"model": request.source.model},
+    after=("quantise", "calibrate", "plan", "emit"),
+)
 
 
 def _unit(project: Project, name: str) -> Unit:

@@ -1,0 +1,214 @@
+"""How the texts of options become values."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from toolflow.engine.config import EngineConfig
+from toolflow.flow.precision import AUTO, Auto
+from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.srbs import Pattern, parse_pattern
+
+if TYPE_CHECKING:
+    from toolflow.flow.finetuning import Finetuning
+    from toolflow.flow.request import Units
+
+_ENGINE_FIELDS: Mapping[str, object] = {
+    name: field.annotation for name, field in EngineConfig.model_fields.items() if field.annotation is not bool
+}
+_WIDTHS = {str(bits) for bits in range(2, 9)}
+
+
+def parse_engine(text: str | None) -> dict[str, int | str]:
+    """Return the engine parameters that `--engine` fixes, by the names of `EngineConfig`'s fields.
+
+    Raises:
+        ToolflowError: the text is no list of NAME=VALUE, a name is unknown or given twice, or a
+            value is of the wrong kind. Ranges are checked where the configuration is made.
+    """
+    fixed: dict[str, int | str] = {}
+    for part in text.split(",") if text else ():
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not value:
+            raise ToolflowError(f"--engine must be NAME=VALUE,NAME=VALUE,.. , not '{text}'")
+        if name not in _ENGINE_FIELDS:
+            raise ToolflowError(f"--engine: a name must be one of {', '.join(_ENGINE_FIELDS)}, not '{name}'")
+        if name in fixed:
+            raise ToolflowError(f"--engine: {name} must be given once, not twice")
+        if _ENGINE_FIELDS[name] is not int and not all(isinstance(v, int) for v in get_args(_ENGINE_FIELDS[name])):
+            fixed[name] = value
+        elif re.fullmatch(r"-?[0-9]+", value):
+            fixed[name] = int(value)
+        else:
+            raise ToolflowError(f"--engine: {name} must be a whole number, not '{value}'")
+    return fixed
+
+
+def parse_layer_bits(text: str | None) -> dict[str, tuple[int, int]] | Auto:
+    """Return {layer: (weight bits, activation bits)} of `--layer-bits`, or AUTO.
+
+    Raises:
+        ToolflowError: the text is no list of NAME=W/A, a layer is given twice, or bits are not 2 to 8.
+    """
+    if text == AUTO:
+        return AUTO
+    bits: dict[str, tuple[int, int]] = {}
+    for part in text.split(",") if text else ():
+        name, _, widths = (piece.strip() for piece in part.rpartition("="))
+        numbers = [number.strip() for number in widths.split("/")]
+        if part.strip() == "auto":
+            raise ToolflowError("--layer-bits auto must stand alone, not beside bits of single layers")
+        if not name or len(numbers) != 2 or not all(number in _WIDTHS for number in numbers):
+            raise ToolflowError(f"--layer-bits must be NAME=W/A,.. with bits from 2 to 8, not '{part.strip()}'")
+        if name in bits:
+            raise ToolflowError(f"--layer-bits: layer '{name}' must be given once, not twice")
+        bits[name] = int(numbers[0]), int(numbers[1])
+    return bits
+
+
+def parse_names(option: str, text: str | None, allowed: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the names of a list such as `--levels`, in the order of `allowed`; None where none is given.
+
+    Raises:
+        ToolflowError: a name is not one of `allowed`.
+    """
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in allowed:
+            raise ToolflowError(f"{option} must be of {', '.join(allowed)}, not '{name}'")
+    return tuple(name for name in allowed if name in names)
+
+
+def parse_shape(text: str | None) -> tuple[int, int, int] | None:
+    """Return (C, H, W) of `--input-shape`.
+
+    Raises:
+        ToolflowError: the text is not three positive whole numbers.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
+        raise ToolflowError(f"--input-shape must be C,H,W in positive whole numbers, not '{text}'")
+    channels, height, width = map(int, parts)
+    return channels, height, width
+
+
+def parse_per_channel(option: str, text: str | None) -> tuple[float, ...] | None:
+    """Return the numbers of `--mean` or `--std`, one or one per channel.
+
+    Raises:
+        ToolflowError: the text is not a list of finite numbers.
+    """
+    if text is None:
+        return None
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ToolflowError(f"{option} must be numbers with commas between them, not '{text}'") from None
+    if not all(math.isfinite(value) for value in values):
+        raise ToolflowError(f"{option} must be finite numbers, not '{text}'")
+    return values
+
+
+def parse_tile(text: str) -> int | Auto:
+    """Return the tile of a choice of `--tile`."""
+    return AUTO if text == AUTO else int(text)
+
+
+def parse_pattern_option(option: str, text: str | None) -> Pattern | Auto | None:
+    """Return the pattern that an option gives, or AUTO; None if it is not given.
+
+    Raises:
+        ToolflowError: the text is no pattern n:S, S is no power of two, or n exceeds it.
+    """
+    if text is None:
+        return None
+    if text == AUTO:
+        return AUTO
+    try:
+        return parse_pattern(text)
+    except ValueError as error:
+        raise ToolflowError(f"{option}: {error}") from error
+
+
+def parse_search_engine(board: str | None, engine: str | None, *asked: object) -> dict[str, int | str]:
+    """Return the engine parameters that a command without a unit fixes for its search.
+
+    Args:
+        board: whose cycles are to be saved.
+        engine: as `--engine` gives it.
+        asked: the options by which something may be searched.
+
+    Raises:
+        ToolflowError: as `parse_engine`; or board or engine would change nothing.
+    """
+    for option, value in (("--board", board), ("--engine", engine)):
+        if value is not None and AUTO not in asked:
+            raise ToolflowError(f"{option} must come with a search, for example --tile auto: it changes nothing else")
+    if engine is not None and board is None:
+        raise ToolflowError("--engine must come with --board, which says how large an engine may be")
+    return parse_engine(engine)
+
+
+def parse_finetuning(file: Path | None, recipe: str | None) -> Finetuning | None:
+    """Return what `--finetune` and `--finetune-recipe` say, None if nothing is to be trained.
+
+    Raises:
+        ToolflowError: the recipe is none, or there are no images that it is for.
+    """
+    from toolflow.flow.finetuning import Finetuning
+
+    if file is not None:
+        return Finetuning(file, **_parsed_recipe(recipe))
+    if recipe is not None:
+        raise ToolflowError("--finetune-recipe must come with --finetune, which says what images to train on")
+    return None
+
+
+def _parsed_recipe(recipe: str | None) -> dict[str, Any]:
+    """Return the arguments that NAME=VALUE,.. gives."""
+    parsers: dict[str, tuple[Callable[[str], Any], str]] = {
+        "epochs": (lambda text: _checked(int(text), int(text) >= 1), "a whole number of 1 or more"),
+        "rate": (lambda text: _checked(float(text), 0 < float(text) < 1), "a number above 0 and below 1"),
+        "batch": (lambda text: _checked(int(text), int(text) >= 2), "a whole number of 2 or more"),
+        "flip": (lambda text: {"yes": True, "no": False}[text], "yes or no"),
+    }
+    given: dict[str, Any] = {}
+    for part in recipe.split(",") if recipe else ():
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if name not in parsers:
+            raise ToolflowError(f"--finetune-recipe: a name must be one of {', '.join(parsers)}, not '{name}'")
+        if name in given:
+            raise ToolflowError(f"--finetune-recipe: {name} must be given once, not twice")
+        parse, what = parsers[name]
+        try:
+            given[name] = parse(value)
+        except (ValueError, KeyError) as error:
+            raise ToolflowError(f"--finetune-recipe: {name} must be {what}, not '{value}'") from error
+    return given
+
+
+def _checked(value: float, good: bool) -> float:
+    if not good:
+        raise ValueError(value)
+    return value
+
+
+def parse_units(single: bool, cascade: bool) -> Units:
+    """Return which units `--single` and `--cascade` ask for.
+
+    Raises:
+        ToolflowError: both are given.
+    """
+    from toolflow.flow.request import Units
+
+    if single and cascade:
+        raise ToolflowError("--single and --cascade must not be given together")
+    return Units.SINGLE if single else Units.CASCADE if cascade else Units.FASTEST

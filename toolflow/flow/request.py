@@ -1,0 +1,126 @@
+"""What is asked of the toolflow, as values: parsed once, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+
+from quant.cascade.calibrate import CalibrationOptions
+from toolflow.flow.finetuning import Finetuning
+from toolflow.flow.precision import AUTO, Precision
+from toolflow.flow.search import Search, allowed_loss
+from toolflow.flow.source import Source
+from toolflow.ir.errors import ToolflowError
+from toolflow.ir.graph import Graph
+from toolflow.plan.boards.board import Board, board_source, load_board
+from toolflow.plan.explore.objective import THROUGHPUT, Objective
+
+
+class Units(StrEnum):
+    """Which units are built."""
+
+    FASTEST = "fastest"
+    CASCADE = "cascade"
+    SINGLE = "single"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A network, how narrow it may become, and what it is to run on.
+
+    Attributes:
+        source: the model and its images.
+        precision: what is asked of quantisation; what is AUTO there is searched.
+        board: name or file. `build` needs it; a search saves cycles on it.
+        engine: parameters of every unit's engine that are fixed, by the names of `EngineConfig`'s fields.
+        objective: what the engines are to be fast at.
+        units: the faster of a cascade and a single unit, both units of a cascade, or the high-precision unit alone.
+        tolerance: accuracy that the cascade may lose against its high-precision unit: 0.01 is one point.
+        search_loss: accuracy that a search may lose; None for the usual.
+        finetuning: training of narrow units, None for none.
+
+    Raises:
+        ToolflowError: values are out of their range or do not fit each other.
+    """
+
+    source: Source
+    precision: Precision = field(default_factory=Precision)
+    board: str | Path | None = None
+    engine: Mapping[str, int | str] = field(default_factory=dict)
+    objective: Objective = THROUGHPUT
+    units: Units = Units.FASTEST
+    tolerance: float = 0.01
+    search_loss: float | None = None
+    finetuning: Finetuning | None = None
+
+    def __post_init__(self) -> None:
+        CalibrationOptions(self.tolerance)  # a wrong value must not cost the time of a quantisation
+        if self.engine and self.board is None:
+            raise ToolflowError("--engine must come with --board, which says how large an engine may be")
+        if self.source.pruned is not None:
+            for name, value in (("tile", self.precision.tile), ("sparsity", self.precision.pattern)):
+                if value is AUTO:
+                    raise ToolflowError(
+                        f"--{name} auto must not be given with --pruned, whose tiles and patterns are fixed"
+                    )
+        _ = self.search  # checks its values
+
+    @cached_property
+    def search(self) -> Search:
+        """What quantisation searches; a pruned network's tiles and patterns are its own."""
+        pruned = self.source.pruned is not None
+        return Search(
+            replace(self.precision, tile=0, pattern=None) if pruned else self.precision,
+            allowed_loss(self.search_loss, self.precision.is_open),
+            None if self.board is None else board_source(self.board),
+            self.engine,
+        )
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The variants that are quantised."""
+        single = self.units is Units.SINGLE or self.precision.low_bits == self.precision.high_bits
+        return ("high",) if single else ("low", "high")
+
+    def bits(self, variant: str) -> int:
+        """Return the width of a variant's inner layers."""
+        return self.precision.low_bits if variant == "low" else self.precision.high_bits
+
+    def board_to_build(self) -> Board:
+        """Return the board.
+
+        Raises:
+            ToolflowError: none is given, or there is no such board.
+        """
+        if self.board is None:
+            raise ToolflowError("a board must be given to build for: see 'toolflow boards'")
+        return load_board(self.board)
+
+    @property
+    def files(self) -> tuple[Path | None, ...]:
+        """The files that it reads, None for those that are not given."""
+        return *self.source.files, None if self.finetuning is None else self.finetuning.file
+
+    @property
+    def transforms(self) -> bool:
+        """Whether there may be Winograd layers."""
+        return self.source.transforms or self.search.transforms
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether no weights are left out."""
+        return self.source.pruned is None and self.precision.pattern is None
+
+    def graph(self) -> Graph:
+        """Import and simplify the network; a pruned one must have the tile and the pattern that are asked for.
+
+        Raises:
+            ToolflowError: as `Source.graph`.
+        """
+        if self.source.pruned is None:
+            return self.source.graph()
+        tile, pattern = self.precision.tile, self.precision.pattern
+        return self.source.graph(None if tile is AUTO or tile == 0 else tile, None if pattern is AUTO else pattern)

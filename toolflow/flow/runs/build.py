@@ -1,0 +1,40 @@
+"""From a request to a project folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from toolflow.flow.events import SILENT, Events
+from toolflow.flow.folder import open_build
+from toolflow.flow.project import SUMMARY
+from toolflow.flow.request import Request
+from toolflow.flow.stages import calibrate, emit, plan, quantise, report
+from toolflow.flow.stages.stage import Stage, run_stages
+from toolflow.plan.explore.choose import check_engine
+from toolflow.report.summary import Summary, read_summary
+
+STAGES: tuple[Stage[Request], ...] = (quantise.STAGE, calibrate.STAGE, plan.STAGE, emit.STAGE, report.STAGE)
+
+
+def build(request: Request, out: Path, events: Events = SILENT) -> Summary:
+    """Quantise, calibrate, plan and emit a project.
+
+    Args:
+        request: what to build; its board must be given.
+        out: the folder to make. An earlier build there is replaced; its stages whose inputs are the same are reused.
+        events: is told notes and progress.
+
+    Returns:
+        Every figure of the build, as `out/summary.json` holds them.
+
+    Raises:
+        ToolflowError: the request cannot be built, or `out` holds something else.
+        DoesNotFitError: the board is too small.
+    """
+    board = request.board_to_build()
+    for sentence in request.search.check(request.variants):
+        events.note(sentence)
+    check_engine(request.engine, {request.bits(name) for name in request.variants}, board)
+    with open_build(out, events, "quantise", request.files) as folder:
+        run_stages(STAGES, folder, request)
+    return read_summary(out / SUMMARY)

@@ -1,0 +1,67 @@
+"""From a request to quantised networks, without a board."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolflow.flow.events import SILENT, Events
+from toolflow.flow.folder import open_build
+from toolflow.flow.graphs import Images, held_out_logits
+from toolflow.flow.project import GRAPHS, read_document
+from toolflow.flow.request import Request
+from toolflow.flow.stages.quantise import STAGE_ALONE
+from toolflow.flow.stages.stage import run_stages
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """What quantisation made.
+
+    Attributes:
+        record: what `graphs/quantise.json` holds.
+        images: number of held-out images.
+        labelled: whether they have labels; else accuracies are agreement with the float network.
+        accuracy: on the held-out images, of "float" and of each variant.
+    """
+
+    record: dict[str, Any]
+    images: int
+    labelled: bool
+    accuracy: dict[str, float]
+
+
+def quantise(request: Request, out: Path, events: Events = SILENT) -> Quantised:
+    """Quantise a model to its variants, and measure them.
+
+    Args:
+        request: the model and how narrow it may become; a board matters only to a search.
+        out: the folder to make: graphs/ (integers) and, if there are no Winograd layers, qonnx/. `build` with the same
+            request and folder goes on from there.
+        events: is told notes and progress.
+
+    Raises:
+        ToolflowError: the request cannot be met, or `out` holds something else.
+    """
+    for sentence in request.search.check(request.variants):
+        events.note(sentence)
+    if request.transforms:
+        events.note("no QONNX files are written: QONNX has no Winograd convolution")
+    with open_build(out, events, "quantise", request.files) as folder:
+        run_stages([STAGE_ALONE], folder, request)
+    with events.progress("measure the variants"):
+        return _measured(out)
+
+
+def _measured(folder: Path) -> Quantised:
+    """Read what the stage recorded, and each variant's accuracy on the images that quantisation did not see."""
+    recorded: dict[str, Any] = read_document(folder / GRAPHS / "quantise.json")
+    data = Images.read(folder)
+    labels = data.labels_of("held_out")
+    floats = data.float_classes[data.split.held_out]
+    truth = floats if labels is None else labels
+    accuracy = {"float": float((floats == truth).mean())}
+    for name in recorded["variants"]:
+        accuracy[name] = float((held_out_logits(folder, name).argmax(axis=1) == truth).mean())
+    return Quantised(recorded, len(truth), labels is not None, accuracy)

@@ -1,0 +1,259 @@
+"""The search for what a request leaves open, and the quantiser's configuration around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from quant.config import DIGIT_BITS, QuantiseConfig
+from toolflow.flow.precision import AUTO, Precision
+from toolflow.ir.errors import ToolflowError, explained
+from toolflow.numerics.srbs import Pattern
+from toolflow.plan.boards.board import load_board
+from toolflow.plan.explore.shapes import longest_word
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from quant.config import Normalisation
+    from quant.search.prices import Target
+    from quant.search.selection import SearchResult
+    from quant.search.sensitivity import Space
+    from toolflow.ir.graph import Graph
+
+SAVES_MULTIPLICATIONS = "the search saves multiplications, whatever the engine; with --board B it saves cycles there"
+AUTO_SIXTEENTHS = 8, 6, 4, 3  # that patterns keep of each sub-row
+AUTO_SUB_ROW = 16  # where no board has shorter words
+SEARCH_LOSS = 0.003
+LEAST_WEIGHT_BITS, LEAST_ACTIVATION_BITS = 3, 4  # that a search tries
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is fixed of each variant, what is searched, and for which engine; `Request.search` makes it.
+
+    Attributes:
+        precision: what is asked of quantisation.
+        loss: accuracy that a search may lose.
+        board: name or file of the board whose cycles a search saves; None to save operations.
+        engine: parameters of the engine that are fixed.
+
+    Raises:
+        ToolflowError: a value is out of its range, or the engine is none that bits can be searched for.
+    """
+
+    precision: Precision
+    loss: float = SEARCH_LOSS
+    board: str | Path | None = None
+    engine: Mapping[str, int | str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.array_bits is not None and not 2 <= self.array_bits < self.precision.high_bits:
+            raise ToolflowError(
+                f"--layer-bits auto must have an array narrower than --high-bits {self.precision.high_bits}, not "
+                f"--engine weight_bits={self.array_bits}: narrower weights would save it no cycle"
+            )
+        for variant in ("low", "high"):
+            try:
+                self.config(variant)
+            except ValidationError as error:
+                raise ToolflowError(explained(error)) from error
+
+    def inputs(self) -> dict[str, Any]:
+        """Return what a stage's fingerprint must cover: board and engine only if a search saves cycles there."""
+        saved = {"board": self.board, "engine": dict(self.engine)} if self.saves_any_cycles else {}
+        return {**asdict(self.precision), "search_loss": self.loss, **saved}
+
+    @property
+    def saves_any_cycles(self) -> bool:
+        """Whether a search of either variant saves a board's cycles."""
+        return any(map(self.saves_cycles, ("low", "high")))
+
+    @property
+    def array_bits(self) -> int | None:
+        """Width of the weights that the engine multiplies, where bits are searched for it.
+
+        Raises:
+            ToolflowError: its activations are narrower.
+        """
+        weight, activation = (self.engine.get(f"{what}_bits") for what in ("weight", "activation"))
+        if self.precision.layer_bits is not AUTO or not isinstance(weight, int):
+            return None
+        if isinstance(activation, int) and activation < weight:
+            raise ToolflowError(
+                f"--layer-bits auto must have an array whose activations are as wide as its weights, not --engine "
+                f"weight_bits={weight},activation_bits={activation}: digits are as wide as the narrower"
+            )
+        return weight
+
+    @property
+    def transforms(self) -> bool:
+        """Whether there may be Winograd layers."""
+        return self.precision.tile != 0
+
+    def config(self, variant: str) -> QuantiseConfig:
+        """Return the quantiser's configuration of one variant, what is to be searched left at its plainest."""
+        asked = self.precision
+        bits = asked.low_bits if variant == "low" else asked.high_bits
+        pattern = asked.pattern if isinstance(asked.pattern, Pattern) else None
+        return QuantiseConfig(
+            weight_bits=bits,
+            activation_bits=bits,
+            first_last_bits=asked.first_last_bits,
+            overrides={} if variant == "high" or asked.layer_bits is AUTO else dict(asked.layer_bits),
+            family=asked.scales,
+            ranges=asked.ranges,
+            percentile=asked.percentile,
+            rounding=asked.rounding,
+            equalise=asked.equalise,
+            tile=0 if asked.tile is AUTO else asked.tile,  # type: ignore[arg-type]  # checked by the model
+            pattern=None if pattern is None else (pattern.kept, pattern.sub_row),
+            digit_bits=self.array_bits or DIGIT_BITS,
+        )
+
+    def least_bits(self, variants: Iterable[str]) -> dict[str, int]:
+        """Return the fewest bits that the array of each variant can be planned with."""
+        least = {}
+        for name in variants:
+            config = self.config(name)
+            widths = [config.weight_bits, config.activation_bits, *(min(pair) for pair in config.overrides.values())]
+            if self._mixed(name):
+                widths += [LEAST_WEIGHT_BITS, LEAST_ACTIVATION_BITS]
+            least[name] = min(widths)
+        return least
+
+    def searches(self, variant: str) -> bool:
+        """Return whether anything of a variant is to be searched."""
+        return AUTO in (self.precision.tile, self.precision.pattern) or self._mixed(variant)
+
+    def space(self, variant: str) -> Space:
+        """Return what is to be searched of a variant."""
+        from quant.search.sensitivity import Space
+
+        config, asked = self.config(variant), self.precision
+        tiles = (0, 2) if asked.scales == "fixed-point" else (0, 2, 4)
+        mixed, array = self._mixed(variant), self.array_bits
+        weight_bits: tuple[int, ...] = (config.weight_bits,)
+        activation_bits: tuple[int, ...] = (config.activation_bits,)
+        if mixed and array is not None:  # what fills its digits; narrower activations save it nothing
+            weight_bits += tuple(width for width in _down(asked.high_bits - 1, array) if width % array == 0)
+        elif mixed:
+            weight_bits = _down(asked.high_bits, LEAST_WEIGHT_BITS)
+            activation_bits = _down(asked.high_bits, LEAST_ACTIVATION_BITS)
+        return Space(
+            tiles=tiles if asked.tile is AUTO else (config.tile,),
+            patterns=(None, *self._auto_patterns()) if asked.pattern is AUTO else (config.pattern,),
+            weight_bits=weight_bits,
+            activation_bits=activation_bits,
+        )
+
+    def _auto_patterns(self) -> tuple[tuple[int, int], ...]:
+        """Return the patterns to try: sub-rows longer than the engine's words would wait for their fullest part."""
+        s = AUTO_SUB_ROW
+        if self.board is not None:
+            s = min(s, longest_word(self.engine, load_board(self.board)))
+        return tuple((n * s // 16, s) for n in AUTO_SIXTEENTHS if n * s % 16 == 0)
+
+    def check(self, variants: Sequence[str]) -> tuple[str, ...]:
+        """Refuse a search for an engine that cannot be, before anything is computed; return what each saves instead.
+
+        Raises:
+            ToolflowError: there is no such board or engine, or it is not what the bits are searched for.
+        """
+        if self.array_bits not in (None, self.precision.low_bits) and "low" in variants:
+            raise ToolflowError(
+                f"--layer-bits auto with --engine weight_bits={self.array_bits} must be --single or have as many "
+                "--low-bits"
+            )
+        notes = []
+        for variant in filter(self.searches, variants):
+            if self.target(variant) is not None:
+                continue
+            if self._mixed(variant):
+                notes.append(
+                    f"the search for the {variant} unit saves bit-operations, as bits of any width do; with --engine "
+                    "weight_bits=N it saves cycles of that array on the board"
+                )
+            else:
+                notes.append(SAVES_MULTIPLICATIONS)
+        return tuple(dict.fromkeys(notes))
+
+    def _mixed(self, variant: str) -> bool:
+        """Return whether the bits of a variant's layers are searched."""
+        return self.precision.layer_bits is AUTO and variant == "high"
+
+    def saves_cycles(self, variant: str) -> bool:
+        """Return whether the search of a variant, where there is one, saves a board's cycles, not operations.
+
+        Bits of any width are searched for multipliers that are made for them, not for an engine's.
+        """
+        given = self.board is not None and not (self._mixed(variant) and self.array_bits is None)
+        return given and self.searches(variant)
+
+    def target(self, variant: str) -> Target | None:
+        """Return the board whose cycles the search of a variant saves, None where it saves operations.
+
+        Raises:
+            ToolflowError: there is no such board, or no engine with the parameters that are fixed.
+        """
+        if self.board is None or not self.saves_cycles(variant):
+            return None
+        from quant.search.prices import Target
+
+        return Target.of_options(self.board, self.config(variant).weight_bits, self.engine)
+
+    def run(
+        self,
+        variant: str,
+        graph: Graph,
+        normalisation: Normalisation,
+        images: npt.NDArray[np.uint8],
+        judged: tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]],
+        progress: Callable[[str], None],
+        notebook: Path,
+    ) -> SearchResult:
+        """Search a variant's tiles, patterns and bits.
+
+        Args:
+            variant: "low" or "high".
+            graph: the float network, simplified.
+            normalisation: from pixel to the network's input.
+            images: for ranges and weights.
+            judged: other images, and their classes, to read accuracies on.
+            progress: is told what is done.
+            notebook: a file for what is found out, from which a search that was cut short goes on.
+        """
+        from quant.search.selection import search
+
+        asked = self.config(variant), self.space(variant)
+        return search(
+            graph, images, normalisation, *asked, *judged, self.loss, progress, notebook, self.target(variant)
+        )
+
+
+def allowed_loss(given: float | None, searched: bool) -> float:
+    """Return the accuracy that a search may lose.
+
+    Args:
+        given: by the user, None for the usual.
+        searched: whether anything is left to a search.
+
+    Raises:
+        ToolflowError: it is given and would change nothing, or is no share.
+    """
+    if given is None:
+        return SEARCH_LOSS
+    if not searched:
+        raise ToolflowError("--search-loss must come with a search, for example --tile auto: it changes nothing else")
+    if not 0 <= given <= 1:
+        raise ToolflowError(f"--search-loss must be from 0 to 1, not {given}")
+    return given
+
+
+def _down(highest: int, lowest: int) -> tuple[int, ...]:
+    return tuple(range(highest, min(highest, lowest) - 1, -1))
