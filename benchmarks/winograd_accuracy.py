@@ -25,7 +25,8 @@ from quant.arrangement.forms import multiplications
 from quant.config import QuantiseConfig
 from quant.quantise import quantise
 from quant.search.prices import Target
-from quant.search.selection import search
+from quant.search.problem import Answered, Problem
+from quant.search.search import search
 from quant.search.sensitivity import Space
 from quant.sparsity.choice import choice_of
 from toolflow.interpreter.run import logits_of
@@ -80,7 +81,8 @@ def main() -> None:
                 Space((0, 2, 4), (None,), (bits,), (bits,)),
             )
             target = Target(arguments.board, bits, {})
-            found = search(graph, training, NORMALISATION, plain, space, judged, truth, ALLOWED, target=target)
+            given = Answered(judged, truth)
+            found = search(Problem(graph, training, NORMALISATION, plain, space, given, ALLOWED, target))
             for trial in found.trials:
                 print(f"  judged: {100 * trial.accuracy:.2f} % at {100 * trial.cost:.1f} % of the cycles", flush=True)
             config = found.config

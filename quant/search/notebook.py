@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
 from quant.config import QuantiseConfig
+from quant.search.problem import Problem
 from quant.search.sensitivity import Sensitivities
-from toolflow.ir.graph import Graph
 
 _SENSITIVITIES = TypeAdapter(Sensitivities)
 
@@ -25,41 +25,36 @@ class Notebook:
     Args:
         path: the file, None to keep nothing; another one for another version of this package. One that cannot be read
             counts as empty: nothing in it is irreplaceable.
-        graph: the float network.
-        arrays: images and classes, in the order in which the search takes them.
-        settings: everything else that a result depends on, as JSON can hold it.
+        problem: what is searched. What is judged does not depend on how much may be lost, nor on the target.
     """
 
-    def __init__(
-        self, path: Path | None, graph: Graph, arrays: Sequence[npt.NDArray[Any]], settings: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, path: Path | None, problem: Problem) -> None:
         self._path = path
         self._entries: dict[str, Any] = _read(path)
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        digest.update(repr((graph.input_name, graph.output, sorted(graph.shapes.items()))).encode())
-        for node in graph.nodes:
-            digest.update(repr((node.name, node.op, node.inputs, sorted(node.weights))).encode())
-            arrays = [*arrays, *(node.weights[name] for name in sorted(node.weights))]
-        for array in arrays:
-            digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
-        self._origin = digest.hexdigest()
+        self._origin = _origin(problem)
 
-    def measured(self, measure: Callable[[], Sensitivities]) -> Sensitivities:
-        """Return what was measured, or measure it."""
-        key = f"{self._origin} measured"
+    def measurement(self) -> Sensitivities | None:
+        """Return what was measured, None if nothing was."""
         try:
-            return _SENSITIVITIES.validate_python(self._entries[key])
+            return _SENSITIVITIES.validate_python(self._entries[f"{self._origin} measured"])
         except (KeyError, ValidationError):
-            found = measure()
-            self._keep(key, _SENSITIVITIES.dump_python(found, mode="json"))
-            return found
+            return None
 
-    def judged(self, config: QuantiseConfig, judge: Callable[[], float]) -> float:
-        """Return the accuracy of a configuration's network, or judge it."""
-        key = f"{self._origin} judged {config.model_dump_json()}"
-        if not isinstance(self._entries.get(key), float):
-            self._keep(key, judge())
-        return float(self._entries[key])
+    def keep_measurement(self, found: Sensitivities) -> None:
+        """Write down what was measured."""
+        self._keep(f"{self._origin} measured", _SENSITIVITIES.dump_python(found, mode="json"))
+
+    def accuracy(self, config: QuantiseConfig) -> float | None:
+        """Return the accuracy of a configuration's network, None if it was not judged."""
+        known = self._entries.get(self._judged(config))
+        return known if isinstance(known, float) else None
+
+    def keep_accuracy(self, config: QuantiseConfig, accuracy: float) -> None:
+        """Write down the accuracy of a configuration's network."""
+        self._keep(self._judged(config), accuracy)
+
+    def _judged(self, config: QuantiseConfig) -> str:
+        return f"{self._origin} judged {config.model_dump_json()}"
 
     def _keep(self, key: str, value: Any) -> None:
         self._entries[key] = value
@@ -77,3 +72,19 @@ def _read(path: Path | None) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _origin(problem: Problem) -> str:
+    """Return the SHA-256 of everything that a measurement or a judgement comes from."""
+    settings = {"config": problem.config.model_dump(mode="json"), "space": asdict(problem.space)}
+    settings |= problem.normalisation.model_dump()
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    graph = problem.graph
+    arrays: list[npt.NDArray[Any]] = [problem.images, problem.judged.images, problem.judged.classes]
+    digest.update(repr((graph.input_name, graph.output, sorted(graph.shapes.items()))).encode())
+    for node in graph.nodes:
+        digest.update(repr((node.name, node.op, node.inputs, sorted(node.weights))).encode())
+        arrays += [node.weights[name] for name in sorted(node.weights)]
+    for array in arrays:
+        digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -9,8 +9,9 @@ works at the same time: where a selection's weights take it longer, that is what
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -39,25 +40,60 @@ _Key = tuple[int | None, PatternPair, int]
 
 
 @dataclass(frozen=True)
-class Prices:
+class Prices(ABC):
     """What layers cost in one way to run the network.
 
     A network costs what the busiest of those costs that work at the same time: each is the sum of its layers' prices.
 
     Attributes:
-        of: from a layer, one of its options and the bits of its input to a price for each that works; infinite where
-            the layer cannot be run so.
         rest: what no option changes.
         engine: whose prices they are, None where they are any engine's.
     """
 
-    of: Callable[[str, Option, int], tuple[float, ...]]
     rest: tuple[float, ...] = (0.0,)
     engine: EngineConfig | None = None
+
+    @abstractmethod
+    def of(self, layer: str, option: Option, bits: int) -> tuple[float, ...]:
+        """Return a layer's price with an option and an input of so many bits, for each that works.
+
+        It is infinite where the layer cannot be run so.
+        """
 
     def total(self, chosen: Iterable[tuple[str, Option, int]]) -> float:
         """Return what a network costs whose layers take these options."""
         return float(max(np.sum([self.rest, *(self.of(*each) for each in chosen)], axis=0)))
+
+
+class Multiplications(Prices):
+    """The multiplications of an image, whatever their width."""
+
+    def of(self, layer: str, option: Option, bits: int) -> tuple[float, ...]:
+        """Return a layer's multiplications."""
+        return (option.multiplications,)
+
+
+class BitOperations(Prices):
+    """The multiplications of an image times the widths of both operands."""
+
+    def of(self, layer: str, option: Option, bits: int) -> tuple[float, ...]:
+        """Return a layer's bit-operations."""
+        return (option.multiplications * option.weight_bits * option.operand[bits],)
+
+
+@dataclass(frozen=True)
+class EngineCycles(Prices):
+    """The cycles of an image on one engine, and those that its external memory takes.
+
+    Attributes:
+        table: by layer and option.
+    """
+
+    table: Mapping[tuple[str, _Key], tuple[float, float]] = field(default_factory=dict)
+
+    def of(self, layer: str, option: Option, bits: int) -> tuple[float, ...]:
+        """Return a layer's cycles on the array, and in the memory."""
+        return self.table.get((layer, _key(option)), (math.inf, math.inf))
 
 
 @dataclass(frozen=True)
@@ -84,16 +120,6 @@ class Target:
         found = load_board(board)
         check_engine(fixed, {bits}, found)
         return cls(found, bits, fixed)
-
-
-def multiplications() -> Prices:
-    """Return the prices in multiplications of an image, whatever their width."""
-    return Prices(lambda _layer, option, _bits: (option.multiplications,))
-
-
-def bit_operations() -> Prices:
-    """Return the prices in multiplications times the widths of both operands."""
-    return Prices(lambda _layer, option, bits: (option.multiplications * option.weight_bits * option.operand[bits],))
 
 
 def cycles(
@@ -143,7 +169,7 @@ def _priced(
     networks: Sequence[QuantisedGraph],
     found: Sensitivities,
     board: Board,
-) -> Prices | None:
+) -> EngineCycles | None:
     """Return one engine's prices, None where it has none of some layer."""
     table: dict[tuple[str, _Key], tuple[float, float]] = {}
     rest = 0.0, 0.0
@@ -156,8 +182,7 @@ def _priced(
             rest = tuple(np.sum([(counted.engine_rest, counted.memory_rest), *others], axis=0).tolist())
     if {name for name, _ in table} != set(found.layers):
         return None
-    nowhere = math.inf, math.inf
-    return Prices(lambda layer, option, _bits: table.get((layer, _key(option)), nowhere), rest, engine)
+    return EngineCycles(rest, engine, table)
 
 
 def _key(option: Option) -> _Key:

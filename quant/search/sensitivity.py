@@ -90,18 +90,39 @@ class Sensitivities:
     groups: Mapping[str, Mapping[int, float]]
 
 
+@dataclass(frozen=True)
+class _Rounding:
+    """Values to multiples of a scale, as a type of integers has them."""
+
+    kind: IntegerType
+    scale: float
+
+    def of(self, value: Tensor) -> Tensor:
+        return torch.round(value / self.scale).clamp(self.kind.lower, self.kind.upper) * self.scale
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A layer with one tile and pattern; None where they are its own."""
+
+    tile: int | None
+    pattern: PatternPair
+    node: Node
+
+
 class _Probe:
     """The float network on a few images, and what changing one tensor does to its answers."""
 
-    def __init__(self, graph: Graph, x: Tensor) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, x: Tensor, config: QuantiseConfig) -> None:
+        self.graph, self.config = graph, config
+        self.generator = torch.Generator().manual_seed(config.seed)
         self.live = {graph.input_name: x}
         for node in graph.nodes:
             self.live[node.name] = float_node(node, [self.live[t] for t in node.inputs])
         self.answers = functional.log_softmax(self.live[graph.output].flatten(1).double(), 1)
 
-    def divergence(self, changed: Mapping[str, Callable[[Tensor], Tensor] | Tensor]) -> float:
-        """Return the divergence when tensors are replaced, or passed through a function after they are computed."""
+    def divergence(self, changed: Mapping[str, _Rounding | Tensor]) -> float:
+        """Return the divergence when tensors are replaced, or rounded after they are computed."""
         new: dict[str, Tensor] = {}
         for node in self.graph.nodes:
             change = changed.get(node.name)
@@ -111,7 +132,7 @@ class _Probe:
             if any(t in new for t in node.inputs):
                 new[node.name] = float_node(node, [new.get(t, self.live[t]) for t in node.inputs])
             if change is not None:
-                new[node.name] = change(new.get(node.name, self.live[node.name]))
+                new[node.name] = change.of(new.get(node.name, self.live[node.name]))
         if self.graph.output not in new:
             return 0.0
         found = functional.log_softmax(new[self.graph.output].flatten(1).double(), 1)
@@ -136,8 +157,7 @@ def measure(
     """
     graph = arrangement.graph
     elements = sum(int(np.prod(shape)) for shape in graph.shapes.values())
-    probe = _Probe(graph, x[: min(MAX_IMAGES, max(MAX_ELEMENTS // elements, 1))])
-    generator = torch.Generator().manual_seed(config.seed)
+    probe = _Probe(graph, x[: min(MAX_IMAGES, max(MAX_ELEMENTS // elements, 1))], config)
     free = free_layers(arrangement)
     ends = {arrangement.group[graph.input_name], arrangement.group[graph.output]}
     bits = {
@@ -150,28 +170,24 @@ def measure(
         if not isinstance(node.op, Layer) or node.name in arrangement.first | arrangement.inserted:
             continue
         progress(node.name)
-        forms: list[tuple[int | None, PatternPair, Node]] = [(None, None, node)]
+        forms = [_Form(None, None, node)]
         if node.name in free:
             tiles = (config.tiles[node.name],) if node.name in config.tiles else space.tiles
             patterns = (config.patterns[node.name],) if node.name in config.patterns else space.patterns
             made = (layer_form(node, tile, pattern) for tile in tiles for pattern in patterns)
-            forms = [(*_choice(form.op), form) for form in {form.op: form for form in made}.values()]
+            forms = [_Form(*_choice(form.op), form) for form in {form.op: form for form in made}.values()]
         widths = (config.first_last_bits,) if node.name in arrangement.last else space.weight_bits
         if node.name in config.overrides:
             widths = (config.overrides[node.name][0],)
         group = arrangement.group[node.inputs[0]]
         kinds = [IntegerType(each, group not in arrangement.unsigned) for each in bits[group]]
-        layers[node.name] = tuple(
-            option
-            for tile, pattern, form in forms
-            for option in _options(probe, form, tile, pattern, widths, kinds, config, generator)
-        )
+        layers[node.name] = tuple(option for form in forms for option in _options(probe, form, widths, kinds))
         source[node.name] = group
     groups = {}
     for group, widths in bits.items():
         progress(group)
         kinds = [IntegerType(each, group not in arrangement.unsigned) for each in widths]
-        groups[group] = _of_group(probe, [node.name for node in arrangement.producers[group]], kinds, config)
+        groups[group] = _of_group(probe, [node.name for node in arrangement.producers[group]], kinds)
     return Sensitivities(layers, source, groups)
 
 
@@ -181,24 +197,16 @@ def _own_bits(producers: Sequence[str], config: QuantiseConfig) -> tuple[int, ..
     return (max(own),) if own else ()
 
 
-def _options(
-    probe: _Probe,
-    form: Node,
-    tile: int | None,
-    pattern: PatternPair,
-    widths: Sequence[int],
-    kinds: Sequence[IntegerType],
-    config: QuantiseConfig,
-    generator: torch.Generator,
-) -> Iterator[Option]:
+def _options(probe: _Probe, form: _Form, widths: Sequence[int], kinds: Sequence[IntegerType]) -> Iterator[Option]:
     """Return the options of one form of a layer, whose input may have several types."""
-    op = form.op
+    node, config = form.node, probe.config
+    op = node.op
     assert isinstance(op, Layer)
-    given = [probe.live[t] for t in form.inputs]
-    shape = probe.graph.shapes[form.name]
-    weight = weight_of(form, "weight", torch.float64)
-    solved = solve_weights(op, weight, given[0], given[0], shape, config.rounding, generator)
-    before = before_activation(probe.graph.by_name[form.name], given)
+    given = [probe.live[t] for t in node.inputs]
+    shape = probe.graph.shapes[node.name]
+    weight = weight_of(node, "weight", torch.float64)
+    solved = solve_weights(op, weight, given[0], given[0], shape, config.rounding, probe.generator)
+    before = before_activation(probe.graph.by_name[node.name], given)
     axes = [0, *range(2, before.ndim)]
     operand = {kind.bits: _operand_bits(op, kind) for kind in kinds}
     rule = ScaleRule(config.family, _free_scales, lambda scales: scales)
@@ -206,11 +214,11 @@ def _options(
         sums = accumulate(op, given[0], rounded.values.float())
         total = sums + given[1] if len(given) > 1 else sums
         total = total + (before - total).mean(axes).view(1, -1, *[1] * (before.ndim - 2))
-        divergence = probe.divergence({form.name: apply_activation(op.activation, total)})
+        divergence = probe.divergence({node.name: apply_activation(op.activation, total)})
         held = op.pattern if isinstance(op, Conv | WinogradConv) else None
         integers = rounded.integers.numpy()
         full = ((), ()) if held is None else fullness(integers, held)
-        yield Option(tile, pattern, bits, multiplications(op, integers, shape), operand, divergence, *full)
+        yield Option(form.tile, form.pattern, bits, multiplications(op, integers, shape), operand, divergence, *full)
 
 
 def fullness(weight: npt.NDArray[Any], pattern: tuple[int, int]) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
@@ -228,18 +236,13 @@ def _operand_bits(op: Layer, kind: IntegerType) -> int:
     return transformed_type(WINOGRAD[op.tile], kind).bits if isinstance(op, WinogradConv) else kind.bits
 
 
-def _of_group(
-    probe: _Probe, producers: Sequence[str], kinds: Sequence[IntegerType], config: QuantiseConfig
-) -> Mapping[int, float]:
+def _of_group(probe: _Probe, producers: Sequence[str], kinds: Sequence[IntegerType]) -> Mapping[int, float]:
     """Return the divergence of rounding a group's tensors, by bits."""
     histograms = [histogram(probe.live[name]) for name in producers]
+    config = probe.config
     percentile = config.percentile if config.ranges == "percentile" else None
     found = {}
     for kind in kinds:
-        scale = activation_scale(histograms, kind.upper, config.family, percentile)
-
-        def rounded(value: Tensor, scale: float = scale, kind: IntegerType = kind) -> Tensor:
-            return torch.round(value / scale).clamp(kind.lower, kind.upper) * scale
-
-        found[kind.bits] = probe.divergence(dict.fromkeys(producers, rounded))
+        rounding = _Rounding(kind, activation_scale(histograms, kind.upper, config.family, percentile))
+        found[kind.bits] = probe.divergence(dict.fromkeys(producers, rounding))
     return found

@@ -300,24 +300,17 @@ class Job:
         self, graph: Graph, choices: Mapping[str, Choice], data: CalibrationImages, progress: Progress, notebook: Path
     ) -> tuple[dict[str, Choice], dict[str, Any]]:
         """Return the choices with the tiles that a search finds, pruned without training, and what it judged."""
-        from quant.search.selection import search_tiles
+        from quant.search.problem import Answered, tile_problem
+        from quant.search.search import search
         from quant.training.loop import classes_of
         from toolflow.flow.stages.quantise import search_section
 
         floats = classes_of(graph, data.images, _normalisation(data))
         truth = floats if data.labels is None else data.labels
-        found = search_tiles(
-            graph,
-            data.images,
-            truth,
-            _normalisation(data),
-            choices,
-            self.wanted.search_loss,
-            lambda what: progress.advance(0, f"search, {what}"),
-            notebook,
-            self.wanted.target(),
-            self.wanted.tiles.keys(),
-        )
+        given, fixed = Answered(data.images, truth), self.wanted.tiles.keys()
+        problem = tile_problem(graph, given, _normalisation(data), choices, self.wanted.search_loss, fixed)
+        problem = replace(problem, target=self.wanted.target())
+        found = search(problem, lambda what: progress.advance(0, f"search, {what}"), notebook)
         tiles = {**found.config.tiles, **self.wanted.tiles}
         changed = {name: replace(one, tile=tiles.get(name, 0)) for name, one in choices.items()}
         return changed, search_section(found)

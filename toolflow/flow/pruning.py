@@ -53,7 +53,7 @@ class Wanted:
         if self.board is None:
             return None
         from quant.search.prices import Target
-        from quant.search.selection import TILE_BITS
+        from quant.search.problem import TILE_BITS
 
         return Target.of_options(self.board, TILE_BITS, dict(self.engine))
 

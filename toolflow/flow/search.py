@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from quant.config import Normalisation
     from quant.search.prices import Target
-    from quant.search.selection import SearchResult
+    from quant.search.search import SearchResult
     from quant.search.sensitivity import Space
     from toolflow.ir.graph import Graph
 
@@ -228,12 +228,12 @@ class Search:
             progress: is told what is done.
             notebook: a file for what is found out, from which a search that was cut short goes on.
         """
-        from quant.search.selection import search
+        from quant.search.problem import Answered, Problem
+        from quant.search.search import search
 
         asked = self.config(variant), self.space(variant)
-        return search(
-            graph, images, normalisation, *asked, *judged, self.loss, progress, notebook, self.target(variant)
-        )
+        problem = Problem(graph, images, normalisation, *asked, Answered(*judged), self.loss, self.target(variant))
+        return search(problem, progress, notebook)
 
 
 def allowed_loss(given: float | None, searched: bool) -> float:

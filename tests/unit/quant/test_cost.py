@@ -11,7 +11,7 @@ import torch
 from quant.arrangement.arrange import arrange
 from quant.config import QuantiseConfig
 from quant.quantise import quantise
-from quant.search.prices import Target, as_full, bit_operations, cycles, multiplications
+from quant.search.prices import BitOperations, Multiplications, Target, as_full, cycles
 from quant.search.sensitivity import Option, Space, fullness, measure
 from tests.unit.quant.quantise_networks import NORMALISATION, Builder, images, residual_network
 from toolflow.numerics.srbs import Pattern, fullest, obeys, project, share_taps, worth_of
@@ -24,9 +24,9 @@ BOARD, CALIBRATION = load_board("pynq-z2"), images(48)
 
 def test_operations_are_counted() -> None:
     option = Option(2, None, 5, 100, {8: 11, 4: 6}, 0.0)
-    assert multiplications().of("p", option, 4) == (100,)
-    assert bit_operations().of("p", option, 4) == (100 * 5 * 6,)
-    assert bit_operations().of("p", option, 8) == (100 * 5 * 11,)
+    assert Multiplications().of("p", option, 4) == (100,)
+    assert BitOperations().of("p", option, 4) == (100 * 5 * 6,)
+    assert BitOperations().of("p", option, 8) == (100 * 5 * 11,)
 
 
 def test_options_cost_the_cycles_of_networks_in_their_form() -> None:

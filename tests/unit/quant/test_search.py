@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,11 @@ from quant.config import QuantiseConfig
 from quant.float_network import before_activation, float_classes, float_logits, float_node
 from quant.post_training.ranges import activation_scale, histogram, weight_scales
 from quant.quantise import quantise
-from quant.search.prices import Prices, Target, bit_operations, multiplications
-from quant.search.selection import SearchResult, Selection, cheapest, configured, plainest, search, select
+from quant.search.prices import BitOperations, Multiplications, Prices, Target
+from quant.search.problem import Answered, Problem
+from quant.search.proposer import Bisection
+from quant.search.search import SearchResult, judged, search
+from quant.search.selection import Selection, configured, plainest, select
 from quant.search.sensitivity import Option, Sensitivities, Space, measure
 from tests.unit.quant.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.engine.config import EngineConfig
@@ -39,7 +42,7 @@ INNER = {"a1", "a2", "b2"}
 
 
 BOARD = load_board("pynq-z2")
-OPERATIONS = {"multiplications": (multiplications(),), "bit-operations": (bit_operations(),)}
+OPERATIONS = {"multiplications": (Multiplications(),), "bit-operations": (BitOperations(),)}
 
 
 def _option(cost: int, divergence: float, weight_bits: int = 8) -> Option:
@@ -60,12 +63,22 @@ def _made(seed: int) -> Sensitivities:
     return Sensitivities(layers, {"p": "one", "q": "two", "r": "one"}, groups)
 
 
+@dataclass(frozen=True)
+class _Table(Prices):
+    """Prices that are given."""
+
+    table: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
+
+    def of(self, layer: str, option: Option, bits: int) -> tuple[float, ...]:
+        return self.table[layer, id(option)]
+
+
 def _engines(found: Sensitivities, seed: int) -> tuple[Prices, ...]:
     """Prices of three engines and their memory at random; the last one cannot run some options."""
     rng = np.random.default_rng(seed + 100)
     engines = []
     for number in range(3):
-        table = {
+        table: dict[tuple[str, int], tuple[float, ...]] = {
             (name, id(option)): (float(rng.integers(1, 50)), float(rng.integers(1, 50)))
             for name, options in found.layers.items()
             for option in options
@@ -73,14 +86,8 @@ def _engines(found: Sensitivities, seed: int) -> tuple[Prices, ...]:
         for name, options in found.layers.items():
             if number == 2 and len(options) > 1:
                 table[name, id(options[0])] = math.inf, math.inf
-
-        def of(
-            name: str, option: Option, _bits: int, table: dict[tuple[str, int], tuple[float, float]] = table
-        ) -> tuple[float, float]:
-            return table[name, id(option)]
-
         rest = float(rng.integers(0, 9)), float(rng.integers(0, 9))
-        engines.append(Prices(of, rest, EngineConfig(lanes_k=number + 1)))
+        engines.append(_Table(rest, EngineConfig(lanes_k=number + 1), table))
     return tuple(engines)
 
 
@@ -125,24 +132,21 @@ def test_the_plainest_comes_first() -> None:
 def test_what_is_returned_keeps_the_accuracy(allowed: float) -> None:
     """Accuracy falls with the divergence here; of the judged networks that are allowed, the result is the cheapest."""
     found = _made(3)
-    selections: dict[int, Selection] = {}
 
-    def configure(selection: Selection) -> QuantiseConfig:
-        selections[len(selections)] = selection
-        return QuantiseConfig(seed=len(selections) - 1)
+    class Falling:
+        def accuracy(self, selection: Selection) -> float:
+            return 0.9 - 0.05 * selection.divergence
 
-    def accuracy(config: QuantiseConfig) -> float:
-        return 0.9 - 0.05 * selections[config.seed].divergence
-
-    result = cheapest(found, OPERATIONS["bit-operations"], "bit-operations", configure, accuracy, allowed)
-    floor = result.trials[0].accuracy - allowed
-    passed = [trial.cost for trial in result.trials if trial.accuracy >= floor]
-    assert result.trials[result.chosen].cost == min(passed)
-    assert result.trials[0].cost == 1.0
-    assert result.config.seed == result.chosen
+    proposer = Bisection(found, OPERATIONS["bit-operations"])
+    trials = judged(proposer, Falling(), allowed)
+    floor = trials[0].accuracy - allowed
+    passed = [trial.cost for trial in trials if trial.accuracy >= floor]
+    assert trials[proposer.chosen].cost == min(passed)
+    assert trials[proposer.chosen].divergence == proposer.best.divergence
+    assert trials[0].cost == 1.0
     if allowed == 1.0:
-        assert len(result.trials) == 2  # the cheapest of all does
-        assert result.trials[1].divergence == pytest.approx(select(found, 1e9, OPERATIONS["bit-operations"]).divergence)
+        assert len(trials) == 2  # the cheapest of all does
+        assert trials[1].divergence == pytest.approx(select(found, 1e9, OPERATIONS["bit-operations"]).divergence)
 
 
 def _divergence(expected: torch.Tensor, found: torch.Tensor) -> float:
@@ -237,7 +241,9 @@ def test_the_search_ends_with_a_network_that_is_what_it_says() -> None:
     truth = float_classes(graph, JUDGED, NORMALISATION.apply)
     space = Space((0, 2), (None, (2, 4)), (8, 5), (8, 6))
     said: list[str] = []
-    result = search(graph, CALIBRATION, NORMALISATION, QuantiseConfig(), space, JUDGED, truth, 0.05, said.append)
+    result = search(
+        Problem(graph, CALIBRATION, NORMALISATION, QuantiseConfig(), space, Answered(JUDGED, truth), 0.05), said.append
+    )
     assert result.saves == "bit-operations"
     assert result.trials[0].cost == 1.0
     taken = result.trials[result.chosen]
@@ -271,7 +277,9 @@ def test_cycles_are_those_of_the_network_that_was_taken(space: Space, fixed: dic
     given = QuantiseConfig(digit_bits=4 if "weight_bits" in fixed else 8)
     said: list[str] = []
     target = Target(BOARD, 8, fixed)
-    result = search(graph, CALIBRATION, NORMALISATION, given, space, JUDGED, truth, 0.5, said.append, target=target)
+    result = search(
+        Problem(graph, CALIBRATION, NORMALISATION, given, space, Answered(JUDGED, truth), 0.5, target), said.append
+    )
     assert result.saves == "cycles"
     assert any("plan an engine, 1 of" in line for line in said)
     taken, engine = result.trials[result.chosen], result.engine
@@ -305,7 +313,9 @@ def test_memory_counts_where_it_takes_longer() -> None:
     plain = QuantiseConfig()
     found = {
         board.memory.efficiency: search(
-            builder, CALIBRATION, NORMALISATION, plain, space, JUDGED, truth, 1.0, target=Target(board, 8, fixed)
+            Problem(
+                builder, CALIBRATION, NORMALISATION, plain, space, Answered(JUDGED, truth), 1.0, Target(board, 8, fixed)
+            )
         )
         for board in (BOARD, slow)
     }
@@ -321,19 +331,23 @@ def test_memory_counts_where_it_takes_longer() -> None:
 
 def test_the_plainest_network_may_not_fit() -> None:
     """The search begins with the one nearest to it that does: its weights in indices are fewer rows."""
-    made, seen = _made(5), []
+    made = _made(5)
     first = {id(options[0]) for options in made.layers.values() if len(options) > 1}
     assert first
+    seen: list[Selection] = []
 
-    def of(_name: str, option: Option, _bits: int) -> tuple[float]:
-        return (math.inf if id(option) in first else 7.0,)
+    class Kept:
+        def accuracy(self, selection: Selection) -> float:
+            seen.append(selection)
+            return 0.9
 
-    def configure(selection: Selection) -> QuantiseConfig:
-        seen.append(selection)
-        return QuantiseConfig()
-
-    result = cheapest(made, (Prices(of),), "cycles", configure, lambda _: 0.9, 0.1)
-    assert result.trials[0].cost == 1.0
+    prices: dict[tuple[str, int], tuple[float, ...]] = {
+        (name, id(option)): (math.inf if id(option) in first else 7.0,)
+        for name, options in made.layers.items()
+        for option in options
+    }
+    trials = judged(Bisection(made, (_Table(table=prices),)), Kept(), 0.1)
+    assert trials[0].cost == 1.0
     assert not first & {id(option) for selection in seen for option in selection.layers.values()}
     assert seen[0].divergence == min(s.divergence for s in seen)
 
@@ -343,7 +357,9 @@ def test_a_network_without_a_layer_to_search_stays_as_it_is() -> None:
     first = replace(builder, nodes=(builder.nodes[0],), output=builder.nodes[0].name)
     truth = np.zeros(len(JUDGED), dtype=np.int64)
     space, config = Space((0, 2), (None, (2, 4)), (8,), (8,)), QuantiseConfig()
-    result = search(first, CALIBRATION, NORMALISATION, config, space, JUDGED, truth, 0.1, target=Target(BOARD, 8, {}))
+    result = search(
+        Problem(first, CALIBRATION, NORMALISATION, config, space, Answered(JUDGED, truth), 0.1, Target(BOARD, 8, {}))
+    )
     assert (result.config, len(result.trials), result.chosen) == (config, 1, 0)
 
 
@@ -353,14 +369,14 @@ def test_the_pattern_of_all_layers_stays_the_configurations() -> None:
     truth = float_classes(graph, JUDGED, NORMALISATION.apply)
     space = Space((0, 2), ((2, 4),), (8,), (8,))
     given = QuantiseConfig(pattern=(2, 4))
-    result = search(graph, CALIBRATION, NORMALISATION, given, space, JUDGED, truth, 1.0)
+    result = search(Problem(graph, CALIBRATION, NORMALISATION, given, space, Answered(JUDGED, truth), 1.0))
     assert (result.config.pattern, result.config.patterns) == ((2, 4), {})
     made = quantise(graph, CALIBRATION, NORMALISATION, result.config).graph
     assert {n.op.pattern for n in made.nodes if n.name in INNER and isinstance(n.op, Conv | WinogradConv)} == {(2, 4)}
     wide = QuantiseConfig(pattern=(4, 32))
     space = Space((0, 2), ((4, 32),), (8,), (8,))
     with pytest.raises(ToolflowError, match=r"no layer of .* can carry the pattern 4:32"):
-        search(graph, CALIBRATION, NORMALISATION, wide, space, JUDGED, truth, 1.0)
+        search(Problem(graph, CALIBRATION, NORMALISATION, wide, space, Answered(JUDGED, truth), 1.0))
 
 
 def test_a_network_that_does_not_fit_is_refused() -> None:
@@ -370,7 +386,9 @@ def test_a_network_that_does_not_fit_is_refused() -> None:
     target = Target(small, 8, {})
     space = Space((0, 2), (None,), (8,), (8,))
     with pytest.raises(DoesNotFitError, match="does not fit PYNQ-Z2"):
-        search(graph, CALIBRATION, NORMALISATION, QuantiseConfig(), space, JUDGED, truth, 0.5, target=target)
+        search(
+            Problem(graph, CALIBRATION, NORMALISATION, QuantiseConfig(), space, Answered(JUDGED, truth), 0.5, target)
+        )
 
 
 def test_a_search_that_was_cut_short_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -381,7 +399,10 @@ def test_a_search_that_was_cut_short_goes_on(monkeypatch: pytest.MonkeyPatch, tm
     judged: list[QuantiseConfig] = []
 
     def found(file: Path | None, allowed: float = 0.05, images: npt.NDArray[np.uint8] = CALIBRATION) -> SearchResult:
-        return search(graph, images, NORMALISATION, QuantiseConfig(), space, JUDGED, truth, allowed, notebook=file)
+        return search(
+            Problem(graph, images, NORMALISATION, QuantiseConfig(), space, Answered(JUDGED, truth), allowed),
+            notebook=file,
+        )
 
     def counted(graph: Graph, images: Any, normalisation: Any, config: QuantiseConfig, **others: Any) -> Any:
         if len(judged) == 1 and not kept.with_suffix(".go").exists():
@@ -390,18 +411,18 @@ def test_a_search_that_was_cut_short_goes_on(monkeypatch: pytest.MonkeyPatch, tm
         return quantise(graph, images, normalisation, config, **others)
 
     whole = found(None)
-    monkeypatch.setattr("quant.search.selection.quantise", counted)
+    monkeypatch.setattr("quant.search.executor.quantise", counted)
     with pytest.raises(KeyboardInterrupt):
         found(kept)
     kept.with_suffix(".go").touch()
-    monkeypatch.setattr("quant.search.selection.measure", None)  # must not be called
+    monkeypatch.setattr("quant.search.search.measure", None)  # must not be called
     assert found(kept) == whole
     assert len(judged) == len(whole.trials)
     assert found(kept) == whole
     assert len(judged) == len(whole.trials)
     stricter = found(kept, allowed=0.0)  # other networks are judged, from the same measurement
     assert stricter.trials[0] == whole.trials[0]
-    monkeypatch.setattr("quant.search.selection.measure", measure)
+    monkeypatch.setattr("quant.search.search.measure", measure)
     count = len(judged)
     found(kept, images=CALIBRATION[1:])  # another search in the same file
     assert len(judged) > count

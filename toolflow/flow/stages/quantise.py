@@ -30,7 +30,7 @@ from toolflow.ir.store import save_quantised
 if TYPE_CHECKING:
     from quant.config import Normalisation, QuantiseConfig
     from quant.quantise import Variant
-    from quant.search.selection import SearchResult
+    from quant.search.search import SearchResult
 
 Uint8Array = npt.NDArray[np.uint8]
 

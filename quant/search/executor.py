@@ -1,0 +1,42 @@
+"""Where candidates are judged: the accuracy of a whole network in integers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from quant.config import QuantiseConfig
+from quant.quantise import quantise
+from quant.search.problem import Problem
+from toolflow.interpreter.run import logits_of
+
+
+def accuracy(problem: Problem, candidate: QuantiseConfig, progress: Callable[[str], None] = lambda _: None) -> float:
+    """Return the share of the problem's judged images that a candidate's network answers rightly.
+
+    Args:
+        problem: the network and the images.
+        candidate: how it is quantised.
+        progress: is told each layer as it is quantised.
+    """
+    made = quantise(problem.graph, problem.images, problem.normalisation, candidate, progress=progress)
+    return float((logits_of(made.graph, problem.judged.images).argmax(axis=1) == problem.judged.classes).mean())
+
+
+class Executor(Protocol):
+    """Judges candidates somewhere; what it is given and what it returns can be written down."""
+
+    def judge(
+        self, problem: Problem, candidates: Sequence[QuantiseConfig], progress: Callable[[str], None]
+    ) -> list[float]:
+        """Return the accuracy of each candidate, in their order."""
+
+
+class InProcess:
+    """Judges one candidate after the other, here."""
+
+    def judge(
+        self, problem: Problem, candidates: Sequence[QuantiseConfig], progress: Callable[[str], None]
+    ) -> list[float]:
+        """Return the accuracy of each candidate, in their order."""
+        return [accuracy(problem, candidate, progress) for candidate in candidates]

@@ -1,0 +1,58 @@
+"""Which network is judged next: budgets of divergence are halved in their logarithm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from quant.search.prices import Prices
+from quant.search.selection import Selection, plainest, select
+from quant.search.sensitivity import Sensitivities
+
+LEAST = 1e-9  # divergence that counts as none
+SAME_COST, SAME_BUDGET = 0.995, 1.05  # closer than that, two selections or budgets count as one
+
+
+class Bisection:
+    """Asked for a selection and told what came of it, in turns; the budget goes down where too much was lost.
+
+    Attributes:
+        plain: the plainest selection, with whose accuracy all others are compared; where it fits no engine, the one
+            nearest to it that does.
+        best: the cheapest that was allowed so far.
+        chosen: its place among those that were told of, the plainest being 0.
+    """
+
+    def __init__(self, found: Sensitivities, prices: Sequence[Prices]) -> None:
+        self._found, self._prices = found, prices
+        self.plain = plainest(found, prices)
+        if self.plain.cost == math.inf:
+            self.plain = select(found, 0.0, prices)
+        self.best, self.chosen, self._told = self.plain, 0, 0
+        self._lower = max(select(found, 0.0, prices).divergence, LEAST)
+        self._upper = max(select(found, math.inf, prices).divergence, self._lower)
+        self._budget: float | None = self._upper  # the cheapest of all may do
+
+    def ask(self) -> Selection | None:
+        """Return the next selection to judge, one that is cheaper than the best; None if there is nothing to gain."""
+        while self._budget is not None:
+            selection = select(self._found, self._budget, self._prices)
+            if selection.cost <= SAME_COST * self.best.cost:
+                return selection
+            self._lower = self._budget
+            self._halve()
+        return None
+
+    def tell(self, selection: Selection, keeps: bool) -> None:
+        """Take note whether the selection that was asked for keeps the accuracy."""
+        assert self._budget is not None
+        self._told += 1
+        if keeps:
+            self._lower, self.best, self.chosen = self._budget, selection, self._told
+        else:
+            self._upper = self._budget
+        self._halve()
+
+    def _halve(self) -> None:
+        ended = self._upper <= SAME_BUDGET * self._lower
+        self._budget = None if ended else math.sqrt(self._lower * self._upper)
