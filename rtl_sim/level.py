@@ -93,7 +93,7 @@ class Level(ABC):
         sources: the folder of the project that its verdict covers, with `{unit}` for the unit's name; "" for none.
         tools: programs that must be on PATH.
         packages: distributions that it needs beside those that the toolflow itself loads.
-        counts_cycles: whether it has a clock, so that `EngineLevel.count` finds cycles.
+        counts_cycles: whether it has a clock, so that a run without pauses counts cycles.
     """
 
     name: ClassVar[str]
@@ -139,14 +139,11 @@ class EngineLevel(Level):
 
     def check(self, subject: Subject) -> Verdict:
         """Run the images and compare every integer that is written with the reference."""
-        from rtl_sim.verify import verify_level
-
         if not subject.binaries.same_sizes(subject.compiled):
             return Verdict(None, "not these files", ended=False)
         count = len(subject.images)
-        executor = self.executor(subject.folder, subject.unit.name, subject.work, subject.options)
         try:
-            found = verify_level(subject.unit, executor, subject.images, subject.note, subject.binaries)
+            found = self.run(subject, count)
         except VerificationError as error:  # it hung, crashed or broke a protocol
             return Verdict(False, str(error), count, ended=False)
         except ToolflowError as error:
@@ -154,10 +151,14 @@ class EngineLevel(Level):
             return Verdict(None, f"could not be run: {text.splitlines()[0]}", ended=False, failure=text)
         return Verdict(found.equal, "" if found.difference is None else str(found.difference), count)
 
-    def count(self, subject: Subject, batch: int) -> LevelVerdict:
-        """Run a batch of images without pauses, and return it with its counters."""
-        from rtl_sim.simulate.job import RunOptions
+    def run(self, subject: Subject, count: int) -> LevelVerdict:
+        """Run the first `count` images as one start and compare; a level with a clock returns its counters too.
+
+        Raises:
+            VerificationError: the level hung, crashed or broke a protocol.
+            ToolflowError: the level cannot be run.
+        """
         from rtl_sim.verify import verify_level
 
-        executor = self.executor(subject.folder, subject.unit.name, subject.work, RunOptions())
-        return verify_level(subject.unit, executor, subject.images[:batch], subject.note, subject.binaries)
+        executor = self.executor(subject.folder, subject.unit.name, subject.work, subject.options)
+        return verify_level(subject.unit, executor, subject.images[:count], subject.note, subject.binaries)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from toolflow.flow.runs.build import build as build
     from toolflow.flow.runs.quantise import Quantised as Quantised
     from toolflow.flow.runs.quantise import quantise as quantise
+    from toolflow.flow.runs.verify import Verification as Verification
+    from toolflow.flow.runs.verify import verify as verify
     from toolflow.flow.source import Source as Source
 
 _HOMES = {
@@ -41,6 +43,8 @@ _HOMES = {
     "build": "runs.build",
     "quantise": "runs.quantise",
     "Quantised": "runs.quantise",
+    "verify": "runs.verify",
+    "Verification": "runs.verify",
 }
 
 

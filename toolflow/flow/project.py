@@ -114,6 +114,10 @@ class Vectors:
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64] | None
 
+    def first(self, count: int) -> Vectors:
+        """Return the first images, with their labels."""
+        return Vectors(self.images[:count], None if self.labels is None else self.labels[:count])
+
 
 @dataclass(frozen=True)
 class Project:
