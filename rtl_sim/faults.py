@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rtl_sim.verify import Executor, ProgramExecutor, Unit, compare
-from toolflow.engine.config import PARAMETER_RECORD_BYTES, EngineConfig
+from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import INSTRUCTION_WORDS, LAYOUT, Flag, Instruction, Opcode
 from toolflow.engine.program import HEADER_WORDS
+from toolflow.engine.records import PARAMETER_RECORD, PARAMETER_RECORD_BYTES
 from toolflow.engine.stream import parameter_beats, row_beats
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.lower.compiled import CompiledProgram
@@ -28,12 +29,12 @@ from toolflow.plan.lower.lower import compile_program
 Kind = Literal["weight", "bias", "multiplier", "shift", "instruction", "residual", "index"]
 KINDS: tuple[Kind, ...] = ("weight", "bias", "multiplier", "shift", "instruction", "residual", "index")
 JUDGED_AT_ONCE = 128  # images that the executor holds all maps of
-# (first bit, width) in a channel's record (PROGRAM.md); the second entry is read by engines with tiles alone
-_RECORD_BITS = {
-    "bias": ((0, 32), (72, 8)),
-    "multiplier": ((32, 16), (0, 0)),
-    "shift": ((64, 6), (0, 0)),
-    "residual": ((48, 16), (80, 4)),
+# fields of a channel's record; the second one is read by engines with tiles alone
+_RECORD_FIELDS: dict[str, tuple[str, ...]] = {
+    "bias": ("bias_low", "bias_high"),
+    "multiplier": ("multiplier",),
+    "shift": ("shift",),
+    "residual": ("residual_multiplier", "residual_shift"),
 }
 
 
@@ -177,11 +178,11 @@ def _row_fault(config: EngineConfig, packet: _Packet, kind: Kind, rng: np.random
 
 
 def _parameter_fault(config: EngineConfig, packet: _Packet, kind: Kind, rng: np.random.Generator) -> Fault:
-    (low, width), (beside, more) = _RECORD_BITS[kind]
-    k, bit = int(rng.integers(packet.channels)), int(rng.integers(width + (more if config.tile else 0)))
+    fields = [PARAMETER_RECORD[name] for name in _RECORD_FIELDS[kind]]
+    places = [field.low + n for field in fields if config.tile or not field.tiles_only for n in range(field.kept)]
+    k, bit = int(rng.integers(packet.channels)), int(rng.integers(len(places)))
     place = f"{packet.layer.name}, record {k} of group {packet.group}, bit {bit}"
-    inside = low + bit if bit < width else beside + bit - width
-    return Fault(kind, place, packet.parameters + 8 * PARAMETER_RECORD_BYTES * k + inside)
+    return Fault(kind, place, packet.parameters + 8 * PARAMETER_RECORD_BYTES * k + places[bit])
 
 
 def _instruction_fault(compiled: CompiledProgram, rng: np.random.Generator) -> Fault:

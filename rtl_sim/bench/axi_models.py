@@ -22,8 +22,15 @@ from cocotbext.axi import (
     AxiReadBus,
 )
 
+from toolflow.engine.registers import Control, Register
+
 PERIOD_NS = 10
-START = {"program": 0x10, "weights": 0x1C, "images": 0x28, "results": 0x34}
+BUFFERS = {
+    "program": Register.PROGRAM,
+    "weights": Register.WEIGHTS,
+    "images": Register.IMAGES,
+    "results": Register.RESULTS,
+}
 BASE = 1 << 40  # the models compare addresses modulo their memory's size
 
 
@@ -65,13 +72,13 @@ async def run_job(dut: HierarchyObject) -> None:
     await ClockCycles(clock, 4)
 
     async def one_start() -> int:
-        for name, register in START.items():
+        for name, register in BUFFERS.items():
             await host.write_qword(register, BASE + job[name])
-        await host.write_dword(0x40, job["count"])
-        await host.write_dword(0x00, 1)
-        while not (await host.read_dword(0x00)) & 2:
+        await host.write_dword(Register.COUNT, job["count"])
+        await host.write_dword(Register.CONTROL, Control.START)
+        while not (await host.read_dword(Register.CONTROL)) & Control.DONE:
             await ClockCycles(clock, 20)
-        return int(await host.read_dword(0x48))
+        return int(await host.read_dword(Register.ERROR))
 
     error = await with_timeout(one_start(), PERIOD_NS * job["limit_cycles"], "ns")
     (folder / "memory.out").write_bytes(bytes(memory.read(0, len(content))))

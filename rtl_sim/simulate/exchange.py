@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rtl_sim.simulate.job import FILL, Job, Outcome, RunOptions, SimulationError
 from toolflow.engine.config import EngineConfig
+from toolflow.engine.registers import PAGE_BYTES
 from toolflow.ir.errors import ToolflowError
 
-PAGE_BYTES = 4096
 MEMORY_BYTES = 1 << 26
 BOUNDARY = 1 << 33
 

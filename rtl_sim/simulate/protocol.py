@@ -14,8 +14,8 @@ from rtl_sim.simulate.job import FILL, Job, SimulationError
 from rtl_sim.simulate.runner import SHIM, Dut, build_hls_simulator, find_unit, rtl_sources
 from rtl_sim.simulate.simulator import Design, Simulator, build_simulator
 from toolflow.engine.config import EngineConfig
+from toolflow.engine.registers import PAGE_BYTES
 
-PAGE_BYTES = 4096
 PORTS = ("--public-depth", "1")  # Python drives the top's own ports
 
 

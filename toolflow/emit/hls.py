@@ -8,12 +8,14 @@ from pathlib import Path
 
 from toolflow.emit.render import banner, render, sources, write_if_changed
 from toolflow.engine.config import EngineConfig
+from toolflow.engine.errors import ErrorCode
+from toolflow.engine.registers import PAGE_BYTES, Register
 from toolflow.ir.errors import ToolflowError
 
 TEMPLATES = "hls_templates"
-# The arguments that are memory, and the AXI master of each.
+# The arguments that are memory, and the AXI master of each; then the register of every argument.
 MASTERS = {"program": "gmem0", "weights": "gmem1", "images": "gmem0", "results": "gmem0"}
-BURST_BYTES = 4096
+ARGUMENTS = {**{name: Register[name.upper()] for name in MASTERS}, "count": Register.COUNT, "status": Register.ERROR}
 LONGEST_BURST_BEATS = 256
 # A direction of an AXI adapter buffers its bursts in flight: as many beats as one block RAM is deep.
 BUFFER_BEATS = 512
@@ -33,7 +35,7 @@ def top_function(unit: str) -> str:
 
 def burst_beats(config: EngineConfig) -> int:
     """Return the beats of the longest burst: AXI's own limit, and none crosses 4,096 bytes."""
-    return min(LONGEST_BURST_BEATS, BURST_BYTES // config.bus_bytes)
+    return min(LONGEST_BURST_BEATS, PAGE_BYTES // config.bus_bytes)
 
 
 def adapter_block_rams(config: EngineConfig) -> int:
@@ -82,6 +84,9 @@ def emit_hls(config: EngineConfig, unit: str, folder: Path, port_bytes: Mapping[
         ],
         "bus_bits": config.bus_bits,
         "masters": MASTERS,
+        "arguments": ARGUMENTS,
+        "read_error": ErrorCode.AXI_READ,
+        "write_error": ErrorCode.AXI_WRITE,
         "depths": depths,
         "burst": burst,
         "outstanding": BUFFER_BEATS // burst,

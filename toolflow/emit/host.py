@@ -16,6 +16,8 @@ import numpy as np
 
 from toolflow.emit.render import banner, render, resource, write_if_changed
 from toolflow.emit.scripts import DESIGN_NAME, control_addresses
+from toolflow.engine.records import result_header_bytes
+from toolflow.engine.registers import PAGE_BYTES
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards.board import Board
 from toolflow.plan.lower.compiled import CompiledProgram
@@ -23,9 +25,7 @@ from toolflow.plan.lower.compiled import CompiledProgram
 _PACKAGE = "hls_templates"
 _DRIVER = "cascade_driver.hpp"
 _ZYNQ_LINUX = ("cascade_pynq.py", "devmem.hpp", "classify.cpp")
-RECORD_BYTES = 16
 BATCH = 64  # images that the buffers of both drivers hold
-PAGE_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _describe(unit: HostUnit, control_base: int) -> dict[str, Any]:
         },
         "result": {
             "classes": int(np.prod(compiled.output_shape)),
-            "header_bytes": max(RECORD_BYTES, compiled.config.bus_bytes),
+            "header_bytes": result_header_bytes(compiled.config),
             "pitch": header.result_pitch_bytes,
         },
     }

@@ -13,8 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD, transformed_type
 
-PARAMETER_RECORD_BYTES = 16
-RESULT_BITS = 16
 MAX_ACTIVATION_BITS = 8
 # parameters that follow from the networks that an engine is to hold
 FITTED = (

@@ -27,6 +27,12 @@ from toolflow.engine.program import (
     checksum,
     decode_program,
 )
+from toolflow.engine.records import (
+    PARAMETER_RECORD,
+    RESULT_HEAD,
+    result_header_bytes,
+    result_record_bytes,
+)
 from toolflow.engine.stream import Packet, unpack
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import MAX_N, ConfidenceRule, evaluate
@@ -36,8 +42,6 @@ from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, Winograd
 
 Int64Array = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-
-SHIFT_BITS = 6
 
 
 def run_program(config: EngineConfig, program: bytes, weights: bytes, images: bytes, image_count: int) -> bytes:
@@ -301,7 +305,7 @@ class _Engine:
         if residual is not None:
             left = packet.residual_shift & MAX_RESIDUAL_SHIFT if self.config.tile else 0
             scaled += residual * packet.residual_multiplier << left
-        shift = packet.shift & ((1 << SHIFT_BITS) - 1)
+        shift = packet.shift & ((1 << PARAMETER_RECORD["shift"].kept) - 1)
         out = np.minimum(np.maximum(round_half_even_shift(scaled, shift), i.lower), i.upper)
         positions = acc.shape[1]
         if Flag.TO_RESULT in i.flags:
@@ -350,20 +354,21 @@ class _Engine:
         header, classes = self.header, self.header.classes
         self._counts(classes and header.confidence_m <= header.confidence_n <= MAX_N, i)
         self._in_range(classes <= self.config.result_depth, i, "result")
-        start, pitch = max(16, self.config.bus_bytes), header.result_pitch_bytes
-        self._in_range(start + 2 * classes <= pitch and pitch % self.config.bus_bytes == 0, i, "record")
+        start, end = result_header_bytes(self.config), result_record_bytes(self.config, classes)
+        pitch = header.result_pitch_bytes
+        self._in_range(end <= pitch and pitch % self.config.bus_bytes == 0, i, "record")
         logits = self.result[:, :classes]
         records = np.zeros((self.count, pitch), dtype=np.uint8)
-        head = np.zeros((self.count, 4), dtype="<i4")
+        head = np.zeros(self.count, dtype=RESULT_HEAD)
         if self.config.confidence:
             rule = ConfidenceRule(header.confidence_k, header.confidence_m, header.confidence_n, header.threshold)
             answer = evaluate(logits, rule)
-            head[:, 0], head[:, 1] = answer.klass, answer.confident
-            head[:, 2], head[:, 3] = answer.numerator, answer.total
+            head["klass"], head["confident"] = answer.klass, answer.confident
+            head["numerator"], head["total"] = answer.numerator, answer.total
         else:
-            head[:, 0], head[:, 1] = logits.argmax(axis=1), 1
-        records[:, :16] = head.view(np.uint8)
-        records[:, start : start + 2 * classes] = logits.astype("<i2").view(np.uint8).reshape(self.count, -1)
+            head["klass"], head["confident"] = logits.argmax(axis=1), 1
+        records[:, : RESULT_HEAD.itemsize] = head.view(np.uint8).reshape(self.count, -1)
+        records[:, start:end] = logits.astype("<i2").view(np.uint8).reshape(self.count, -1)
         self._write(0, records.tobytes())
 
     def store_map(self, i: Instruction) -> None:

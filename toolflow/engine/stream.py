@@ -7,24 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from toolflow.engine.config import PARAMETER_RECORD_BYTES, EngineConfig
+from toolflow.engine.config import EngineConfig
+from toolflow.engine.records import PARAMETER_DTYPE, PARAMETER_RECORD_BYTES
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.requantise import PLAIN_BIAS_BITS, fits_signed
 
 Int64Array = npt.NDArray[np.int64]
-
-_RECORD = np.dtype(
-    [
-        ("bias_low", "<u4"),
-        ("multiplier", "<u2"),
-        ("residual_multiplier", "<u2"),
-        ("shift", "u1"),
-        ("bias_high", "i1"),
-        ("residual_shift", "u1"),
-        ("zero", "u1", 5),
-    ]
-)
-assert _RECORD.itemsize == PARAMETER_RECORD_BYTES
 
 
 @dataclass(frozen=True)
@@ -76,7 +64,7 @@ def row_beats(config: EngineConfig, rows: int, indexed: bool) -> int:
 def pack(config: EngineConfig, packet: Packet) -> bytes:
     """Return the bytes of one packet: whole beats."""
     channels = len(packet.bias)
-    records = np.zeros(-(-channels // config.drain_k) * config.drain_k, dtype=_RECORD)
+    records = np.zeros(-(-channels // config.drain_k) * config.drain_k, dtype=PARAMETER_DTYPE)
     records["bias_low"][:channels] = packet.bias & 0xFFFFFFFF
     records["bias_high"][:channels] = packet.bias >> 32
     for name in ("multiplier", "residual_multiplier", "shift", "residual_shift"):
@@ -96,7 +84,7 @@ def unpack(config: EngineConfig, stream: memoryview, channels: int, rows: int, i
     total = head_bytes + row_beats(config, rows, indexed) * config.bus_bytes
     if len(stream) < total:
         raise ToolflowError(f"the weight stream must hold {total} more bytes, not {len(stream)}")
-    records = np.frombuffer(stream, dtype=_RECORD, count=channels)
+    records = np.frombuffer(stream, dtype=PARAMETER_DTYPE, count=channels)
     values, indices = _unpack_rows(config, stream[head_bytes:total], rows, indexed)
     packet = Packet(
         bias=records["bias_low"].astype(np.int64) + (records["bias_high"].astype(np.int64) << 32),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from toolflow.engine.isa import LAYOUT
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node, verify_graph
 from toolflow.ir.operator import Shape
@@ -18,8 +19,10 @@ from toolflow.passes.two_logits import two_logits
 
 LOGGER = logging.getLogger(__name__)
 
-BYTE_FIELD = 255  # kernel, stride, pads and dilation in an instruction (engine/PROGRAM.md)
-HALF_WORD_FIELD = 65535  # sizes, channels and weight rows of a group
+# the largest values that an instruction holds
+LARGEST_WINDOW = LAYOUT["kernel_h"].highest  # of kernel, stride, pads and dilation
+LARGEST_SIZE = LAYOUT["channels"].highest  # of heights, widths and channels
+LARGEST_ROWS = LAYOUT["rows"].highest  # of weights in a group
 
 RESIDUAL = Step(fuse_residual, "added by the layer before it, with one rounding", "")
 
@@ -123,17 +126,17 @@ def _report(node: Node, final: Graph, folded: dict[str, str], widened: set[str])
 def _obstacles(node: Node, graph: Graph) -> Iterator[str]:
     """Yield why a node of a simplified graph does not run on any engine."""
     source, shape = graph.shapes[node.inputs[0]], graph.shapes[node.name]
-    yield from _too_large(f"the output {shape}", shape, HALF_WORD_FIELD)
+    yield from _too_large(f"the output {shape}", shape, LARGEST_SIZE)
     if isinstance(node.op, Pad | Relu | BatchNorm):
         yield f"{node.op.kind} has no place in the engine"
     if isinstance(node.op, Conv | MaxPool | AvgPool):
-        yield from _too_large("the stride", node.op.stride, BYTE_FIELD)
-        yield from _too_large("the padding", node.op.pads, BYTE_FIELD)
-        yield from _too_large("the kernel", _kernel(node, graph), BYTE_FIELD)
+        yield from _too_large("the stride", node.op.stride, LARGEST_WINDOW)
+        yield from _too_large("the padding", node.op.pads, LARGEST_WINDOW)
+        yield from _too_large("the kernel", _kernel(node, graph), LARGEST_WINDOW)
     if isinstance(node.op, Conv | MaxPool):
-        yield from _too_large("the dilation", node.op.dilation, BYTE_FIELD)
+        yield from _too_large("the dilation", node.op.dilation, LARGEST_WINDOW)
     if isinstance(node.op, Linear):
-        yield from _too_large("the flattened map", _kernel(node, graph), BYTE_FIELD)
+        yield from _too_large("the flattened map", _kernel(node, graph), LARGEST_WINDOW)
     if isinstance(node.op, AvgPool) and node.op.rule_count(source) > 1:
         yield from _padded_windows(node.op, source)
     if len(shape) == 1 and isinstance(node.op, Concat | Add | Linear):  # a map lies in memory pixel by pixel
@@ -182,8 +185,8 @@ def _needs(node: Node, graph: Graph) -> str:
     weight = node.weights.get("weight")
     rows = 0 if weight is None else math.prod(weight.shape[1:])
     needs = []
-    if rows > HALF_WORD_FIELD:
-        needs.append(f"{-(-rows // HALF_WORD_FIELD)} or more slots")
+    if rows > LARGEST_ROWS:
+        needs.append(f"{-(-rows // LARGEST_ROWS)} or more slots")
     if graph.input_name in node.inputs and not isinstance(node.op, Conv):
         needs.append("activations as wide as the image's integers")
     return f"; needs {' and '.join(needs)}" if needs else ""

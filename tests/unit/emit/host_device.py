@@ -15,9 +15,8 @@ from toolflow.engine.config import EngineConfig
 from toolflow.engine.errors import EngineFaultError
 from toolflow.engine.executor import run_program
 from toolflow.engine.program import decode_program
+from toolflow.engine.registers import PAGE_BYTES, Control, Register
 from toolflow.ir.errors import ToolflowError
-
-PAGE = 4096
 
 
 class Buffer(np.ndarray):
@@ -44,7 +43,7 @@ class Memory:
         buffer = np.full(size, 0xEE, dtype=np.uint8).view(Buffer)
         buffer.physical_address, buffer.seen = self.next_address, bytearray(b"\xdd" * size)
         self.buffers[buffer.physical_address] = buffer
-        self.next_address += -(-size // PAGE) * PAGE
+        self.next_address += -(-size // PAGE_BYTES) * PAGE_BYTES
         return buffer
 
 
@@ -53,39 +52,41 @@ class Registers:
 
     def __init__(self, config: EngineConfig, memory: Memory, polls: int = 3) -> None:
         self.config, self.memory, self.polls = config, memory, polls
-        self.values: dict[int, int] = {0x70: config.signature & 0xFFFFFFFF, 0x74: config.signature >> 32}
+        self.values: dict[int, int] = dict(
+            zip(Register.SIGNATURE.words, (config.signature & 0xFFFFFFFF, config.signature >> 32), strict=True)
+        )
         self.counts: list[int] = []
         self.remaining = -1
 
     def write(self, offset: int, value: int) -> None:
         assert 0 <= value < 1 << 32
         self.values[offset] = value
-        if offset == 0 and value & 1:
+        if offset == Register.CONTROL and value & Control.START:
             assert self.remaining < 0, "started while it runs"
-            self.counts.append(self.values[0x40])
-            self.values[0x48] = self._run()
+            self.counts.append(self.values[Register.COUNT])
+            self.values[Register.ERROR] = self._run()
             self.remaining = self.polls
 
     def read(self, offset: int) -> int:
-        if offset:
+        if offset != Register.CONTROL:
             return self.values[offset]
         if self.remaining < 0:
-            return 4
+            return Control.IDLE
         self.remaining -= 1
-        return 2 if self.remaining < 0 else 0  # done, cleared by this read
+        return Control.DONE if self.remaining < 0 else 0  # done, cleared by this read
 
     def _at(self, offset: int) -> Buffer:
         return self.memory.buffers[self.values[offset] | self.values[offset + 4] << 32]
 
     def _run(self) -> int:
-        program, count = bytes(self._at(0x10).seen), self.values[0x40]
-        images, results = self._at(0x28), self._at(0x34)
+        program, count = bytes(self._at(Register.PROGRAM).seen), self.values[Register.COUNT]
+        images, results = self._at(Register.IMAGES), self._at(Register.RESULTS)
         try:
             given = bytes(images.seen[: count * decode_program(program)[0].image_pitch_bytes])
         except ToolflowError:  # a damaged program: the engine says which error it is
             given = bytes(images.seen)
         try:
-            raw = run_program(self.config, program, bytes(self._at(0x1C).seen), given, count)
+            raw = run_program(self.config, program, bytes(self._at(Register.WEIGHTS).seen), given, count)
         except EngineFaultError as fault:
             return fault.code
         assert len(results.seen) >= len(raw)

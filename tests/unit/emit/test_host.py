@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from tests.conformance.casebook import RESULT, NetworkBuilder
-from tests.unit.emit.host_device import PAGE, Memory, Registers, fake_pynq
+from tests.unit.emit.host_device import Memory, Registers, fake_pynq
 from toolflow.emit.host import BATCH, HostUnit, buffer_bytes, emit_host
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
+from toolflow.engine.registers import PAGE_BYTES, Register
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import ConfidenceRule
 from toolflow.plan.boards.board import load_board
@@ -144,7 +145,7 @@ def test_mistakes_on_the_board_are_named(
     with pytest.raises(ValueError, match="at least one image"):
         module.CascadeOverlay("cascade.bit").classify(images[:0])
 
-    engines["single"].values[0x70] ^= 1
+    engines["single"].values[Register.SIGNATURE] ^= 1
     with pytest.raises(module.EngineError, match="the bitstream's engine must be"):
         module.CascadeOverlay("cascade.bit", rtl=True)
 
@@ -235,7 +236,7 @@ def test_the_memory_that_the_drivers_need_is_known(
     memory = Memory()
     engines = [Registers(compiled.config, memory) for compiled in units.values()]
     assert _classify_in_cpp(library, engines, memory, images, BATCH)[0] == 0
-    allocated = sum(-(-len(buffer) // PAGE) * PAGE for buffer in memory.buffers.values())
+    allocated = sum(-(-len(buffer) // PAGE_BYTES) * PAGE_BYTES for buffer in memory.buffers.values())
     assert buffer_bytes(HostUnit(compiled, "", "") for compiled in units.values()) == allocated
     assert f"batch = {BATCH};" in (library[0] / "host" / "classify.cpp").read_text()
     assert (library[0] / "host" / "PROGRAM.md").read_text().startswith("# The engine's program")
@@ -246,7 +247,7 @@ def test_the_cpp_driver_names_another_engine(
 ) -> None:
     memory = Memory()
     engines = [Registers(compiled.config, memory) for compiled in units.values()]
-    engines[1].values[0x74] ^= 1
+    engines[1].values[Register.SIGNATURE + 4] ^= 1
     status, _, error = _classify_in_cpp(library, engines, memory, images, 4)
     assert status == 1
     assert "another engine" in error

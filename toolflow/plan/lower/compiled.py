@@ -11,6 +11,7 @@ import numpy.typing as npt
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import Instruction
 from toolflow.engine.program import Header
+from toolflow.engine.records import RESULT_HEAD, result_header_bytes, result_record_bytes
 from toolflow.ir.operator import Shape
 from toolflow.numerics.types import IntegerType
 from toolflow.plan.schedule.memory import MemoryMap, Place
@@ -112,13 +113,14 @@ class CompiledProgram:
         """Read the result records of N images."""
         pitch, classes = self.header.result_pitch_bytes, self.header.classes
         records = np.frombuffer(raw, dtype=np.uint8, count=image_count * pitch).reshape(image_count, pitch)
-        head = records[:, :16].copy().view("<i4").astype(np.int64)
-        start = max(16, self.config.bus_bytes)
-        flat = records[:, start : start + 2 * classes].copy().view("<i2").astype(np.int64)
+        head = records[:, : RESULT_HEAD.itemsize].copy().view(RESULT_HEAD)[:, 0]
+        start, end = result_header_bytes(self.config), result_record_bytes(self.config, classes)
+        flat = records[:, start:end].copy().view("<i2").astype(np.int64)
         if len(self.output_shape) == 3:
             channels, height, width = self.output_shape
             flat = flat.reshape(image_count, height, width, channels).transpose(0, 3, 1, 2)
-        return Results(flat, head[:, 0], head[:, 1] != 0, head[:, 2], head[:, 3])
+        klass, numerator, total = (head[name].astype(np.int64) for name in ("klass", "numerator", "total"))
+        return Results(flat, klass, head["confident"] != 0, numerator, total)
 
     def unpack_trace(self, raw: bytes, tensor: str, image_count: int) -> Int64Array:
         """Read a traced map of N images as int64 (N, C, H, W)."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from toolflow.engine.config import RESULT_BITS, EngineConfig, deepest_memories
+from toolflow.engine.config import EngineConfig, deepest_memories
 from toolflow.engine.isa import Flag, Instruction, Opcode
 from toolflow.engine.program import Header, encode_program, table_offset_bytes
+from toolflow.engine.records import RESULT_BITS, result_record_bytes
 from toolflow.engine.rows import LayerWeights, Walk, group_rows, layer_weights, plan_walk
 from toolflow.engine.stream import Packet, pack, suited
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
@@ -389,7 +390,7 @@ class Lowering:
         return int(np.prod(self.graph.shapes[self.in_result]))
 
     def _result_pitch(self) -> int:
-        return _round_up(max(16, self.config.bus_bytes) + 2 * self._classes(), self.config.bus_bytes)
+        return _round_up(result_record_bytes(self.config, self._classes()), self.config.bus_bytes)
 
     def _table(self, instructions: int) -> Instruction:
         offset = table_offset_bytes(instructions, self.config.bus_bytes)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from toolflow.engine.isa import Flag, Instruction, Opcode
+from toolflow.engine.isa import LAYOUT, Flag, Instruction, Opcode
 from toolflow.ir.quantised import QuantisedNode
 from toolflow.operators import MaxPool
 from toolflow.plan.schedule.memory import Place
-
-FIELD_LIMIT = 1 << 16  # of a count of words
 
 
 def max_pool(node: QuantisedNode, source: Place, out: Place, size: tuple[int, int], signed: bool) -> Instruction:
@@ -43,5 +41,5 @@ def store_map(place: Place, tensor: str) -> Instruction:
     """Return the STORE_MAP of a tensor's words, as one row where the count fits its field."""
     last = place.base + place.height * place.row_words - place.pixel_words + place.words
     words = min(place.height * place.row_words, last - place.base)
-    height, row = (1, words) if words < FIELD_LIMIT else (place.height, place.row_words)
+    height, row = (1, words) if words <= LAYOUT["in_row_words"].highest else (place.height, place.row_words)
     return Instruction(Opcode.STORE_MAP, in_base=place.base, in_height=height, in_row_words=row, name=f"store {tensor}")

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from toolflow.engine.config import PARAMETER_RECORD_BYTES, RESULT_BITS, EngineConfig
+from toolflow.engine.config import EngineConfig
+from toolflow.engine.records import PARAMETER_RECORD_BYTES, RESULT_BITS, kept_parameter_bits
 from toolflow.plan.resources import tile as tiles
 from toolflow.plan.resources.count import Family
 
 # A product narrower than this stays in LUTs, whatever it is meant for: the rules of Yosys' synth_xilinx
 # (DSP_Y_MINWIDTH) and of synth_ecp5 (operands of two bits each).
 MIN_DSP_PRODUCT_BITS: dict[Family, int] = {"xc7": 9, "xcup": 9, "ecp5": 4}
-PARAMETER_BITS = 70  # bias 32, multiplier 16, residual multiplier 16, shift 6; engines with tiles keep more
 # a total of more bits takes a third multiplier of 18 × 18
 ECP5_TWO_MULTIPLIERS_BITS = 37
 # the fold's Y in more words than these may be held in block RAM
@@ -47,7 +47,7 @@ def word_bits(config: EngineConfig) -> int:
 
 def parameter_bits(config: EngineConfig) -> int:
     """Bits of an output channel's parameters, as the drain reads them."""
-    return PARAMETER_BITS + tiles.has_tiles(config) * tiles.TILE_PARAMETER_BITS
+    return kept_parameter_bits(config.tile > 0)
 
 
 def multiplexer(inputs: float) -> float:

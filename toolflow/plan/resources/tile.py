@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from toolflow.engine.config import EngineConfig
 from toolflow.numerics.requantise import PLAIN_BIAS_BITS, TILE_BIAS_BITS
 
-# bias 8 more bits, and the shift of the residual
-TILE_PARAMETER_BITS = 12
-
 Terms = Mapping[str, float]
 
 
