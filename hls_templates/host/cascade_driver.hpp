@@ -63,10 +63,16 @@ class EngineError : public std::runtime_error {
 
 inline const char* error_text(std::uint32_t code) {
   static const char* const texts[] = {
-      "none", "the program's magic or version is wrong", "the program is for another engine",
-      "the program's CRC is wrong", "the program holds an unknown opcode", "the program leaves a memory of the engine",
-      "a read on the memory bus failed", "a write on the memory bus failed",
-      "a layer has too many weight rows, or a count of 0", "the number of images was 0"};
+      "no error",
+      "the program's magic or version is wrong",
+      "the program is for another engine: bitstream and weights folder do not belong together",
+      "the program's CRC is wrong: the file is damaged",
+      "the program holds an instruction that the engine does not have",
+      "the program leaves a memory of the engine, or an address is not aligned",
+      "a read on the memory bus failed",
+      "a write on the memory bus failed",
+      "a layer has too many weight rows for the engine, or a count is wrong",
+      "the number of images was 0"};
   return code < sizeof(texts) / sizeof(texts[0]) ? texts[code] : "unknown";
 }
 

@@ -26,18 +26,18 @@ except ImportError:  # the rest is used without a board, in tests and for file f
     Overlay, allocate = object, None
 
 CONTROL, PROGRAM, WEIGHTS, IMAGES, RESULTS, COUNT, ERROR, SIGNATURE = 0x00, 0x10, 0x1C, 0x28, 0x34, 0x40, 0x48, 0x70
-START, DONE, IDLE = 1, 2, 4
+START, DONE = 1, 2
 ALIGNMENT_BYTES = 4096
 RECORD_BYTES = 16  # class, confident, numerator, total
 ERRORS = {
     1: "the program's magic or version is wrong",
     2: "the program is for another engine: bitstream and weights folder do not belong together",
     3: "the program's CRC is wrong: the file is damaged",
-    4: "the program holds an unknown opcode",
-    5: "the program leaves a memory of the engine",
+    4: "the program holds an instruction that the engine does not have",
+    5: "the program leaves a memory of the engine, or an address is not aligned",
     6: "a read on the memory bus failed",
     7: "a write on the memory bus failed",
-    8: "a layer has too many weight rows for the engine, or a count of 0",
+    8: "a layer has too many weight rows for the engine, or a count is wrong",
     9: "the number of images was 0",
 }
 

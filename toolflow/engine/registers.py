@@ -17,7 +17,7 @@ class Register(IntEnum):
 
     Attributes:
         bits: 32, or 64 in two words, the low one first.
-        rtl_only: the register exists in the RTL engine only; it reads as 0 in the HLS engine.
+        rtl_only: whether only the RTL engine has it.
         meaning: what it holds.
     """
 
