@@ -30,19 +30,20 @@ from quant.search.search import search
 from quant.search.sensitivity import Space
 from quant.sparsity.choice import choice_of
 from toolflow.interpreter.run import logits_of
+from toolflow.numerics.srbs import Pattern
 from toolflow.operators import Conv, WinogradConv
 from toolflow.plan.boards.board import load_board
 from toolflow.plan.explore.choose import best_single, timed_engines
 
 # bits, tile, pattern
 CASES: dict[str, QuantiseConfig] = {
-    f"W{bits}F{tile}{'' if pattern is None else f':{pattern[0]}/{pattern[1]}'}": QuantiseConfig(
+    f"W{bits}F{tile}{'' if pattern is None else f':{pattern.kept}/{pattern.sub_row}'}": QuantiseConfig(
         weight_bits=bits, activation_bits=bits, tile=tile, pattern=pattern
     )
     for bits, tile, pattern in (
         *((bits, tile, None) for bits in (8, 4) for tile in (0, 2, 4)),
-        *((8, tile, pattern) for pattern in ((8, 16), (4, 8), (3, 16)) for tile in (2, 4)),
-        (8, 0, (8, 16)),
+        *((8, tile, pattern) for pattern in (Pattern(8, 16), Pattern(4, 8), Pattern(3, 16)) for tile in (2, 4)),
+        (8, 0, Pattern(8, 16)),
     )
 }  # fmt: skip
 SEARCHED = {"W8auto": 8, "W4auto": 4}
@@ -106,7 +107,7 @@ def main() -> None:
         )
         percent = round(100 * right, 2)
         if arguments.all:
-            form = "dense" if config.pattern is None else f"{config.pattern[0]}:{config.pattern[1]}"
+            form = "dense" if config.pattern is None else str(config.pattern)
             tile = f"F({config.tile},3)" if config.tile else "direct"
             by_tile.setdefault(f"W{config.weight_bits}A{config.weight_bits}, {form}", {})[f"{tile} %"] = percent
         elif arguments.record and (name in SEARCHED or config.pattern is None):

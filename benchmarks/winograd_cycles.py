@@ -92,7 +92,6 @@ def network(layer: tuple[str, int, int, int, int], mode: Mode, largest: int) -> 
     taps = WINOGRAD[mode.tile].taps if mode.tile else 3
     shape = outputs, channels, taps, taps
     weight = rng.integers(1, largest + 1, shape) * rng.choice([-1, 1], shape)
-    kept = None
     if mode.pattern is not None:
         saliency = rng.random(weight.shape)
         if mode.tile:  # as trained networks have it: some taps keep few values, others most
@@ -101,11 +100,10 @@ def network(layer: tuple[str, int, int, int, int], mode: Mode, largest: int) -> 
         else:
             shares = None
         weight = np.where(project(saliency, mode.pattern, shares), weight, 0)
-        kept = (mode.pattern.kept, mode.pattern.sub_row)
     weights = {"weight": weight}
     if mode.tile:
         weights["exponent"] = np.zeros((taps, taps), dtype=np.int64)
-    op = WinogradConv(mode.tile, PADS, kept) if mode.tile else Conv(pads=PADS, pattern=kept)
+    op = WinogradConv(mode.tile, PADS, mode.pattern) if mode.tile else Conv(pads=PADS, pattern=mode.pattern)
     zeros, ones = np.zeros(outputs, np.int64), np.ones(outputs, np.int64)
     shift = np.full(outputs, 14 if mode.tile == 4 else 8, dtype=np.int64)
     classes = QuantisedNode(

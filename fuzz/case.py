@@ -59,10 +59,7 @@ class Case:
         """Read what `as_json` gave."""
         lists = ("calibration", "images", "levels", "rule")
         tuples = {name: tuple(document[name]) for name in lists if document[name] is not None}
-        quantise = dict(document["quantise"])
-        if quantise.get("pattern") is not None:
-            quantise["pattern"] = tuple(quantise["pattern"])
-        return cls(**{**document, **tuples, "quantise": quantise, "network": Network.of_json(document["network"])})
+        return cls(**{**document, **tuples, "network": Network.of_json(document["network"])})
 
 
 def draw_images(style: str, count: int, shape: tuple[int, ...], seed: int) -> npt.NDArray[np.uint8]:
@@ -156,7 +153,7 @@ def _draw_quantise(rng: random.Random, engine: EngineConfig, network: Network) -
         "first_last_bits": rng.choice([8, 8, 8, rng.randint(2, 8)]),
         "digit_bits": engine.digit_bits,
         "tile": tile,
-        "pattern": (rng.randint(1, sub_row), sub_row) if patterned else None,
+        "pattern": [rng.randint(1, sub_row), sub_row] if patterned else None,
         "family": family,
         "ranges": rng.choice(["mse", "mse", "percentile"]),
         "rounding": rng.choice(["gptq", "gptq", "nearest"]),

@@ -95,8 +95,8 @@ class QuantiseConfig(BaseModel):
     digit_bits: int = Field(default=DIGIT_BITS, ge=2, le=8)
     tile: Literal[0, 2, 4] = 0
     tiles: dict[str, Literal[0, 2, 4]] = Field(default_factory=dict)
-    pattern: tuple[int, int] | None = None
-    patterns: dict[str, tuple[int, int] | None] = Field(default_factory=dict)
+    pattern: Pattern | None = None
+    patterns: dict[str, Pattern | None] = Field(default_factory=dict)
     family: Family = "multiplier"
     ranges: Literal["mse", "percentile"] = "mse"
     percentile: float = Field(default=99.99, gt=50, le=100)
@@ -111,13 +111,6 @@ class QuantiseConfig(BaseModel):
             raise ValueError(
                 "F(4,3) scales its sums by 576, which is no power of two: the fixed-point family has tile 2"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _are_patterns(self) -> Self:
-        for pattern in (self.pattern, *self.patterns.values()):
-            if pattern is not None:
-                Pattern(*pattern)
         return self
 
     @field_validator("overrides")

@@ -47,10 +47,10 @@ def layer_forms(arrangement: Arrangement, config: QuantiseConfig) -> Mapping[str
     for name in set(config.patterns) & set(patterns):
         problem = _problem(free[name], patterns[name])
         if problem is not None:
-            raise ToolflowError(f"'{name}' cannot carry the pattern {_named(patterns[name])}: {problem}")
+            raise ToolflowError(f"'{name}' cannot carry the pattern {patterns[name]}: {problem}")
     held = any(isinstance(n.op, Conv | WinogradConv) and n.op.pattern is not None for n in arrangement.graph.nodes)
     if config.pattern is not None and not held and all(_problem(free[name], patterns[name]) for name in free):
-        raise ToolflowError(nobody_carries(arrangement.graph, Pattern(*config.pattern)))
+        raise ToolflowError(nobody_carries(arrangement.graph, config.pattern))
     return {name: layer_form(node, config.tiles.get(name, config.tile), patterns[name]) for name, node in free.items()}
 
 
@@ -83,13 +83,9 @@ def nobody_carries(graph: Graph, pattern: Pattern) -> str:
     )
 
 
-def _problem(node: Node, pattern: tuple[int, int] | None) -> str | None:
+def _problem(node: Node, pattern: Pattern | None) -> str | None:
     assert isinstance(node.op, Conv)
-    return cannot_carry(node.op, node.weights["weight"].shape[1], None if pattern is None else Pattern(*pattern))
-
-
-def _named(pattern: tuple[int, int] | None) -> str:
-    return "" if pattern is None else str(Pattern(*pattern))
+    return cannot_carry(node.op, node.weights["weight"].shape[1], pattern)
 
 
 def free_layers(arrangement: Arrangement) -> Mapping[str, Node]:
@@ -109,7 +105,7 @@ def free_layers(arrangement: Arrangement) -> Mapping[str, Node]:
     }
 
 
-def layer_form(node: Node, tile: int, pattern: tuple[int, int] | None) -> Node:
+def layer_form(node: Node, tile: int, pattern: Pattern | None) -> Node:
     """Return a convolution with its kernels transformed where there is a tile, and a pattern that it can hold."""
     if _problem(node, pattern) is not None:
         pattern = None
@@ -120,7 +116,7 @@ def layer_form(node: Node, tile: int, pattern: tuple[int, int] | None) -> Node:
     return replace(node, op=replace(op, pattern=pattern))
 
 
-def transform_node(node: Node, tile: int, pattern: tuple[int, int] | None) -> Node:
+def transform_node(node: Node, tile: int, pattern: Pattern | None) -> Node:
     """Return a 3 × 3 convolution with its kernels transformed."""
     op = node.op
     assert isinstance(op, Conv)
@@ -134,9 +130,8 @@ def multiplications(op: Layer, weight: npt.NDArray[Any], output: Shape) -> int:
     if isinstance(op, Linear):
         return int(weight.size)
     assert isinstance(op, Conv | WinogradConv)
-    pattern = None if op.pattern is None else Pattern(*op.pattern)
     down, across = output[1:] if isinstance(op, Conv) else WINOGRAD[op.tile].tiles(output[1], output[2])
-    return kept_values(weight, pattern, shared=isinstance(op, WinogradConv)) * down * across
+    return kept_values(weight, op.pattern, shared=isinstance(op, WinogradConv)) * down * across
 
 
 def multiplications_by_layer(graph: Graph) -> dict[str, int]:

@@ -28,6 +28,7 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import TensorType
 from toolflow.numerics.requantise import fits_signed
+from toolflow.numerics.srbs import Pattern
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Add, AvgPool, Conv, Layer, WinogradConv
@@ -77,7 +78,7 @@ class LayerQuality:
     output: TensorType
     relative_error: float
     tile: int = 0
-    pattern: tuple[int, int] | None = None
+    pattern: Pattern | None = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import torch
 from quant.arrangement.arrange import Arrangement
 from quant.arrangement.forms import layer_form
 from quant.config import QuantiseConfig
-from quant.search.sensitivity import WORD, Option, PatternPair, Sensitivities
+from quant.search.sensitivity import WORD, Option, Sensitivities
 from quant.sparsity.moments import tap_major
 from quant.sparsity.support import tap_exponents
 from toolflow.engine.config import FITTED, EngineConfig
@@ -36,7 +36,7 @@ from toolflow.plan.explore.choose import best_single, check_engine, timed_engine
 from toolflow.plan.explore.estimate import layer_cycles
 
 Saves = Literal["multiplications", "bit-operations", "cycles"]
-_Key = tuple[int | None, PatternPair, int]
+_Key = tuple[int | None, Pattern | None, int]
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def _layer(node: QuantisedNode, plain: Node, option: Option, config: QuantiseCon
     assert isinstance(op, Layer)
     weight = torch.as_tensor(made.weights["weight"].copy()).double()
     pattern = op.pattern if isinstance(op, Conv | WinogradConv) else None
-    held = np.ones(weight.shape, dtype=bool) if pattern is None else as_full(weight.shape, Pattern(*pattern), option)
+    held = np.ones(weight.shape, dtype=bool) if pattern is None else as_full(weight.shape, pattern, option)
     weights: dict[str, npt.NDArray[np.int64]] = {}
     if isinstance(op, WinogradConv):
         kernel = weight.shape[2], weight.shape[3]

@@ -84,13 +84,12 @@ def tile_problem(
     searched = {name for name, choice in choices.items() if choice.tile} - set(fixed)
     patterns = {name: choices[name].pattern for name in choices if name in searched}
     others = {name: choice for name, choice in choices.items() if name not in searched}
-    pairs = {name: None if pattern is None else (pattern.kept, pattern.sub_row) for name, pattern in patterns.items()}
     direct = dict.fromkeys(sorted(set(fixed) - set(choices)), 0)  # and dense: such layers have no choice
     return Problem(
         graph=shaped(graph, others),
         images=given.images[judged:],
         normalisation=normalisation,
-        config=QuantiseConfig(tiles=direct, patterns=pairs),  # type: ignore[arg-type]  # checked by the model
+        config=QuantiseConfig(tiles=direct, patterns=patterns),  # type: ignore[arg-type]  # checked by the model
         space=Space((0, 2, 4), (None,), (TILE_BITS,), (TILE_BITS,)),
         judged=Answered(given.images[:judged], given.classes[:judged]),
         allowed=allowed,

@@ -19,13 +19,12 @@ from quant.post_training.ranges import activation_scale, histogram
 from quant.post_training.weights import ScaleRule, solve_weights
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.operator import Operator
-from toolflow.numerics.srbs import fullest, shares_of
+from toolflow.numerics.srbs import Pattern, fullest, shares_of
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD, transformed_type
 from toolflow.operators import Conv, Layer, WinogradConv
 
 Tensor = torch.Tensor
-PatternPair = tuple[int, int] | None
 
 WORD = 8  # channels, the shortest word of the engines that are planned
 MAX_IMAGES = 256  # on which sensitivities are measured
@@ -43,7 +42,7 @@ class Space:
     """
 
     tiles: tuple[int, ...]
-    patterns: tuple[PatternPair, ...]
+    patterns: tuple[Pattern | None, ...]
     weight_bits: tuple[int, ...]
     activation_bits: tuple[int, ...]
 
@@ -66,7 +65,7 @@ class Option:
     """
 
     tile: int | None
-    pattern: PatternPair
+    pattern: Pattern | None
     weight_bits: int
     multiplications: int
     operand: Mapping[int, int]
@@ -106,7 +105,7 @@ class _Form:
     """A layer with one tile and pattern; None where they are its own."""
 
     tile: int | None
-    pattern: PatternPair
+    pattern: Pattern | None
     node: Node
 
 
@@ -221,13 +220,13 @@ def _options(probe: _Probe, form: _Form, widths: Sequence[int], kinds: Sequence[
         yield Option(form.tile, form.pattern, bits, multiplications(op, integers, shape), operand, divergence, *full)
 
 
-def fullness(weight: npt.NDArray[Any], pattern: tuple[int, int]) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
+def fullness(weight: npt.NDArray[Any], pattern: Pattern) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
     """Return `fullest` and `shares` of an option with these weights (K, C, kh, kw)."""
     words = fullest(weight, WORD).reshape(-1, weight.shape[2] * weight.shape[3])
-    return tuple(map(tuple, words.tolist())), tuple(shares_of(weight, pattern[1]).reshape(-1).tolist())
+    return tuple(map(tuple, words.tolist())), tuple(shares_of(weight, pattern.sub_row).reshape(-1).tolist())
 
 
-def _choice(op: Operator) -> tuple[int, PatternPair]:
+def _choice(op: Operator) -> tuple[int, Pattern | None]:
     assert isinstance(op, Conv | WinogradConv)
     return op.tile if isinstance(op, WinogradConv) else 0, op.pattern
 

@@ -86,14 +86,12 @@ def shaped(graph: Graph, choices: Mapping[str, Choice]) -> Graph:
 
 
 def _shaped(node: Node, choice: Choice) -> Node:
-    pattern = None if choice.pattern is None else (choice.pattern.kept, choice.pattern.sub_row)
     if isinstance(node.op, Conv) and choice.tile:
-        return transform_node(node, choice.tile, pattern)
+        return transform_node(node, choice.tile, choice.pattern)
     assert isinstance(node.op, Conv | WinogradConv)
-    return replace(node, op=replace(node.op, pattern=pattern))
+    return replace(node, op=replace(node.op, pattern=choice.pattern))
 
 
 def choice_of(op: Conv | WinogradConv) -> Choice:
     """Return the tile and the pattern of a convolution."""
-    pattern = None if op.pattern is None else Pattern(*op.pattern)
-    return Choice(op.tile if isinstance(op, WinogradConv) else 0, pattern)
+    return Choice(op.tile if isinstance(op, WinogradConv) else 0, op.pattern)

@@ -159,10 +159,9 @@ def _replaced(node: Node, choice: Choice, arrays: Arrays, path: Path) -> Node:
             problem = f"it has no Winograd form of tile {choice.tile}"
         if problem is not None:
             raise ToolflowError(f"{path} is damaged: '{node.name}' cannot be as it says, {problem}")
-        held = None if pattern is None else (pattern.kept, pattern.sub_row)
-        op = replace(op, pattern=held)
+        op = replace(op, pattern=pattern)
         if choice.tile:
-            op = WinogradConv(choice.tile, node.op.pads, held, node.op.activation)  # type: ignore[attr-defined]
+            op = WinogradConv(choice.tile, node.op.pads, pattern, node.op.activation)  # type: ignore[attr-defined]
             shape = (*shape[:2], WINOGRAD[choice.tile].taps, WINOGRAD[choice.tile].taps)
     for name, wanted in (("weight", shape), ("bias", shape[:1])):
         array = arrays.get(f"{node.name}.{name}")

@@ -62,9 +62,9 @@ def _inverse_diagonal(factor: Tensor) -> Tensor:
     return inverse.pow(2).sum(-2)
 
 
-def channels_at_once(kernel: tuple[int, int], pattern: tuple[int, int] | None) -> int:
+def channels_at_once(kernel: tuple[int, int], pattern: Pattern | None) -> int:
     """Return how many input channels are solved together, whole sub-rows: more would take too long."""
-    sub_row = 1 if pattern is None else pattern[1]
+    sub_row = 1 if pattern is None else pattern.sub_row
     return max(MAX_COLUMNS // (kernel[0] * kernel[1]) // sub_row, 1) * sub_row
 
 
@@ -93,7 +93,7 @@ def solve_layer(
     parts = [_part(part, _solvable_moments(op, kernel, x, meant, generator, about_mean)) for part, x, meant in split]
     if op.pattern is None:
         return tuple(SolvedTaps(p.dense, torch.ones_like(p.dense, dtype=torch.bool), p.hessian) for p in parts)
-    pattern, shared = Pattern(*op.pattern), isinstance(op, WinogradConv)
+    pattern, shared = op.pattern, isinstance(op, WinogradConv)
     if obeys(weight.numpy(), pattern, shared):
         held = torch.as_tensor(support(weight.numpy(), pattern, shared))
         masks = [tap_major(part) for part in torch.split(held, some, 1)]

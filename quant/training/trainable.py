@@ -18,7 +18,7 @@ from quant.training.native.layer import NativeLayer, can_run, infer, plain, trai
 from quant.winograd.gradient import tap_reach, tile_sums
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import TensorType
-from toolflow.numerics.srbs import Pattern, support
+from toolflow.numerics.srbs import support
 from toolflow.operators import Add, AvgPool, Conv, Layer, Linear, WinogradConv
 from toolflow.passes.fuse_residual import fuse_residual
 
@@ -52,7 +52,7 @@ class TrainableLayer(nn.Module):
         kept = None
         if not isinstance(self.op, Linear) and self.op.pattern is not None:
             shared = isinstance(self.op, WinogradConv)
-            kept = torch.as_tensor(support(node.weights["weight"], Pattern(*self.op.pattern), shared)).float()
+            kept = torch.as_tensor(support(node.weights["weight"], self.op.pattern, shared)).float()
         self.register_buffer("mask", kept)
         self.norm: nn.BatchNorm2d | None = None
         self.grid: WeightGrid | None = None

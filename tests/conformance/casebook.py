@@ -86,8 +86,7 @@ class NetworkBuilder:
         bits = weight_bits or self.weight_bits
         weight = self._integers(symmetric(bits), (channels, self.shapes[source][0] // groups, *size))
         weight = self._pruned(weight, pattern)
-        kept = None if pattern is None else (pattern.kept, pattern.sub_row)
-        op = Conv(stride, pads, dilation, groups, Activation.NONE, kept)
+        op = Conv(stride, pads, dilation, groups, Activation.NONE, pattern)
         return self._weighted(name, op, source, weight, bits, residual, out)
 
     def winograd(
@@ -120,7 +119,7 @@ class NetworkBuilder:
         kind = self._activation(out)
         added = self.types[residual].integer if residual else None
         rule = self._rule(channels, (-reach, reach), kind, added, MAX_RESIDUAL_SHIFT, TILE_BIAS_BITS)
-        op = WinogradConv(tile, pads, None if pattern is None else (pattern.kept, pattern.sub_row))
+        op = WinogradConv(tile, pads, pattern)
         inputs = (source,) if residual is None else (source, residual)
         weights = {"weight": weight, "exponent": exponent}
         return self._append(QuantisedNode(name, op, inputs, weights, rule, bits), TensorType(kind, 1.0))

@@ -100,7 +100,6 @@ class Search:
         """Return the quantiser's configuration of one variant, what is to be searched left at its plainest."""
         asked = self.precision
         bits = asked.low_bits if variant == "low" else asked.high_bits
-        pattern = asked.pattern if isinstance(asked.pattern, Pattern) else None
         return QuantiseConfig(
             weight_bits=bits,
             activation_bits=bits,
@@ -112,7 +111,7 @@ class Search:
             rounding=asked.rounding,
             equalise=asked.equalise,
             tile=0 if asked.tile is AUTO else asked.tile,  # type: ignore[arg-type]  # checked by the model
-            pattern=None if pattern is None else (pattern.kept, pattern.sub_row),
+            pattern=asked.pattern if isinstance(asked.pattern, Pattern) else None,
             digit_bits=self.array_bits or DIGIT_BITS,
         )
 
@@ -152,12 +151,12 @@ class Search:
             activation_bits=activation_bits,
         )
 
-    def _auto_patterns(self) -> tuple[tuple[int, int], ...]:
+    def _auto_patterns(self) -> tuple[Pattern, ...]:
         """Return the patterns to try: sub-rows longer than the engine's words would wait for their fullest part."""
         s = AUTO_SUB_ROW
         if self.board is not None:
             s = min(s, longest_word(self.engine, load_board(self.board)))
-        return tuple((n * s // 16, s) for n in AUTO_SIXTEENTHS if n * s % 16 == 0)
+        return tuple(Pattern(n * s // 16, s) for n in AUTO_SIXTEENTHS if n * s % 16 == 0)
 
     def check(self, variants: Sequence[str]) -> tuple[str, ...]:
         """Refuse a search for an engine that cannot be, before anything is computed; return what each saves instead.

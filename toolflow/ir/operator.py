@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from toolflow.ir.activation import Activation
 from toolflow.numerics.requantise import PLAIN_BIAS_BITS
+from toolflow.numerics.srbs import Pattern
 
 Shape = tuple[int, ...]  # (C, H, W) of a feature map or (F,) of a flat vector; never the batch
 Weights = Mapping[str, npt.NDArray[np.generic]]
@@ -97,8 +98,8 @@ class Operator(ABC):
         return 0
 
     @property
-    def pattern(self) -> tuple[int, int] | None:
-        """(n, S) if its weights are sub-row-balanced sparse, else None."""
+    def pattern(self) -> Pattern | None:
+        """n:S if its weights are sub-row-balanced sparse, else None."""
         return None
 
     @property

@@ -18,6 +18,7 @@ from toolflow.ir.errors import UNREADABLE, ToolflowError
 from toolflow.ir.operator import Operator
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType, verify_quantised
 from toolflow.numerics.requantise import Requantise
+from toolflow.numerics.srbs import Pattern
 from toolflow.numerics.types import IntegerType
 
 SCHEMA_VERSION = 1
@@ -207,4 +208,6 @@ def _first(error: ValidationError) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Pattern):
+        return [value.kept, value.sub_row]
     return value.value if isinstance(value, Enum) else value

@@ -11,18 +11,21 @@ another, n on average. A tile takes as many multiplications as with n at every t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from pydantic_core import CoreSchema
 
 Int64Array = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, repr=False)
 class Pattern:
-    """`kept` of every `sub_row` consecutive input channels."""
+    """`kept` of every `sub_row` consecutive input channels; in JSON the pair [kept, sub_row]."""
 
     kept: int
     sub_row: int
@@ -45,6 +48,24 @@ class Pattern:
 
     def __str__(self) -> str:
         return f"{self.kept}:{self.sub_row}"
+
+    def __repr__(self) -> str:  # as JSON holds it: digests of graphs (`ir/store.py`) read it
+        return f"({self.kept}, {self.sub_row})"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> CoreSchema:
+        """Tell pydantic the form that a pattern has in JSON."""
+        from pydantic_core import core_schema
+
+        pair = core_schema.tuple_schema([core_schema.int_schema(), core_schema.int_schema()])
+        read = core_schema.no_info_after_validator_function(lambda numbers: cls(*numbers), pair)
+        return core_schema.json_or_python_schema(
+            json_schema=read,
+            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), read]),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda pattern: [pattern.kept, pattern.sub_row]
+            ),
+        )
 
 
 def parse_pattern(text: str) -> Pattern:

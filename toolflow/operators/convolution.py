@@ -82,12 +82,11 @@ def convolution(
     dilation: tuple[int, int] = (1, 1),
     tile: int = 0,
     exponent: npt.NDArray[np.int64] | None = None,
-    pattern: tuple[int, int] | None = None,
+    pattern: Pattern | None = None,
 ) -> Convolution:
     """Return the convolution with the node's requantisation spread over its output channels."""
     rule = _spread(rule_of(node), len(weight))
-    kept = None if pattern is None else Pattern(*pattern)
-    return Convolution(weight, weight_bits, groups, stride, pads, dilation, rule, tile, exponent, kept)
+    return Convolution(weight, weight_bits, groups, stride, pads, dilation, rule, tile, exponent, pattern)
 
 
 def depthwise_ones(channels: int, kernel: tuple[int, int]) -> npt.NDArray[np.int64]:

@@ -12,7 +12,7 @@ import numpy as np
 from quant.cascade.artefacts import Calibration, CascadeReport
 from toolflow.engine.cycles import CycleReport
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.numerics.srbs import Pattern, shares_of, storage_bits
+from toolflow.numerics.srbs import shares_of, storage_bits
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.report.summary import Cascade, Layer, LayerCycles, Resources, Run
 
@@ -101,8 +101,7 @@ def layer_sections(
     found = []
     for node in graph.nodes:
         if node.op.has_weights:
-            pattern = None if node.op.pattern is None else Pattern(*node.op.pattern)
-            tile = node.op.tile
+            pattern, tile = node.op.pattern, node.op.tile
             weight = node.weights["weight"]
             found.append(
                 Layer(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from toolflow.numerics.srbs import (
     Pattern,
@@ -142,3 +143,14 @@ def test_texts_that_are_no_pattern(text: str, message: str) -> None:
 def test_a_text() -> None:
     assert parse_pattern("3:16") == Pattern(3, 16)
     assert str(Pattern(3, 16)) == "3:16"
+
+
+def test_json_form() -> None:
+    """A pair, which is checked as it is read; a repr like it, which digests of graphs hold."""
+    adapter = TypeAdapter(Pattern)
+    assert adapter.dump_json(Pattern(3, 16)) == b"[3,16]"
+    assert adapter.validate_json("[3,16]", strict=True) == adapter.validate_python([3, 16]) == Pattern(3, 16)
+    assert repr(Pattern(3, 16)) == "(3, 16)"
+    for text in ("[3,15]", "[3]", "[0,4]", '"3:16"'):
+        with pytest.raises(ValidationError):
+            adapter.validate_json(text)

@@ -32,7 +32,7 @@ def test_operations_are_counted() -> None:
 def test_options_cost_the_cycles_of_networks_in_their_form() -> None:
     """Against networks quantised in each form, layer by layer; patterns save cycles where the array bounds them."""
     graph, plain = residual_network(), QuantiseConfig()
-    space = Space((0, 2, 4), (None, (1, 4)), (8, 4), (8,))
+    space = Space((0, 2, 4), (None, Pattern(1, 4)), (8, 4), (8,))
     arrangement = arrange(graph)
     x = torch.as_tensor(NORMALISATION.apply(CALIBRATION[:8])).float()
     with torch.no_grad():
@@ -58,12 +58,12 @@ def test_options_cost_the_cycles_of_networks_in_their_form() -> None:
         others = sum(n for name, n in made.engine.items() if name not in found.layers)
         assert engines[0].rest[0] == pytest.approx(made.engine_rest + others, rel=0.01)
     by = {(tile, pattern): count for name, tile, pattern, count in seen if name == "a2"}
-    assert by[0, (1, 4)] < 0.5 * by[0, None]
-    assert by[2, (1, 4)] < 0.5 * by[2, None] < 0.5 * by[0, None]
+    assert by[0, Pattern(1, 4)] < 0.5 * by[0, None]
+    assert by[2, Pattern(1, 4)] < 0.5 * by[2, None] < 0.5 * by[0, None]
 
 
-@pytest.mark.parametrize("pattern", [(8, 16), (6, 16), (4, 16), (3, 8), (2, 4)])
-def test_patterns_cost_what_their_fullest_words_take(pattern: tuple[int, int]) -> None:
+@pytest.mark.parametrize("pattern", [Pattern(8, 16), Pattern(6, 16), Pattern(4, 16), Pattern(3, 8), Pattern(2, 4)])
+def test_patterns_cost_what_their_fullest_words_take(pattern: Pattern) -> None:
     """On engines of other words than the sub-rows: against networks with the support that was solved for."""
     b = Builder(3)
     x = b.conv("stem", "image", (32, 3, 3, 3), Conv(activation=Activation.RELU, pads=(1, 1, 1, 1)))
@@ -98,9 +98,7 @@ def test_a_stand_in_is_as_full_as_what_it_stands_for(pattern: Pattern, channels:
         saliency = rng.random((outputs, channels, 3, 3)) * (rng.random((3, 3)) if shared else 1)
         shares = share_taps(worth_of(saliency, pattern.sub_row), pattern) if shared else None
         support = project(saliency, pattern, shares)
-        option = Option(
-            2 if shared else 0, None, 8, 1, {8: 8}, 0.0, *fullness(support, (pattern.kept, pattern.sub_row))
-        )
+        option = Option(2 if shared else 0, None, 8, 1, {8: 8}, 0.0, *fullness(support, pattern))
         made = as_full(support.shape, pattern, option)
         assert obeys(made, pattern, shared)
         np.testing.assert_array_equal(fullest(made, 8), fullest(support, 8))

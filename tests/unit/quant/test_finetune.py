@@ -142,8 +142,12 @@ def test_gains_that_would_turn_signs_are_held(narrow: Variant, data: TrainingIma
 def test_forms_that_quantising_chose_are_kept(tile: Literal[0, 2], dense: Graph, data: TrainingImages) -> None:
     """Tiles and patterns of single layers, on a network that was not pruned before."""
     config = QuantiseConfig(
-        weight_bits=4, activation_bits=4, tile=tile, tiles={"a1": 2}, patterns={"b2": (2, 8), "a2": (1, 4)}
-    )  # fmt: skip
+        weight_bits=4,
+        activation_bits=4,
+        tile=tile,
+        tiles={"a1": 2},
+        patterns={"b2": Pattern(2, 8), "a2": Pattern(1, 4)},
+    )
     variant = quantise(dense, data.images, NORMALISATION, config)
     made = finetune(variant, dense, data.images, data, Recipe(epochs=1, batch=32, rate=0.003))
     assert [node.op for node in made.graph.nodes] == [node.op for node in variant.graph.nodes]

@@ -104,7 +104,7 @@ def test_pruned_layers_obey_and_are_better_than_their_largest_values(
         assert isinstance(node.op, WinogradConv if choice.tile else Conv)
         if choice.pattern is not None:
             assert obeys(node.weights["weight"], choice.pattern, shared=choice.tile > 0)
-            assert node.op.pattern == (choice.pattern.kept, choice.pattern.sub_row)
+            assert node.op.pattern == choice.pattern
     assert _error(dense, pruned) < 0.5 * _error(dense, _cut(dense, choices))
 
 
@@ -155,7 +155,7 @@ def test_multiplications_of_taps_that_share() -> None:
     held[:, :, 1, 1] = 1  # all of both sub-rows: 4 and 2 channels
     for y, x in np.ndindex(4, 4):
         held[:, [0, 5], y, x] = 1  # one of each
-    op = WinogradConv(2, (1, 1, 1, 1), (2, 4))
+    op = WinogradConv(2, (1, 1, 1, 1), HALF)
     assert multiplications(op, held, (2, 8, 8)) == int(held.sum()) * 16
 
 

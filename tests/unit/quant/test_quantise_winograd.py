@@ -61,9 +61,9 @@ def test_a_transformed_network_answers_as_the_plain_one() -> None:
     assert len(set(expected.tolist())) > 1
 
 
-@pytest.mark.parametrize("pattern", [None, (2, 8)])
+@pytest.mark.parametrize("pattern", [None, Pattern(2, 8)])
 @pytest.mark.parametrize("bits", [8, 4])
-def test_fixed_point_brevitas_equals_reference(bits: int, pattern: tuple[int, int] | None) -> None:
+def test_fixed_point_brevitas_equals_reference(bits: int, pattern: Pattern | None) -> None:
     """Every integer of every tensor, and the layers are those that can be transformed, all but the first."""
     variant = made(weight_bits=bits, activation_bits=bits, family="fixed-point", tile=2, pattern=pattern)
     names = list(variant.graph.shapes)
@@ -73,15 +73,15 @@ def test_fixed_point_brevitas_equals_reference(bits: int, pattern: tuple[int, in
 
 
 @pytest.mark.parametrize("tile", [0, 2, 4])
-@pytest.mark.parametrize("pattern", [None, (3, 8)])
-def test_the_program_runs_what_was_quantised(tile: int, pattern: tuple[int, int] | None) -> None:
+@pytest.mark.parametrize("pattern", [None, Pattern(3, 8)])
+def test_the_program_runs_what_was_quantised(tile: int, pattern: Pattern | None) -> None:
     """Weights obey the pattern, no output is far from the float one, and the executor gives the reference's bits."""
     variant = made(tile=tile, pattern=pattern)
     for node in variant.graph.nodes:
         if node.name in TILED and pattern is not None:
             assert isinstance(node.op, Conv | WinogradConv)
             assert node.op.pattern == pattern
-            assert obeys(node.weights["weight"], Pattern(*pattern), shared=isinstance(node.op, WinogradConv))
+            assert obeys(node.weights["weight"], pattern, shared=isinstance(node.op, WinogradConv))
     logits = run(variant.graph, HELD_OUT)[variant.graph.output] * variant.graph.types[variant.graph.output].scale
     exact = float_logits(residual_network(), torch.as_tensor(NORMALISATION.apply(HELD_OUT)).float()).numpy()
     error = np.square(logits - exact).sum() / np.square(exact - exact.mean(axis=0)).sum()
@@ -92,8 +92,8 @@ def test_the_program_runs_what_was_quantised(tile: int, pattern: tuple[int, int]
 
 
 @pytest.mark.parametrize("tile", [2, 4])
-@pytest.mark.parametrize("pattern", [None, (3, 8)])
-def test_weights_wider_than_the_multipliers_run_in_digits(tile: int, pattern: tuple[int, int] | None) -> None:
+@pytest.mark.parametrize("pattern", [None, Pattern(3, 8)])
+def test_weights_wider_than_the_multipliers_run_in_digits(tile: int, pattern: Pattern | None) -> None:
     """U of 8 bits where multipliers take 4: every integer is the reference's."""
     graph = made(weight_bits=8, activation_bits=4, tile=tile, pattern=pattern).graph
     narrow = EngineConfig(lanes_k=8, lanes_p=2, weight_bits=4, activation_bits=4, tile=tile, drain_k=2)  # type: ignore[arg-type]
@@ -102,19 +102,19 @@ def test_weights_wider_than_the_multipliers_run_in_digits(tile: int, pattern: tu
 
 
 def test_layers_may_have_tiles_and_patterns_of_their_own() -> None:
-    variant = made(tile=2, tiles={"a1": 4, "a2": 0}, pattern=(2, 4), patterns={"a1": None, "b2": (1, 8)})
+    variant = made(tile=2, tiles={"a1": 4, "a2": 0}, pattern=Pattern(2, 4), patterns={"a1": None, "b2": Pattern(1, 8)})
     forms = {}
     for node in variant.graph.nodes:
         if node.name in TILED:
             assert isinstance(node.op, Conv | WinogradConv)
             forms[node.name] = node.op.tile if isinstance(node.op, WinogradConv) else 0, node.op.pattern
-    assert forms == {"a1": (4, None), "a2": (0, (2, 4)), "b2": (2, (1, 8))}
+    assert forms == {"a1": (4, None), "a2": (0, Pattern(2, 4)), "b2": (2, Pattern(1, 8))}
 
 
 def test_wide_layers_are_solved_a_few_channels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four channels at once: patterns hold over whole layers, and the outputs stay near the float ones."""
     monkeypatch.setattr("quant.sparsity.support.MAX_COLUMNS", 64)
-    variant = made(tile=2, pattern=(3, 4))
+    variant = made(tile=2, pattern=Pattern(3, 4))
     for node in variant.graph.nodes:
         if node.name in TILED:
             assert obeys(node.weights["weight"], Pattern(3, 4), shared=True)
@@ -127,13 +127,13 @@ def test_what_cannot_be_transformed_is_refused() -> None:
     with pytest.raises(ToolflowError, match="behind the first layer, not to b1, stem; they are a1, a2, b2"):
         made(tiles={"b1": 2, "stem": 2})
     with pytest.raises(ToolflowError, match=r"a pattern of its own must be given to .* not to b1"):
-        made(patterns={"b1": (2, 4)})
+        made(patterns={"b1": Pattern(2, 4)})
     with pytest.raises(ValidationError, match="power of two"):
         made(patterns={"a1": (2, 6)})
     with pytest.raises(ToolflowError, match=r"'a1' cannot carry the pattern 2:64: .* fewer than the 64 of a sub-row"):
-        made(patterns={"a1": (2, 64)})
+        made(patterns={"a1": Pattern(2, 64)})
     with pytest.raises(ToolflowError, match=r"no layer of network can carry the pattern 2:64: a 3x3 convolution"):
-        made(pattern=(2, 64))
+        made(pattern=Pattern(2, 64))
 
 
 def test_layers_that_stay_dense_are_named() -> None:
@@ -142,7 +142,7 @@ def test_layers_that_stay_dense_are_named() -> None:
     channels = {node.name: node.weights["weight"].shape[1] for node in graph.nodes if node.name in TILED}
     assert len(set(channels.values())) > 1
     sub_row = max(channels.values())
-    variant = made(pattern=(2, sub_row))
+    variant = made(pattern=Pattern(2, sub_row))
     narrow = [name for name, count in channels.items() if count < sub_row]
     assert [note.split("'")[1] for note in variant.report.notes if "stayed dense" in note] == narrow
 
@@ -222,7 +222,7 @@ def test_taps_share_in_every_part(channels: int, at_once: int, monkeypatch: pyte
     torch.manual_seed(2)
     smooth = functional.avg_pool2d(torch.randn(40, channels, 14, 14), 3, 1).float()  # as maps are: low taps matter more
     kernel = torch.randn(6, channels, 3, 3, dtype=torch.float64)
-    solved, error = _solved(WinogradConv(2, (1, 1, 1, 1), (2, 8)), smooth, kernel)
+    solved, error = _solved(WinogradConv(2, (1, 1, 1, 1), Pattern(2, 8)), smooth, kernel)
     shares = shares_of(solved.numpy(), 8)
     assert shares.mean() == 2
     assert shares[1, 1] == shares.max() > 3
@@ -231,7 +231,7 @@ def test_taps_share_in_every_part(channels: int, at_once: int, monkeypatch: pyte
     monkeypatch.setattr(
         "quant.sparsity.support.share_taps", lambda worth, pattern: np.full(worth.shape[1:], pattern.kept)
     )
-    alike, worse = _solved(WinogradConv(2, (1, 1, 1, 1), (2, 8)), smooth, kernel)
+    alike, worse = _solved(WinogradConv(2, (1, 1, 1, 1), Pattern(2, 8)), smooth, kernel)
     assert (shares_of(alike.numpy(), 8) == 2).all()
     assert error < 0.7 * worse
 

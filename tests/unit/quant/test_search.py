@@ -30,6 +30,7 @@ from tests.unit.quant.quantise_networks import NORMALISATION, images, residual_n
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.graph import Graph
+from toolflow.numerics.srbs import Pattern
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD, transformed_type
 from toolflow.operators import Conv, WinogradConv
@@ -197,17 +198,17 @@ def test_a_layer_is_measured_by_replacing_it() -> None:
     arrangement = arrange(graph)
     x = torch.as_tensor(NORMALISATION.apply(CALIBRATION)).float()
     with torch.no_grad():
-        found = measure(arrangement, x, QuantiseConfig(), Space((0, 2, 4), (None, (2, 4)), (8, 4), (8, 4)))
+        found = measure(arrangement, x, QuantiseConfig(), Space((0, 2, 4), (None, Pattern(2, 4)), (8, 4), (8, 4)))
     for name in INNER:
         by = {(o.tile, o.pattern, o.weight_bits): o for o in found.layers[name]}
-        assert set(by) == set(itertools.product((0, 2, 4), (None, (2, 4)), (8, 4)))
+        assert set(by) == set(itertools.product((0, 2, 4), (None, Pattern(2, 4)), (8, 4)))
         for tile in (0, 2, 4):
             assert by[tile, None, 8].divergence < by[tile, None, 4].divergence
-            assert by[tile, None, 8].divergence < by[tile, (2, 4), 8].divergence
+            assert by[tile, None, 8].divergence < by[tile, Pattern(2, 4), 8].divergence
             kind = IntegerType(4, found.source[name] not in arrangement.unsigned)
             assert by[tile, None, 8].operand[4] == (transformed_type(WINOGRAD[tile], kind).bits if tile else 4)
         assert by[2, None, 8].multiplications * 9 == by[0, None, 8].multiplications * 4  # 8 x 8 maps
-        assert by[2, (2, 4), 8].multiplications * 2 == by[2, None, 8].multiplications
+        assert by[2, Pattern(2, 4), 8].multiplications * 2 == by[2, None, 8].multiplications
     assert set(found.layers) == {n.name for n in arrangement.graph.nodes if "weight" in n.weights} - arrangement.first
 
 
@@ -239,7 +240,7 @@ def test_the_search_ends_with_a_network_that_is_what_it_says() -> None:
     """Every layer has the bits, the tile and the pattern of the configuration."""
     graph = residual_network()
     truth = float_classes(graph, JUDGED, NORMALISATION.apply)
-    space = Space((0, 2), (None, (2, 4)), (8, 5), (8, 6))
+    space = Space((0, 2), (None, Pattern(2, 4)), (8, 5), (8, 6))
     said: list[str] = []
     result = search(
         Problem(graph, CALIBRATION, NORMALISATION, QuantiseConfig(), space, Answered(JUDGED, truth), 0.05), said.append
@@ -264,8 +265,8 @@ def test_the_search_ends_with_a_network_that_is_what_it_says() -> None:
 @pytest.mark.parametrize(
     ("space", "fixed"),
     [
-        (Space((0, 2, 4), (None, (2, 4)), (8,), (8,)), {}),
-        (Space((0, 2, 4), (None, (2, 4)), (8,), (8,)), {"lanes_k": 4, "lanes_p": 2, "sub_row": 8}),
+        (Space((0, 2, 4), (None, Pattern(2, 4)), (8,), (8,)), {}),
+        (Space((0, 2, 4), (None, Pattern(2, 4)), (8,), (8,)), {"lanes_k": 4, "lanes_p": 2, "sub_row": 8}),
         (Space((0, 2), (None,), (8, 4), (8,)), {"weight_bits": 4}),
     ],
     ids=["planned", "fixed", "digits"],
@@ -356,7 +357,7 @@ def test_a_network_without_a_layer_to_search_stays_as_it_is() -> None:
     builder = residual_network()
     first = replace(builder, nodes=(builder.nodes[0],), output=builder.nodes[0].name)
     truth = np.zeros(len(JUDGED), dtype=np.int64)
-    space, config = Space((0, 2), (None, (2, 4)), (8,), (8,)), QuantiseConfig()
+    space, config = Space((0, 2), (None, Pattern(2, 4)), (8,), (8,)), QuantiseConfig()
     result = search(
         Problem(first, CALIBRATION, NORMALISATION, config, space, Answered(JUDGED, truth), 0.1, Target(BOARD, 8, {}))
     )
@@ -367,14 +368,15 @@ def test_the_pattern_of_all_layers_stays_the_configurations() -> None:
     """Beside searched tiles: what cannot carry it is said, and a pattern that nobody can carry is refused."""
     graph = residual_network()
     truth = float_classes(graph, JUDGED, NORMALISATION.apply)
-    space = Space((0, 2), ((2, 4),), (8,), (8,))
-    given = QuantiseConfig(pattern=(2, 4))
+    space = Space((0, 2), (Pattern(2, 4),), (8,), (8,))
+    given = QuantiseConfig(pattern=Pattern(2, 4))
     result = search(Problem(graph, CALIBRATION, NORMALISATION, given, space, Answered(JUDGED, truth), 1.0))
-    assert (result.config.pattern, result.config.patterns) == ((2, 4), {})
+    assert (result.config.pattern, result.config.patterns) == (Pattern(2, 4), {})
     made = quantise(graph, CALIBRATION, NORMALISATION, result.config).graph
-    assert {n.op.pattern for n in made.nodes if n.name in INNER and isinstance(n.op, Conv | WinogradConv)} == {(2, 4)}
-    wide = QuantiseConfig(pattern=(4, 32))
-    space = Space((0, 2), ((4, 32),), (8,), (8,))
+    inner = (n.op for n in made.nodes if n.name in INNER)
+    assert {op.pattern for op in inner if isinstance(op, Conv | WinogradConv)} == {Pattern(2, 4)}
+    wide = QuantiseConfig(pattern=Pattern(4, 32))
+    space = Space((0, 2), (Pattern(4, 32),), (8,), (8,))
     with pytest.raises(ToolflowError, match=r"no layer of .* can carry the pattern 4:32"):
         search(Problem(graph, CALIBRATION, NORMALISATION, wide, space, Answered(JUDGED, truth), 1.0))
 
@@ -434,18 +436,18 @@ def test_what_the_user_fixed_stays() -> None:
     """Bits, tile and pattern of single layers, in what is measured and in what comes out."""
     arrangement = arrange(residual_network())
     x = torch.as_tensor(NORMALISATION.apply(CALIBRATION[:8])).float()
-    given = QuantiseConfig(overrides={"a1": (7, 5), "stem": (6, 7)}, tiles={"a2": 0}, patterns={"b2": (2, 4)})
+    given = QuantiseConfig(overrides={"a1": (7, 5), "stem": (6, 7)}, tiles={"a2": 0}, patterns={"b2": Pattern(2, 4)})
     with torch.no_grad():
-        found = measure(arrangement, x, given, Space((2,), (None, (1, 4)), (8, 4), (8, 4)))
+        found = measure(arrangement, x, given, Space((2,), (None, Pattern(1, 4)), (8, 4), (8, 4)))
     assert {option.weight_bits for option in found.layers["a1"]} == {7}
     assert set(found.groups[arrangement.group["a1"]]) == {5}
     assert {option.tile for option in found.layers["a2"]} == {0}
-    assert {option.pattern for option in found.layers["b2"]} == {(2, 4)}
+    assert {option.pattern for option in found.layers["b2"]} == {Pattern(2, 4)}
     config = configured(given, select(found, 1e9, OPERATIONS["bit-operations"]), arrangement)
     assert config.overrides["a1"] == (7, 5)
     assert config.overrides["stem"] == (6, 7)
     assert config.overrides["b2"][0] == 4
-    assert (config.tiles["a2"], config.patterns["b2"]) == (0, (2, 4))
+    assert (config.tiles["a2"], config.patterns["b2"]) == (0, Pattern(2, 4))
 
 
 def test_a_configuration_holds_the_selection() -> None:

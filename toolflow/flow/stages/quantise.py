@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from quant.cascade.doubts import answer_warnings
 from toolflow.engine.config import FITTED
@@ -283,6 +284,7 @@ def _export(variant: Variant, path: Path) -> None:
 def _described(variant: Variant, given: _Given) -> dict[str, Any]:
     """Return what is recorded of a variant, Brevitas' own inference compared with the reference."""
     from quant.exchange.extract import brevitas_integers
+    from quant.post_training.walk import LayerQuality
     from toolflow.interpreter.run import run
 
     checked = given.data.images[given.split.held_out][:CHECKED_IMAGES]
@@ -301,12 +303,12 @@ def _described(variant: Variant, given: _Given) -> dict[str, Any]:
     right = None if labels is None else float((klass == labels[given.split.held_out][: len(checked)]).mean())
     report = variant.report
     return {
-        "config": report.config.model_dump(),
+        "config": report.config.model_dump(mode="json"),
         "images": report.images,
         "first": report.first,
         "last": report.last,
         "notes": report.notes,
-        "layers": [asdict(layer) for layer in report.layers],
+        "layers": TypeAdapter(tuple[LayerQuality, ...]).dump_python(report.layers, mode="json"),
         "brevitas": {
             "images": len(checked),
             "tensors": len(differing),

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from toolflow.ir.activation import Activation
 from toolflow.ir.operator import HardwareForm, Operator, Shape, Weights
+from toolflow.numerics.srbs import Pattern
 from toolflow.operators.window import Pads, Pair, feature_map, operand_count, window_shape
 
 
@@ -24,7 +25,7 @@ class Conv(Operator):
         dilation: (vertical, horizontal) distance of the kernel's elements.
         groups: channel groups; groups = C is a depthwise convolution.
         activation: applied last.
-        pattern: (n, S) where the weight is sub-row-balanced sparse, else None.
+        pattern: n:S where the weight is sub-row-balanced sparse, else None.
     """
 
     kind: ClassVar[str] = "conv"
@@ -37,7 +38,7 @@ class Conv(Operator):
     dilation: Pair = (1, 1)
     groups: int = 1
     activation: Activation = Activation.NONE
-    pattern: Pair | None = None
+    pattern: Pattern | None = None
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:
         """Return (K, H', W')."""

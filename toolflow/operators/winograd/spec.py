@@ -11,8 +11,9 @@ import numpy as np
 from toolflow.ir.activation import Activation
 from toolflow.ir.operator import HardwareForm, Operator, Shape, Weights
 from toolflow.numerics.requantise import MAX_RESIDUAL_SHIFT, TILE_BIAS_BITS
+from toolflow.numerics.srbs import Pattern
 from toolflow.numerics.winograd import KERNEL, MAX_EXPONENT, WINOGRAD
-from toolflow.operators.window import Pads, Pair, feature_map, operand_count, window_shape
+from toolflow.operators.window import Pads, feature_map, operand_count, window_shape
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class WinogradConv(Operator):
     Attributes:
         tile: m, 2 or 4: outputs of a tile in each direction.
         pads: zeros around the input, (top, left, bottom, right).
-        pattern: (n, S) where U is sub-row-balanced sparse, else None.
+        pattern: n:S where U is sub-row-balanced sparse, else None.
         activation: applied last.
     """
 
@@ -39,7 +40,7 @@ class WinogradConv(Operator):
     max_residual_shift: ClassVar[int] = MAX_RESIDUAL_SHIFT
     tile: int = 2
     pads: Pads = (0, 0, 0, 0)
-    pattern: Pair | None = None
+    pattern: Pattern | None = None
     activation: Activation = Activation.NONE
 
     @property

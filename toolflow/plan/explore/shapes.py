@@ -146,7 +146,7 @@ def largest_tile(graph: QuantisedGraph) -> int:
 
 def sub_rows(graph: QuantisedGraph) -> set[int]:
     """Return the S of every pattern n:S in a network."""
-    return {node.op.pattern[1] for node in graph.nodes if node.op.pattern}
+    return {node.op.pattern.sub_row for node in graph.nodes if node.op.pattern}
 
 
 def longest_word(fixed: Mapping[str, int | str], board: Board) -> int:
