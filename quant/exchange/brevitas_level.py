@@ -10,8 +10,6 @@ from quant.exchange.extract import integers_of
 from quant.post_training.walk import LayerNumbers
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
-from toolflow.numerics.winograd import WINOGRAD
-from toolflow.operators import Layer, WinogradConv
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -34,7 +32,7 @@ def rebuilt_model(graph: QuantisedGraph) -> BrevitasModel:
     """
     nodes = tuple(Node(node.name, node.op, node.inputs, node.weights) for node in graph.nodes)
     plain = Graph(graph.name, graph.input_name, graph.input_shape, nodes, graph.output)
-    numbers = {node.name: _numbers(graph, node) for node in graph.nodes if isinstance(node.op, Layer)}
+    numbers = {node.name: _numbers(graph, node) for node in graph.nodes if node.op.has_weights}
     return BrevitasModel(plain, graph.types, numbers)
 
 
@@ -43,9 +41,7 @@ def _numbers(graph: QuantisedGraph, node: QuantisedNode) -> LayerNumbers:
     if rule is None:
         raise ValueError(f"'{node.name}' must have a requantisation")
     ratio = np.ldexp(rule.multiplier.astype(np.float64), -rule.shift)
-    scale = ratio * (graph.types[node.name].scale / graph.types[node.inputs[0]].scale)
-    if isinstance(node.op, WinogradConv):
-        scale *= WINOGRAD[node.op.tile].scale
+    scale = ratio * (graph.types[node.name].scale / graph.types[node.inputs[0]].scale) * node.op.sum_scale
     weight = np.asarray(node.weights["weight"], dtype=np.int64)
-    exponent = node.weights["exponent"].astype(np.int64) if isinstance(node.op, WinogradConv) else None
+    exponent = node.weights["exponent"].astype(np.int64) if node.op.tile else None
     return LayerNumbers(weight, scale, node.weight_bits, rule.bias, exponent)

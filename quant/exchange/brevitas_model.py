@@ -24,10 +24,10 @@ from quant.float_network import accumulate, apply_activation, before_activation
 from quant.post_training.multipliers import multipliers
 from quant.post_training.walk import LayerNumbers
 from toolflow.ir.graph import Graph, Node
+from toolflow.ir.operator import Operator
 from toolflow.ir.quantised import TensorType
 from toolflow.numerics.requantise import PLAIN_BIAS_BITS
-from toolflow.numerics.winograd import WINOGRAD
-from toolflow.operators import Activation, Add, AvgPool, Conv, Layer, Linear, WinogradConv
+from toolflow.operators import Activation, AvgPool, Conv
 from toolflow.operators.avg_pool.torch_form import window_sums
 from toolflow.operators.torch_windows import pad_for_windows, symmetric_pads
 
@@ -79,7 +79,7 @@ def _quantiser(kind: TensorType) -> nn.Module:
     return quantiser
 
 
-def _weight_layer(op: Conv | Linear, numbers: LayerNumbers, input_scale: float) -> nn.Module:
+def _weight_layer(op: Operator, numbers: LayerNumbers, input_scale: float) -> nn.Module:
     """Return the Brevitas layer that holds a layer's weights and its bias."""
     shape = numbers.weight.shape
     scale = torch.as_tensor(numbers.weight_scale).view(-1, *[1] * (len(shape) - 1))
@@ -92,9 +92,7 @@ def _weight_layer(op: Conv | Linear, numbers: LayerNumbers, input_scale: float) 
         "return_quant_tensor": True,
         "dtype": torch.float64,
     }
-    if isinstance(op, Linear):
-        layer = qnn.QuantLinear(shape[1], shape[0], **common)
-    else:
+    if isinstance(op, Conv):
         layer = qnn.QuantConv2d(
             shape[1] * op.groups,
             shape[0],
@@ -105,6 +103,8 @@ def _weight_layer(op: Conv | Linear, numbers: LayerNumbers, input_scale: float) 
             op.groups,
             **common,
         )
+    else:
+        layer = qnn.QuantLinear(shape[1], shape[0], **common)
     with torch.no_grad():
         layer.weight.copy_(torch.as_tensor(numbers.weight) * scale)
         layer.bias.copy_(torch.as_tensor(numbers.bias * (input_scale * numbers.weight_scale)))
@@ -114,12 +114,12 @@ def _weight_layer(op: Conv | Linear, numbers: LayerNumbers, input_scale: float) 
 class _WinogradLayer(nn.Module):
     """A convolution in the Winograd domain, on the real values of its integers (Brevitas has none)."""
 
-    def __init__(self, op: WinogradConv, numbers: LayerNumbers, input_scale: float) -> None:
+    def __init__(self, op: Operator, numbers: LayerNumbers, input_scale: float) -> None:
         super().__init__()
         self.op = op
         scale = torch.as_tensor(numbers.weight_scale)
         self.weight = torch.as_tensor(numbers.steps * numbers.weight)
-        self.bias = (torch.as_tensor(numbers.bias) * scale * input_scale / WINOGRAD[op.tile].scale).view(-1, 1, 1)
+        self.bias = (torch.as_tensor(numbers.bias) * scale * input_scale / op.sum_scale).view(-1, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the sums and the bias."""
@@ -176,14 +176,14 @@ class BrevitasModel(nn.Module):
         self.key = {node.name: f"n{index}" for index, node in enumerate(graph.nodes)}
         for node in graph.nodes:
             source, output = types[node.inputs[0]], types[node.name]
-            if isinstance(node.op, WinogradConv):
+            if node.op.tile:
                 self.layers[self.key[node.name]] = _WinogradLayer(node.op, numbers[node.name], source.scale)
-            elif isinstance(node.op, Conv | Linear):
+            elif node.op.has_weights:
                 self.layers[self.key[node.name]] = _weight_layer(node.op, numbers[node.name], source.scale)
             elif isinstance(node.op, AvgPool):
                 divisors = node.op.divisors(graph.shapes[node.inputs[0]])
                 self.layers[self.key[node.name]] = _AveragePool(node.name, node.op, divisors, source, output)
-            if isinstance(node.op, Layer | AvgPool | Add):
+            if node.op.rounds:
                 self.quantisers[self.key[node.name]] = _quantiser(output)
         self.eval()
 
@@ -206,18 +206,17 @@ class BrevitasModel(nn.Module):
     def _node(self, node: Node, inputs: Sequence[IntQuantTensor]) -> IntQuantTensor:
         op, x = node.op, inputs[0]
         key = self.key[node.name]
-        if isinstance(op, WinogradConv):
+        if op.tile:
             return self._rounded(key, op.activation, [self.layers[key](_value(x)), *inputs[1:]])
-        if isinstance(op, Conv | Linear):
+        if op.has_weights:
             if isinstance(op, Conv) and symmetric_pads(op) is None:
                 kernel = self.numbers[node.name].weight.shape
                 x = _with_value(x, pad_for_windows(_value(x), op, (kernel[2], kernel[3])))
             return self._rounded(key, op.activation, [self.layers[key](x), *inputs[1:]])
-        if isinstance(op, Add):
-            return self._rounded(key, op.activation, inputs)
         if isinstance(op, AvgPool):
             return self.quantisers[key](self.layers[key](_value(x)))
-        return _with_value(x, before_activation(node, [_value(t) for t in inputs]))
+        value = before_activation(node, [_value(t) for t in inputs])
+        return self.quantisers[key](apply_activation(op.activation, value)) if op.rounds else _with_value(x, value)
 
     def _rounded(self, key: str, activation: Activation, terms: Sequence[IntQuantTensor]) -> IntQuantTensor:
         total = _value(terms[0])
@@ -232,9 +231,9 @@ class BrevitasModel(nn.Module):
         """
         found = {}
         for node in self.graph.nodes:
-            if isinstance(node.op, WinogradConv):
+            if node.op.tile:
                 found[node.name] = self.numbers[node.name]
-            elif isinstance(node.op, Conv | Linear):
+            elif node.op.has_weights:
                 layer: Any = self.layers[self.key[node.name]]
                 source = self.types[node.inputs[0]]
                 with torch.no_grad():

@@ -14,8 +14,7 @@ from quant.post_training.multipliers import multipliers
 from toolflow.ir.graph import Node
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType, verify_quantised
 from toolflow.numerics.requantise import Requantise
-from toolflow.numerics.winograd import WINOGRAD
-from toolflow.operators import Activation, Add, AvgPool, Layer, WinogradConv
+from toolflow.operators import Activation
 
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -35,23 +34,19 @@ def to_quantised_graph(
     for node in graph.nodes:
         source, output = types[node.inputs[0]], types[node.name]
         residual = types[node.inputs[1]].scale / output.scale if len(node.inputs) == 2 else None
-        if isinstance(node.op, Layer):
+        if node.op.has_weights:
             numbers = layers[node.name]
             ratio = source.scale * numbers.weight_scale / output.scale
+            ratio /= node.op.sum_scale
             weights = {"weight": numbers.weight}
-            if isinstance(node.op, WinogradConv) and numbers.exponent is not None:
-                ratio /= WINOGRAD[node.op.tile].scale
+            if numbers.exponent is not None:
                 weights["exponent"] = numbers.exponent
             rule = _rule(node, output, ratio, residual, numbers.bias)
             nodes.append(QuantisedNode(node.name, node.op, node.inputs, weights, rule, numbers.weight_bits))
-        elif isinstance(node.op, Add):
-            channels = graph.shapes[node.name][0]
-            ratio = np.full(channels, source.scale / output.scale)
-            nodes.append(QuantisedNode(node.name, node.op, node.inputs, {}, _rule(node, output, ratio, residual)))
-        elif isinstance(node.op, AvgPool):
-            divisors = np.unique(node.op.divisors(graph.shapes[node.inputs[0]]))
+        elif node.op.rounds:
+            divisors = np.array(node.op.rule_divisors(graph.shapes[node.inputs[0]]))
             ratio = np.repeat(average_ratio(source, output, divisors), graph.shapes[node.name][0])
-            nodes.append(QuantisedNode(node.name, node.op, node.inputs, {}, _rule(node, output, ratio, None)))
+            nodes.append(QuantisedNode(node.name, node.op, node.inputs, {}, _rule(node, output, ratio, residual)))
         else:
             nodes.append(QuantisedNode(node.name, node.op, node.inputs))
     quantised = QuantisedGraph(
@@ -82,7 +77,7 @@ def _rule(
     node: Node, output: TensorType, ratio: FloatArray, residual: float | None, bias: Int64Array | None = None
 ) -> Requantise:
     held = multipliers(node.name, ratio, residual, node.op.max_residual_shift)
-    activation = node.op.activation if isinstance(node.op, Layer | Add) else Activation.NONE
+    activation = node.op.activation
     lower = output.integer.lower if activation is Activation.NONE else max(output.integer.lower, 0)
     upper = output.integer.upper
     if activation.upper is not None:

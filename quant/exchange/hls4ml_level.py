@@ -22,7 +22,7 @@ from quant.exchange.brevitas_model import BrevitasModel
 from quant.exchange.qonnx import export_qonnx
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.operators import AvgPool, WinogradConv
+from toolflow.operators import AvgPool
 
 INTEGER_BITS = 24
 
@@ -65,7 +65,7 @@ def check_expressible(graph: QuantisedGraph) -> None:
         raise ToolflowError(
             f"hls4ml's ap_fixed types hold powers of two only: --scales must be fixed-point, not {graph.family}"
         )
-    tiles = [node.name for node in graph.nodes if isinstance(node.op, WinogradConv)]
+    tiles = [node.name for node in graph.nodes if node.op.tile]
     if tiles:
         raise ToolflowError(f"QONNX has no Winograd convolution, so there must be none, not {', '.join(tiles)}")
     pools = [node.name for node in graph.nodes if isinstance(node.op, AvgPool)]

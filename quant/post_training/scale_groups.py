@@ -16,7 +16,6 @@ from quant.post_training.ranges import Histogram, activation_scale, next_power_o
 from toolflow.ir.graph import Node
 from toolflow.numerics.requantise import MULTIPLIER_BITS
 from toolflow.numerics.types import IntegerType
-from toolflow.operators import Add, Layer
 
 LOGIT_MARGIN = 2.0
 COARSEST_TERM = 2.0**13  # steps of the output in one of a residual's
@@ -108,7 +107,7 @@ def _match(
     term is thousands of its own.
     """
     image = arrangement.group[arrangement.graph.input_name]
-    additions = [node for node in rounding if len(node.inputs) == 2 and isinstance(node.op, Layer | Add)]
+    additions = [node for node in rounding if len(node.inputs) == 2]
     own, before, reasons = dict(scales), dict[str, float](), dict[str, str]()
 
     def raise_to(group: str, least: float, node: Node) -> None:

@@ -31,7 +31,7 @@ from toolflow.numerics.requantise import fits_signed
 from toolflow.numerics.srbs import Pattern
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD
-from toolflow.operators import Add, AvgPool, Conv, Layer, WinogradConv
+from toolflow.operators import AvgPool, Conv, Layer, WinogradConv
 
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -240,7 +240,7 @@ class _Walk:
         last_use = {tensor: i for i, node in enumerate(self.graph.nodes) for tensor in node.inputs}
         for index, node in enumerate(self.graph.nodes):
             sources = [live[t] for t in node.inputs]
-            if isinstance(node.op, Layer | AvgPool | Add):
+            if node.op.rounds:
                 value = _batched(lambda *t, n=node: before_activation(n, t), sources)
                 self.means[node.name] = _channel_means(value)
                 value = self._measured(node, value)
@@ -256,8 +256,7 @@ class _Walk:
     def _measured(self, node: Node, value: torch.Tensor) -> torch.Tensor:
         """Return a node's output from its tensor before the activation, and note its magnitudes."""
         hidden = value
-        if isinstance(node.op, Layer | Add):
-            value = apply_activation(node.op.activation, value)
+        value = apply_activation(node.op.activation, value)
         if not bool(torch.isfinite(value).all()):
             wrong = float(value[~torch.isfinite(value)][0])
             raise ToolflowError(
@@ -281,7 +280,7 @@ class _Walk:
         sums = {
             node.name: self._sum_step(self.forms.get(node.name, node))
             for node in self.graph.nodes
-            if isinstance(node.op, Layer)
+            if node.op.has_weights
         }
         self.scales, notes = group_scales(self.a, self.magnitudes, integers, sums, self.image_scale, self.config)
         self.notes += notes
@@ -304,10 +303,10 @@ class _Walk:
         return SumStep(weight, float(_bias_steps(node, weight_of(node, "bias", torch.float64)).max()))
 
     def _check_ratios(self, node: Node) -> None:
-        if isinstance(node.op, Layer):
+        if node.op.has_weights:
             plain = self._plain_scales(node)
             self._snap(node, torch.maximum(plain, self._smallest_scales(node, plain[:, None])))
-        elif isinstance(node.op, Add | AvgPool):
+        elif node.op.rounds:
             source, output, residual = self._scales_around(node)
             if isinstance(node.op, AvgPool):
                 source /= int(node.op.divisors(self.graph.shapes[node.inputs[0]]).flat[0])

@@ -115,6 +115,13 @@ class Operator(ABC):
             ValueError: shapes or weights do not fit the attributes; the text says which.
         """
 
+    def rule_divisors(self, source: Shape) -> tuple[int, ...]:
+        """Return what the sums of each requantisation of a channel are divided by, for an input of shape `source`.
+
+        As a rule there is one requantisation, and it divides by 1.
+        """
+        return (1,)
+
     def rule_count(self, source: Shape) -> int:
-        """Return how many requantisations every channel has, for an input of shape `source`: one, as a rule."""
-        return 1
+        """Return how many requantisations every channel has, for an input of shape `source`."""
+        return len(self.rule_divisors(source))

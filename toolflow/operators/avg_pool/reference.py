@@ -45,13 +45,13 @@ def divisor_rules(node: QuantisedNode, source: Shape) -> Mapping[int, Requantise
     """
     op, whole = node.op, rule_of(node)
     assert isinstance(op, AvgPool)
-    divisors = np.unique(op.divisors(source))
+    divisors = op.rule_divisors(source)
 
     def parts(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         return values.reshape(len(divisors), -1)
 
     columns = zip(divisors, parts(whole.bias), parts(whole.multiplier), parts(whole.shift), strict=True)
     return {
-        int(divisor): Requantise(bias, multiplier, shift, whole.lower, whole.upper)
+        divisor: Requantise(bias, multiplier, shift, whole.lower, whole.upper)
         for divisor, bias, multiplier, shift in columns
     }

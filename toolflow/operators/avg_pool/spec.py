@@ -58,9 +58,9 @@ class AvgPool(Operator):
         _, height, width = self.infer_shape([shape], {})
         return self._factors(shape, (height, width))
 
-    def rule_count(self, source: Shape) -> int:
-        """Return the number of different divisors, as each is in a multiplier of its own."""
-        return len(np.unique(self.divisors(source)))
+    def rule_divisors(self, source: Shape) -> tuple[int, ...]:
+        """Return the different divisors in ascending order, as each is in a multiplier of its own."""
+        return tuple(np.unique(self.divisors(source)).tolist())
 
     def _factors(self, shape: Shape, out: Pair) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         if self.divisor_override is not None:
