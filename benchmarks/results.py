@@ -63,7 +63,7 @@ TABLES = {
     ),
     "form_search": Table(
         "Search of tiles and patterns together",
-        "ResNet-20, 8 bits, `--tile auto --sparsity auto`, 0.3 points allowed. Judged on 4,488 test images, accuracy "
+        "ResNet-20, 8 bits, `--tile auto --pattern auto`, 0.3 points allowed. Judged on 4,488 test images, accuracy "
         "on 4,488 others, where the float network answers 87.95 %.",
     ),
     "training": Table(

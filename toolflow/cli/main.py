@@ -23,9 +23,12 @@ from toolflow.cli.prune import prune
 from toolflow.cli.quantise import quantise
 from toolflow.cli.verify import verify
 
+FORMER_NAMES = {"sparsity": "pattern"}  # of options; accepted, and left out of the help
+
 app = typer.Typer(
     name="toolflow",
     cls=Application,
+    context_settings={"token_normalize_func": lambda name: FORMER_NAMES.get(name, name)},
     help="From a trained CNN and an FPGA board to a bit-exact accelerator.",
     epilog="Exit codes: 0 done, 2 invalid input or damaged files, 3 does not fit, 4 verification found a difference, "
     "5 a level could not be run, 130 interrupted, 143 terminated.",

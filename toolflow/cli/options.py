@@ -34,7 +34,7 @@ Pruned = Annotated[
     typer.Option(
         metavar="FILE",
         help="Weights of this model that 'toolflow prune' wrote (pruned.safetensors), with their tiles and patterns, "
-        "which --tile and --sparsity then only check; they take the place of --weights, which then are --finetune's "
+        "which --tile and --pattern then only check; they take the place of --weights, which then are --finetune's "
         "teacher alone.",
         exists=True,
         dir_okay=False,
@@ -179,7 +179,7 @@ Tile = Annotated[
         rich_help_panel=_PRECISION,
     ),
 ]
-Sparsity = Annotated[
+Pattern = Annotated[
     str | None,
     typer.Option(
         metavar="n:S",
@@ -212,7 +212,7 @@ SearchLoss = Annotated[
     typer.Option(
         min=0.0,
         max=1.0,
-        help="Accuracy that a search of tiles, sparsity or bits may lose against dense direct layers of full width; "
+        help="Accuracy that a search of tiles, patterns or bits may lose against dense direct layers of full width; "
         "0.003 if not given.",
         rich_help_panel=_PRECISION,
     ),

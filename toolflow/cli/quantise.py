@@ -38,7 +38,7 @@ def quantise(
     rounding: options.Rounding = "gptq",
     equalise: options.Equalise = False,
     tile: options.Tile = "0",
-    sparsity: options.Sparsity = None,
+    pattern: options.Pattern = None,
     search_loss: options.SearchLoss = None,
     finetune: options.Finetune = None,
     finetune_recipe: options.FinetuneRecipe = None,
@@ -64,7 +64,7 @@ def quantise(
         from toolflow.flow import Precision, Request, Source, Units, quantise
 
     parsed_tile, parsed_bits = parsing.parse_tile(tile), parsing.parse_layer_bits(layer_bits)
-    pattern = parsing.parse_pattern_option("--sparsity", sparsity)
+    parsed_pattern = parsing.parse_pattern_option("--pattern", pattern)
     request = Request(
         Source(
             model,
@@ -89,17 +89,17 @@ def quantise(
             rounding=rounding,
             equalise=equalise,
             tile=parsed_tile,
-            pattern=pattern,
+            pattern=parsed_pattern,
         ),
         board,
-        parsing.parse_search_engine(board, engine, parsed_tile, pattern, parsed_bits),
+        parsing.parse_search_engine(board, engine, parsed_tile, parsed_pattern, parsed_bits),
         units=Units.SINGLE if single else Units.FASTEST,
         search_loss=search_loss,
         finetuning=parsing.parse_finetuning(finetune, finetune_recipe),
     )
     if board is not None and not request.search.saves_any_cycles:
         raise ToolflowError(
-            "--board must come with a search that saves cycles: --tile auto, --sparsity auto, or --layer-bits auto "
+            "--board must come with a search that saves cycles: --tile auto, --pattern auto, or --layer-bits auto "
             "with --engine weight_bits=N"
         )
     made = quantise(request, out, terminal)

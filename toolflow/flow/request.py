@@ -61,7 +61,7 @@ class Request:
         if self.engine and self.board is None:
             raise ToolflowError("--engine must come with --board, which says how large an engine may be")
         if self.source.pruned is not None:
-            for name, value in (("tile", self.precision.tile), ("sparsity", self.precision.pattern)):
+            for name, value in (("tile", self.precision.tile), ("pattern", self.precision.pattern)):
                 if value is AUTO:
                     raise ToolflowError(
                         f"--{name} auto must not be given with --pruned, whose tiles and patterns are fixed"

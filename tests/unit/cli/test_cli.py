@@ -179,6 +179,17 @@ def test_every_command_helps_with_examples(name: str) -> None:
     assert "--json" in result.stdout
 
 
+@pytest.mark.parametrize("spelling", ["--pattern", "--sparsity"])
+def test_a_former_name_of_an_option_still_works(spelling: str, tmp_path: Path) -> None:
+    """It reads the same value; messages and help have the new name alone."""
+    (tmp_path / "images.npz").touch()
+    given = ["model.onnx", "--calibration", str(tmp_path / "images.npz"), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, ["quantise", *given, spelling, "3:15"])
+    assert result.exit_code == 2
+    assert "--pattern: S of a pattern n:S must be a power of two, not 15" in result.output
+    assert "--sparsity" not in CliRunner().invoke(app, ["quantise", "--help"]).output
+
+
 def test_version() -> None:
     assert _invoke("--version").stdout.startswith("cascade-toolflow ")
 

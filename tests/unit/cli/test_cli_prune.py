@@ -128,7 +128,7 @@ def test_what_was_left_open_is_searched(model: str, tmp_path: Path) -> None:
     """Tile, pattern and bits of each layer; the folder says which networks were judged."""
     data = str(tmp_path / "labelled.npz")
     given = ["quantise", model, "--calibration", data, "--out", str(tmp_path / "q"), "--single", "--json"]
-    given += ["--tile", "auto", "--sparsity", "auto", "--layer-bits", "auto", "--search-loss", "1"]
+    given += ["--tile", "auto", "--pattern", "auto", "--layer-bits", "auto", "--search-loss", "1"]
     result = CliRunner().invoke(app, given)
     assert result.exit_code == 0, result.stderr
     made = json.loads(result.stdout)["variants"]["high"]
@@ -410,7 +410,7 @@ def test_what_a_pruned_file_fixes_and_where_it_may_lie(model: str, tmp_path: Pat
     assert made.exit_code == 0, made.stderr
     pruned = tmp_path / "p" / "pruned.safetensors"
     given = ["quantise", model, "--calibration", data, "--pruned", str(pruned), "--single", "--json"]
-    for option in ("--tile", "--sparsity"):
+    for option in ("--tile", "--pattern"):
         result = CliRunner().invoke(app, [*given, option, "auto", "--out", str(tmp_path / "q")])
         assert result.exit_code == 2
         assert f"{option} auto must not be given with --pruned" in result.stderr
@@ -438,7 +438,7 @@ def test_what_a_pruned_file_fixes_and_where_it_may_lie(model: str, tmp_path: Pat
         ),
         (["--tile", "0"], ["--tile", "2"], "layers of tile 2, but '2' is direct there"),
         (["--tile", "4"], ["--scales", "fixed-point"], "for a network with F(4,3): the sums of '2' are scaled by 576"),
-        (["--tile", "2"], ["--sparsity", "1:4"], "must hold layers of pattern 1:4, but '2' was pruned to 2:4"),
+        (["--tile", "2"], ["--pattern", "1:4"], "must hold layers of pattern 1:4, but '2' was pruned to 2:4"),
     ],
 )
 def test_what_a_pruned_file_is_not(
@@ -461,7 +461,7 @@ def test_options_change_nothing_of_a_pruned_file(model: str, tmp_path: Path) -> 
     made = _prune(model, tmp_path / "p", "--pattern", "2:4", *form, "--calibration", data)
     assert made.exit_code == 0, made.stderr
     given = ["quantise", model, "--calibration", data, "--pruned", str(tmp_path / "p" / "pruned.safetensors")]
-    result = CliRunner().invoke(app, [*given, "--single", "--sparsity", "2:4", "--out", str(tmp_path / "q")])
+    result = CliRunner().invoke(app, [*given, "--single", "--pattern", "2:4", "--out", str(tmp_path / "q")])
     assert result.exit_code == 0, result.stderr
     graph = load_graph(tmp_path / "q", "high")
     forms = {node.name: (type(node.op), getattr(node.op, "pattern", None)) for node in graph.nodes}

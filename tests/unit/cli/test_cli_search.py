@@ -46,7 +46,7 @@ def test_cycles_of_a_board_are_searched_for(model: str, tmp_path: Path) -> None:
     """By every command; those without a board of their own say what they save without one."""
     data = str(tmp_path / "labelled.npz")
     given = ["--tile", "auto", "--search-loss", "1", "--board", "pynq-z2", "--engine", SMALL, "--json"]
-    quantised = ["quantise", model, "--calibration", data, "--single", "--sparsity", "auto"]
+    quantised = ["quantise", model, "--calibration", data, "--single", "--pattern", "auto"]
     result = CliRunner().invoke(app, [*quantised, *given, "--out", str(tmp_path / "q")])
     assert result.exit_code == 0, result.stderr
     search = json.loads(result.stdout)["variants"]["high"]["search"]
