@@ -20,6 +20,7 @@ from quant.float_network import (
     weight_of,
 )
 from quant.post_training.multipliers import multipliers, smallest_weight_scale, snap_weight_scales
+from quant.post_training.quality import LayerQuality
 from quant.post_training.ranges import histogram, next_power_of_two
 from quant.post_training.rounding import MAX_COLUMNS
 from quant.post_training.scale_groups import Magnitudes, SumStep, group_scales
@@ -28,7 +29,6 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import TensorType
 from toolflow.numerics.requantise import fits_signed
-from toolflow.numerics.srbs import Pattern
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import AvgPool, Conv, Layer, WinogradConv
@@ -67,18 +67,6 @@ class LayerNumbers:
         """The step of every weight, to be broadcast over them."""
         scale = self.weight_scale.reshape(-1, *[1] * (self.weight.ndim - 1))
         return scale if self.exponent is None else np.ldexp(scale, self.exponent)
-
-
-@dataclass(frozen=True)
-class LayerQuality:
-    """What rounding did to one tensor: error energy over signal energy, and the form of the layer that made it."""
-
-    name: str
-    weight_bits: int
-    output: TensorType
-    relative_error: float
-    tile: int = 0
-    pattern: Pattern | None = None
 
 
 @dataclass(frozen=True)

@@ -284,7 +284,7 @@ def _export(variant: Variant, path: Path) -> None:
 def _described(variant: Variant, given: _Given) -> dict[str, Any]:
     """Return what is recorded of a variant, Brevitas' own inference compared with the reference."""
     from quant.exchange.extract import brevitas_integers
-    from quant.post_training.walk import LayerQuality
+    from quant.post_training.quality import LayerQuality
     from toolflow.interpreter.run import run
 
     checked = given.data.images[given.split.held_out][:CHECKED_IMAGES]

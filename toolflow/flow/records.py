@@ -1,0 +1,163 @@
+"""What the stages leave for each other as JSON: how a network was quantised, which engines run it, and why."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from quant.cascade.decide import Decision
+from quant.config import QuantiseConfig
+from quant.post_training.quality import LayerQuality
+from toolflow.engine.config import EngineConfig
+from toolflow.importers.images.pixels import InputStatistics, PixelMap
+from toolflow.ir.artefacts import Part, Record
+from toolflow.plan.explore.objective import Goal, Objective
+from toolflow.plan.resources.count import ResourceCount
+from toolflow.report.summary import Finetuned, PruneStep, Search
+
+VariantName = Literal["low", "high"]
+UnitName = Literal["single", "low", "high"]
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+class BrevitasCheck(Part):
+    """Brevitas' own inference compared with the integer reference.
+
+    Attributes:
+        images: compared.
+        tensors: compared in each image.
+        differing: elements that differ, over all of them.
+        accuracy: of Brevitas' answers; None without labels.
+    """
+
+    images: int
+    tensors: int
+    differing: int
+    accuracy: float | None
+
+
+class QuantisedVariant(Part):
+    """How one variant was quantised.
+
+    Attributes:
+        config: what was asked for, or found by a search.
+        images: from which ranges and weights come.
+        first, last: layers with `first_last_bits`.
+        notes: what a reader of the figures should know.
+        layers: of everything that rounds.
+        brevitas: the comparison with Brevitas.
+        search: how the forms of the layers were chosen; None if the user fixed them.
+        finetuned: training of the integers; None if there was none.
+    """
+
+    config: QuantiseConfig
+    images: int
+    first: tuple[str, ...]
+    last: tuple[str, ...]
+    notes: tuple[str, ...]
+    layers: tuple[LayerQuality, ...]
+    brevitas: BrevitasCheck
+    search: Search | None = Field(default=None, exclude_if=_is_none)
+    finetuned: Finetuned | None = Field(default=None, exclude_if=_is_none)
+
+
+class QuantiseRecord(Record):
+    """What `graphs/quantise.json` holds: how the variants of a network were made.
+
+    Attributes:
+        name: of the network.
+        input_shape: (C, H, W).
+        parameters: numbers in the float network.
+        normalisation: from pixels to the network's input.
+        first_input: what reaches the first layer; None if it was not measured.
+        binary: whether the network gives one logit.
+        notes, warnings: sentences about the network and its images.
+        pruning: the steps by which the network was pruned.
+        variants: by name.
+    """
+
+    remedy: ClassVar[str] = "make the folder again"
+    schema_version: Literal[1] = 1
+    name: str
+    input_shape: tuple[int, int, int]
+    parameters: int
+    normalisation: PixelMap
+    first_input: InputStatistics | None
+    binary: bool
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    pruning: tuple[PruneStep, ...]
+    variants: dict[VariantName, QuantisedVariant] = Field(min_length=1)
+
+    @classmethod
+    def migrated(cls, document: dict[str, Any], version: int) -> dict[str, Any]:
+        """Files without a version may lack what later ones measured."""
+        return {"first_input": None, "binary": False, "warnings": [], "pruning": [], **document}
+
+
+class PlannedUnit(Part):
+    """One engine of a plan.
+
+    Attributes:
+        engine: its parameters.
+        graph: the stored network that it runs, "low" or "high".
+        cycles_per_image: predicted at the batch that was planned for, or at `lanes_p` images.
+        resources: predicted amounts by name.
+    """
+
+    engine: EngineConfig
+    graph: VariantName
+    cycles_per_image: float
+    resources: dict[str, float]
+
+    @field_validator("resources")
+    @classmethod
+    def _amounts(cls, resources: dict[str, float]) -> dict[str, float]:
+        unknown = sorted(set(resources) - {each.name for each in fields(ResourceCount)})
+        if unknown:
+            raise ValueError(f"there is no resource {unknown[0]}")
+        return resources
+
+    @property
+    def amounts(self) -> ResourceCount:
+        """The predicted amounts."""
+        return ResourceCount(**self.resources)
+
+
+class PlanRecord(Record):
+    """What `plan.json` holds: the engines of a build.
+
+    Attributes:
+        board: name or path, as the user gave it.
+        goal, batch: what the engines were chosen for (`Objective`).
+        units: by name.
+        bound: what bounds the design.
+    """
+
+    schema_version: Literal[2] = 2
+    board: str
+    goal: Goal
+    batch: Annotated[int, Field(ge=1)] | None
+    units: dict[UnitName, PlannedUnit] = Field(min_length=1)
+    bound: str
+
+    @classmethod
+    def migrated(cls, document: dict[str, Any], version: int) -> dict[str, Any]:
+        """Files of version 1 may be from before engines were chosen for a batch and a goal."""
+        return {"goal": "throughput", "batch": None, "bound": "", **document}
+
+    @property
+    def objective(self) -> Objective:
+        """What the engines were chosen for."""
+        return Objective(self.goal, self.batch)
+
+
+class DecisionRecord(Record, Decision):
+    """What `decision.json` holds: the design that was built, and why."""
+
+    schema_version: Literal[1] = 1
