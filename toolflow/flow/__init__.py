@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from toolflow.flow.request import Request as Request
     from toolflow.flow.request import Units as Units
     from toolflow.flow.runs.build import build as build
+    from toolflow.flow.runs.estimate import estimate as estimate
     from toolflow.flow.runs.quantise import Quantised as Quantised
     from toolflow.flow.runs.quantise import quantise as quantise
     from toolflow.flow.runs.verify import Verification as Verification
@@ -43,6 +44,7 @@ _HOMES = {
     "build": "runs.build",
     "quantise": "runs.quantise",
     "Quantised": "runs.quantise",
+    "estimate": "runs.estimate",
     "verify": "runs.verify",
     "Verification": "runs.verify",
 }

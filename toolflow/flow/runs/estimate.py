@@ -1,0 +1,162 @@
+"""From quantised networks or a built project to predicted speed and resources on a board."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from quant.cascade.artefacts import Calibration, load_artefact
+from toolflow.engine.config import EngineConfig
+from toolflow.flow.events import SILENT, Events, Progress
+from toolflow.flow.graphs import load_graph
+from toolflow.flow.project import (
+    CALIBRATION,
+    DECISION,
+    GRAPHS,
+    PLAN,
+    REPORT,
+    Project,
+    damaged,
+    open_project,
+    read_document,
+    read_report,
+)
+from toolflow.ir.errors import DoesNotFitError, ToolflowError
+from toolflow.ir.quantised import QuantisedGraph
+from toolflow.plan.boards.board import Board, load_board
+from toolflow.plan.explore.choose import best_pair, best_single, bound_by, timed_engines
+from toolflow.plan.explore.estimate import estimate as predict
+from toolflow.plan.explore.objective import Goal, Objective
+from toolflow.plan.resources.count import ResourceCount
+from toolflow.report.designs import Design, Estimate, UnitEstimate
+from toolflow.report.from_artefacts import run_section
+
+
+def estimate(
+    folder: Path,
+    board: str | Path | None = None,
+    engine: Mapping[str, int | str] | None = None,
+    goal: Goal | None = None,
+    batch: int | None = None,
+    forwarded_share: float | None = None,
+    events: Events = SILENT,
+) -> Estimate:
+    """Predict cycles per layer, utilisation and resources, and what bounds them.
+
+    For a build, and no other board, engine, goal or share: the engines that it holds. Else the best engines for each
+    quantised network alone and, if the forwarded share is known, for both together.
+
+    Args:
+        folder: what `quantise` or `build` made.
+        board: a board's name or file; None for the build's own.
+        engine: parameters of every unit's engine that are fixed.
+        goal: what engines are searched to be fast at; None for the build's own, or throughput.
+        batch: images of a start; None for one in every lane.
+        forwarded_share: of the images, that the low unit forwards; None for the build's own.
+        events: is told notes and progress.
+
+    Raises:
+        ToolflowError: the folder holds no quantised networks, or no board is known.
+        DoesNotFitError: no engine fits the board.
+    """
+    with events.progress("open the project"):
+        built = open_project(folder) if (folder / PLAN).exists() else None
+    if board is None and built is None:
+        raise ToolflowError(f"--board must be given: {folder} holds no plan for a board")
+    target = built.board if built is not None and board is None else load_board(str(board))
+    own = Objective() if built is None else built.plan.objective
+    if goal is not None:
+        own = Objective.of(goal, None)
+    objective = own if batch is None else Objective(own.goal, batch)
+    if built is not None and board is None and not engine and forwarded_share is None and goal is None:
+        return Estimate(target, (_as_built(built, objective),))
+    with events.progress(f"search engines for {target.name}") as progress:
+        designs = _searched(folder, target, engine or {}, objective, forwarded_share, progress)
+    return Estimate(target, tuple(designs))
+
+
+def _as_built(project: Project, objective: Objective) -> Design:
+    units = tuple(
+        _unit(name, project.graph(unit.graph), unit.engine, unit.amounts, project.board, objective)
+        for name, unit in project.plan.units.items()
+    )
+    share = 0.0
+    if len(units) > 1:
+        decision = project.folder / DECISION
+        with damaged(decision):
+            share = float(str(read_document(decision)["forwarded_share"]))
+    return Design("as built", units, _cycles(units, share, objective), project.plan.bound)
+
+
+def _searched(
+    folder: Path,
+    board: Board,
+    fixed: Mapping[str, int | str],
+    objective: Objective,
+    forwarded_share: float | None,
+    progress: Progress,
+) -> list[Design]:
+    """Return the fastest design of every kind that fits; say of the others what they lack."""
+    document = folder / GRAPHS / "quantise.json"
+    recorded: Any = read_document(document)
+    with damaged(document):
+        bits = {name: int(made["config"]["weight_bits"]) for name, made in recorded["variants"].items()}
+    graphs = {name: load_graph(folder, name) for name in bits}
+    timed = {
+        name: timed_engines(graphs[name], bits[name], fixed, board, progress.advance, batch=objective.batch)
+        for name in bits
+    }
+    designs: list[Design] = []
+    refused: list[DoesNotFitError] = []
+    for name, found in timed.items():
+        try:
+            best = best_single(found, board, f"the {name}-precision network alone")
+        except DoesNotFitError as error:
+            refused.append(error)
+            continue
+        unit = _unit(name, graphs[name], best.config, best.resources, board, objective)
+        designs.append(Design(f"single {name}", (unit,), unit.cycles_per_image, bound_by(best.resources, board)))
+    if not designs:
+        raise refused[-1]
+    for shortage in refused:
+        progress.note(str(shortage))
+    shares = _shares(folder, forwarded_share)
+    if shares is None or len(timed) < 2:
+        return designs
+    share, planned_share = shares
+    pair = best_pair(timed["low"], timed["high"], board, planned_share, objective)
+    if pair is None:
+        progress.note(f"no pair of units fits {board.name}")
+        return designs
+    units = tuple(
+        _unit(name, graphs[name], found.config, found.resources, board, objective)
+        for name, found in zip(("low", "high"), pair, strict=True)
+    )
+    bound = bound_by(pair[0].resources + pair[1].resources, board)
+    return [*designs, Design(f"resident pair, {share:.1%} forwarded", units, _cycles(units, share, objective), bound)]
+
+
+def _shares(folder: Path, given: float | None) -> tuple[float, float] | None:
+    """Return the forwarded share to report and the one to plan with, None if neither is known."""
+    if given is not None:
+        return given, given
+    if not (folder / REPORT).exists():
+        return None
+    calibration = load_artefact(Calibration, folder / CALIBRATION)
+    return read_report(folder).measure.forwarded_share, calibration.measure.forwarded_interval[1]  # as a build plans
+
+
+def _cycles(units: Sequence[UnitEstimate], forwarded_share: float, objective: Objective) -> float:
+    """Return the expected cycles an image of one unit, or of a pair."""
+    first, *second = (unit.cycles_per_image for unit in units)
+    return objective.pair_cycles(first, second[0], forwarded_share) if second else first
+
+
+def _unit(
+    name: str, graph: QuantisedGraph, config: EngineConfig, amounts: ResourceCount, board: Board, objective: Objective
+) -> UnitEstimate:
+    batches = (1, config.lanes_p) if objective.batch is None else (objective.batch,)
+    reports = [predict(graph, config, images)[1] for images in dict.fromkeys(batches)]
+    runs = tuple(run_section(report, config.multipliers, board.clock_mhz) for report in reports)
+    return UnitEstimate(name, config, runs, amounts, reports[-1].cycles_per_image)
