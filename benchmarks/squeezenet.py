@@ -45,8 +45,8 @@ from toolflow.operators.folders import by_kind
 from toolflow.passes.pipeline import simplify
 from toolflow.plan.boards.board import Board, load_board
 from toolflow.plan.explore.estimate import estimate
-from toolflow.plan.lower.lower import fit_depths
 from toolflow.plan.resources.estimate import estimate_resources
+from toolflow.plan.schedule.needs import fit_depths
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "squeezenet.py"
 NORMALISATION = Normalisation(mean=(104.0, 117.0, 123.0), scale=1.0)  # of blue, green and red

@@ -219,7 +219,7 @@ def locate(unit: Unit, executor: Executor, images: UInt8Array, binaries: Binarie
 def traceable(unit: Unit, compiled: CompiledProgram) -> Sequence[str]:
     """Return the graph's tensors that instructions write to the banks, in order."""
     written = {instruction.name for instruction in compiled.instructions}
-    return [node.name for node in unit.graph.nodes if node.name in written and node.name in compiled.memory.places]
+    return [node.name for node in unit.graph.nodes if node.name in written and node.name in compiled.schedule.places]
 
 
 def _first_difference(want: npt.NDArray[np.generic], got: npt.NDArray[np.generic]) -> tuple[int, ...] | None:

@@ -57,7 +57,7 @@ def _check(simulation: Simulation, config: EngineConfig, runs: list[Run], option
 def _check_prediction(config: EngineConfig, run: Run, cycles: tuple[int, ...]) -> None:
     """Compare the cycles of convolutions with the cycle model."""
     c = run.compiled
-    predicted = predict(config, c.header, c.instructions, c.macs, run.count).instructions
+    predicted = predict(config, c.schedule.steps, run.count).instructions
     elapsed = late = 0
     before = SHORT
     for i, cost, taken in zip(c.instructions, predicted, cycles[-len(predicted) :], strict=True):

@@ -56,7 +56,7 @@ def networks(shape: str, config: EngineConfig, cases: Iterable[tuple[str, str]])
 def compare(network: Network, config: EngineConfig, execute: Execute) -> None:
     """Run a network and compare every map that the engine writes, its results and its classes with the reference."""
     graph, what = network.graph, f"{network.case}, {network.data}"
-    places = compile_program(graph, config).memory.places
+    places = compile_program(graph, config).schedule.places
     traced = [node.name for node in graph.nodes if node.name in places and node.op.kind not in UNTRACED]
     compiled = compile_program(graph, config, trace=traced, trace_images=IMAGES)
     raw = execute(compiled, compiled.pack_images(network.images), IMAGES)

@@ -23,7 +23,8 @@ from toolflow.numerics.requantise import Requantise
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, effective_kernels, output_bits
 from toolflow.operators import Flatten, Linear, WinogradConv
-from toolflow.plan.lower.lower import compile_program, fit_depths
+from toolflow.plan.lower.lower import compile_program
+from toolflow.plan.schedule.needs import fit_depths
 
 PIXEL = IntegerType(8, signed=False)
 CHANNELS, OUTPUTS = 8, 4

@@ -13,7 +13,7 @@ from tests.conformance.part import Part
 from toolflow.emit.hls_native import build_native, run_native
 from toolflow.engine.config import FITTED
 from toolflow.plan.lower.compiled import CompiledProgram
-from toolflow.plan.lower.lower import fit_depths
+from toolflow.plan.schedule.needs import fit_depths
 
 
 @pytest.mark.parametrize("shape", SHAPES)

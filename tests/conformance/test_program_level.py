@@ -14,7 +14,7 @@ from tests.conformance.part import Part
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
 from toolflow.plan.lower.compiled import CompiledProgram
-from toolflow.plan.lower.lower import fit_depths
+from toolflow.plan.schedule.needs import fit_depths
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -32,7 +32,7 @@ from toolflow.ir.store import load_quantised, save_quantised
 from toolflow.operators.folders import by_kind
 from toolflow.passes.check import Status, check
 from toolflow.passes.pipeline import simplify
-from toolflow.plan.lower.lower import fit_depths
+from toolflow.plan.schedule.needs import fit_depths
 
 SHAPE = (3, 8, 6)
 IMAGES = np.random.default_rng(3).integers(0, 256, (12, 8, 6, 3), dtype=np.uint8)

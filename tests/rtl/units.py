@@ -24,7 +24,8 @@ from toolflow.engine.program import HEADER_WORDS
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.confidence import ConfidenceRule
 from toolflow.plan.lower.compiled import CompiledProgram
-from toolflow.plan.lower.lower import compile_program, fit_depths
+from toolflow.plan.lower.lower import compile_program
+from toolflow.plan.schedule.needs import fit_depths
 
 UNIT = "single"
 DEPTHS = (
@@ -59,7 +60,7 @@ class Run:
                 self.compiled.unpack_trace(results, tensor, self.count),
                 self.compiled.unpack_trace(self.expected, tensor, self.count),
             )
-            for tensor in self.compiled.traces
+            for tensor in self.compiled.schedule.stored_maps
         )
 
     def job(self, options: RunOptions | None = None, program: bytes | None = None, count: int | None = None) -> Job:
@@ -85,7 +86,7 @@ def make_run(
     rule = RULE if seed % 2 and config.confidence else None
     traced: list[str] = []
     if trace:
-        places = compile_program(graph, config).memory.places
+        places = compile_program(graph, config).schedule.places
         traced = [node.name for node in graph.nodes if node.name in places and node.op.kind not in UNTRACED]
     compiled = compile_program(graph, config, rule, trace=traced, trace_images=count if traced else 0)
     packed = compiled.pack_images(images)

@@ -36,8 +36,15 @@ class Walk:
 
     def rows(self, taps: int) -> int:
         """Return the steps of all taps over all their words, of one level."""
-        every = self.tap_steps or (self.steps,) * taps
-        return sum((self.sub_rows - 1) * steps + self.last_of(steps) for steps in every)
+        return sum(self.rows_of_taps(taps))
+
+    def rows_of_taps(self, taps: int) -> tuple[int, ...]:
+        """Return the steps of each tap over all its words, of one level."""
+        return tuple((self.sub_rows - 1) * steps + self.last_of(steps) for steps in self.steps_of_taps(taps))
+
+    def steps_of_taps(self, taps: int) -> tuple[int, ...]:
+        """Return the steps of each tap in every word but the last."""
+        return self.tap_steps or (self.steps,) * taps
 
     def last_of(self, steps: int) -> int:
         """Return the steps in the last word of a tap that has so many in the others."""

@@ -13,7 +13,7 @@ from toolflow.flow.checked import checked_digest
 from toolflow.flow.project import Project, Vectors
 from toolflow.flow.stages.report import cycles_per_image
 from toolflow.interpreter.run import run
-from toolflow.plan.lower.lower import Lowering
+from toolflow.plan.schedule.schedule import make_schedule
 from toolflow.report.from_artefacts import run_section
 from toolflow.report.summary import LevelAccuracy, LevelCheck, LoopInterval, Run, Summary, Unit, UnitName
 
@@ -115,14 +115,13 @@ class Verdicts:
         if not verdicts and not forget:
             return unit
         planned = self.project.plan.units[unit.unit]
-        lowering = Lowering(self.project.graph(planned.graph), planned.engine)
-        header, instructions = lowering.outline()
+        schedule = make_schedule(self.project.graph(planned.graph), planned.engine)
         runs: list[Run] = []
         for earlier in unit.runs:
             found = verdicts.get(earlier.images)
             if found is None and not forget:
                 runs.append(earlier)
                 continue
-            report = predict(planned.engine, header, instructions, lowering.macs(), earlier.images)
+            report = predict(planned.engine, schedule.steps, earlier.images)
             runs.append(run_section(report, unit.multipliers, self.project.board.clock_mhz, found))
         return unit.model_copy(update={"runs": tuple(runs)})

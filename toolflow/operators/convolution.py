@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from toolflow.engine.places import Region
 from toolflow.ir.operator import Operator, Shape
 from toolflow.ir.quantised import QuantisedNode
 from toolflow.numerics.accumulator import accumulator_bits
@@ -17,16 +17,6 @@ from toolflow.numerics.srbs import Pattern, kept_values
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import KERNEL, WINOGRAD, output_bits
 from toolflow.operators.integers import rule_of
-
-
-class Region(NamedTuple):
-    """A rectangle of an output map, in positions."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
 
 Edges = Callable[[QuantisedNode, Shape], Iterator[tuple[Region, "Convolution"]]]
 Hardware = Callable[[QuantisedNode, Shape], "Convolution"]  # from a node and the shape (C, H, W) of its operand

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from quant.cascade.artefacts import Calibration, CascadeReport
 from toolflow.engine.cycles import CycleReport
+from toolflow.engine.steps import Compute
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.srbs import shares_of, storage_bits
 from toolflow.plan.resources.count import ResourceCount
@@ -88,16 +89,14 @@ def run_section(
     )
 
 
-def layer_sections(
-    graph: QuantisedGraph, multiplications: Mapping[str, int], direct: Mapping[str, int]
-) -> tuple[Layer, ...]:
+def layer_sections(graph: QuantisedGraph, steps: Iterable[Compute]) -> tuple[Layer, ...]:
     """Return how each weighted layer of a network is computed.
 
     Args:
         graph: the network.
-        multiplications: of one image, by layer.
-        direct: the same, were every layer direct and dense.
+        steps: of its schedule, by which the engine computes the layers.
     """
+    of = {step.name: step for step in steps}
     found = []
     for node in graph.nodes:
         if node.op.has_weights:
@@ -112,8 +111,8 @@ def layer_sections(
                     shares=tuple(shares_of(weight, pattern.sub_row).ravel().tolist()) if pattern and tile else (),
                     weight_bits=node.weight_bits,
                     density=float(np.count_nonzero(weight) / weight.size),
-                    multiplications=multiplications[node.name],
-                    direct_multiplications=direct[node.name],
+                    multiplications=of[node.name].macs,
+                    direct_multiplications=of[node.name].direct_macs,
                     storage_bits=storage_bits(weight, pattern, tile > 0, node.weight_bits),
                 )
             )

@@ -23,7 +23,8 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import ConfidenceRule
 from toolflow.plan.boards.board import load_board
 from toolflow.plan.lower.compiled import CompiledProgram, Results
-from toolflow.plan.lower.lower import compile_program, fit_depths
+from toolflow.plan.lower.lower import compile_program
+from toolflow.plan.schedule.needs import fit_depths
 
 STUBS = Path(__file__).resolve().parents[2] / "stubs"
 CLASSES = 5

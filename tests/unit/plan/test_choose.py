@@ -30,8 +30,10 @@ from toolflow.plan.explore.choose import (
 from toolflow.plan.explore.demand import demand, weight_bytes
 from toolflow.plan.explore.estimate import estimate
 from toolflow.plan.explore.shapes import allowed_shapes, rank_shapes, smallest_engines
-from toolflow.plan.lower.lower import Lowering, compile_program, fit_depths
+from toolflow.plan.lower.lower import compile_program
 from toolflow.plan.resources.estimate import estimate_resources
+from toolflow.plan.schedule.needs import fit_depths, needs
+from toolflow.plan.schedule.schedule import make_schedule
 
 
 @pytest.mark.parametrize(
@@ -89,13 +91,13 @@ def with_shares(board: Board, **shares: float) -> Board:
 def test_demand_agrees_with_the_cycle_model(lanes: tuple[int, int, int, int]) -> None:
     shape = EngineConfig(lanes_k=lanes[0], lanes_p=lanes[1], slots=lanes[2], sub_row=lanes[3], drain_k=2)
     config, report = estimate(HIGH, shape, shape.lanes_p)
-    needs = demand(HIGH, shape)
-    quick = needs.fit(shape)
+    asked = demand(HIGH, shape)
+    quick = asked.fit(shape)
     assert config.bank_depth - 1 <= quick.bank_depth <= config.bank_depth  # a word that the last group overruns
     assert quick.result_depth == config.result_depth
     assert quick.weight_depth == pytest.approx(config.weight_depth, rel=0.1)
     array = sum(i.cycles for i in report.instructions if i.macs)
-    assert needs.cycles_per_pass(quick) == pytest.approx(array, rel=0.12)
+    assert asked.cycles_per_pass(quick) == pytest.approx(array, rel=0.12)
 
 
 def test_tiles_of_wide_weights_run_on_narrow_multipliers() -> None:
@@ -127,8 +129,7 @@ def test_a_wide_first_layer_that_is_most_of_the_work_gets_a_wide_array() -> None
 def test_weight_traffic_is_the_streams_length() -> None:
     config = fit_depths(HIGH, EngineConfig(lanes_k=12, lanes_p=2, drain_k=4))
     compiled = compile_program(HIGH, config)
-    _, instructions = Lowering(HIGH, config).outline()
-    assert weight_bytes(config, instructions) == len(compiled.weights)
+    assert weight_bytes(config, make_schedule(HIGH, config).computes) == len(compiled.weights)
 
 
 def test_words_are_as_long_as_a_patterns_sub_rows() -> None:
@@ -166,7 +167,7 @@ def test_depths_are_all_that_follows_from_a_network() -> None:
     before, after = (config.model_dump() for config in (wide, fit_depths(HIGH, wide)))
     changed = {name for name in before if before[name] != after[name]}
     assert changed <= set(FITTED)
-    assert set(Lowering(HIGH, wide)._needs()) == set(FITTED)
+    assert set(needs(make_schedule(HIGH, wide))) == set(FITTED)
 
 
 def test_an_engine_alone_is_as_fast_and_sooner_found() -> None:

@@ -8,7 +8,7 @@ from quant.cascade.decide import UnitCycles, decide
 from tests.unit.plan.test_choose import HIGH, LOW, no_progress
 from tests.unit.quant.test_decide import artefacts
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.cycles import _WeightPort
+from toolflow.engine.weight_port import WeightPort
 from toolflow.plan.boards.board import load_board
 from toolflow.plan.explore.choose import UnitRequest, best_pair, best_single, candidates, timed_engines
 from toolflow.plan.explore.estimate import estimate
@@ -46,7 +46,7 @@ def test_passes_that_are_alike_are_counted_and_not_walked(
     for graph in (HIGH, LOW):
         _, quick = estimate(graph, config, images)
         with monkeypatch.context() as patch:
-            patch.setattr(_WeightPort, "state", lambda *_: object())
+            patch.setattr(WeightPort, "state", lambda *_: object())
             _, walked = estimate(graph, config, images)
         assert quick == walked
         _, many = estimate(graph, config, 10**9 * lanes_p)

@@ -13,7 +13,8 @@ from tests.conformance.engine_shapes import SHAPES
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import Flag, Instruction, Opcode
 from toolflow.engine.program import decode_program
-from toolflow.plan.lower.lower import compile_program, fit_depths
+from toolflow.plan.lower.lower import compile_program
+from toolflow.plan.schedule.needs import fit_depths
 
 
 def pixels(height: int, width: int) -> Iterable[tuple[int, int]]:

@@ -18,7 +18,7 @@ from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.graph import Graph
 from toolflow.passes.pipeline import simplify
 from toolflow.plan.boards.board import load_board
-from toolflow.plan.lower.lower import fit_depths
+from toolflow.plan.schedule.needs import fit_depths
 
 MODEL = """
 import torch

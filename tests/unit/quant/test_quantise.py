@@ -30,7 +30,7 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.operators import AvgPool, Conv
 from toolflow.passes.pipeline import simplify
-from toolflow.plan.lower.lower import fit_depths
+from toolflow.plan.schedule.needs import fit_depths
 
 CALIBRATION = images(48)
 HELD_OUT = images(24, seed=9)

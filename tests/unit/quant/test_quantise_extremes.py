@@ -25,7 +25,7 @@ from toolflow.ir.quantised import QuantisedGraph, verify_quantised
 from toolflow.numerics.requantise import PLAIN_BIAS_BITS, TILE_BIAS_BITS
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Add, AvgPool, Conv, Flatten, WinogradConv
-from toolflow.plan.lower.lower import fit_depths
+from toolflow.plan.schedule.needs import fit_depths
 
 CALIBRATION = images(32)
 HELD_OUT = images(4, seed=9)

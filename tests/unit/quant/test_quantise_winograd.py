@@ -29,7 +29,7 @@ from toolflow.numerics.srbs import Pattern, obeys, shares_of
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Conv, WinogradConv
 from toolflow.operators.winograd.torch_form import sums as winograd_sums
-from toolflow.plan.lower.lower import fit_depths
+from toolflow.plan.schedule.needs import fit_depths
 
 CALIBRATION = images(48)
 HELD_OUT = images(24, seed=9)

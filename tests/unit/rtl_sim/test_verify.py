@@ -13,7 +13,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.engine.stream import pack, unpack
 from toolflow.numerics.confidence import ConfidenceRule
 from toolflow.plan.lower.compiled import CompiledProgram
-from toolflow.plan.lower.lower import fit_depths
+from toolflow.plan.schedule.needs import fit_depths
 
 RULE = ConfidenceRule(k=3000, m=1, n=3, threshold=40000)
 

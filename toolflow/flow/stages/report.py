@@ -29,7 +29,7 @@ from toolflow.flow.request import Request
 from toolflow.flow.source import Source
 from toolflow.flow.stages.stage import Stage
 from toolflow.ir.store import digest
-from toolflow.plan.lower.lower import Lowering
+from toolflow.plan.schedule.schedule import make_schedule
 from toolflow.report.from_artefacts import (
     cascade_section,
     installed_versions,
@@ -89,11 +89,10 @@ STAGE = Stage(
 def _unit(project: Project, name: str) -> Unit:
     planned = project.plan.units[name]
     config = planned.engine
-    lowering = Lowering(project.graph(planned.graph), config)
-    header, instructions = lowering.outline()
+    schedule = make_schedule(project.graph(planned.graph), config)
     runs: list[Run] = []
     for images in project.plan.objective.batches(config.lanes_p):
-        report = predict(config, header, instructions, lowering.macs(), images)
+        report = predict(config, schedule.steps, images)
         runs.append(run_section(report, config.multipliers, project.board.clock_mhz))
     files = BinaryPaths.of(project.folder, name)
     program, weights = files.program.read_bytes(), files.weights.read_bytes()
@@ -129,17 +128,16 @@ def cycles_per_image(project: Project, units: Sequence[Unit], forwarded_share: f
 
 def _model(source: Source, quantised: Mapping[str, Any], project: Project, units: tuple[Unit, ...]) -> Model:
     planned = next(iter(project.plan.units.values()))
-    lowering = Lowering(project.graph(planned.graph), planned.engine)
-    header, _ = lowering.outline()
+    schedule = make_schedule(project.graph(planned.graph), planned.engine)
     return Model(
         name=quantised["name"],
         source=source.model,
         sha256=_file_hash(source.weights),
         input_shape=tuple(quantised["input_shape"]),
-        classes=header.classes,
+        classes=schedule.results.source.values,
         binary=quantised["binary"],
         parameters=quantised["parameters"],
-        macs=sum(lowering.direct_macs().values()),
+        macs=sum(step.direct_macs for step in schedule.computes),
         pruning=quantised["pruning"],
     )
 
@@ -160,7 +158,6 @@ def _variant(project: Project, quantised: Mapping[str, Any], unit: str) -> Varia
     made = quantised["variants"][planned.graph]
     config = made["config"]
     graph = project.graph(planned.graph)
-    lowering = Lowering(graph, planned.engine)
     return Variant(
         unit=cast(UnitName, unit),
         weight_bits=config["weight_bits"],
@@ -169,7 +166,7 @@ def _variant(project: Project, quantised: Mapping[str, Any], unit: str) -> Varia
         overrides=config["overrides"],
         family=config["family"],
         sha256=digest(graph),
-        layers=layer_sections(graph, lowering.macs(), lowering.direct_macs()),
+        layers=layer_sections(graph, make_schedule(graph, planned.engine).computes),
         search=made.get("search"),
         finetuned=made.get("finetuned"),
     )

@@ -13,11 +13,12 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
+from toolflow.engine.places import Region
 from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedNode
 from toolflow.operators.avg_pool.reference import divisor_rules
 from toolflow.operators.avg_pool.spec import AvgPool
-from toolflow.operators.convolution import Convolution, Region, convolution, depthwise_ones
+from toolflow.operators.convolution import Convolution, convolution, depthwise_ones
 
 
 def hardware(node: QuantisedNode, source: Shape) -> Convolution:

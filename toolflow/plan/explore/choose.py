@@ -28,9 +28,10 @@ from toolflow.plan.explore.shapes import (
     smallest_engines,
     worth_timing,
 )
-from toolflow.plan.lower.lower import Lowering, fit_depths
 from toolflow.plan.resources.count import BLOCK_RAM_NAMES, ResourceCount
 from toolflow.plan.resources.estimate import estimate_resources
+from toolflow.plan.schedule.needs import fitted
+from toolflow.plan.schedule.schedule import make_schedule
 
 __all__ = [
     "Candidate", "UnitRequest", "best_pair", "best_single", "bound_by", "candidates", "check_engine", "explain",
@@ -206,13 +207,12 @@ def explain(candidate: Candidate, board: Board) -> str:
 
 
 def _candidate(graph: QuantisedGraph, shape: EngineConfig, board: Board, batch: int | None) -> Candidate:
-    config = fit_depths(graph, shape)
-    lowering = Lowering(graph, config)
-    header, instructions = lowering.outline()
+    schedule = fitted(make_schedule(graph, shape))
+    config = schedule.config
     images = batch or config.lanes_p
-    report = predict(config, header, instructions, lowering.macs(), images)
-    traffic = report.passes * weight_bytes(config, instructions) / images
-    traffic += header.image_pitch_bytes + header.result_pitch_bytes
+    report = predict(config, schedule.steps, images)
+    traffic = report.passes * weight_bytes(config, schedule.computes) / images
+    traffic += schedule.load.source.pitch_bytes + schedule.results.out.pitch_bytes
     return Candidate(
         config,
         report,

@@ -7,18 +7,18 @@ and layers with indices are left to the cycle model, which times the shapes that
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.cycles import drain_cycles
-from toolflow.engine.isa import Flag, Instruction, Opcode
+from toolflow.engine.places import ResultPlace
+from toolflow.engine.positions import drain_cycles
+from toolflow.engine.steps import Compute
 from toolflow.engine.stream import parameter_beats, row_beats
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.numerics.winograd import WINOGRAD
-from toolflow.plan.lower.lower import Lowering
+from toolflow.plan.schedule.needs import fitted
+from toolflow.plan.schedule.schedule import make_schedule
 
 
 @dataclass(frozen=True)
@@ -117,56 +117,34 @@ def demand(graph: QuantisedGraph, base: EngineConfig) -> Demand:
         ToolflowError: the network holds something that no such engine runs.
     """
     probe = base.model_copy(update={"lanes_k": base.sub_row, "lanes_p": 1, "slots": 1, "drain_k": 1})
-    lowering = Lowering(graph, probe)
-    _, instructions = lowering.outline()
-    layers = []
-    for before, i in pairwise(instructions):  # the first one is TABLE
-        if i.opcode is Opcode.CONV:
-            own = before if before.opcode is Opcode.TAPS else Instruction(Opcode.TAPS)
-            layers.append(_layer(i, own))
-    return Demand(tuple(layers), lowering.fitted())
+    schedule = make_schedule(graph, probe)
+    return Demand(tuple(_layer(step) for step in schedule.computes), fitted(schedule).config)
 
 
-def _layer(i: Instruction, taps: Instruction) -> LayerDemand:
-    steps = Counter(i.steps_of_taps(taps).reshape(-1).tolist() if i.tile else {i.steps: i.kernel_h * i.kernel_w})
-    own_channels = i.channel_step > 0
+def _layer(step: Compute) -> LayerDemand:
     return LayerDemand(
-        i.channels,
-        places(i),
-        i.levels,
-        i.sub_rows,
-        tuple(steps.items()),
-        i.steps_last,
-        own_channels,
-        i.tile,
-        transformed_words(i),
-        Flag.RESIDUAL in i.flags,
-        Flag.TO_RESULT in i.flags,
+        step.channels,
+        step.places,
+        step.weights.levels,
+        step.walk.sub_rows,
+        tuple(Counter(step.walk.steps_of_taps(step.weights.taps)).items()),
+        step.walk.steps_last,
+        step.walk.channel_step > 0,
+        step.tile,
+        step.transformed_words,
+        step.residual is not None,
+        isinstance(step.out, ResultPlace),
     )
 
 
-def places(i: Instruction) -> int:
-    """Return the positions of a CONV's output, or its tiles."""
-    down, across = WINOGRAD[i.tile].tiles(i.out_height, i.out_width) if i.tile else (i.out_height, i.out_width)
-    return down * across
-
-
-def transformed_words(i: Instruction) -> int:
-    """Return the words of a CONV's transformed tile, 0 where it is direct."""
-    return WINOGRAD[i.tile].taps ** 2 * i.sub_rows if i.tile else 0
-
-
-def weight_bytes(config: EngineConfig, instructions: Sequence[Instruction]) -> int:
-    """Return the bytes of the weight stream, which every pass reads as a whole."""
+def weight_bytes(config: EngineConfig, steps: Iterable[Compute]) -> int:
+    """Return the bytes of the weight stream of some layers, which every pass reads as a whole."""
 
     @cache
     def packet_beats(channels: int, rows: int, indexed: bool) -> int:
         return parameter_beats(config, channels) + row_beats(config, rows, indexed)
 
     beats = 0
-    for i in instructions:
-        if i.opcode is Opcode.CONV:
-            for group in range(i.groups):
-                channels = min(config.lanes_k, i.channels - group * config.lanes_k)
-                beats += packet_beats(channels, i.rows, Flag.INDEXED in i.flags)
+    for step in steps:
+        beats += sum(packet_beats(each, step.rows, step.walk.indexed) for each in step.groups(config.lanes_k))
     return beats * config.bus_bytes

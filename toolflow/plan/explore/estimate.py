@@ -12,8 +12,9 @@ from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.boards.board import Board
 from toolflow.plan.explore.demand import weight_bytes
-from toolflow.plan.lower.lower import Lowering, fit_depths
 from toolflow.plan.resources.estimate import estimate_resources
+from toolflow.plan.schedule.needs import fitted
+from toolflow.plan.schedule.schedule import make_schedule
 
 
 def estimate(graph: QuantisedGraph, shape: EngineConfig, images: int) -> tuple[EngineConfig, CycleReport]:
@@ -22,10 +23,8 @@ def estimate(graph: QuantisedGraph, shape: EngineConfig, images: int) -> tuple[E
     Raises:
         ToolflowError: the network holds something that no such engine runs.
     """
-    config = fit_depths(graph, shape)
-    lowering = Lowering(graph, config)
-    header, instructions = lowering.outline()
-    return config, predict(config, header, instructions, lowering.macs(), images)
+    schedule = fitted(make_schedule(graph, shape))
+    return schedule.config, predict(schedule.config, schedule.steps, images)
 
 
 @dataclass(frozen=True)
@@ -51,18 +50,15 @@ def layer_cycles(graph: QuantisedGraph, shape: EngineConfig, board: Board) -> La
     None where that engine cannot run it, or is then too large for the board.
     """
     try:
-        config = fit_depths(graph, shape)
+        schedule = fitted(make_schedule(graph, shape))
     except DoesNotFitError:
         return None
+    config = schedule.config
     if estimate_resources(config, board.family).total.over(board.usable):
         return None
-    lowering = Lowering(graph, config)
-    header, instructions = lowering.outline()
-    report = predict(config, header, instructions, lowering.macs(), config.lanes_p)
+    report = predict(config, schedule.steps, config.lanes_p)
     engine = {i.name: i.cycles / report.images for i in report.instructions if i.opcode is Opcode.CONV}
     per_cycle = board.sustained_bytes_per_cycle
-    memory = {
-        i.name: weight_bytes(config, [i]) / (report.images * per_cycle) for i in instructions if i.opcode is Opcode.CONV
-    }
-    moved = (header.image_pitch_bytes + header.result_pitch_bytes) / per_cycle
+    memory = {step.name: weight_bytes(config, [step]) / (report.images * per_cycle) for step in schedule.computes}
+    moved = (schedule.load.source.pitch_bytes + schedule.results.out.pitch_bytes) / per_cycle
     return LayerCycles(engine, memory, report.cycles_per_image - sum(engine.values()), moved)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,29 +9,13 @@ import numpy.typing as npt
 
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import Instruction
+from toolflow.engine.places import ImageFormat
 from toolflow.engine.program import Header
 from toolflow.engine.records import RESULT_HEAD, result_header_bytes, result_record_bytes
 from toolflow.ir.operator import Shape
-from toolflow.numerics.types import IntegerType
-from toolflow.plan.schedule.memory import MemoryMap, Place
+from toolflow.plan.schedule.schedule import Schedule
 
 Int64Array = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class ImageFormat:
-    """How an image lies in external memory: rows of pixels of `pixel_bytes` bytes, channels first."""
-
-    channels: int
-    height: int
-    width: int
-    pixel_bytes: int
-    words: int
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of an image without what rounds it up to a beat."""
-        return self.height * self.width * self.pixel_bytes
 
 
 @dataclass(frozen=True)
@@ -54,39 +37,35 @@ class Results:
 
 
 @dataclass(frozen=True)
-class Trace:
-    """A traced map in the results region: image i's words lie at offset + i·pitch."""
-
-    offset: int
-    pitch: int
-    base: int
-    place: Place
-    integer: IntegerType
-
-
-@dataclass(frozen=True)
 class CompiledProgram:
     """Everything that an engine needs to run a network, and what to expect of it.
 
     Attributes:
+        schedule: what the engine does, step by step, and where tensors lie.
+        header, instructions: of the program.
         program, weights: the binaries at the addresses of the same name.
-        image: format of the images.
-        output_shape: shape of one image's results, (K,) or (K, H, W).
-        memory: places of all maps.
-        macs: useful multiply-accumulates per image of each CONV, by name.
-        traces: where traced maps lie, by tensor.
     """
 
-    config: EngineConfig
+    schedule: Schedule
     header: Header
     instructions: tuple[Instruction, ...]
     program: bytes
     weights: bytes
-    image: ImageFormat
-    output_shape: Shape
-    memory: MemoryMap
-    macs: Mapping[str, int]
-    traces: Mapping[str, Trace]
+
+    @property
+    def config(self) -> EngineConfig:
+        """The engine."""
+        return self.schedule.config
+
+    @property
+    def image(self) -> ImageFormat:
+        """Format of the images."""
+        return self.schedule.load.image
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of one image's results, (K,) or (K, H, W)."""
+        return self.schedule.graph.shapes[self.schedule.results.tensor]
 
     def pack_images(self, images: npt.NDArray[np.uint8]) -> bytes:
         """Return uint8 images (N, H, W, C) as the engine reads them.
@@ -106,7 +85,8 @@ class CompiledProgram:
 
     def result_bytes(self, image_count: int) -> int:
         """Return the size of the results region, traces included."""
-        end = max((t.offset + t.pitch * image_count for t in self.traces.values()), default=0)
+        stored = [step.out for step in self.schedule.stored_maps.values()]
+        end = max((out.offset_bytes + out.pitch_bytes * image_count for out in stored), default=0)
         return max(image_count * self.header.result_pitch_bytes, end)
 
     def unpack_results(self, raw: bytes, image_count: int) -> Results:
@@ -124,15 +104,17 @@ class CompiledProgram:
 
     def unpack_trace(self, raw: bytes, tensor: str, image_count: int) -> Int64Array:
         """Read a traced map of N images as int64 (N, C, H, W)."""
-        trace = self.traces[tensor]
-        place, s = trace.place, self.config.sub_row
-        data = np.frombuffer(raw, dtype=np.uint8, count=trace.pitch * image_count, offset=trace.offset)
+        stored = self.schedule.stored_maps[tensor]
+        place, out, s = stored.source, stored.out, self.config.sub_row
+        data = np.frombuffer(raw, dtype=np.uint8, count=out.pitch_bytes * image_count, offset=out.offset_bytes)
         words = place.height * place.width * place.pixel_words
         elements = np.zeros((image_count, words * s), dtype=np.int64)
-        held = data.reshape(image_count, trace.pitch)[:, : words * s]
+        held = data.reshape(image_count, out.pitch_bytes)[:, : words * s]
         elements[:, : held.shape[1]] = held
-        pixels = elements.reshape(image_count, place.height, place.width, place.pixel_words * s)[..., place.channel]
-        if trace.integer.signed:
+        pixels = elements.reshape(image_count, place.height, place.width, place.pixel_words * s)[
+            ..., list(place.channel)
+        ]
+        if stored.integer.signed:
             bits = self.config.activation_bits
             pixels -= (pixels >> (bits - 1)) << bits
         return pixels.transpose(0, 3, 1, 2)

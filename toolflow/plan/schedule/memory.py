@@ -4,57 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
-import numpy as np
-import numpy.typing as npt
-
+from toolflow.engine.places import BankPlace
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedGraph
 
 
 @dataclass(frozen=True)
-class Place:
-    """A map inside the banks.
-
-    Attributes:
-        base: word of the map's first pixel.
-        height, width: of the map.
-        pixel_words: words from a pixel to the next (a concat's operands share their pixels' words).
-        words: words of a pixel that belong to this map.
-        channel: int64 (C,): element of each channel, counted from the pixel's first word of this map.
-    """
-
-    base: int
-    height: int
-    width: int
-    pixel_words: int
-    words: int
-    channel: npt.NDArray[np.int64]
-
-    @property
-    def row_words(self) -> int:
-        """Words from a row to the next."""
-        return self.width * self.pixel_words
-
-    @property
-    def contiguous(self) -> bool:
-        """Whether channel c is element c."""
-        return bool(np.array_equal(self.channel, np.arange(len(self.channel))))
-
-
-@dataclass(frozen=True)
 class MemoryMap:
     """Places of all maps, and the words that the banks need."""
 
-    places: Mapping[str, Place]
+    places: Mapping[str, BankPlace]
     words: int
 
 
 @dataclass(frozen=True)
 class _Layout:
     words: int
-    channel: npt.NDArray[np.int64]
+    channel: tuple[int, ...]
 
 
 def as_map(shape: Shape) -> tuple[int, int, int]:
@@ -85,13 +54,15 @@ def allocate(graph: QuantisedGraph, sub_row: int, input_digits: int, in_result: 
             continue
         _, height, width = as_map(graph.shapes[root])
         layout = layouts[tensor]
-        places[tensor] = Place(bases[root] + offset, height, width, layouts[root].words, layout.words, layout.channel)
+        places[tensor] = BankPlace(
+            bases[root] + offset, height, width, layouts[root].words, layout.words, layout.channel
+        )
     return MemoryMap(places, max((bases[root] + sizes[root] for root in bases), default=0))
 
 
 def _layouts(graph: QuantisedGraph, sub_row: int, input_digits: int) -> dict[str, _Layout]:
     words = -(-graph.input_shape[0] // sub_row)
-    layouts = {graph.input_name: _Layout(words * input_digits, np.arange(graph.input_shape[0]))}
+    layouts = {graph.input_name: _Layout(words * input_digits, tuple(range(graph.input_shape[0])))}
     for node in graph.nodes:
         shape = graph.shapes[node.name]
         if node.op.hardware.keeps_layout:
@@ -99,14 +70,14 @@ def _layouts(graph: QuantisedGraph, sub_row: int, input_digits: int) -> dict[str
         elif node.op.joins:
             layouts[node.name] = _side_by_side([layouts[t] for t in node.inputs], sub_row)
         else:
-            layouts[node.name] = _Layout(-(-shape[0] // sub_row), np.arange(shape[0]))
+            layouts[node.name] = _Layout(-(-shape[0] // sub_row), tuple(range(shape[0])))
     return layouts
 
 
 def _side_by_side(parts: Sequence[_Layout], sub_row: int) -> _Layout:
-    offsets = np.cumsum([0, *(part.words for part in parts)])
-    channel = np.concatenate([part.channel + offset * sub_row for part, offset in zip(parts, offsets, strict=False)])
-    return _Layout(int(offsets[-1]), channel)
+    offsets = [0, *accumulate(part.words for part in parts)]
+    channel = [c + offset * sub_row for part, offset in zip(parts, offsets, strict=False) for c in part.channel]
+    return _Layout(offsets[-1], tuple(channel))
 
 
 def _homes(graph: QuantisedGraph, layouts: Mapping[str, _Layout]) -> dict[str, tuple[str, int]]:

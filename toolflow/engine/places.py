@@ -1,0 +1,112 @@
+"""Where a tensor lies: in the banks, in the result memory, or in external memory (PROGRAM.md).
+
+Lane p of a pass holds image p in every place on the chip, at the same addresses in all lanes: the engine has no other
+layout of images over lanes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Region(NamedTuple):
+    """A rectangle of an output map, in positions: a band of whole rows, or a part of one column."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class BankPlace:
+    """A map inside the banks.
+
+    Attributes:
+        base: word of the map's first pixel.
+        height, width: of the map.
+        pixel_words: words from a pixel to the next (a concat's operands share their pixels' words).
+        words: words of a pixel that belong to this map.
+        channel: element of each channel, counted from the pixel's first word of this map.
+    """
+
+    base: int
+    height: int
+    width: int
+    pixel_words: int
+    words: int
+    channel: tuple[int, ...]
+
+    @property
+    def row_words(self) -> int:
+        """Words from a row to the next."""
+        return self.width * self.pixel_words
+
+    @property
+    def end(self) -> int:
+        """The word after the map's last one."""
+        return self.base + self.height * self.row_words - self.pixel_words + self.words
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether channel c is element c."""
+        return self.channel == tuple(range(len(self.channel)))
+
+
+@dataclass(frozen=True)
+class ResultPlace:
+    """The result memory: the values of a map (C, H, W) of one image, from its first word on, channels last."""
+
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def values(self) -> int:
+        """Values of one image."""
+        return self.channels * self.height * self.width
+
+
+@dataclass(frozen=True)
+class ExternalPlace:
+    """One item for each image in external memory.
+
+    Image i's item begins `offset_bytes` + i · `pitch_bytes` behind the address of the images (of a load), or behind
+    that of the results (of a store).
+    """
+
+    offset_bytes: int
+    pitch_bytes: int
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """How an image lies in external memory: rows of pixels of `pixel_bytes` bytes, channels first.
+
+    Attributes:
+        channels, height, width: of the image.
+        pixel_bytes: bytes from a pixel to the next.
+        words: bank words into which a pixel is cut.
+    """
+
+    channels: int
+    height: int
+    width: int
+    pixel_bytes: int
+    words: int
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of an image, without what rounds it up to a beat."""
+        return self.height * self.width * self.pixel_bytes
+
+    @property
+    def slice_bytes(self) -> int:
+        """Bytes of a pixel that fill one bank word."""
+        return self.pixel_bytes // self.words
+
+
+def align(count: int, unit: int) -> int:
+    """Return the least multiple of `unit` that is no less than `count`."""
+    return count + -count % unit

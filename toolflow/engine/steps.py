@@ -1,0 +1,239 @@
+"""The steps of a pass: load, compute, pool and store, each with the places of its tensors.
+
+A network's steps in order are its schedule (`toolflow/plan/schedule`). `toolflow/plan/lower` encodes them, and the
+cycle model, the needs of memories and the reports read them. A step takes one or two instructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from toolflow.engine.isa import LAYOUT, Opcode
+from toolflow.engine.places import BankPlace, ExternalPlace, ImageFormat, Region, ResultPlace
+from toolflow.engine.rows import LayerWeights, Walk
+from toolflow.numerics.requantise import Requantise
+from toolflow.numerics.types import IntegerType
+from toolflow.numerics.winograd import WINOGRAD
+
+Int64Array = npt.NDArray[np.int64]
+Pair = tuple[int, int]
+
+
+class Part(NamedTuple):
+    """One instruction of a step: what it does, and its name in reports."""
+
+    opcode: Opcode
+    name: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which positions of the source an output position reads; every pair is (vertical, horizontal).
+
+    Attributes:
+        kernel, stride, dilation: of the window.
+        pads: rows above and columns left of the map that the first window begins at.
+    """
+
+    kernel: Pair
+    stride: Pair = (1, 1)
+    pads: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+
+
+@dataclass(frozen=True)
+class Residual:
+    """A map that the drain adds to some channels of the output.
+
+    Attributes:
+        source: the map.
+        signed: whether its elements are.
+        stride: (vertical, horizontal), from an output position's pixel to the next one's.
+        first_channel: output channel that meets the map's channel 0.
+    """
+
+    source: BankPlace
+    signed: bool
+    stride: Pair = (1, 1)
+    first_channel: int = 0
+
+
+@dataclass(frozen=True)
+class Load:
+    """Fill the input tables, then bring each lane its image through them.
+
+    Attributes:
+        tensor: the network's input.
+        image: how an image lies in external memory.
+        source, out: where it lies there, and in the banks.
+        digits: into which an element is cut; 1 where it fits one.
+        table: int64 (C, 256): the element of each channel for each byte.
+    """
+
+    tensor: str
+    image: ImageFormat
+    source: ExternalPlace
+    out: BankPlace
+    digits: int
+    table: Int64Array = field(compare=False, repr=False)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The instructions."""
+        return Part(Opcode.TABLE, "table"), Part(Opcode.LOAD, "load")
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A convolution on the array, with its requantisation.
+
+    Attributes:
+        name: of the instruction; unlike the tensor's if several steps write one tensor.
+        tensor: that it writes.
+        source: the map that it reads.
+        signed: whether the elements read are.
+        out: where the whole output lies.
+        region: the part of the output that this step computes.
+        window: of an output position; of a tile the 3 × 3 kernel that it stands for.
+        weights, walk: the weights, and how the array walks them.
+        rule: requantisation, every array of shape (K,).
+        residual: what the drain adds, or None.
+        tile: m of F(m, 3), 0 for a direct convolution.
+        exponent: int64 (t, t), the left shift of each tap, if there is a tile.
+        macs: useful multiply-accumulates of one image.
+        direct_macs: the same, were the layer direct and dense.
+        accumulator_bits: in which every final accumulator fits.
+    """
+
+    name: str
+    tensor: str
+    source: BankPlace
+    signed: bool
+    out: BankPlace | ResultPlace
+    region: Region
+    window: Window
+    weights: LayerWeights = field(compare=False, repr=False)
+    walk: Walk
+    rule: Requantise = field(compare=False, repr=False)
+    residual: Residual | None = None
+    tile: int = 0
+    exponent: Int64Array | None = field(default=None, compare=False, repr=False)
+    macs: int = 0
+    direct_macs: int = 0
+    accumulator_bits: int = 0
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The instructions: TAPS before a CONV with exponents."""
+        conv = Part(Opcode.CONV, self.name)
+        return (conv,) if self.exponent is None else (Part(Opcode.TAPS, f"taps of {self.name}"), conv)
+
+    @property
+    def channels(self) -> int:
+        """Output channels K."""
+        return int(self.weights.digits.shape[1])
+
+    @property
+    def reads(self) -> int:
+        """Input channels that each output channel reads, 0 for all of them."""
+        return int(self.weights.digits.shape[2]) if self.weights.groups > 1 else 0
+
+    @cached_property
+    def rows(self) -> int:
+        """Weight rows of a group of output channels."""
+        return self.weights.levels * self.walk.rows(self.weights.taps)
+
+    @cached_property
+    def rows_of_taps(self) -> tuple[int, ...]:
+        """Weight rows of each tap in a group of output channels."""
+        return tuple(self.weights.levels * rows for rows in self.walk.rows_of_taps(self.weights.taps))
+
+    @property
+    def places(self) -> int:
+        """Positions of the region, or tiles that cover it."""
+        height, width = self.region.height, self.region.width
+        down, across = WINOGRAD[self.tile].tiles(height, width) if self.tile else (height, width)
+        return down * across
+
+    @property
+    def transformed_words(self) -> int:
+        """Words of a transformed tile, 0 where there is none."""
+        return self.weights.taps * self.walk.sub_rows if self.tile else 0
+
+    def groups(self, lanes_k: int) -> Iterator[int]:
+        """Yield how many channels each group of at most `lanes_k` output channels has."""
+        for first in range(0, self.channels, lanes_k):
+            yield min(lanes_k, self.channels - first)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The maximum over windows.
+
+    Attributes:
+        tensor: that it writes.
+        source, signed: the map that it reads, and whether its elements are signed.
+        out, region: where the whole output lies, and the part of it that this step computes.
+        window: of an output position.
+    """
+
+    tensor: str
+    source: BankPlace
+    signed: bool
+    out: BankPlace
+    region: Region
+    window: Window
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The instruction."""
+        return (Part(Opcode.MAXPOOL, self.tensor),)
+
+
+@dataclass(frozen=True)
+class StoreMap:
+    """Write the raw words of a map to external memory, behind the results.
+
+    Attributes:
+        tensor, integer: the tensor that is stored, and its integers.
+        source, out: where it lies, and where its words go.
+    """
+
+    tensor: str
+    integer: IntegerType
+    source: BankPlace
+    out: ExternalPlace
+
+    @property
+    def rows(self) -> Pair:
+        """The rows of words that are stored, and the words of each: one row where the count fits its field."""
+        words = self.source.end - self.source.base
+        return (1, words) if words <= LAYOUT["in_row_words"].highest else (self.source.height, self.source.row_words)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The instruction."""
+        return (Part(Opcode.STORE_MAP, f"store {self.tensor}"),)
+
+
+@dataclass(frozen=True)
+class StoreResults:
+    """Write each image's class, confidence and results to external memory; the pass ends there."""
+
+    tensor: str
+    source: ResultPlace
+    out: ExternalPlace
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The instructions."""
+        return Part(Opcode.STORE_RESULT, "store"), Part(Opcode.END, "end")
+
+
+Step = Load | Compute | Pool | StoreMap | StoreResults

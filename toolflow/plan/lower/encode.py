@@ -1,0 +1,189 @@
+"""From the steps of a schedule to the fields of their instructions (PROGRAM.md)."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import numpy as np
+
+from toolflow.engine.config import EngineConfig
+from toolflow.engine.isa import Flag, Instruction, Opcode
+from toolflow.engine.places import BankPlace, Region, ResultPlace
+from toolflow.engine.program import table_offset_bytes
+from toolflow.engine.steps import Compute, Load, Part, Pool, Step, StoreMap, StoreResults, Window
+
+
+class _Walked(TypedDict):
+    """The fields by which CONV and MAXPOOL walk over two maps."""
+
+    in_base: int
+    in_height: int
+    in_width: int
+    in_words: int
+    in_row_words: int
+    out_base: int
+    out_height: int
+    out_width: int
+    out_words: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    pad_top: int
+    pad_left: int
+    dilation_h: int
+    dilation_w: int
+
+
+def encode_steps(steps: tuple[Step, ...], config: EngineConfig) -> tuple[Instruction, ...]:
+    """Return the instructions of a schedule's steps, in order.
+
+    Raises:
+        ValueError: a step computes a region that no instruction can.
+    """
+    count = sum(len(step.parts) for step in steps)
+    tables = table_offset_bytes(count, config.bus_bytes)
+    return tuple(_encode(step, part, config, tables) for step in steps for part in step.parts)
+
+
+def _encode(step: Step, part: Part, config: EngineConfig, tables: int) -> Instruction:
+    match step:
+        case Load():
+            return _table(step, part, tables) if part.opcode is Opcode.TABLE else _load(step, part)
+        case Compute():
+            return _taps(step, part) if part.opcode is Opcode.TAPS else _conv(step, part, config)
+        case Pool():
+            return _max_pool(step, part)
+        case StoreMap():
+            return _store_map(step, part)
+        case StoreResults():
+            return Instruction(part.opcode, name=part.name)
+
+
+def _table(step: Load, part: Part, tables: int) -> Instruction:
+    image = step.image
+    return Instruction(part.opcode, in_base=tables, in_words=image.slice_bytes, sub_rows=image.words, name=part.name)
+
+
+def _load(step: Load, part: Part) -> Instruction:
+    return Instruction(
+        part.opcode,
+        levels=step.digits,
+        in_words=step.image.slice_bytes,
+        sub_rows=step.image.words,
+        out_base=step.out.base,
+        out_height=step.out.height,
+        out_width=step.out.width,
+        out_words=step.out.pixel_words,
+        name=part.name,
+    )
+
+
+def _taps(step: Compute, part: Part) -> Instruction:
+    assert step.exponent is not None
+    return Instruction.taps(step.exponent, np.array(step.walk.tap_steps, dtype=np.int64), part.name)
+
+
+def _conv(step: Compute, part: Part, config: EngineConfig) -> Instruction:
+    flags = Flag.INPUT_SIGNED if step.signed else Flag.NONE
+    if step.walk.indexed:
+        flags |= Flag.INDEXED
+    if isinstance(step.out, ResultPlace):
+        flags |= Flag.TO_RESULT
+    residual_base = residual_row = residual_pixel = first_channel = residual_channels = 0
+    if step.residual is not None:
+        source, (down, across) = step.residual.source, step.residual.stride
+        flags |= Flag.RESIDUAL | (Flag.RESIDUAL_SIGNED if step.residual.signed else Flag.NONE)
+        residual_base, residual_channels = source.base, len(source.channel)
+        residual_row, residual_pixel = source.row_words * down, source.pixel_words * across
+        first_channel = step.residual.first_channel
+    return Instruction(
+        part.opcode,
+        flags,
+        levels=step.weights.levels,
+        **_walked(step.source, step.out, step.region, step.window),
+        channels=step.channels,
+        groups=len([*step.groups(config.lanes_k)]),
+        sub_rows=step.walk.sub_rows,
+        steps=step.walk.steps,
+        steps_last=step.walk.steps_last,
+        channel_step=step.walk.channel_step,
+        lower=step.rule.lower,
+        upper=step.rule.upper,
+        rows=step.rows,
+        tile=step.tile,
+        residual_base=residual_base,
+        residual_pixel_words=residual_pixel,
+        residual_row_words=residual_row,
+        residual_offset=first_channel,
+        residual_channels=residual_channels,
+        name=part.name,
+        reads=step.reads,
+    )
+
+
+def _max_pool(step: Pool, part: Part) -> Instruction:
+    return Instruction(
+        part.opcode,
+        Flag.INPUT_SIGNED if step.signed else Flag.NONE,
+        **_walked(step.source, step.out, step.region, step.window),
+        sub_rows=step.source.words,
+        name=part.name,
+    )
+
+
+def _store_map(step: StoreMap, part: Part) -> Instruction:
+    height, row_words = step.rows
+    return Instruction(
+        part.opcode,
+        in_base=step.source.base,
+        in_height=height,
+        in_row_words=row_words,
+        out_base=step.out.offset_bytes,
+        name=part.name,
+    )
+
+
+def _walked(source: BankPlace, out: BankPlace | ResultPlace, region: Region, window: Window) -> _Walked:
+    """Return the fields of a step that computes a region: it reads the map from the region's first window on."""
+    top, pad_top = _start(region.top * window.stride[0] - window.pads[0])
+    left, pad_left = _start(region.left * window.stride[1] - window.pads[1])
+    out_base, out_words = _out(out, region)
+    return {
+        "in_base": source.base + top * source.row_words + left * source.pixel_words,
+        "in_height": source.height - top,
+        "in_width": source.width - left,
+        "in_words": source.pixel_words,
+        "in_row_words": source.row_words,
+        "out_base": out_base,
+        "out_height": region.height,
+        "out_width": region.width,
+        "out_words": out_words,
+        "kernel_h": window.kernel[0],
+        "kernel_w": window.kernel[1],
+        "stride_h": window.stride[0],
+        "stride_w": window.stride[1],
+        "pad_top": pad_top,
+        "pad_left": pad_left,
+        "dilation_h": window.dilation[0],
+        "dilation_w": window.dilation[1],
+    }
+
+
+def _start(first: int) -> tuple[int, int]:
+    """Return where a window begins in the map, and how much of it lies before the map."""
+    return max(first, 0), max(-first, 0)
+
+
+def _out(out: BankPlace | ResultPlace, region: Region) -> tuple[int, int]:
+    """Return where a region's first output goes, and the words from one output to the next."""
+    if isinstance(out, ResultPlace):
+        if region != (0, 0, out.height, out.width):
+            raise ValueError(f"results must be computed by one step, not {region} of {out.height}x{out.width}")
+        return 0, 0
+    base = out.base + region.top * out.row_words + region.left * out.pixel_words
+    if region.width == out.width or region.height == 1:
+        return base, out.pixel_words
+    if region.width == 1:
+        return base, out.row_words
+    raise ValueError(f"a region must be whole rows or part of one row or column, not {region} of width {out.width}")
