@@ -17,7 +17,8 @@ from quant.arrangement.arrange import IDENTITY
 from quant.config import QuantiseConfig
 from quant.post_training.walk import Held, LayerNumbers
 from quant.quantise import Variant, quantise
-from quant.training.loop import Checkpoint, Recipe, Step, Training, TrainingImages, Watch, enough_memory
+from quant.training.loop import Checkpoint, Step, Training, TrainingImages, Watch, enough_memory
+from quant.training.recipe import Recipe
 from quant.training.trainable import TrainableNetwork
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph

@@ -27,6 +27,7 @@ from quant.config import MAX_CALIBRATION_IMAGES, Normalisation
 from quant.sparsity.choice import Choice, shaped
 from quant.sparsity.prune import prune_graph
 from quant.training.native.library import COMPILER, WIDEST_LANES, library
+from quant.training.recipe import Recipe
 from quant.training.trainable import TrainableNetwork
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
@@ -41,35 +42,6 @@ NORM_IMAGES = 1024  # from which batch norms take their means and variances, bef
 NORM_ELEMENTS = 1 << 26  # of one tensor over those images
 EVALUATED_AT_ONCE = 256
 SMALLEST_ENERGY = 1e-12  # of a map that is 0 everywhere
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How long and how a network is trained.
-
-    Attributes:
-        epochs: over all steps; the last step gets seven eighths of them or more.
-        batch: images.
-        rate: of AdamW at the start; it falls to 0 as a cosine over all steps.
-        momentum: of gradients and of their squares.
-        decay: of weights, not of biases and norms.
-        temperature: by which the dense network's logits are divided.
-        taught: share of its answers and maps in the loss; all, where there are no labels.
-        matched: weight of each map's error over its energy, beside the answers' divergence.
-        flip: whether images may be mirrored.
-        seed: of order, crops, flips, and the samples that pruning solves on.
-    """
-
-    epochs: int
-    batch: int = 64
-    rate: float = 0.002
-    momentum: tuple[float, float] = (0.9, 0.99)
-    decay: float = 0.01
-    temperature: float = 4.0
-    taught: float = 0.9
-    matched: float = 2.0
-    flip: bool = True
-    seed: int = 0
 
 
 @dataclass(frozen=True)

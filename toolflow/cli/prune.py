@@ -28,7 +28,7 @@ from toolflow.plan.boards.board import board_source
 
 if TYPE_CHECKING:
     from quant.sparsity.choice import Choice
-    from quant.training.loop import Recipe
+    from quant.training.recipe import Recipe
     from toolflow.flow.source import Source
     from toolflow.importers.images.calibration_file import CalibrationImages
     from toolflow.ir.graph import Graph
@@ -186,7 +186,7 @@ def prune(
     if rate is not None and not 0 < rate < 1:
         raise ToolflowError(f"--rate must be above 0 and below 1, not {rate}")
     with terminal.progress("load the toolflow"):
-        from quant.training.loop import Recipe
+        from quant.training.recipe import Recipe
         from toolflow.flow.manifest import fingerprint
         from toolflow.flow.source import Source
 

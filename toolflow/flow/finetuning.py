@@ -97,7 +97,8 @@ class Finetuning:
         """
         from quant.config import Normalisation
         from quant.training.finetune import finetune
-        from quant.training.loop import Checkpoint, Recipe, TrainingImages
+        from quant.training.loop import Checkpoint, TrainingImages
+        from quant.training.recipe import Recipe
 
         pixels = images.pixels
         normalisation = Normalisation(mean=pixels.mean, std=pixels.std, scale=pixels.scale)

@@ -18,7 +18,6 @@ from quant.sparsity.choice import Choice, choose_layers, shaped
 from quant.sparsity.prune import prune_graph
 from quant.training.loop import (
     Checkpoint,
-    Recipe,
     TrainingImages,
     Watch,
     augmented,
@@ -26,6 +25,7 @@ from quant.training.loop import (
     gradual,
     prune_and_train,
 )
+from quant.training.recipe import Recipe
 from quant.training.trainable import TrainableNetwork
 from quant.winograd.gradient import tap_reach, tile_sums
 from quant.winograd.transforms import transformed
