@@ -120,9 +120,9 @@ def test_it_says_what_was_built(zynq: Path, ecp5: Path) -> None:
     assert cascade.startswith("# small on ZCU104\n")
     assert "images of\n8 × 8 × 1, 4 classes" in cascade
     assert "| | low | high |\n|---|---|---|\n" in cascade
-    assert "| bits of weights, of activations, of both in the first and last layer | 4, 4, 8 | 8, 8, 8 |\n" in cascade
+    assert "| weight bits, activation bits, bits in the first and last layer | 4, 4, 8 | 8, 8, 8 |\n" in cascade
     assert "Why this design: both units, as asked for" in cascade
-    assert "One unit, `single`, takes every image." in single
+    assert "One unit, `single`, computes every image." in single
     assert "| `lanes_k` | 4 |\n| `lanes_p` | 2 |\n| `slots` | 1 |\n" in single
     assert "there is no memory controller" in single
     for word in ("PYNQ", "Vitis", "Vivado"):

@@ -1,4 +1,4 @@
-"""`toolflow boards`: what the shipped boards hold."""
+"""`toolflow boards`: the boards and their resources."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def build(
     pixel_scale: options.PixelScale = None,
     reverse_channels: options.ReverseChannels = False,
 ) -> None:
-    """Make an accelerator: quantise, calibrate, plan and emit; 'toolflow verify' then checks it.
+    """Build an accelerator: quantise, calibrate, plan and write a project. Check it with 'toolflow verify'.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""`toolflow check`: what of a model runs on the engine, node by node."""
+"""`toolflow check`: which nodes of a model the engine supports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check(
     input_shape: options.InputShape = None,
     output: options.Output = None,
 ) -> None:
-    """Say of every node of a model whether the engine runs it, and how.
+    """Check which nodes of a model the engine supports, and how each is computed.
 
     Examples:
 

@@ -1,6 +1,6 @@
-"""What every command shares: `--json`, `--debug`, and the one place where errors become exit codes and documents.
+"""The parts that all commands share: `--json`, `--debug`, and the error handler that sets the exit code.
 
-Exit codes: 0 done; 1 a defect of the toolflow; 2 a mistake that the user can mend, or damaged files; 3 the
+Exit codes: 0 done; 1 a defect of the toolflow; 2 invalid input, or damaged files; 3 the
 design does not fit; 4 verification found a difference; 5 a level could not be run, and none differed; 130
 interrupted, 143 terminated.
 """
@@ -37,7 +37,7 @@ INTERRUPTED = 130
 _Parameters = ParamSpec("_Parameters")
 
 _JSON = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
-_DEBUG = Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")]
+_DEBUG = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 def command(run: Callable[Concatenate[Terminal, _Parameters], None]) -> Callable[..., None]:

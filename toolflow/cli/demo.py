@@ -44,7 +44,7 @@ def main() -> int:
         if code:
             return code
     place = out / "project"
-    print(f"the demo took {time.monotonic() - started:.0f} s; what to do next: {place / 'README.md'}", flush=True)
+    print(f"the demo took {time.monotonic() - started:.0f} s; the next commands: {place / 'README.md'}", flush=True)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`toolflow doctor`: whether this machine has what the toolflow needs, and what to do where not."""
+"""`toolflow doctor`: check that this machine has what the toolflow needs, and say what to install."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report; `advice` says what to do, or "" where nothing is to be done."""
+    """One line of the report; `advice` says what to do; "" if nothing."""
 
     what: str
     state: Literal["ok", "problem", "optional"]
@@ -50,7 +50,7 @@ class UnfitMachineError(ToolflowError):
 
 @command
 def doctor(terminal: Terminal) -> None:
-    """Check this machine: Python, compilers, the versions of the packages, the simulator, name clashes.
+    """Check this machine: Python, compilers, package versions, the simulator, packages with the same name.
 
     Examples:
 

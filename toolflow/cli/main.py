@@ -29,7 +29,7 @@ app = typer.Typer(
     name="toolflow",
     cls=Application,
     context_settings={"token_normalize_func": lambda name: FORMER_NAMES.get(name, name)},
-    help="From a trained CNN and an FPGA board to a bit-exact accelerator.",
+    help="Turn a trained CNN and an FPGA board into a bit-exact accelerator.",
     epilog="Exit codes: 0 done, 2 invalid input or damaged files, 3 does not fit, 4 verification found a difference, "
     "5 a level could not be run, 130 interrupted, 143 terminated.",
     no_args_is_help=True,

@@ -1,4 +1,4 @@
-"""The options that several commands share; `parsing` makes values of their texts."""
+"""Options that several commands share; `parsing` turns their texts into values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="An ONNX file, or a PyTorch module: package.module:factory or file.py:factory.",
+        help="An ONNX file, or a PyTorch factory: package.module:factory or file.py:factory.",
         show_default=False,
     ),
 ]
@@ -25,7 +25,7 @@ Weights = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="State dict of a PyTorch module: safetensors, or a file that torch.save wrote of tensors only.",
+        help="State dict of a PyTorch module: a safetensors file, or a torch.save file that contains only tensors.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -33,9 +33,8 @@ Pruned = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Weights of this model that 'toolflow prune' wrote (pruned.safetensors), with their tiles and patterns, "
-        "which --tile and --pattern then only check; they take the place of --weights, which then are --finetune's "
-        "teacher alone.",
+        help="Pruned weights of this model (pruned.safetensors from 'toolflow prune'), with their tiles and patterns. "
+        "They replace --weights, which then only teaches --finetune; --tile and --pattern must agree with them.",
         exists=True,
         dir_okay=False,
         rich_help_panel=_MODEL,
@@ -45,7 +44,7 @@ InputShape = Annotated[
     str | None,
     typer.Option(
         metavar="C,H,W",
-        help="Shape of one image, where the model does not say it.",
+        help="Shape of one image, if the model does not define it.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -53,8 +52,8 @@ Output = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The output to take, where the model has several: its name in ONNX, or its key or position in what a "
-        "PyTorch module returns (out, 1, aux.0).",
+        help="The output to use, if the model has several: its name in ONNX, or its key or position in the result of a "
+        "PyTorch module (out, 1, aux.0).",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -72,7 +71,7 @@ SearchBoard = Annotated[
     typer.Option(
         "--board",
         metavar="B",
-        help="A board's name or file: searches save its engines' cycles, where they can; else operations.",
+        help="A board's name or file. Searches then save cycles of an engine for this board, otherwise operations.",
         rich_help_panel=_BOARD,
     ),
 ]
@@ -80,7 +79,7 @@ Engine = Annotated[
     str | None,
     typer.Option(
         metavar="NAME=VALUE,..",
-        help="Parameters of the engine to fix instead of choosing them, for example lanes_k=16,lanes_p=8,slots=2.",
+        help="Fixed parameters of the engine, for example lanes_k=16,lanes_p=8,slots=2; the others are chosen.",
         rich_help_panel=_BOARD,
     ),
 ]
@@ -88,7 +87,7 @@ Calibration = Annotated[
     Path,
     typer.Option(
         metavar="FILE.npz",
-        help="Images x (N,H,W,C uint8, or N,C,H,W float32) and, where there are any, labels y.",
+        help="Images x (N,H,W,C uint8, or N,C,H,W float32) and optional labels y.",
         exists=True,
         dir_okay=False,
         show_default=False,
@@ -99,7 +98,7 @@ Mean = Annotated[
     str | None,
     typer.Option(
         metavar="M,M,M",
-        help="What is subtracted from pixel x scale, one value or one per channel; else the file's own 'mean', or 0.",
+        help="Mean to subtract from pixel x scale, one value or one per channel; default: 'mean' of the file, or 0.",
         rich_help_panel=_DATA,
     ),
 ]
@@ -107,7 +106,7 @@ Std = Annotated[
     str | None,
     typer.Option(
         metavar="S,S,S",
-        help="What the difference is divided by, one value or one per channel; else the file's own 'std', or 1.",
+        help="Divisor of the difference, one value or one per channel; default: 'std' of the file, or 1.",
         rich_help_panel=_DATA,
     ),
 ]
@@ -115,7 +114,7 @@ PixelScale = Annotated[
     float | None,
     typer.Option(
         "--pixel-scale",
-        help="Factor of a pixel; else the file's own 'scale', or 1/255.",
+        help="Scale of a pixel; default: 'scale' of the file, or 1/255.",
         rich_help_panel=_DATA,
     ),
 ]
@@ -123,7 +122,7 @@ ReverseChannels = Annotated[
     bool,
     typer.Option(
         "--reverse-channels",
-        help="The file's channels are in the reverse of the model's order (RGB and BGR).",
+        help="Reverse the file's channels to get the model's order (RGB and BGR).",
         rich_help_panel=_DATA,
     ),
 ]
@@ -142,40 +141,46 @@ HighBits = Annotated[
 FirstLastBits = Annotated[
     int,
     typer.Option(
-        min=2, max=8, help="Bits of the first and the last layer's weights, in both units.", rich_help_panel=_PRECISION
+        min=2, max=8, help="Weight bits of the first and the last layer, in both units.", rich_help_panel=_PRECISION
     ),
 ]
 LayerBits = Annotated[
     str | None,
     typer.Option(
         metavar="NAME=W/A,..",
-        help="Bits of single layers, weights/activations, in the low-precision unit, for example layer1.conv1=6/4; or "
-        "auto, to search the bits of each layer in the high-precision unit (for an array's cycles, where --engine "
-        "fixes its weight_bits).",
+        help="Weight/activation bits of single layers in the low-precision unit, for example layer1.conv1=6/4; or auto "
+        "to search the bits of each layer in the high-precision unit. The search saves bit-operations, or cycles if "
+        "--engine fixes weight_bits.",
         rich_help_panel=_PRECISION,
     ),
 ]
 Ranges = Annotated[
     RangeMethod,
-    typer.Option(help="Activation ranges by least squared error, or by a percentile.", rich_help_panel=_PRECISION),
+    typer.Option(
+        help="Choose activation ranges by least squared error or by a percentile.", rich_help_panel=_PRECISION
+    ),
 ]
 Percentile = Annotated[
     float,
     typer.Option(
-        min=50.0, max=100.0, help="Share of activations inside the range, in per cent.", rich_help_panel=_PRECISION
+        min=50.0,
+        max=100.0,
+        help="Activations inside the range, in per cent (--ranges).",
+        rich_help_panel=_PRECISION,
     ),
 ]
 Rounding = Annotated[
     RoundingMethod,
     typer.Option(
-        help="Weights rounded for the nearest output of each layer, or each on its own.", rich_help_panel=_PRECISION
+        help="Round weights to keep each layer's output, or each to the nearest.",
+        rich_help_panel=_PRECISION,
     ),
 ]
 Tile = Annotated[
     Literal["0", "2", "4", "auto"],
     typer.Option(
-        help="Winograd tile of the 3x3 layers of stride 1, outputs in each direction; 0 for direct convolution; auto "
-        "to search each layer's.",
+        help="Winograd tile of the 3x3 layers of stride 1: outputs in each direction, 0 for direct convolution, auto "
+        "to search it for each layer.",
         rich_help_panel=_PRECISION,
     ),
 ]
@@ -183,8 +188,8 @@ Pattern = Annotated[
     str | None,
     typer.Option(
         metavar="n:S",
-        help="Keep n of every S input channels of each tap, for example 3:16, where a layer has S channels; auto to "
-        "search each layer's.",
+        help="Keep n of every S input channels at each tap, for example 3:16, in layers with at least S channels; auto "
+        "to search it for each layer.",
         rich_help_panel=_PRECISION,
     ),
 ]
@@ -192,7 +197,8 @@ Finetune = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.npz",
-        help="Images to train the integers of narrow units on, as in a calibration file but others; labels help.",
+        help="Images to train the integers of units below 8 bits on: like the calibration file, with other images. "
+        "Labels improve the result.",
         exists=True,
         dir_okay=False,
         rich_help_panel=_PRECISION,
@@ -202,8 +208,8 @@ FinetuneRecipe = Annotated[
     str | None,
     typer.Option(
         metavar="NAME=VALUE,..",
-        help="How --finetune trains: epochs=2, rate=0.0003 at the start, batch=64 images, flip=no (yes: on mirrored "
-        "images too).",
+        help="Settings of --finetune; defaults: epochs=2, rate=0.0003 at the start, batch=64 images, flip=no (yes: on "
+        "mirrored images too).",
         rich_help_panel=_PRECISION,
     ),
 ]
@@ -213,14 +219,14 @@ SearchLoss = Annotated[
         min=0.0,
         max=1.0,
         help="Accuracy that a search of tiles, patterns or bits may lose against dense direct layers of full width; "
-        "0.003 if not given.",
+        "default: 0.003, which is 0.3 points.",
         rich_help_panel=_PRECISION,
     ),
 ]
 Equalise = Annotated[
     bool,
     typer.Option(
-        "--equalise", help="Balance channel ranges between consecutive layers first.", rich_help_panel=_PRECISION
+        "--equalise", help="Equalise channel ranges between consecutive layers first.", rich_help_panel=_PRECISION
     ),
 ]
 Tolerance = Annotated[
@@ -228,13 +234,13 @@ Tolerance = Annotated[
     typer.Option(
         min=0.0,
         max=1.0,
-        help="Accuracy that the cascade may lose against its high-precision unit: 0.01 is one point.",
+        help="Accuracy that the cascade may lose against the high-precision unit: 0.01 is one point.",
         rich_help_panel=_PRECISION,
     ),
 ]
 Scales = Annotated[
     ScaleFamily,
-    typer.Option(help="Free scales, or powers of two only.", rich_help_panel=_PRECISION),
+    typer.Option(help="Free scales (multiplier), or powers of two only (fixed-point).", rich_help_panel=_PRECISION),
 ]
 Single = Annotated[
     bool,
@@ -242,16 +248,14 @@ Single = Annotated[
 ]
 Cascade = Annotated[
     bool,
-    typer.Option(
-        "--cascade", help="Build both units even where one alone would be faster.", rich_help_panel=_PRECISION
-    ),
+    typer.Option("--cascade", help="Build both units even if one alone is faster.", rich_help_panel=_PRECISION),
 ]
 ObjectiveGoal = Annotated[
     Goal,
     typer.Option(
         "--objective",
-        help="What the engines are to be fast at: images a second, or the time from a start to its last result, of one "
-        "image where --batch gives no other number.",
+        help="Choose engines for images a second, or for the time from a start to its last result (of one image, or of "
+        "--batch images).",
         rich_help_panel=_BOARD,
     ),
 ]
@@ -261,7 +265,7 @@ StartBatch = Annotated[
         "--batch",
         metavar="N",
         min=1,
-        help="Images of a start that the engines are chosen or timed for; else one in every lane.",
+        help="Images of a start that the engines are chosen for; default: one in every lane.",
         rich_help_panel=_BOARD,
     ),
 ]
@@ -269,17 +273,17 @@ Levels = Annotated[
     str | None,
     typer.Option(
         metavar="LEVEL,..",
-        help="The levels to compare with the reference; all that are installed, where none is named.",
+        help="Levels to compare with the reference; default: all.",
         rich_help_panel=_CHECKS,
     ),
 ]
 ImageCount = Annotated[
     int | None,
-    typer.Option("--images", metavar="N", min=1, help="How many images each level runs.", rich_help_panel=_CHECKS),
+    typer.Option("--images", metavar="N", min=1, help="Number of images for each level.", rich_help_panel=_CHECKS),
 ]
 Seed = Annotated[
     int,
-    typer.Option(metavar="N", min=0, help="Seed of the random stalls and faults.", rich_help_panel=_CHECKS),
+    typer.Option(metavar="N", min=0, help="Seed of the random stalls.", rich_help_panel=_CHECKS),
 ]
 Build = Annotated[
     Path,
@@ -289,7 +293,7 @@ Out = Annotated[
     Path,
     typer.Option(
         metavar="DIR",
-        help="The folder to make; an earlier build there is replaced, stage by stage where something changed.",
+        help="Output folder. An earlier build there is replaced; stages whose inputs did not change are reused.",
         show_default=False,
     ),
 ]

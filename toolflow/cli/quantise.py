@@ -49,8 +49,8 @@ def quantise(
 ) -> None:
     """Quantise a model to its low- and its high-precision variant, and measure both.
 
-    DIR gets graphs/ (the integers) and qonnx/ (the variants as QONNX). 'toolflow estimate DIR' says how fast
-    they would be on a board; 'toolflow build' with the same options and DIR goes on from here.
+    DIR gets graphs/ (the integers) and qonnx/ (the variants as QONNX). 'toolflow estimate DIR' predicts their speed on
+    a board. 'toolflow build' with the same options and DIR reuses the result.
 
     Examples:
 
@@ -105,7 +105,7 @@ def quantise(
     made = quantise(request, out, terminal)
     document = {**made.record, "images": made.images, "labelled": made.labelled, "accuracy": made.accuracy}
     terminal.result(document, *_tables(document))
-    terminal.note(f"quantised into {out}; see what a board makes of it with: toolflow estimate {out} --board B")
+    terminal.note(f"quantised into {out}; predict its speed on a board with: toolflow estimate {out} --board B")
 
 
 def _tables(document: Mapping[str, Any]) -> list[RenderableType]:

@@ -19,17 +19,17 @@ def verify(
 ) -> None:
     """Run a project's binaries on every level and compare each integer with the reference.
 
-    Two levels ask others about the network in DIR/graphs: brevitas (its float64 inference) and hls4ml (its
-    g++ emulation, where it can hold the network).
+    Two levels check the network in DIR/graphs with other tools: brevitas (inference in float64) and hls4ml (emulation
+    with g++, for networks with fixed-point scales).
 
-    The files in DIR/weights are then compared with what DIR/graphs compile to, and run on the others:
-    program (numpy executor), hls (the C++ under g++), cosim (the C++ behind the cocotb bench), rtl (the
-    SystemVerilog behind the same bench). Both benches pause every channel at random; a second run of rtl
+    The other levels run the files in DIR/weights: program (numpy executor), hls (the C++ compiled with g++), cosim (the
+    C++ behind a cocotb test bench) and rtl (the SystemVerilog behind the same bench). Before that, the files are
+    compared with what DIR/graphs compile to. The bench pauses every AXI channel at random. A second run of rtl
     without pauses counts cycles.
 
-    With hls, the C++ is also checked for synthesis: the language and pragmas that HLS compilers accept, and for
-    each pipelined loop the initiation interval that its memories' ports and its recurrences allow at the board's
-    clock. No vendor tool has confirmed these intervals.
+    With hls, the C++ is also checked for synthesis: its language and pragmas must be accepted by HLS compilers, and the
+    initiation interval of each pipelined loop is estimated at the board's clock. No vendor tool has confirmed these
+    intervals.
 
     Examples:
 
