@@ -16,17 +16,10 @@ from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
 from toolflow.numerics.digits import digits_needed
 from toolflow.numerics.winograd import KERNEL
-from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, Shortcut, WinogradConv
-from toolflow.operators.add.hardware import hardware as add
-from toolflow.operators.avg_pool.hardware import edges
-from toolflow.operators.avg_pool.hardware import hardware as avg_pool
-from toolflow.operators.conv.hardware import hardware as conv
 from toolflow.operators.convolution import Convolution, direct_macs, macs
-from toolflow.operators.linear.hardware import hardware as linear
-from toolflow.operators.winograd.hardware import hardware as winograd
+from toolflow.operators.folders import edges_of, hardware_of
+from toolflow.operators.shortcut.spec import Shortcut
 from toolflow.plan.schedule.memory import as_map
-
-FORMS = {Conv: conv, Linear: linear, AvgPool: avg_pool, Add: add, WinogradConv: winograd}
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ class Maps:
 
     def origin(self, tensor: str) -> str:
         """Return the tensor seen through flattening."""
-        while tensor in self.graph.by_name and isinstance(self.graph.by_name[tensor].op, Flatten):
+        while tensor in self.graph.by_name and self.graph.by_name[tensor].op.renames:
             tensor = self.graph.by_name[tensor].inputs[0]
         return tensor
 
@@ -64,7 +57,7 @@ class Maps:
             ToolflowError: its elements are not in the order that the network means.
         """
         producer = self.graph.by_name.get(tensor)
-        if producer is not None and isinstance(producer.op, Concat) and len(self.graph.shapes[tensor]) == 1:
+        if producer is not None and producer.op.joins and len(self.graph.shapes[tensor]) == 1:
             spatial = [t for t in producer.inputs if self._is_flattened_map(t)]
             if spatial:
                 raise ToolflowError(
@@ -74,11 +67,7 @@ class Maps:
 
     def _is_flattened_map(self, tensor: str) -> bool:
         node = self.graph.by_name.get(tensor)
-        return (
-            node is not None
-            and isinstance(node.op, Flatten)
-            and self.graph.shapes[node.inputs[0]][1:] not in ((1, 1), ())
-        )
+        return node is not None and node.op.renames and self.graph.shapes[node.inputs[0]][1:] not in ((1, 1), ())
 
 
 def compute_steps(maps: Maps, node: QuantisedNode) -> tuple[Compute, ...]:
@@ -89,8 +78,9 @@ def compute_steps(maps: Maps, node: QuantisedNode) -> tuple[Compute, ...]:
         ToolflowError: it reads what the engine cannot.
     """
     source = as_map(maps.graph.shapes[maps.origin(node.inputs[0])])
-    whole = _step(maps, node, FORMS[type(node.op)](node, source))
-    parts = edges(node, source) if isinstance(node.op, AvgPool) else ()
+    whole = _step(maps, node, hardware_of(node.op.kind)(node, source))
+    edges = edges_of(node.op.kind)
+    parts = edges(node, source) if edges else ()
     return whole, *(
         replace(whole, name=f"{node.name} {number}", region=region, rule=form.rule, macs=0, direct_macs=0)
         for number, (region, form) in enumerate(parts, start=2)

@@ -15,10 +15,8 @@ import numpy as np
 from toolflow.ir.operator import HardwareForm, Operator, Shape
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.requantise import Requantise
-from toolflow.operators import Add, AvgPool, Conv, Linear, Shortcut, WinogradConv
+from toolflow.operators import Conv, Linear, Shortcut
 from toolflow.operators.folders import selection_of
-
-CONVOLUTIONS = (Conv, Linear, AvgPool, Add, WinogradConv)
 
 
 def prepare(graph: QuantisedGraph, drain_k: int) -> QuantisedGraph:

@@ -15,12 +15,13 @@ from toolflow.engine.places import BankPlace, ExternalPlace, ImageFormat, Region
 from toolflow.engine.records import result_record_bytes
 from toolflow.engine.steps import Compute, Load, Pool, Step, StoreMap, StoreResults, Window
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.operator import HardwareForm, Operator
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
 from toolflow.numerics.digits import digits_needed
-from toolflow.operators import Concat, Conv, Flatten, MaxPool, Shortcut
+from toolflow.operators.max_pool.spec import MaxPool
 from toolflow.plan.schedule.compute import Maps, compute_steps
 from toolflow.plan.schedule.memory import allocate, as_map
-from toolflow.plan.schedule.prepare import CONVOLUTIONS, prepare, result_tensor
+from toolflow.plan.schedule.prepare import prepare, result_tensor
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _input_digits(graph: QuantisedGraph, config: EngineConfig) -> int:
     if integer.bits <= config.activation_bits:
         return 1
     readers = graph.consumers[graph.input_name]
-    wrong = [r.name for r in readers if not isinstance(r.op, Conv | Flatten) or r.inputs[0] != graph.input_name]
+    wrong = [r.name for r in readers if not _reads_digits(r.op) or r.inputs[0] != graph.input_name]
     if wrong:
         raise ToolflowError(
             f"the image has {integer.bits} bits, the engine's activations {config.activation_bits}: only "
@@ -117,13 +118,18 @@ def _input_digits(graph: QuantisedGraph, config: EngineConfig) -> int:
     return digits_needed(int(table.min()), int(table.max()), config.digit_bits)
 
 
+def _reads_digits(op: Operator) -> bool:
+    return (op.convolves and not op.tile) or op.renames
+
+
 def _steps(maps: Maps, node: QuantisedNode) -> Iterator[Step]:
     """Yield the steps of a node, none of one that only renames or joins what others wrote."""
-    if isinstance(node.op, MaxPool):
-        yield _pool(maps, node, node.op)
-    elif isinstance(node.op, CONVOLUTIONS):
+    form = node.op.hardware
+    if form is HardwareForm.POOLING:
+        yield _pool(maps, node)
+    elif form is HardwareForm.CONVOLUTION:
         yield from compute_steps(maps, node)
-    elif not isinstance(node.op, Flatten | Shortcut | Concat):
+    elif not form.is_free:
         raise ToolflowError(f"{node.op.kind} '{node.name}' does not run on the engine")
 
 
@@ -137,7 +143,9 @@ def _load(maps: Maps) -> Load:
     return Load(graph.input_name, image, source, maps.places[graph.input_name], maps.input_digits, graph.input_table)
 
 
-def _pool(maps: Maps, node: QuantisedNode, op: MaxPool) -> Pool:
+def _pool(maps: Maps, node: QuantisedNode) -> Pool:
+    op = node.op
+    assert isinstance(op, MaxPool)
     source, out = maps.place(node.inputs[0]), maps.places[node.name]
     window = Window(op.kernel, op.stride, (op.pads[0], op.pads[1]), op.dilation)
     signed = maps.graph.types[node.inputs[0]].integer.signed
