@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +68,13 @@ def speed(graph: Graph, variants: Pair, images: UInt8Array) -> tuple[float, floa
     """Return images per second of the integer reference and of torch float, best of three, interleaved."""
     x = torch.as_tensor(NORMALISATION.apply(images)).float()
     best = [float("inf"), float("inf")]
+    works: tuple[Callable[[], object], ...] = (
+        lambda: run(variants.high.graph, images),
+        lambda: float_logits(graph, x),
+    )
     with torch.no_grad():
         for _ in range(3):
-            for index, work in enumerate((lambda: run(variants.high.graph, images), lambda: float_logits(graph, x))):
+            for index, work in enumerate(works):
                 start = time.perf_counter()
                 work()
                 best[index] = min(best[index], time.perf_counter() - start)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import nullcontext
+from unittest import mock
 
 import numpy as np
 import torch
 
-import quant.training.trainable
 from benchmarks.resnet20_accuracy import EXAMPLE, NORMALISATION
 from benchmarks.results import add_record_option, record, record_row
 from quant.sparsity.choice import Choice, choose_layers, shaped
@@ -62,14 +63,14 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 32, 32, 3), dtype=np.uint8)
     x = TrainingImages(pixels, None, NORMALISATION).inputs(pixels, torch.device("cpu"))
-    can_run = quant.training.trainable.can_run
     for name, case in CASES.items():
         graph = network(*case)
         took: dict[bool, list[float]] = {True: [], False: []}
         for _ in range(arguments.rounds):
             for native, times in took.items():
-                quant.training.trainable.can_run = can_run if native else lambda _: False
-                times.append(seconds(graph, x, arguments.batches))
+                without = mock.patch("quant.training.trainable.can_run", return_value=False)
+                with nullcontext() if native else without:
+                    times.append(seconds(graph, x, arguments.batches))
         ours, alone = (BATCH * arguments.batches / min(took[kind]) for kind in (True, False))
         print(f"{name}: {ours:.0f} images/s, torch alone {alone:.0f}: {ours / alone:.2f} times", flush=True)
         if arguments.record:

@@ -16,6 +16,7 @@ import argparse
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -35,14 +36,15 @@ from toolflow.operators import Conv, WinogradConv
 from toolflow.plan.boards.board import load_board
 from toolflow.plan.explore.choose import best_single, timed_engines
 
+TILES: tuple[Literal[0, 2, 4], ...] = (0, 2, 4)
 # bits, tile, pattern
 CASES: dict[str, QuantiseConfig] = {
     f"W{bits}F{tile}{'' if pattern is None else f':{pattern.kept}/{pattern.sub_row}'}": QuantiseConfig(
         weight_bits=bits, activation_bits=bits, tile=tile, pattern=pattern
     )
     for bits, tile, pattern in (
-        *((bits, tile, None) for bits in (8, 4) for tile in (0, 2, 4)),
-        *((8, tile, pattern) for pattern in (Pattern(8, 16), Pattern(4, 8), Pattern(3, 16)) for tile in (2, 4)),
+        *((bits, tile, None) for bits in (8, 4) for tile in TILES),
+        *((8, tile, pattern) for pattern in (Pattern(8, 16), Pattern(4, 8), Pattern(3, 16)) for tile in TILES[1:]),
         (8, 0, Pattern(8, 16)),
     )
 }  # fmt: skip

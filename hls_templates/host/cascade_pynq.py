@@ -221,7 +221,7 @@ class Cascade:
         return Answer(klass, logits, by_high)
 
 
-class CascadeOverlay(Overlay):  # type: ignore[misc,valid-type]
+class CascadeOverlay(Overlay):  # type: ignore[misc]
     """The bitstream with its engines.
 
     Args:
