@@ -14,10 +14,10 @@ from quant.config import SCALED_TILE, QuantiseConfig
 from quant.winograd.transforms import can_tile, transformed
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
-from toolflow.ir.operator import Shape
+from toolflow.ir.operator import Operator, Shape
 from toolflow.numerics.srbs import Pattern, kept_values
 from toolflow.numerics.winograd import WINOGRAD
-from toolflow.operators import Conv, Layer, Linear, WinogradConv
+from toolflow.operators import Conv, WinogradConv
 
 
 def layer_forms(arrangement: Arrangement, config: QuantiseConfig) -> Mapping[str, Node]:
@@ -30,7 +30,7 @@ def layer_forms(arrangement: Arrangement, config: QuantiseConfig) -> Mapping[str
             or a layer that is transformed already has a tile that the family does not.
     """
     for node in arrangement.graph.nodes:
-        if config.family == "fixed-point" and isinstance(node.op, WinogradConv) and node.op.tile == SCALED_TILE:
+        if config.family == "fixed-point" and node.op.tile == SCALED_TILE:
             raise ToolflowError(
                 f"--scales must be multiplier, not fixed-point, for a network with F({SCALED_TILE},3): the sums of "
                 f"'{node.name}' are scaled by 576, which is no power of two; prune it with --tile 2 or 0 instead"
@@ -48,7 +48,7 @@ def layer_forms(arrangement: Arrangement, config: QuantiseConfig) -> Mapping[str
         problem = _problem(free[name], patterns[name])
         if problem is not None:
             raise ToolflowError(f"'{name}' cannot carry the pattern {patterns[name]}: {problem}")
-    held = any(isinstance(n.op, Conv | WinogradConv) and n.op.pattern is not None for n in arrangement.graph.nodes)
+    held = any(n.op.pattern is not None for n in arrangement.graph.nodes)
     if config.pattern is not None and not held and all(_problem(free[name], patterns[name]) for name in free):
         raise ToolflowError(nobody_carries(arrangement.graph, config.pattern))
     return {name: layer_form(node, config.tiles.get(name, config.tile), patterns[name]) for name, node in free.items()}
@@ -64,7 +64,7 @@ def dense_layers(arrangement: Arrangement, config: QuantiseConfig) -> Mapping[st
     return {name: problem for name, problem in problems.items() if problem is not None}
 
 
-def cannot_carry(op: Conv, channels: int, pattern: Pattern | None) -> str | None:
+def cannot_carry(op: Operator, channels: int, pattern: Pattern | None) -> str | None:
     """Return why a layer cannot carry a pattern, None where it can."""
     if pattern is None:
         return None
@@ -84,7 +84,6 @@ def nobody_carries(graph: Graph, pattern: Pattern) -> str:
 
 
 def _problem(node: Node, pattern: Pattern | None) -> str | None:
-    assert isinstance(node.op, Conv)
     return cannot_carry(node.op, node.weights["weight"].shape[1], pattern)
 
 
@@ -98,10 +97,10 @@ def free_layers(arrangement: Arrangement) -> Mapping[str, Node]:
     return {
         node.name: node
         for node in arrangement.graph.nodes
-        if isinstance(node.op, Conv)
+        if is_direct(node)
         and node.op.pattern is None
         and node.name not in fixed
-        and can_tile(node.op, (node.weights["weight"].shape[2], node.weights["weight"].shape[3]))
+        and can_tile(convolution(node), (node.weights["weight"].shape[2], node.weights["weight"].shape[3]))
     }
 
 
@@ -111,27 +110,50 @@ def layer_form(node: Node, tile: int, pattern: Pattern | None) -> Node:
         pattern = None
     if tile:
         return transform_node(node, tile, pattern)
-    op = node.op
-    assert isinstance(op, Conv)
-    return replace(node, op=replace(op, pattern=pattern))
+    return with_pattern(node, pattern)
+
+
+def is_direct(node: Node) -> bool:
+    """Return whether a node convolves with the kernels themselves."""
+    return node.op.convolves and not node.op.tile
+
+
+def convolution(node: Node) -> Conv:
+    """Return the attributes of a direct convolution.
+
+    Raises:
+        TypeError: the node is none.
+    """
+    if not isinstance(node.op, Conv):
+        raise TypeError(f"'{node.name}' must be a direct convolution, not {node.op.kind}")
+    return node.op
+
+
+def with_pattern(node: Node, pattern: Pattern | None) -> Node:
+    """Return a convolution, direct or transformed, with a pattern of its own; its weights stay as they are.
+
+    Raises:
+        TypeError: the node is none.
+    """
+    if not isinstance(node.op, Conv | WinogradConv):
+        raise TypeError(f"'{node.name}' must be a convolution, not {node.op.kind}")
+    return replace(node, op=replace(node.op, pattern=pattern))
 
 
 def transform_node(node: Node, tile: int, pattern: Pattern | None) -> Node:
     """Return a 3 × 3 convolution with its kernels transformed."""
-    op = node.op
-    assert isinstance(op, Conv)
+    op = convolution(node)
     kernel = torch.as_tensor(node.weights["weight"].copy()).double()
     weights = {**node.weights, "weight": transformed(WINOGRAD[tile], kernel).numpy()}
     return replace(node, op=WinogradConv(tile, op.pads, pattern, op.activation), weights=weights)
 
 
-def multiplications(op: Layer, weight: npt.NDArray[Any], output: Shape) -> int:
+def multiplications(op: Operator, weight: npt.NDArray[Any], output: Shape) -> int:
     """Return a layer's multiplications for one image: those of kept values at each output, of U at each tile."""
-    if isinstance(op, Linear):
+    if not op.convolves:
         return int(weight.size)
-    assert isinstance(op, Conv | WinogradConv)
-    down, across = output[1:] if isinstance(op, Conv) else WINOGRAD[op.tile].tiles(output[1], output[2])
-    return kept_values(weight, op.pattern, shared=isinstance(op, WinogradConv)) * down * across
+    down, across = WINOGRAD[op.tile].tiles(output[1], output[2]) if op.tile else output[1:]
+    return kept_values(weight, op.pattern, shared=op.tile > 0) * down * across
 
 
 def multiplications_by_layer(graph: Graph) -> dict[str, int]:
@@ -139,5 +161,5 @@ def multiplications_by_layer(graph: Graph) -> dict[str, int]:
     return {
         node.name: multiplications(node.op, node.weights["weight"], graph.shapes[node.name])
         for node in graph.nodes
-        if isinstance(node.op, Layer)
+        if node.op.has_weights
     }

@@ -176,10 +176,9 @@ class BrevitasModel(nn.Module):
         self.key = {node.name: f"n{index}" for index, node in enumerate(graph.nodes)}
         for node in graph.nodes:
             source, output = types[node.inputs[0]], types[node.name]
-            if node.op.tile:
-                self.layers[self.key[node.name]] = _WinogradLayer(node.op, numbers[node.name], source.scale)
-            elif node.op.has_weights:
-                self.layers[self.key[node.name]] = _weight_layer(node.op, numbers[node.name], source.scale)
+            if node.op.has_weights:
+                make = _WinogradLayer if node.op.tile else _weight_layer
+                self.layers[self.key[node.name]] = make(node.op, numbers[node.name], source.scale)
             elif isinstance(node.op, AvgPool):
                 divisors = node.op.divisors(graph.shapes[node.inputs[0]])
                 self.layers[self.key[node.name]] = _AveragePool(node.name, node.op, divisors, source, output)
@@ -206,15 +205,13 @@ class BrevitasModel(nn.Module):
     def _node(self, node: Node, inputs: Sequence[IntQuantTensor]) -> IntQuantTensor:
         op, x = node.op, inputs[0]
         key = self.key[node.name]
-        if op.tile:
-            return self._rounded(key, op.activation, [self.layers[key](_value(x)), *inputs[1:]])
-        if op.has_weights:
+        if key in self.layers:
             if isinstance(op, Conv) and symmetric_pads(op) is None:
                 kernel = self.numbers[node.name].weight.shape
                 x = _with_value(x, pad_for_windows(_value(x), op, (kernel[2], kernel[3])))
+            elif op.tile or not op.has_weights:  # not Brevitas' own layers: they take plain tensors
+                x = _value(x)
             return self._rounded(key, op.activation, [self.layers[key](x), *inputs[1:]])
-        if isinstance(op, AvgPool):
-            return self.quantisers[key](self.layers[key](_value(x)))
         value = before_activation(node, [_value(t) for t in inputs])
         return self.quantisers[key](apply_activation(op.activation, value)) if op.rounds else _with_value(x, value)
 

@@ -11,10 +11,10 @@ import torch
 from quant.config import Family, Normalisation
 from quant.exchange.brevitas_model import BrevitasModel, average_ratio
 from quant.post_training.multipliers import multipliers
+from toolflow.ir.activation import Activation
 from toolflow.ir.graph import Node
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType, verify_quantised
 from toolflow.numerics.requantise import Requantise
-from toolflow.operators import Activation
 
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -36,8 +36,7 @@ def to_quantised_graph(
         residual = types[node.inputs[1]].scale / output.scale if len(node.inputs) == 2 else None
         if node.op.has_weights:
             numbers = layers[node.name]
-            ratio = source.scale * numbers.weight_scale / output.scale
-            ratio /= node.op.sum_scale
+            ratio = source.scale * numbers.weight_scale / output.scale / node.op.sum_scale
             weights = {"weight": numbers.weight}
             if numbers.exponent is not None:
                 weights["exponent"] = numbers.exponent

@@ -13,9 +13,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from toolflow.ir.activation import Activation
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.operator import Weights
-from toolflow.operators import Activation, AvgPool, Conv, Flatten, Linear, MaxPool
+from toolflow.operators import AvgPool, Flatten, MaxPool
 
 LIMIT = 16.0  # no channel is scaled further, up or down
 
@@ -31,18 +32,22 @@ def equalise(graph: Graph, rounds: int = 4) -> Graph:
 
 def _reader(graph: Graph, node: Node) -> str | None:
     """Return the only layer that reads what `node` computes, through operators that commute with factors."""
-    if not isinstance(node.op, Conv | Linear) or node.op.activation is Activation.RELU6 or len(node.inputs) > 1:
+    if not _is_direct(node) or node.op.activation is Activation.RELU6 or len(node.inputs) > 1:
         return None
     name = node.name
     while name != graph.output and len(graph.consumers[name]) == 1:
         reader = graph.consumers[name][0]
-        if isinstance(reader.op, Conv | Linear):
-            plain = reader.inputs == (name,) and not (isinstance(reader.op, Conv) and reader.op.groups > 1)
+        if _is_direct(reader):
+            plain = reader.inputs == (name,) and reader.op.groups == 1
             return reader.name if plain else None
         if not isinstance(reader.op, MaxPool | AvgPool | Flatten):
             return None
         name = reader.name
     return None
+
+
+def _is_direct(node: Node) -> bool:
+    return node.op.has_weights and not node.op.tile
 
 
 def _balance(graph: Graph, first: Node, second: Node) -> Graph:

@@ -12,7 +12,6 @@ from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.requantise import Requantise
 from toolflow.numerics.types import IntegerType
-from toolflow.operators import Layer
 
 
 def outline(graph: Graph, bits: int) -> QuantisedGraph:
@@ -48,7 +47,7 @@ def _node(node: Node, kinds: Mapping[str, TensorType]) -> QuantisedNode:
     kind = kinds[node.name].integer
     residual = one if len(node.inputs) > 1 else None
     rule = Requantise(0 * one, one, 0 * one, kind.lower, kind.upper, residual)
-    if not isinstance(node.op, Layer):
+    if not node.op.has_weights:
         return QuantisedNode(node.name, node.op, node.inputs, {}, rule)
     given = node.weights["weight"]
     full = any(channel.all() for channel in given)

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import torch
 
 from quant.config import Family
-from quant.least_squares.columns import MIN_SAMPLES, SAMPLES_PER_COLUMN, sampled_columns
+from quant.least_squares.columns import MIN_SAMPLES, SAMPLES_PER_COLUMN, positions, sample, sampled_columns
 from quant.least_squares.compensation import compensation, round_columns
 from quant.post_training.ranges import next_power_of_two, weight_scales
-from toolflow.operators import Conv, Linear
+from toolflow.ir.operator import Operator
 
 MAX_COLUMNS = 4608
 DAMPING = 0.01
@@ -38,11 +38,10 @@ class InputStatistics:
 
 
 def input_statistics(
-    op: Conv | Linear,
+    op: Operator,
     kernel: tuple[int, int],
     quantised: torch.Tensor,
     exact: torch.Tensor,
-    positions: int,
     generator: torch.Generator,
     about_mean: bool,
 ) -> InputStatistics:
@@ -53,17 +52,13 @@ def input_statistics(
         kernel: its kernel, (1, 1) for a linear layer.
         quantised: the inputs that it will see, (N, C, H, W) or (N, F).
         exact: those of the float network.
-        positions: output positions of one image.
         generator: of the sample.
         about_mean: whether moments are about the inputs' means: right where the bias makes up for the mean error.
     """
-    features = quantised.shape[1] // (op.groups if isinstance(op, Conv) else 1) * kernel[0] * kernel[1]
-    total = len(quantised) * positions
+    features = quantised.shape[1] // op.groups * kernel[0] * kernel[1]
+    total = len(quantised) * positions(op, kernel, tuple(quantised.shape[1:]))
     wanted = max(MIN_SAMPLES, SAMPLES_PER_COLUMN * features)
-    if total <= wanted:
-        places = torch.arange(total)
-    else:
-        places = torch.randint(total, (wanted,), generator=generator).sort().values
+    places = sample(total, wanted, generator)
     seen, meant = (sampled_columns(op, kernel, x, places) for x in (quantised, exact))
     # the means are taken out first: float32 products of inputs that hardly vary would leave a negative variance
     if about_mean:

@@ -24,14 +24,13 @@ from quant.post_training.quality import LayerQuality
 from quant.post_training.ranges import histogram, next_power_of_two
 from quant.post_training.rounding import MAX_COLUMNS
 from quant.post_training.scale_groups import Magnitudes, SumStep, group_scales
-from quant.post_training.weights import DenseWeights, Rounded, ScaleRule, SolvedWeights, solve_weights
+from quant.post_training.weights import DenseWeights, Rounded, ScaleRule, SolvedWeights, Solving, solve_weights
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import TensorType
 from toolflow.numerics.requantise import fits_signed
 from toolflow.numerics.types import IntegerType
-from toolflow.numerics.winograd import WINOGRAD
-from toolflow.operators import AvgPool, Conv, Layer, WinogradConv
+from toolflow.operators import AvgPool
 
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -287,7 +286,7 @@ class _Walk:
         return rows.abs().amax(1) / self.config.integer_range(self.weight_bits(node))[1]
 
     def _sum_step(self, node: Node) -> SumStep:
-        weight = float(self._plain_scales(node).max()) / _transform_scale(node)
+        weight = float(self._plain_scales(node).max()) / node.op.sum_scale
         return SumStep(weight, float(_bias_steps(node, weight_of(node, "bias", torch.float64)).max()))
 
     def _check_ratios(self, node: Node) -> None:
@@ -311,17 +310,15 @@ class _Walk:
         if not node.op.has_weights:
             return _batched(lambda *t: self._round(node, float_node(node, t)), [seen[t] for t in node.inputs])
         form = self.forms.get(node.name, node)
-        assert isinstance(form.op, Layer)
-        self.layers[node.name], out = self._layer(form, form.op, exact, seen)
+        self.layers[node.name], out = self._layer(form, exact, seen)
         self.chosen[node.name] = form
         return out
 
-    def _layer(
-        self, node: Node, op: Layer, exact: Mapping[str, torch.Tensor], seen: Mapping[str, torch.Tensor]
-    ) -> _Numbers:
+    def _layer(self, node: Node, exact: Mapping[str, torch.Tensor], seen: Mapping[str, torch.Tensor]) -> _Numbers:
         """Return a layer's integers, and its output on the calibration images."""
+        op = node.op
         bits = self.weight_bits(node)
-        solved = self._solved(node, op, exact, seen)
+        solved = self._solved(node, exact, seen)
         needed = weight_of(node, "bias", torch.float64)
         for _ in range(BIAS_TRIES):  # a bias that its correction makes too large needs coarser steps, and is found anew
             made = self._integers(node, solved, bits, needed)
@@ -357,16 +354,15 @@ class _Walk:
         return bias
 
     def _solved(
-        self, node: Node, op: Layer, exact: Mapping[str, torch.Tensor], seen: Mapping[str, torch.Tensor]
+        self, node: Node, exact: Mapping[str, torch.Tensor], seen: Mapping[str, torch.Tensor]
     ) -> SolvedWeights | None:
         """Return a layer's weights as they are to be rounded; None where they keep their values or their scales."""
         if node.name in self.a.inserted or self.held is not None:
             return None
         weight = weight_of(node, "weight", torch.float64)
-        source, config, output = node.inputs[0], self.config, self.graph.shapes[node.name]
-        about_mean = config.bias_correction
-        inputs = seen[source], exact[source]
-        solved = solve_weights(op, weight, *inputs, output, config.rounding, self.generator, about_mean)
+        source, config = node.inputs[0], self.config
+        how = Solving(config.rounding, self.generator, config.bias_correction)
+        solved = solve_weights(node.op, weight, seen[source], exact[source], how)
         if isinstance(solved, DenseWeights) and solved.covariance is None and config.rounding == "gptq":
             columns = solved.weight.shape[2]
             self.notes.append(f"'{node.name}': weights rounded to nearest, {columns} columns exceed {MAX_COLUMNS}")
@@ -400,7 +396,7 @@ class _Walk:
 
     def _input_step(self, node: Node) -> float:
         """Return the value of an accumulator's step where the weight's is 1."""
-        return self.scales[self.a.group[node.inputs[0]]] / _transform_scale(node)
+        return self.scales[self.a.group[node.inputs[0]]] / node.op.sum_scale
 
     def _scales_around(self, node: Node) -> tuple[float, float, float | None]:
         residual = self.scales[self.a.group[node.inputs[1]]] if len(node.inputs) == 2 else None
@@ -422,15 +418,10 @@ class _Walk:
 
     def _judge(self, node: Node, exact: torch.Tensor, seen: torch.Tensor) -> None:
         bits = self.layers[node.name].weight_bits if node.name in self.layers else 0
-        tile = node.op.tile if isinstance(node.op, WinogradConv) else 0
-        pattern = node.op.pattern if isinstance(node.op, Conv | WinogradConv) else None
         error = _relative_error(seen, exact)
-        self.qualities.append(LayerQuality(node.name, bits, self.type_of(node.name), error, tile, pattern))
-
-
-def _transform_scale(node: Node) -> int:
-    """Return what the sums of a layer are multiplied by beside its inputs and weights."""
-    return WINOGRAD[node.op.tile].scale if isinstance(node.op, WinogradConv) else 1
+        self.qualities.append(
+            LayerQuality(node.name, bits, self.type_of(node.name), error, node.op.tile, node.op.pattern)
+        )
 
 
 def _bias_steps(node: Node, bias: torch.Tensor) -> torch.Tensor:

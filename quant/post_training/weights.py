@@ -11,8 +11,7 @@ from quant.config import Family
 from quant.post_training.rounding import MAX_COLUMNS, choose_scales, compensated, gptq, input_statistics
 from quant.sparsity.moments import channel_major
 from quant.sparsity.support import SolvedTaps, round_on_support, solve_layer, tap_exponents
-from toolflow.ir.operator import Shape
-from toolflow.operators import Conv, Layer, Linear, WinogradConv
+from toolflow.ir.operator import Operator, Shape
 
 Tensor = torch.Tensor
 
@@ -122,16 +121,23 @@ def _scales(level: Tensor, limits: Sequence[tuple[int, int]], rule: ScaleRule) -
 SolvedWeights = TapWeights | DenseWeights
 
 
-def solve_weights(
-    op: Layer,
-    weight: Tensor,
-    seen: Tensor,
-    exact: Tensor,
-    output: Shape,
-    rounding: str,
-    generator: torch.Generator,
-    about_mean: bool = True,
-) -> SolvedWeights:
+@dataclass(frozen=True)
+class Solving:
+    """How weights are solved for.
+
+    Attributes:
+        rounding: "gptq", or "nearest" for dense direct layers as they are.
+        generator: of the sample of inputs.
+        about_mean: whether the layer's bias will make up for the mean error. If it stays as it is, the weights must
+            keep the mean too.
+    """
+
+    rounding: str
+    generator: torch.Generator
+    about_mean: bool = True
+
+
+def solve_weights(op: Operator, weight: Tensor, seen: Tensor, exact: Tensor, how: Solving) -> SolvedWeights:
     """Return the weights that, on the inputs which the layer will see, best give the float outputs.
 
     Args:
@@ -139,23 +145,16 @@ def solve_weights(
         weight: float64, U of a Winograd layer.
         seen: the inputs that it will see, (N, C, H, W) or (N, F).
         exact: those of the float network.
-        output: shape of the layer's tensor.
-        rounding: "gptq", or "nearest" for dense direct layers as they are.
-        generator: of the sample of inputs.
-        about_mean: whether the layer's bias will make up for the mean error. If it stays as it is, the weights must
-            keep the mean too.
+        how: the method, and its sample.
     """
-    if isinstance(op, WinogradConv) or (isinstance(op, Conv) and op.pattern is not None):
+    if op.tile or op.pattern is not None:
         kernel = weight.shape[2], weight.shape[3]
-        parts = solve_layer(op, weight, seen, exact, generator, about_mean)
-        exponent = tap_exponents([part.weight for part in parts], kernel) if isinstance(op, WinogradConv) else None
+        parts = solve_layer(op, weight, seen, exact, how.generator, how.about_mean)
+        exponent = tap_exponents([part.weight for part in parts], kernel) if op.tile else None
         return TapWeights(parts, kernel, exponent)
-    assert isinstance(op, Conv | Linear)
-    groups = op.groups if isinstance(op, Conv) else 1
-    flat, shape = weight.reshape(groups, len(weight) // groups, -1), tuple(weight.shape)
-    if rounding != "gptq" or flat.shape[2] > MAX_COLUMNS:
+    flat, shape = weight.reshape(op.groups, len(weight) // op.groups, -1), tuple(weight.shape)
+    if how.rounding != "gptq" or flat.shape[2] > MAX_COLUMNS:
         return DenseWeights(flat, None, shape)
-    kernel = (weight.shape[2], weight.shape[3]) if isinstance(op, Conv) else (1, 1)
-    positions = int(torch.Size(output[1:]).numel())
-    statistics = input_statistics(op, kernel, seen, exact, positions, generator, about_mean)
+    kernel = (weight.shape[2], weight.shape[3]) if op.convolves else (1, 1)
+    statistics = input_statistics(op, kernel, seen, exact, how.generator, how.about_mean)
     return DenseWeights(compensated(flat, statistics), statistics.covariance, shape)

@@ -30,7 +30,6 @@ from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.graph import Node
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
 from toolflow.numerics.srbs import Pattern
-from toolflow.operators import Conv, Layer, WinogradConv
 from toolflow.plan.boards.board import Board, load_board
 from toolflow.plan.explore.choose import best_single, check_engine, timed_engines
 from toolflow.plan.explore.estimate import layer_cycles
@@ -218,12 +217,10 @@ def _layer(node: QuantisedNode, plain: Node, option: Option, config: QuantiseCon
     """Return a layer in the form of an option, its weights rounded to nearest on a support that is as full."""
     made = plain if option.tile is None else layer_form(plain, option.tile, option.pattern)
     op = made.op
-    assert isinstance(op, Layer)
     weight = torch.as_tensor(made.weights["weight"].copy()).double()
-    pattern = op.pattern if isinstance(op, Conv | WinogradConv) else None
-    held = np.ones(weight.shape, dtype=bool) if pattern is None else as_full(weight.shape, pattern, option)
+    held = np.ones(weight.shape, dtype=bool) if op.pattern is None else as_full(weight.shape, op.pattern, option)
     weights: dict[str, npt.NDArray[np.int64]] = {}
-    if isinstance(op, WinogradConv):
+    if op.tile:
         kernel = weight.shape[2], weight.shape[3]
         exponent = tap_exponents([tap_major(weight)], kernel)
         weights["exponent"] = exponent.numpy()

@@ -16,13 +16,12 @@ from quant.arrangement.forms import free_layers, layer_form, multiplications
 from quant.config import QuantiseConfig
 from quant.float_network import accumulate, apply_activation, before_activation, float_node, weight_of
 from quant.post_training.ranges import activation_scale, histogram
-from quant.post_training.weights import ScaleRule, solve_weights
+from quant.post_training.weights import ScaleRule, Solving, solve_weights
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.operator import Operator
 from toolflow.numerics.srbs import Pattern, fullest, shares_of
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD, transformed_type
-from toolflow.operators import Conv, Layer, WinogradConv
 
 Tensor = torch.Tensor
 
@@ -166,7 +165,7 @@ def measure(
     }
     layers, source = {}, {}
     for node in graph.nodes:
-        if not isinstance(node.op, Layer) or node.name in arrangement.first | arrangement.inserted:
+        if not node.op.has_weights or node.name in arrangement.first | arrangement.inserted:
             continue
         progress(node.name)
         forms = [_Form(None, None, node)]
@@ -174,7 +173,7 @@ def measure(
             tiles = (config.tiles[node.name],) if node.name in config.tiles else space.tiles
             patterns = (config.patterns[node.name],) if node.name in config.patterns else space.patterns
             made = (layer_form(node, tile, pattern) for tile in tiles for pattern in patterns)
-            forms = [_Form(*_choice(form.op), form) for form in {form.op: form for form in made}.values()]
+            forms = [_Form(form.op.tile, form.op.pattern, form) for form in {form.op: form for form in made}.values()]
         widths = (config.first_last_bits,) if node.name in arrangement.last else space.weight_bits
         if node.name in config.overrides:
             widths = (config.overrides[node.name][0],)
@@ -200,11 +199,10 @@ def _options(probe: _Probe, form: _Form, widths: Sequence[int], kinds: Sequence[
     """Return the options of one form of a layer, whose input may have several types."""
     node, config = form.node, probe.config
     op = node.op
-    assert isinstance(op, Layer)
     given = [probe.live[t] for t in node.inputs]
     shape = probe.graph.shapes[node.name]
     weight = weight_of(node, "weight", torch.float64)
-    solved = solve_weights(op, weight, given[0], given[0], shape, config.rounding, probe.generator)
+    solved = solve_weights(op, weight, given[0], given[0], Solving(config.rounding, probe.generator))
     before = before_activation(probe.graph.by_name[node.name], given)
     axes = [0, *range(2, before.ndim)]
     operand = {kind.bits: _operand_bits(op, kind) for kind in kinds}
@@ -214,9 +212,8 @@ def _options(probe: _Probe, form: _Form, widths: Sequence[int], kinds: Sequence[
         total = sums + given[1] if len(given) > 1 else sums
         total = total + (before - total).mean(axes).view(1, -1, *[1] * (before.ndim - 2))
         divergence = probe.divergence({node.name: apply_activation(op.activation, total)})
-        held = op.pattern if isinstance(op, Conv | WinogradConv) else None
         integers = rounded.integers.numpy()
-        full = ((), ()) if held is None else fullness(integers, held)
+        full = ((), ()) if op.pattern is None else fullness(integers, op.pattern)
         yield Option(form.tile, form.pattern, bits, multiplications(op, integers, shape), operand, divergence, *full)
 
 
@@ -226,13 +223,8 @@ def fullness(weight: npt.NDArray[Any], pattern: Pattern) -> tuple[tuple[tuple[in
     return tuple(map(tuple, words.tolist())), tuple(shares_of(weight, pattern.sub_row).reshape(-1).tolist())
 
 
-def _choice(op: Operator) -> tuple[int, Pattern | None]:
-    assert isinstance(op, Conv | WinogradConv)
-    return op.tile if isinstance(op, WinogradConv) else 0, op.pattern
-
-
-def _operand_bits(op: Layer, kind: IntegerType) -> int:
-    return transformed_type(WINOGRAD[op.tile], kind).bits if isinstance(op, WinogradConv) else kind.bits
+def _operand_bits(op: Operator, kind: IntegerType) -> int:
+    return transformed_type(WINOGRAD[op.tile], kind).bits if op.tile else kind.bits
 
 
 def _of_group(probe: _Probe, producers: Sequence[str], kinds: Sequence[IntegerType]) -> Mapping[int, float]:

@@ -7,11 +7,18 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from quant.arrangement.arrange import arrange
-from quant.arrangement.forms import cannot_carry, free_layers, nobody_carries, transform_node
+from quant.arrangement.forms import (
+    cannot_carry,
+    free_layers,
+    is_direct,
+    nobody_carries,
+    transform_node,
+    with_pattern,
+)
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
+from toolflow.ir.operator import Operator
 from toolflow.numerics.srbs import Pattern
-from toolflow.operators import Conv, WinogradConv
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ def choose_layers(
     Raises:
         ToolflowError: a named layer cannot carry its pattern or has no Winograd form, or no layer takes a pattern.
     """
-    convolutions = {node.name: node for node in graph.nodes if isinstance(node.op, Conv)}
+    convolutions = {node.name: node for node in graph.nodes if is_direct(node)}
     unknown = sorted(set(named) - set(convolutions))
     if unknown:
         raise ToolflowError(
@@ -61,7 +68,6 @@ def choose_layers(
     reasons: dict[str, list[str]] = {}
     for name, node in convolutions.items():
         op, weight = node.op, node.weights["weight"]
-        assert isinstance(op, Conv)
         if name not in named and name not in free:
             continue
         wanted = named.get(name, pattern)
@@ -86,12 +92,11 @@ def shaped(graph: Graph, choices: Mapping[str, Choice]) -> Graph:
 
 
 def _shaped(node: Node, choice: Choice) -> Node:
-    if isinstance(node.op, Conv) and choice.tile:
+    if is_direct(node) and choice.tile:
         return transform_node(node, choice.tile, choice.pattern)
-    assert isinstance(node.op, Conv | WinogradConv)
-    return replace(node, op=replace(node.op, pattern=choice.pattern))
+    return with_pattern(node, choice.pattern)
 
 
-def choice_of(op: Conv | WinogradConv) -> Choice:
+def choice_of(op: Operator) -> Choice:
     """Return the tile and the pattern of a convolution."""
-    return Choice(op.tile if isinstance(op, WinogradConv) else 0, op.pattern)
+    return Choice(op.tile, op.pattern)

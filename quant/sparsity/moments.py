@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from quant.least_squares.columns import MIN_SAMPLES, SAMPLES_PER_COLUMN, sampled_columns
+from quant.least_squares.columns import MIN_SAMPLES, SAMPLES_PER_COLUMN, positions, sample, sampled_columns
+from toolflow.ir.operator import Operator
 from toolflow.numerics.winograd import WINOGRAD
-from toolflow.operators import Conv, WinogradConv
-from toolflow.operators.window import window_shape
+from toolflow.operators import WinogradConv
 from toolflow.operators.winograd.torch_form import tiles_of, transform_tiles
 
 Tensor = torch.Tensor
@@ -40,7 +40,7 @@ def channel_major(columns: Tensor, kernel: tuple[int, int]) -> Tensor:
 
 
 def moments(
-    op: Conv | WinogradConv,
+    op: Operator,
     kernel: tuple[int, int],
     quantised: Tensor,
     exact: Tensor,
@@ -60,9 +60,8 @@ def moments(
     if isinstance(op, WinogradConv):
         return _of_tiles(op, quantised, exact, generator, about_mean)
     shape = quantised.shape[1], quantised.shape[2], quantised.shape[3]
-    rows, width = window_shape(shape, kernel, op.stride, op.pads, op.dilation)
     wanted = max(MIN_SAMPLES, SAMPLES_PER_COLUMN * shape[0] * kernel[0] * kernel[1])
-    places = _sample(len(quantised) * rows * width, wanted, generator)
+    places = sample(len(quantised) * positions(op, kernel, shape), wanted, generator)
     seen, meant = (
         sampled_columns(op, kernel, x, places)[0].reshape(shape[0], -1, len(places)).transpose(0, 1).flatten(0, 1)
         for x in (quantised, exact)
@@ -84,7 +83,7 @@ def _of_tiles(
     seen_tiles, meant_tiles = tiles_of(op, quantised), tiles_of(op, exact)
     down, across = seen_tiles.shape[2:4]
     wanted = max(MIN_SAMPLES, SAMPLES_PER_COLUMN * features) // len(share)
-    places = _sample(len(quantised) * down * across, wanted, generator)
+    places = sample(len(quantised) * down * across, wanted, generator)
     second, cross = (torch.zeros(features, features, dtype=torch.float64) for _ in range(2))
     total, total_exact = (torch.zeros(features, dtype=torch.float64) for _ in range(2))
     for some in torch.split(places, CHUNK):
@@ -106,9 +105,3 @@ def _of_tiles(
         pairs * second / len(places) - torch.outer(mean, mean),
         pairs * cross / len(places) - torch.outer(mean_exact, mean),
     )
-
-
-def _sample(total: int, wanted: int, generator: torch.Generator) -> Tensor:
-    if total <= wanted:
-        return torch.arange(total)
-    return torch.randint(total, (wanted,), generator=generator).sort().values

@@ -15,7 +15,6 @@ from quant.sparsity.choice import Choice, shaped
 from quant.sparsity.moments import channel_major
 from quant.sparsity.support import solve_layer
 from toolflow.ir.graph import Graph, Node
-from toolflow.operators import Conv, Layer, WinogradConv
 
 Images = npt.NDArray[np.uint8]
 Tensor = torch.Tensor
@@ -56,10 +55,10 @@ def prune_graph(
         for index, (node, new) in enumerate(zip(graph.nodes, shaped(graph, choices).nodes, strict=True)):
             progress(node.name)
             sources, given = ([live[t] for t in node.inputs] for live in (exact, seen))
-            if isinstance(node.op, Layer):
+            if node.op.has_weights:
                 before = _batched(node, sources)
-                if isinstance(new.op, Conv | WinogradConv) and new.name in choices:
-                    new = _solved(new, new.op, given[0], sources[0], generator)
+                if new.name in choices:
+                    new = _solved(new, given[0], sources[0], generator)
                 new = _centred(new, before, given)
                 exact[node.name] = apply_activation(node.op.activation, before)
                 seen[node.name] = apply_activation(node.op.activation, _batched(new, given))
@@ -73,11 +72,11 @@ def prune_graph(
     return replace(graph, nodes=tuple(nodes))
 
 
-def _solved(node: Node, op: Conv | WinogradConv, seen: Tensor, exact: Tensor, generator: torch.Generator) -> Node:
+def _solved(node: Node, seen: Tensor, exact: Tensor, generator: torch.Generator) -> Node:
     """Return the layer with its weights solved."""
     weight = weight_of(node, "weight", torch.float64)
     kernel = weight.shape[2], weight.shape[3]
-    parts = [channel_major(part.weight, kernel) for part in solve_layer(op, weight, seen, exact, generator)]
+    parts = [channel_major(part.weight, kernel) for part in solve_layer(node.op, weight, seen, exact, generator)]
     return replace(node, weights={**node.weights, "weight": torch.cat(parts, 1).numpy()})
 
 

@@ -15,13 +15,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from quant.arrangement.arrange import arrange
-from quant.arrangement.forms import cannot_carry, free_layers
+from quant.arrangement.forms import cannot_carry, convolution, free_layers, is_direct, with_pattern
 from quant.sparsity.choice import Choice, choice_of
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
 from toolflow.numerics.srbs import Pattern, obeys, parse_pattern
 from toolflow.numerics.winograd import KERNEL, WINOGRAD
-from toolflow.operators import Conv, Layer, WinogradConv
+from toolflow.operators import WinogradConv
 
 FORMAT = "cascade-toolflow pruned network"  # the metadata's only key: of several the order in the file is random
 SCHEMA_VERSION = 1
@@ -40,11 +40,11 @@ def save_pruned(graph: Graph, path: Path, steps: Sequence[Mapping[str, Any]] = (
     arrays: Arrays = {}
     layers = {}
     for node in graph.nodes:
-        if not isinstance(node.op, Layer):
+        if not node.op.has_weights:
             continue
         for name in ("weight", "bias"):
             arrays[f"{node.name}.{name}"] = np.ascontiguousarray(node.weights[name], dtype=np.float32)
-        if isinstance(node.op, Conv | WinogradConv):
+        if node.op.convolves:
             choice = choice_of(node.op)
             layers[node.name] = {"tile": choice.tile, "pattern": choice.pattern and str(choice.pattern)}
     history = [{key: step[key] for key in ("pattern", "epochs", "accuracy")} for step in steps]
@@ -80,7 +80,7 @@ def load_pruned(graph: Graph, path: Path, tile: int | None = None, pattern: Patt
     free = free_layers(arrange(graph)) if tile is not None else {}
     nodes = []
     for node in graph.nodes:
-        if not isinstance(node.op, Layer):
+        if not node.op.has_weights:
             nodes.append(node)
             continue
         choice = layers.get(node.name, Choice(0, None))
@@ -116,8 +116,8 @@ def network_digest(graph: Graph) -> str:
     """Return the SHA-256 of the nodes' names and shapes, whatever their tiles, patterns and weights are."""
     nodes = []
     for node in graph.nodes:
-        kernel = node.weights["weight"].shape if isinstance(node.op, Layer) else ()
-        if isinstance(node.op, WinogradConv):
+        kernel = node.weights["weight"].shape if node.op.has_weights else ()
+        if node.op.tile:
             kernel = (*kernel[:2], KERNEL, KERNEL)
         nodes.append([node.name, list(node.inputs), list(graph.shapes[node.name]), list(kernel)])
     text = json.dumps([graph.input_name, list(graph.input_shape), nodes])
@@ -151,17 +151,19 @@ def _read(path: Path) -> tuple[Mapping[str, Choice], str, Arrays]:
 def _replaced(node: Node, choice: Choice, arrays: Arrays, path: Path) -> Node:
     """Return the node with its pruned operator and weights."""
     weights = dict(node.weights)
-    op, shape = node.op, weights["weight"].shape
+    shape = weights["weight"].shape
     pattern = choice.pattern
-    if isinstance(op, Conv) and (choice.tile or pattern is not None):
-        problem = cannot_carry(op, shape[1], pattern)
+    made = node
+    if is_direct(node) and (choice.tile or pattern is not None):
+        problem = cannot_carry(node.op, shape[1], pattern)
         if choice.tile and (choice.tile not in WINOGRAD or shape[2:] != (KERNEL, KERNEL)):
             problem = f"it has no Winograd form of tile {choice.tile}"
         if problem is not None:
             raise ToolflowError(f"{path} is damaged: '{node.name}' cannot be as it says, {problem}")
-        op = replace(op, pattern=pattern)
+        made = with_pattern(node, pattern)
         if choice.tile:
-            op = WinogradConv(choice.tile, node.op.pads, pattern, node.op.activation)  # type: ignore[attr-defined]
+            op = convolution(node)
+            made = replace(node, op=WinogradConv(choice.tile, op.pads, pattern, op.activation))
             shape = (*shape[:2], WINOGRAD[choice.tile].taps, WINOGRAD[choice.tile].taps)
     for name, wanted in (("weight", shape), ("bias", shape[:1])):
         array = arrays.get(f"{node.name}.{name}")
@@ -173,4 +175,4 @@ def _replaced(node: Node, choice: Choice, arrays: Arrays, path: Path) -> Node:
         raise ToolflowError(
             f"{path}: the weights of '{node.name}' must obey its pattern {pattern}, but sub-rows hold more values"
         )
-    return replace(node, op=op, weights=weights)
+    return replace(made, weights=weights)

@@ -20,9 +20,9 @@ import torch
 
 from quant.least_squares.compensation import compensation, round_columns
 from quant.sparsity.moments import Moments, channel_major, moments, tap_major
+from toolflow.ir.operator import Operator
 from toolflow.numerics.srbs import Int64Array, Pattern, obeys, project, share_taps, support, worth_of
 from toolflow.numerics.winograd import MAX_EXPONENT
-from toolflow.operators import Conv, WinogradConv
 
 Tensor = torch.Tensor
 
@@ -69,7 +69,7 @@ def channels_at_once(kernel: tuple[int, int], pattern: Pattern | None) -> int:
 
 
 def solve_layer(
-    op: Conv | WinogradConv,
+    op: Operator,
     weight: Tensor,
     seen: Tensor,
     exact: Tensor,
@@ -93,7 +93,7 @@ def solve_layer(
     parts = [_part(part, _solvable_moments(op, kernel, x, meant, generator, about_mean)) for part, x, meant in split]
     if op.pattern is None:
         return tuple(SolvedTaps(p.dense, torch.ones_like(p.dense, dtype=torch.bool), p.hessian) for p in parts)
-    pattern, shared = op.pattern, isinstance(op, WinogradConv)
+    pattern, shared = op.pattern, op.tile > 0
     if obeys(weight.numpy(), pattern, shared):
         held = torch.as_tensor(support(weight.numpy(), pattern, shared))
         masks = [tap_major(part) for part in torch.split(held, some, 1)]
@@ -106,7 +106,7 @@ def solve_layer(
 
 
 def _solvable_moments(
-    op: Conv | WinogradConv,
+    op: Operator,
     kernel: tuple[int, int],
     seen: Tensor,
     exact: Tensor,

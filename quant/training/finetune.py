@@ -23,8 +23,6 @@ from quant.training.trainable import TrainableNetwork
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import TensorType
-from toolflow.numerics.winograd import WINOGRAD
-from toolflow.operators import WinogradConv
 
 
 def finetune(
@@ -102,9 +100,7 @@ def _of_integers(graph: Graph, types: Mapping[str, TensorType], numbers: Mapping
         if mine is None:
             nodes.append(node)
             continue
-        source = types[node.inputs[0]].scale
-        if isinstance(node.op, WinogradConv):
-            source /= WINOGRAD[node.op.tile].scale
+        source = types[node.inputs[0]].scale / node.op.sum_scale
         arrays = {"weight": mine.weight * mine.steps, "bias": mine.bias * (mine.weight_scale * source)}
         nodes.append(replace(node, weights={**node.weights, **arrays}))
     return replace(graph, nodes=tuple(nodes))

@@ -19,7 +19,7 @@ from quant.winograd.gradient import tap_reach, tile_sums
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import TensorType
 from toolflow.numerics.srbs import support
-from toolflow.operators import Add, AvgPool, Conv, Layer, Linear, WinogradConv
+from toolflow.operators import WinogradConv
 from toolflow.passes.fuse_residual import fuse_residual
 
 Tensor = torch.Tensor
@@ -42,16 +42,15 @@ class TrainableLayer(nn.Module):
 
     def __init__(self, node: Node) -> None:
         super().__init__()
-        assert isinstance(node.op, Layer)
         self.op = node.op
         weight = weight_of(node, "weight", torch.float64)
-        reach = tap_reach(self.op.tile) if isinstance(self.op, WinogradConv) else torch.ones((), dtype=torch.float64)
+        reach = tap_reach(self.op.tile) if self.op.tile else torch.ones((), dtype=torch.float64)
         self.weight = nn.Parameter((weight * reach).float())
         self.bias = nn.Parameter(weight_of(node, "bias", torch.float32))
         self.register_buffer("reach", reach.float())
         kept = None
-        if not isinstance(self.op, Linear) and self.op.pattern is not None:
-            shared = isinstance(self.op, WinogradConv)
+        if self.op.pattern is not None:
+            shared = self.op.tile > 0
             kept = torch.as_tensor(support(node.weights["weight"], self.op.pattern, shared)).float()
         self.register_buffer("mask", kept)
         self.norm: nn.BatchNorm2d | None = None
@@ -65,7 +64,6 @@ class TrainableLayer(nn.Module):
         self._described = None  # the mask is another one
 
     def _for_library(self) -> NativeLayer:
-        assert not isinstance(self.op, Linear)
         if self._described is None:
             support = None if self.mask is None else self.mask.cpu().numpy() > 0
             self._described = NativeLayer(self.op, tuple(self.weight.shape), support)
@@ -122,7 +120,7 @@ class TrainableLayer(nn.Module):
         return scale, norm.bias - norm.running_mean * scale
 
     def _sums_and_bias(self, x: Tensor) -> Tensor:
-        if isinstance(self.op, Linear):
+        if not self.op.convolves:
             return functional.linear(x, self.used, self.bias)
         if isinstance(self.op, WinogradConv):
             sums = tile_sums(self.op, x, self.used)
@@ -161,12 +159,12 @@ class TrainableNetwork(nn.Module):
         super().__init__()
         self.graph, self._run = graph, fuse_residual(graph)
         self.types: Mapping[str, TensorType] = {}
-        nodes = [node for node in self._run.nodes if isinstance(node.op, Layer)]
+        nodes = [node for node in self._run.nodes if node.op.has_weights]
         self._place = {node.name: index for index, node in enumerate(nodes)}  # a module's name must not hold dots
         self.layers = nn.ModuleList(TrainableLayer(node) for node in nodes)
-        if any(layer.mask is not None or isinstance(layer.op, WinogradConv) for layer in self.convolutions()):
+        if any(layer.mask is not None or layer.op.tile for layer in self.convolutions()):
             for layer in self.convolutions():
-                widest = WIDEST_TILED if isinstance(layer.op, WinogradConv) else WIDEST_DIRECT
+                widest = WIDEST_TILED if layer.op.tile else WIDEST_DIRECT
                 layer.native = layer.mask is not None or layer.weight.shape[1] <= widest
 
     def forward(self, x: Tensor) -> Tensor:
@@ -176,7 +174,9 @@ class TrainableNetwork(nn.Module):
     def logits_and_maps(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the logits, and the maps (N, C, H, W) behind residual additions, or behind all layers if none adds."""
         rounding = [
-            node for node in self._run.nodes if isinstance(node.op, Layer | Add) and node.name != self._run.output
+            node
+            for node in self._run.nodes
+            if (node.op.has_weights or (node.op.rounds and len(node.inputs) > 1)) and node.name != self._run.output
         ]
         adding = [node for node in rounding if len(node.inputs) > 1]
         maps = dict.fromkeys((node.name for node in adding or rounding), x)
@@ -188,11 +188,11 @@ class TrainableNetwork(nn.Module):
         live = {image: self._typed(image, x.contiguous(memory_format=torch.channels_last))}
         for node in self._run.nodes:
             inputs = [live[name] for name in node.inputs]
-            if isinstance(node.op, Layer):
+            if node.op.has_weights:
                 value = self.layers[self._place[node.name]](*inputs)
             else:
                 value = float_node(node, [plain(value) for value in inputs])
-            live[node.name] = self._typed(node.name, value) if isinstance(node.op, Layer | AvgPool | Add) else value
+            live[node.name] = self._typed(node.name, value) if node.op.rounds else value
             if node.name in kept:
                 kept[node.name] = plain(live[node.name])
         return plain(live[self._run.output]).flatten(1)
@@ -238,7 +238,7 @@ class TrainableNetwork(nn.Module):
         """Return the layers that take a batch norm."""
         for layer in self.layers:
             assert isinstance(layer, TrainableLayer)
-            if isinstance(layer.op, Conv | WinogradConv):
+            if layer.op.convolves:
                 yield layer
 
     @torch.no_grad()

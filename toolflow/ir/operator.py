@@ -103,6 +103,11 @@ class Operator(ABC):
         return None
 
     @property
+    def groups(self) -> int:
+        """Channel groups, each of whose outputs reads the inputs of its own group alone."""
+        return 1
+
+    @property
     def sum_scale(self) -> int:
         """What its integer sums are multiplied by, beside the integers of operands and weights."""
         return 1

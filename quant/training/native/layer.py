@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from quant.training.native.library import lanes, library
-from toolflow.numerics.winograd import WINOGRAD
+from toolflow.ir.operator import Operator
 from toolflow.operators import Activation, Conv, WinogradConv
 from toolflow.operators.window import window_shape
 
@@ -72,7 +72,8 @@ class NativeLayer:
         mask: which weights there are, of that shape; None for all.
     """
 
-    def __init__(self, op: Conv | WinogradConv, shape: tuple[int, ...], mask: Mask | None) -> None:
+    def __init__(self, op: Operator, shape: tuple[int, ...], mask: Mask | None) -> None:
+        assert isinstance(op, Conv | WinogradConv)
         self.op, self.shape = op, shape
         kept = np.ones(shape, dtype=bool) if mask is None else mask
         self.lists = _lists(op, kept)
@@ -98,8 +99,7 @@ class NativeLayer:
             out = window_shape((channels, height, width), kernel, op.stride, op.pads, op.dilation)
             layer.taps, layer.columns = 1, channels * kernel_height * kernel_width
             (layer.stride_y, layer.stride_x), (layer.dilation_y, layer.dilation_x) = op.stride, op.dilation
-        groups_of_channels = op.groups if isinstance(op, Conv) else 1
-        assert channels == depth * groups_of_channels  # the library reads where it is told to
+        assert channels == depth * op.groups  # the library reads where it is told to
         layer.out_height, layer.out_width = out
         layer.weights = outputs * depth * kernel_height * kernel_width
         for field in fields(self.lists):
@@ -109,8 +109,8 @@ class NativeLayer:
 
     def ordered(self, weight: Tensor) -> Tensor:
         """Return the weight as the lists count it: Winograd's by tap, its scale taken in."""
-        if isinstance(self.op, WinogradConv):
-            return weight.permute(2, 3, 0, 1).contiguous() / WINOGRAD[self.op.tile].scale
+        if self.op.tile:
+            return weight.permute(2, 3, 0, 1).contiguous() / self.op.sum_scale
         return weight.contiguous()
 
 
@@ -270,10 +270,10 @@ def _call(name: str, layer: _Layer, *arguments: Tensor | float | None) -> None:
         raise MemoryError(f"{name} of {layer.channels} to {layer.outputs} channels")
 
 
-def _lists(op: Conv | WinogradConv, kept: Mask) -> _Lists:
+def _lists(op: Operator, kept: Mask) -> _Lists:
     """Return the lists of a weight's support (K, C/groups, kh, kw)."""
     outputs, depth = kept.shape[:2]
-    if isinstance(op, WinogradConv):
+    if op.tile:
         places = kept.transpose(2, 3, 0, 1).reshape(-1, outputs, depth)
         tap, k, column = np.nonzero(places)
         columns, place = depth, np.flatnonzero(places)
@@ -283,7 +283,7 @@ def _lists(op: Conv | WinogradConv, kept: Mask) -> _Lists:
         tap, place = np.zeros_like(k), np.flatnonzero(flat)
         column = local + k // (outputs // op.groups) * flat.shape[1]
         columns = flat.shape[1] * op.groups
-    taps = kept.shape[2] * kept.shape[3] if isinstance(op, WinogradConv) else 1
+    taps = kept.shape[2] * kept.shape[3] if op.tile else 1
     outputs_of_taps, columns_of_taps = tap * outputs + k, tap * columns + column
     by_output, by_column = (np.argsort(row, kind="stable") for row in (outputs_of_taps, columns_of_taps))
     return _Lists(
