@@ -1,21 +1,17 @@
-"""What calibration leaves behind: frozen, typed, versioned, as JSON."""
+"""What calibration leaves behind."""
 
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from toolflow.ir.errors import ToolflowError
+from toolflow.ir.artefacts import Part, Record
 from toolflow.numerics.confidence import THRESHOLD_ONE, ConfidenceRule
 
-SCHEMA_VERSION = 1
 
-
-class Measure(BaseModel):
+class Measure(Part):
     """A cascade measured on one set of images.
 
     Attributes:
@@ -34,8 +30,6 @@ class Measure(BaseModel):
         cascade_accuracy: accuracy with low-precision answers if they are accepted, else high-precision answers.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     images: int
     labelled: bool
     float_accuracy: float | None = None
@@ -52,7 +46,7 @@ class Measure(BaseModel):
     interval_confidence: float
 
 
-class CurvePoint(BaseModel):
+class CurvePoint(Part):
     """One threshold of the chosen rule.
 
     Attributes:
@@ -61,14 +55,12 @@ class CurvePoint(BaseModel):
         accuracy: accuracy of the cascade with it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     threshold: int
     forwarded_share: float
     accuracy: float
 
 
-class Calibration(BaseModel):
+class Calibration(Record):
     """The rule that was chosen, and on what evidence.
 
     Attributes:
@@ -92,9 +84,8 @@ class Calibration(BaseModel):
         warnings: what the user must know, in sentences.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: Literal[1] = 1
+    remedy: ClassVar[str] = "calibrate again"
+    schema_version: Literal[2] = 2
     kind: Literal["calibration"] = "calibration"
     source: str
     classes: int
@@ -130,7 +121,7 @@ class Calibration(BaseModel):
         return self.threshold / THRESHOLD_ONE
 
 
-class CascadeReport(BaseModel):
+class CascadeReport(Record):
     """A calibrated cascade on images that had no part in choosing it.
 
     Attributes:
@@ -141,9 +132,8 @@ class CascadeReport(BaseModel):
         warnings: what these images do not show of the cascade, in sentences.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: Literal[1] = 1
+    remedy: ClassVar[str] = "calibrate again"
+    schema_version: Literal[2] = 2
     kind: Literal["cascade-report"] = "cascade-report"
     calibration: str
     source: str
@@ -151,9 +141,6 @@ class CascadeReport(BaseModel):
     measure: Measure
     low_alone: Measure
     warnings: tuple[str, ...]
-
-
-Artefact = TypeVar("Artefact", Calibration, CascadeReport)
 
 
 def hash_arrays(*arrays: np.ndarray | None) -> str:
@@ -168,30 +155,7 @@ def hash_arrays(*arrays: np.ndarray | None) -> str:
     return digest.hexdigest()
 
 
-def hash_artefact(artefact: BaseModel) -> str:
-    """Return the SHA-256 of an artefact's JSON."""
-    return hashlib.sha256(artefact.model_dump_json().encode()).hexdigest()
-
-
-def save_artefact(artefact: BaseModel, path: Path) -> None:
-    """Write an artefact as indented JSON."""
-    path.write_text(artefact.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-
-def load_artefact(kind: type[Artefact], path: Path) -> Artefact:
-    """Read an artefact back.
-
-    Raises:
-        ToolflowError: the file cannot be read, or is no such artefact of this schema version.
-    """
-    try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ToolflowError(f"{path} cannot be read: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ToolflowError(
-            f"{path} must be a {kind.__name__} of schema version {SCHEMA_VERSION}; {place}: {first['msg']}. "
-            "Calibrate again to replace it"
-        ) from error
+def hash_calibration(calibration: Calibration) -> str:
+    """Return the SHA-256 of a calibration as JSON of schema version 1: it stays the same when a file is migrated."""
+    first = calibration.model_copy(update={"schema_version": 1})
+    return hashlib.sha256(first.model_dump_json(warnings=False).encode()).hexdigest()

@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from quant.cascade.artefacts import Calibration, CascadeReport, Measure
+from toolflow.ir.artefacts import Part
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.plan.explore.objective import THROUGHPUT, Objective
 
@@ -47,7 +46,7 @@ class UnitCycles:
             )
 
 
-class Alternative(BaseModel):
+class Alternative(Part):
     """A design that fits the device, built or not.
 
     Attributes:
@@ -58,8 +57,6 @@ class Alternative(BaseModel):
         loss, loss_interval: accuracy lost against the high-precision unit on held-out images, and its interval.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     design: Design
     cycles_per_image: float
     keeps: bool
@@ -68,7 +65,7 @@ class Alternative(BaseModel):
     loss_interval: tuple[float, float]
 
 
-class Decision(BaseModel):
+class Decision(Part):
     """The design to build.
 
     Attributes:
@@ -82,8 +79,6 @@ class Decision(BaseModel):
         warnings: what the held-out images do not show of the choice, in sentences.
         reason: why, for the user.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     choice: Design
     cycles_per_image: float

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from quant.cascade.artefacts import Calibration, CascadeReport, Measure, hash_arrays, hash_artefact
+from quant.cascade.artefacts import Calibration, CascadeReport, Measure, hash_arrays, hash_calibration
 from quant.cascade.statistics import (
     images_for_none,
     images_to_resolve,
@@ -134,7 +134,7 @@ def evaluate_cascade(
     found = measure(right, evaluate(low, calibration.rule).confident, float_right)
     alone = measure(right, np.ones(len(low), dtype=bool), float_right)
     return CascadeReport(
-        calibration=hash_artefact(calibration),
+        calibration=hash_calibration(calibration),
         source=hash_arrays(low, high, labels, float_predictions),
         tolerance=calibration.tolerance,
         measure=found,

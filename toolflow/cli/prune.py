@@ -313,7 +313,7 @@ class Job:
         found = search(problem, lambda what: progress.advance(0, f"search, {what}"), notebook)
         tiles = {**found.config.tiles, **self.wanted.tiles}
         changed = {name: replace(one, tile=tiles.get(name, 0)) for name, one in choices.items()}
-        return changed, search_section(found)
+        return changed, search_section(found).model_dump(mode="json")
 
     def _pruned(
         self,

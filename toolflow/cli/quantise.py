@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 from rich.markup import escape
@@ -13,6 +13,11 @@ from toolflow.cli import options
 from toolflow.cli.command import command
 from toolflow.cli.terminal import Terminal
 from toolflow.ir.errors import ToolflowError
+
+if TYPE_CHECKING:
+    from quant.post_training.quality import LayerQuality
+    from toolflow.flow.records import QuantisedVariant
+    from toolflow.flow.runs.quantise import Quantised
 
 
 @command
@@ -103,43 +108,33 @@ def quantise(
             "with --engine weight_bits=N"
         )
     made = quantise(request, out, terminal)
-    document = {**made.record, "images": made.images, "labelled": made.labelled, "accuracy": made.accuracy}
-    terminal.result(document, *_tables(document))
+    measured = {"images": made.images, "labelled": made.labelled, "accuracy": made.accuracy}
+    terminal.result(made.record.model_dump(mode="json") | measured, *_tables(made))
     terminal.note(f"quantised into {out}; predict its speed on a board with: toolflow estimate {out} --board B")
 
 
-def _tables(document: Mapping[str, Any]) -> list[RenderableType]:
+def _tables(made: Quantised) -> list[RenderableType]:
     """Return the accuracies, the layers, and what the user must know."""
-    from toolflow.report.summary import Finetuned, Search
     from toolflow.report.tables import finetuned_sentence, percent, search_sentence
 
-    variants = document["variants"]
-    what = "accuracy" if document["labelled"] else "agreement with the float model"
-    title = f"{escape(document['name'])}: {document['images']:,} unseen images"
-    accuracy = Table(title=title, title_justify="left")
+    record, variants = made.record, made.record.variants
+    what = "accuracy" if made.labelled else "agreement with the float model"
+    accuracy = Table(title=f"{escape(record.name)}: {made.images:,} unseen images", title_justify="left")
     for column in ("network", "weights / activations", what):
         accuracy.add_column(column, justify="left" if column == "network" else "right")
-    for name, share in document["accuracy"].items():
-        config = variants[name]["config"] if name in variants else None
-        widths = "" if config is None else f"{config['weight_bits']} / {config['activation_bits']} bits"
-        accuracy.add_row(name, widths, percent(share))
-    notes = [*document["notes"], *(note for made in variants.values() for note in made["notes"])]
-    sentences = [f"warning: {warning}" for warning in document["warnings"]]
+    accuracy.add_row("float", "", percent(made.accuracy["float"]))
+    for name, variant in variants.items():
+        widths = f"{variant.config.weight_bits} / {variant.config.activation_bits} bits"
+        accuracy.add_row(name, widths, percent(made.accuracy[name]))
+    notes = [*record.notes, *(note for variant in variants.values() for note in variant.notes)]
+    sentences = [f"warning: {warning}" for warning in record.warnings]
     sentences += [f"note: {note}" for note in dict.fromkeys(notes)]
-    searches = (
-        search_sentence(f"{name} unit", Search.model_validate(made["search"]))
-        for name, made in variants.items()
-        if "search" in made
-    )
-    trained = (
-        finetuned_sentence(f"{name} unit", Finetuned.model_validate(made["finetuned"]))
-        for name, made in variants.items()
-        if "finetuned" in made
-    )
-    return [accuracy, _layers(variants), *searches, *trained, *sentences]
+    chosen = [search_sentence(f"{name} unit", each.search) for name, each in variants.items() if each.search]
+    trained = [finetuned_sentence(f"{name} unit", each.finetuned) for name, each in variants.items() if each.finetuned]
+    return [accuracy, _layers(variants), *chosen, *trained, *sentences]
 
 
-def _layers(variants: Mapping[str, Any]) -> Table:
+def _layers(variants: Mapping[str, QuantisedVariant]) -> Table:
     """Bits of every layer's weights and outputs, and the relative error of its output."""
     table = Table(title="layers: weights / outputs, error energy / signal energy", title_justify="left")
     table.add_column("layer")
@@ -147,18 +142,18 @@ def _layers(variants: Mapping[str, Any]) -> Table:
         table.add_column(f"{name} bits", justify="right")
         table.add_column(f"{name} error", justify="right")
     rows: dict[str, list[str]] = {}
-    for column, made in enumerate(variants.values()):
-        for layer in made["layers"]:
-            cells = rows.setdefault(layer["name"], [""] * (2 * len(variants)))
-            weights = f"{layer['weight_bits']} / " if layer["weight_bits"] else ""
-            cells[2 * column] = " ".join([*_form(layer), f"{weights}{layer['output']['integer']['bits']}"])
-            cells[2 * column + 1] = f"{layer['relative_error']:.2e}"
-    for name, cells in rows.items():
-        table.add_row(escape(name), *cells)
+    for column, variant in enumerate(variants.values()):
+        for layer in variant.layers:
+            cells = rows.setdefault(layer.name, [""] * (2 * len(variants)))
+            weights = f"{layer.weight_bits} / " if layer.weight_bits else ""
+            cells[2 * column] = " ".join([*_form(layer), f"{weights}{layer.output.integer.bits}"])
+            cells[2 * column + 1] = f"{layer.relative_error:.2e}"
+    for label, cells in rows.items():
+        table.add_row(escape(label), *cells)
     return table
 
 
-def _form(layer: Mapping[str, Any]) -> list[str]:
+def _form(layer: LayerQuality) -> list[str]:
     """Return a layer's tile and pattern as words, where it has any."""
-    tile = [f"F({layer['tile']},3)"] if layer["tile"] else []
-    return [*tile, *([":".join(map(str, layer["pattern"]))] if layer["pattern"] else [])]
+    tile = [f"F({layer.tile},3)"] if layer.tile else []
+    return [*tile, *([str(layer.pattern)] if layer.pattern else [])]

@@ -29,6 +29,7 @@ from toolflow.flow.manifest import (
     source_digest,
 )
 from toolflow.flow.signals import DEFERRED
+from toolflow.ir.artefacts import load_record
 from toolflow.ir.errors import ToolflowError
 
 NOTEBOOKS, CHECKPOINTS = "search.*.notebook", "training.*.checkpoint"  # of a stage, until it is finished
@@ -133,7 +134,7 @@ class BuildFolder:
 
     def complete(self) -> None:
         """Drop what no stage of this build made; called before the folder takes its place."""
-        self._manifest.stages = dict(self.stages)
+        self._manifest = Manifest(stages=dict(self.stages))
         self._manifest.write(self.path)
         for path in self._manifest.strangers(self.path):
             _remove(self.path / path)
@@ -235,10 +236,10 @@ def _check_ours(folder: Path, changes_matter: bool = False) -> None:
     manifest = read_manifest(folder)
     if manifest is None:
         if (folder / MANIFEST).is_file():
-            raise ToolflowError(
-                f"{folder / MANIFEST} is damaged, or of another version of the toolflow; {folder} was left as it is; "
-                "move it away or choose another --out"
-            )
+            try:
+                load_record(Manifest, folder / MANIFEST)
+            except ToolflowError as error:
+                raise ToolflowError(f"{error}; {folder} was left as it is") from error
         if any(folder.iterdir()):
             raise ToolflowError(
                 f"{folder} must be new, empty or an earlier build to be written, not hold something else; "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from toolflow.emit.project_readme import README
-from toolflow.flow.manifest import MANIFEST, file_digest, files_below, read_manifest
+from toolflow.flow.manifest import MANIFEST, Manifest, file_digest, files_below
 from toolflow.flow.project import CURVE, WEIGHTS, Project
+from toolflow.ir.artefacts import load_record
 from toolflow.ir.errors import ToolflowError
 
 SOURCES = ("hls", "rtl")  # run as they are: a user may try a change
@@ -25,12 +26,7 @@ def require_intact(project: Project) -> list[str]:
         ToolflowError: names every file that is missing or was changed.
     """
     folder = project.folder
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise ToolflowError(
-            f"{folder / MANIFEST} must hold the hashes of what the build made, but is missing or damaged: restore it, "
-            "or build into another --out"
-        )
+    manifest = load_record(Manifest, folder / MANIFEST)
     recorded = {path: digest for stage in manifest.stages.values() for path, digest in stage.files.items()}
     wrong = [f"{MANIFEST} does not record {path}" for path in project.needed() if path not in recorded]
     sources = [f"{top}/{path}" for top in SOURCES for path in files_below(folder / top)]

@@ -8,19 +8,20 @@ import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
 
 from toolflow import __version__
+from toolflow.ir.artefacts import Part, Record, load_record, save_record
+from toolflow.ir.errors import ToolflowError
 
 MANIFEST = "toolflow.json"
-SCHEMA = 1
 _SOURCE_PACKAGES = ("toolflow", "quant", "rtl_sim", "hls_templates", "boards")
 _BYPRODUCTS = {"__pycache__", ".ruff_cache"}  # left by Python and its tools, worth nothing to anyone
 
 
-class Stage(BaseModel):
+class Stage(Part):
     """One finished stage.
 
     Attributes:
@@ -28,8 +29,6 @@ class Stage(BaseModel):
         files: SHA-256 of every file that it made, under its path inside the folder.
         seconds: how long it took when it ran.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     inputs: str
     files: dict[str, str]
@@ -41,23 +40,17 @@ class Stage(BaseModel):
         return _hash_text(json.dumps(self.files, sort_keys=True))
 
 
-class Manifest(BaseModel):
+class Manifest(Record):
     """The stages that have finished in a folder, in order."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    schema_version: int = SCHEMA
+    remedy: ClassVar[str] = "restore it, or build into another --out"
+    schema_version: Literal[1] = 1
     made_by: str = f"cascade-toolflow {__version__}"
-    stages: dict[str, Stage] = {}
+    stages: dict[str, Stage] = Field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Save the manifest; a reader sees the old one or the new one, never a part."""
-        unfinished = folder / f"{MANIFEST}.new"
-        try:
-            unfinished.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            unfinished.replace(folder / MANIFEST)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        """Save the manifest."""
+        save_record(self, folder / MANIFEST)
 
     def intact(self, name: str, folder: Path) -> bool:
         """Return whether every file of a stage is still what the stage made."""
@@ -76,10 +69,9 @@ class Manifest(BaseModel):
 def read_manifest(folder: Path) -> Manifest | None:
     """Return a folder's manifest, or None where the folder holds none that this version reads."""
     try:
-        manifest = Manifest.model_validate_json((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError):
+        return load_record(Manifest, folder / MANIFEST)
+    except ToolflowError:
         return None
-    return manifest if manifest.schema_version == SCHEMA else None
 
 
 def files_below(folder: Path) -> list[str]:

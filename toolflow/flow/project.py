@@ -2,91 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from quant.cascade.artefacts import Calibration, CascadeReport, load_artefact
+from quant.cascade.artefacts import Calibration, CascadeReport
 from rtl_sim.verify import Unit
-from toolflow.engine.config import EngineConfig
+from toolflow.flow.records import DecisionRecord, PlanRecord, QuantiseRecord
 from toolflow.ir.arrays import read_arrays
+from toolflow.ir.artefacts import load_record
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised
 from toolflow.operators.folders import by_kind
 from toolflow.plan.boards.board import Board, load_board
-from toolflow.plan.explore.objective import Goal, Objective
-from toolflow.plan.resources.count import ResourceCount
 
-SCHEMA_VERSION = 1
 PLAN, CALIBRATION, REPORT, DECISION = "plan.json", "calibration.json", "cascade.json", "decision.json"
 CURVE = "cascade.svg"
 GRAPHS, QONNX, WEIGHTS, VECTORS, SUMMARY = "graphs", "qonnx", "weights", "vectors", "summary.json"
+QUANTISED = f"{GRAPHS}/quantise.json"
 LOGITS = f"{GRAPHS}/logits.npz"  # of every variant on the held-out images
 CHECK_IMAGES = f"{VECTORS}/images.npz"
-
-
-class PlannedUnit(BaseModel):
-    """One engine of a plan.
-
-    Attributes:
-        engine: its parameters.
-        graph: the stored network that it runs, "low" or "high".
-        cycles_per_image: predicted at the batch that was planned for, or at `lanes_p` images.
-        resources: predicted amounts by name.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    engine: EngineConfig
-    graph: str = Field(pattern="^(low|high)$")
-    cycles_per_image: float
-    resources: dict[str, float]
-
-    @field_validator("resources")
-    @classmethod
-    def _amounts(cls, resources: dict[str, float]) -> dict[str, float]:
-        unknown = sorted(set(resources) - {each.name for each in fields(ResourceCount)})
-        if unknown:
-            raise ValueError(f"there is no resource {unknown[0]}")
-        return resources
-
-    @property
-    def amounts(self) -> ResourceCount:
-        """The predicted amounts."""
-        return ResourceCount(**self.resources)
-
-
-class PlanFile(BaseModel):
-    """The plan of a build, as `plan.json` holds it.
-
-    Attributes:
-        board: name or path, as the user gave it.
-        goal, batch: what the engines were chosen for (`Objective`).
-        units: by name.
-        bound: what bounds the design.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: int = SCHEMA_VERSION
-    board: str
-    goal: Goal = "throughput"
-    batch: int | None = Field(default=None, ge=1)
-    units: dict[Annotated[str, Field(pattern="^(single|low|high)$")], PlannedUnit] = Field(min_length=1)
-    bound: str = ""
-
-    @property
-    def objective(self) -> Objective:
-        """What the engines were chosen for."""
-        return Objective(self.goal, self.batch)
 
 
 @dataclass(frozen=True)
@@ -131,7 +69,7 @@ class Project:
     """
 
     folder: Path
-    plan: PlanFile
+    plan: PlanRecord
     board: Board
     calibration: Calibration | None
 
@@ -182,17 +120,7 @@ def open_project(folder: Path) -> Project:
     path = folder / PLAN
     if not path.is_file():
         raise ToolflowError(f"{folder} must be a folder that 'toolflow build' made: it holds no {PLAN}")
-    try:
-        plan = PlanFile.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ToolflowError(f"{path} cannot be read ({error}): build again") from error
-    except ValidationError as error:
-        raise ToolflowError(f"{path} is damaged ({error.errors()[0]['msg']}): build again") from error
-    if plan.schema_version != SCHEMA_VERSION:
-        raise ToolflowError(
-            f"{path} must be of schema version {SCHEMA_VERSION}, not {plan.schema_version}: build again, or use the "
-            "toolflow that made it"
-        )
+    plan = load_record(PlanRecord, path)
     calibration = folder / CALIBRATION
     if "low" in plan.units and not calibration.is_file():
         raise ToolflowError(
@@ -202,43 +130,21 @@ def open_project(folder: Path) -> Project:
         folder,
         plan,
         load_board(plan.board),
-        load_artefact(Calibration, calibration) if calibration.exists() else None,
+        load_record(Calibration, calibration) if calibration.exists() else None,
     )
 
 
 def read_report(folder: Path) -> CascadeReport:
     """Read the held-out report."""
-    return load_artefact(CascadeReport, folder / REPORT)
+    return load_record(CascadeReport, folder / REPORT)
 
 
-def write_json(path: Path, model: BaseModel) -> None:
-    """Write a pydantic model as indented JSON."""
-    path.write_text(model.model_dump_json(indent=2) + "\n", encoding="utf-8")
+def read_quantised(folder: Path) -> QuantiseRecord:
+    """Read how the variants were quantised."""
+    return load_record(QuantiseRecord, folder / QUANTISED)
 
 
-def read_document(path: Path) -> dict[str, object]:
-    """Read a JSON document of an earlier stage.
-
-    Raises:
-        ToolflowError: it is missing or none.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ToolflowError(f"{path} cannot be read ({error}): make the folder again") from error
-    if not isinstance(document, dict):
-        raise ToolflowError(f"{path} is damaged, it holds no JSON object: make the folder again")
-    return document
-
-
-@contextmanager
-def damaged(path: Path) -> Iterator[None]:
-    """Say that a document is damaged where what is read from it is not there.
-
-    Raises:
-        ToolflowError: so.
-    """
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ToolflowError(f"{path} is damaged ({error!r}): make the folder again") from error
+def read_decision(folder: Path) -> DecisionRecord | None:
+    """Read why the design was chosen; None for a build of one variant, which compares none."""
+    path = folder / DECISION
+    return load_record(DecisionRecord, path) if path.exists() else None

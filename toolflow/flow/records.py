@@ -17,8 +17,8 @@ from toolflow.plan.explore.objective import Goal, Objective
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.report.summary import Finetuned, PruneStep, Search
 
-VariantName = Literal["low", "high"]
-UnitName = Literal["single", "low", "high"]
+VariantName = Annotated[str, Field(pattern="^(low|high)$")]
+UnitName = Annotated[str, Field(pattern="^(single|low|high)$")]
 
 
 def _is_none(value: object) -> bool:

@@ -13,6 +13,7 @@ from toolflow.ir.errors import UnknownShapeError
 from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape
 from toolflow.numerics.srbs import Pattern
+from toolflow.report.summary import PruneStep
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,10 @@ class Source:
 
         return load_pruned(graph, self.pruned, tile, pattern)
 
-    def pruning(self) -> list[dict[str, Any]]:
+    def pruning(self) -> tuple[PruneStep, ...]:
         """Return the steps by which the pruned file was made, none where there is none."""
         if self.pruned is None:
-            return []
+            return ()
         from quant.sparsity.pruned_file import pruning_steps
 
-        return pruning_steps(self.pruned)
+        return tuple(PruneStep.model_validate(step) for step in pruning_steps(self.pruned))

@@ -10,11 +10,11 @@ import typing
 
 from pydantic import BaseModel
 
-from toolflow.report.summary import SCHEMA_VERSION, Summary
+from toolflow.report.summary import Summary
 
 HEAD = f"""# summary.json
 
-Every figure of a build, schema version {SCHEMA_VERSION}: `toolflow build` writes it, `toolflow verify` completes it.
+Every figure of a build, schema version {Summary.current()}: `toolflow build` writes it, `toolflow verify` completes it.
 Made by `python -m toolflow.report.schema_text`; change the docstrings, not this page.
 
 Shares are 0 to 1. A loss is a share too: 0.005 is half a point. Intervals are [lower, upper].

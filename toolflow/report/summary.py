@@ -5,20 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from quant.cascade.artefacts import CurvePoint, Measure
 from quant.cascade.decide import Decision
-from toolflow.ir.errors import ToolflowError
+from toolflow.ir.artefacts import Part, Record, load_record
 
-SCHEMA_VERSION = 1
 UnitName = Literal["low", "high", "single"]
 
 
-class Section(BaseModel):
-    """Base of every section: frozen, and no key but those described."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Section(Part):
+    """Base of every section: no key but those described."""
 
 
 class PruneStep(Section):
@@ -390,11 +387,11 @@ class LevelCheck(Section):
     loops: tuple[LoopInterval, ...] = ()
 
 
-class Summary(Section):
+class Summary(Record):
     """Every figure of a build.
 
     Attributes:
-        schema_version: 1.
+        schema_version: 2.
         made_by: the toolflow's name and version.
         versions: versions of Python and of the packages that a figure can depend on.
         hashes: SHA-256 of inputs and artefacts by name.
@@ -417,7 +414,7 @@ class Summary(Section):
         notes: sentences that the user must know.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     made_by: str
     versions: dict[str, str]
     hashes: dict[str, str] = Field(default_factory=dict)
@@ -443,30 +440,10 @@ class Summary(Section):
         return bool(ran) and all(ran)
 
 
-def write_summary(summary: Summary, path: Path) -> None:
-    """Write `summary.json`; a reader sees the old one or the new one, never a part."""
-    unfinished = path.with_name(f"{path.name}.new")
-    try:
-        unfinished.write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
 def read_summary(path: Path) -> Summary:
     """Read `summary.json` back.
 
     Raises:
-        ToolflowError: the file cannot be read, or is no summary of this schema version.
+        ToolflowError: as `load_record`.
     """
-    try:
-        return Summary.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ToolflowError(f"{path} cannot be read: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ToolflowError(
-            f"{path} must be a summary of schema version {SCHEMA_VERSION}; {place}: {first['msg']}. "
-            "Build again to replace it"
-        ) from error
+    return load_record(Summary, path)

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quant.cascade.artefacts import Calibration, CascadeReport, load_artefact, save_artefact
+from quant.cascade.artefacts import Calibration, CascadeReport
 from quant.cascade.calibrate import CalibrationOptions, calibrate, metric
 from quant.cascade.measure import evaluate_cascade
+from toolflow.ir.artefacts import load_record, save_record
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import ALWAYS, NEVER, ConfidenceRule, confidence_k, evaluate
 
@@ -148,10 +149,10 @@ def test_held_out_report_and_artefacts(tmp_path: Path) -> None:
     assert found.float_accuracy == found.high_accuracy
     assert found.loss == pytest.approx(found.high_accuracy - found.cascade_accuracy)
     assert found.loss_interval[0] < found.loss < found.loss_interval[1]
-    save_artefact(calibration, tmp_path / "calibration.json")
-    assert load_artefact(Calibration, tmp_path / "calibration.json") == calibration
-    save_artefact(report, tmp_path / "report.json")
-    assert load_artefact(CascadeReport, tmp_path / "report.json") == report
+    save_record(calibration, tmp_path / "calibration.json")
+    assert load_record(Calibration, tmp_path / "calibration.json") == calibration
+    save_record(report, tmp_path / "report.json")
+    assert load_record(CascadeReport, tmp_path / "report.json") == report
     assert calibrate(low[:2000], high[:2000], labels[:2000], SCALE, CalibrationOptions(tolerance=0.02)) == calibration
 
 
@@ -219,7 +220,7 @@ def test_bad_options(options: dict[str, float], text: str) -> None:
 def test_artefact_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text('{"schema_version": 2}', encoding="utf-8")
-    with pytest.raises(ToolflowError, match=r"must be a Calibration of schema version 1; .* Calibrate again"):
-        load_artefact(Calibration, path)
+    with pytest.raises(ToolflowError, match=r"a\.json is damaged \(it has no 'source'\): calibrate again"):
+        load_record(Calibration, path)
     with pytest.raises(ToolflowError, match="cannot be read"):
-        load_artefact(Calibration, tmp_path / "absent.json")
+        load_record(Calibration, tmp_path / "absent.json")

@@ -15,6 +15,7 @@ from quant.cascade.decide import Alternative, Decision
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import CycleReport, InstructionCycles
 from toolflow.engine.isa import Opcode
+from toolflow.ir.artefacts import save_record
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import ALWAYS, NEVER
 from toolflow.plan.resources.count import ResourceCount
@@ -34,7 +35,6 @@ from toolflow.report.summary import (
     Unit,
     Variant,
     read_summary,
-    write_summary,
 )
 from toolflow.report.tables import decision_table, finetuned_sentence, remarks, summary_tables
 
@@ -130,10 +130,10 @@ def shown(data: Summary, layers: bool = False) -> str:
 
 def test_summary_is_written_and_read(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
-    write_summary(summary(), path)
+    save_record(summary(), path)
     assert read_summary(path) == summary()
-    path.write_text(path.read_text(encoding="utf-8").replace('"schema_version": 1', '"schema_version": 2'), "utf-8")
-    with pytest.raises(ToolflowError, match=r"must be a summary of schema version 1; schema_version: .* Build again"):
+    path.write_text(path.read_text(encoding="utf-8").replace('"schema_version": 2', '"schema_version": 3'), "utf-8")
+    with pytest.raises(ToolflowError, match=r"summary\.json must be of schema version 2, not 3: build again, or use"):
         read_summary(path)
     with pytest.raises(ToolflowError, match="cannot be read"):
         read_summary(tmp_path / "absent.json")

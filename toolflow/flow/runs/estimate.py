@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from quant.cascade.artefacts import Calibration, load_artefact
+from quant.cascade.artefacts import Calibration
 from toolflow.engine.config import EngineConfig
 from toolflow.flow.events import SILENT, Events, Progress
 from toolflow.flow.graphs import load_graph
 from toolflow.flow.project import (
     CALIBRATION,
     DECISION,
-    GRAPHS,
     PLAN,
     REPORT,
     Project,
-    damaged,
     open_project,
-    read_document,
+    read_quantised,
     read_report,
 )
+from toolflow.flow.records import DecisionRecord
+from toolflow.ir.artefacts import load_record
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.boards.board import Board, load_board
@@ -83,9 +82,7 @@ def _as_built(project: Project, objective: Objective) -> Design:
     )
     share = 0.0
     if len(units) > 1:
-        decision = project.folder / DECISION
-        with damaged(decision):
-            share = float(str(read_document(decision)["forwarded_share"]))
+        share = load_record(DecisionRecord, project.folder / DECISION).forwarded_share
     return Design("as built", units, _cycles(units, share, objective), project.plan.bound)
 
 
@@ -98,10 +95,7 @@ def _searched(
     progress: Progress,
 ) -> list[Design]:
     """Return the fastest design of every kind that fits; say of the others what they lack."""
-    document = folder / GRAPHS / "quantise.json"
-    recorded: Any = read_document(document)
-    with damaged(document):
-        bits = {name: int(made["config"]["weight_bits"]) for name, made in recorded["variants"].items()}
+    bits = {name: variant.config.weight_bits for name, variant in read_quantised(folder).variants.items()}
     graphs = {name: load_graph(folder, name) for name in bits}
     timed = {
         name: timed_engines(graphs[name], bits[name], fixed, board, progress.advance, batch=objective.batch)
@@ -143,7 +137,7 @@ def _shares(folder: Path, given: float | None) -> tuple[float, float] | None:
         return given, given
     if not (folder / REPORT).exists():
         return None
-    calibration = load_artefact(Calibration, folder / CALIBRATION)
+    calibration = load_record(Calibration, folder / CALIBRATION)
     return read_report(folder).measure.forwarded_share, calibration.measure.forwarded_interval[1]  # as a build plans
 
 

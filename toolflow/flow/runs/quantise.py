@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from toolflow.flow.events import SILENT, Events
 from toolflow.flow.folder import open_build
 from toolflow.flow.graphs import Images, held_out_logits
-from toolflow.flow.project import GRAPHS, read_document
+from toolflow.flow.project import read_quantised
+from toolflow.flow.records import QuantiseRecord
 from toolflow.flow.request import Request
 from toolflow.flow.stages.quantise import STAGE_ALONE
 from toolflow.flow.stages.stage import run_stages
@@ -26,7 +26,7 @@ class Quantised:
         accuracy: on the held-out images, of "float" and of each variant.
     """
 
-    record: dict[str, Any]
+    record: QuantiseRecord
     images: int
     labelled: bool
     accuracy: dict[str, float]
@@ -56,12 +56,12 @@ def quantise(request: Request, out: Path, events: Events = SILENT) -> Quantised:
 
 def _measured(folder: Path) -> Quantised:
     """Read what the stage recorded, and each variant's accuracy on the images that quantisation did not see."""
-    recorded: dict[str, Any] = read_document(folder / GRAPHS / "quantise.json")
+    recorded = read_quantised(folder)
     data = Images.read(folder)
     labels = data.labels_of("held_out")
     floats = data.float_classes[data.split.held_out]
     truth = floats if labels is None else labels
     accuracy = {"float": float((floats == truth).mean())}
-    for name in recorded["variants"]:
+    for name in recorded.variants:
         accuracy[name] = float((held_out_logits(folder, name).argmax(axis=1) == truth).mean())
     return Quantised(recorded, len(truth), labels is not None, accuracy)

@@ -19,8 +19,9 @@ from toolflow.flow.folder import record_outputs
 from toolflow.flow.intact import require_intact
 from toolflow.flow.project import SUMMARY, BinaryPaths, Project, open_project
 from toolflow.flow.verdicts import Verdicts
+from toolflow.ir.artefacts import save_record
 from toolflow.ir.errors import NotRunError, ToolflowError, VerificationError
-from toolflow.report.summary import LevelCheck, Summary, read_summary, write_summary
+from toolflow.report.summary import LevelCheck, Summary, read_summary
 
 DEFAULT_IMAGES = 16
 STALL_PROBABILITY = 0.2
@@ -135,7 +136,7 @@ def _save(
     entered, dropped = verdicts.entered(summary)
     if dropped:
         events.note(f"verdicts of an earlier run are dropped, as files have changed since: {', '.join(dropped)}")
-    write_summary(entered, project.folder / SUMMARY)
+    save_record(entered, project.folder / SUMMARY)
     record_outputs(project.folder, "verify", [SUMMARY], inputs, time.monotonic() - started)
     return entered
 

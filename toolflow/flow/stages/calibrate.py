@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quant.cascade.artefacts import save_artefact
 from quant.cascade.calibrate import CalibrationOptions, calibrate
 from quant.cascade.measure import evaluate_cascade
 from toolflow.flow.events import Progress
@@ -13,6 +12,7 @@ from toolflow.flow.project import CALIBRATION, CURVE, REPORT
 from toolflow.flow.request import Request
 from toolflow.flow.stages.stage import Stage
 from toolflow.interpreter.run import logits_of
+from toolflow.ir.artefacts import save_record
 from toolflow.report.from_artefacts import cascade_section
 from toolflow.report.plot import plot_cascade
 
@@ -32,8 +32,8 @@ def calibrate_cascade(folder: Path, request: Request, progress: Progress) -> Non
         data.labels_of("held_out"),
         data.float_classes[data.split.held_out],
     )
-    save_artefact(found, folder / CALIBRATION)
-    save_artefact(report, folder / REPORT)
+    save_record(found, folder / CALIBRATION)
+    save_record(report, folder / REPORT)
     plot_cascade(cascade_section(found, report), folder / CURVE)
 
 

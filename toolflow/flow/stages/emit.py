@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,14 +19,13 @@ from toolflow.flow.events import Progress
 from toolflow.flow.graphs import Images
 from toolflow.flow.project import (
     CHECK_IMAGES,
-    DECISION,
-    GRAPHS,
     VECTORS,
     WEIGHTS,
     BinaryPaths,
     Project,
     open_project,
-    read_document,
+    read_decision,
+    read_quantised,
 )
 from toolflow.flow.request import Request
 from toolflow.flow.stages.stage import Stage
@@ -133,26 +131,19 @@ def _write_sources(folder: Path, unit: Unit, compiled: CompiledProgram, vectors:
 
 
 def _write_readme(project: Project, units: Sequence[UnitSources], hosted: Mapping[str, HostUnit]) -> None:
-    quantised: Any = read_document(project.folder / GRAPHS / "quantise.json")
-    decision: Any = read_document(project.folder / DECISION) if (project.folder / DECISION).exists() else {}
-    configs = {unit: quantised["variants"][planned.graph]["config"] for unit, planned in project.plan.units.items()}
+    quantised, decision = read_quantised(project.folder), read_decision(project.folder)
     model = ReadmeModel(
-        name=quantised["name"],
-        input_shape=tuple(quantised["input_shape"]),
+        name=quantised.name,
+        input_shape=quantised.input_shape,
         classes=next(iter(hosted.values())).compiled.header.classes,
         vector_images=len(project.vectors().images),
-        reason=decision.get("reason", ""),
-        notes=tuple(quantised["notes"]),
+        reason="" if decision is None else decision.reason,
+        notes=quantised.notes,
     )
-    described = [
-        ReadmeUnit(
-            unit,
-            weight_bits=configs[unit.unit]["weight_bits"],
-            activation_bits=configs[unit.unit]["activation_bits"],
-            first_last_bits=configs[unit.unit]["first_last_bits"],
-        )
-        for unit in units
-    ]
+    described = []
+    for unit, planned in zip(units, project.plan.units.values(), strict=True):
+        config = quantised.variants[planned.graph].config
+        described.append(ReadmeUnit(unit, config.weight_bits, config.activation_bits, config.first_last_bits))
     emit_project_readme(project.board, model, described, buffer_bytes(hosted.values()), project.folder)
 
 

@@ -7,13 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from quant.cascade.artefacts import Calibration, load_artefact
+from quant.cascade.artefacts import Calibration
 from quant.cascade.decide import Decision, UnitCycles, decide
 from toolflow.flow.events import Progress
 from toolflow.flow.graphs import load_graph
-from toolflow.flow.project import CALIBRATION, DECISION, PLAN, PlanFile, PlannedUnit, read_report, write_json
+from toolflow.flow.project import CALIBRATION, DECISION, PLAN, read_report
+from toolflow.flow.records import DecisionRecord, PlannedUnit, PlanRecord
 from toolflow.flow.request import Request, Units
 from toolflow.flow.stages.stage import Stage
+from toolflow.ir.artefacts import load_record, save_record
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.graph import Graph
 from toolflow.plan.boards.board import Board, board_source
@@ -66,7 +68,7 @@ def plan(folder: Path, request: Request, progress: Progress) -> None:
         _write_plan(folder, request, board, {"single": ("high", single)})
         return
     decision, units = _decided(folder, timed, board, request.units is Units.CASCADE, request.objective)
-    write_json(folder / DECISION, decision)
+    save_record(DecisionRecord(**dict(decision)), folder / DECISION)
     _write_plan(folder, request, board, units)
 
 
@@ -94,7 +96,7 @@ def _decided(
     folder: Path, timed: Mapping[str, list[Candidate]], board: Board, cascade: bool, objective: Objective
 ) -> tuple[Decision, dict[str, tuple[str, Candidate]]]:
     """Compare the designs that fit and return the decision and its units, by name, with their networks."""
-    calibration = load_artefact(Calibration, folder / CALIBRATION)
+    calibration = load_record(Calibration, folder / CALIBRATION)
     report = read_report(folder)
     share = calibration.measure.forwarded_interval[1]  # what more images may turn out to forward
     pair = best_pair(timed["low"], timed["high"], board, share, objective)
@@ -155,11 +157,11 @@ def _write_plan(folder: Path, request: Request, board: Board, units: Mapping[str
         for name, (graph, candidate) in units.items()
     }
     total = sum((candidate.resources for _, candidate in units.values()), start=ResourceCount())
-    plan = PlanFile(
+    plan = PlanRecord(
         board=str(request.board),
         goal=request.objective.goal,
         batch=request.objective.batch,
         units=planned,
         bound=bound_by(total, board),
     )
-    write_json(folder / PLAN, plan)
+    save_record(plan, folder / PLAN)

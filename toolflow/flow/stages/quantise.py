@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter
 
 from quant.cascade.doubts import answer_warnings
 from toolflow.engine.config import FITTED
@@ -18,15 +16,18 @@ from toolflow.flow.events import Progress
 from toolflow.flow.finetuning import require_finetuning
 from toolflow.flow.folder import CHECKPOINTS, notebook_in
 from toolflow.flow.graphs import Int64Array, Split, split_images
-from toolflow.flow.project import GRAPHS, LOGITS, QONNX
+from toolflow.flow.project import GRAPHS, LOGITS, QONNX, QUANTISED
+from toolflow.flow.records import BrevitasCheck, QuantisedVariant, QuantiseRecord
 from toolflow.flow.request import Request
 from toolflow.flow.stages.plan import require_room_for_one
 from toolflow.flow.stages.stage import Stage
 from toolflow.importers.images.calibration_file import CalibrationImages
 from toolflow.interpreter.run import logits_of
+from toolflow.ir.artefacts import save_record
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.store import save_quantised
+from toolflow.report.summary import Finetuned, Search, Trial
 
 if TYPE_CHECKING:
     from quant.config import Normalisation, QuantiseConfig
@@ -120,7 +121,7 @@ def _quantise(
     found = _searched(folder, request, given, progress)
     configs = {name: found[name].config if name in found else request.search.config(name) for name in request.variants}
     made = _quantised(given, configs, progress)
-    finetuned: dict[str, dict[str, Any]] = {}
+    finetuned: dict[str, Finetuned] = {}
     if training is not None:
         made, finetuned = _finetuned(folder, request, given, made, training, progress)
     _write(folder, request, given, made, found, finetuned, progress)
@@ -184,7 +185,7 @@ def _finetuned(
     made: Mapping[str, Variant],
     training: CalibrationImages,
     progress: Progress,
-) -> tuple[dict[str, Variant], dict[str, dict[str, Any]]]:
+) -> tuple[dict[str, Variant], dict[str, Finetuned]]:
     """Return the variants, narrow ones trained, and what is recorded of each of these."""
     if request.finetuning is None:
         raise ValueError("there must be a recipe for the images to train on")
@@ -196,9 +197,11 @@ def _finetuned(
     )
     if not recorded:
         progress.note("--finetune trained nothing: no unit has fewer than 8 bits anywhere")
-    for name, record in recorded.items():
-        record |= {"before": before[name], "after": _accuracy(trained[name], *unseen)}
-    return trained, recorded
+    finetuned = {
+        name: Finetuned(**record, before=before[name], after=_accuracy(trained[name], *unseen))
+        for name, record in recorded.items()
+    }
+    return trained, finetuned
 
 
 def _accuracy(variant: Variant, images: Uint8Array, truth: Int64Array) -> float:
@@ -211,7 +214,7 @@ def _write(
     given: _Given,
     made: Mapping[str, Variant],
     found: Mapping[str, SearchResult],
-    finetuned: Mapping[str, dict[str, Any]],
+    finetuned: Mapping[str, Finetuned],
     progress: Progress,
 ) -> None:
     """Write graphs/: the integers, the images by part, the answers to held-out images, and what was done."""
@@ -219,31 +222,16 @@ def _write(
     target.mkdir(parents=True, exist_ok=True)
     graph, data, split = given.graph, given.data, given.split
     doubts = answer_warnings("float", given.answers, data.labels)
-    document: dict[str, Any] = {
-        "name": graph.name,
-        "input_shape": graph.input_shape,
-        "parameters": sum(int(values.size) for node in graph.nodes for values in node.weights.values()),
-        "normalisation": asdict(data.pixels),
-        "first_input": asdict(data.statistics),
-        "binary": graph.binary,
-        "notes": given.notes,
-        "warnings": [*data.warnings, *doubts],
-        "pruning": request.source.pruning(),
-        "variants": {},
-    }
+    warnings = [*data.warnings, *doubts]
+    variants: dict[str, QuantisedVariant] = {}
     labels = None if data.labels is None else data.labels[split.held_out]
     logits = {}
     for name, variant in made.items():
         save_quantised(variant.graph, target / name)
         progress.advance(0, f"{name}, answers to the held-out images")
         logits[name] = logits_of(variant.graph, data.images[split.held_out])
-        document["warnings"] += answer_warnings(name, logits[name].argmax(axis=1), labels, bool(doubts))
-        described = _described(variant, given)
-        if name in found:
-            described["search"] = search_section(found[name])
-        if name in finetuned:
-            described["finetuned"] = finetuned[name]
-        document["variants"][name] = described
+        warnings += answer_warnings(name, logits[name].argmax(axis=1), labels, bool(doubts))
+        variants[name] = _described(variant, given, found.get(name), finetuned.get(name))
         progress.advance()
     arrays = {"ranges": split.ranges, "rule": split.rule, "held_out": split.held_out, "x": data.images}
     if data.labels is not None:
@@ -251,7 +239,19 @@ def _write(
     arrays["float"] = given.answers
     np.savez_compressed(folder / LOGITS, **logits)  # type: ignore[arg-type]
     np.savez_compressed(target / "images.npz", **arrays)  # type: ignore[arg-type]
-    (target / "quantise.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    record = QuantiseRecord(
+        name=graph.name,
+        input_shape=graph.input_shape,  # type: ignore[arg-type]  # checked by the model
+        parameters=sum(int(values.size) for node in graph.nodes for values in node.weights.values()),
+        normalisation=data.pixels,
+        first_input=data.statistics,
+        binary=graph.binary,
+        notes=given.notes,
+        warnings=tuple(warnings),
+        pruning=request.source.pruning(),
+        variants=variants,
+    )
+    save_record(record, folder / QUANTISED)
 
 
 def output_notes(graph: Graph) -> tuple[str, ...]:
@@ -268,11 +268,11 @@ def output_notes(graph: Graph) -> tuple[str, ...]:
     return (f"the network's output has the shape ({shape}): each of its {numbers} numbers counts as one class",)
 
 
-def search_section(found: SearchResult) -> dict[str, Any]:
+def search_section(found: SearchResult) -> Search:
     """Return what is recorded of a search: what it saved, every network that was judged, and for which engine."""
     engine = None if found.engine is None else found.engine.model_dump(exclude={*FITTED})
-    trials = [asdict(trial) for trial in found.trials]
-    return {"saves": found.saves, "chosen": found.chosen, "trials": trials, "engine": engine}
+    trials = tuple(Trial(**asdict(trial)) for trial in found.trials)
+    return Search(saves=found.saves, chosen=found.chosen, trials=trials, engine=engine)
 
 
 def _export(variant: Variant, path: Path) -> None:
@@ -281,10 +281,11 @@ def _export(variant: Variant, path: Path) -> None:
     export_qonnx(variant.model, path)
 
 
-def _described(variant: Variant, given: _Given) -> dict[str, Any]:
+def _described(
+    variant: Variant, given: _Given, searched: SearchResult | None, finetuned: Finetuned | None
+) -> QuantisedVariant:
     """Return what is recorded of a variant, Brevitas' own inference compared with the reference."""
     from quant.exchange.extract import brevitas_integers
-    from quant.post_training.quality import LayerQuality
     from toolflow.interpreter.run import run
 
     checked = given.data.images[given.split.held_out][:CHECKED_IMAGES]
@@ -302,17 +303,16 @@ def _described(variant: Variant, given: _Given) -> dict[str, Any]:
     labels = given.data.labels
     right = None if labels is None else float((klass == labels[given.split.held_out][: len(checked)]).mean())
     report = variant.report
-    return {
-        "config": report.config.model_dump(mode="json"),
-        "images": report.images,
-        "first": report.first,
-        "last": report.last,
-        "notes": report.notes,
-        "layers": TypeAdapter(tuple[LayerQuality, ...]).dump_python(report.layers, mode="json"),
-        "brevitas": {
-            "images": len(checked),
-            "tensors": len(differing),
-            "differing": sum(differing.values()),
-            "accuracy": right,
-        },
-    }
+    return QuantisedVariant(
+        config=report.config,
+        images=report.images,
+        first=report.first,
+        last=report.last,
+        notes=report.notes,
+        layers=report.layers,
+        brevitas=BrevitasCheck(
+            images=len(checked), tensors=len(differing), differing=sum(differing.values()), accuracy=right
+        ),
+        search=None if searched is None else search_section(searched),
+        finetuned=finetuned,
+    )

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from quant.cascade.artefacts import Measure
-from quant.cascade.decide import Decision
 from toolflow import __version__
 from toolflow.engine.cycles import predict
 from toolflow.flow.events import Progress
 from toolflow.flow.graphs import Images, held_out_logits
 from toolflow.flow.project import (
-    DECISION,
-    GRAPHS,
+    QUANTISED,
     SUMMARY,
     BinaryPaths,
     Project,
     open_project,
-    read_document,
+    read_decision,
+    read_quantised,
     read_report,
 )
+from toolflow.flow.records import QuantiseRecord
 from toolflow.flow.request import Request
 from toolflow.flow.source import Source
 from toolflow.flow.stages.stage import Stage
+from toolflow.ir.artefacts import save_record
 from toolflow.ir.store import digest
 from toolflow.plan.schedule.schedule import make_schedule
 from toolflow.report.from_artefacts import (
@@ -38,19 +39,16 @@ from toolflow.report.from_artefacts import (
     run_section,
 )
 from toolflow.report.summary import Board as BoardSection
-from toolflow.report.summary import LevelAccuracy, Model, Run, Summary, Unit, UnitName, Variant, write_summary
+from toolflow.report.summary import LevelAccuracy, Model, Run, Summary, Unit, UnitName, Variant
 
 
 def report(folder: Path, request: Request, _progress: Progress) -> None:
     """Write summary.json."""
     source = request.source
     project = open_project(folder)
-    quantised: dict[str, Any] = read_document(folder / GRAPHS / "quantise.json")
+    quantised, decision = read_quantised(folder), read_decision(folder)
     data = Images.read(folder)
     units = tuple(_unit(project, name) for name in project.plan.units)
-    decision = None
-    if (folder / DECISION).exists():
-        decision = Decision.model_validate_json((folder / DECISION).read_text(encoding="utf-8"))
     cascade = None
     if project.calibration is not None:
         cascade = cascade_section(project.calibration, read_report(folder))
@@ -71,10 +69,10 @@ def report(folder: Path, request: Request, _progress: Progress) -> None:
         batch=project.plan.batch,
         cycles_per_image=cycles,
         images_per_second=project.board.clock_mhz * 1e6 / cycles,
-        warnings=tuple(quantised["warnings"]),
+        warnings=quantised.warnings,
         notes=_notes(project, quantised),
     )
-    write_summary(summary, folder / SUMMARY)
+    save_record(summary, folder / SUMMARY)
 
 
 STAGE = Stage(
@@ -126,19 +124,19 @@ def cycles_per_image(project: Project, units: Sequence[Unit], forwarded_share: f
     return project.plan.objective.pair_cycles(found["low"], found["high"], forwarded_share)
 
 
-def _model(source: Source, quantised: Mapping[str, Any], project: Project, units: tuple[Unit, ...]) -> Model:
+def _model(source: Source, quantised: QuantiseRecord, project: Project, units: tuple[Unit, ...]) -> Model:
     planned = next(iter(project.plan.units.values()))
     schedule = make_schedule(project.graph(planned.graph), planned.engine)
     return Model(
-        name=quantised["name"],
+        name=quantised.name,
         source=source.model,
         sha256=_file_hash(source.weights),
-        input_shape=tuple(quantised["input_shape"]),
+        input_shape=quantised.input_shape,
         classes=schedule.results.source.values,
-        binary=quantised["binary"],
-        parameters=quantised["parameters"],
+        binary=quantised.binary,
+        parameters=quantised.parameters,
         macs=sum(step.direct_macs for step in schedule.computes),
-        pruning=quantised["pruning"],
+        pruning=quantised.pruning,
     )
 
 
@@ -153,28 +151,26 @@ def _board(project: Project) -> BoardSection:
     )
 
 
-def _variant(project: Project, quantised: Mapping[str, Any], unit: str) -> Variant:
+def _variant(project: Project, quantised: QuantiseRecord, unit: str) -> Variant:
     planned = project.plan.units[unit]
-    made = quantised["variants"][planned.graph]
-    config = made["config"]
+    made = quantised.variants[planned.graph]
+    config = made.config
     graph = project.graph(planned.graph)
     return Variant(
         unit=cast(UnitName, unit),
-        weight_bits=config["weight_bits"],
-        activation_bits=config["activation_bits"],
-        first_last_bits=config["first_last_bits"],
-        overrides=config["overrides"],
-        family=config["family"],
+        weight_bits=config.weight_bits,
+        activation_bits=config.activation_bits,
+        first_last_bits=config.first_last_bits,
+        overrides=config.overrides,
+        family=config.family,
         sha256=digest(graph),
         layers=layer_sections(graph, make_schedule(graph, planned.engine).computes),
-        search=made.get("search"),
-        finetuned=made.get("finetuned"),
+        search=made.search,
+        finetuned=made.finetuned,
     )
 
 
-def _accuracies(
-    project: Project, quantised: Mapping[str, Any], data: Images, folder: Path
-) -> tuple[LevelAccuracy, ...]:
+def _accuracies(project: Project, quantised: QuantiseRecord, data: Images, folder: Path) -> tuple[LevelAccuracy, ...]:
     """Accuracy on held-out images: float, Brevitas, reference, and the cascade."""
     images = data.part("held_out")
     labels = data.labels_of("held_out")
@@ -187,11 +183,11 @@ def _accuracies(
         rows.append(LevelAccuracy(level="float", unit="model", images=len(images), accuracy=share, labelled=True))
     for name, planned in project.plan.units.items():
         unit = cast(UnitName, name)
-        brevitas = quantised["variants"][planned.graph]["brevitas"]
-        if brevitas["accuracy"] is not None:
+        brevitas = quantised.variants[planned.graph].brevitas
+        if brevitas.accuracy is not None:
             rows.append(
                 LevelAccuracy(
-                    level="brevitas", unit=unit, images=brevitas["images"], accuracy=brevitas["accuracy"], labelled=True
+                    level="brevitas", unit=unit, images=brevitas.images, accuracy=brevitas.accuracy, labelled=True
                 )
             )
         klass = held_out_logits(folder, planned.graph).argmax(axis=1)
@@ -211,18 +207,18 @@ def _accuracies(
     return tuple(rows)
 
 
-def _notes(project: Project, quantised: Mapping[str, Any]) -> tuple[str, ...]:
+def _notes(project: Project, quantised: QuantiseRecord) -> tuple[str, ...]:
     notes = [f"scarcest resource: {project.plan.bound}"]
-    notes += quantised["notes"]
+    notes += quantised.notes
     for planned in project.plan.units.values():
-        notes += quantised["variants"][planned.graph]["notes"]
+        notes += quantised.variants[planned.graph].notes
     return tuple(dict.fromkeys(notes))
 
 
 def _hashes(source: Source, folder: Path) -> dict[str, str]:
     paths = {"weights": source.weights, "calibration": source.calibration, "pruned": source.pruned}
     hashes = {name: _file_hash(path) for name, path in paths.items() if path is not None}
-    return {**hashes, "graphs": _file_hash(folder / GRAPHS / "quantise.json")}
+    return {**hashes, "graphs": _file_hash(folder / QUANTISED)}
 
 
 def _file_hash(path: Path | None) -> str:
