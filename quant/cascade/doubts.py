@@ -41,7 +41,7 @@ def answer_warnings(
     given = None if labels is None or len(np.unique(labels)) == 1 else labels
     found = np.unique(answers)
     right = None if given is None else float((answers == given).mean())
-    said = "" if right is None else f", {100 * right:.2f} % of them rightly"
+    said = "" if right is None else f", {100 * right:.2f} % of them correctly"
     if len(found) == 1 and len(answers) > 1:
         if labels is not None and given is None and labels[0] == found[0]:
             return ()
@@ -53,8 +53,8 @@ def answer_warnings(
     if float(wilson_bounds(hits, len(answers), normal_quantile(CONFIDENCE))[0]) > chance:
         return ()
     return (
-        f"the {name} network answers {100 * right:.2f} % of {len(answers):,} images rightly, which is not shown to be "
-        f"better than chance ({100 * chance:.2f} % for such answers and labels): {remedy}",
+        f"the {name} network answers {100 * right:.2f} % of {len(answers):,} images correctly, which is not shown to "
+        f"be better than chance ({100 * chance:.2f} % for such answers and labels): {remedy}",
     )
 
 

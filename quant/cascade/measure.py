@@ -29,7 +29,7 @@ MOST_TIMES_IMAGES = 10  # as many as there are: more is no advice
 
 @dataclass(frozen=True)
 class Answers:
-    """Which images each unit answers rightly.
+    """Which images each unit answers correctly.
 
     Attributes:
         low, high: bool (N,). Without labels `high` is all true and `low` says where the two agree.
@@ -71,7 +71,7 @@ def check_logits(low: np.ndarray, high: np.ndarray, labels: np.ndarray | None) -
 
 
 def answers(low: Int64Array, high: Int64Array, labels: np.ndarray | None) -> Answers:
-    """Return which images each unit answers rightly; without labels the high-precision unit is right."""
+    """Return which images each unit answers correctly; without labels the high-precision unit is right."""
     truth = high.argmax(axis=1) if labels is None else labels
     return Answers(low.argmax(axis=1) == truth, high.argmax(axis=1) == truth, labels is not None)
 
@@ -193,7 +193,7 @@ def _more_images(factor: float | None) -> str:
 def _other_tolerances(upper: float, tolerance: float, loss: float) -> str:
     """Advise a smaller tolerance where something was lost, and one that these images support."""
     tighter = f"--tolerance {tolerance / 2:g} would forward more images and lose fewer; " if loss > 0 else ""
-    return f"{tighter}if {_points(upper)} will do, --tolerance {_rounded_up(upper)} says so"
+    return f"{tighter}if {_points(upper)} is acceptable, use --tolerance {_rounded_up(upper)}"
 
 
 def _rounded_up(share: float) -> str:

@@ -94,7 +94,7 @@ def test_the_summary_says_what_was_built(verified: Summary, project: Path) -> No
     assert verified.cascade is not None
     assert verified.decision is not None
     assert verified.decision.choice == "resident pair"
-    assert verified.decision.reason.startswith("both units, as asked for; ") or verified.decision.cascade_pays
+    assert verified.decision.reason.startswith("both units, as requested; ") or verified.decision.cascade_pays
     assert verified.cycles_per_image == verified.decision.cycles_per_image
     macs = 64 * 16 * 9 + 16 * 16 * 9 * 32 + 128 * 10
     assert verified.model.macs == macs

@@ -121,7 +121,7 @@ def test_it_says_what_was_built(zynq: Path, ecp5: Path) -> None:
     assert "images of\n8 × 8 × 1, 4 classes" in cascade
     assert "| | low | high |\n|---|---|---|\n" in cascade
     assert "| weight bits, activation bits, bits in the first and last layer | 4, 4, 8 | 8, 8, 8 |\n" in cascade
-    assert "Why this design: both units, as asked for" in cascade
+    assert "Why this design: both units, as requested" in cascade
     assert "One unit, `single`, computes every image." in single
     assert "| `lanes_k` | 4 |\n| `lanes_p` | 2 |\n| `slots` | 1 |\n" in single
     assert "there is no memory controller" in single

@@ -70,9 +70,9 @@ def accuracy_table(summary: Summary) -> Table:
 def cascade_table(cascade: Cascade, built: bool = True) -> Table:
     """The rule, on the images that chose it and on the others."""
     confidence = f"gBvSB<{cascade.m},{cascade.n}> = {_probabilities(cascade.m, cascade.n)}"
-    title = f"cascade: the low unit's answer holds at {confidence} >= {cascade.threshold_share:.4f}"
+    title = f"cascade: the low unit's answer is accepted if {confidence} >= {cascade.threshold_share:.4f}"
     if cascade.threshold in (ALWAYS, NEVER):
-        title = f"cascade: the low unit's answer {'always' if cascade.threshold == ALWAYS else 'never'} holds"
+        title = f"cascade: the low unit's answer is {'always' if cascade.threshold == ALWAYS else 'never'} accepted"
     if not built:
         title = title.replace("cascade:", "cascade, not built:", 1)
     held = cascade.held_out
@@ -108,15 +108,15 @@ def decision_table(decision: Decision, clock_mhz: float) -> Table:
 
 
 def _verdict(design: Alternative, decision: Decision) -> str:
-    """Say whether a design was built, and else why not."""
+    """Return whether a design was built, and why not."""
     if design.design == decision.choice:
         return "built"
     if not design.keeps:
-        return "tolerance not shown on the images that choose"
+        return "tolerance not shown on calibration images"
     if design.cycles_per_image >= decision.cycles_per_image:
         return "not faster"
     asked = decision.choice.endswith("pair") and not decision.cascade_pays
-    return "faster, but a pair was asked for" if asked else "faster on held-out images only"
+    return "faster, but a pair was requested" if asked else "faster on held-out images only"
 
 
 def speed_table(summary: Summary) -> Table:
@@ -209,18 +209,18 @@ def remarks(summary: Summary) -> Iterable[str]:
 
 
 def bound_sentences(unit: Unit) -> Iterable[str]:
-    """Say of how many layers the multipliers are not what takes longest: there a sparser pattern saves no cycle."""
+    """Report how many layers wait for transform or drain: there a sparser pattern saves no cycle."""
     layers = [layer for layer in unit.runs[-1].layers if layer.macs] if unit.runs else []
     waiting = sum(layer.bound in ("transform", "drain") for layer in layers)
     if waiting:
         yield (
-            f"{unit.unit} unit: {waiting} of {len(layers)} layers are bounded by their transform or drain, not by the "
-            "multipliers: fewer multiplications would not make them faster"
+            f"{unit.unit} unit: in {waiting} of {len(layers)} layers the input transform or the drain is the "
+            "bottleneck: fewer multiplications would not make them faster"
         )
 
 
 def grouped_sentences(unit: str, run: Run) -> Iterable[str]:
-    """Say what layers cost whose outputs read few channels: of a word of S channels, the array uses these alone."""
+    """Report the cost of layers whose outputs read few channels: the array uses only these of a word of S channels."""
     grouped = [layer for layer in run.layers if layer.reads]
     cycles = sum(_cycles(layer) for layer in grouped)
     if not cycles:
@@ -228,11 +228,11 @@ def grouped_sentences(unit: str, run: Run) -> Iterable[str]:
     work = sum(layer.macs for layer in grouped) / max(sum(layer.macs for layer in run.layers), 1)
     busy = sum(layer.utilisation * _cycles(layer) for layer in grouped) / cycles
     one = len(grouped) == 1
-    layers, take = ("1 layer", "takes") if one else (f"{len(grouped)} layers", "take")
+    layers, read, take = ("1 layer", "reads", "takes") if one else (f"{len(grouped)} layers", "read", "take")
     yield (
-        f"{unit} unit: {layers} of few channels an output (depthwise or grouped convolution, average pooling) {take} "
-        f"{percent(cycles / sum(map(_cycles, run.layers)))} of a pass' cycles for {percent(work)} of its "
-        f"multiplications: the array is {percent(busy)} busy there"
+        f"{unit} unit: {layers} {read} few channels for each output (depthwise or grouped convolution, average "
+        f"pooling) and {take} {percent(cycles / sum(map(_cycles, run.layers)))} of the cycles of a pass for "
+        f"{percent(work)} of its multiplications, at a utilisation of {percent(busy)}"
     )
 
 
@@ -241,50 +241,50 @@ def _cycles(layer: LayerCycles) -> int:
 
 
 def loop_sentences(check: LevelCheck) -> Iterable[str]:
-    """List the loops of the C++ that do not reach the II that their pragma asks for."""
+    """List the loops of the C++ that do not reach the II of their pragma."""
     slow = [loop for loop in check.loops if 0 < loop.wanted < loop.found]
     if slow:
         yield (
-            f"warning: {check.unit} unit: {len(slow)} of {len(check.loops)} pipelined loops of the HLS C++ are slower "
-            f"than their pragmas ask for; of a cycle, {CLOCK_UNCERTAINTY:.0%} are kept for the clock's uncertainty and "
-            "for routing. This is an analysis; no vendor tool has confirmed it"
+            f"warning: {check.unit} unit: {len(slow)} of {len(check.loops)} pipelined loops of the HLS C++ miss "
+            f"the II of their pragmas ({CLOCK_UNCERTAINTY:.0%} of a clock cycle is reserved for uncertainty and "
+            "routing). This is an analysis; no vendor tool has confirmed it"
         )
     for loop in slow:
         yield f"  {loop.file}:{loop.line}, {loop.function}: II = {loop.found}, not {loop.wanted}: {loop.why}"
 
 
 def word_sentences(unit: Unit, variants: Iterable[Variant]) -> Iterable[str]:
-    """Say of how many layers a sub-row is longer than the engine's words: the fullest word of it sets the pace."""
+    """Report how many layers have sub-rows longer than the engine's words: each waits for its fullest word."""
     word = int(unit.engine["sub_row"])
     layers = [layer for variant in variants if variant.unit == unit.unit for layer in variant.layers if layer.pattern]
     longer = [layer for layer in layers if parse_pattern(layer.pattern or "").sub_row > word]
     if longer:
         yield (
-            f"{unit.unit} unit: {len(longer)} layers have patterns of more channels than the {word} of the engine's "
-            f"words, and wait for the fullest word of each sub-row: patterns n:{word} take n cycles of every {word}"
+            f"{unit.unit} unit: {len(longer)} layers have patterns longer than the engine's words of {word} channels "
+            f"and wait for the fullest word of each sub-row: a pattern n:{word} would take n of every {word} cycles"
         )
 
 
 def search_sentence(unit: str, search: Search) -> str:
-    """Return what a search of layers' forms ended with."""
+    """Return the result of a search of layers' forms."""
     plain, taken = search.trials[0], search.trials[search.chosen]
     judged = "1 network" if len(search.trials) == 1 else f"{len(search.trials)} networks"
     return (
-        f"{unit}: the search of its layers' forms leaves {percent(taken.cost)} of the {search.saves} at "
-        f"{percent(taken.accuracy)} accuracy, {percent(plain.accuracy)} without it ({judged} "
-        "judged, on the images that chose among them; the accuracies reported are of others)"
+        f"{unit}: the search chose layers that take {percent(taken.cost)} of the {search.saves}, at an accuracy of "
+        f"{percent(taken.accuracy)} ({percent(plain.accuracy)} without the search; {judged} judged, on calibration "
+        "images; reported accuracies are of other images)"
     )
 
 
 def finetuned_sentence(unit: str, trained: Finetuned) -> str:
-    """Return what training the integers did."""
+    """Return the result of training the integers."""
     epochs = "once" if trained.epochs == 1 else f"{trained.epochs} times"
     sentence = (
         f"{unit}: integers trained on {trained.images:,} images, {epochs} each: {percent(trained.after)} accuracy on "
         f"held-out images, {percent(trained.before)} before"
     )
     if trained.after < trained.before:
-        sentence += "; nothing was won: leave --finetune out, or give it more epochs or a lower rate"
+        sentence += "; the accuracy did not improve: omit --finetune, or use more epochs or a lower rate"
     return sentence
 
 

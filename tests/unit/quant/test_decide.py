@@ -182,7 +182,7 @@ def test_advice_can_be_followed() -> None:
     (text,) = held_out_warnings(close, 0.01)
     assert "times as large" not in text
     assert "--tolerance 0.005 would forward more images and lose fewer" in text
-    assert "if 1.18 points will do, --tolerance 0.012 says so" in text
+    assert "if 1.18 points is acceptable, use --tolerance 0.012" in text
     (text,) = held_out_warnings(answered(498, 500, 500), 0.01)
     assert "give a calibration file 1.1 times as large, or --tolerance 0.005" in text
     (text,) = held_out_warnings(answered(100, 100, 100), 0.001)

@@ -19,7 +19,7 @@ def test_one_class_for_all_images() -> None:
     assert text.startswith("the float network answers class 3 for all 200 images: check that the images are normalised")
     (text,) = answer_warnings("low", answers, np.arange(200) % 10)
     assert text == (
-        "the low-precision network answers class 3 for all 200 images, 10.00 % of them rightly: give it more bits "
+        "the low-precision network answers class 3 for all 200 images, 10.00 % of them correctly: give it more bits "
         "(--low-bits, --layer-bits)"
     )
     (text,) = answer_warnings("low", answers, None, float_doubted=True)

@@ -43,9 +43,9 @@ def test_the_sentence_holds_the_shares_of_cycles_and_work() -> None:
     work = {"stem": 32 * 3 * 9 * 144, "middle": 32 * 9 * 144, "point": 32 * 32 * 144, "pool": 32 * 144, "fc": 320}
     part = (work["middle"] + work["pool"]) / sum(work.values())
     busy = 2 * (work["middle"] + work["pool"]) / (64 * cycles)
-    assert sentence.startswith("single unit: 2 layers of few channels an output")
-    assert f"take {100 * share:.2f} % of a pass' cycles for {100 * part:.2f} % of its multiplications" in sentence
-    assert sentence.endswith(f"the array is {100 * busy:.2f} % busy there")
+    assert sentence.startswith("single unit: 2 layers read few channels for each output")
+    assert f"take {100 * share:.2f} % of the cycles of a pass for {100 * part:.2f} % of its multiplications" in sentence
+    assert sentence.endswith(f"at a utilisation of {100 * busy:.2f} %")
 
 
 def test_a_network_without_them_is_told_nothing() -> None:
@@ -56,5 +56,5 @@ def test_a_network_without_them_is_told_nothing() -> None:
 
 def test_the_sentence_of_one_layer_is_in_the_singular() -> None:
     [sentence] = grouped_sentences("single", run_of(1))
-    assert sentence.startswith("single unit: 1 layer of few channels an output")
-    assert "average pooling) takes " in sentence
+    assert sentence.startswith("single unit: 1 layer reads few channels for each output")
+    assert "average pooling) and takes " in sentence

@@ -150,14 +150,15 @@ def test_verdict_of_all_levels() -> None:
 def test_tables_show_the_figures() -> None:
     text = shown(summary(), layers=True)
     for expected in (
-        "88.07 %", "90.00 % (agreement)", "answer holds at gBvSB<1,2> = p1 − p2 >= 0.3019", "0.35 points (0.11 … 0.62)",
+        "88.07 %", "90.00 % (agreement)", "answer is accepted if gBvSB<1,2> = p1 − p2 >= 0.3019",
+        "0.35 points (0.11 … 0.62)",
         "18.80 % (17.8 … 19.8)", "lost (allowed 0.50 points)", "1,600,000", "conv1", "62.50 %", "40.5", "usable",
         "DIFFERENT: 'conv1', image 3, (2, 0, 1)", "not run: no vendor tool on PATH",
         "built: resident pair:", "warning: 1,000 calibration images are too few",
     ):  # fmt: skip
         assert expected in text, f"{expected} in\n{text}"
     rows = {line.split("│")[1].strip(): line for line in text.splitlines() if "│" in line}
-    assert "tolerance not shown on the images that choose" in rows["single low"]
+    assert "tolerance not shown on calibration images" in rows["single low"]
     assert "8.00 points (7.00 … 9.00)" in rows["single low"]
     assert "3,333,333" in rows["resident pair"]
     assert "built" in rows["resident pair"]
@@ -172,11 +173,11 @@ def test_a_design_that_is_faster_than_what_was_built_is_not_called_slower() -> N
     single = decision.alternative("single high")
     assert single is not None
     slow = {"cycles_per_image": 2 * single.cycles_per_image}
-    for pays, said in ((False, "faster, but a pair was asked for"), (True, "faster on held-out images only")):
+    for pays, said in ((False, "faster, but a pair was requested"), (True, "faster on held-out images only")):
         slower = decision.model_copy(update={**slow, "cascade_pays": pays})
         verdicts = dict(zip(*(list(decision_table(slower, 115.0).columns[i].cells) for i in (0, -1)), strict=True))
         assert verdicts == {
-            "single low": "tolerance not shown on the images that choose",
+            "single low": "tolerance not shown on calibration images",
             "resident pair": "built",
             "single high": said,
         }
@@ -194,7 +195,7 @@ def test_tables_of_a_single_unit() -> None:
     drained = run.model_copy(update={"layers": (run.layers[0].model_copy(update={"bound": "drain", "macs": 5}),)})
     waiting = single.model_copy(update={"units": (unit.model_copy(update={"runs": (drained,)}),)})
     (sentence,) = remarks(waiting)
-    assert sentence.startswith(f"{unit.unit} unit: 1 of 1 layers are bounded by their transform or drain")
+    assert sentence.startswith(f"{unit.unit} unit: in 1 of 1 layers the input transform or the drain is the bottleneck")
     direct = Layer(
         name="conv1",
         mode="direct",
@@ -208,7 +209,7 @@ def test_tables_of_a_single_unit() -> None:
     low, high = single.variants
     patterned = low.model_copy(update={"layers": layers}), high.model_copy(update={"layers": layers})
     (sentence,) = remarks(single.model_copy(update={"variants": patterned}))
-    assert sentence.startswith("low unit: 2 layers have patterns of more channels than the 8 of the engine's words")
+    assert sentence.startswith("low unit: 2 layers have patterns longer than the engine's words of 8 channels")
     no_held_out = whole.model_copy(update={"cascade": cascade(None)})
     assert "held out" not in shown(no_held_out)
 
@@ -217,7 +218,7 @@ def test_tables_of_a_single_unit() -> None:
 def test_a_rule_without_a_threshold_is_said_in_words(threshold: int, word: str) -> None:
     rule = cascade(None).model_copy(update={"threshold": threshold})
     text = shown(summary().model_copy(update={"cascade": rule}))
-    assert f"cascade: the low unit's answer {word} holds" in text
+    assert f"cascade: the low unit's answer is {word} accepted" in text
 
 
 def test_simulated_cycles_replace_predicted_ones() -> None:
@@ -249,7 +250,7 @@ def test_section_of_a_calibration() -> None:
 @pytest.mark.parametrize(("after", "won"), [(0.87, False), (0.89, True)])
 def test_finetuning_that_won_nothing_is_said_to(after: float, won: bool) -> None:
     trained = Finetuned(images=9, epochs=1, rate=0.001, batch=3, flip=False, before=0.88, after=after)
-    assert ("leave --finetune out" in finetuned_sentence("low unit", trained)) is not won
+    assert ("omit --finetune" in finetuned_sentence("low unit", trained)) is not won
 
 
 def test_slow_loops_are_listed_with_their_reason() -> None:
@@ -263,9 +264,8 @@ def test_slow_loops_are_listed_with_their_reason() -> None:
     check = LevelCheck(level="synthesisable", unit="low", images=0, equal=True, loops=(fast, slow, left_open))
     told = list(remarks(summary().model_copy(update={"verification": (check,)})))
     assert (
-        "warning: low unit: 1 of 3 pipelined loops of the HLS C++ are slower than their pragmas ask for; of "
-        "a cycle, 27% are kept for the clock's uncertainty and for routing. This is an "
-        "analysis; no vendor tool has confirmed it"
+        "warning: low unit: 1 of 3 pipelined loops of the HLS C++ miss the II of their pragmas (27% of a clock cycle "
+        "is reserved for uncertainty and routing). This is an analysis; no vendor tool has confirmed it"
     ) in told
     assert f"  lib/convolve.hpp:24, convolve_group: II = 2, not 1: {why}" in told
     assert not any("max_pool" in line for line in told)

@@ -136,7 +136,7 @@ def _asked_for(decision: Decision, warnings: tuple[str, ...]) -> Decision:
             "warnings": warnings,
             "cycles_per_image": cycles,
             "speedup": None if fastest is None else fastest * decision.cycles_per_image / cycles,
-            "reason": f"both units, as asked for; {decision.reason}",
+            "reason": f"both units, as requested; {decision.reason}",
         }
     )
 
