@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
 
 import toolflow.operators
+from toolflow.engine.steps import Window
 from toolflow.ir.operator import Operator
 from toolflow.operators.convolution import Edges, Hardware, Selection
 from toolflow.operators.integers import Reference
+from toolflow.operators.window import Pair
 
 
 def kinds() -> tuple[str, ...]:
@@ -53,6 +55,20 @@ def edges_of(kind: str) -> Edges | None:
     """Return what makes the parts of the output that such an operator computes once more, None if there are none."""
     edges: Edges | None = getattr(part(kind, "hardware"), "edges", None)
     return edges
+
+
+@cache
+def window_of(kind: str) -> Callable[[Operator], Window]:
+    """Return what makes the window of an operator whose form is `HardwareForm.POOLING`."""
+    window: Callable[[Operator], Window] = part(kind, "hardware").window
+    return window
+
+
+@cache
+def sampling_of(kind: str) -> Callable[[Operator], tuple[Pair, int]]:
+    """Return what tells the steps and the zero channels in front, for the form `HardwareForm.SAMPLING`."""
+    sampling: Callable[[Operator], tuple[Pair, int]] = part(kind, "hardware").sampling
+    return sampling
 
 
 @cache

@@ -48,6 +48,8 @@ def test_parts_are_those_that_the_traits_promise(kind: str) -> None:
     assert (operator.rounds is None) == (operator.hardware is HardwareForm.NONE)
     hardware = found(kind, "hardware")
     assert (hardware.get("hardware") == HARDWARE) == (operator.hardware is HardwareForm.CONVOLUTION)
+    assert (hardware.get("window") == ["op"]) == (operator.hardware is HardwareForm.POOLING)
+    assert (hardware.get("sampling") == ["op"]) == (operator.hardware is HardwareForm.SAMPLING)
     selects = operator.hardware in (HardwareForm.SAMPLING, HardwareForm.SELECTION)
     assert (hardware.get("selection") == SELECTION) == selects
     assert hardware.get("edges", HARDWARE) == HARDWARE

@@ -13,12 +13,12 @@ from toolflow.engine.records import RESULT_BITS
 from toolflow.engine.rows import LayerWeights, layer_weights, plan_walk
 from toolflow.engine.steps import Compute, Residual, Window
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
+from toolflow.ir.operator import HardwareForm
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
 from toolflow.numerics.digits import digits_needed
 from toolflow.numerics.winograd import KERNEL
 from toolflow.operators.convolution import Convolution, direct_macs, macs
-from toolflow.operators.folders import edges_of, hardware_of
-from toolflow.operators.shortcut.spec import Shortcut
+from toolflow.operators.folders import edges_of, hardware_of, sampling_of
 from toolflow.plan.schedule.memory import as_map
 
 
@@ -145,8 +145,8 @@ def _out(maps: Maps, node: QuantisedNode) -> BankPlace | ResultPlace:
 def _residual(maps: Maps, node: QuantisedNode) -> Residual:
     tensor, stride, first_channel = node.inputs[1], (1, 1), 0
     producer = maps.graph.by_name.get(tensor)
-    if producer is not None and isinstance(producer.op, Shortcut):
-        tensor, stride, first_channel = producer.inputs[0], producer.op.stride, producer.op.before
+    if producer is not None and producer.op.hardware is HardwareForm.SAMPLING:
+        tensor, (stride, first_channel) = producer.inputs[0], sampling_of(producer.op.kind)(producer.op)
     kind = maps.graph.types[tensor].integer
     if maps.digits(tensor) > 1:
         raise ToolflowError(

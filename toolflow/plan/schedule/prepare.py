@@ -15,8 +15,8 @@ import numpy as np
 from toolflow.ir.operator import HardwareForm, Operator, Shape
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
 from toolflow.numerics.requantise import Requantise
-from toolflow.operators import Conv, Linear, Shortcut
-from toolflow.operators.folders import selection_of
+from toolflow.operators import Conv, Linear
+from toolflow.operators.folders import sampling_of, selection_of
 
 
 def prepare(graph: QuantisedGraph, drain_k: int) -> QuantisedGraph:
@@ -50,11 +50,10 @@ def _materialise_moves(graph: QuantisedGraph, drain_k: int) -> QuantisedGraph:
 
 
 def _is_residual_only(graph: QuantisedGraph, node: QuantisedNode, drain_k: int) -> bool:
-    assert isinstance(node.op, Shortcut)
     source = graph.by_name.get(node.inputs[0])
     readers = graph.consumers.get(node.name, ())
     return (
-        node.op.before % drain_k == 0
+        sampling_of(node.op.kind)(node.op)[1] % drain_k == 0
         and node.name != graph.output
         and source is not None
         and source.op.hardware is not HardwareForm.SAMPLING

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.places import BankPlace, ExternalPlace, ImageFormat, Region, ResultPlace, align
 from toolflow.engine.records import result_record_bytes
-from toolflow.engine.steps import Compute, Load, Pool, Step, StoreMap, StoreResults, Window
+from toolflow.engine.steps import Compute, Load, Pool, Step, StoreMap, StoreResults
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.operator import HardwareForm, Operator
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
 from toolflow.numerics.digits import digits_needed
-from toolflow.operators.max_pool.spec import MaxPool
+from toolflow.operators.folders import window_of
 from toolflow.plan.schedule.compute import Maps, compute_steps
 from toolflow.plan.schedule.memory import allocate, as_map
 from toolflow.plan.schedule.prepare import prepare, result_tensor
@@ -144,10 +144,8 @@ def _load(maps: Maps) -> Load:
 
 
 def _pool(maps: Maps, node: QuantisedNode) -> Pool:
-    op = node.op
-    assert isinstance(op, MaxPool)
     source, out = maps.place(node.inputs[0]), maps.places[node.name]
-    window = Window(op.kernel, op.stride, (op.pads[0], op.pads[1]), op.dilation)
+    window = window_of(node.op.kind)(node.op)
     signed = maps.graph.types[node.inputs[0]].integer.signed
     return Pool(node.name, source, signed, out, Region(0, 0, out.height, out.width), window)
 
