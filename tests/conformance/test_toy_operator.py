@@ -1,4 +1,4 @@
-"""A new operator is one folder and a line in each importer: it then runs through every level (CONTRIBUTING.md)."""
+"""A new operator is one folder and a line in each importer: networks of two run on every level (CONTRIBUTING.md)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NORMALISATION = Normalisation(mean=(0.5,) * 3, std=(0.25,) * 3)
 
 
 class Network(nn.Module):
-    """The rectifier behind the operator must move in front of it, to the convolution."""
+    """The rectifier behind `blocks` must move in front of it, to the convolution."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Network(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.relu(self.blocks(self.first(x)))
-        x = torch.relu(self.second(x))
+        x = -torch.relu(self.second(x))
         out: torch.Tensor = self.last(torch.flatten(x, 1))
         return out
 
@@ -61,7 +61,8 @@ def onnx_network() -> onnx.ModelProto:
         helper.make_node("SpaceToDepth", ["a"], ["b"], "blocks", blocksize=2),
         helper.make_node("Relu", ["b"], ["c"], "relu"),
         helper.make_node("Conv", ["c", "w2"], ["d"], "second"),
-        helper.make_node("Flatten", ["d"], ["e"], "flat"),
+        helper.make_node("Neg", ["d"], ["n"], "negate"),
+        helper.make_node("Flatten", ["n"], ["e"], "flat"),
         helper.make_node("Gemm", ["e", "w3"], ["y"], "last"),
     ]
     weights = {"w1": (5, 3, 3, 3), "w2": (6, 20, 1, 1), "w3": (72, 4)}
@@ -71,8 +72,8 @@ def onnx_network() -> onnx.ModelProto:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def operator() -> Iterator[None]:
-    """The toolflow with the operator."""
+def operators() -> Iterator[None]:
+    """The toolflow with the operators."""
     with pytest.MonkeyPatch.context() as patch:
         add_to_toolflow(patch)
         yield
@@ -100,10 +101,10 @@ def variant(imported: Graph) -> Variant:
 
 def test_every_node_runs_on_the_engine(imported: Graph) -> None:
     reports = {report.operator: report for report in check(imported)}
-    assert reports["space_to_depth"].status is Status.ENGINE
+    assert reports["space_to_depth"].status is reports["negate"].status is Status.ENGINE
     assert Status.IMPORTS_ONLY not in {report.status for report in reports.values()}
     kinds = [node.op.kind for node in simplify(imported).nodes]
-    assert kinds == ["conv", "space_to_depth", "conv", "flatten", "linear"]
+    assert kinds == ["conv", "space_to_depth", "conv", "negate", "flatten", "linear"]
 
 
 def test_brevitas_and_the_stored_graph_answer_as_the_reference(variant: Variant, tmp_path: Path) -> None:
