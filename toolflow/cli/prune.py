@@ -380,21 +380,18 @@ def _normalisation(data: CalibrationImages) -> Any:
 def _layers(graph: Graph, pruned: Graph) -> list[dict[str, Any]]:
     """Return what became of each layer: form, density, and multiplications for one image."""
     from quant.arrangement.forms import multiplications_by_layer
-    from quant.sparsity.choice import choice_of
-    from toolflow.operators import Conv, WinogradConv
 
     direct, now = multiplications_by_layer(graph), multiplications_by_layer(pruned)
     layers = []
     for node in pruned.nodes:
         if node.name not in now:
             continue
-        choice = choice_of(node.op) if isinstance(node.op, Conv | WinogradConv) else None
-        weight = node.weights["weight"]
+        op, weight = node.op, node.weights["weight"]
         layers.append(
             {
                 "name": node.name,
-                "tile": choice.tile if choice else 0,
-                "pattern": str(choice.pattern) if choice and choice.pattern else None,
+                "tile": op.tile,
+                "pattern": str(op.pattern) if op.pattern else None,
                 "density": float(np.count_nonzero(weight) / weight.size),
                 "multiplications": now[node.name],
                 "saved": 1 - now[node.name] / direct[node.name],
