@@ -39,7 +39,7 @@ def _run() -> int:
 
 
 def _foreign_package() -> Path | None:
-    """Return the file of the package `toolflow` that Python finds, or None where it is ours or there is none."""
+    """Return the file of the package `toolflow` that Python finds, or None if it is ours or there is none."""
     try:
         package = importlib.import_module("toolflow")
     except ImportError:

@@ -19,7 +19,7 @@ UNIT = "single"
 
 
 def lint(config: EngineConfig, root: Path, folder: Path) -> str:
-    """Return what Verilator says of one configuration, "" where it finds nothing."""
+    """Return what Verilator says of one configuration, "" if it finds nothing."""
     sources = emit_rtl(config, UNIT, folder)
     done = subprocess.run(
         [root / "bin/verilator", "--lint-only", "-Wall", "--top", f"cascade_{UNIT}", *WAIVERS, *sources],

@@ -71,7 +71,7 @@ def steps(data: Path, work: Path) -> dict[str, list[str]]:
 
 
 def main() -> int:
-    """Run the programs and return 1 where one failed."""
+    """Run the programs and return 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--work", type=Path, default=Path("build/bench"))

@@ -182,7 +182,7 @@ def print_cascade(low: Int64Array, high: Int64Array, labels: Int64Array, scale: 
 
 
 def main() -> int:
-    """Print every figure; return 1 where a level differs from the reference."""
+    """Print every figure; return 1 if a level differs from the reference."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--images", type=int, default=900, help="images to report on; what quantisation saw is extra")

@@ -4,7 +4,7 @@
         [--modes direct ..] [--array-bits 8] [--largest 3]
 
 Weights and images are seeded random integers: cycles do not depend on them. A layer's ideal is its kept values times
-its valid tiles (its positions, where it is direct) over the multipliers. Each layer runs on the same engine as a
+its valid tiles (its positions, if it is direct) over the multipliers. Each layer runs on the same engine as a
 network of its own, and its results are compared with the reference. An array narrower than the weights, up to
 `--largest` in magnitude, takes them in digits, and the ideal counts each digit. Cycles are those of the layer's CONV,
 from the end of the instruction before to its own, as the RTL counts them.
@@ -76,7 +76,7 @@ class Mode:
 
 
 def modes(layer: tuple[str, int, int, int, int], pattern: Pattern) -> dict[str, Mode]:
-    """Return the layer's modes: the tile of fewer multiplications, the pattern where there are S channels.
+    """Return the layer's modes: the tile of fewer multiplications, the pattern if there are S channels.
 
     The first layer is direct and dense in all of them, as a build makes it.
     """
@@ -193,7 +193,7 @@ def main() -> None:
 
 
 def _columns(what: str, mode: Mode | None, cycles: float, ideal: float) -> dict[str, float | str]:
-    """Return what is recorded of a layer in one mode, or of the network where there is no mode."""
+    """Return what is recorded of a layer in one mode, or of the network if there is no mode."""
     tile = {"tile": f"F({mode.tile},3)" if mode.tile else "direct"} if mode and what == "dense Winograd" else {}
     return {**tile, f"{what}, cycles": round(cycles), f"{what}, share of the ideal": round(ideal / cycles, 3)}
 

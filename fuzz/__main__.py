@@ -2,7 +2,7 @@
 
     python -m fuzz --out build/fuzz --seed 1 --minutes 5
 
-What was run is kept in the folder; a second run with the same folder and seed goes on there. Ends with 1 where
+What was run is kept in the folder; a second run with the same folder and seed goes on there. Ends with 1 if
 something was found.
 """
 

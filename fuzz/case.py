@@ -28,7 +28,7 @@ class Case:
         mean, std: of the normalisation, one value for all channels.
         calibration, images: style and number of the images to quantise with, and to run.
         seed: of the images, and of the bench's pauses.
-        engine: fields of `EngineConfig`; None where the planner chooses.
+        engine: fields of `EngineConfig`; None if the planner chooses.
         levels: of "program", "hls" and "rtl", those that are run.
         stalls: chance of a pause in the simulation.
         rule: (k, m, n, threshold) of the confidence unit, or None.

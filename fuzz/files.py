@@ -36,7 +36,7 @@ class Damage:
         file: of the originals, "project/…" for one of the project's.
         edits: one after the other; none where the file is deleted or swapped.
         command: a key of `_COMMANDS`.
-        other: file that takes the damaged one's place, "" where it is deleted; None for edits.
+        other: file that takes the damaged one's place, "" if it is deleted; None for edits.
     """
 
     file: str

@@ -158,7 +158,7 @@ def _executor(name: str, case: Case, config: EngineConfig, builds: Builds) -> Ex
 
 
 def _compare(unit: Unit, executor: Executor, images: UInt8Array, *, traced: bool) -> None:
-    """Compare every integer that an executor writes, and every map where it is traced."""
+    """Compare every integer that an executor writes, and every map if it is traced."""
     difference = verify_level(unit, executor, images).difference
     if difference is None and traced:
         difference = locate(unit, executor, images)
@@ -167,7 +167,7 @@ def _compare(unit: Unit, executor: Executor, images: UInt8Array, *, traced: bool
 
 
 def refusal_lacks(error: ToolflowError, case: Case) -> str:
-    """Return what a refusal lacks to be acted on, "" where it lacks nothing."""
+    """Return what a refusal lacks to be acted on, "" if it lacks nothing."""
     text = str(error)
     names = [f"'{step.name}" for step in case.network.steps]
     resources = ("depth", "bits", "lanes", "LUTs", "DSPs", "block", "words", "--", "images", "input channels")

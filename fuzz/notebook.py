@@ -27,7 +27,7 @@ class Entry:
         text: the refusal, the difference or the trace's end.
         levels: that were compared and are equal.
         seconds: wall time by stage.
-        engine: signature of the engine, "" where there is none.
+        engine: signature of the engine, "" if there is none.
         relative_error: of the quantised output.
     """
 

@@ -31,7 +31,7 @@ class Binaries:
         return replace(traced, program=code + tables, weights=self.weights)
 
     def difference(self, compiled: CompiledProgram) -> str | None:
-        """Return the first place at which the files leave the compilation, as text; None where there is none."""
+        """Return the first place at which the files leave the compilation, as text; None if there is none."""
         for what, stored, expected, parts in (
             ("program", self.program, compiled.program, _program_parts(compiled)),
             ("weights", self.weights, compiled.weights, _weight_parts(compiled)),

@@ -55,7 +55,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class FaultOutcome:
-    """What a level made of a fault: the first difference, or None where it stayed green."""
+    """What a level made of a fault: the first difference, or None if it stayed green."""
 
     fault: Fault
     difference: str | None

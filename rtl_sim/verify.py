@@ -51,7 +51,7 @@ class LevelRun:
     Attributes:
         error: the engine's error code.
         results: bytes of the results region.
-        cycles: from start to the last write response, None where the level has no clock.
+        cycles: from start to the last write response, None if the level has no clock.
         instruction_cycles: the same of each instruction of the last pass.
         weight_stall_cycles: of those cycles, in how many the array waited for weights; None as above.
     """
@@ -161,7 +161,7 @@ def verify_level(
 
 
 def compare(unit: Unit, compiled: CompiledProgram, outcome: LevelRun, images: UInt8Array) -> Difference | None:
-    """Return the first difference between a level's results and the reference, None where there is none."""
+    """Return the first difference between a level's results and the reference, None if there is none."""
     if outcome.error:
         return Difference("results", 0, (), 0, outcome.error, "error code")
     count = len(images)
@@ -196,7 +196,7 @@ def expected_results(unit: Unit, compiled: CompiledProgram, images: UInt8Array) 
 def locate(unit: Unit, executor: Executor, images: UInt8Array, binaries: Binaries | None = None) -> Difference | None:
     """Store every feature map through the level itself and return the first element that differs.
 
-    None where nothing differs any more: the fault lies in an instruction of `binaries`, which tracing replaces.
+    None if nothing differs any more: the fault lies in an instruction of `binaries`, which tracing replaces.
     """
     compiled = compile_program(unit.graph, unit.config, unit.rule)
     tensors = traceable(unit, compiled)

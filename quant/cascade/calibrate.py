@@ -49,7 +49,7 @@ class CalibrationOptions:
     Attributes:
         tolerance: accuracy that may be lost against the high-precision unit, a share of the images.
         free_share: forwarded share that costs no time, t_low / t_high where both units run at once
-            (the high-precision unit would idle); 0 where they take turns.
+            (the high-precision unit would idle); 0 if they take turns.
         temperatures: divisors of the logits to try; 1 is the plain softmax; the first is preferred on a tie.
         margin: one-sided confidence with which another set of as many images must lose no more than the
             tolerance; None to take the estimated loss as it is, which other images exceed every second time.
@@ -83,7 +83,7 @@ class _Evidence:
 
     Attributes:
         right: which unit answers which image rightly.
-        modelled: expected loss of each image, or None where losses are counted.
+        modelled: expected loss of each image, or None if losses are counted.
     """
 
     right: Answers

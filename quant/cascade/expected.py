@@ -23,7 +23,7 @@ MAX_STEPS = 50
 
 @dataclass(frozen=True)
 class ExpectedLosses:
-    """What is expected of a label not seen, for each image, (N,): 0 where both units answer the same.
+    """What is expected of a label not seen, for each image, (N,): 0 if both units answer the same.
 
     Attributes:
         loss: P(high-precision answer right) − P(low-precision answer right), within [−1, 1].

@@ -84,7 +84,7 @@ def images_for_none(tolerance: float) -> int:
 def images_to_show(discordant_share: float, loss: float, tolerance: float, z: float) -> int | None:
     """Return how many images put the upper end of the loss's interval at `tolerance`.
 
-    None where the loss itself is not below the tolerance: more images would not help.
+    None if the loss itself is not below the tolerance: more images would not help.
     """
     if loss >= tolerance:
         return None

@@ -18,7 +18,7 @@ BINS = 2048
 COUNTED_TOGETHER = 1 << 22  # values; torch counts in float32, which is exact up to 2^24 only
 ACTIVATION_CANDIDATES = np.linspace(0.1, 1.0, 181)
 WEIGHT_CANDIDATES = np.linspace(0.35, 1.0, 53)
-SMALLEST = 1e-300  # stands for 0 where something is divided by it
+SMALLEST = 1e-300  # stands for 0 if something is divided by it
 POWERS_DOWN = 5  # a clip at 1/32 of the largest magnitude is never the best one
 
 

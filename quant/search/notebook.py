@@ -1,4 +1,4 @@
-"""What a search found out so far, on disk: one that is cut short goes on where it was."""
+"""What a search found out so far, on disk: an interrupted search continues from here."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class SearchResult:
         saves: what the cost counts.
         trials: in their order; the first is the plainest network that fits the target.
         chosen: the place of the result among them.
-        engine: on which the result takes fewest cycles, None where they were not counted.
+        engine: on which the result takes fewest cycles, None if they were not counted.
     """
 
     config: QuantiseConfig

@@ -23,7 +23,7 @@ TIE = 1e-6  # weight of the divergence among selections that cost the same
 class Selection:
     """The option of every layer and the bits of every group, what they cost, and their divergences' sum.
 
-    `engine` is the one whose cycles the cost counts, None where it counts none.
+    `engine` is the one whose cycles the cost counts, None if it counts none.
     """
 
     layers: Mapping[str, Option]
@@ -56,7 +56,7 @@ def select(found: Sensitivities, budget: float, prices: Sequence[Prices]) -> Sel
 def _selected(found: Sensitivities, budget: float, prices: Prices) -> Selection:
     """Return the same at one list of prices.
 
-    A variable is 1 where a layer takes an option and its input has so many bits, or where a group has so many bits; the
+    A variable is 1 if a layer takes an option and its input has so many bits, or where a group has so many bits; the
     two kinds must agree.
     """
     columns = [

@@ -1,4 +1,4 @@
-"""Rounding to train through: values lie on the integers' grid, gradients pass straight where nothing is cut off."""
+"""Rounding to train through: values lie on the integers' grid, gradients pass straight if nothing is cut off."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Rounded(torch.autograd.Function):
 
 
 def rounded(x: Tensor, scale: Tensor | float, lower: int, upper: int) -> Tensor:
-    """Return x rounded to multiples of the scale from lower to upper; the gradient is 0 where it was cut off."""
+    """Return x rounded to multiples of the scale from lower to upper; the gradient is 0 if it was cut off."""
     return cast(Tensor, _Rounded.apply(x, scale, lower, upper))  # type: ignore[no-untyped-call]
 
 

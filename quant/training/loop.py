@@ -3,7 +3,7 @@
     dense ─ prune 8:16 ─ train ─ prune 5:16 ─ train ─ prune 3:16 ─ train ─ pruned
 
 The dense network teaches: the loss is its answers' divergence, how far the maps between blocks are from its own, and
-the labels' cross entropy where there are labels. Maps teach soonest: the pruned network begins near them.
+the labels' cross entropy if there are labels. Maps teach soonest: the pruned network begins near them.
 Whatever is random comes from the seed, the step and the epoch, so that a run which was interrupted and resumed at an
 epoch's end gives the same weights as one that was not, on the same machine with as many threads.
 """
@@ -46,7 +46,7 @@ SMALLEST_ENERGY = 1e-12  # of a map that is 0 everywhere
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """Images uint8 (N, H, W, C), their labels where there are any, and how pixels are normalised."""
+    """Images uint8 (N, H, W, C), their labels if there are any, and how pixels are normalised."""
 
     images: Images
     labels: Labels | None
@@ -119,7 +119,7 @@ class Checkpoint:
         partial.replace(self.path)
 
     def read(self) -> dict[str, Any] | None:
-        """Return the state, None where there is none of this origin."""
+        """Return the state, None if there is none of this origin."""
         if not self.path.is_file():
             return None
         try:
@@ -173,7 +173,7 @@ def batch_sizes(images: int, batch: int, multiple: int = 1) -> list[int]:
     Args:
         images: in all.
         batch: wanted size.
-        multiple: the size is one, where it is not below it.
+        multiple: the size is one, if it is not below it.
     """
     size = batch // multiple * multiple or batch
     full, rest = divmod(images, size)

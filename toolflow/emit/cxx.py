@@ -48,11 +48,11 @@ class Pragma:
         return self.text.split()
 
     def is_hls(self, kind: str) -> bool:
-        """Tell whether this is `#pragma HLS kind`, in upper or lower case."""
+        """Return whether this is `#pragma HLS kind`, in upper or lower case."""
         return [word.upper() for word in self.words[:2]] == ["HLS", kind]
 
     def option(self, key: str) -> str:
-        """Return what follows `key=`, "" where that is not given."""
+        """Return what follows `key=`, "" if that is not given."""
         return next((word.split("=", 1)[1] for word in self.words if word.startswith(f"{key}=")), "")
 
 
@@ -88,7 +88,7 @@ class Function:
     branches: list[tuple[int, int]] = field(default_factory=list)  # first and last line of each `if`
 
     def is_conditional(self, pragma: Pragma) -> bool:
-        """Tell whether a pragma stands in an `if` that is in no loop: one that the configuration decides."""
+        """Return whether a pragma stands in an `if` that is in no loop: one that the configuration decides."""
         in_loop = any(loop.first_line < pragma.line <= loop.last_line for loop in self.loops)
         return not in_loop and any(first < pragma.line <= last for first, last in self.branches)
 

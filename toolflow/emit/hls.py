@@ -56,7 +56,7 @@ def emit_hls(config: EngineConfig, unit: str, folder: Path, port_bytes: Mapping[
         config: the engine.
         unit: its name.
         folder: where the sources go.
-        port_bytes: what co-simulation finds behind each of `MASTERS`, in bytes; None where there are no vectors.
+        port_bytes: what co-simulation finds behind each of `MASTERS`, in bytes; None if there are no vectors.
 
     Raises:
         ToolflowError: the unit's name does not suit C++, or the folder cannot be written.

@@ -47,7 +47,7 @@ def build_native(
 ) -> Path:
     """Compile one unit's C++ and test bench and return the program.
 
-    Sources that lie in `folder` are compiled as they are; where there are none they are emitted first.
+    Sources that lie in `folder` are compiled as they are; if there are none they are emitted first.
     Nothing is compiled where sources, compiler and flags are those of the program that is there.
 
     Args:
@@ -55,7 +55,7 @@ def build_native(
         config: the engine; sources in `folder` must be for the same one.
         unit: "low", "high" or "single".
         exact_types: use the synthesis' ap_int types throughout: the same bits, much slower.
-        work: where the program goes, `folder`/build where it is None.
+        work: where the program goes, `folder`/build if it is None.
 
     Raises:
         ToolflowError: g++ or the headers are missing, or the sources are for another engine.

@@ -25,7 +25,7 @@ class ReadmeModel:
     Attributes:
         input_shape: (C, H, W).
         vector_images: how many images are kept in the project.
-        reason: why this design was chosen, "" where nothing was compared.
+        reason: why this design was chosen, "" if nothing was compared.
         notes: what the user must know of the network and its images, in sentences.
     """
 

@@ -62,7 +62,7 @@ class UnitSources:
         unit: "low", "high" or "single"; the top of both flavours is cascade_<unit>.
         hls_sources: C++ files to synthesise.
         hls_include: folder of the C++ library's headers.
-        hls_bench: files of the C++ test bench, none where there is none.
+        hls_bench: files of the C++ test bench, none if there is none.
         vectors: what it reads; csim and cosim need both.
         rtl_sources: SystemVerilog files, packages before their users.
     """

@@ -62,7 +62,7 @@ class Finding:
 
 
 def check_synthesisable(folder: Path, unit: str) -> list[Finding]:
-    """Return what keeps a unit's sources in `folder` from synthesis, in order of place; [] where nothing does.
+    """Return what keeps a unit's sources in `folder` from synthesis, in order of place; [] if nothing does.
 
     Raises:
         ToolflowError: the unit's source file is not there.
@@ -71,7 +71,7 @@ def check_synthesisable(folder: Path, unit: str) -> list[Finding]:
 
 
 def check_parsed(parsed: Unit) -> list[Finding]:
-    """Return what keeps a parsed unit from synthesis, in order of place; [] where nothing does."""
+    """Return what keeps a parsed unit from synthesis, in order of place; [] if nothing does."""
     found = [finding for rule in _RULES for finding in rule(parsed)]
     found += _top(parsed, parsed.source.stem)
     return sorted(set(found))
@@ -149,7 +149,7 @@ def _loops(unit: Unit) -> Iterator[Finding]:
 
 
 def _loop_problem(unit: Unit, function: Function, loop: Loop) -> str:
-    """Return what is wrong with a `for`, "" where it counts to a bound that synthesis knows or is told."""
+    """Return what is wrong with a `for`, "" if it counts to a bound that synthesis knows or is told."""
     variable, (_, condition, step) = loop.variable, loop.clauses
     if not variable:
         return "a loop must begin with one counter's first value"
@@ -190,7 +190,7 @@ def _assigned(tokens: Sequence[Token]) -> set[str]:
 
 
 def _constant(unit: Unit, function: Function, tokens: Sequence[Token]) -> bool:
-    """Tell whether an expression is known when the hardware is built."""
+    """Return whether an expression is known when the hardware is built."""
     return not _unknown(unit, function, tokens)
 
 

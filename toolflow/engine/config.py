@@ -42,7 +42,7 @@ class EngineConfig(BaseModel):
         transform_cycles: cycles in which the input transform makes one word; S / transform_cycles channels at once.
         transform_depth: words of one transformed tile in each lane; the engine holds two.
         multiplier: whether multipliers are meant for DSP blocks or for LUTs.
-        bank_memory: whether the banks are meant for block RAM (LUT RAM where they are small) or for UltraRAM.
+        bank_memory: whether the banks are meant for block RAM (LUT RAM if they are small) or for UltraRAM.
         confidence: whether the confidence unit is built.
     """
 
@@ -131,11 +131,11 @@ class EngineConfig(BaseModel):
         return self.lanes_k * self.slots * per_value
 
     def rows_per_beat(self, indexed: bool) -> int:
-        """Whole weight rows in one beat; 1 where a row needs one beat or more."""
+        """Whole weight rows in one beat; 1 if a row needs one beat or more."""
         return max(self.bus_bits // self.row_bits(indexed), 1)
 
     def beats_per_row(self, indexed: bool) -> int:
-        """Beats of one weight row; 1 where several rows share a beat."""
+        """Beats of one weight row; 1 if several rows share a beat."""
         return -(-self.row_bits(indexed) // self.bus_bits)
 
     @property

@@ -85,7 +85,7 @@ def unpack(layout: Mapping[str, BitField], words: npt.NDArray[np.uint32]) -> dic
 
 
 def unused(layout: Mapping[str, BitField], words: npt.NDArray[np.uint32]) -> int | None:
-    """Return the first of 16 words that has a bit outside the layout's fields, None where all lie inside."""
+    """Return the first of 16 words that has a bit outside the layout's fields, None if all lie inside."""
     used = _as_integer(words)
     for place in layout.values():
         used &= ~place.place(-1)

@@ -46,7 +46,7 @@ TAP_STEPS_BITS, TAP_STEPS_WORDS = 8, slice(6, 15)
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction; every field of PROGRAM.md, 0 where the opcode does not use it.
+    """One instruction; every field of PROGRAM.md, 0 if the opcode does not use it.
 
     `name` is the node that it came from, and `reads` the input channels that each output of a CONV reads, 0 for all of
     them: both for reports only, not in the binary.
@@ -129,7 +129,7 @@ class Instruction:
         return _unpacked(self.encode()[EXPONENT_WORDS], EXPONENT_BITS, taps)
 
     def tap_steps(self, taps: int) -> np.ndarray:
-        """Return the int64 (t, t) steps of a TAPS, 0 where the CONV's own hold."""
+        """Return the int64 (t, t) steps of a TAPS, 0 if the CONV's own hold."""
         return _unpacked(self.encode()[TAP_STEPS_WORDS], TAP_STEPS_BITS, taps)
 
     def steps_of_taps(self, taps: Instruction) -> np.ndarray:

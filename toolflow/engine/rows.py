@@ -212,7 +212,7 @@ def _elements(config: EngineConfig, layer: LayerWeights, group: int) -> Int64Arr
 
 
 def _dense_taps(config: EngineConfig, layer: LayerWeights, group: int, first: int, sub_rows: int) -> Int64Array:
-    """Return (levels, kh, kw, sub_rows, S, lanes_k): the weight of every element, 0 where there is none."""
+    """Return (levels, kh, kw, sub_rows, S, lanes_k): the weight of every element, 0 if there is none."""
     _, _, _, kernel_h, kernel_w = layer.digits.shape
     weight_digits, levels = len(layer.digits), layer.levels
     element = _elements(config, layer, group)

@@ -22,7 +22,7 @@ class Packet:
     Attributes:
         bias, multiplier, residual_multiplier, shift, residual_shift: int64 (channels of the group,).
         values: int64 (rows, lanes_k, slots).
-        indices: int64 of the same shape, or None where the layer is dense.
+        indices: int64 of the same shape, or None if the layer is dense.
     """
 
     bias: Int64Array

@@ -127,7 +127,7 @@ def is_narrow(config: QuantiseConfig) -> bool:
 
 
 def require_finetuning(graph: Graph, configs: Iterable[QuantiseConfig]) -> None:
-    """Raise a ToolflowError where a network cannot be finetuned, before anything is computed."""
+    """Raise a ToolflowError if a network cannot be finetuned, before anything is computed."""
     from quant.arrangement.arrange import arrange
     from quant.training.finetune import require_finetuning as require
 

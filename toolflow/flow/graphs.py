@@ -59,7 +59,7 @@ class Images:
         return picked
 
     def labels_of(self, name: str) -> Int64Array | None:
-        """Return the labels of a part, None where the file has none."""
+        """Return the labels of a part, None if the file has none."""
         if self.labels is None:
             return None
         picked: Int64Array = self.labels[getattr(self.split, name)]

@@ -187,7 +187,7 @@ class Search:
         return self.precision.layer_bits is AUTO and variant == "high"
 
     def saves_cycles(self, variant: str) -> bool:
-        """Return whether the search of a variant, where there is one, saves a board's cycles, not operations.
+        """Return whether the search of a variant, if there is one, saves a board's cycles, not operations.
 
         Bits of any width are searched for multipliers that are made for them, not for an engine's.
         """
@@ -195,7 +195,7 @@ class Search:
         return given and self.searches(variant)
 
     def target(self, variant: str) -> Target | None:
-        """Return the board whose cycles the search of a variant saves, None where it saves operations.
+        """Return the board whose cycles the search of a variant saves, None if it saves operations.
 
         Raises:
             ToolflowError: there is no such board, or no engine with the parameters that are fixed.

@@ -51,7 +51,7 @@ def guarded(run: Callable[[], int]) -> int:
 
 
 def settle() -> signal.Signals | None:
-    """Return the signal that asked this command to end, None where none did; it is not raised again from now on."""
+    """Return the signal that asked this command to end, None if none did; it is not raised again from now on."""
     if _asked is not None:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return _asked

@@ -46,7 +46,7 @@ class Value:
     Attributes:
         tensor: name of the graph's tensor.
         shape: without the batch.
-        order: which element of the graph's tensor each element is, flat; None where they are all, in its own order.
+        order: which element of the graph's tensor each element is, flat; None if they are all, in its own order.
     """
 
     tensor: str
@@ -129,7 +129,7 @@ class GraphBuilder:
         return Value(value.tensor, self._shapes[value.tensor])
 
     def is_moved(self, value: Value) -> bool:
-        """Tell whether a value is more than its tensor as it was made, or flattened."""
+        """Return whether a value is more than its tensor as it was made, or flattened."""
         return value.order is not None or (len(value.shape) != 1 and value.shape != self._shapes[value.tensor])
 
     def maker(self, value: Value) -> Node | None:
@@ -150,7 +150,7 @@ class GraphBuilder:
             change: gives the new value from the old one as if they were arrays; it only moves elements.
 
         Returns:
-            The new value; None, and a problem noted, where it has no elements or too many.
+            The new value; None, and a problem noted, if it has no elements or too many.
         """
         if math.prod(value.shape) > MAX_ORDERED:
             self.problem(place, "shape", value.shape, f"at most {MAX_ORDERED} elements in another order")
@@ -227,7 +227,7 @@ class GraphBuilder:
         return None
 
     def _are_moved_alike(self, values: Sequence[Value]) -> bool:
-        """Tell whether values are tensors of one shape, all seen in one other order or shape."""
+        """Return whether values are tensors of one shape, all seen in one other order or shape."""
         first = values[0]
         return (first.order is not None or first.shape != self._shapes[first.tensor]) and all(
             self._shapes[value.tensor] == self._shapes[first.tensor]
@@ -255,7 +255,7 @@ class GraphBuilder:
         return [made], {**weights, "weight": spread(weight, channels, made.shape[0])}
 
     def _pick_channels(self, value: Value) -> str | None:
-        """Return a tensor of the channels that a value picks, a layer of weights 0 and 1; None where it cannot."""
+        """Return a tensor of the channels that a value picks, a layer of weights 0 and 1; None if it cannot."""
         assert value.order is not None
         shape = self._shapes[value.tensor]
         channels = picked_channels(value.order, shape)

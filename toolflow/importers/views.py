@@ -16,7 +16,7 @@ Order = npt.NDArray[np.int64]
 
 
 def picked_channels(order: Order, shape: Shape) -> Order | None:
-    """Return the channels of a (C, ..) tensor that an order picks, whole and one after the other; None where not."""
+    """Return the channels of a (C, ..) tensor that an order picks, whole and one after the other; None if not."""
     size = math.prod(shape[1:])
     if order.size % size:
         return None
@@ -34,7 +34,7 @@ def per_channel(values: npt.NDArray[np.float64], order: Order, shape: Shape) -> 
         shape: of the tensor.
 
     Returns:
-        The numbers, NaN for a channel that the order does not read; None where a channel would have several.
+        The numbers, NaN for a channel that the order does not read; None if a channel would have several.
     """
     channels = order // math.prod(shape[1:])
     vector = np.full(shape[0], np.nan)
@@ -68,7 +68,7 @@ def mean_windows(groups: Order, shape: Shape) -> tuple[tuple[int, int], Order] |
         shape: (C, H, W) of the tensor.
 
     Returns:
-        The window, and for each mean its position in the pooled tensor; None where they are no such windows.
+        The window, and for each mean its position in the pooled tensor; None if they are no such windows.
     """
     channels, height, width = shape
     groups = np.sort(groups, axis=1)

@@ -2,7 +2,7 @@
 
 PyTorch and ONNX name and parametrise the same operation differently; each importer translates into
 these calls, so that one network gives one graph whichever way it came. Every function notes a
-problem and returns None where it cannot say what is meant.
+problem and returns None if it cannot say what is meant.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def chosen_output(model: str, names: Sequence[str], wanted: str | None) -> str:
     Args:
         model: how the model is called in messages.
         names: its outputs.
-        wanted: what the user asks for; None where there is only one.
+        wanted: what the user asks for; None if there is only one.
 
     Raises:
         ToolflowError: there are several and none is asked for, or there is none of that name.
@@ -53,7 +53,7 @@ def chosen_output(model: str, names: Sequence[str], wanted: str | None) -> str:
 
 
 def clip(build: GraphBuilder, place: Place, x: Value, lower: float | None, upper: float | None) -> Value | None:
-    """min(max(x, lower), upper), where that is ReLU or ReLU6."""
+    """min(max(x, lower), upper), if that is ReLU or ReLU6."""
     if lower == 0 and (upper is None or upper >= UNBOUNDED):
         return build.emit(place, Relu(), [x])
     if lower == 0 and upper == 6:
@@ -134,7 +134,7 @@ def concat(build: GraphBuilder, place: Place, values: Sequence[Value], axis: int
 
 
 def position(axis: int, rank: int) -> int:
-    """Return an axis counted from the front, -1 where there is no such axis."""
+    """Return an axis counted from the front, -1 if there is no such axis."""
     return axis % rank if -rank <= axis < rank else -1
 
 
@@ -171,7 +171,7 @@ def _pooled(build: GraphBuilder, place: Place, x: Value, window: Pair) -> Value 
 
 
 def avg_pool(build: GraphBuilder, place: Place, x: Value, op: AvgPool) -> Value | None:
-    """Average pooling; where there is no padding, whether it counts is said in one way."""
+    """Average pooling; if there is no padding, whether it counts is said in one way."""
     return build.emit(place, op if any(op.pads) else replace(op, count_include_pad=True), [x])
 
 
@@ -192,11 +192,11 @@ def sigmoid_at_end(build: GraphBuilder, place: Place, x: Value, is_end: bool) ->
 
 @dataclass(frozen=True)
 class Ending:
-    """An operator over the classes that may stand at the very end, where it is left out.
+    """An operator over the classes that is left out if it stands at the very end.
 
     Attributes:
         inside, allowed: what is not handled elsewhere, and what is.
-        one, remedy: what is allowed where there is one class alone, and what to do.
+        one, remedy: what is allowed if there is one class alone, and what to do.
         why: it may be left out.
     """
 
@@ -240,7 +240,7 @@ def left_out_at_end(
 
 
 def _is_vector(build: GraphBuilder, place: Place, x: Value) -> bool:
-    """Tell whether a tensor is one score for each class, and no map of them: the device compares all that is there."""
+    """Return whether a tensor is one score for each class, not a map of them: the device compares all elements."""
     if math.prod(x.shape) == x.shape[0]:
         return True
     allowed = f"{(x.shape[0],)} or {(x.shape[0], *([1] * (len(x.shape) - 1)))}: one score for each class"

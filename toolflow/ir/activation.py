@@ -14,5 +14,5 @@ class Activation(Enum):
 
     @property
     def upper(self) -> float | None:
-        """The largest value that passes, None where there is no bound."""
+        """The largest value that passes, None if there is no bound."""
         return 6.0 if self is Activation.RELU6 else None

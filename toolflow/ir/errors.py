@@ -56,7 +56,7 @@ class Problem:
     Attributes:
         node: the node's name as the user knows it.
         operator: the operator as the source format calls it.
-        attribute: the attribute at fault, or "" where the operator itself is.
+        attribute: the attribute at fault, or "" if the operator itself is.
         value: the value found, as text.
         allowed: the supported values, as text.
         rewrite: how to change the model, or "".

@@ -63,7 +63,7 @@ class Graph:
         nodes: in topological order; the tensor of a node has the node's name.
         output: name of the output tensor.
         binary: whether class 0 was added to a network of one logit (`passes.two_logits`).
-        input_map: how the model's input becomes the input tensor; None where they are the same. The device
+        input_map: how the model's input becomes the input tensor; None if they are the same. The device
             applies it in its input table, so no node does.
     """
 

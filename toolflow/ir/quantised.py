@@ -37,9 +37,9 @@ class QuantisedNode:
         inputs: the operands; a conv or linear may have a second one, the residual that its
             requantisation adds (one rounding for both).
         weights: integer arrays by name ("weight": int64, (K, C/groups, kh, kw) for conv, (K, F) for linear).
-        requantise: how accumulators become the output's integers; None where the operator
+        requantise: how accumulators become the output's integers; None if the operator
             only moves or compares integers (max pooling, concat, flatten, shortcut).
-        weight_bits: width of the weights, 0 where there are none.
+        weight_bits: width of the weights, 0 if there are none.
     """
 
     name: str
@@ -121,7 +121,7 @@ def verify_quantised(graph: QuantisedGraph) -> None:
 
 
 def _verify_node(graph: QuantisedGraph, node: QuantisedNode) -> None:
-    """Raise ValueError where a node's numbers do not fit its operator or its tensors' types."""
+    """Raise ValueError if a node's numbers do not fit its operator or its tensors' types."""
     what = f"{node.op.kind} '{node.name}'"
     if node.op.rounds is None:
         raise ValueError(f"{what} stands in float graphs only, not in a quantised one")

@@ -210,6 +210,6 @@ def unpack(packed: Packed, sub_row: int) -> Int64Array:
 
 
 def storage_bits(weight: npt.NDArray[Any], pattern: Pattern | None, shared: bool, weight_bits: int) -> int:
-    """Return the bits of weights (K, C, kh, kw): values, and their indices where there is a pattern."""
+    """Return the bits of weights (K, C, kh, kw): values, and their indices if there is a pattern."""
     each = weight_bits + (0 if pattern is None else pattern.index_bits)
     return kept_values(weight, pattern, shared) * each

@@ -35,7 +35,7 @@ class Convolution:
         pads: (top, left, bottom, right).
         rule: requantisation, every array of shape (K,).
         tile: m of F(m, 3) where the weight is U (K, C, t, t), 0 for a direct convolution.
-        exponent: int64 (t, t), the left shift of each tap, where there is a tile.
+        exponent: int64 (t, t), the left shift of each tap, if there is a tile.
         pattern: the sub-row-balanced pattern that the weight obeys, the taps of a tile sharing, or None.
     """
 

@@ -53,7 +53,7 @@ def affine(node: Node, op: BatchNorm) -> tuple[Vector, Vector]:
 
 
 def _takes_scale(node: Node) -> bool:
-    """Tell whether an output channel's weights may be scaled: nothing follows the sum yet."""
+    """Return whether an output channel's weights may be scaled: nothing follows the sum yet."""
     return isinstance(node.op, Conv | Linear) and node.op.activation is Activation.NONE and len(node.inputs) == 1
 
 

@@ -6,7 +6,7 @@
 
 The device maps every pixel through a table anyway, so such a node costs nothing there, and the layer behind it is
 the first one. Zero padding behind it pads the mapped image, as before. A node stays where the image itself is read
-elsewhere too, or where it is the output; so does one that makes a channel constant, which no pixel map can undo.
+elsewhere too, or if it is the output; so does one that makes a channel constant, which no pixel map can undo.
 """
 
 from __future__ import annotations

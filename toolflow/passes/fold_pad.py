@@ -59,7 +59,7 @@ def _sum(pads: list[Pads]) -> Pads:
 
 
 def _padded(node: Node, pads: Pads, inner: Shape, outer: Shape, positive: bool) -> Operator | None:
-    """Return the reader with the padding in it, None where that would change a value.
+    """Return the reader with the padding in it, None if that would change a value.
 
     Args:
         node: the reader.

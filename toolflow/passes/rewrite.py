@@ -21,7 +21,7 @@ class Rewriter:
         self._alias: dict[str, str] = {}
 
     def only_read_once(self, tensor: str) -> bool:
-        """Tell whether exactly one node reads a tensor and it is not the graph's output."""
+        """Return whether exactly one node reads a tensor and it is not the graph's output."""
         return len(self.graph.consumers.get(tensor, ())) == 1 and tensor != self.graph.output
 
     def tensor(self, name: str) -> str:

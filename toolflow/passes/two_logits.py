@@ -28,7 +28,7 @@ MEANING = (
 
 
 def is_binary(graph: Graph) -> bool:
-    """Tell whether a network gives a single number, before this pass."""
+    """Return whether a network gives a single number, before this pass."""
     return math.prod(graph.shapes[graph.output]) == 1
 
 
@@ -47,7 +47,7 @@ def two_logits(graph: Graph) -> Graph:
 
 
 def _last_layers(graph: Graph) -> list[Node] | None:
-    """Return the layers whose one channel reaches the output and nothing else; None where there are no such."""
+    """Return the layers whose one channel reaches the output and nothing else; None if there are no such."""
     layers: dict[str, Node] = {}
     passing: dict[str, Node] = {}
     left = [graph.output]
@@ -65,7 +65,7 @@ def _last_layers(graph: Graph) -> list[Node] | None:
 
 
 def _keeps_zero(op: Operator) -> bool:
-    """Tell whether an operator works channel by channel and makes zeros of zeros."""
+    """Return whether an operator works channel by channel and makes zeros of zeros."""
     return isinstance(op, Add | AvgPool | Flatten | MaxPool) or (
         isinstance(op, Shortcut) and not (op.before or op.after)
     )

@@ -24,7 +24,7 @@ WIDEST_LANES = 16  # batches are multiples of it on every processor, so that the
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """Return the library, None where g++ is missing or does not compile it: torch then does the same, more slowly."""
+    """Return the library, None if g++ is missing or does not compile it: torch then does the same, more slowly."""
     compiler = shutil.which(COMPILER)
     if compiler is None:
         return None
@@ -61,7 +61,7 @@ def _compiled(compiler: str, flags: Sequence[str]) -> ctypes.CDLL:
 
 
 def _kept(path: Path, build: Callable[[Path], None]) -> ctypes.CDLL:
-    """Return the library at a path, built where it is not there or is none."""
+    """Return the library at a path, built if it is not there or is none."""
     if path.is_file():
         try:
             return ctypes.CDLL(str(path))
@@ -91,7 +91,7 @@ def _kept_folder() -> Path:
 
 
 def _flags(compiler: str) -> tuple[str, ...] | None:
-    """Return the flags that the compiler takes here, None where it cannot compile at all."""
+    """Return the flags that the compiler takes here, None if it cannot compile at all."""
     for flags in (FLAGS, tuple(flag for flag in FLAGS if flag not in FLAGS_OF_X86)):
         tried = [compiler, *flags, "-x", "c++", "-fsyntax-only", os.devnull]
         if subprocess.run(tried, capture_output=True, check=False).returncode == 0:

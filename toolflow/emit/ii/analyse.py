@@ -17,7 +17,7 @@ from toolflow.emit.ii.ir import parse_module
 from toolflow.emit.ii.memories import REGISTERS, Access, Memories
 from toolflow.emit.ii.recurrences import Claims, Graph, Recurrence
 
-# Reads, writes and both together that a memory takes in a cycle; None where there is no such bound.
+# Reads, writes and both together that a memory takes in a cycle; None if there is no such bound.
 _PORTS: dict[str, tuple[int | None, int | None, int | None]] = {
     "RAM_1P": (None, None, 1),
     "RAM_2P": (None, 1, 2),
@@ -37,11 +37,11 @@ class Interval:
     Attributes:
         file, line: the loop, in the unit's folder.
         function: that it stands in.
-        wanted: of its PIPELINE pragma, 0 where that leaves it open.
+        wanted: of its PIPELINE pragma, 0 if that leaves it open.
         by_ports: that the ports of its memories and streams allow.
         by_memories: that its recurrences through memories allow.
         by_registers: that its other recurrences allow, at the clock.
-        why: what bounds it: a memory and its accesses, or a recurrence with its lines; "" where nothing does.
+        why: what bounds it: a memory and its accesses, or a recurrence with its lines; "" if nothing does.
         chain_ns: the longest recurrence of registers, for each iteration that it spans.
     """
 

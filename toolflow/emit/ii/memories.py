@@ -82,10 +82,10 @@ class Access:
         block: where it stands.
         writes: whether it stores.
         memory: the variable, as the sources name it.
-        part: index of the part along each cut dimension, None where it is known at run time only.
+        part: index of the part along each cut dimension, None if it is known at run time only.
         address: what tells apart the words of a part.
-        choices: registers among which a run-time index chooses; 1 where there is nothing to choose.
-        storage: the kind of memory: a type of BIND_STORAGE, "" where the compiler chooses, "registers",
+        choices: registers among which a run-time index chooses; 1 if there is nothing to choose.
+        storage: the kind of memory: a type of BIND_STORAGE, "" if the compiler chooses, "registers",
             "stream", "port" for external memory, "rom".
     """
 
@@ -109,7 +109,7 @@ class Access:
         return None not in self.part and not any(form.terms for form in self.address)
 
     def may_meet(self, other: Access) -> bool:
-        """Tell whether two accesses of one memory can touch the same part."""
+        """Return whether two accesses of one memory can touch the same part."""
         return all(a is None or b is None or a == b for a, b in zip(self.part, other.part, strict=False))
 
 

@@ -214,7 +214,7 @@ class Graph:
         return found
 
     def slowest(self, memories: bool) -> Recurrence | None:
-        """Return the recurrence of the largest delay per iteration, None where the loop has none.
+        """Return the recurrence of the largest delay per iteration, None if the loop has none.
 
         Args:
             memories: whether it may pass through memories, or through registers only.
@@ -240,7 +240,7 @@ class Graph:
 
 
 def _distance(store: Access, load: Access, steps: dict[str, int]) -> int | None:
-    """Iterations from a store to the load of the same word; None where that is not known, -1 where it is never."""
+    """Iterations from a store to the load of the same word; None if that is not known, -1 if it is never."""
     if len(store.address) != len(load.address):
         return None
     distances: set[int] = set()

@@ -1,4 +1,4 @@
-"""Calibration files: an `.npz` with images `x`, labels `y` where there are any, and how pixels are normalised.
+"""Calibration files: an `.npz` with images `x`, labels `y` if there are any, and how pixels are normalised.
 
 `x` is either uint8 (N, H, W, C), pixels as a camera gives them, or float32 (N, C, H, W), the model's own input.
 The device takes uint8 pixels. So floats are mapped to pixels by one affine map per channel, on the host:
@@ -147,7 +147,7 @@ def _normalisation(
     std: Sequence[float] | None,
     scale: float | None,
 ) -> dict[str, tuple[float, ...] | None]:
-    """Return mean, std and scale as they are given, else as the file has them; None where neither says one."""
+    """Return mean, std and scale as they are given, else as the file has them; None if neither says one."""
     given = {
         "mean": _numbers(path, "mean", arrays.get("mean") if mean is None else np.array(mean, dtype=float), channels),
         "std": _numbers(path, "std", arrays.get("std") if std is None else np.array(std, dtype=float), channels),
@@ -318,7 +318,7 @@ def _labels(path: Path, y: np.ndarray | None, images: int, classes: int | None) 
 
 
 def _numbers(path: Path, name: str, values: np.ndarray | None, channels: int) -> tuple[float, ...] | None:
-    """Return one finite number per channel, or None where none are given."""
+    """Return one finite number per channel, or None if none are given."""
     if values is None:
         return None
     if values.dtype.kind not in "iuf" or values.size not in (1, channels) or not np.isfinite(values).all():

@@ -48,7 +48,7 @@ def read_headers(path: Path) -> Mapping[str, Header | None]:
 
 
 def is_single_array(path: Path) -> bool:
-    """Tell whether a file is an `.npy`."""
+    """Return whether a file is an `.npy`."""
     with path.open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC
 

@@ -52,7 +52,7 @@ class PixelMap:
             return np.asarray((np.arange(LEVELS) * self.scale - mean) / std)
 
     def normalises(self) -> bool:
-        """Tell whether it is more than a scale."""
+        """Return whether it is more than a scale."""
         return any(self.mean) or set(self.std) != {1.0}
 
 

@@ -22,7 +22,7 @@ Numbers = tuple[float, ...]
 
 
 def unusable(pixels: PixelMap) -> str | None:
-    """Return why no first layer can read what a pixel map gives, None where it can."""
+    """Return why no first layer can read what a pixel map gives, None if it can."""
     table = pixels.table()
     if not np.isfinite(table).all() or np.abs(table).max() > WIDEST:
         return f"the first layer's input must be finite and at most {WIDEST:,.0f} in magnitude, not {_span(table)}"
@@ -37,7 +37,7 @@ def unusable(pixels: PixelMap) -> str | None:
 
 
 def wrong_units(pixels: PixelMap, given: Mapping[str, Numbers | None]) -> str | None:
-    """Return why mean and std cannot be of uint8 pixels times the scale, and what to write; None where they can.
+    """Return why mean and std cannot be of uint8 pixels times the scale, and what to write; None if they can.
 
     Args:
         pixels: the map that they give.

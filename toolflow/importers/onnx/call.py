@@ -38,14 +38,14 @@ class Call:
         return value.decode(errors="replace") if isinstance(value, bytes) else value
 
     def flag(self, name: str, default: int) -> bool:
-        """Take an attribute that must be 0 or 1; a problem is noted where it is not."""
+        """Take an attribute that must be 0 or 1; a problem is noted if it is not."""
         value = self.attributes.pop(name, default)
         if value not in (0, 1):
             self.problem(name, value, "0 or 1")
         return bool(value)
 
     def value(self, index: int) -> Value | None:
-        """Take an input that must be computed from the image; None, and a problem noted, where it is not."""
+        """Take an input that must be computed from the image; None, and a problem noted, if it is not."""
         taken = self.inputs.pop(index, Absent.INPUT)
         if isinstance(taken, Value):
             return taken
@@ -53,7 +53,7 @@ class Call:
         return None
 
     def constant(self, index: int) -> npt.NDArray[Any] | None:
-        """Take an input that must be constant; None where it is absent, with a problem noted where it is computed."""
+        """Take an input that must be constant; None if it is absent, with a problem noted if it is computed."""
         taken = self.inputs.pop(index, Absent.INPUT)
         if isinstance(taken, Value):
             self.problem(f"input {index}", "computed from the image", "a constant")
@@ -61,7 +61,7 @@ class Call:
         return taken if isinstance(taken, np.ndarray) else None
 
     def weight(self, index: int) -> Array | None:
-        """Take a constant input as float64, None where it is absent."""
+        """Take a constant input as float64, None if it is absent."""
         taken = self.constant(index)
         if taken is not None and taken.dtype.kind in "cSUO":
             self.problem(f"input {index}", f"of type {taken.dtype}", "real numbers")
@@ -70,7 +70,7 @@ class Call:
             return None if taken is None else taken.astype(np.float64)
 
     def numbers(self, name: str, default: Sequence[int], count: int) -> list[int] | None:
-        """Take an attribute of `count` integers; None, and a problem noted, where it has another number of them."""
+        """Take an attribute of `count` integers; None, and a problem noted, if it has another number of them."""
         values = self.attributes.pop(name, default)
         if not isinstance(values, Sequence) or len(values) != count:
             self.problem(name, values, f"{count} numbers")

@@ -141,7 +141,7 @@ def _first_lines(error: Exception) -> str:
 def image_input(
     model: ModelProto, path: Path, wanted: Shape | None, channels_last: bool
 ) -> tuple[ValueInfoProto, int, Shape]:
-    """Return the model's one input, the batch that it is fixed to (1 where it is free) and its shape (C, H, W).
+    """Return the model's one input, the batch that it is fixed to (1 if it is free) and its shape (C, H, W).
 
     Args:
         model: the model.
@@ -200,7 +200,7 @@ def stated_shapes(model: ModelProto) -> Mapping[str, Shape]:
 def output_shape(
     node: NodeProto, opset: int, inputs: Mapping[str, Shape | npt.NDArray[Any]], batch: int
 ) -> Shape | None:
-    """Return the shape, without the batch, that ONNX itself infers for a node's first output, None where it cannot.
+    """Return the shape, without the batch, that ONNX itself infers for a node's first output, None if it cannot.
 
     It only serves to go on behind a node that cannot be imported.
 

@@ -30,7 +30,7 @@ def import_onnx(path: Path, input_shape: Shape | None = None, output: str | None
     Args:
         path: the file; external data must lie in its folder.
         input_shape: (C, H, W), where the file leaves a dimension open.
-        output: name of the output to take, where there are several.
+        output: name of the output to take, if there are several.
 
     Raises:
         UnsupportedModelError: it holds something that cannot be imported; all of it is listed.
@@ -138,7 +138,7 @@ class _Walk:
             return None
 
     def _stand_in(self, place: Place, node: NodeProto) -> Value | None:
-        """Return a value of the shape that the node's output has, None where nobody knows."""
+        """Return a value of the shape that the node's output has, None if nobody knows."""
         shapes: dict[str, Shape | npt.NDArray[Any]] = {}
         for name in filter(None, node.input):
             value = self._values.get(name)

@@ -18,7 +18,7 @@ def keep_one_output(model: ModelProto, path: Path, wanted: str | None) -> None:
     Args:
         model: the model.
         path: its file, for messages.
-        wanted: name of the output; None where the model has only one.
+        wanted: name of the output; None if the model has only one.
 
     Raises:
         ToolflowError: the model has several outputs and none was named, or none of that name.
@@ -35,7 +35,7 @@ def keep_one_output(model: ModelProto, path: Path, wanted: str | None) -> None:
 
 
 def feeds_transposes(graph: GraphProto) -> bool:
-    """Tell whether the image is of the layout (N, H, W, C): it is only read to be transposed from there.
+    """Return whether the image is of the layout (N, H, W, C): it is only read to be transposed from there.
 
     Arithmetic with constants may stand in between.
     """

@@ -54,7 +54,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """Load the weights of a model; every name and shape must match.
 
     The file holds a state dict, alone or as an entry of a checkpoint; a prefix that all its names have and the model's
-    have not is taken off. What was found and how is logged, where it is more than a plain state dict.
+    have not is taken off. What was found and how is logged, if it is more than a plain state dict.
 
     Raises:
         ToolflowError: the file cannot be read, carries code, or holds nothing that fits the model.
@@ -179,7 +179,7 @@ def _stored(tensor: torch.Tensor) -> str:
 
 
 def _nearest(name: str, wanted: torch.Tensor, given: State) -> str:
-    """Return the name in the file that is nearest to a missing one, of the same shape where there is any, as text."""
+    """Return the name in the file that is nearest to a missing one, of the same shape if there is any, as text."""
     alike = [other for other, tensor in given.items() if tensor.shape == wanted.shape]
     close = difflib.get_close_matches(name, alike or list(given), 1, cutoff=0.4)
     return f"; the nearest in the file is '{close[0]}' of shape {tuple(given[close[0]].shape)}" if close else ""

@@ -74,7 +74,7 @@ class Call:
         return self.take(name)  # type: ignore[no-any-return]
 
     def constant(self, name: str) -> Array | None:
-        """Take an argument that must be constant, as float64; None, and a problem noted, where it is not."""
+        """Take an argument that must be constant, as float64; None, and a problem noted, if it is not."""
         value = self.take(name)
         if isinstance(value, Value):
             self.problem(name, "computed from the image", "a constant")
@@ -395,7 +395,7 @@ def _sigmoid(call: Call) -> Value | None:
 
 
 def _is_end(node: fx.Node) -> bool:
-    """Tell whether a node's result is the output, perhaps seen in another shape, and nothing else."""
+    """Return whether a node's result is the output, perhaps seen in another shape, and nothing else."""
     if len(node.users) != 1:
         return False
     user = next(iter(node.users))

@@ -74,7 +74,7 @@ class Board(BaseModel):
 
     Attributes:
         part: the vendor's full part string.
-        board_part: pattern of the Vivado board file, "" where there is none.
+        board_part: pattern of the Vivado board file, "" if there is none.
         family: xc7 (7 series), xcup (UltraScale+) or ecp5.
         flow: "zynq" (Vitis HLS and Vivado, block design) or "nextpnr" (Yosys and nextpnr).
         clock_mhz: clock that the engine is planned for.
@@ -209,7 +209,7 @@ def all_boards(folder: Path = BOARDS_FOLDER) -> Mapping[str, Board]:
 
 
 def board_source(name_or_path: str | Path) -> str | Path:
-    """Return the path where it is one, else the name without what does not matter: what a board is known by.
+    """Return the path if it is one, else the name without what does not matter: what a board is known by.
 
     A text that ends in .yaml or .yml, or that holds a path separator, is a path.
     """

@@ -88,7 +88,7 @@ def timed_engines(
         board: what it is to fit.
         progress: is told of each engine.
         alone: leave out those that would leave room for another unit.
-        batch: images of a start that are to be fast; None where every lane always has an image.
+        batch: images of a start that are to be fast; None if every lane always has an image.
     """
     ends = graph.input_name, graph.output
     layers = [node for node in graph.nodes if node.op.has_weights]
@@ -171,7 +171,7 @@ def best_pair(
     forwarded_share: float,
     objective: Objective = THROUGHPUT,
 ) -> tuple[Candidate, Candidate] | None:
-    """Return the two candidates that fit together and take least per image, None where no two fit."""
+    """Return the two candidates that fit together and take least per image, None if no two fit."""
     usable = board.usable
     fitting = []
     for first, second in product(low, high):

@@ -47,7 +47,7 @@ class LayerCycles:
 def layer_cycles(graph: QuantisedGraph, shape: EngineConfig, board: Board) -> LayerCycles | None:
     """Return the cycles of a network's layers on an engine with the depths that it needs.
 
-    None where that engine cannot run it, or is then too large for the board.
+    None if that engine cannot run it, or is then too large for the board.
     """
     try:
         schedule = fitted(make_schedule(graph, shape))

@@ -43,7 +43,7 @@ class UnitRequest:
         weight_bits, activation_bits: the array's widths.
         multipliers: kinds of multiplier to try.
         fixed: engine parameters that the user fixes.
-        batch: images of a start that are to be fast; None where every lane always has an image.
+        batch: images of a start that are to be fast; None if every lane always has an image.
         alone: whether no other unit is to have room beside it.
     """
 
@@ -140,7 +140,7 @@ def _fewest_rows(graph: QuantisedGraph, slots: int) -> int:
 
 
 def largest_tile(graph: QuantisedGraph) -> int:
-    """Return the largest Winograd tile of a network, 0 where no layer is transformed."""
+    """Return the largest Winograd tile of a network, 0 if no layer is transformed."""
     return max((node.op.tile for node in graph.nodes), default=0)
 
 

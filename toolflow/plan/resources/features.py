@@ -155,7 +155,7 @@ class Module:
     Attributes:
         part: of the report that it belongs to.
         terms: for all its instances together.
-        luts, flip_flops: which terms count for the resource; all where there is none.
+        luts, flip_flops: which terms count for the resource; all if there is none.
     """
 
     part: str
@@ -260,7 +260,7 @@ def _tile_memories(c: EngineConfig, chunks: int) -> tuple[MemoryUse, ...]:
 def dsps(config: EngineConfig, family: Family) -> dict[str, int]:
     """Return the DSP blocks of each part.
 
-    A requantiser multiplies its total by 17 bits, in two blocks (ECP5: three, where it is wide), and the residual in
+    A requantiser multiplies its total by 17 bits, in two blocks (ECP5: three, if it is wide), and the residual in
     another.
     """
     requantiser = 4 if family == "ecp5" and tiles.total_bits(config) > ECP5_TWO_MULTIPLIERS_BITS else 3

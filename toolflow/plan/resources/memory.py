@@ -2,7 +2,7 @@
 
 One write port with an enable for each piece of a word, one read port with a register, as every memory of the
 engine has. The rule is the synthesiser's: of all shapes that a block can take, and of LUT RAM, the cheapest
-by the costs of its RAM descriptions. UltraRAM is only taken where it is asked for. Shapes and costs are the
+by the costs of its RAM descriptions. UltraRAM is only taken if it is asked for. Shapes and costs are the
 devices' (7 series UG473, UltraScale UG573, ECP5 TN1264) as Yosys' memory descriptions state them.
 """
 

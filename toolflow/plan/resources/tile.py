@@ -1,4 +1,4 @@
-"""Terms of the resource model for what an engine with tiles has beside the others; all are zero where it has none."""
+"""Terms of the resource model for what an engine with tiles has beside the others; all are zero if it has none."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def total_bits(config: EngineConfig) -> int:
 
 
 def has_tiles(config: EngineConfig) -> int:
-    """1 where the engine has tiles, else 0."""
+    """1 if the engine has tiles, else 0."""
     return int(config.tile > 0)
 
 
 def has_large_tiles(config: EngineConfig) -> int:
-    """1 where the engine transforms tiles of 4 × 4 outputs, else 0."""
+    """1 if the engine transforms tiles of 4 × 4 outputs, else 0."""
     return int(config.tile == 4)
 
 
 def slice_channels(config: EngineConfig) -> int:
-    """Channels of all lanes that the input transform takes in one cycle; 0 where the engine has no tiles."""
+    """Channels of all lanes that the input transform takes in one cycle; 0 if the engine has no tiles."""
     return has_tiles(config) * config.lanes_p * config.sub_row // config.transform_cycles
 
 
@@ -46,7 +46,7 @@ def transposed_words(config: EngineConfig) -> int:
 
 
 def folded_bits(config: EngineConfig) -> int:
-    """Bits of one chunk of the array's sums for all lanes; 0 where the engine has no tiles."""
+    """Bits of one chunk of the array's sums for all lanes; 0 if the engine has no tiles."""
     return has_tiles(config) * config.lanes_p * config.drain_k * config.accumulator_bits
 
 
