@@ -1,1 +1,1 @@
-"""Random networks and engines, damaged files and projects, and what the toolflow makes of them."""
+"""The fuzzer: random networks and engines, damaged files and projects."""

@@ -1,4 +1,4 @@
-"""Damage to a file as plain data: drawn for its content, applied to it, kept as JSON."""
+"""Damage to a file as plain data: drawn for the file's content, applied to it, stored as JSON."""
 
 from __future__ import annotations
 

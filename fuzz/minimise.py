@@ -1,4 +1,4 @@
-"""Make a case that fails as small as it fails still: fewer steps, channels, pixels and options."""
+"""Minimise a failing case: fewer steps, channels, pixels and options, as long as it fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is damaged: a model in every form, its images, a board, a pruned file, and a built project of two units."""
+"""The files to damage: a model in every form, its images, a board, a pruned file, and a project with two units."""
 
 from __future__ import annotations
 

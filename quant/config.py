@@ -1,4 +1,4 @@
-"""What a user may choose about quantisation."""
+"""The options of quantisation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a level of verification is: its name, what it needs, what its verdict covers, and how it runs.
+"""A level of verification: its name, its requirements, the scope of its verdict, and how it runs.
 
 Each level is one module of the folder `rtl_sim/levels`, which finds them. This module and those modules import
 nothing heavy when they are imported, so that a command can list the levels: what runs a level is imported when it

@@ -1,4 +1,4 @@
-"""The hls4ml level: an emulation not written here reads the fixed-point network and must give its logits.
+"""The hls4ml level: hls4ml emulates the fixed-point network and must compute the same logits.
 
 QONNX goes through qonnx' own transformations to hls4ml, whose g++ emulation computes in ap_fixed:
 activations with the widths of the QONNX quantisers, AP_RND_CONV and AP_SAT, weights and biases in

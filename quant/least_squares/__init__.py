@@ -1,1 +1,1 @@
-"""What rounding and sparse supports are solved with: the columns that weights meet, and how errors move on."""
+"""Least squares for rounding and sparse supports: the inputs of the weights, and error compensation."""

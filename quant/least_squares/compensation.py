@@ -1,4 +1,4 @@
-"""Column after column, each error made up for by the later ones: optimal brain surgery in a fixed order.
+"""Round or prune column by column and compensate each error in the later columns (optimal brain surgery).
 
 GPTQ (Frantar et al. 2022, arXiv 2210.17323) rounds weights so; SparseGPT (Frantar and Alistarh 2023, arXiv 2301.00774)
 prunes them so.

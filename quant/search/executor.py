@@ -1,4 +1,4 @@
-"""Where candidates are judged: the accuracy of a whole network in integers."""
+"""Executors of a search: they measure the accuracy of a whole integer network."""
 
 from __future__ import annotations
 

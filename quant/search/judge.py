@@ -1,4 +1,4 @@
-"""What a search is told of its candidates: each is judged once, by the executor or as the notebook has it."""
+"""The judge of a search: each candidate is measured once, by the executor or from the notebook."""
 
 from __future__ import annotations
 

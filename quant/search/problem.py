@@ -1,4 +1,4 @@
-"""What is searched: a network, what it may become, and when the result is good enough."""
+"""The problem of a search: a network, its options, and the accuracy that must be kept."""
 
 from __future__ import annotations
 

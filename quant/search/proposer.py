@@ -1,4 +1,4 @@
-"""Which network is judged next: budgets of divergence are halved in their logarithm."""
+"""The proposer of a search: it chooses the next network by bisecting the budget of divergence in its logarithm."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Which weights stay: sub-row-balanced supports and the moments that choose them."""
+"""Sparsity: sub-row-balanced supports, and the moments that choose them."""

@@ -1,4 +1,4 @@
-"""Winograd convolution to train through: the sums of `transforms.py` and their gradients, in few passes over memory.
+"""Winograd convolution for training: the sums of `transforms.py` and their gradients, in few passes over memory.
 
 Maps are (N, H, W, C) here. Each transform is two products, of the rows and of the columns, with a t × t or m × t matrix
 over everything else; what moves between them are whole pixels. Narrow layers of F(2x2,3x3) are computed as one direct

@@ -1,4 +1,4 @@
-"""Which convolutions have a Winograd form, and its weights in torch."""
+"""Find convolutions that have a Winograd form, and transform their weights in torch."""
 
 from __future__ import annotations
 

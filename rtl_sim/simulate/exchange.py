@@ -1,4 +1,4 @@
-"""What Python and `bench/cascade_bench.sv` tell each other about one job."""
+"""The files that Python and `bench/cascade_bench.sv` exchange about one job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs a program on emitted sources: native C++, C++ under the bench, and RTL under the bench."""
+"""Executors that run a program on emitted sources: native C++, C++ in the bench, and RTL in the bench."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a simulation is asked and what it answers."""
+"""The job of a simulation and its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where simulators are built: below a path that make and the shell take as it is.
+"""Choose the folder in which simulators are built: make and the shell must accept its path.
 
 GNU make splits a path at a space and ends it at '#', and '$', '%', ':' and quotes mean something to it or to the shell.
 """

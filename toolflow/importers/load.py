@@ -1,4 +1,4 @@
-"""One entry for every form in which a user names a model."""
+"""Load a model in any form in which a user can name it."""
 
 from __future__ import annotations
 

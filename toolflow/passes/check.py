@@ -1,4 +1,4 @@
-"""Says of every node of an imported model what becomes of it: `toolflow check`."""
+"""Find which nodes of an imported model the engine supports: `toolflow check`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say once how far the last window of a pool reaches.
+"""Make the reach of a pool's last window explicit in its padding.
 
     max pool 3×3, stride 2, ceil mode, on 14×14      =>   pads (0, 0, 1, 1), no ceil mode
     max pool 3×3, stride 2, pads 1, on 112×112       =>   pads (1, 1, 0, 0): the last row and column are never read

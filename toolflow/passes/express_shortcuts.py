@@ -1,4 +1,4 @@
-"""Express shortcuts that no addition reads by operators that stand alone.
+"""Replace shortcuts that no addition reads by separate operators.
 
     Shortcut((2, 2)) ─ conv             =>   max pool, 1×1 window, stride 2 ─ conv
     Shortcut((2, 2), 8, 8) ─ conv       =>   1×1 conv that moves the channels ─ conv

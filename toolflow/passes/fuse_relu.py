@@ -1,4 +1,4 @@
-"""Let the producer apply a rectifier.
+"""Fuse a ReLU into the operator before it.
 
     conv, linear or add ─ relu     =>   the producer with activation relu
     non-negative tensor ─ relu     =>   nothing

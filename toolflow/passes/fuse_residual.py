@@ -1,4 +1,4 @@
-"""Let the convolution or linear layer before an addition add the residual itself.
+"""Fuse an addition into the convolution or linear layer before it, which then adds the residual.
 
     conv(x) ─┐
              add, relu      =>   conv(x, other), relu

@@ -1,4 +1,4 @@
-"""Move rectifiers in front of operators that commute with them.
+"""Move ReLUs in front of operators that commute with them.
 
     conv ─ max pool ─ relu             =>   conv ─ relu ─ max pool
     conv, conv ─ concat ─ relu         =>   conv ─ relu, conv ─ relu ─ concat

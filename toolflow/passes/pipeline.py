@@ -1,4 +1,4 @@
-"""The passes that every imported model goes through, in their order and with its reasons."""
+"""The passes of every imported model in their order, with the reason for each place."""
 
 from __future__ import annotations
 

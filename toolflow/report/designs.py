@@ -1,4 +1,4 @@
-"""What `estimate` predicts of a board: designs, their engines, speeds and amounts."""
+"""The predictions of `estimate`: designs, their engines, speeds and resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what the stages leave behind to the sections of a summary."""
+"""Convert the artefacts of the stages to the sections of a summary."""
 
 from __future__ import annotations
 

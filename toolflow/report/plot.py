@@ -1,4 +1,4 @@
-"""Accuracy that a cascade gives up against forwarded share, as a picture."""
+"""Plot the accuracy of a cascade against the forwarded share."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Convolution layers to train through on a CPU, in C++: sums, batch norm, residual and activation in a few passes."""
+"""Convolution layers for training on a CPU, in C++: sums, batch norm, residual and activation in a few passes."""

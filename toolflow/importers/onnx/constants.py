@@ -1,4 +1,4 @@
-"""Computes the constant parts of an ONNX graph, such as the shape arithmetic that exporters emit."""
+"""Compute the constant parts of an ONNX graph, such as the shape arithmetic of exporters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds a PyTorch model that the user named."""
+"""Find the PyTorch model that the user named."""
 
 from __future__ import annotations
 

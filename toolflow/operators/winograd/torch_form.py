@@ -1,4 +1,4 @@
-"""Winograd convolution in torch: what a tile does to floats."""
+"""Winograd convolution in torch."""
 
 from __future__ import annotations
 

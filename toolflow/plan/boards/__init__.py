@@ -1,1 +1,1 @@
-"""Boards: what a board file says, and its checks."""
+"""Board files and their checks."""

@@ -1,1 +1,1 @@
-"""Which engines are worth building, and what they would do."""
+"""Explore engine shapes: predict and compare them."""

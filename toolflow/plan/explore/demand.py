@@ -1,4 +1,4 @@
-"""What a network asks of any engine shape: enough to rank thousands of shapes without compiling for each.
+"""The demand of a network on any engine shape, to rank thousands of shapes without compiling for each.
 
 Compiled once per sub-row; rows of other slots follow. Good to a few per cent (the first group's weights, movers
 and layers with indices are left to the cycle model, which times the shapes that rank best).

@@ -1,4 +1,4 @@
-"""What engines are chosen for: many images a second, or few cycles until a start is done."""
+"""The objective of the choice of engines: many images a second, or few cycles from a start to its end."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What an engine takes of a device."""
+"""The resource model: what an engine uses of a device."""

@@ -1,4 +1,4 @@
-"""Amounts of an FPGA's resources: what a board has and what a design needs."""
+"""Amounts of FPGA resources, of a board or of a design."""
 
 from __future__ import annotations
 

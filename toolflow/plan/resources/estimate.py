@@ -1,4 +1,4 @@
-"""The resource model: what an engine of a given configuration takes on a family of devices.
+"""The resource model: predict what an engine configuration uses on a family of devices.
 
 Memories and DSP blocks follow from geometry; LUTs and flip-flops are sums of the terms of `resources_features` and
 `resources_tile`, with coefficients fitted to Yosys (`benchmarks/yosys_resources.py`, which writes

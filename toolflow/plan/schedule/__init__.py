@@ -1,1 +1,1 @@
-"""What runs where and when: the graph fitted to the engine's memories."""
+"""The schedule: what runs when, and where each tensor is stored."""

@@ -1,4 +1,4 @@
-"""Where every feature map lies in the banks, and in which element each channel is."""
+"""The memory map: the place of every feature map in the banks, and the element of each channel."""
 
 from __future__ import annotations
 

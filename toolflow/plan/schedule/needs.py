@@ -1,4 +1,4 @@
-"""What a schedule needs of an engine's memories and registers."""
+"""The memory depths and register ranges that a schedule needs."""
 
 from __future__ import annotations
 
