@@ -1,4 +1,4 @@
-"""The operators: one folder each, and here their specifications under one name."""
+"""The operators: one folder each. The names here only shorten imports; `folders` finds an operator by its folder."""
 
 from toolflow.ir.activation import Activation
 from toolflow.operators.add.spec import Add

@@ -67,6 +67,11 @@ def test_imports_go_one_way() -> None:
             "import toolflow.operators.conv.torch_form",
             "Operators' torch forms are loaded by quant only BROKEN",
         ),
+        (
+            "toolflow/operators/planted.py",
+            "import tests.conformance",
+            "What is installed does not import what is not BROKEN",
+        ),
         ("quant/sparsity/planted.py", "import quant.post_training.walk", "Inside quant, imports go one way"),
         ("quant/new_folder.py", "import torch", "Inside quant, imports go one way"),
         ("quant/cascade/planted.py", "import quant.config", "The cascade's rule is found from logits alone BROKEN"),
