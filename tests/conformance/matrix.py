@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.conformance.cases import cases_of
-from tests.rtl.units import UNTRACED
 from toolflow.engine.config import EngineConfig
 from toolflow.interpreter.run import run
 from toolflow.ir.quantised import QuantisedGraph
@@ -57,7 +56,7 @@ def compare(network: Network, config: EngineConfig, execute: Execute) -> None:
     """Run a network and compare every map that the engine writes, its results and its classes with the reference."""
     graph, what = network.graph, f"{network.case}, {network.data}"
     places = compile_program(graph, config).schedule.places
-    traced = [node.name for node in graph.nodes if node.name in places and node.op.kind not in UNTRACED]
+    traced = [node.name for node in graph.nodes if node.name in places and not node.op.hardware.is_free]
     compiled = compile_program(graph, config, trace=traced, trace_images=IMAGES)
     raw = execute(compiled, compiled.pack_images(network.images), IMAGES)
     reference = run(graph, network.images, keep=traced)

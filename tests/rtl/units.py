@@ -34,7 +34,6 @@ DEPTHS = (
 )
 RULE = ConfidenceRule(k=3000, m=1, n=3, threshold=20000)
 Words = list[int]
-UNTRACED = ("flatten", "shortcut", "concat")
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def make_run(
     traced: list[str] = []
     if trace:
         places = compile_program(graph, config).schedule.places
-        traced = [node.name for node in graph.nodes if node.name in places and node.op.kind not in UNTRACED]
+        traced = [node.name for node in graph.nodes if node.name in places and not node.op.hardware.is_free]
     compiled = compile_program(graph, config, rule, trace=traced, trace_images=count if traced else 0)
     packed = compiled.pack_images(images)
     expected = run_program(config, compiled.program, compiled.weights, packed, count)
