@@ -7,7 +7,7 @@ DATA holds the pretrained weights and the images. Quantisation sees 1,024 traini
 layer's tile (auto) saves cycles on the board and judges on the first 4,000 test images;
 accuracies are those of the integer reference on others, with `--all` on all 10,000, of networks for which none is
 searched. Cycles are those of an image, every lane busy, on the engine that the planner takes for the network. The
-seconds are those of quantisation: support, least squares and rounding, with the search where there is one.
+seconds are those of quantisation: support, least squares and rounding, with the search if there is one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`make fuzz`: random networks, damaged files and projects, for a time or until so many ended.
+"""`make fuzz`: random networks, damaged files and projects, for a time or for a number of jobs.
 
     python -m fuzz --out build/fuzz --seed 1 --minutes 5
 

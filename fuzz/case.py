@@ -1,4 +1,4 @@
-"""A case: a network, how it is quantised, the images, and what runs it. Plain data, kept as JSON."""
+"""A case: a network, its quantisation, its images and its engine. Plain data, stored as JSON."""
 
 from __future__ import annotations
 

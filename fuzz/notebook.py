@@ -1,4 +1,4 @@
-"""What a campaign found out, one JSON document a line, so that a rerun goes on where the last one ended."""
+"""The results of a campaign, one JSON document a line; a rerun continues where the last run stopped."""
 
 from __future__ import annotations
 

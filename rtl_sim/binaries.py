@@ -1,4 +1,4 @@
-"""The files of one unit that every level, the host and the board read, against what its network compiles to."""
+"""The binaries of one unit, which every level, the host and the board read, and their comparison with its network."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from toolflow.operators import Conv, WinogradConv
 def layer_forms(arrangement: Arrangement, config: QuantiseConfig) -> Mapping[str, Node]:
     """Return the layers whose form is for the configuration to choose, in that form, by name.
 
-    Those take their tile, and the pattern where they have at least S channels.
+    Those take their tile, and the pattern if they have at least S channels.
 
     Raises:
         ToolflowError: `tiles` or `patterns` names another layer, or no layer can hold the pattern that it is to have;
@@ -65,7 +65,7 @@ def dense_layers(arrangement: Arrangement, config: QuantiseConfig) -> Mapping[st
 
 
 def cannot_carry(op: Operator, channels: int, pattern: Pattern | None) -> str | None:
-    """Return why a layer cannot carry a pattern, None where it can."""
+    """Return why a layer cannot carry a pattern, None if it can."""
     if pattern is None:
         return None
     if op.groups > 1:
@@ -105,7 +105,7 @@ def free_layers(arrangement: Arrangement) -> Mapping[str, Node]:
 
 
 def layer_form(node: Node, tile: int, pattern: Pattern | None) -> Node:
-    """Return a convolution with its kernels transformed where there is a tile, and a pattern that it can hold."""
+    """Return a convolution with its kernels transformed if there is a tile, and a pattern that it can hold."""
     if _problem(node, pattern) is not None:
         pattern = None
     if tile:

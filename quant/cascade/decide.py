@@ -74,7 +74,7 @@ class Decision(Part):
         cycles_per_image: its expected time.
         alternatives: every design that fits, fastest first.
         forwarded_share: p that the expectation holds for, of the held-out images.
-        speedup: single high-precision unit's time over the choice's; null where that unit does not fit.
+        speedup: single high-precision unit's time over the choice's; null if that unit does not fit.
         cascade_pays: whether a pair is the fastest.
         warnings: what the held-out images do not show of the choice, in sentences.
         reason: why, for the user.
@@ -90,7 +90,7 @@ class Decision(Part):
     reason: str
 
     def alternative(self, design: Design) -> Alternative | None:
-        """Return a design that was compared, None where it does not fit."""
+        """Return a design that was compared, None if it does not fit."""
         return next((each for each in self.alternatives if each.design == design), None)
 
 
@@ -209,7 +209,7 @@ def _does_not_pay(share: float, times: dict[Design, float]) -> str:
 
 
 def _more_would_pay(calibration: Calibration, cycles: UnitCycles, objective: Objective, choice: Design) -> str:
-    """Say where only the number of images forbids a faster design; "" where more images would not help."""
+    """Say where only the number of images forbids a faster design; "" if more images would not help."""
     share = calibration.share_without_margin
     times = _times(cycles, share, objective)
     if share > 0:

@@ -1,4 +1,4 @@
-"""Whether a network's answers can be those of a trained classifier: one class for all, or no better than chance."""
+"""Detect networks that do not classify: one class for all images, or answers no better than chance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What accepting the low-precision unit's answer is expected to cost, image by image.
+"""The expected loss of accepting the low-precision unit's answer, for each image.
 
 Where the two units disagree, a label says 1 (only the high-precision unit is right), −1 (only the other) or 0.
 Near the threshold a few dozen such images decide, and their luck decides with them. Both units' logits hold more:

@@ -184,7 +184,7 @@ def calibration_warnings(found: Measure, half_width: float, tolerance: float) ->
 
 
 def _more_images(factor: float | None) -> str:
-    """Advise a larger file where one can be had: `factor` times the images, None where none would be enough."""
+    """Advise a larger file where one can be had: `factor` times the images, None if none would be enough."""
     if factor is None or factor > MOST_TIMES_IMAGES:
         return ""
     return f"give a calibration file {math.ceil(10 * factor) / 10:g} times as large, or "

@@ -1,4 +1,4 @@
-"""Out of Brevitas: the integers of its weights, and those of every tensor of an inference."""
+"""Extract integers from Brevitas: of the weights, and of every tensor of an inference."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _integers(value: torch.Tensor, scale: torch.Tensor) -> Int64Array:
 def first_difference(
     expected: dict[str, Int64Array], found: dict[str, Int64Array], order: Sequence[str]
 ) -> tuple[str, int, int] | None:
-    """Return (tensor, differing elements, elements) of the first tensor that differs, None where all agree."""
+    """Return (tensor, differing elements, elements) of the first tensor that differs, None if all agree."""
     for name in order:
         differing = int((expected[name] != found[name]).sum())
         if differing:

@@ -1,4 +1,4 @@
-"""The columns that a layer's weights meet, at a sample of its output positions."""
+"""The inputs of a layer's weights as columns of a matrix, at a sample of output positions."""
 
 from __future__ import annotations
 

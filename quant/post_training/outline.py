@@ -1,4 +1,4 @@
-"""A network's shapes in the planner's form, before anything is measured: what it needs of a board at least."""
+"""The shapes of a network in the planner's form, before quantisation: its minimum demand on a board."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from toolflow.numerics.types import IntegerType
 def outline(graph: Graph, bits: int) -> QuantisedGraph:
     """Return a network of these shapes whose tensors have `bits` bits and whose weights are all 1.
 
-    Those of a layer are all 0 where every output channel has a weight that is exactly 0: how many rows they take is
+    Those of a layer are all 0 if every output channel has a weight that is exactly 0: how many rows they take is
     not known from their shape.
 
     Args:

@@ -1,4 +1,4 @@
-"""Weights to integers: each on its own, or so that a layer's output is nearest to the float one.
+"""Round weights to integers: each to the nearest, or so that the layer's output is closest to the float output.
 
 The second way is optimal brain quantisation in the column order of GPTQ (Frantar et al. 2022,
 arXiv 2210.17323), with the statistics of the quantised network's own inputs: for inputs x̂ that

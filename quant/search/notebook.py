@@ -1,4 +1,4 @@
-"""What a search found out so far, on disk: an interrupted search continues from here."""
+"""The notebook of a search: its measurements on disk, from which an interrupted search continues."""
 
 from __future__ import annotations
 

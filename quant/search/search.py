@@ -1,4 +1,4 @@
-"""Which tile, pattern and bits each layer gets: measured one at a time, chosen together, judged by accuracy.
+"""Search the tile, pattern and bits of each layer: measured alone, selected together, judged by accuracy.
 
     sensitivities ─ what one choice alone does to the float network's answers (Kullback-Leibler divergence)
     selection     ─ the cheapest choices whose divergences add up to a budget (a linear programme in integers)

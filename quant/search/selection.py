@@ -1,4 +1,4 @@
-"""The cheapest choices whose divergences add up to a budget: a linear programme in integers."""
+"""Select the cheapest options whose divergences stay within a budget: an integer linear programme."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which layers take a tile, and which are pruned to a pattern."""
+"""Choose the tile and the pattern of each layer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Choice:
 
     Attributes:
         tile: 2 or 4, the Winograd tile; 0 for direct convolution.
-        pattern: n:S, or None where it stays dense.
+        pattern: n:S, or None if it stays dense.
     """
 
     tile: int
@@ -45,7 +45,7 @@ def choose_layers(
 
     A 3 × 3 convolution of stride 1 and one channel group that is neither first nor last takes the tile and the pattern.
     One that is named takes its own pattern instead; any other convolution of one channel group, 1 × 1 or strided, takes
-    a pattern only where it is named, on its kernels. `tiles` has the layers that take a tile of their own, or none.
+    a pattern only if it is named, on its kernels. `tiles` has the layers that take a tile of their own, or none.
 
     Raises:
         ToolflowError: a named layer cannot carry its pattern or has no Winograd form, or no layer takes a pattern.

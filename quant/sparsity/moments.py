@@ -1,4 +1,4 @@
-"""Second moments of what a layer's weights meet, tap by tap: for tiles in the Winograd domain, for kernels in space."""
+"""Second moments of a layer's inputs, tap by tap: in the Winograd domain for tiles, in space for kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pruned float network as one file: safetensors with the weights, and in its metadata what they are for."""
+"""A pruned float network as one safetensors file; the metadata hold tiles, patterns and history."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def load_pruned(graph: Graph, path: Path, tile: int | None = None, pattern: Patt
     Args:
         graph: the simplified network that was pruned.
         path: what `save_pruned` wrote.
-        tile: that its 3 × 3 layers of stride 1 must have, 0 where they must be direct, None for any.
+        tile: that its 3 × 3 layers of stride 1 must have, 0 if they must be direct, None for any.
         pattern: that its sparse layers must have, None for any.
 
     Raises:

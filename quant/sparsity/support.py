@@ -1,4 +1,4 @@
-"""Sub-row-balanced weights without training: which values to keep, what to make them, and their integers.
+"""Sub-row-balanced weights without training: choose the kept values, solve them, and round them.
 
 A layer's weights are (K, F), tap by tap and channel by channel within a tap; its Hessian (F, F) holds the second
 moments of what they meet. The support is chosen as SparseGPT does (Frantar and Alistarh 2023, arXiv 2301.00774): a

@@ -1,4 +1,4 @@
-"""The application: which commands there are.
+"""The application `toolflow` and its commands.
 
 A command is a module with a function that `toolflow.cli.command.command` wraps; it is registered
 below. Its imports at module level must be light: what loads torch, Brevitas or cocotb is imported

@@ -154,6 +154,6 @@ def _layers(variants: Mapping[str, QuantisedVariant]) -> Table:
 
 
 def _form(layer: LayerQuality) -> list[str]:
-    """Return a layer's tile and pattern as words, where it has any."""
+    """Return a layer's tile and pattern as words, if it has any."""
     tile = [f"F({layer.tile},3)"] if layer.tile else []
     return [*tile, *([str(layer.pattern)] if layer.pattern else [])]

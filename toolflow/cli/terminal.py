@@ -1,4 +1,4 @@
-"""Where a command's result, notes and progress go: results on stdout, everything else on stderr."""
+"""The output of a command: results go to stdout; notes, progress and errors go to stderr."""
 
 from __future__ import annotations
 

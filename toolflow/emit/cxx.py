@@ -1,4 +1,4 @@
-"""Emitted C++ as the check of `synthesisable.py` sees it: functions, loops, pragmas and tokens.
+"""Parse emitted C++ for the check of `synthesisable.py`: functions, loops, pragmas and tokens.
 
 clang parses the sources as a synthesis tool would (`__SYNTHESIS__` defined), against the declarations of
 `hls_templates/portable`: what every HLS compiler takes of the vendor's headers, and nothing else.

@@ -1,4 +1,4 @@
-"""The HLS C++ of one unit: the library as it is, and what composes it for an engine's parameters."""
+"""Write the HLS C++ of one unit: the library unchanged, and sources that set the engine's parameters."""
 
 from __future__ import annotations
 

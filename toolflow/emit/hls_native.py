@@ -1,4 +1,4 @@
-"""The emitted C++ as a program: built by g++ with the ap_types headers of hls4ml, run on files."""
+"""Build the emitted C++ with g++ and the ap_types headers of hls4ml, and run it on files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The host code of an emitted project: a driver in C++, what it needs to know, and what runs under Linux on a Zynq.
+"""Write the host code of a project: a C++ driver, the design's description, and drivers for Linux on a Zynq.
 
 The C++ driver reaches registers and memory through two interfaces and goes to every board. PYNQ and /dev/mem are
 Linux on the processing system of a Zynq: other boards get no files for them.

@@ -1,4 +1,4 @@
-"""The README of an emitted project: what was built, what lies where, and what to do next on this board."""
+"""Write the README of a project: its design, its files, and the next commands for its board."""
 
 from __future__ import annotations
 

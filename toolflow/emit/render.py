@@ -1,4 +1,4 @@
-"""Templates and files: how everything that the toolflow emits is rendered and written.
+"""Render templates and write files.
 
 Templates and plain sources are package resources (`hls_templates`, `rtl_sim.rtl`, ...), so that an
 installed wheel emits the same text as a checkout. Python decides, a template only lays out.

@@ -1,4 +1,4 @@
-"""The SystemVerilog of one unit: the engine as it is, and a top that sets its parameters."""
+"""Write the SystemVerilog of one unit: the engine unchanged, and a top that sets its parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scripts of an emitted project: Vitis HLS, Vivado, Yosys and nextpnr, and a Makefile that finds the tools.
+"""Write the scripts of a project for Vitis HLS, Vivado, Yosys and nextpnr, and a Makefile that finds the tools.
 
 The Tcl itself is plain and the same for every project; what differs lies in `design.tcl`.
 """

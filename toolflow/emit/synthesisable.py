@@ -1,4 +1,4 @@
-"""The check that emitted C++ keeps to what Vitis HLS and PandA-Bambu both accept.
+"""Check that emitted C++ uses only what Vitis HLS and PandA-Bambu accept.
 
 What the vendor's classes may be used for is stated by the declarations of `hls_templates/portable`: anything
 else does not parse. The rules here are about the language and the pragmas.

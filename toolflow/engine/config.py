@@ -1,4 +1,4 @@
-"""The engine's parameters: the one place that HLS, RTL, planner, executor and tests read."""
+"""The engine's parameters, which HLS, RTL, planner, executor and tests read from here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Instructions: what they are, where their fields lie, and the way to words and back (PROGRAM.md specifies them)."""
+"""Instructions: opcodes, fields, and their encoding (PROGRAM.md specifies them)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cycle model of one position or tile of a layer: what the array, the drain and the input transform take for it."""
+"""Cycle model of one position or tile of a layer: array, drain and input transform."""
 
 from __future__ import annotations
 

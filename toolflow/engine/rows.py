@@ -1,4 +1,4 @@
-"""From a layer's integer weights to the weight rows that the array consumes (PROGRAM.md)."""
+"""Convert a layer's integer weights to the weight rows of the array (PROGRAM.md)."""
 
 from __future__ import annotations
 

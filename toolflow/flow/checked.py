@@ -1,4 +1,4 @@
-"""Which files of a project a level of verification speaks of: its verdict holds while they are unchanged."""
+"""The files that the verdict of a level depends on: it is valid while they are unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run reports while it is under way: notes and progress, as data. The command line draws them."""
+"""Notes and progress of a run, as data. The command line draws them."""
 
 from __future__ import annotations
 

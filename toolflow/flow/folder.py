@@ -1,4 +1,4 @@
-"""The folder that a build writes: complete or untouched, and reused stage by stage.
+"""The folder of a build: it is complete or untouched, and finished stages are reused.
 
 Work happens in DIR.partial, which takes DIR's place at the end in one step. Whatever ends the
 work early, DIR keeps what it held, and the same command goes on from the stages that finished.
@@ -75,7 +75,7 @@ class BuildFolder:
             outputs: the files and folders that it writes, relative to the folder; no other stage writes them.
             inputs: what it comes from: values that JSON can hold, and paths, which count by their content.
             after: the earlier stages of this build that it reads.
-            total: units of work for the progress, where they are known.
+            total: units of work for the progress, if they are known.
 
         Returns:
             Whether the stage was reused.

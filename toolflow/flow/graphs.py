@@ -1,4 +1,4 @@
-"""What the quantise stage leaves in graphs/: the images by part, each variant's integers, and their answers."""
+"""The files of the quantise stage in graphs/: images by part, integers of each variant, and their answers."""
 
 from __future__ import annotations
 

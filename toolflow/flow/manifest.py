@@ -1,4 +1,4 @@
-"""What a build folder says about itself: which stage made which file, and from what."""
+"""The manifest of a build folder: which stage made which file, and from which inputs."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Manifest(Record):
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Return a folder's manifest, or None where the folder holds none that this version reads."""
+    """Return a folder's manifest, or None if the folder holds none that this version reads."""
     try:
         return load_record(Manifest, folder / MANIFEST)
     except ToolflowError:
@@ -85,7 +85,7 @@ def files_below(folder: Path) -> list[str]:
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, or "" where there is no regular file."""
+    """Return the SHA-256 of a file, or "" if there is no regular file."""
     if path.is_symlink() or not path.is_file():
         return ""
     with path.open("rb") as stream:

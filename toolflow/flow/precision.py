@@ -1,4 +1,4 @@
-"""How narrow, transformed and sparse a network is to become."""
+"""The requested precision of a network: bits, tiles and patterns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies where in a built project, and how its units are read back."""
+"""The layout of a project, and reading its units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of the toolflow, as values: parsed once, checked once."""
+"""A request to the toolflow as typed values, parsed and checked once."""
 
 from __future__ import annotations
 

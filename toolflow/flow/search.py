@@ -1,4 +1,4 @@
-"""The search for what a request leaves open, and the quantiser's configuration around it."""
+"""The search of the tiles, patterns and bits that a request leaves open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and `kill` at any moment: the command ends with the signal's code, and nothing that it started runs on.
+"""Ctrl-C and `kill`: the command ends with the signal's exit code, and no child process remains.
 
 A library may swallow KeyboardInterrupt: Brevitas imports others under a bare `except`, and Python drops what a
 destructor raises. An interrupt that does not arrive is therefore raised again until it does.

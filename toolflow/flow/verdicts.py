@@ -1,4 +1,4 @@
-"""What levels found on a project, and how it enters the project's summary."""
+"""The verdicts of levels on a project, and their entry in its summary."""
 
 from __future__ import annotations
 

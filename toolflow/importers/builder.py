@@ -1,4 +1,4 @@
-"""Collects the nodes and the problems of a model while an importer walks through it."""
+"""Collect the nodes and the problems of a model while an importer walks through it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tensors seen in another order: which element of the graph's tensor each element of a value is.
+"""Views of tensors: for each element of a value, its position in the graph's tensor.
 
 An order is a flat int64 array; element i of the value is element order[i] of the tensor, counted in (C, H, W).
 """

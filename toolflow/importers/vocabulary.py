@@ -1,4 +1,4 @@
-"""What both importers say to a `GraphBuilder`: one function for each thing a model can mean.
+"""The operations that both importers add to a `GraphBuilder`: one function for each meaning.
 
 PyTorch and ONNX name and parametrise the same operation differently; each importer translates into
 these calls, so that one network gives one graph whichever way it came. Every function notes a

@@ -1,4 +1,4 @@
-"""What an operator's specification must offer to the graph."""
+"""The interface of an operator's specification."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Give what a model does to each channel of its image to the graph's input map.
+"""Move the operations on the channels of the image into the graph's input map.
 
     image ─ batch norm (C,)                            =>   image, input map x·s + b
     image ─ (x − mean) / std                           =>   image, input map x/std − mean/std

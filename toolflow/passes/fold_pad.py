@@ -1,4 +1,4 @@
-"""Give zero padding to the windowed operator that reads it.
+"""Fold zero padding into the windowed operator that reads it.
 
     pad (1, 1, 1, 1) ─ conv, pads 0          =>   conv, pads (1, 1, 1, 1)
     pad ─ average pool                       =>   average pool that counts the padding

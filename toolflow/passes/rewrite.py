@@ -1,4 +1,4 @@
-"""What every pass uses to edit a graph: nodes are replaced by name, merged and pruned."""
+"""Edit a graph: replace nodes by name, merge them, and remove unused ones."""
 
 from __future__ import annotations
 

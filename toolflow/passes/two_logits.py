@@ -1,4 +1,4 @@
-"""Give a network of one logit a second one, so that it has two classes as every other classifier has.
+"""Add a second logit to a network with one, so that it has two classes.
 
     linear F -> 1, z                    =>   linear F -> 2, (0, z): a row of zeros in front
     conv C -> 1 ─ global average        =>   conv C -> 2 ─ global average

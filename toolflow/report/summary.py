@@ -266,7 +266,7 @@ class Run(Section):
 
     @property
     def cycles(self) -> int:
-        """Simulated cycles where there are any, else predicted ones."""
+        """Simulated cycles if there are any, else predicted ones."""
         return self.predicted_cycles if self.simulated_cycles is None else self.simulated_cycles
 
 

@@ -1,4 +1,4 @@
-"""The C++ of this folder as a library: built by g++ for this processor when it is first needed, and kept."""
+"""Build the C++ of this folder with g++ for this processor on first use, and cache it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The initiation intervals that an HLS compiler can reach: of each pipelined loop its ports and its recurrences.
+"""Estimate the initiation interval of each pipelined loop from its memory ports and recurrences.
 
 `compile` turns a unit into LLVM IR; `ir`, `debug` and `body` read it; `memories` finds what is accessed, `recurrences`
 what must wait for what, `delays` for how long; `analyse` puts it together. No vendor's tool has confirmed the result:

@@ -1,4 +1,4 @@
-"""Initiation intervals of a unit's pipelined loops, each with what it is bound by."""
+"""The initiation intervals of a unit's pipelined loops and their bottlenecks."""
 
 from __future__ import annotations
 

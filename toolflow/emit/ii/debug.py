@@ -1,4 +1,4 @@
-"""What a module's debug information says: where an instruction stands in the sources, and what a variable is."""
+"""Debug information of a module: the source line of an instruction, and the type of a variable."""
 
 from __future__ import annotations
 

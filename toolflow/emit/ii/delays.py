@@ -1,4 +1,4 @@
-"""How long an operation takes: characterised delays of its width on a family's devices, in nanoseconds.
+"""Delays of operations in nanoseconds, by width and device family.
 
 The figures are those of PandA-Bambu's device files (etc/devices/Xilinx_devices), measured with Vivado from register to
 register: xc7z020-1clg484 for the 7 series, xc7z045-2ffg900 for its devices with the logic of Kintex and Virtex,

@@ -1,4 +1,4 @@
-"""LLVM's textual IR, as far as the check reads it: functions, blocks, instructions, types and metadata."""
+"""Parse the parts of LLVM's textual IR that the check needs: functions, blocks, instructions, types, metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dependence graph of a loop's body, and the cycle in it that takes longest for each iteration that it spans."""
+"""The dependence graph of a loop body, and its cycle with the largest delay per iteration."""
 
 from __future__ import annotations
 

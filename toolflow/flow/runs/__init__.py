@@ -1,1 +1,1 @@
-"""What a command or a script calls: one function a module, from a request or a folder to a typed result."""
+"""The functions that commands and scripts call: one a module, from a request or a folder to a typed result."""

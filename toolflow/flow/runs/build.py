@@ -1,4 +1,4 @@
-"""From a request to a project folder."""
+"""Build a project folder from a request."""
 
 from __future__ import annotations
 

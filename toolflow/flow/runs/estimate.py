@@ -1,4 +1,4 @@
-"""From quantised networks or a built project to predicted speed and resources on a board."""
+"""Predict the speed and resources of quantised networks or of a project on a board."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a request to quantised networks, without a board."""
+"""Quantise networks from a request, without a board."""
 
 from __future__ import annotations
 

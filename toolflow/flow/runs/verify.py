@@ -1,4 +1,4 @@
-"""From a built project to the verdict of every level on it."""
+"""Verify a project on every level."""
 
 from __future__ import annotations
 

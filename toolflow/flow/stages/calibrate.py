@@ -1,4 +1,4 @@
-"""The stage that finds the cascade's rule, and tries it on held-out images."""
+"""The stage that chooses the cascade's rule and measures it on held-out images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stage that writes summary.json from what the others left behind."""
+"""The stage that writes summary.json from the artefacts of the others."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _unit(project: Project, name: str) -> Unit:
 
 
 def cycles_per_image(project: Project, units: Sequence[Unit], forwarded_share: float) -> float:
-    """Return the design's cycles per image at the batch planned for, counted where they were simulated.
+    """Return the design's cycles per image at the batch planned for, counted if they were simulated.
 
     Where the board's memory bounds a unit, its
     planned cycles count, as the simulated memory is faster.

@@ -1,4 +1,4 @@
-"""What a stage is, and how a list of them runs in a folder."""
+"""A stage, and how a list of stages runs in a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calibration files: an `.npz` with images `x`, labels `y` if there are any, and how pixels are normalised.
+"""Calibration files: an `.npz` with images `x`, optional labels `y`, and the normalisation of pixels.
 
 `x` is either uint8 (N, H, W, C), pixels as a camera gives them, or float32 (N, C, H, W), the model's own input.
 The device takes uint8 pixels. So floats are mapped to pixels by one affine map per channel, on the host:

@@ -1,4 +1,4 @@
-"""Reads what an `.npz` says of its arrays, without unfolding any of them."""
+"""Read the headers of the arrays of an `.npz` without decompressing them."""
 
 from __future__ import annotations
 

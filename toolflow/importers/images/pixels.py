@@ -1,4 +1,4 @@
-"""How the uint8 pixels that the device takes become what a network's first layer reads."""
+"""Convert uint8 pixels, which the device reads, to the input of a network's first layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks whether what reaches the first layer can be meant: refuses what cannot, and warns of what is unlikely."""
+"""Check the plausibility of the first layer's input: refuse the impossible, warn about the unlikely."""
 
 from __future__ import annotations
 

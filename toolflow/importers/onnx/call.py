@@ -1,4 +1,4 @@
-"""One ONNX node as a handler sees it: everything that it does not take is a problem."""
+"""One ONNX node for a handler: attributes and inputs that the handler does not take are reported as problems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads an ONNX file that may be truncated, foreign or hostile."""
+"""Read an ONNX file, which may be truncated, foreign or hostile."""
 
 from __future__ import annotations
 

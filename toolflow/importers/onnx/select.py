@@ -1,4 +1,4 @@
-"""Reduces an ONNX model to what leads from the image to one output."""
+"""Reduce an ONNX model to the nodes between the image and one output."""
 
 from __future__ import annotations
 

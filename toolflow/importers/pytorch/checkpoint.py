@@ -1,4 +1,4 @@
-"""Finds a model's weights in a file as training scripts save it, without running foreign code."""
+"""Find a model's weights in a checkpoint of a training script, without running foreign code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boards: data files under boards/, read strictly and cross-checked against each other's fields."""
+"""Boards: data files under boards/, read strictly; their fields are checked against each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which engines to build: shapes that fit the board, ranked by predicted time per image.
+"""Choose the engines to build: shapes that fit the board, ranked by predicted time per image.
 
 Every shape that the parameters allow is ranked by the network's demand; the fastest of several budgets are
 timed by the cycle model and held against the memory's bandwidth. A pair takes the two candidates that fit

@@ -1,4 +1,4 @@
-"""What an engine would take for a network, without packing a single weight: for planners and for `estimate`."""
+"""Estimate the cycles of an engine for a network without packing weights, for the planner and for `estimate`."""
 
 from __future__ import annotations
 

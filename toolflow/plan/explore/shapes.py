@@ -1,4 +1,4 @@
-"""Which engine shapes are worth timing: all that the parameters allow, ranked by demand, within budgets."""
+"""Enumerate the engine shapes worth timing: all allowed shapes within the budgets, ranked by demand."""
 
 from __future__ import annotations
 

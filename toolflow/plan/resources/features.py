@@ -1,4 +1,4 @@
-"""What the size of each of the engine's modules grows with: the terms of the resource model.
+"""The terms of the resource model: what the size of each engine module depends on.
 
 A term is a count of bits or instances that follows from the configuration's geometry; how many LUTs and
 flip-flops one unit of it takes is fitted to synthesis (`fit.json`).

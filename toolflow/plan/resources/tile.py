@@ -1,4 +1,4 @@
-"""Terms of the resource model for what an engine with tiles has beside the others; all are zero if it has none."""
+"""Terms of the resource model for engines with tiles; they are zero for engines without."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rewrites of a quantised graph that the engine's memories ask for.
+"""Rewrites of a quantised graph that the engine's memories require.
 
 Before: any quantised graph. After: the output is computed by a convolution that nobody else reads;
 every shortcut is read as the residual of a convolution and by nothing else; no `Pad` is left; a
