@@ -19,14 +19,14 @@ Weights = Mapping[str, npt.NDArray[np.generic]]
 
 
 class HardwareForm(Enum):
-    """How the engine runs an operator."""
+    """How the engine runs an operator, and which functions the operator's `hardware.py` has for it."""
 
-    CONVOLUTION = "convolution"  # on the array, with weights or with ones; `hardware.py` gives the convolution
-    POOLING = "pooling"  # words of the banks are compared
+    CONVOLUTION = "convolution"  # on the array, with weights or with ones: `hardware`, and `edges` if it has any
+    POOLING = "pooling"  # words of the banks are compared: `window`
     RENAMING = "renaming"  # no instruction: a reader finds the operand's words
-    SAMPLING = "sampling"  # no instruction: a residual's reader steps over the operand's words; otherwise a selection
+    SAMPLING = "sampling"  # no instruction if a residual's reader can step over the words: `sampling`, `selection`
     JOINING = "joining"  # no instruction: the operands are written side by side
-    SELECTION = "selection"  # a convolution with weights of 0 and 1; `hardware.py` gives them
+    SELECTION = "selection"  # a convolution with weights of 0 and 1: `selection`
     NONE = "none"  # the operator stands in float graphs alone
 
     @property
