@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from toolflow.operators.folders import kinds
+
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("toolflow", "quant", "rtl_sim")
 MAY_ASK = ("toolflow/operators", "toolflow/importers", "toolflow/passes")
@@ -62,6 +64,14 @@ def is_call_of(node: ast.AST, *functions: str) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in functions
 
 
+def is_kind(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "kind"
+
+
+def names_kind(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.Constant) and part.value in kinds() for part in ast.walk(node))
+
+
 def type_tests(tree: ast.Module, names: set[str]) -> Iterator[int]:
     """Yield the line of every test for an operator's type, and of every table that is keyed by types."""
     for node in ast.walk(tree):
@@ -73,6 +83,7 @@ def type_tests(tree: ast.Module, names: set[str]) -> Iterator[int]:
             case ast.Compare():
                 sides = (node.left, *node.comparators)
                 found = any(is_call_of(side, "type") for side in sides) and any(mentions(s, names) for s in sides)
+                found |= any(is_kind(side) for side in sides) and any(names_kind(side) for side in sides)
             case ast.Dict():
                 found = any(mentions(key, names) for key in node.keys)
             case ast.Subscript():
@@ -103,6 +114,7 @@ def test_few_type_tests() -> None:
         ("from toolflow.operators import Layer as Weighted\nnot isinstance(op, Weighted)", [2]),
         ("from toolflow.operators import Add, Pad\nKINDS = (Add, Pad)\nisinstance(op, KINDS)", [3]),
         ("from toolflow.operators import Conv\ntype(op) is Conv\nFORMS = {Conv: 1}\nFORMS[type(op)]", [2, 3, 4]),
+        ("op.kind == 'conv'\nop.kind in ('pad', 'add')\nop.kind == other.kind\nfault.kind == 'weight'", [1, 2]),
         ("from toolflow.operators import Pad\nmatch op:\n    case Pad(pads):\n        pass", [3]),
         ("from toolflow.operators import Conv\nisinstance(op, int)\nConv(groups=4)\n{1: Conv}", []),
     ],
