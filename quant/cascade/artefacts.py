@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -84,7 +84,6 @@ class Calibration(Record):
         warnings: what the user must know, in sentences.
     """
 
-    remedy: ClassVar[str] = "calibrate again"
     schema_version: Literal[2] = 2
     kind: Literal["calibration"] = "calibration"
     source: str
@@ -132,7 +131,6 @@ class CascadeReport(Record):
         warnings: what these images do not show of the cascade, in sentences.
     """
 
-    remedy: ClassVar[str] = "calibrate again"
     schema_version: Literal[2] = 2
     kind: Literal["cascade-report"] = "cascade-report"
     calibration: str

@@ -25,6 +25,10 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
+def _without(section: Any, key: str) -> Any:
+    return {name: value for name, value in section.items() if name != key} if isinstance(section, dict) else section
+
+
 class BrevitasCheck(Part):
     """Brevitas' own inference compared with the integer reference.
 
@@ -96,8 +100,11 @@ class QuantiseRecord(Record):
 
     @classmethod
     def migrated(cls, document: dict[str, Any], version: int) -> dict[str, Any]:
-        """Files without a version may lack what later ones measured."""
-        return {"first_input": None, "binary": False, "warnings": [], "pruning": [], **document}
+        """Files without a version may lack what later ones measured, and say how long each variant took."""
+        known = {"first_input": None, "binary": False, "warnings": [], "pruning": [], **document}
+        if isinstance(known.get("variants"), dict):
+            known["variants"] = {name: _without(made, "seconds") for name, made in known["variants"].items()}
+        return known
 
 
 class PlannedUnit(Part):

@@ -220,7 +220,7 @@ def test_bad_options(options: dict[str, float], text: str) -> None:
 def test_artefact_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text('{"schema_version": 2}', encoding="utf-8")
-    with pytest.raises(ToolflowError, match=r"a\.json is damaged \(it has no 'source'\): calibrate again"):
+    with pytest.raises(ToolflowError, match=r"a\.json is damaged \(it has no 'source'\): build again"):
         load_record(Calibration, path)
     with pytest.raises(ToolflowError, match="cannot be read"):
         load_record(Calibration, tmp_path / "absent.json")

@@ -1,0 +1,154 @@
+"""The JSON files of a build: what earlier versions wrote is migrated or refused, and no field changes in silence."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from quant.cascade.artefacts import Calibration, CascadeReport
+from toolflow.cli.main import app
+from toolflow.flow.intact import require_intact
+from toolflow.flow.manifest import Manifest
+from toolflow.flow.project import open_project, read_decision, read_quantised, read_report
+from toolflow.flow.records import DecisionRecord, PlanRecord, QuantiseRecord
+from toolflow.ir.artefacts import Record, load_record
+from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.srbs import Pattern
+from toolflow.report.summary import Summary, read_summary
+
+# What earlier versions built, by commit, without sources, scripts and host code.
+EARLIER = Path(__file__).parent / "earlier_projects"
+FIELDS = Path(__file__).parent / "record_fields.json"
+REFRESH = "TOOLFLOW_REFRESH_GOLDEN"
+RECORDS: tuple[type[Record], ...] = (
+    Calibration, CascadeReport, DecisionRecord, Manifest, PlanRecord, QuantiseRecord, Summary,
+)  # fmt: skip
+
+
+def _copy(name: str, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(EARLIER / name, tmp_path / name))
+
+
+def _invoke(*arguments: str | Path) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.output
+
+
+def test_the_newest_earlier_project_is_read_and_verified(tmp_path: Path) -> None:
+    folder = _copy("pair_8807197", tmp_path)
+    project = open_project(folder)
+    decision = read_decision(folder)
+    assert decision is not None
+    assert (project.plan.schema_version, decision.choice) == (2, "resident pair")
+    assert read_report(folder).measure.images == read_summary(folder / "summary.json").accuracy[0].images
+    assert _invoke("estimate", folder)[0] == 0
+    code, said = _invoke("verify", folder, "--levels", "program")
+    assert code == 0, said
+    assert read_summary(folder / "summary.json").verified
+    assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["schema_version"] == 2
+
+
+def test_what_an_earlier_version_did_not_write_is_filled_in(tmp_path: Path) -> None:
+    """A single unit from before batches, objectives and the statistics of the first layer's input."""
+    folder = _copy("single_6ca6f30", tmp_path)
+    quantised = read_quantised(folder)
+    assert (quantised.first_input, quantised.variants["high"].config.pattern) == (None, Pattern(2, 4))
+    assert (open_project(folder).plan.goal, open_project(folder).plan.batch) == ("throughput", None)
+    assert _invoke("estimate", folder)[0] == 0
+    code, said = _invoke("verify", folder, "--levels", "program")
+    assert code == 0, said
+
+
+@pytest.mark.parametrize(
+    "arguments", [("verify", "--levels", "program"), ("estimate",), ("estimate", "--board", "kv260")]
+)
+def test_what_cannot_be_migrated_is_refused_with_both_versions(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """A calibration from before the low unit was judged alone."""
+    command, *options = arguments
+    code, said = _invoke(command, _copy("pair_6ca6f30", tmp_path), *options)
+    assert code == 2
+    said = " ".join(said.split())
+    assert "calibration.json must be of schema version 2, not 1 (it has no 'low_alone'): build again, or use" in said
+    assert "Field required" not in said
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "plan": open_project,
+    "calibration": open_project,
+    "cascade": read_report,
+    "decision": read_decision,
+    "graphs/quantise": read_quantised,
+    "summary": lambda folder: read_summary(folder / "summary.json"),
+    "toolflow": lambda folder: require_intact(open_project(folder)),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_version_that_is_none_of_ours_is_refused(name: str, tmp_path: Path) -> None:
+    folder = _copy("pair_8807197", tmp_path)
+    path = folder / f"{name}.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(document | {"schema_version": 99}), encoding="utf-8")
+    with pytest.raises(
+        ToolflowError, match=rf"{name}\.json must be of schema version \d, not 99: .*, or use the toolflow"
+    ):
+        READERS[name](folder)
+    path.write_text(json.dumps(document | {"schema_version": "1"}), encoding="utf-8")
+    with pytest.raises(ToolflowError, match=rf"{name}\.json is damaged, it holds no object with a schema version: "):
+        READERS[name](folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("plan", ("verify",)),
+        ("calibration", ("estimate",)),
+        ("decision", ("estimate",)),
+        ("graphs/quantise", ("estimate", "--board", "kv260")),
+        ("toolflow", ("verify",)),
+    ],
+)
+def test_commands_end_with_two_on_a_newer_project(name: str, arguments: tuple[str, ...], tmp_path: Path) -> None:
+    folder = _copy("pair_8807197", tmp_path)
+    path = folder / f"{name}.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(document | {"schema_version": 99}), encoding="utf-8")
+    command, *options = arguments
+    code, said = _invoke(command, folder, *options)
+    assert code == 2
+    assert f"{name}.json must be of schema version" in "".join(said.split("\n"))
+
+
+def _fields(record: type[Record]) -> dict[str, Any]:
+    """Return a record's version and the names of all keys that it may hold, by type."""
+    schema = record.model_json_schema()
+    parts = {record.__name__: schema, **schema.get("$defs", {})}
+    return {
+        "version": record.current(),
+        "keys": {name: sorted(part["properties"]) for name, part in sorted(parts.items()) if "properties" in part},
+    }
+
+
+def test_no_field_changes_without_a_version() -> None:
+    found = {record.__name__: _fields(record) for record in RECORDS}
+    if os.environ.get(REFRESH):
+        FIELDS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    for name, known in json.loads(FIELDS.read_text(encoding="utf-8")).items():
+        assert found[name] == known, (
+            f"the keys of {name} changed: raise its schema_version, say in `migrated` what becomes of earlier files, "
+            f"and set {REFRESH}=1 once"
+        )
+
+
+def test_a_damaged_record_is_an_error_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text('{"schema_version": 2}', encoding="utf-8")
+    with pytest.raises(ToolflowError, match=r"plan\.json is damaged \(it has no 'board'\): build again"):
+        load_record(PlanRecord, path)
