@@ -99,7 +99,8 @@ class Compute:
         source: the map that it reads.
         signed: whether the elements read are.
         out: where the whole output lies.
-        region: the part of the output that this step computes.
+        region: the part of the output that this step computes; it begins at a tile, since an output's value depends on
+            its place in the tile (rounded taps are those of no 3 × 3 kernel).
         window: of an output position; of a tile the 3 × 3 kernel that it stands for.
         weights, walk: the weights, and how the array walks them.
         rule: requantisation, every array of shape (K,).

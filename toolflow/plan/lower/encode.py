@@ -10,7 +10,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import Flag, Instruction, Opcode
 from toolflow.engine.places import BankPlace, Region, ResultPlace
 from toolflow.engine.program import table_offset_bytes
-from toolflow.engine.steps import Compute, Load, Part, Pool, Step, StoreMap, StoreResults, Window
+from toolflow.engine.steps import Compute, Load, Part, Pool, Residual, Step, StoreMap, StoreResults, Window
 
 
 class _Walked(TypedDict):
@@ -33,6 +33,16 @@ class _Walked(TypedDict):
     pad_left: int
     dilation_h: int
     dilation_w: int
+
+
+class _Residual(TypedDict, total=False):
+    """The fields by which CONV finds what it adds."""
+
+    residual_base: int
+    residual_pixel_words: int
+    residual_row_words: int
+    residual_offset: int
+    residual_channels: int
 
 
 def encode_steps(steps: tuple[Step, ...], config: EngineConfig) -> tuple[Instruction, ...]:
@@ -85,18 +95,17 @@ def _taps(step: Compute, part: Part) -> Instruction:
 
 
 def _conv(step: Compute, part: Part, config: EngineConfig) -> Instruction:
+    if step.tile and (step.region.top % step.tile or step.region.left % step.tile):
+        raise ValueError(f"a region of '{step.name}' must begin at a tile of {step.tile}, not at {step.region[:2]}")
     flags = Flag.INPUT_SIGNED if step.signed else Flag.NONE
     if step.walk.indexed:
         flags |= Flag.INDEXED
     if isinstance(step.out, ResultPlace):
         flags |= Flag.TO_RESULT
-    residual_base = residual_row = residual_pixel = first_channel = residual_channels = 0
+    residual: _Residual = {}
     if step.residual is not None:
-        source, (down, across) = step.residual.source, step.residual.stride
         flags |= Flag.RESIDUAL | (Flag.RESIDUAL_SIGNED if step.residual.signed else Flag.NONE)
-        residual_base, residual_channels = source.base, len(source.channel)
-        residual_row, residual_pixel = source.row_words * down, source.pixel_words * across
-        first_channel = step.residual.first_channel
+        residual = _residual(step.residual, step.region)
     return Instruction(
         part.opcode,
         flags,
@@ -112,14 +121,23 @@ def _conv(step: Compute, part: Part, config: EngineConfig) -> Instruction:
         upper=step.rule.upper,
         rows=step.rows,
         tile=step.tile,
-        residual_base=residual_base,
-        residual_pixel_words=residual_pixel,
-        residual_row_words=residual_row,
-        residual_offset=first_channel,
-        residual_channels=residual_channels,
+        **residual,
         name=part.name,
         reads=step.reads,
     )
+
+
+def _residual(residual: Residual, region: Region) -> _Residual:
+    """Return the fields of a residual of a step that computes a region."""
+    row_words = residual.source.row_words * residual.stride[0]
+    pixel_words = residual.source.pixel_words * residual.stride[1]
+    return {
+        "residual_base": residual.source.base + region.top * row_words + region.left * pixel_words,
+        "residual_pixel_words": pixel_words,
+        "residual_row_words": row_words,
+        "residual_offset": residual.first_channel,
+        "residual_channels": len(residual.source.channel),
+    }
 
 
 def _max_pool(step: Pool, part: Part) -> Instruction:
@@ -148,6 +166,10 @@ def _walked(source: BankPlace, out: BankPlace | ResultPlace, region: Region, win
     """Return the fields of a step that computes a region: it reads the map from the region's first window on."""
     top, pad_top = _start(region.top * window.stride[0] - window.pads[0])
     left, pad_left = _start(region.left * window.stride[1] - window.pads[1])
+    if top >= source.height or left >= source.width:
+        raise ValueError(
+            f"the first window of a region must begin above and left of the map's end, not at {top}, {left}"
+        )
     out_base, out_words = _out(out, region)
     return {
         "in_base": source.base + top * source.row_words + left * source.pixel_words,
