@@ -139,8 +139,10 @@ def _end(
     config: EngineConfig, step: Step, part: Part, images: int, time: int, weights: WeightPort, wait: Latencies
 ) -> tuple[int, Bound]:
     """Return when an instruction ends that begins at `time`, in a pass of so many images, and what bounds it."""
+    if part.opcode in (Opcode.TAPS, Opcode.END):
+        return time + 1, "control"
     match step:
-        case Compute() if part.opcode is Opcode.CONV:
+        case Compute():
             return _conv(config, step, time, weights, wait)
         case Load():
             return time + _load(config, step, part, images, wait), "memory"
@@ -151,10 +153,9 @@ def _end(
         case StoreMap():
             words = step.rows[0] * step.rows[1]
             return time + images * (words + wait.image) + wait.mover + wait.memory, "memory"
-        case StoreResults() if part.opcode is Opcode.STORE_RESULT:
+        case StoreResults():
             # an image's record is written, and its response awaited, while the next is scanned twice
             return time + images * (wait.memory + 2 * step.source.values), "control"
-    return time + 1, "control"
 
 
 def _load(config: EngineConfig, step: Load, part: Part, images: int, wait: Latencies) -> int:
