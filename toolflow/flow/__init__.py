@@ -30,27 +30,31 @@ if TYPE_CHECKING:
     from toolflow.flow.runs.verify import Verification as Verification
     from toolflow.flow.runs.verify import verify as verify
     from toolflow.flow.source import Source as Source
+    from toolflow.numerics.srbs import Pattern as Pattern
+    from toolflow.plan.explore.objective import Objective as Objective
 
 _HOMES = {
-    "Request": "request",
-    "Units": "request",
-    "Source": "source",
-    "Precision": "precision",
-    "AUTO": "precision",
-    "Finetuning": "finetuning",
-    "Events": "events",
-    "Progress": "events",
-    "SILENT": "events",
-    "build": "runs.build",
-    "quantise": "runs.quantise",
-    "Quantised": "runs.quantise",
-    "estimate": "runs.estimate",
-    "verify": "runs.verify",
-    "Verification": "runs.verify",
+    "build": "toolflow.flow.runs.build",
+    "quantise": "toolflow.flow.runs.quantise",
+    "verify": "toolflow.flow.runs.verify",
+    "estimate": "toolflow.flow.runs.estimate",
+    "Quantised": "toolflow.flow.runs.quantise",
+    "Verification": "toolflow.flow.runs.verify",
+    "Request": "toolflow.flow.request",
+    "Units": "toolflow.flow.request",
+    "Source": "toolflow.flow.source",
+    "Precision": "toolflow.flow.precision",
+    "AUTO": "toolflow.flow.precision",
+    "Pattern": "toolflow.numerics.srbs",
+    "Objective": "toolflow.plan.explore.objective",
+    "Finetuning": "toolflow.flow.finetuning",
+    "Events": "toolflow.flow.events",
+    "Progress": "toolflow.flow.events",
+    "SILENT": "toolflow.flow.events",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(_HOMES[name]), name)
