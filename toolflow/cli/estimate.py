@@ -18,18 +18,18 @@ _PANEL = "Board and engine"
 Folder = Annotated[
     Path,
     typer.Argument(
-        metavar="DIR", help="A folder of 'toolflow quantise' or 'toolflow build'.", exists=True, file_okay=False
+        metavar="DIR", help="A folder made by 'toolflow quantise' or 'toolflow build'.", exists=True, file_okay=False
     ),
 ]
 OtherBoard = Annotated[
     str | None,
-    typer.Option("--board", metavar="B", help="A board's name or file; else the build's own.", rich_help_panel=_PANEL),
+    typer.Option("--board", metavar="B", help="A board's name or file; default: the build's.", rich_help_panel=_PANEL),
 ]
 OtherGoal = Annotated[
     Goal | None,
     typer.Option(
         "--objective",
-        help="What engines are searched to be fast at, as in 'toolflow build'; else the build's own, or throughput.",
+        help="Objective of the engines, as in 'toolflow build'; default: the build's, or throughput.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -40,7 +40,7 @@ Forwarded = Annotated[
         metavar="SHARE",
         min=0.0,
         max=1.0,
-        help="Share of images that the low unit forwards, to estimate both together; else the build's own.",
+        help="Share of images that the low unit forwards, to estimate both units together; default: the build's.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -56,10 +56,10 @@ def estimate(
     batch: options.StartBatch = None,
     forwarded: Forwarded = None,
 ) -> None:
-    """Predict cycles per layer, utilisation and resources, and say what bounds them.
+    """Predict cycles of each layer, utilisation, resources and bottlenecks.
 
-    For a build, and no other board, engine or objective: the engines that it holds. Else the best engines for each
-    quantised network alone and, where the forwarded share is known, for both together.
+    For a build without another board, engine or objective, the engines of the build are estimated. Otherwise the best
+    engines are searched for each quantised network alone and, if the forwarded share is known, for both together.
 
     Examples:
 
