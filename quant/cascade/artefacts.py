@@ -1,4 +1,4 @@
-"""What calibration leaves behind."""
+"""The artefacts of calibration: the rule and its report on held-out images."""
 
 from __future__ import annotations
 

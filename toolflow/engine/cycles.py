@@ -1,4 +1,4 @@
-"""Cycle model of the engine: what each instruction costs, and what bounds it.
+"""Cycle model of the engine: the cycles and the bottleneck of each instruction.
 
 The array takes one step a cycle; a position costs the rows of its group, or the drain's beats where
 those are more. A Winograd tile costs its rows, or what the fold, the input transform or the drain need where that

@@ -1,4 +1,4 @@
-"""What to say where a disk is full: what was being written, where, and how much is free there."""
+"""Explain a full disk: what was being written, where, and how much is free."""
 
 from __future__ import annotations
 
