@@ -24,6 +24,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.flow.graphs import Images, load_graph
 from toolflow.flow.project import open_project
 from toolflow.ir.quantised import QuantisedGraph
+from toolflow.ir.unit import UnitName
 from toolflow.plan.explore.estimate import estimate
 
 SHAPES = (  # and the batch that each is for
@@ -48,7 +49,7 @@ def main() -> None:
         work = arguments.work / f"{shape.multipliers}_multipliers_batch_{batch}"
         _measure(graph, shape, images[:batch], work, recorded=arguments.record)
     config, _ = estimate(graph, SHAPES[0][0], SHAPES[0][1])
-    unit = Unit("single", graph, config)
+    unit = Unit(UnitName.SINGLE, graph, config)
     emit_hls(config, unit.name, arguments.work / "hls")
     for executor in (ProgramExecutor(), NativeExecutor(arguments.work / "hls")):
         _run(executor, unit, images[: arguments.native_images])
@@ -59,7 +60,7 @@ def _measure(
 ) -> None:
     """Print the cycles of one batch in RTL, layer by layer, and run it again under random stalls."""
     config, predicted = estimate(graph, shape, len(images))
-    unit = Unit("single", graph, config)
+    unit = Unit(UnitName.SINGLE, graph, config)
     emit_rtl(config, unit.name, folder / "rtl")
     quiet = SimulationExecutor("rtl", folder / "rtl", folder / "simulator")
     start = time.perf_counter()

@@ -41,6 +41,7 @@ from toolflow.interpreter.run import logits_of
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised, save_quantised
+from toolflow.ir.unit import UnitName
 from toolflow.operators.folders import by_kind
 from toolflow.passes.pipeline import simplify
 from toolflow.plan.boards.board import Board, load_board
@@ -108,7 +109,7 @@ def quantised(data: Path, graph: Graph, places: Sequence[int], low_bits: int, ke
     return graphs
 
 
-def unit(name: str, graph: QuantisedGraph, bits: int, board: Board) -> Unit:
+def unit(name: UnitName, graph: QuantisedGraph, bits: int, board: Board) -> Unit:
     """Return a unit whose array is `bits` wide and whose memories are as deep as the graph needs."""
     widths = {"weight_bits": bits, "activation_bits": bits, "bus_bits": min(board.axi_data_bits, 128)}
     return Unit(name, graph, fit_depths(graph, SHAPE.model_copy(update=widths)))
@@ -202,7 +203,7 @@ def main() -> int:
     graphs = quantised(arguments.data, graph, seen, arguments.low_bits, arguments.keep)
     equal = True
     for name, bits in zip(UNITS, (arguments.low_bits, 8), strict=True):
-        which = unit(name, graphs[name], bits, board)
+        which = unit(UnitName(name), graphs[name], bits, board)
         print_engine(which, board)
         levels = [level for level in arguments.levels.split(",") if level]
         equal = print_levels(which, levels, images[: arguments.exact_images]) and equal

@@ -29,6 +29,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import CycleReport
 from toolflow.engine.isa import Opcode
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
+from toolflow.ir.unit import UnitName
 from toolflow.numerics.digits import digits_needed
 from toolflow.numerics.requantise import Requantise
 from toolflow.numerics.srbs import Pattern, kept_values, parse_pattern, project, share_taps, worth_of
@@ -161,7 +162,7 @@ def main() -> None:
     for (layer, what), graph in graphs.items():
         mode = modes(layer, arguments.pattern)[what]
         _, predicted = estimate(graph, config, arguments.batch)
-        cycles, seconds = _measure(Unit("single", graph, config), level, predicted, arguments.batch)
+        cycles, seconds = _measure(Unit(UnitName.SINGLE, graph, config), level, predicted, arguments.batch)
         digits = digits_needed(-arguments.largest, arguments.largest, config.digit_bits)
         ideal = digits * mode.ideal(layer, arguments.batch, config.multipliers)
         model = sum(i.cycles for i in predicted.instructions if i.name == layer[0])

@@ -13,8 +13,9 @@ from toolflow.emit.hls import emit_hls
 from toolflow.emit.hls_native import build_native
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
+from toolflow.ir.unit import UnitName
 
-UNIT = "single"
+UNIT = UnitName.SINGLE
 # (weight bits, activation bits) of the multipliers, and the tile, each pair drawn in turn
 WIDTHS = (
     (8, 8), (4, 4), (8, 8), (2, 2), (6, 6), (3, 3), (4, 8), (8, 5), (5, 5), (7, 7), (8, 4), (2, 8), (3, 6), (10, 8),

@@ -20,6 +20,7 @@ from toolflow.engine.errors import EngineFaultError
 from toolflow.engine.executor import run_program
 from toolflow.interpreter.run import run
 from toolflow.ir.quantised import QuantisedGraph
+from toolflow.ir.unit import UnitName
 from toolflow.numerics.confidence import ACCEPT_ALL, ConfidenceRule, evaluate
 from toolflow.plan.lower.compiled import CompiledProgram, Results
 from toolflow.plan.lower.lower import compile_program
@@ -32,13 +33,13 @@ class Unit:
     """One engine with its network.
 
     Attributes:
-        name: "low", "high" or "single"; names the emitted sources.
+        name: names the emitted sources.
         graph: the network.
         config: the engine.
         rule: of the confidence unit; None accepts every image.
     """
 
-    name: str
+    name: UnitName
     graph: QuantisedGraph
     config: EngineConfig
     rule: ConfidenceRule | None = None

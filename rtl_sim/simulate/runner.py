@@ -21,6 +21,7 @@ from rtl_sim.simulate.places import cache_folder
 from rtl_sim.simulate.simulator import Design, Simulator, build_simulator
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.unit import UnitName
 
 __all__ = ["FILL", "Dut", "Job", "Outcome", "RunOptions", "Simulation", "SimulationError", "build_simulation"]
 
@@ -29,7 +30,6 @@ Dut = Literal["rtl", "hls"]
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 TOP = "cascade_bench"
 SHIM = BENCH / "cascade_hls_shim.sv"
-UNITS = ("low", "high", "single")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def find_unit(config: EngineConfig, dut: Dut, sources: Path) -> Path:
         ToolflowError: there is none.
     """
     suffix, parameters = (".sv", ".sv") if dut == "rtl" else (".cpp", ".hpp")
-    found = [path for unit in UNITS for path in sorted(sources.rglob(f"cascade_{unit}{suffix}"))]
+    found = [path for unit in UnitName for path in sorted(sources.rglob(f"cascade_{unit}{suffix}"))]
     for path in found:
         if f"{config.signature:016x}" in path.with_suffix(parameters).read_text(encoding="utf-8"):
             return path

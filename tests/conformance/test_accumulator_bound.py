@@ -19,6 +19,7 @@ from toolflow.engine.executor import run_program
 from toolflow.engine.program import decode_program, encode_program
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
+from toolflow.ir.unit import UnitName
 from toolflow.numerics.requantise import Requantise
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, effective_kernels, output_bits
@@ -72,7 +73,7 @@ def test_program(tile: int, seed: int) -> None:
     graph, images, bits = at_the_bound(tile, seed)
     config = engine(graph, tile)
     assert config.accumulator_bits == bits
-    assert verify_level(Unit("single", graph, config), ProgramExecutor(), images).equal
+    assert verify_level(Unit(UnitName.SINGLE, graph, config), ProgramExecutor(), images).equal
     narrow = config.model_copy(update={"accumulator_bits": bits - 1})
     with pytest.raises(DoesNotFitError, match=f"accumulator_bits must be at least {bits}, not {bits - 1}"):
         compile_program(graph, narrow)
@@ -93,8 +94,9 @@ def test_engines(tile: int, level: str, tmp_path: Path) -> None:
     sources = tmp_path / "sources"
     if level == "hls":
         emit_hls(config, "single", sources)
-        assert verify_level(Unit("single", graph, config), NativeExecutor(sources, tmp_path / "work"), images).equal
+        native = NativeExecutor(sources, tmp_path / "work")
+        assert verify_level(Unit(UnitName.SINGLE, graph, config), native, images).equal
     else:
         emit_rtl(config, "single", sources)
         simulated = SimulationExecutor("rtl", sources, tmp_path / "work", RunOptions(seed=1, stall_probability=0.2))
-        assert verify_level(Unit("single", graph, config), simulated, images).equal
+        assert verify_level(Unit(UnitName.SINGLE, graph, config), simulated, images).equal

@@ -29,6 +29,7 @@ from toolflow.importers.pytorch.importer import import_module
 from toolflow.interpreter.run import run
 from toolflow.ir.graph import Graph
 from toolflow.ir.store import load_quantised, save_quantised
+from toolflow.ir.unit import UnitName
 from toolflow.operators.folders import by_kind
 from toolflow.passes.check import Status, check
 from toolflow.passes.pipeline import simplify
@@ -133,4 +134,4 @@ def rtl(config: EngineConfig, folder: Path) -> Executor:
 @pytest.mark.parametrize("level", [program, hls, rtl])
 def test_levels(variant: Variant, level: Callable[[EngineConfig, Path], Executor], tmp_path: Path) -> None:
     config = fit_depths(variant.graph, EngineConfig(lanes_k=4, lanes_p=2, drain_k=2))
-    assert verify_level(Unit("single", variant.graph, config), level(config, tmp_path), IMAGES).equal
+    assert verify_level(Unit(UnitName.SINGLE, variant.graph, config), level(config, tmp_path), IMAGES).equal

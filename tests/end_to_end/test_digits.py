@@ -20,6 +20,7 @@ from toolflow.engine.program import decode_program
 from toolflow.engine.stream import unpack
 from toolflow.flow.project import open_project
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.unit import UnitName
 from toolflow.plan.lower.lower import compile_program
 from toolflow.report.summary import Summary, read_summary
 
@@ -76,7 +77,7 @@ def verified(project: Path) -> Summary:
 
 
 def test_every_level_that_ran_is_equal(verified: Summary) -> None:
-    checks = {(check.unit, check.level): check for check in verified.verification}
+    checks = {(str(check.unit), check.level): check for check in verified.verification}
     levels = ("brevitas", "hls4ml", "files", "synthesisable", "program", "hls")
     assert set(checks) == {(unit, level) for unit in ("low", "high") for level in levels}
     assert all(check.equal for check in checks.values())
@@ -87,7 +88,7 @@ def test_every_level_that_ran_is_equal(verified: Summary) -> None:
 def test_the_summary_says_what_was_built(verified: Summary, project: Path) -> None:
     assert [unit.unit for unit in verified.units] == ["low", "high"]
     assert [(v.unit, v.weight_bits, v.first_last_bits) for v in verified.variants] == [("low", 3, 8), ("high", 8, 8)]
-    accuracy = {(row.unit, row.level): row.accuracy for row in verified.accuracy}
+    accuracy: dict[tuple[str, str], float] = {(row.unit, row.level): row.accuracy for row in verified.accuracy}
     assert accuracy["model", "float"] >= FLOAT_ACCURACY
     assert accuracy["cascade", "reference"] >= accuracy["high", "reference"] - LOST
     assert accuracy["high", "hls"] == accuracy["high", "program"]
@@ -127,7 +128,7 @@ def test_another_engine_reuses_the_integers(project: Path, trained: Path) -> Non
 
 def weight_byte(project: Path, layer: str) -> int:
     """Return a byte of the high unit's stream that holds a weight of the layer's first output channel."""
-    unit = open_project(project).unit("high")
+    unit = open_project(project).unit(UnitName.HIGH)
     compiled = compile_program(unit.graph, unit.config)
     offset, view = 0, memoryview(compiled.weights)
     for instruction in compiled.instructions:

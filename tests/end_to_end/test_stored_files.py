@@ -247,7 +247,7 @@ def test_a_level_that_is_put_into_their_folder_is_run_and_shown(
     assert result.exit_code == VerificationError.exit_code
     assert "low unit, odd: an odd difference" in result.stderr
     assert "odd" in result.stdout
-    checks = {(c.unit, c.level): c for c in read_summary(project / "summary.json").verification}
+    checks = {(str(c.unit), c.level): c for c in read_summary(project / "summary.json").verification}
     assert (checks["low", "odd"].equal, checks["high", "odd"].equal) == (False, True)
     source = project / "rtl" / "high" / "cascade_high.sv"
     with edited(source):

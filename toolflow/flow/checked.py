@@ -7,9 +7,10 @@ from pathlib import Path
 from rtl_sim.level import Level
 from toolflow.flow.manifest import fingerprint
 from toolflow.flow.project import CALIBRATION, CHECK_IMAGES, GRAPHS, WEIGHTS, Project
+from toolflow.ir.unit import UnitName
 
 
-def checked_digest(project: Project, unit: str, level: Level) -> str:
+def checked_digest(project: Project, unit: UnitName, level: Level) -> str:
     """Return the hash of everything that a level of a unit compares: integers, images, rule, binaries, sources."""
     planned = project.plan.units[unit]
     names = [f"{GRAPHS}/{planned.graph}.json", f"{GRAPHS}/{planned.graph}.npz", CHECK_IMAGES, CALIBRATION]

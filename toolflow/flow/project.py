@@ -16,6 +16,7 @@ from toolflow.ir.artefacts import load_record
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised
+from toolflow.ir.unit import UnitName
 from toolflow.operators.folders import by_kind
 from toolflow.plan.boards.board import Board, load_board
 
@@ -77,10 +78,10 @@ class Project:
         """Return a stored network."""
         return load_quantised(self.folder / GRAPHS / name, by_kind())
 
-    def unit(self, name: str) -> Unit:
+    def unit(self, name: UnitName) -> Unit:
         """Return an engine with its network and rule."""
         planned = self.plan.units[name]
-        rule = self.calibration.rule if self.calibration is not None and name == "low" else None
+        rule = self.calibration.rule if self.calibration is not None and name is UnitName.LOW else None
         return Unit(name, self.graph(planned.graph), planned.engine, rule)
 
     def needed(self) -> list[str]:
@@ -122,7 +123,7 @@ def open_project(folder: Path) -> Project:
         raise ToolflowError(f"{folder} must be a folder that 'toolflow build' made: it holds no {PLAN}")
     plan = load_record(PlanRecord, path)
     calibration = folder / CALIBRATION
-    if "low" in plan.units and not calibration.is_file():
+    if UnitName.LOW in plan.units and not calibration.is_file():
         raise ToolflowError(
             f"{folder} lacks {CALIBRATION}, the rule of the low unit: run the same 'toolflow build' again"
         )

@@ -13,12 +13,12 @@ from quant.post_training.quality import LayerQuality
 from toolflow.engine.config import EngineConfig
 from toolflow.importers.images.pixels import InputStatistics, PixelMap
 from toolflow.ir.artefacts import Part, Record
+from toolflow.ir.unit import UnitName
 from toolflow.plan.explore.objective import Goal, Objective
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.report.summary import Finetuned, PruneStep, Search
 
 VariantName = Annotated[str, Field(pattern="^(low|high)$")]
-UnitName = Annotated[str, Field(pattern="^(single|low|high)$")]
 
 
 def _is_none(value: object) -> bool:

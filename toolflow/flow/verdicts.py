@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
 
 from rtl_sim.level import Level, Verdict
 from rtl_sim.verify import LevelVerdict
@@ -13,9 +12,10 @@ from toolflow.flow.checked import checked_digest
 from toolflow.flow.project import Project, Vectors
 from toolflow.flow.stages.report import cycles_per_image
 from toolflow.interpreter.run import run
+from toolflow.ir.unit import UnitName
 from toolflow.plan.schedule.schedule import make_schedule
 from toolflow.report.from_artefacts import run_section
-from toolflow.report.summary import LevelAccuracy, LevelCheck, LoopInterval, Run, Summary, Unit, UnitName
+from toolflow.report.summary import LevelAccuracy, LevelCheck, LoopInterval, Run, Summary, Unit
 
 
 @dataclass
@@ -37,10 +37,10 @@ class Verdicts:
     vectors: Vectors
     checks: list[LevelCheck] = field(default_factory=list)
     accuracies: list[LevelAccuracy] = field(default_factory=list)
-    counted: dict[str, list[LevelVerdict]] = field(default_factory=dict)
+    counted: dict[UnitName, list[LevelVerdict]] = field(default_factory=dict)
     not_run: list[str] = field(default_factory=list)
 
-    def add(self, unit: str, level: Level, verdict: Verdict, seconds: float) -> None:
+    def add(self, unit: UnitName, level: Level, verdict: Verdict, seconds: float) -> None:
         """Add a level's verdict on a unit, and its accuracy if it equals the reference on labelled images."""
         loops = tuple(
             LoopInterval(**{name: getattr(loop, name) for name in LoopInterval.model_fields}) for loop in verdict.loops
@@ -48,7 +48,7 @@ class Verdicts:
         self.checks.append(
             LevelCheck(
                 level=level.name,
-                unit=cast(UnitName, unit),
+                unit=unit,
                 images=verdict.images,
                 equal=verdict.equal,
                 detail=verdict.detail,
@@ -62,7 +62,7 @@ class Verdicts:
         if verdict.equal and verdict.images and self.vectors.labels is not None:
             self.accuracies.append(self._accuracy(unit, level.name))
 
-    def add_counted(self, unit: str, verdict: LevelVerdict) -> None:
+    def add_counted(self, unit: UnitName, verdict: LevelVerdict) -> None:
         """Add a run without pauses."""
         self.counted.setdefault(unit, []).append(verdict)
 
@@ -101,13 +101,13 @@ class Verdicts:
         level = self.known.get(check.level)
         return level is not None and check.files == checked_digest(self.project, check.unit, level)
 
-    def _accuracy(self, unit: str, level: str) -> LevelAccuracy:
+    def _accuracy(self, unit: UnitName, level: str) -> LevelAccuracy:
         """Return the accuracy of a level that equals the reference, which is the reference's."""
         images = self.vectors.images
         graph = self.project.graph(self.project.plan.units[unit].graph)
         klass = run(graph, images)[graph.output].reshape(len(images), -1).argmax(axis=1)
         share = float((klass == self.vectors.labels).mean())
-        return LevelAccuracy(level=level, unit=cast(UnitName, unit), images=len(images), accuracy=share, labelled=True)
+        return LevelAccuracy(level=level, unit=unit, images=len(images), accuracy=share, labelled=True)
 
     def _with_cycles(self, unit: Unit, forget: bool) -> Unit:
         """Return the unit with the cycles that were counted now; with `forget` none of an earlier run."""

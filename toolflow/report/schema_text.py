@@ -7,6 +7,7 @@ import itertools
 import operator
 import types
 import typing
+from enum import Enum
 
 from pydantic import BaseModel
 
@@ -87,6 +88,8 @@ def _type(annotation: object) -> str:
         return f"[{', '.join(_type(part) for part in parts)}]"
     if origin is dict:
         return f"object of {_type(parts[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return " or ".join(f'"{member.value}"' for member in annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
     return {str: "text", int: "whole number", float: "number", bool: "true or false"}[typing.cast(type, annotation)]

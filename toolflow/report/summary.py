@@ -10,8 +10,7 @@ from pydantic import Field
 from quant.cascade.artefacts import CurvePoint, Measure
 from quant.cascade.decide import Decision
 from toolflow.ir.artefacts import Part, Record, load_record
-
-UnitName = Literal["low", "high", "single"]
+from toolflow.ir.unit import UnitName
 
 
 class Section(Part):
@@ -180,7 +179,7 @@ class LevelAccuracy(Section):
     """
 
     level: str
-    unit: Literal["low", "high", "single", "cascade", "model"]
+    unit: UnitName | Literal["cascade", "model"]
     images: int
     accuracy: float
     labelled: bool

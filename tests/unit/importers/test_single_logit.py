@@ -258,7 +258,7 @@ def test_a_binary_classifier_is_built_and_equal_on_every_level(binary: tuple[Pat
     assert "is a binary classifier" in (out / "README.md").read_text(encoding="utf-8")
     summary = read_summary(out / "summary.json")
     assert (summary.model.classes, summary.model.binary) == (2, True)
-    accuracy = {(row.unit, row.level): row.accuracy for row in summary.accuracy}
+    accuracy: dict[tuple[str, str], float] = {(row.unit, row.level): row.accuracy for row in summary.accuracy}
     assert accuracy["model", "float"] == 1.0
     assert accuracy["high", "reference"] > 0.9
     assert summary.cascade is not None
@@ -272,7 +272,9 @@ def test_a_binary_classifier_is_built_and_equal_on_every_level(binary: tuple[Pat
     assert (answers.argmax(axis=1) == (held_out > 0))[clear].all()
     verified = toolflow("verify", out, "--levels", "brevitas,hls4ml,program,hls", "--images", "8")
     assert verified.exit_code == 0, verified.stdout
-    checks = {(check.unit, check.level): check.equal for check in read_summary(out / "summary.json").verification}
+    checks: dict[tuple[str, str], bool | None] = {
+        (check.unit, check.level): check.equal for check in read_summary(out / "summary.json").verification
+    }
     assert all(checks[unit, level] for unit in ("low", "high") for level in ("program", "hls", "brevitas"))
 
 

@@ -28,6 +28,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.interpreter.run import run
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
+from toolflow.ir.unit import UnitName
 from toolflow.operators import AvgPool, Conv
 from toolflow.passes.pipeline import simplify
 from toolflow.plan.schedule.needs import fit_depths
@@ -171,7 +172,7 @@ def test_every_network_runs_on_an_engine_of_its_width(network: str, bits: int, s
     config = QuantiseConfig(weight_bits=bits, activation_bits=bits, digit_bits=bits)
     graph = quantise(simplify(NETWORKS[network]()), CALIBRATION, NORMALISATION, config).graph
     shape = EngineConfig(lanes_k=8, lanes_p=2, sub_row=sub_row, weight_bits=bits, activation_bits=bits)
-    verdict = verify_level(Unit("single", graph, fit_depths(graph, shape)), ProgramExecutor(), HELD_OUT[:4])
+    verdict = verify_level(Unit(UnitName.SINGLE, graph, fit_depths(graph, shape)), ProgramExecutor(), HELD_OUT[:4])
     assert verdict.equal, str(verdict.difference)
 
 

@@ -22,6 +22,7 @@ from toolflow.interpreter.run import logits_of, run
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph, verify_quantised
+from toolflow.ir.unit import UnitName
 from toolflow.numerics.requantise import PLAIN_BIAS_BITS, TILE_BIAS_BITS
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Add, AvgPool, Conv, Flatten, WinogradConv
@@ -64,7 +65,7 @@ def quantised(graph: Graph, family: Literal["multiplier", "fixed-point"], tile: 
 
 def program_equals(graph: QuantisedGraph, tile: int) -> bool:
     shape = EngineConfig(lanes_k=4, lanes_p=2, tile=tile)  # type: ignore[arg-type]
-    return verify_level(Unit("single", graph, fit_depths(graph, shape)), ProgramExecutor(), HELD_OUT[:2]).equal
+    return verify_level(Unit(UnitName.SINGLE, graph, fit_depths(graph, shape)), ProgramExecutor(), HELD_OUT[:2]).equal
 
 
 def float_answers(graph: Graph, x: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

@@ -24,6 +24,7 @@ from tests.unit.quant.quantise_networks import NORMALISATION, images, residual_n
 from toolflow.engine.config import EngineConfig
 from toolflow.interpreter.run import run
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.unit import UnitName
 from toolflow.numerics.requantise import MAX_RESIDUAL_SHIFT
 from toolflow.numerics.srbs import Pattern, obeys, shares_of
 from toolflow.numerics.winograd import WINOGRAD
@@ -87,7 +88,7 @@ def test_the_program_runs_what_was_quantised(tile: int, pattern: Pattern | None)
     error = np.square(logits - exact).sum() / np.square(exact - exact.mean(axis=0)).sum()
     assert error < (0.02 if pattern is None else 0.5)
     config = fit_depths(variant.graph, EngineConfig(lanes_k=8, lanes_p=2, tile=tile, drain_k=2))  # type: ignore[arg-type]
-    verdict = verify_level(Unit("single", variant.graph, config), ProgramExecutor(), HELD_OUT[:4])
+    verdict = verify_level(Unit(UnitName.SINGLE, variant.graph, config), ProgramExecutor(), HELD_OUT[:4])
     assert verdict.equal, str(verdict.difference)
 
 
@@ -97,7 +98,7 @@ def test_weights_wider_than_the_multipliers_run_in_digits(tile: int, pattern: Pa
     """U of 8 bits where multipliers take 4: every integer is the reference's."""
     graph = made(weight_bits=8, activation_bits=4, tile=tile, pattern=pattern).graph
     narrow = EngineConfig(lanes_k=8, lanes_p=2, weight_bits=4, activation_bits=4, tile=tile, drain_k=2)  # type: ignore[arg-type]
-    verdict = verify_level(Unit("single", graph, fit_depths(graph, narrow)), ProgramExecutor(), HELD_OUT[:4])
+    verdict = verify_level(Unit(UnitName.SINGLE, graph, fit_depths(graph, narrow)), ProgramExecutor(), HELD_OUT[:4])
     assert verdict.equal, str(verdict.difference)
 
 

@@ -17,6 +17,7 @@ from toolflow.engine.cycles import CycleReport, InstructionCycles
 from toolflow.engine.isa import Opcode
 from toolflow.ir.artefacts import save_record
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.unit import UnitName
 from toolflow.numerics.confidence import ALWAYS, NEVER
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.report.from_artefacts import cascade_section, installed_versions, resources_section, run_section
@@ -91,12 +92,14 @@ DECISION = Decision(
 def summary() -> Summary:
     predicted = resources_section(ResourceCount(luts=5000, flip_flops=7000, dsps=128, block_rams=40.5))
     unit = Unit(
-        unit="low", engine=CONFIG.model_dump(), signature=f"{CONFIG.signature:016x}", multipliers=CONFIG.multipliers,
-        program_sha256="a", weights_sha256="b", program_bytes=4096, weight_bytes=65536,
+        unit=UnitName.LOW, engine=CONFIG.model_dump(), signature=f"{CONFIG.signature:016x}",
+        multipliers=CONFIG.multipliers, program_sha256="a", weights_sha256="b", program_bytes=4096, weight_bytes=65536,
         runs=(run_section(PREDICTED, CONFIG.multipliers, 200.0),), predicted=predicted,
     )  # fmt: skip
-    high = Variant(unit="high", weight_bits=8, activation_bits=8, first_last_bits=8, family="multiplier", sha256="c")
-    low = high.model_copy(update={"unit": "low", "weight_bits": 4, "activation_bits": 4})
+    high = Variant(
+        unit=UnitName.HIGH, weight_bits=8, activation_bits=8, first_last_bits=8, family="multiplier", sha256="c"
+    )
+    low = high.model_copy(update={"unit": UnitName.LOW, "weight_bits": 4, "activation_bits": 4})
     return Summary(
         made_by="cascade-toolflow 0.1.0", versions=dict(installed_versions()),
         model=Model(
@@ -111,12 +114,12 @@ def summary() -> Summary:
         ),
         cascade=cascade(measure(5000, 940)),
         decision=DECISION,
-        units=(unit, unit.model_copy(update={"unit": "high"})),
+        units=(unit, unit.model_copy(update={"unit": UnitName.HIGH})),
         cycles_per_image=125.0, images_per_second=1.6e6,
         verification=(
-            LevelCheck(level="program", unit="low", images=8, equal=True, seconds=1.25),
-            LevelCheck(level="rtl", unit="low", images=8, equal=False, detail="'conv1', image 3, (2, 0, 1)"),
-            LevelCheck(level="vendor", unit="low", images=8, equal=None, detail="no vendor tool on PATH"),
+            LevelCheck(level="program", unit=UnitName.LOW, images=8, equal=True, seconds=1.25),
+            LevelCheck(level="rtl", unit=UnitName.LOW, images=8, equal=False, detail="'conv1', image 3, (2, 0, 1)"),
+            LevelCheck(level="vendor", unit=UnitName.LOW, images=8, equal=None, detail="no vendor tool on PATH"),
         ),
     )  # fmt: skip
 
@@ -261,7 +264,7 @@ def test_slow_loops_are_listed_with_their_reason() -> None:
     why = "recurrence of 16.3 ns: lib/tile.hpp:65 → lib/tile.hpp:67"
     slow = fast.model_copy(update={"file": "lib/convolve.hpp", "function": "convolve_group", "found": 2, "why": why})
     left_open = slow.model_copy(update={"wanted": 0})
-    check = LevelCheck(level="synthesisable", unit="low", images=0, equal=True, loops=(fast, slow, left_open))
+    check = LevelCheck(level="synthesisable", unit=UnitName.LOW, images=0, equal=True, loops=(fast, slow, left_open))
     told = list(remarks(summary().model_copy(update={"verification": (check,)})))
     assert (
         "warning: low unit: 1 of 3 pipelined loops of the HLS C++ miss the II of their pragmas (27% of a clock cycle "

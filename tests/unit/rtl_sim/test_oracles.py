@@ -19,6 +19,7 @@ from tests.unit.quant.quantise_networks import NETWORKS, NORMALISATION, images
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised, save_quantised
+from toolflow.ir.unit import UnitName
 from toolflow.numerics.requantise import Requantise
 from toolflow.operators.folders import by_kind
 from toolflow.plan.boards.board import load_board
@@ -37,7 +38,7 @@ def stored(network: str, family: Family, folder: Path) -> QuantisedGraph:
 
 def ask(oracle: str, graph: QuantisedGraph, work: Path) -> Verdict:
     """Return what a level says of the reference; it reads neither engine nor binaries."""
-    unit = Unit("single", graph, EngineConfig())
+    unit = Unit(UnitName.SINGLE, graph, EngineConfig())
     nothing = Binaries(b"", b"")
     subject = Subject(work, unit, load_board("zcu104"), nothing, HELD_OUT, work, RunOptions(), print)
     return find_levels()[oracle].check(subject)

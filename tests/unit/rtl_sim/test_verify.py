@@ -11,6 +11,7 @@ from rtl_sim.verify import LevelRun, ProgramExecutor, Unit, verify_level
 from tests.conformance.cases import ALL_CASES
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.stream import pack, unpack
+from toolflow.ir.unit import UnitName
 from toolflow.numerics.confidence import ConfidenceRule
 from toolflow.plan.lower.compiled import CompiledProgram
 from toolflow.plan.schedule.needs import fit_depths
@@ -23,7 +24,7 @@ def unit_and_images(name: str = "conv/9to20,3x3,pads=(1,1,1,1)") -> tuple[Unit, 
     builder, output = ALL_CASES[name].build(8, 8, 5, False)
     graph = builder.build(output)
     config = fit_depths(graph, EngineConfig(lanes_k=4, lanes_p=2, tile=4))
-    return Unit("single", graph, config, RULE), builder.images(4)
+    return Unit(UnitName.SINGLE, graph, config, RULE), builder.images(4)
 
 
 class Faulty(ProgramExecutor):

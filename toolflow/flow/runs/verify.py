@@ -21,6 +21,7 @@ from toolflow.flow.project import SUMMARY, BinaryPaths, Project, open_project
 from toolflow.flow.verdicts import Verdicts
 from toolflow.ir.artefacts import save_record
 from toolflow.ir.errors import NotRunError, ToolflowError, VerificationError
+from toolflow.ir.unit import UnitName
 from toolflow.report.summary import LevelCheck, Summary, read_summary
 
 DEFAULT_IMAGES = 16
@@ -160,7 +161,7 @@ class _Run:
                 if level.runs(chosen):
                     self._level(level, subject)
 
-    def _subject(self, unit: str) -> Subject:
+    def _subject(self, unit: UnitName) -> Subject:
         folder = self.project.folder
         paths = BinaryPaths.of(folder, unit)
         return Subject(

@@ -43,7 +43,7 @@ def emit(folder: Path, _request: Request, progress: Progress) -> None:
     project = open_project(folder)
     _write_vectors(project)
     units = []
-    hosted = {}
+    hosted: dict[str, HostUnit] = {}
     for name in project.plan.units:
         unit = project.unit(name)
         compiled = compile_program(unit.graph, unit.config, unit.rule)

@@ -18,6 +18,7 @@ from toolflow.flow.stages.stage import Stage
 from toolflow.ir.artefacts import load_record, save_record
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.graph import Graph
+from toolflow.ir.unit import UnitName
 from toolflow.plan.boards.board import Board, board_source
 from toolflow.plan.explore.choose import Candidate, best_pair, best_single, bound_by, require_room, timed_engines
 from toolflow.plan.explore.objective import Objective
@@ -65,7 +66,7 @@ def plan(folder: Path, request: Request, progress: Progress) -> None:
     }
     if "low" not in timed:
         single = best_single(timed["high"], board, f"the network at {bits['high']} bits")
-        _write_plan(folder, request, board, {"single": ("high", single)})
+        _write_plan(folder, request, board, {UnitName.SINGLE: ("high", single)})
         return
     decision, units = _decided(folder, timed, board, request.units is Units.CASCADE, request.objective)
     save_record(DecisionRecord(**dict(decision)), folder / DECISION)
@@ -94,7 +95,7 @@ STAGE = Stage(
 
 def _decided(
     folder: Path, timed: Mapping[str, list[Candidate]], board: Board, cascade: bool, objective: Objective
-) -> tuple[Decision, dict[str, tuple[str, Candidate]]]:
+) -> tuple[Decision, dict[UnitName, tuple[str, Candidate]]]:
     """Compare the designs that fit and return the decision and its units, by name, with their networks."""
     calibration = load_record(Calibration, folder / CALIBRATION)
     report = read_report(folder)
@@ -118,10 +119,10 @@ def _decided(
     if cascade and not decision.cascade_pays:
         decision = _asked_for(decision, (*calibration.warnings, *report.warnings))
     if (decision.cascade_pays or cascade) and pair is not None:
-        return decision, {"low": ("low", pair[0]), "high": ("high", pair[1])}
+        return decision, {UnitName.LOW: ("low", pair[0]), UnitName.HIGH: ("high", pair[1])}
     if decision.choice == "single low" and low is not None:
-        return decision, {"single": ("low", low)}
-    return decision, {"single": ("high", best_single(timed["high"], board, "the high-precision network"))}
+        return decision, {UnitName.SINGLE: ("low", low)}
+    return decision, {UnitName.SINGLE: ("high", best_single(timed["high"], board, "the high-precision network"))}
 
 
 def _asked_for(decision: Decision, warnings: tuple[str, ...]) -> Decision:
@@ -146,7 +147,7 @@ def _single(timed: list[Candidate], board: Board) -> Candidate | None:
     return best_single(fitting, board, "") if fitting else None
 
 
-def _write_plan(folder: Path, request: Request, board: Board, units: Mapping[str, tuple[str, Candidate]]) -> None:
+def _write_plan(folder: Path, request: Request, board: Board, units: Mapping[UnitName, tuple[str, Candidate]]) -> None:
     planned = {
         name: PlannedUnit(
             engine=candidate.config,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -30,6 +29,7 @@ from toolflow.flow.source import Source
 from toolflow.flow.stages.stage import Stage
 from toolflow.ir.artefacts import save_record
 from toolflow.ir.store import digest
+from toolflow.ir.unit import UnitName
 from toolflow.plan.schedule.schedule import make_schedule
 from toolflow.report.from_artefacts import (
     cascade_section,
@@ -39,7 +39,7 @@ from toolflow.report.from_artefacts import (
     run_section,
 )
 from toolflow.report.summary import Board as BoardSection
-from toolflow.report.summary import LevelAccuracy, Model, Run, Summary, Unit, UnitName, Variant
+from toolflow.report.summary import LevelAccuracy, Model, Run, Summary, Unit, Variant
 
 
 def report(folder: Path, request: Request, _progress: Progress) -> None:
@@ -84,7 +84,7 @@ STAGE = Stage(
 )
 
 
-def _unit(project: Project, name: str) -> Unit:
+def _unit(project: Project, name: UnitName) -> Unit:
     planned = project.plan.units[name]
     config = planned.engine
     schedule = make_schedule(project.graph(planned.graph), config)
@@ -95,7 +95,7 @@ def _unit(project: Project, name: str) -> Unit:
     files = BinaryPaths.of(project.folder, name)
     program, weights = files.program.read_bytes(), files.weights.read_bytes()
     return Unit(
-        unit=cast(UnitName, name),
+        unit=name,
         engine=config.model_dump(),
         signature=f"{config.signature:016x}",
         multipliers=config.multipliers,
@@ -119,9 +119,9 @@ def cycles_per_image(project: Project, units: Sequence[Unit], forwarded_share: f
         planned, run = project.plan.units[unit.unit].cycles_per_image, unit.runs[-1]
         bounded_by_memory = planned > run.predicted_cycles / run.images
         found[unit.unit] = max(planned, run.cycles / run.images) if bounded_by_memory else run.cycles / run.images
-    if "low" not in found:
-        return found["single"]
-    return project.plan.objective.pair_cycles(found["low"], found["high"], forwarded_share)
+    if UnitName.LOW not in found:
+        return found[UnitName.SINGLE]
+    return project.plan.objective.pair_cycles(found[UnitName.LOW], found[UnitName.HIGH], forwarded_share)
 
 
 def _model(source: Source, quantised: QuantiseRecord, project: Project, units: tuple[Unit, ...]) -> Model:
@@ -151,13 +151,13 @@ def _board(project: Project) -> BoardSection:
     )
 
 
-def _variant(project: Project, quantised: QuantiseRecord, unit: str) -> Variant:
+def _variant(project: Project, quantised: QuantiseRecord, unit: UnitName) -> Variant:
     planned = project.plan.units[unit]
     made = quantised.variants[planned.graph]
     config = made.config
     graph = project.graph(planned.graph)
     return Variant(
-        unit=cast(UnitName, unit),
+        unit=unit,
         weight_bits=config.weight_bits,
         activation_bits=config.activation_bits,
         first_last_bits=config.first_last_bits,
@@ -181,8 +181,7 @@ def _accuracies(project: Project, quantised: QuantiseRecord, data: Images, folde
     if labels is not None:
         share = float((floats == labels).mean())
         rows.append(LevelAccuracy(level="float", unit="model", images=len(images), accuracy=share, labelled=True))
-    for name, planned in project.plan.units.items():
-        unit = cast(UnitName, name)
+    for unit, planned in project.plan.units.items():
         brevitas = quantised.variants[planned.graph].brevitas
         if brevitas.accuracy is not None:
             rows.append(
@@ -193,7 +192,7 @@ def _accuracies(project: Project, quantised: QuantiseRecord, data: Images, folde
         klass = held_out_logits(folder, planned.graph).argmax(axis=1)
         right = float(np.mean(klass == truth))
         rows.append(LevelAccuracy(level="reference", unit=unit, images=len(images), accuracy=right, labelled=labelled))
-    if "low" in project.plan.units:
+    if UnitName.LOW in project.plan.units:
         measure: Measure = read_report(folder).measure
         rows.append(
             LevelAccuracy(
