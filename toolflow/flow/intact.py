@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from toolflow.emit.notices import NOTICES
 from toolflow.emit.project_readme import README
 from toolflow.flow.manifest import MANIFEST, Manifest, file_digest, files_below
 from toolflow.flow.project import CURVE, WEIGHTS, Project
@@ -9,7 +10,7 @@ from toolflow.ir.artefacts import load_record
 from toolflow.ir.errors import ToolflowError
 
 SOURCES = ("hls", "rtl")  # run as they are: a user may try a change
-ADAPTED = ("scripts", "host", README, CURVE)  # no level reads them
+ADAPTED = ("scripts", "host", README, *NOTICES, CURVE)  # no level reads them
 REMEDY = "restore it, or delete it and run the same 'toolflow build' again: that makes what is missing"
 
 

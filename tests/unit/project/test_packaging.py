@@ -39,7 +39,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("source")
     for package in PACKAGES:
         shutil.copytree(REPOSITORY / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "cascade_toolflow.py"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "THIRD_PARTY_NOTICES.md", "cascade_toolflow.py"):
         shutil.copyfile(REPOSITORY / name, source / name)
     out = tmp_path_factory.mktemp("wheel")
     options = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--wheel-dir", out)
@@ -62,7 +62,6 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
     present = {
         path.relative_to(REPOSITORY).as_posix()
         for package in PACKAGES
-        if package != "hls_templates"  # what is emitted runs on the board, with the board's packages
         for path in (REPOSITORY / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
@@ -73,10 +72,11 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
     }
 
 
-def test_the_licence_goes_with_it(wheel: Path) -> None:
+def test_the_licence_and_the_notices_go_with_it(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
-    (licence,) = [name for name in archive.namelist() if name.endswith("licenses/LICENSE")]
-    assert "Apache License" in archive.read(licence).decode()
+    for text in ("LICENSE", "THIRD_PARTY_NOTICES.md"):
+        (carried,) = [name for name in archive.namelist() if name.endswith(f".dist-info/licenses/{text}")]
+        assert archive.read(carried) == (REPOSITORY / text).read_bytes()
     (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
     assert "License-Expression: Apache-2.0" in archive.read(metadata).decode()
 
@@ -127,12 +127,15 @@ def test_the_wheel_emits_a_design(site: Path, tmp_path: Path) -> None:
     emit = (
         "from pathlib import Path\n"
         "from toolflow.emit.hls import emit_hls\n"
+        "from toolflow.emit.notices import emit_notices\n"
         "from toolflow.emit.rtl import emit_rtl\n"
         "from toolflow.engine.config import EngineConfig\n"
         "emit_rtl(EngineConfig(), 'single', Path('rtl'))\n"
         "emit_hls(EngineConfig(), 'single', Path('hls'))\n"
+        "emit_notices(Path('.'))\n"
     )
     _run(sys.executable, "-P", "-c", emit, folder=tmp_path, environment={"PYTHONPATH": str(site)})
     top = (tmp_path / "rtl/cascade_single.sv").read_text()
     assert "module cascade_single" in top
     assert any("cascade_single" in path.read_text() for path in (tmp_path / "hls").rglob("*.cpp"))
+    assert (tmp_path / "LICENSE").read_bytes() == (REPOSITORY / "LICENSE").read_bytes()

@@ -10,6 +10,7 @@ import numpy as np
 from rtl_sim.verify import Unit
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.host import HostUnit, buffer_bytes, emit_host
+from toolflow.emit.notices import NOTICES, emit_notices
 from toolflow.emit.project_readme import README, ReadmeModel, ReadmeUnit, emit_project_readme
 from toolflow.emit.rtl import emit_rtl
 from toolflow.emit.scripts import HlsVectors, UnitSources, emit_scripts
@@ -39,7 +40,7 @@ SIMULATED_IMAGES = 2  # of the vendor's C++ and RTL simulation
 
 
 def emit(folder: Path, _request: Request, progress: Progress) -> None:
-    """Write weights/, vectors/, hls/, rtl/, scripts/, host/ and README.md of the plan."""
+    """Write weights/, vectors/, hls/, rtl/, scripts/, host/, README.md and the notices of the plan."""
     project = open_project(folder)
     _write_vectors(project)
     units = []
@@ -54,13 +55,14 @@ def emit(folder: Path, _request: Request, progress: Progress) -> None:
         progress.advance()
     emit_scripts(project.board, units, folder)
     emit_host(project.board, hosted, folder)
+    emit_notices(folder)
     _write_readme(project, units, hosted)
 
 
 STAGE = Stage(
     "emit",
     emit,
-    outputs=lambda _: (WEIGHTS, VECTORS, "hls", "rtl", "scripts", "host", README),
+    outputs=lambda _: (WEIGHTS, VECTORS, "hls", "rtl", "scripts", "host", README, *NOTICES),
     inputs=lambda _: {},
     after=("quantise", "calibrate", "plan"),
 )
