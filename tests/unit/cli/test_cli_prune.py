@@ -464,9 +464,9 @@ def test_options_change_nothing_of_a_pruned_file(model: str, tmp_path: Path) -> 
     result = CliRunner().invoke(app, [*given, "--single", "--pattern", "2:4", "--out", str(tmp_path / "q")])
     assert result.exit_code == 0, result.stderr
     graph = load_graph(tmp_path / "q", "high")
-    forms = {node.name: (type(node.op), getattr(node.op, "pattern", None)) for node in graph.nodes}
+    forms = {node.name: (type(node.op), node.op.pattern) for node in graph.nodes}
     assert forms["2"] == (Conv, None)
-    assert forms["6"] == (WinogradConv, (2, 4))
+    assert forms["6"] == (WinogradConv, Pattern(2, 4))
 
 
 def test_images_must_be_given(model: str, tmp_path: Path) -> None:
