@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from quant.arrangement.arrange import Arrangement
 from quant.config import QuantiseConfig
-from quant.post_training.multipliers import snap_residual_scale
 from quant.post_training.ranges import Histogram, activation_scale, next_power_of_two
 from toolflow.ir.graph import Node
 from toolflow.numerics.requantise import MULTIPLIER_BITS
+from toolflow.numerics.scales import snap_residual_scale
 from toolflow.numerics.types import IntegerType
 
 LOGIT_MARGIN = 2.0

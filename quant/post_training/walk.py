@@ -19,16 +19,18 @@ from quant.float_network import (
     float_node,
     weight_of,
 )
-from quant.post_training.multipliers import multipliers, smallest_weight_scale, snap_weight_scales
+from quant.post_training.layer_scales import LayerScales, bias_steps
+from quant.post_training.multipliers import multipliers
 from quant.post_training.quality import LayerQuality
 from quant.post_training.ranges import histogram, next_power_of_two
 from quant.post_training.rounding import MAX_COLUMNS
 from quant.post_training.scale_groups import Magnitudes, SumStep, group_scales
-from quant.post_training.weights import DenseWeights, Rounded, ScaleRule, SolvedWeights, Solving, solve_weights
+from quant.post_training.weights import DenseWeights, Rounded, SolvedWeights, Solving, solve_weights
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import TensorType
 from toolflow.numerics.requantise import fits_signed
+from toolflow.numerics.scales import ScalesAround
 from toolflow.numerics.types import IntegerType
 from toolflow.operators import AvgPool
 
@@ -38,8 +40,6 @@ Int64Array = npt.NDArray[np.int64]
 BATCH = 64
 KEPT_BYTES = 1 << 30  # float tensors up to this size are kept between the two passes
 INSERTED_BITS = 2
-RELATIVE_FLOOR = 2.0**-12
-BIAS_ROOM = 2.0  # a bias takes at most the half of its width, so that its correction fits too
 BIAS_TRIES = 4
 
 
@@ -287,17 +287,18 @@ class _Walk:
 
     def _sum_step(self, node: Node) -> SumStep:
         weight = float(self._plain_scales(node).max()) / node.op.sum_scale
-        return SumStep(weight, float(_bias_steps(node, weight_of(node, "bias", torch.float64)).max()))
+        return SumStep(weight, float(bias_steps(weight_of(node, "bias", torch.float64), node.op.bias_bits).max()))
 
     def _check_ratios(self, node: Node) -> None:
         if node.op.has_weights:
-            plain = self._plain_scales(node)
-            self._snap(node, torch.maximum(plain, self._smallest_scales(node, plain[:, None])))
+            plain, rule = self._plain_scales(node), self._rule(node)
+            rule.snap(torch.maximum(plain, rule.smallest(plain[:, None])))
         elif node.op.rounds:
-            source, output, residual = self._scales_around(node)
+            around = self._around(node)
+            source = around.source
             if isinstance(node.op, AvgPool):
                 source /= int(node.op.divisors(self.graph.shapes[node.inputs[0]]).flat[0])
-            multipliers(node.name, np.array([source / output]), None if residual is None else residual / output)
+            multipliers(node.name, np.array([source / around.output]), around.residual_ratio)
 
     def _round(self, node: Node, value: torch.Tensor) -> torch.Tensor:
         kind = self.type_of(node.name)
@@ -372,16 +373,11 @@ class _Walk:
         """Return a layer's weights as integers, of scales over which such a bias (K,) fits."""
         limits = self.config.integer_range(bits)
         if solved is not None:
-            rule = ScaleRule(
-                self.config.family,
-                lambda level: self._smallest_scales(node, level, bias),
-                lambda scales: self._snap(node, scales),
-            )
-            return solved.rounded([limits], rule)[0]
+            return solved.rounded([limits], self._rule(node, bias))[0]
         if self.held is not None and node.name not in self.a.inserted:
             return self._rounded_again(node, self.held, limits)
         weight = weight_of(node, "weight", torch.float64)  # 1 must stay 1: the multiplier does the scaling
-        return Rounded(weight, self._snap(node, torch.ones(len(weight), dtype=torch.float64)))
+        return Rounded(weight, self._rule(node).snap(torch.ones(len(weight), dtype=torch.float64)))
 
     def _rounded_again(self, node: Node, held: Held, limits: tuple[int, int]) -> Rounded:
         """Return weights as integers of the scales that they had, or of the nearest that the hardware has."""
@@ -390,7 +386,8 @@ class _Walk:
         level = weight if exponent is None else weight / 2.0 ** exponent.double()
         rows = level.reshape(len(level), -1)
         scales = torch.as_tensor(held.scales[node.name])
-        scales = self._snap(node, torch.maximum(scales, self._smallest_scales(node, rows)))
+        rule = self._rule(node)
+        scales = rule.snap(torch.maximum(scales, rule.smallest(rows)))
         integers = torch.round(rows / scales.view(-1, 1)).clamp(*limits)
         return Rounded(integers.reshape(weight.shape), scales, exponent)
 
@@ -398,23 +395,15 @@ class _Walk:
         """Return the value of an accumulator's step where the weight's is 1."""
         return self.scales[self.a.group[node.inputs[0]]] / node.op.sum_scale
 
-    def _scales_around(self, node: Node) -> tuple[float, float, float | None]:
+    def _around(self, node: Node) -> ScalesAround:
         residual = self.scales[self.a.group[node.inputs[1]]] if len(node.inputs) == 2 else None
-        return self._input_step(node), self.scales[self.a.group[node.name]], residual
+        output = self.scales[self.a.group[node.name]]
+        return ScalesAround(self._input_step(node), output, residual, node.op.max_residual_shift)
 
-    def _smallest_scales(self, node: Node, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-        """Return per channel the scale below which multiplier or bias (its own, unless given) leave their widths."""
-        source, output, residual = self._scales_around(node)
-        rows = weight.reshape(-1, weight.shape[-1]).abs().amax(1)
+    def _rule(self, node: Node, bias: torch.Tensor | None = None) -> LayerScales:
+        """Return which scales a layer may have, over which a bias (its own, unless given) fits."""
         bias = weight_of(node, "bias", torch.float64) if bias is None else bias
-        by_bias = _bias_steps(node, bias) / source
-        smallest = smallest_weight_scale(source, output, residual, node.op.max_residual_shift)
-        smallest = max(smallest, float(rows.max()) * RELATIVE_FLOOR / 127)
-        return by_bias.clamp_min(smallest)
-
-    def _snap(self, node: Node, scales: torch.Tensor) -> torch.Tensor:
-        around = self._scales_around(node)
-        return torch.as_tensor(snap_weight_scales(node.name, scales.numpy(), *around, node.op.max_residual_shift))
+        return LayerScales(self.config.family, node.name, self._around(node), bias, node.op.bias_bits)
 
     def _judge(self, node: Node, exact: torch.Tensor, seen: torch.Tensor) -> None:
         bits = self.layers[node.name].weight_bits if node.name in self.layers else 0
@@ -422,11 +411,6 @@ class _Walk:
         self.qualities.append(
             LayerQuality(node.name, bits, self.type_of(node.name), error, node.op.tile, node.op.pattern)
         )
-
-
-def _bias_steps(node: Node, bias: torch.Tensor) -> torch.Tensor:
-    """Return the smallest step of the sums (K,) over which such a bias (K,) fits."""
-    return bias.abs() * BIAS_ROOM / 2.0 ** (node.op.bias_bits - 1)
 
 
 def _bias_refusal(name: str, bits: int, integers: FloatArray, bias: FloatArray) -> str:
@@ -440,10 +424,6 @@ def _bias_refusal(name: str, bits: int, integers: FloatArray, bias: FloatArray) 
 
 def _relative_error(seen: torch.Tensor, exact: torch.Tensor) -> float:
     return float(((seen - exact) ** 2).mean()) / (float((exact**2).mean()) or 1.0)
-
-
-def _map_shape(x: torch.Tensor) -> tuple[int, ...]:
-    return tuple(x.shape[1:])
 
 
 def _batched(function: Callable[..., torch.Tensor], tensors: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,18 +18,22 @@ Tensor = torch.Tensor
 
 
 @dataclass(frozen=True)
-class ScaleRule:
+class ScaleRule(ABC):
     """Which scales the weights of a layer may have.
 
     Attributes:
         family: whether they must be powers of two.
-        smallest: from weights (K, F) to the smallest scale of each output channel (K,).
-        snap: from scales (K,) to those over which the hardware's multipliers are exact.
     """
 
     family: Family
-    smallest: Callable[[Tensor], Tensor]
-    snap: Callable[[Tensor], Tensor]
+
+    @abstractmethod
+    def smallest(self, level: Tensor) -> Tensor:
+        """Return the smallest scale of each output channel (K,) of weights (K, F)."""
+
+    @abstractmethod
+    def snap(self, scales: Tensor) -> Tensor:
+        """Return the nearest scales (K,) over which the hardware's multipliers are exact."""
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,14 @@ class Space:
     activation_bits: tuple[int, ...]
 
 
-def _free_scales(level: Tensor) -> Tensor:
-    return torch.full((len(level),), 1e-30, dtype=torch.float64)
+class _FreeScales(ScaleRule):
+    """Any scale: the tensors around the layer have none yet."""
+
+    def smallest(self, level: Tensor) -> Tensor:
+        return torch.full((len(level),), 1e-30, dtype=torch.float64)
+
+    def snap(self, scales: Tensor) -> Tensor:
+        return scales
 
 
 @dataclass(frozen=True)
@@ -206,7 +212,7 @@ def _options(probe: _Probe, form: _Form, widths: Sequence[int], kinds: Sequence[
     before = before_activation(probe.graph.by_name[node.name], given)
     axes = [0, *range(2, before.ndim)]
     operand = {kind.bits: _operand_bits(op, kind) for kind in kinds}
-    rule = ScaleRule(config.family, _free_scales, lambda scales: scales)
+    rule = _FreeScales(config.family)
     for bits, rounded in zip(widths, solved.rounded([config.integer_range(b) for b in widths], rule), strict=True):
         sums = accumulate(op, given[0], rounded.values.float())
         total = sums + given[1] if len(given) > 1 else sums
