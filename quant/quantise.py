@@ -15,7 +15,8 @@ from quant.exchange.brevitas_model import BrevitasModel
 from quant.exchange.extract import to_quantised_graph
 from quant.post_training.equalise import equalise
 from quant.post_training.quality import LayerQuality
-from quant.post_training.walk import Held, solve
+from quant.post_training.solution import Held
+from quant.post_training.walk import solve
 from toolflow.ir.errors import Problem, ToolflowError, UnsupportedModelError
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from quant.exchange.brevitas_model import BrevitasModel
 from quant.exchange.extract import integers_of
-from quant.post_training.walk import LayerNumbers
+from quant.post_training.solution import LayerNumbers
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
 

@@ -22,7 +22,7 @@ from torch import nn
 
 from quant.float_network import accumulate, apply_activation, before_activation
 from quant.post_training.multipliers import multipliers
-from quant.post_training.walk import LayerNumbers
+from quant.post_training.solution import LayerNumbers
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.operator import Operator
 from toolflow.ir.quantised import TensorType

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from quant.post_training.walk import LayerNumbers
+from quant.post_training.solution import LayerNumbers
 from toolflow.numerics.types import IntegerType
 
 Tensor = torch.Tensor

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from quant.arrangement.arrange import IDENTITY
 from quant.config import QuantiseConfig
-from quant.post_training.walk import Held, LayerNumbers
+from quant.post_training.solution import Held, LayerNumbers
 from quant.quantise import Variant, quantise
 from quant.training.loop import Checkpoint, Step, Training, TrainingImages, Watch, enough_memory
 from quant.training.recipe import Recipe

@@ -12,7 +12,7 @@ import torch.nn.functional as functional
 from torch import nn
 
 from quant.float_network import accumulate, apply_activation, float_node, weight_of
-from quant.post_training.walk import LayerNumbers
+from quant.post_training.solution import LayerNumbers
 from quant.training.fake_quantise import WeightGrid, rounded
 from quant.training.native.layer import NativeLayer, can_run, infer, plain, train
 from quant.winograd.gradient import tap_reach, tile_sums
