@@ -31,7 +31,9 @@ from benchmarks.resnet20_accuracy import EXAMPLE, NORMALISATION
 from benchmarks.results import record_row
 from quant.sparsity.choice import Choice, choose_layers
 from quant.sparsity.pruned_file import load_pruned, save_pruned
-from quant.training.loop import Checkpoint, TrainingImages, Watch, classes_of, prune_and_train
+from quant.training.checkpoint import Checkpoint
+from quant.training.images import TrainingImages
+from quant.training.loop import Watch, classes_of, prune_and_train
 from quant.training.recipe import Recipe
 from toolflow.importers.load import load_model
 from toolflow.ir.graph import Graph

@@ -18,7 +18,7 @@ import torch
 from benchmarks.resnet20_accuracy import EXAMPLE, NORMALISATION
 from benchmarks.results import add_record_option, record, record_row
 from quant.sparsity.choice import Choice, choose_layers, shaped
-from quant.training.loop import TrainingImages
+from quant.training.images import TrainingImages
 from quant.training.trainable import TrainableNetwork
 from toolflow.importers.load import load_model
 from toolflow.ir.graph import Graph

@@ -20,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from quant.cascade.artefacts import Calibration, CurvePoint, hash_arrays
-from quant.cascade.expected import ExpectedLosses, expected_losses
+from quant.cascade.evidence import Evidence, sums
+from quant.cascade.expected import expected_losses
 from quant.cascade.measure import INTERVAL_CONFIDENCE, Answers, answers, calibration_warnings, check_logits, measure
-from quant.cascade.statistics import allowed_losses, mean_bounds, normal_quantile, paired_bounds, wilson_bounds
+from quant.cascade.statistics import allowed_losses, normal_quantile
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import (
     ALWAYS,
@@ -78,57 +79,6 @@ class CalibrationOptions:
 
 
 @dataclass(frozen=True)
-class _Evidence:
-    """What accepting each image costs.
-
-    Attributes:
-        right: which unit answers which image rightly.
-        modelled: expected loss of each image, or None if losses are counted.
-    """
-
-    right: Answers
-    modelled: ExpectedLosses | None
-
-    def losses(self, order: Int64Array, ends: Int64Array) -> FloatArray:
-        """Return the images lost when the first `ends` images of `order` are accepted; shape of `ends`."""
-        if self.modelled is None:
-            lost, gained = self._counts(order, ends)
-            return (lost - gained).astype(np.float64)
-        return _sums(self.modelled.loss[order])[ends]
-
-    def bounds(self, order: Int64Array, ends: Int64Array, z: float) -> tuple[FloatArray, FloatArray]:
-        """Return the interval of the estimated loss, a share of the images, for the same splits."""
-        if self.modelled is not None:
-            values = self.modelled.loss[order]
-            return mean_bounds(_sums(values)[ends], _sums(values**2)[ends], len(order), z)
-        return self.counted_bounds(order, ends, z)
-
-    def reach(self, order: Int64Array, ends: Int64Array, z: float) -> FloatArray:
-        """Return the loss that another set of as many images is not expected to exceed, for the same splits.
-
-        Two independent errors add: that of the estimate, and the other set's own luck.
-        """
-        if self.modelled is None:
-            return self.counted_bounds(order, ends, z * math.sqrt(2))[1]
-        values, squares = self.modelled.loss[order], self.modelled.square[order]
-        mean = _sums(values)[ends] / len(order)
-        variance = (_sums(values**2)[ends] + _sums(squares)[ends]) / len(order) - 2 * mean**2
-        return np.asarray(mean + z * np.sqrt(np.maximum(variance, 0.0) / len(order)))
-
-    def counted_bounds(self, order: Int64Array, ends: Int64Array, z: float) -> tuple[FloatArray, FloatArray]:
-        """Return the interval of the counted loss."""
-        lost, gained = self._counts(order, ends)
-        if self.right.labelled:
-            return paired_bounds(lost, gained, len(order), z)
-        return wilson_bounds(lost, len(order), z)
-
-    def _counts(self, order: Int64Array, ends: Int64Array) -> tuple[Int64Array, Int64Array]:
-        lost = _sums((self.right.high & ~self.right.low)[order])[ends]
-        gained = _sums((self.right.low & ~self.right.high)[order])[ends]
-        return lost.astype(np.int64), gained.astype(np.int64)
-
-
-@dataclass(frozen=True)
 class _Choice:
     """The best threshold of one rule.
 
@@ -169,7 +119,7 @@ def calibrate(
     """
     check_logits(low, high, labels)
     modelled = labels is not None and options.estimate == "modelled"
-    evidence = _Evidence(
+    evidence = Evidence(
         right=answers(low, high, labels),
         modelled=expected_losses(low, high, labels) if labels is not None and modelled else None,
     )
@@ -246,7 +196,7 @@ def _pairs(classes: int) -> Iterator[tuple[int, int]]:
 
 
 def _best_threshold(
-    evidence: _Evidence, q: Int64Array, rule: ConfidenceRule, temperature: float, options: CalibrationOptions
+    evidence: Evidence, q: Int64Array, rule: ConfidenceRule, temperature: float, options: CalibrationOptions
 ) -> tuple[_Choice, int]:
     """Return the best threshold for `rule`'s k, M and N, whose metric is q, and how many there were."""
     count = len(q)
@@ -288,11 +238,6 @@ def _threshold(q: Int64Array, order: Int64Array, accepted: int) -> int:
     return ALWAYS if accepted == len(q) else int(q[order[accepted - 1]])
 
 
-def _sums(values: np.ndarray) -> FloatArray:
-    """Return the sums of the first 0, 1, … N values, (N + 1,)."""
-    return np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-
-
 def _splits(q: Int64Array) -> tuple[Int64Array, Int64Array]:
     """Return the images by descending q, and the numbers of images that a threshold can accept, 0 included."""
     order = np.argsort(-q, kind="stable")
@@ -304,7 +249,7 @@ def _curve(right: Answers, q: Int64Array) -> tuple[CurvePoint, ...]:
     """Return accuracy against forwarded share over the thresholds, at most CURVE_POINTS of them."""
     count = len(q)
     order, ends = _splits(q)
-    saved = _sums(right.low[order].astype(np.int64) - right.high[order])
+    saved = sums(right.low[order].astype(np.int64) - right.high[order])
     if len(ends) > CURVE_POINTS:
         ends = ends[np.unique(np.linspace(0, len(ends) - 1, CURVE_POINTS).round().astype(np.int64))]
     base = int(right.high.sum())

@@ -17,7 +17,9 @@ from quant.arrangement.arrange import IDENTITY
 from quant.config import QuantiseConfig
 from quant.post_training.solution import Held, LayerNumbers
 from quant.quantise import Variant, quantise
-from quant.training.loop import Checkpoint, Step, Training, TrainingImages, Watch, enough_memory
+from quant.training.checkpoint import Checkpoint
+from quant.training.images import TrainingImages
+from quant.training.loop import Step, Training, Watch, enough_memory
 from quant.training.recipe import Recipe
 from quant.training.trainable import TrainableNetwork
 from toolflow.ir.errors import ToolflowError

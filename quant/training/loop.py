@@ -15,48 +15,30 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as functional
 
 from quant.config import MAX_CALIBRATION_IMAGES, Normalisation
 from quant.sparsity.choice import Choice, shaped
 from quant.sparsity.prune import prune_graph
+from quant.training.checkpoint import Checkpoint
+from quant.training.images import Images, Labels, TrainingImages, augmented
 from quant.training.native.library import COMPILER, WIDEST_LANES, library
 from quant.training.recipe import Recipe
+from quant.training.steps import epochs_of_steps, gradual, patterns_of
 from quant.training.trainable import TrainableNetwork
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
-from toolflow.numerics.srbs import Pattern
 
-Images = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int64]
 Tensor = torch.Tensor
 
-STEP_SHRINKS = 0.6  # of the values that a sub-row keeps, from one step to the next
 NORM_IMAGES = 1024  # from which batch norms take their means and variances, before and after a step's training
 NORM_ELEMENTS = 1 << 26  # of one tensor over those images
 EVALUATED_AT_ONCE = 256
 SMALLEST_ENERGY = 1e-12  # of a map that is 0 everywhere
-
-
-@dataclass(frozen=True)
-class TrainingImages:
-    """Images uint8 (N, H, W, C), their labels if there are any, and how pixels are normalised."""
-
-    images: Images
-    labels: Labels | None
-    normalisation: Normalisation
-
-    def inputs(self, images: Images, device: torch.device) -> Tensor:
-        """Return a batch as the network takes it: float32 (n, C, H, W), channels last in memory."""
-        mean, std = (torch.tensor(v, device=device) for v in (self.normalisation.mean, self.normalisation.std))
-        x = torch.as_tensor(images, device=device).float() * self.normalisation.scale
-        return ((x - mean) / std).permute(0, 3, 1, 2)
 
 
 class Event(TypedDict):
@@ -98,66 +80,6 @@ class Step:
     epochs: int
     begin: Callable[[Graph], TrainableNetwork]
     outline: Callable[[], TrainableNetwork]
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Where the state is kept after each epoch.
-
-    Attributes:
-        path: the file.
-        origin: fingerprint of everything that the run comes from; a state of another origin is not used.
-    """
-
-    path: Path
-    origin: str
-
-    def write(self, state: Mapping[str, Any]) -> None:
-        """Replace the file in one step."""
-        partial = self.path.with_name(f"{self.path.name}.partial")
-        torch.save({"origin": self.origin, **state}, partial)
-        partial.replace(self.path)
-
-    def read(self) -> dict[str, Any] | None:
-        """Return the state, None if there is none of this origin."""
-        if not self.path.is_file():
-            return None
-        try:
-            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises what its readers raise
-            raise ToolflowError(f"{self.path} cannot be read ({error}): delete it to train from the start") from error
-        return state if state.get("origin") == self.origin else None
-
-
-def gradual(choices: Mapping[str, Choice]) -> list[dict[str, Choice]]:
-    """Return the choices of every step: half of each sub-row first, then 0.6 of what was kept, down to the pattern."""
-    kept = {name: _descent(choice.pattern) for name, choice in choices.items()}
-    count = max((len(values) for values in kept.values()), default=1)
-    steps = []
-    for index in range(count):
-        step = {}
-        for name, choice in choices.items():
-            pattern = choice.pattern
-            if pattern is not None:
-                pattern = Pattern(kept[name][min(index, len(kept[name]) - 1)], pattern.sub_row)
-            step[name] = Choice(choice.tile, pattern)
-        steps.append(step)
-    return steps
-
-
-def _descent(pattern: Pattern | None) -> list[int]:
-    if pattern is None:
-        return []
-    values = [max(pattern.sub_row // 2, pattern.kept)]
-    while values[-1] > pattern.kept:
-        values.append(max(round(STEP_SHRINKS * values[-1]), pattern.kept))
-    return values
-
-
-def epochs_of_steps(steps: int, epochs: int) -> list[int]:
-    """Return how long each step trains: the last at least seven eighths of it all, the others equally long."""
-    each = epochs // (8 * (steps - 1)) if steps > 1 else 0
-    return [*[each] * (steps - 1), epochs - each * (steps - 1)]
 
 
 def slower_here() -> tuple[str, ...]:
@@ -357,20 +279,6 @@ class Training:
         return self.recipe.taught * taught + (1 - self.recipe.taught) * functional.cross_entropy(logits, labels)
 
 
-def augmented(images: Images, rng: np.random.Generator, flip: bool) -> Images:
-    """Return images (n, H, W, C) shifted by up to an eighth of their size, black where nothing was, some mirrored."""
-    count, height, width, _ = images.shape
-    margins = height // 8, width // 8
-    padded = np.pad(images, ((0, 0), (margins[0],) * 2, (margins[1],) * 2, (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
-    down, right = (rng.integers(0, 2 * margin + 1, count) for margin in margins)
-    cut = windows[np.arange(count), down, right].transpose(0, 2, 3, 1)
-    if flip:
-        mirrored = rng.random(count) < 0.5
-        cut[mirrored] = cut[mirrored, :, ::-1]
-    return np.ascontiguousarray(cut)
-
-
 def classes_of(graph: Graph, images: Images, normalisation: Normalisation) -> Labels:
     """Return the class that a float network answers for each image, int64 (N,)."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -381,12 +289,6 @@ def classes_of(graph: Graph, images: Images, normalisation: Normalisation) -> La
             x = data.inputs(images[start : start + EVALUATED_AT_ONCE], device)
             found.append(network(x).argmax(1).cpu().numpy().astype(np.int64))
     return np.concatenate(found)
-
-
-def patterns_of(choices: Mapping[str, Choice]) -> str:
-    """Return the patterns of a step, the commonest first."""
-    patterns = [str(choice.pattern) for choice in choices.values() if choice.pattern is not None]
-    return ", ".join(sorted(dict.fromkeys(patterns), key=lambda name: (-patterns.count(name), name)))
 
 
 @contextmanager

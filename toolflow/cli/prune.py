@@ -325,7 +325,10 @@ class Job:
         progress: Progress,
     ) -> tuple[Graph, list[Any]]:
         from quant.sparsity.prune import prune_graph
-        from quant.training.loop import Checkpoint, TrainingImages, Watch, patterns_of, prune_and_train
+        from quant.training.checkpoint import Checkpoint
+        from quant.training.images import TrainingImages
+        from quant.training.loop import Watch, prune_and_train
+        from quant.training.steps import patterns_of
 
         def told(layer: str) -> None:
             progress.advance(0, f"solve {layer}")

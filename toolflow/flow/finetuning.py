@@ -96,8 +96,9 @@ class Finetuning:
             ToolflowError: training failed.
         """
         from quant.config import Normalisation
+        from quant.training.checkpoint import Checkpoint
         from quant.training.finetune import finetune
-        from quant.training.loop import Checkpoint, TrainingImages
+        from quant.training.images import TrainingImages
         from quant.training.recipe import Recipe
 
         pixels = images.pixels

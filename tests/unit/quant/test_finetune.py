@@ -16,9 +16,10 @@ from quant.float_network import float_logits
 from quant.quantise import Variant, quantise
 from quant.sparsity.choice import Choice, choose_layers
 from quant.sparsity.prune import prune_graph
+from quant.training.checkpoint import Checkpoint
 from quant.training.fake_quantise import rounded
 from quant.training.finetune import finetune
-from quant.training.loop import Checkpoint, TrainingImages
+from quant.training.images import TrainingImages
 from quant.training.recipe import Recipe
 from quant.training.trainable import TrainableLayer, TrainableNetwork
 from tests.unit.quant.quantise_networks import NORMALISATION, image_network, images, residual_network, wide_network

@@ -16,16 +16,11 @@ import quant.winograd.gradient
 from quant.float_network import float_logits, float_node
 from quant.sparsity.choice import Choice, choose_layers, shaped
 from quant.sparsity.prune import prune_graph
-from quant.training.loop import (
-    Checkpoint,
-    TrainingImages,
-    Watch,
-    augmented,
-    epochs_of_steps,
-    gradual,
-    prune_and_train,
-)
+from quant.training.checkpoint import Checkpoint
+from quant.training.images import TrainingImages, augmented
+from quant.training.loop import Watch, prune_and_train
 from quant.training.recipe import Recipe
+from quant.training.steps import epochs_of_steps, gradual
 from quant.training.trainable import TrainableNetwork
 from quant.winograd.gradient import tap_reach, tile_sums
 from quant.winograd.transforms import transformed
