@@ -123,20 +123,8 @@ def calibrate(
         right=answers(low, high, labels),
         modelled=expected_losses(low, high, labels) if labels is not None and modelled else None,
     )
-    best: _Choice | None = None
-    without_margin = len(low)
-    rules = thresholds = 0
-    for k, temperature in _ks(logit_scale, options.temperatures):
-        places, total = leading(low, k)
-        for m, n in _pairs(low.shape[1]):
-            q = metric(numerators(places, m, n), total)
-            choice, tried = _best_threshold(evidence, q, ConfidenceRule(k, m, n, NEVER), temperature, options)
-            rules, thresholds = rules + 1, thresholds + tried
-            without_margin = min(without_margin, choice.without_margin)
-            if best is None or choice.cost < best.cost:
-                best = choice
-    if best is None:
-        raise ToolflowError("a cascade needs at least two classes, not 1: with one class there is nothing to doubt")
+    searched = _search(low, evidence, logit_scale, options)
+    best = searched.best
     places, total = leading(low, best.rule.k)
     numerator = numerators(places, best.rule.m, best.rule.n)
     found = measure(evidence.right, accepts(numerator, total, best.rule.threshold))
@@ -156,15 +144,48 @@ def calibrate(
         measure=found,
         low_alone=measure(evidence.right, np.ones(len(low), dtype=bool)),
         low_keeps=best.all_kept,
-        share_without_margin=without_margin / len(low),
+        share_without_margin=searched.without_margin / len(low),
         estimate="modelled" if modelled else "counted",
         expected_loss=best.loss,
         expected_interval=best.interval,
-        rules_tried=rules,
-        thresholds_tried=thresholds,
+        rules_tried=searched.rules,
+        thresholds_tried=searched.thresholds,
         curve=_curve(evidence.right, metric(numerator, total)),
         warnings=calibration_warnings(found, half_width, options.tolerance),
     )
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """What trying every rule gave: the best one, the fewest images forwarded without a margin, and what was tried."""
+
+    best: _Choice
+    without_margin: int
+    rules: int
+    thresholds: int
+
+
+def _search(low: Int64Array, evidence: Evidence, logit_scale: float, options: CalibrationOptions) -> _Searched:
+    """Try every rule.
+
+    Raises:
+        ToolflowError: there is one class only.
+    """
+    best: _Choice | None = None
+    without_margin = len(low)
+    rules = thresholds = 0
+    for k, temperature in _ks(logit_scale, options.temperatures):
+        places, total = leading(low, k)
+        for m, n in _pairs(low.shape[1]):
+            q = metric(numerators(places, m, n), total)
+            choice, tried = _best_threshold(evidence, q, ConfidenceRule(k, m, n, NEVER), temperature, options)
+            rules, thresholds = rules + 1, thresholds + tried
+            without_margin = min(without_margin, choice.without_margin)
+            if best is None or choice.cost < best.cost:
+                best = choice
+    if best is None:
+        raise ToolflowError("a cascade needs at least two classes, not 1: with one class there is nothing to doubt")
+    return _Searched(best, without_margin, rules, thresholds)
 
 
 def metric(numerator: Int64Array, total: Int64Array) -> Int64Array:
