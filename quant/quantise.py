@@ -15,7 +15,7 @@ from quant.exchange.brevitas_model import BrevitasModel
 from quant.exchange.extract import to_quantised_graph
 from quant.post_training.equalise import equalise
 from quant.post_training.quality import LayerQuality
-from quant.post_training.solution import Held
+from quant.post_training.solution import Held, Solution
 from quant.post_training.walk import solve
 from toolflow.ir.errors import Problem, ToolflowError, UnsupportedModelError
 from toolflow.ir.graph import Graph
@@ -69,7 +69,6 @@ def quantise(
     config: QuantiseConfig,
     variant: str = "single",
     progress: Callable[[str], None] = lambda _: None,
-    held: Held | None = None,
 ) -> Variant:
     """Quantise a float graph that has been through the passes.
 
@@ -81,7 +80,6 @@ def quantise(
         config: widths, family and means.
         variant: what the result is called.
         progress: is told each layer as it is begun.
-        held: scales that are not to be found anew, of a network that was trained with them.
 
     Raises:
         ToolflowError: the images do not fit, a layer named in the overrides does not exist, or an
@@ -89,20 +87,61 @@ def quantise(
     """
     _check_images(graph, images)
     _check_operators(graph)
+    arrangement = _arranged(equalise(graph) if config.equalise else graph, config)
+    x, reach = _inputs(graph, images, normalisation)
+    solution = solve(arrangement, x, reach, config, progress)
+    return _variant(arrangement, solution, normalisation, config, variant, len(x))
+
+
+def requantise(
+    graph: Graph, images: Images, normalisation: Normalisation, config: QuantiseConfig, variant: str, held: Held
+) -> Variant:
+    """Round a network again that was trained with its scales.
+
+    Args:
+        graph: the float network, its layers in the forms that they were trained in.
+        images: as for `quantise`; they give the report its errors.
+        normalisation: from pixel to the network's input.
+        config: widths and family.
+        variant: what the result is called.
+        held: the scales.
+
+    Raises:
+        ToolflowError: as `quantise`.
+    """
+    _check_images(graph, images)
+    arrangement = _arranged(graph, config)
+    x, reach = _inputs(graph, images, normalisation)
+    solution = solve(arrangement, x, reach, config, held=held)
+    return _variant(arrangement, solution, normalisation, config, variant, len(x))
+
+
+def _inputs(graph: Graph, images: Images, normalisation: Normalisation) -> tuple[torch.Tensor, float]:
+    """Return the images that are used, float32 (N, C, H, W), and the largest magnitude that a pixel can have."""
     used = min(len(images), MAX_CALIBRATION_IMAGES, max(MAX_TENSOR_ELEMENTS // _largest(graph), 1))
-    images = images[:used]
-    if config.equalise and held is None:
-        graph = equalise(graph)
+    x = torch.as_tensor(normalisation.apply(images[:used])).float()
+    return x, float(np.abs(normalisation.table(graph.input_shape[0])).max())
+
+
+def _arranged(graph: Graph, config: QuantiseConfig) -> Arrangement:
     arrangement = arrange(graph, narrow=config.activation_bits < config.first_last_bits)
     _check_overrides(arrangement, config)
-    x = torch.as_tensor(normalisation.apply(images)).float()
-    reach = float(np.abs(normalisation.table(graph.input_shape[0])).max())
-    solution = solve(arrangement, x, reach, config, progress, held)
+    return arrangement
+
+
+def _variant(
+    arrangement: Arrangement,
+    solution: Solution,
+    normalisation: Normalisation,
+    config: QuantiseConfig,
+    variant: str,
+    images: int,
+) -> Variant:
     model = BrevitasModel(solution.graph, solution.types, solution.layers)
     report = QuantiseReport(
         variant=variant,
         config=config,
-        images=len(images),
+        images=images,
         first=tuple(sorted(arrangement.first)),
         last=tuple(sorted(arrangement.last)),
         layers=solution.qualities,

@@ -24,7 +24,7 @@ def accuracy(problem: Problem, candidate: QuantiseConfig, progress: Callable[[st
 
 
 class Executor(Protocol):
-    """Judges candidates somewhere; what it is given and what it returns can be written down."""
+    """Judges candidates, here or elsewhere. What it takes and returns can be pickled, except `progress`."""
 
     def judge(
         self, problem: Problem, candidates: Sequence[QuantiseConfig], progress: Callable[[str], None]

@@ -20,14 +20,14 @@ class Accuracies(Protocol):
 
 
 class Judge:
-    """Accuracies of the candidates of one problem.
+    """The accuracy of each candidate of one problem.
 
     Args:
         problem: what is searched.
         executor: where candidates are judged.
-        book: what is known already, and where accuracies are kept.
+        book: holds what was judged before, and keeps what is judged now.
         progress: is told which candidate is judged, and each of its layers.
-        at_most: candidates, for the progress.
+        at_most: how many candidates may be judged, for the progress.
     """
 
     def __init__(

@@ -30,7 +30,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Problem:
-    """The cheapest configuration that loses no more accuracy than allowed against the plainest one is wanted.
+    """Find the cheapest configuration that loses at most the allowed accuracy against the plainest one.
 
     Attributes:
         graph: the float network, through the passes.
@@ -40,8 +40,8 @@ class Problem:
         space: what to choose from.
         judged: images to read accuracies on, others than those.
         allowed: accuracy that may be lost, a share of the judged images.
-        target: the board whose engines' cycles count. None to count bit-operations, or multiplications where all
-            widths are fixed.
+        target: the board whose engines' cycles count. None to count bit-operations, or multiplications if all widths
+            are fixed.
     """
 
     graph: Graph

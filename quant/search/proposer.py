@@ -14,13 +14,13 @@ SAME_COST, SAME_BUDGET = 0.995, 1.05  # closer than that, two selections or budg
 
 
 class Bisection:
-    """Asked for a selection and told what came of it, in turns; the budget goes down where too much was lost.
+    """Proposes one selection at a time. `tell` must follow each `ask` that returned a selection.
 
     Attributes:
-        plain: the plainest selection, with whose accuracy all others are compared; where it fits no engine, the one
-            nearest to it that does.
+        plain: the plainest selection, with which all others are compared. If it fits no engine, the nearest one
+            that does.
         best: the cheapest that was allowed so far.
-        chosen: its place among those that were told of, the plainest being 0.
+        chosen: the place of the best one among those that were told of; the plainest one has place 0.
     """
 
     def __init__(self, found: Sensitivities, prices: Sequence[Prices]) -> None:
@@ -34,7 +34,7 @@ class Bisection:
         self._budget: float | None = self._upper  # the cheapest of all may do
 
     def ask(self) -> Selection | None:
-        """Return the next selection to judge, one that is cheaper than the best; None if there is nothing to gain."""
+        """Return the next selection to judge, cheaper than the best one; None if there is nothing left to gain."""
         while self._budget is not None:
             selection = select(self._found, self._budget, self._prices)
             if selection.cost <= SAME_COST * self.best.cost:
@@ -44,7 +44,7 @@ class Bisection:
         return None
 
     def tell(self, selection: Selection, keeps: bool) -> None:
-        """Take note whether the selection that was asked for keeps the accuracy."""
+        """Note whether the selection that `ask` returned keeps the accuracy."""
         assert self._budget is not None
         self._told += 1
         if keeps:

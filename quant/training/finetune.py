@@ -16,7 +16,7 @@ import numpy.typing as npt
 from quant.arrangement.arrange import IDENTITY
 from quant.config import QuantiseConfig
 from quant.post_training.solution import Held, LayerNumbers
-from quant.quantise import Variant, quantise
+from quant.quantise import Variant, requantise
 from quant.training.checkpoint import Checkpoint
 from quant.training.images import TrainingImages
 from quant.training.loop import Step, Training, Watch, enough_memory
@@ -74,7 +74,7 @@ def finetune(
     )
     report = variant.report
     formed = config.model_copy(update={"tile": 0, "tiles": {}, "pattern": None, "patterns": {}})  # layers are as chosen
-    made = quantise(trained, images, data.normalisation, formed, report.variant, held=held)
+    made = requantise(trained, images, data.normalisation, formed, report.variant, held)
     notes = *report.notes, "the layers' errors are those before finetuning"
     return replace(made, report=replace(report, notes=notes))
 

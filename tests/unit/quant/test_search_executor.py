@@ -1,0 +1,63 @@
+"""Executors of a search: they get data, and no more candidates than the budget allows."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from quant.config import QuantiseConfig
+from quant.float_network import float_classes
+from quant.search.executor import InProcess
+from quant.search.problem import Answered, Problem
+from quant.search.search import search
+from quant.search.sensitivity import Space
+from tests.unit.quant.quantise_networks import NORMALISATION, images, residual_network
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    graph, judged = residual_network(), images(32, seed=9)
+    answered = Answered(judged, float_classes(graph, judged, NORMALISATION.apply))
+    space = Space((0, 2), (None,), (8, 5), (8,))
+    return Problem(graph, images(24), NORMALISATION, QuantiseConfig(), space, answered, 0.05)
+
+
+class Elsewhere:
+    """Judges what was pickled, as another process would."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def judge(
+        self, problem: Problem, candidates: Sequence[QuantiseConfig], progress: Callable[[str], None]
+    ) -> list[float]:
+        self.batches.append(len(candidates))
+        sent, asked = pickle.loads(pickle.dumps((problem, list(candidates))))
+        found: list[float] = pickle.loads(pickle.dumps(InProcess().judge(sent, asked, progress)))
+        return found
+
+
+def test_candidates_can_be_judged_elsewhere(problem: Problem) -> None:
+    elsewhere = Elsewhere()
+    found = search(problem, executor=elsewhere)
+    assert found == search(problem)
+    assert elsewhere.batches == [1] * len(found.trials)
+
+
+@pytest.mark.parametrize("trials", [0, 1])
+def test_the_budget_is_kept(problem: Problem, trials: int) -> None:
+    """Accuracy falls with every candidate here, so the plainest network is the result."""
+
+    class Falling:
+        def __init__(self) -> None:
+            self.left = list(np.linspace(1.0, 0.0, 9))
+
+        def judge(self, _problem: Problem, candidates: Sequence[QuantiseConfig], _progress: object) -> list[float]:
+            return [float(self.left.pop(0)) for _ in candidates]
+
+    found = search(problem, executor=Falling(), trials=trials)
+    assert len(found.trials) == trials + 1
+    assert found.chosen == 0
