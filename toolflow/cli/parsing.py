@@ -130,12 +130,60 @@ def parse_pattern_option(option: str, text: str | None) -> Pattern | Auto | None
     """
     if text is None:
         return None
-    if text == AUTO:
-        return AUTO
+    return AUTO if text == AUTO else parse_one_pattern(option, text)
+
+
+def parse_one_pattern(option: str, text: str) -> Pattern:
+    """Return the pattern of a text.
+
+    Raises:
+        ToolflowError: the text is no pattern n:S, S is no power of two, or n exceeds it.
+    """
     try:
         return parse_pattern(text)
     except ValueError as error:
         raise ToolflowError(f"{option}: {error}") from error
+
+
+def parse_layer_patterns(text: str | None) -> dict[str, Pattern | None]:
+    """Return {layer: pattern, None for dense} of `--layer-pattern`.
+
+    Raises:
+        ToolflowError: the text is no list of NAME=n:S or NAME=dense, or a layer is given twice.
+    """
+    given = _by_layer("--layer-pattern", text, "NAME=n:S,.. or NAME=dense")
+    return {
+        name: None if each == "dense" else parse_one_pattern("--layer-pattern", each) for name, each in given.items()
+    }
+
+
+def parse_layer_tiles(text: str | None) -> dict[str, int]:
+    """Return {layer: tile, 0 for direct convolution} of `--layer-tile`.
+
+    Raises:
+        ToolflowError: the text is no list of NAME=TILE, or a layer is given twice.
+    """
+    given = _by_layer("--layer-tile", text, "NAME=TILE,.. with tiles of 0, 2 or 4")
+    return {name: _tile(each) for name, each in given.items()}
+
+
+def _by_layer(option: str, text: str | None, form: str) -> dict[str, str]:
+    """Return {layer: what it is to have} of a list in the given form."""
+    named: dict[str, str] = {}
+    for part in text.split(",") if text else ():
+        name, _, value = (piece.strip() for piece in part.rpartition("="))
+        if not name:
+            raise ToolflowError(f"{option} must be {form}, not '{part.strip()}'")
+        if name in named:
+            raise ToolflowError(f"{option}: layer '{name}' must be given once, not twice")
+        named[name] = value
+    return named
+
+
+def _tile(text: str) -> int:
+    if text not in ("0", "2", "4"):
+        raise ToolflowError(f"--layer-tile: a tile must be 0, 2 or 4, not '{text}'")
+    return int(text)
 
 
 def parse_search_engine(board: str | None, engine: str | None, *asked: object) -> dict[str, int | str]:

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from toolflow.flow.finetuning import Finetuning as Finetuning
     from toolflow.flow.precision import AUTO as AUTO
     from toolflow.flow.precision import Precision as Precision
+    from toolflow.flow.pruning import PruneRequest as PruneRequest
     from toolflow.flow.request import Request as Request
     from toolflow.flow.request import Units as Units
     from toolflow.flow.runs.build import build as build
     from toolflow.flow.runs.estimate import estimate as estimate
+    from toolflow.flow.runs.prune import prune as prune
     from toolflow.flow.runs.quantise import Quantised as Quantised
     from toolflow.flow.runs.quantise import quantise as quantise
     from toolflow.flow.runs.verify import Verification as Verification
@@ -36,11 +38,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "build": "toolflow.flow.runs.build",
     "quantise": "toolflow.flow.runs.quantise",
+    "prune": "toolflow.flow.runs.prune",
     "verify": "toolflow.flow.runs.verify",
     "estimate": "toolflow.flow.runs.estimate",
     "Quantised": "toolflow.flow.runs.quantise",
     "Verification": "toolflow.flow.runs.verify",
     "Request": "toolflow.flow.request",
+    "PruneRequest": "toolflow.flow.pruning",
     "Units": "toolflow.flow.request",
     "Source": "toolflow.flow.source",
     "Precision": "toolflow.flow.precision",

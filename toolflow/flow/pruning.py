@@ -1,51 +1,105 @@
-"""Which tiles and patterns the user wants a network pruned to."""
+"""What a network is to be pruned to, as values: parsed once, checked once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quant.training.recipe import Recipe
+from toolflow.flow.manifest import fingerprint
+from toolflow.flow.precision import AUTO, Auto
+from toolflow.flow.search import allowed_loss
+from toolflow.flow.source import Source
 from toolflow.ir.errors import ToolflowError
-from toolflow.numerics.srbs import Pattern, parse_pattern
+from toolflow.ir.graph import Graph
+from toolflow.numerics.srbs import Pattern
+from toolflow.plan.boards.board import board_source
 
 if TYPE_CHECKING:
     from quant.search.prices import Target
     from quant.sparsity.choice import Choice
-    from toolflow.ir.graph import Graph
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The patterns and tiles that the user wants.
+class PruneRequest:
+    """A network, the tiles and patterns that it is to have, and how it is trained to them.
 
     Attributes:
-        tile: of the layers that have a Winograd form, None to search each one's.
+        source: the model, and the images to prune or train on.
         pattern: of the layers that carry one unasked.
-        named: of single layers, None for dense.
-        tiles: of single layers, 0 for direct convolution.
-        search_loss: accuracy that the search may lose against direct layers.
-        board: name or file of the board whose cycles the search saves, None to save multiplications.
+        tile: of the layers that have a Winograd form; AUTO to search each one's.
+        layer_patterns: of single layers, None for dense.
+        layer_tiles: of single layers, 0 for direct convolution.
+        recipe: of training, None to prune without.
+        test: images to measure on; None to hold some of the others out.
+        search_loss: accuracy that a search may lose against direct layers; None for the usual.
+        board: name or file of the board whose cycles a search saves; None to save multiplications.
         engine: engine parameters that are fixed for it.
+        seed: of the samples that layers are solved on.
+
+    Raises:
+        ToolflowError: values are out of their range or do not fit each other.
     """
 
-    tile: int | None
+    source: Source
     pattern: Pattern
-    named: Mapping[str, Pattern | None]
-    tiles: Mapping[str, int]
-    search_loss: float
+    tile: int | Auto
+    layer_patterns: Mapping[str, Pattern | None] = field(default_factory=dict)
+    layer_tiles: Mapping[str, int] = field(default_factory=dict)
+    recipe: Recipe | None = None
+    test: Path | None = None
+    search_loss: float | None = None
     board: str | Path | None = None
-    engine: tuple[tuple[str, int | str], ...] = ()
+    engine: Mapping[str, int | str] = field(default_factory=dict)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        allowed_loss(self.search_loss, self.is_searched)
+        if self.recipe is not None and not 0 < self.recipe.rate < 1:
+            raise ToolflowError(f"--rate must be above 0 and below 1, not {self.recipe.rate}")
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether the tiles are left to a search."""
+        return self.tile is AUTO
+
+    @property
+    def loss(self) -> float:
+        """Accuracy that a search may lose."""
+        return allowed_loss(self.search_loss, self.is_searched)
+
+    @property
+    def files(self) -> tuple[Path | None, ...]:
+        """The files that it reads, None for those that are not given."""
+        return *self.source.files, self.test
 
     def inputs(self) -> dict[str, Any]:
         """Return what a stage's fingerprint must cover."""
-        named = {name: None if pattern is None else str(pattern) for name, pattern in sorted(self.named.items())}
-        searched = {"search_loss": self.search_loss, "board": self.board, "engine": self.engine}
-        return {"tile": self.tile, "pattern": str(self.pattern), "named": named, "tiles": dict(self.tiles), **searched}
+        patterns = {name: pattern and str(pattern) for name, pattern in sorted(self.layer_patterns.items())}
+        return {
+            **self.source.inputs(),
+            "test": self.test,
+            "tile": self.tile,
+            "pattern": str(self.pattern),
+            "named": patterns,
+            "tiles": dict(self.layer_tiles),
+            "search_loss": self.loss,
+            "board": None if self.board is None else board_source(self.board),
+            "engine": sorted(self.engine.items()),
+            "seed": self.seed,
+            "training": self.recipe and asdict(self.recipe),
+        }
+
+    @cached_property
+    def origin(self) -> str:
+        """The hash of everything that a pruned network comes from."""
+        return fingerprint(self.inputs())
 
     def target(self) -> Target | None:
-        """Return the board whose cycles the search saves, None where it saves multiplications.
+        """Return the board whose cycles a search saves, None if it saves multiplications.
 
         Raises:
             ToolflowError: there is no such board, or no engine with the parameters that are fixed.
@@ -55,61 +109,11 @@ class Wanted:
         from quant.search.prices import Target
         from quant.search.problem import TILE_BITS
 
-        return Target.of_options(self.board, TILE_BITS, dict(self.engine))
+        return Target.of_options(board_source(self.board), TILE_BITS, dict(self.engine))
 
     def choices(self, graph: Graph) -> tuple[dict[str, Choice], tuple[str, ...]]:
-        """Return the choice of every layer, tiles of 2 where they are to be searched, and sentences about the rest."""
+        """Return the choice of every layer, tiles of 2 if they are to be searched, and sentences about the rest."""
         from quant.sparsity.choice import choose_layers
 
-        return choose_layers(graph, 2 if self.tile is None else self.tile, self.pattern, self.named, self.tiles)
-
-
-def parse_layer_patterns(text: str | None) -> dict[str, Pattern | None]:
-    """Return {layer: pattern, None for dense} of `--layer-pattern`.
-
-    Raises:
-        ToolflowError: the text is no list of NAME=n:S or NAME=dense, or a layer is given twice.
-    """
-    given = _by_layer("--layer-pattern", text, "NAME=n:S,.. or NAME=dense")
-    return {name: None if each == "dense" else one_pattern("--layer-pattern", each) for name, each in given.items()}
-
-
-def parse_layer_tiles(text: str | None) -> dict[str, int]:
-    """Return {layer: tile, 0 for direct convolution} of `--layer-tile`.
-
-    Raises:
-        ToolflowError: the text is no list of NAME=TILE, or a layer is given twice.
-    """
-    given = _by_layer("--layer-tile", text, "NAME=TILE,.. with tiles of 0, 2 or 4")
-    return {name: _tile(each) for name, each in given.items()}
-
-
-def _by_layer(option: str, text: str | None, form: str) -> dict[str, str]:
-    """Return {layer: what it is to have} of a list in the given form."""
-    named: dict[str, str] = {}
-    for part in text.split(",") if text else ():
-        name, _, value = (piece.strip() for piece in part.rpartition("="))
-        if not name:
-            raise ToolflowError(f"{option} must be {form}, not '{part.strip()}'")
-        if name in named:
-            raise ToolflowError(f"{option}: layer '{name}' must be given once, not twice")
-        named[name] = value
-    return named
-
-
-def _tile(text: str) -> int:
-    if text not in ("0", "2", "4"):
-        raise ToolflowError(f"--layer-tile: a tile must be 0, 2 or 4, not '{text}'")
-    return int(text)
-
-
-def one_pattern(option: str, text: str) -> Pattern:
-    """Return the pattern that an option gives.
-
-    Raises:
-        ToolflowError: the text is none.
-    """
-    try:
-        return parse_pattern(text)
-    except ValueError as error:
-        raise ToolflowError(f"{option}: {error}") from error
+        tile = 2 if self.tile is AUTO else self.tile
+        return choose_layers(graph, tile, self.pattern, self.layer_patterns, self.layer_tiles)

@@ -11,6 +11,7 @@ from quant.cascade.decide import Decision
 from quant.config import QuantiseConfig
 from quant.post_training.quality import LayerQuality
 from toolflow.engine.config import EngineConfig
+from toolflow.flow.precision import Auto
 from toolflow.importers.images.pixels import InputStatistics, PixelMap
 from toolflow.ir.artefacts import Part, Record
 from toolflow.ir.unit import UnitName
@@ -168,3 +169,82 @@ class DecisionRecord(Record, Decision):
     """What `decision.json` holds: the design that was built, and why."""
 
     schema_version: Literal[1] = 1
+
+
+class PrunedImages(Part):
+    """The images of a pruning.
+
+    Attributes:
+        used: to prune and train on.
+        tested: to read accuracies on.
+        labelled: whether these have labels; else accuracies are agreement with the float network.
+    """
+
+    used: int
+    tested: int
+    labelled: bool
+
+
+class PrunedStep(Part):
+    """One step of pruning, or of training after it.
+
+    Attributes:
+        pattern: "n:S" of its layers; several are separated by commas.
+        epochs: of training; 0 for a step that only pruned.
+        loss: of the last epoch; None without training.
+        accuracy: on the tested images.
+    """
+
+    pattern: str
+    epochs: int
+    loss: float | None
+    accuracy: float
+
+
+class PrunedLayer(Part):
+    """What became of a layer.
+
+    Attributes:
+        name: of the layer.
+        tile: of its Winograd form, 0 for direct convolution.
+        pattern: "n:S", None for dense.
+        density: share of its weights that are not 0 (of its taps, if it is transformed).
+        multiplications: of one image.
+        saved: share of the multiplications of direct convolution.
+    """
+
+    name: str
+    tile: int
+    pattern: str | None
+    density: float
+    multiplications: int
+    saved: float
+
+
+class PruneRecord(Record):
+    """What `prune.json` holds: what a network was pruned to, and what it lost.
+
+    Attributes:
+        name: of the network.
+        tile, pattern: as they were asked for.
+        search: how the tiles were chosen; None if the user fixed them.
+        images: of the pruning.
+        training: the recipe, None without.
+        accuracy: of the "float" and the "pruned" network.
+        steps: in order.
+        layers: those with weights, in order.
+        notes: sentences about the network and the machine.
+    """
+
+    remedy: ClassVar[str] = "prune again"
+    schema_version: Literal[1] = 1
+    name: str
+    tile: Auto | int
+    search: Search | None
+    pattern: str
+    images: PrunedImages
+    training: dict[str, Any] | None
+    accuracy: dict[Literal["float", "pruned"], float]
+    steps: tuple[PrunedStep, ...]
+    layers: tuple[PrunedLayer, ...]
+    notes: tuple[str, ...]

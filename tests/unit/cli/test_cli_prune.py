@@ -17,9 +17,9 @@ from quant.sparsity.pruned_file import load_pruned
 from tests.unit.cli.module_files import module_file
 from tests.unit.quant.quantise_networks import images
 from toolflow.cli.main import app
-from toolflow.cli.prune import CHECKPOINT
 from toolflow.flow.graphs import load_graph
 from toolflow.flow.source import Source
+from toolflow.flow.stages.prune import CHECKPOINT
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.srbs import Pattern, obeys
 from toolflow.operators import Conv, WinogradConv

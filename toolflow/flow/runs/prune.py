@@ -1,0 +1,37 @@
+"""From a model and images to a pruned network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from toolflow.flow.events import SILENT, Events
+from toolflow.flow.folder import open_build
+from toolflow.flow.pruning import PruneRequest
+from toolflow.flow.records import PruneRecord
+from toolflow.flow.search import SAVES_MULTIPLICATIONS
+from toolflow.flow.stages.prune import RECORD, STAGES
+from toolflow.flow.stages.stage import run_stages
+from toolflow.ir.artefacts import load_record
+
+
+def prune(request: PruneRequest, out: Path, events: Events = SILENT) -> PruneRecord:
+    """Prune a model's convolutions, and measure the network before and after.
+
+    Args:
+        request: the network, and what it is to be pruned to.
+        out: the folder to make: the weights as pruned.safetensors, and prune.json. A run that was interrupted goes on
+            behind the last epoch that it finished.
+        events: is told notes and progress.
+
+    Returns:
+        What prune.json holds.
+
+    Raises:
+        ToolflowError: the request cannot be met, or `out` holds something else.
+    """
+    request.target()  # a wrong board or engine must not cost the time of a measurement
+    if request.is_searched and request.board is None:
+        events.note(SAVES_MULTIPLICATIONS)
+    with open_build(out, events, "measure", request.files) as folder:
+        run_stages(STAGES, folder, request)
+    return load_record(PruneRecord, out / RECORD)
