@@ -1,5 +1,5 @@
 # Every target does its own set-up into .venv; no root is needed.
-# PYTHON     the Python to build .venv with, 3.11 or newer
+# PYTHON     the Python to build .venv with: 3.11, with which everything is tested, or newer
 # PIP_FLAGS  further arguments of pip install, for example another index
 # DATA       the real images and pretrained weights that make bench measures with
 # SEED, MINUTES, OUT, FUZZ  of make fuzz: what is drawn, how long, where it is kept, further options
@@ -54,7 +54,7 @@ format: $(STAMP)  ## put the sources into their form
 
 venv: $(STAMP)  ## the Python environment that the other targets use
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python must be 3.11 or newer, not $$($(PYTHON) --version 2>&1): make PYTHON=... names another"; exit 1; }
 	@echo "Setting up $(VENV): about 2 GB of packages, one to a few minutes"
@@ -62,7 +62,7 @@ $(STAMP): pyproject.toml
 		|| $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
 		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install -q pip; } \
 		|| { echo "$(PYTHON) has neither venv nor pip; on Debian: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
 	@touch $(STAMP)
 	@echo "$(VENV) is ready"
 

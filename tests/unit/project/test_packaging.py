@@ -112,6 +112,46 @@ def test_every_package_that_is_imported_is_a_dependency() -> None:
     assert undeclared == set()
 
 
+def _asked() -> list[Requirement]:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    return [Requirement(text) for text in (*project["dependencies"], *project["optional-dependencies"]["dev"])]
+
+
+def _constraints() -> dict[str, str]:
+    lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    return {canonicalize_name(name): version for name, version in pinned.items()}
+
+
+def _needed() -> set[str]:
+    """Return the packages that this project needs, and those that they need, but the parts of CUDA."""
+    found: set[str] = set()
+    left = _asked()
+    while left:
+        wanted = left.pop()
+        name = canonicalize_name(wanted.name)
+        if name in found or name.startswith(("cuda-", "nvidia-", "triton")):
+            continue
+        found.add(name)
+        for text in importlib.metadata.requires(name) or ():
+            more = Requirement(text)
+            if more.marker is None or any(more.marker.evaluate({"extra": extra}) for extra in ("", *wanted.extras)):
+                left.append(more)
+    return found
+
+
+def test_the_constraints_are_within_the_ranges_that_were_tried() -> None:
+    pinned = _constraints()
+    assert [str(one) for one in _asked() if pinned[canonicalize_name(one.name)] not in one.specifier] == []
+    assert [one.name for one in _asked() if not one.specifier] == ["pydantic-core"]
+
+
+def test_the_constraints_are_what_the_tests_run_with() -> None:
+    """And they leave none open that another package asks for."""
+    installed = {name: importlib.metadata.version(name).partition("+")[0] for name in _needed()}
+    assert installed == _constraints()
+
+
 def _imported(path: Path) -> set[str]:
     """Return the top-level names that a module imports, anywhere in it."""
     names: set[str] = set()
