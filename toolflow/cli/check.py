@@ -7,7 +7,6 @@ from rich.table import Table
 
 from toolflow.cli import options
 from toolflow.cli.command import command
-from toolflow.cli.parsing import parse_shape
 from toolflow.cli.terminal import Terminal
 
 
@@ -27,6 +26,8 @@ def check(
 
         toolflow check resnet.py:resnet20 --weights resnet20.safetensors --input-shape 3,32,32
     """
+    from toolflow.cli.parsing import parse_shape
+
     shape = parse_shape(input_shape)
     with terminal.progress(f"import {model}"):
         from toolflow.importers.load import load_model

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
-from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from toolflow.cli.terminal import Terminal
@@ -115,6 +114,8 @@ def _explained(error: BaseException, debug: bool) -> tuple[str, int]:
         return str(full), full.exit_code
     if isinstance(error, KeyboardInterrupt):
         return ENDINGS[signal.SIGINT], INTERRUPTED
+    from pydantic import ValidationError  # not for the commands that end well
+
     if isinstance(error, ValidationError):  # values that options handed to a configuration
         return explained(error), USER_MISTAKE
     if isinstance(error, OSError):

@@ -9,8 +9,6 @@ import typer
 
 from toolflow.cli.command import command
 from toolflow.cli.terminal import Terminal
-from toolflow.engine.disassemble import disassemble as listing
-from toolflow.engine.disassemble import program_document
 
 
 @command
@@ -26,5 +24,8 @@ def disassemble(
 
         toolflow disassemble program.bin --json
     """
+    from toolflow.engine.disassemble import disassemble as listing
+    from toolflow.engine.disassemble import program_document
+
     binary = program.read_bytes()
     terminal.result(program_document(binary), listing(binary))

@@ -9,7 +9,6 @@ import typer
 
 from toolflow.cli import options
 from toolflow.cli.command import command
-from toolflow.cli.parsing import parse_engine
 from toolflow.cli.terminal import Terminal
 from toolflow.plan.explore.objective import Goal
 
@@ -67,10 +66,10 @@ def estimate(
 
         toolflow estimate build/resnet20 --board kv260 --engine lanes_k=16,lanes_p=8,slots=2 --forwarded 0.2
     """
-    fixed = parse_engine(engine)
     with terminal.progress("load the toolflow"):
+        from toolflow.cli.parsing import parse_engine
         from toolflow.flow import estimate as predict
         from toolflow.report.design_tables import estimate_tables
 
-    found = predict(folder, board, fixed, objective, batch, forwarded, terminal)
+    found = predict(folder, board, parse_engine(engine), objective, batch, forwarded, terminal)
     terminal.result(found.document(), *estimate_tables(found))

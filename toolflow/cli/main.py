@@ -1,8 +1,8 @@
 """The application `toolflow` and its commands.
 
 A command is a module with a function that `toolflow.cli.command.command` wraps; it is registered
-below. Its imports at module level must be light: what loads torch, Brevitas or cocotb is imported
-inside the function, so that `toolflow boards` starts fast.
+below. A module imports typer, rich and the standard library when it is loaded, and everything else
+inside the function: `toolflow --help` loads every module.
 """
 
 from __future__ import annotations

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from rtl_sim.levels import find_levels
 from toolflow.cli import options
 from toolflow.cli.command import command
-from toolflow.cli.parsing import parse_names
 from toolflow.cli.terminal import Terminal
 
 
@@ -37,6 +35,9 @@ def verify(
 
         toolflow verify build/resnet20 --levels program,hls --images 32
     """
+    from rtl_sim.levels import find_levels
+    from toolflow.cli.parsing import parse_names
+
     every = [level.name for level in find_levels().values() if level.selectable]
     chosen = parse_names("--levels", levels, every)
     with terminal.progress("load the toolflow"):

@@ -11,8 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
-from toolflow.cli import doctor
 from toolflow.cli.main import app
+from toolflow.flow import machine
 
 
 def _states(findings: list[dict[str, str]]) -> dict[str, str]:
@@ -33,7 +33,7 @@ def test_a_foreign_distribution_of_the_same_package_is_found(tmp_path: Path, mon
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: toolflow\nVersion: 9.9\n")
     (information / "top_level.txt").write_text("toolflow\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    foreign, *others = doctor.name_clashes(doctor.PACKAGES)
+    foreign, *others = machine.name_clashes(machine.PACKAGES)
     assert foreign.state == "problem"
     assert foreign.found.endswith("also installed by toolflow")
     assert foreign.advice.startswith("pip uninstall toolflow; pip install --force-reinstall")
@@ -42,10 +42,10 @@ def test_a_foreign_distribution_of_the_same_package_is_found(tmp_path: Path, mon
 
 def test_a_package_of_another_version_or_missing_is_found() -> None:
     installed = importlib.metadata.version("typer")
-    assert doctor.check_requirement(Requirement(f"typer=={installed}")).state == "ok"
-    other = doctor.check_requirement(Requirement("typer==0.0.1"))
+    assert machine.check_requirement(Requirement(f"typer=={installed}")).state == "ok"
+    other = machine.check_requirement(Requirement("typer==0.0.1"))
     assert (other.state, other.found, other.advice) == ("problem", installed, 'pip install "typer==0.0.1"')
-    missing = doctor.check_requirement(Requirement("no-such-distribution-anywhere>=1"))
+    missing = machine.check_requirement(Requirement("no-such-distribution-anywhere>=1"))
     assert (missing.state, missing.found) == ("problem", "not installed")
 
 
@@ -65,6 +65,6 @@ def test_an_old_compiler_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     fake.write_text(f"#!{sys.executable}\nprint('g++ (Old) 8.3.0')\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    finding = next(finding for finding in doctor.examine() if finding.what == "g++")
+    finding = next(finding for finding in machine.examine() if finding.what == "g++")
     assert (finding.state, finding.found) == ("problem", "8.3.0")
     assert finding.advice == "install g++ 10 or newer"
