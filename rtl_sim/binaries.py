@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from toolflow.engine.isa import INSTRUCTION_WORDS, Flag, Opcode
+from toolflow.engine.isa import INSTRUCTION_WORDS
 from toolflow.engine.program import HEADER_WORDS
-from toolflow.engine.stream import parameter_beats, row_beats
 from toolflow.plan.lower.compiled import CompiledProgram
 
 _INSTRUCTION_BYTES = 4 * INSTRUCTION_WORDS
@@ -61,12 +60,7 @@ def _program_parts(compiled: CompiledProgram) -> Iterator[tuple[str, int]]:
 
 def _weight_parts(compiled: CompiledProgram) -> Iterator[tuple[str, int]]:
     """Yield the layers of a weight stream, each with the byte at which it ends."""
-    config, end = compiled.config, 0
-    for i in compiled.instructions:
-        if i.opcode is not Opcode.CONV:
-            continue
-        for group in range(i.groups):
-            channels = min(config.lanes_k, i.channels - group * config.lanes_k)
-            beats = parameter_beats(config, channels) + row_beats(config, i.rows, Flag.INDEXED in i.flags)
-            end += beats * config.bus_bytes
-        yield f"layer '{i.name}'", end
+    end = 0
+    for step in compiled.schedule.computes:
+        end += step.weight_bytes(compiled.config)
+        yield f"layer '{step.name}'", end

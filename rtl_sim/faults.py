@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from rtl_sim.verify import Executor, ProgramExecutor, Unit, compare
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.isa import INSTRUCTION_WORDS, LAYOUT, Flag, Instruction, Opcode
+from toolflow.engine.isa import INSTRUCTION_WORDS, LAYOUT
 from toolflow.engine.program import HEADER_WORDS
 from toolflow.engine.records import PARAMETER_RECORD, PARAMETER_RECORD_BYTES
-from toolflow.engine.stream import parameter_beats, row_beats
+from toolflow.engine.steps import Compute
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.lower.compiled import CompiledProgram
 from toolflow.plan.lower.lower import compile_program
@@ -71,7 +71,7 @@ class FaultOutcome:
 class _Packet:
     """Where a packet lies in the weight stream: bits."""
 
-    layer: Instruction
+    layer: Compute
     group: int
     channels: int
     parameters: int
@@ -82,8 +82,10 @@ def draw_faults(compiled: CompiledProgram, count: int, seed: int) -> list[Fault]
     """Draw `count` faults, the kinds that the program has in turn, every bit of a kind with the same chance."""
     rng = np.random.default_rng(seed)
     everywhere = list(_packets(compiled))
-    flagged = {"residual": Flag.RESIDUAL, "index": Flag.INDEXED}
-    packets = {kind: [p for p in everywhere if flagged.get(kind, p.layer.flags) in p.layer.flags] for kind in KINDS}
+    packets = dict.fromkeys(KINDS, everywhere) | {
+        "residual": [packet for packet in everywhere if packet.layer.residual is not None],
+        "index": [packet for packet in everywhere if packet.layer.walk.indexed],
+    }
     kinds = tuple(kind for kind in KINDS if packets[kind])
     faults = []
     for index in range(count):
@@ -152,19 +154,16 @@ def _invisible(unit: Unit, compiled: CompiledProgram, damaged: CompiledProgram, 
 
 def _packets(compiled: CompiledProgram) -> Iterator[_Packet]:
     config, at = compiled.config, 0
-    for layer in compiled.instructions:
-        if layer.opcode is not Opcode.CONV:
-            continue
-        for group in range(layer.groups):
-            channels = min(config.lanes_k, layer.channels - group * config.lanes_k)
-            rows = at + parameter_beats(config, channels) * config.bus_bits
-            yield _Packet(layer, group, channels, at, rows)
-            at = rows + row_beats(config, layer.rows, Flag.INDEXED in layer.flags) * config.bus_bits
+    for layer in compiled.schedule.computes:
+        for group, size in enumerate(layer.packets(config)):
+            rows = at + size.parameter_beats * config.bus_bits
+            yield _Packet(layer, group, size.channels, at, rows)
+            at = rows + size.row_beats * config.bus_bits
 
 
 def _row_fault(config: EngineConfig, packet: _Packet, kind: Kind, rng: np.random.Generator) -> Fault:
     """Flip a bit of a weight, or of the index that lies behind the row's weights."""
-    indexed = Flag.INDEXED in packet.layer.flags
+    indexed = packet.layer.walk.indexed
     width = config.weight_bits if kind == "weight" else config.index_bits
     row, k = int(rng.integers(packet.layer.rows)), int(rng.integers(packet.channels))
     slot, bit = int(rng.integers(config.slots)), int(rng.integers(width))

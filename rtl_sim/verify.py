@@ -218,8 +218,8 @@ def locate(unit: Unit, executor: Executor, images: UInt8Array, binaries: Binarie
 
 
 def traceable(unit: Unit, compiled: CompiledProgram) -> Sequence[str]:
-    """Return the graph's tensors that instructions write to the banks, in order."""
-    written = {instruction.name for instruction in compiled.instructions}
+    """Return the graph's tensors that steps write to the banks, in order."""
+    written = {step.tensor for step in compiled.schedule.steps}
     return [node.name for node in unit.graph.nodes if node.name in written and node.name in compiled.schedule.places]
 
 

@@ -14,9 +14,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import LAYOUT, Opcode
 from toolflow.engine.places import BankPlace, ExternalPlace, ImageFormat, Region, ResultPlace
 from toolflow.engine.rows import LayerWeights, Walk
+from toolflow.engine.stream import parameter_beats, row_beats
 from toolflow.numerics.requantise import Requantise
 from toolflow.numerics.types import IntegerType
 from toolflow.numerics.winograd import WINOGRAD
@@ -30,6 +32,14 @@ class Part(NamedTuple):
 
     opcode: Opcode
     name: str
+
+
+class PacketSize(NamedTuple):
+    """How long a packet of the weight stream is: its channels, and the beats of its two sections."""
+
+    channels: int
+    parameter_beats: int
+    row_beats: int
 
 
 @dataclass(frozen=True)
@@ -171,6 +181,16 @@ class Compute:
         """Yield how many channels each group of at most `lanes_k` output channels has."""
         for first in range(0, self.channels, lanes_k):
             yield min(lanes_k, self.channels - first)
+
+    def packets(self, config: EngineConfig) -> Iterator[PacketSize]:
+        """Yield the sizes of the step's packets in the weight stream, in order."""
+        rows = row_beats(config, self.rows, self.walk.indexed)
+        for channels in self.groups(config.lanes_k):
+            yield PacketSize(channels, parameter_beats(config, channels), rows)
+
+    def weight_bytes(self, config: EngineConfig) -> int:
+        """Return the bytes of the step's packets."""
+        return sum(each.parameter_beats + each.row_beats for each in self.packets(config)) * config.bus_bytes
 
 
 @dataclass(frozen=True)

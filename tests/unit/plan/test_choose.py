@@ -27,7 +27,7 @@ from toolflow.plan.explore.choose import (
     require_room,
     timed_engines,
 )
-from toolflow.plan.explore.demand import demand, weight_bytes
+from toolflow.plan.explore.demand import demand
 from toolflow.plan.explore.estimate import estimate
 from toolflow.plan.explore.shapes import allowed_shapes, rank_shapes, smallest_engines
 from toolflow.plan.lower.lower import compile_program
@@ -129,7 +129,7 @@ def test_a_wide_first_layer_that_is_most_of_the_work_gets_a_wide_array() -> None
 def test_weight_traffic_is_the_streams_length() -> None:
     config = fit_depths(HIGH, EngineConfig(lanes_k=12, lanes_p=2, drain_k=4))
     compiled = compile_program(HIGH, config)
-    assert weight_bytes(config, make_schedule(HIGH, config).computes) == len(compiled.weights)
+    assert sum(step.weight_bytes(config) for step in make_schedule(HIGH, config).computes) == len(compiled.weights)
 
 
 def test_words_are_as_long_as_a_patterns_sub_rows() -> None:

@@ -18,7 +18,6 @@ from toolflow.engine.cycles import CycleReport, predict
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.boards.board import Board, all_boards
-from toolflow.plan.explore.demand import weight_bytes
 from toolflow.plan.explore.objective import THROUGHPUT, Objective
 from toolflow.plan.explore.shapes import (
     RankedShape,
@@ -211,7 +210,7 @@ def _candidate(graph: QuantisedGraph, shape: EngineConfig, board: Board, batch: 
     config = schedule.config
     images = batch or config.lanes_p
     report = predict(config, schedule.steps, images)
-    traffic = report.passes * weight_bytes(config, schedule.computes) / images
+    traffic = report.passes * sum(step.weight_bytes(config) for step in schedule.computes) / images
     traffic += schedule.load.source.pitch_bytes + schedule.results.out.pitch_bytes
     return Candidate(
         config,

@@ -7,15 +7,13 @@ and layers with indices are left to the cycle model, which times the shapes that
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.places import ResultPlace
 from toolflow.engine.positions import drain_cycles
 from toolflow.engine.steps import Compute
-from toolflow.engine.stream import parameter_beats, row_beats
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.schedule.needs import fitted
 from toolflow.plan.schedule.schedule import make_schedule
@@ -135,16 +133,3 @@ def _layer(step: Compute) -> LayerDemand:
         step.residual is not None,
         isinstance(step.out, ResultPlace),
     )
-
-
-def weight_bytes(config: EngineConfig, steps: Iterable[Compute]) -> int:
-    """Return the bytes of the weight stream of some layers, which every pass reads as a whole."""
-
-    @cache
-    def packet_beats(channels: int, rows: int, indexed: bool) -> int:
-        return parameter_beats(config, channels) + row_beats(config, rows, indexed)
-
-    beats = 0
-    for step in steps:
-        beats += sum(packet_beats(each, step.rows, step.walk.indexed) for each in step.groups(config.lanes_k))
-    return beats * config.bus_bytes
