@@ -179,14 +179,14 @@ def sigmoid_at_end(build: GraphBuilder, place: Place, x: Value, is_end: bool) ->
     """Sigmoid of the only output: left out, as sigmoid(z) > 0.5 exactly where z > 0."""
     if not is_end or math.prod(x.shape) != 1:
         found = f"a sigmoid of {math.prod(x.shape)} numbers" if is_end else "a sigmoid inside the network"
-        rewrite = "leave it out where one class is the answer, it keeps their order" if is_end else INSIDE
+        rewrite = "leave it out if one class is the answer, it keeps their order" if is_end else INSIDE
         build.problem(place, "", found, "sigmoid of a single logit at the very end", rewrite)
         return None
     if x.tensor in build.left_out:
         build.problem(place, "", "a sigmoid of a sigmoid", "one sigmoid", "remove one: two are always above 0.5")
         return None
     build.left_out.add(x.tensor)
-    LOGGER.warning("%s '%s' is left out: it is above 0.5 where its input is above 0", place.operator, place.node)
+    LOGGER.warning("%s '%s' is left out: it is above 0.5 exactly if its input is above 0", place.operator, place.node)
     return x
 
 

@@ -145,7 +145,7 @@ def _verify_node(graph: QuantisedGraph, node: QuantisedNode) -> None:
             f"'{node.name}' clips to [{rule.lower}, {rule.upper}], which must lie within [{out.lower}, {out.upper}]"
         )
     if (rule.residual_multiplier is not None) != (len(node.inputs) == 2):
-        raise ValueError(f"{what} must have a residual multiplier exactly where it has a second input")
+        raise ValueError(f"{what} must have a residual multiplier exactly if it has a second input")
     rules = node.op.rule_count(graph.shapes[node.inputs[0]])
     channels = graph.shapes[node.name][0] * rules
     for name in ("bias", "multiplier", "shift", "residual_multiplier", "residual_shift"):

@@ -114,7 +114,7 @@ def _report(node: Node, final: Graph, folded: dict[str, str], widened: set[str])
     if obstacles:
         return NodeReport(node.name, kind, Status.IMPORTS_ONLY, "; ".join(obstacles))
     if now.op.hardware.is_free:
-        return NodeReport(node.name, kind, Status.ENGINE, "costs nothing: a matter of addresses")
+        return NodeReport(node.name, kind, Status.ENGINE, "no cost: only addresses change")
     how = "as it is" if now.op.kind == kind else f"as {now.op.kind}"
     if now.op.rule_count(final.shapes[now.inputs[0]]) > 1:
         how += ", the edges once more with their own divisors"
@@ -128,7 +128,7 @@ def _obstacles(node: Node, graph: Graph) -> Iterator[str]:
     source, shape = graph.shapes[node.inputs[0]], graph.shapes[node.name]
     yield from _too_large(f"the output {shape}", shape, LARGEST_SIZE)
     if isinstance(node.op, Pad | Relu | BatchNorm):
-        yield f"{node.op.kind} has no place in the engine"
+        yield f"{node.op.kind} is not supported by the engine"
     if isinstance(node.op, Conv | MaxPool | AvgPool):
         yield from _too_large("the stride", node.op.stride, LARGEST_WINDOW)
         yield from _too_large("the padding", node.op.pads, LARGEST_WINDOW)

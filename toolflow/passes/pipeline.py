@@ -60,7 +60,7 @@ PIPELINE: tuple[Step, ...] = (
     ),
     Step(
         fold_pad,
-        "given to the operator that reads it",
+        "folded into the operator that reads it",
         "after hoist_relu, and before fuse_relu so that a pad that stays, now a convolution, can rectify",
     ),
     Step(

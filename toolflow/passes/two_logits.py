@@ -22,8 +22,8 @@ from toolflow.operators import Add, AvgPool, Conv, Flatten, Layer, Linear, MaxPo
 from toolflow.passes.rewrite import Rewriter
 
 MEANING = (
-    "the network gives one logit z and is a binary classifier: class 1 where z > 0 (sigmoid(z) > 0.5), class 0 "
-    "elsewhere; its confidence is |2·sigmoid(z) − 1|"
+    "the network gives one logit z and is a binary classifier: class 1 if z > 0 (sigmoid(z) > 0.5), otherwise class 0"
+    "; its confidence is |2·sigmoid(z) − 1|"
 )
 
 

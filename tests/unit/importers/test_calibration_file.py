@@ -47,7 +47,7 @@ def test_the_shape_of_the_images(tmp_path: Path, x: np.ndarray) -> None:
 
 def test_labels_of_one_class_are_noted(tmp_path: Path) -> None:
     found = load_calibration_file(write(tmp_path, x=PIXELS, y=np.full(40, 7)))
-    assert found.notes[:-1] == ("every label is 7: accuracies say little where the images are of one class",)
+    assert found.notes[:-1] == ("every label is 7: accuracies mean little if all images are of one class",)
 
 
 def test_normalisation_of_the_file_and_reversed_channels(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ DIVIDED = (
     ("arrays", "options", "text"),
     [
         (OF_255, {}, "mean 123.7, 116.3, 103.5 and std 58.4, 58.4, 58.4 must be of pixels in 0 to 1, .* " + DIVIDED),
-        (OF_255, {}, r"or scale=1 beside them \(--pixel-scale 1\) where"),
+        (OF_255, {}, r"or scale=1 beside them \(--pixel-scale 1\) if"),
         ({}, {"mean": (76.5,)}, r"input would lie in -76.5 to -75.5. Write mean=\[0.3\] \(--mean 0.3\), or scale=1"),
         ({"std": np.array(58.4)}, {}, r"std 58.4, 58.4, 58.4 must be of pixels in 0 to 1"),
         (

@@ -146,7 +146,7 @@ def test_a_sigmoid_at_the_end_of_an_onnx_file(
     path = saved(onnx_model(nodes, constants), tmp_path)
     if outputs == 1:
         graph = simplify(import_onnx(path))
-        assert "Sigmoid 'last' is left out: it is above 0.5 where its input is above 0" in caplog.text
+        assert "Sigmoid 'last' is left out: it is above 0.5 exactly if its input is above 0" in caplog.text
         x = random_array(50, 3, 9, 8)
         p = onnxruntime.InferenceSession(path).run(None, {"x": x})[0].reshape(50)
         found = run_graph(graph, x)
@@ -254,7 +254,7 @@ def test_a_binary_classifier_is_built_and_equal_on_every_level(binary: tuple[Pat
     ]
     built = toolflow("build", folder / "model.onnx", "--calibration", folder / "images.npz", *target)
     assert built.exit_code == 0, built.stderr
-    assert "class 1 where z > 0 (sigmoid(z) > 0.5), class 0 elsewhere" in built.stderr
+    assert "class 1 if z > 0 (sigmoid(z) > 0.5), otherwise class 0" in built.stderr
     assert "is a binary classifier" in (out / "README.md").read_text(encoding="utf-8")
     summary = read_summary(out / "summary.json")
     assert (summary.model.classes, summary.model.binary) == (2, True)

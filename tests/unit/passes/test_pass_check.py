@@ -27,13 +27,13 @@ def test_a_residual_network() -> None:
         conv_node("l", Linear(), "f", (3, 256)),
     )
     assert found == {
-        "pad": (Status.FOLDED, "given to the operator that reads it"),
+        "pad": (Status.FOLDED, "folded into the operator that reads it"),
         "c": (Status.ENGINE, "as it is"),
         "n": (Status.FOLDED, "folded into the weights of the layer next to it"),
         "s": (Status.FOLDED, "merged into a sub-sampling shortcut"),
         "a": (Status.FOLDED, "added by the layer before it, with one rounding"),
         "r": (Status.FOLDED, "applied by the operator before it"),
-        "f": (Status.ENGINE, "costs nothing: a matter of addresses"),
+        "f": (Status.ENGINE, "no cost: only addresses change"),
         "l": (Status.ENGINE, "as it is"),
     }
 

@@ -130,7 +130,7 @@ def load_calibration_file(
         x = x[..., ::-1] if x.dtype == np.uint8 else x[:, ::-1]
         notes.append("channels were reversed")
     if labels is not None and len(np.unique(labels)) == 1:
-        notes.append(f"every label is {labels[0]}: accuracies say little where the images are of one class")
+        notes.append(f"every label is {labels[0]}: accuracies mean little if all images are of one class")
     pixels = _pixel_map(path, x, given, input_map)
     images = np.ascontiguousarray(x) if x.dtype == np.uint8 else _float_images(path, x, pixels, notes)
     whole, channels_apart = input_statistics(images, pixels.then(input_map))
@@ -252,7 +252,7 @@ def _check_shape(path: Path, x: Header, input_shape: Shape | None) -> None:
     if x.dtype != np.uint8 and x.dtype.kind != "f":
         raise CalibrationFileError(
             f"{path}: x must be uint8 (N,H,W,C) or float32 (N,C,H,W), not {x.dtype}: convert it, for example "
-            "x.astype('uint8') where it holds pixels of 0 to 255"
+            "x.astype('uint8') if it holds pixels of 0 to 255"
         )
     layout = "(N,H,W,C)" if x.dtype == np.uint8 else "(N,C,H,W)"
     if len(x.shape) != 4 or 0 in x.shape[1:]:

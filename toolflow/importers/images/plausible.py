@@ -48,9 +48,9 @@ def wrong_units(pixels: PixelMap, given: Mapping[str, Numbers | None]) -> str | 
     what = " and ".join(f"{name} {listed(given[name] or ())}" for name in ("mean", "std") if given[name] is not None)
     if scale is None and max(values, default=0.0) > OF_UNIT_PIXELS:
         return (
-            f"{what} must be of pixels in 0 to 1, as pixels are divided by 255 where no scale is given, not of pixels "
+            f"{what} must be of pixels in 0 to 1, as pixels are divided by 255 if no scale is given, not of pixels "
             f"in 0 to 255: {_reach(pixels)}. Write {_line(mean, std, 1 / 255)}, or scale=1 beside them "
-            "(--pixel-scale 1) where the network was trained on pixels of 0 to 255; scale=1/255 says that they are "
+            "(--pixel-scale 1) if the network was trained on pixels of 0 to 255; scale=1/255 says that they are "
             "meant as they are"
         )
     if std is not None and 255 * pixels.scale >= UNIT_PIXELS and max(values) <= 1 and max(std) < 1:
@@ -81,7 +81,7 @@ def warnings(
     ):
         found.append(
             "the model normalises its image itself and mean and std are given too, and the first layer's "
-            "input does not look normalised: where the model was trained on plain pixels, leave out mean and std"
+            "input does not look normalised: if the model was trained on plain pixels, omit mean and std"
         )
     hint = "check the images, mean, std and scale"
     if inside is not None:
@@ -107,7 +107,7 @@ def unnormalised(x: np.ndarray, pixels: PixelMap) -> list[str]:
         return []
     return [
         f"x of float lies in {x.min():.4g} to {x.max():.4g} although mean {listed(pixels.mean)} is given: x "
-        "must be the network's own input, which mean and std do not change again; where it is not, write "
+        "must be the network's own input, which mean and std do not change again; if it is not, write "
         "x = (x − mean) / std"
     ]
 
