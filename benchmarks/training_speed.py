@@ -1,4 +1,4 @@
-"""Images a second, forward and backward, of pruned networks: quant/training/native against torch, turn by turn.
+"""Training speed of pruned networks, forward and backward: quant/training/native against torch, in alternation.
 
     python benchmarks/training_speed.py [--threads 1] [--rounds 3] [--batches 8]
 

@@ -1,4 +1,4 @@
-"""The Brevitas level: the stored integers as a Brevitas model again, whose inference must give the same tensors."""
+"""The Brevitas level: the stored network is rebuilt as a Brevitas model, which must compute the same tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network as a Brevitas model: fake-quantised inference whose integers are the accelerator's."""
+"""The network as a Brevitas model: fake-quantised inference that yields the accelerator's integers."""
 
 from __future__ import annotations
 

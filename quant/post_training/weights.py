@@ -1,4 +1,4 @@
-"""A layer's weights to integers: solved once for what the layer meets, then rounded to any width."""
+"""Quantise a layer's weights: solve once for the layer's inputs, then round to any width."""
 
 from __future__ import annotations
 

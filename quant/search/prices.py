@@ -1,4 +1,4 @@
-"""What the options of a network's layers cost: multiplications, bit-operations, or cycles on engines for a board.
+"""The costs of layer options: multiplications, bit-operations, or cycles on engines for a board.
 
 Cycles are the cycle model's, on the engines that the planner takes for the whole network in each form: what a layer
 costs depends on them, since transform and drain may take longer than the multipliers, and which engine is best depends

@@ -1,4 +1,4 @@
-"""What one choice of tile, pattern or bits does to a network's answers, for every layer and every tensor."""
+"""Sensitivity: the effect of one tile, pattern or width on the network's answers, for each layer and tensor."""
 
 from __future__ import annotations
 

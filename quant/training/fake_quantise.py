@@ -1,4 +1,4 @@
-"""Rounding to train through: values lie on the integers' grid, gradients pass straight if nothing is cut off."""
+"""Fake quantisation for training: values are on the integer grid; gradients pass straight unless clipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training with the rounding of a quantised network in the loop: its integers move, its types stay.
+"""Finetuning: train the integers of a quantised network with its rounding in the loop; types do not change.
 
 Training begins at the integers that were found without (`solve.py`). Weights lie on their grids, tensors on theirs,
 and gradients pass straight through the rounding. Every layer has a batch norm meanwhile; folded back, it scales the

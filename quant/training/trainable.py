@@ -1,4 +1,4 @@
-"""A float graph as a module that can be trained, tiles and patterns held, and back."""
+"""Convert a float graph to a trainable module that keeps tiles and patterns, and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the texts of options become values."""
+"""Parse the texts of options into values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`toolflow prune`: from a model and images to Winograd weights that obey a sub-row-balanced pattern."""
+"""`toolflow prune`: sparse weights of direct and Winograd layers, with or without training."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _PANEL, _DATA, _TRAINING = "Pattern", "Images", "Training"
 
 PatternText = Annotated[
     str,
-    typer.Option("--pattern", metavar="n:S", help="Kept values of every S input channels.", rich_help_panel=_PANEL),
+    typer.Option("--pattern", metavar="n:S", help="Keep n of every S input channels.", rich_help_panel=_PANEL),
 ]
 Tile = Annotated[
     Literal["0", "2", "4", "auto"],
     typer.Option(
         "--tile",
-        help="Winograd tile of the 3x3 layers of stride 1, 0 for direct convolution; auto to search each layer's.",
+        help="Winograd tile of the 3x3 layers of stride 1, 0 for direct convolution, auto to search it for each layer.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -33,7 +33,7 @@ LayerPatterns = Annotated[
     typer.Option(
         "--layer-pattern",
         metavar="NAME=n:S,..",
-        help="Patterns of single layers, 1x1 and strided ones among them, or 'dense'.",
+        help="Patterns of single layers, also of 1x1 and strided layers; 'dense' for none.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -42,7 +42,7 @@ LayerTiles = Annotated[
     typer.Option(
         "--layer-tile",
         metavar="NAME=TILE,..",
-        help="Tiles of single layers, 0 for direct convolution; no search changes them.",
+        help="Tiles of single layers, 0 for direct convolution; a search does not change them.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -50,7 +50,7 @@ Train = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.npz",
-        help="Images to train on, as in a calibration file; labels help.",
+        help="Images to train on, in the format of a calibration file; labels improve the result.",
         exists=True,
         dir_okay=False,
         rich_help_panel=_DATA,
@@ -71,7 +71,7 @@ Test = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.npz",
-        help="Images to read the accuracy on; else some of the others are held out.",
+        help="Images to measure the accuracy on; default: some of the other images are held out.",
         exists=True,
         dir_okay=False,
         rich_help_panel=_DATA,
@@ -80,12 +80,12 @@ Test = Annotated[
 Epochs = Annotated[
     int | None,
     typer.Option(
-        min=1, show_default=str(DEFAULT_EPOCHS), help="Times that each image is trained on.", rich_help_panel=_TRAINING
+        min=1, show_default=str(DEFAULT_EPOCHS), help="Number of passes over the images.", rich_help_panel=_TRAINING
     ),
 ]
 Batch = Annotated[
     int | None,
-    typer.Option(min=2, show_default="64", help="Images in a step of the optimiser.", rich_help_panel=_TRAINING),
+    typer.Option(min=2, show_default="64", help="Images of an optimiser step.", rich_help_panel=_TRAINING),
 ]
 Rate = Annotated[
     float | None,
@@ -97,7 +97,7 @@ Flip = Annotated[
         "--flip/--no-flip", show_default="flip", help="Train on mirrored images too.", rich_help_panel=_TRAINING
     ),
 ]
-Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.", rich_help_panel=_TRAINING)]
+Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of all random choices.", rich_help_panel=_TRAINING)]
 
 
 @command
@@ -128,12 +128,12 @@ def prune(
     pixel_scale: options.PixelScale = None,
     reverse_channels: options.ReverseChannels = False,
 ) -> None:
-    """Prune a model's convolutions to n of every S channels, in the Winograd domain where they have a tile.
+    """Prune a model's convolutions to n of every S channels, in the Winograd domain if they have a tile.
 
-    With --calibration each layer is solved on the images alone. With --train the network is pruned and then trained,
-    where there are epochs enough (16 for 3:16) in steps, each trained before the next; a run that was interrupted goes
-    on behind the last epoch that it finished. DIR gets pruned.safetensors (the weights) and prune.json (the accuracy
-    after each step, what each layer saves). --tile auto chooses tiles by networks that are not trained.
+    With --calibration each layer is solved on the images, without training. With --train the network is pruned and
+    trained, in several steps if there are enough epochs (16 for 3:16). An interrupted run continues after its last
+    finished epoch. DIR gets pruned.safetensors (the weights) and prune.json (the accuracy after each step, and the
+    multiplications that each layer saves). --tile auto chooses tiles with networks that are not trained.
 
     Examples:
 

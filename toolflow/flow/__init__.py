@@ -1,4 +1,4 @@
-"""The toolflow in Python: from a request to a project folder, as the command line does it.
+"""The Python API of the toolflow: build, verify, estimate, quantise and prune without the command line.
 
     from pathlib import Path
     from toolflow.flow import Precision, Request, Source, build

@@ -1,4 +1,4 @@
-"""Whether a project is as it was built: every file against the hash that its manifest holds of it."""
+"""Compare every file of a project with its hash in the manifest."""
 
 from __future__ import annotations
 

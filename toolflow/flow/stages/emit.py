@@ -1,4 +1,4 @@
-"""The stage that writes everything an engineer takes from a build: binaries, sources, scripts, host code."""
+"""The stage that writes binaries, sources, scripts and host code."""
 
 from __future__ import annotations
 
