@@ -191,7 +191,7 @@ class BrevitasModel(nn.Module):
         return _value(self.tensors(x, ())[self.graph.output])
 
     def tensors(self, x: Tensor, keep: Sequence[str] | None) -> dict[str, IntQuantTensor]:
-        """Return the output and the tensors of `keep`, all of them where it is None."""
+        """Return the output and the tensors of `keep`, all of them if it is None."""
         graph = self.graph
         live: dict[str, IntQuantTensor] = {graph.input_name: self.image(x)}
         last_use = {tensor: i for i, node in enumerate(graph.nodes) for tensor in node.inputs}

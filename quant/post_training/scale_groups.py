@@ -87,7 +87,7 @@ def _own_scale(
     """Return the scale that suits a group alone.
 
     Where all outputs are 0, other images may still show something: its range is like that which the activation hid.
-    Where nothing is hidden either, any scale will do, and the inputs' is one that the hardware can requantise to.
+    If nothing is hidden either, any scale will do, and the inputs' is one that the hardware can requantise to.
     """
     if found.largest == 0 and found.hidden == 0:
         return max(inputs)

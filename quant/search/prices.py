@@ -41,7 +41,7 @@ class Prices(ABC):
 
     Attributes:
         rest: what no option changes.
-        engine: whose prices they are, None where they are any engine's.
+        engine: whose prices they are, None if they are any engine's.
     """
 
     rest: tuple[float, ...] = (0.0,)
@@ -164,7 +164,7 @@ def _priced(
     found: Sensitivities,
     board: Board,
 ) -> EngineCycles | None:
-    """Return one engine's prices, None where it has none of some layer."""
+    """Return one engine's prices, None if it has none of some layer."""
     table: dict[tuple[str, _Key], tuple[float, float]] = {}
     rest = 0.0, 0.0
     for form, network in zip(forms, networks, strict=True):

@@ -61,7 +61,7 @@ class Option:
     """One way to compute a layer.
 
     Attributes:
-        tile, pattern, weight_bits: the choice; None where the layer's own tile and pattern stay.
+        tile, pattern, weight_bits: the choice; None if the layer's own tile and pattern stay.
         multiplications: of one image.
         operand: widths of the multipliers' other operand, by the bits of the layer's input.
         divergence: what the choice alone does to the answers.
@@ -107,7 +107,7 @@ class _Rounding:
 
 @dataclass(frozen=True)
 class _Form:
-    """A layer with one tile and pattern; None where they are its own."""
+    """A layer with one tile and pattern; None if they are its own."""
 
     tile: int | None
     pattern: Pattern | None

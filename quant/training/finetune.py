@@ -80,7 +80,7 @@ def finetune(
 
 
 def require_finetuning(layers: Iterable[str], config: QuantiseConfig) -> None:
-    """Raise a ToolflowError where a network with these layers cannot be finetuned."""
+    """Raise a ToolflowError if a network with these layers cannot be finetuned."""
     copies = [name for name in layers if name.endswith(IDENTITY)]
     if copies:
         raise ToolflowError(

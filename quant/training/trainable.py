@@ -34,7 +34,7 @@ class TrainableLayer(nn.Module):
     """A convolution or linear layer, with a batch norm or without.
 
     A Winograd layer trains U, each tap in units of how far it moves an output; gradients pass straight through the
-    transforms. Where there is a pattern, what is off the support stays 0.
+    transforms. If there is a pattern, what is off the support stays 0.
     """
 
     reach: Tensor
@@ -101,7 +101,7 @@ class TrainableLayer(nn.Module):
         self.norm = norm
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """Return activation(sums + bias + residual), the bias inside the batch norm where there is one."""
+        """Return activation(sums + bias + residual), the bias inside the batch norm if there is one."""
         if self.native and not self.observing and can_run(x):
             layer, activation = self._for_library(), self.op.activation
             if torch.is_grad_enabled() and self.norm is not None and self.norm.training:
@@ -198,7 +198,7 @@ class TrainableNetwork(nn.Module):
         return plain(live[self._run.output]).flatten(1)
 
     def _typed(self, name: str, value: Tensor) -> Tensor:
-        """Return a tensor as the integers of its type would have it, where it has one."""
+        """Return a tensor as the integers of its type would have it, if it has one."""
         kind = self.types.get(name)
         if kind is None:
             return value

@@ -71,7 +71,7 @@ def parse_layer_bits(text: str | None) -> dict[str, tuple[int, int]] | Auto:
 
 
 def parse_names(option: str, text: str | None, allowed: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the names of a list such as `--levels`, in the order of `allowed`; None where none is given.
+    """Return the names of a list such as `--levels`, in the order of `allowed`; None if none is given.
 
     Raises:
         ToolflowError: a name is not one of `allowed`.

@@ -82,7 +82,7 @@ class Load:
         tensor: the network's input.
         image: how an image lies in external memory.
         source, out: where it lies there, and in the banks.
-        digits: into which an element is cut; 1 where it fits one.
+        digits: into which an element is cut; 1 if it fits one.
         table: int64 (C, 256): the element of each channel for each byte.
     """
 
@@ -174,7 +174,7 @@ class Compute:
 
     @property
     def transformed_words(self) -> int:
-        """Words of a transformed tile, 0 where there is none."""
+        """Words of a transformed tile, 0 if there is none."""
         return self.weights.taps * self.walk.sub_rows if self.tile else 0
 
     def groups(self, lanes_k: int) -> Iterator[int]:

@@ -45,7 +45,7 @@ class ScalesAround:
 
 @dataclass(frozen=True)
 class Multipliers:
-    """Multipliers of a requantisation, int64 (K,) each; None where there is no residual.
+    """Multipliers of a requantisation, int64 (K,) each; None if there is no residual.
 
     ratio[k] ≈ multiplier[k] / 2^shift[k], residual ratio ≈ residual[k] · 2^residual_shift[k] / 2^shift[k].
     """
@@ -64,7 +64,7 @@ def multipliers(ratio: FloatArray, residual_ratio: float | None = None, max_resi
 
     Args:
         ratio: (K,), output steps in one step of each channel's sums.
-        residual_ratio: output steps in one step of the residual, None where there is none.
+        residual_ratio: output steps in one step of the residual, None if there is none.
         max_residual_shift: how far the residual may be shifted to the left: its multiplier keeps its precision where
             sums are many times finer than the residual.
 
@@ -83,7 +83,7 @@ def multipliers(ratio: FloatArray, residual_ratio: float | None = None, max_resi
 
 
 def _fit(ratio: float, residual_ratio: float | None, max_residual_shift: int) -> tuple[int, int, int, int] | None:
-    """Return (multiplier, shift, residual multiplier, its left shift), None where nothing holds the ratios."""
+    """Return (multiplier, shift, residual multiplier, its left shift), None if nothing holds the ratios."""
     given = [ratio] if residual_ratio is None else [ratio, residual_ratio]
     if not all(r > 0 and math.isfinite(r) for r in given):
         return None
