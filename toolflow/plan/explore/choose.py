@@ -37,8 +37,8 @@ __all__ = [
     "require_room", "timed_engines",
 ]  # fmt: skip
 
-SLACK = 1.03  # of designs within so much of the fastest, the smallest is taken, of those without UltraRAM first
-LUT_BITS = 5  # up to this width a multiplier of LUTs is worth trying
+SLACK = 1.03  # among designs this close to the fastest, the smallest is taken, first among those without UltraRAM
+LUT_BITS = 5  # multipliers in LUTs are tried up to this width
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class Candidate:
     """An engine that runs the network.
 
     Attributes:
-        config: with the depths that the network needs.
-        report: predicted cycles of one start, memory without stalls.
-        resources: predicted amounts.
+        config: the engine's parameters, with the memory depths that the network needs.
+        report: predicted cycles of one start, with a memory that does not stall.
+        resources: predicted resources.
         bytes_per_image: traffic to and from the external memory.
-        memory_cycles: cycles per image that this traffic takes at the board's sustained bandwidth.
+        memory_cycles: cycles per image of this traffic at the board's sustained bandwidth.
     """
 
     config: EngineConfig
@@ -61,7 +61,7 @@ class Candidate:
 
     @property
     def cycles_per_image(self) -> float:
-        """Predicted on the board: engine and memory work at the same time, the slower one counts."""
+        """Predicted cycles per image on the board: engine and memory work in parallel, the slower one counts."""
         return max(self.report.cycles_per_image, self.memory_cycles)
 
 
@@ -74,7 +74,7 @@ def timed_engines(
     alone: bool = False,
     batch: int | None = None,
 ) -> list[Candidate]:
-    """Return engines that run the network, timed; narrow multipliers are tried in LUTs too.
+    """Return engines that run the network, with predicted times; narrow multipliers are tried in LUTs too.
 
     Arrays of three widths are tried: `bits`; the width of the layers inside the network, if they have fewer bits; and
     that of the widest layer. On the first two, wider layers run in digits. The third is the fastest if these layers,
@@ -82,12 +82,12 @@ def timed_engines(
 
     Args:
         graph: the network.
-        bits: of its inner layers, as they were asked for.
-        fixed: engine parameters that the user fixes.
-        board: what it is to fit.
-        progress: is told of each engine.
-        alone: leave out those that would leave room for another unit.
-        batch: images of a start that are to be fast; None if every lane always has an image.
+        bits: requested bits of its inner layers.
+        fixed: engine parameters that the user fixed.
+        board: the board that the engines must fit.
+        progress: called for each engine.
+        alone: omit engines that would leave room for another unit.
+        batch: images of a start to choose the engines for; None if every lane always has an image.
     """
     ends = graph.input_name, graph.output
     layers = [node for node in graph.nodes if node.op.has_weights]
@@ -105,15 +105,15 @@ def timed_engines(
 def require_room(
     graph: QuantisedGraph, bits: int, fixed: Mapping[str, int | str], board: Board, what: str, dense: bool = True
 ) -> None:
-    """Refuse a network that the smallest engines do not hold, by the sizes of its maps and weights alone.
+    """Refuse a network that the smallest engines cannot hold, by the sizes of its maps and weights.
 
     Args:
         graph: the network, or an outline of it.
-        bits: of its inner layers.
-        fixed: engine parameters that the user fixes.
-        board: what it is to fit.
-        what: the network, for the message.
-        dense: no weights are left out; else their room is not counted.
+        bits: bits of its inner layers.
+        fixed: engine parameters that the user fixed.
+        board: the board to fit.
+        what: name of the network in the message.
+        dense: whether all weights are kept; otherwise their memory is not counted.
 
     Raises:
         DoesNotFitError: as `best_single`.
@@ -124,10 +124,10 @@ def require_room(
 
 
 def check_engine(fixed: Mapping[str, int | str], widths: Iterable[int], board: Board) -> None:
-    """Refuse engine parameters that no unit of one of these widths can have, before anything is computed.
+    """Refuse engine parameters that no unit of these widths can have, before anything is computed.
 
     Raises:
-        ToolflowError: says which parameter is wrong.
+        ToolflowError: a parameter is wrong; the message names it.
     """
     for bits in widths:
         allowed_shapes(bits, bits, _multipliers(bits), fixed, board)
@@ -138,7 +138,7 @@ def _multipliers(bits: int) -> tuple[str, ...]:
 
 
 def candidates(request: UnitRequest, board: Board, progress: Callable[[int], None]) -> list[Candidate]:
-    """Return engines that run the network, timed: the fastest of several budgets, or the nearest where none fits.
+    """Return engines with predicted times: the fastest of several budgets, or the closest if none fits.
 
     Raises:
         ToolflowError: no shape is allowed by the fixed parameters, or no engine runs the network.
@@ -154,7 +154,7 @@ def best_single(timed: Sequence[Candidate], board: Board, what: str) -> Candidat
     """Return the fastest candidate that fits the board.
 
     Raises:
-        DoesNotFitError: none fits; names the resource, both amounts, and the nearest change that helps.
+        DoesNotFitError: none fits; the message names the resource, both amounts, and the smallest change that helps.
     """
     fitting = [c for c in timed if not c.resources.over(board.usable)]
     if not fitting:
@@ -170,7 +170,7 @@ def best_pair(
     forwarded_share: float,
     objective: Objective = THROUGHPUT,
 ) -> tuple[Candidate, Candidate] | None:
-    """Return the two candidates that fit together and take least per image, None if no two fit."""
+    """Return the two candidates that fit together and are fastest, or None if no two fit."""
     usable = board.usable
     fitting = []
     for first, second in product(low, high):
@@ -187,14 +187,14 @@ def best_pair(
 
 
 def bound_by(amounts: ResourceCount, board: Board) -> str:
-    """Return which of the board's resources a design uses most, as text."""
+    """Return the scarcest resource of a design, as text."""
     shares = amounts.shares(board.usable)
     name = max(shares, key=lambda key: shares[key])
     return f"{_resource_name(name, board)}: {shares[name]:.0%} of what is usable"
 
 
 def explain(candidate: Candidate, board: Board) -> str:
-    """Return what bounds one engine: what its cycles go to, its memory traffic, and the scarcest resource."""
+    """Return the bottlenecks of an engine as text: its cycles, its memory traffic, and the scarcest resource."""
     cycles: Counter[str] = Counter()
     for instruction in candidate.report.instructions:
         cycles[instruction.bound] += instruction.cycles
@@ -226,7 +226,7 @@ def _size(amounts: ResourceCount) -> tuple[float, float]:
 
 
 def _shortage(timed: Sequence[Candidate | RankedShape], board: Board, what: str) -> str:
-    """Describe the candidate that comes nearest, what it lacks, and what would fit."""
+    """Describe the candidate that comes closest to fitting, what it lacks, and what would fit."""
     usable = board.usable
 
     def excess(candidate: Candidate | RankedShape) -> float:
@@ -268,7 +268,7 @@ def _nearest_change(config: EngineConfig, board: Board) -> str:
 
 
 def _held(config: EngineConfig, board: Board) -> EngineConfig | None:
-    """Return the engine as it fits the board, its banks in UltraRAM where block RAM does not hold them, or None."""
+    """Return the engine that fits the board, with its banks in UltraRAM if block RAM is too small, or None."""
     for memory in ("block", "ultra"):
         variant = config.model_copy(update={"bank_memory": memory})
         if not estimate_resources(variant, board.family).total.over(board.usable):

@@ -1,7 +1,7 @@
 """The demand of a network on any engine shape, to rank thousands of shapes without compiling for each.
 
-Compiled once per sub-row; rows of other slots follow. Good to a few per cent (the first group's weights, movers
-and layers with indices are left to the cycle model, which times the shapes that rank best).
+The network is compiled once for each sub-row length; the rows of engines with more slots follow from it. The result is
+accurate to a few per cent. The cycle model, which times the best shapes, adds movers, the first weights, and indices.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from toolflow.plan.schedule.schedule import make_schedule
 
 @dataclass(frozen=True)
 class LayerDemand:
-    """One layer.
+    """The demand of one layer.
 
     Attributes:
-        channels, positions: of its output.
-        levels: of each tap.
-        sub_rows: of each tap.
+        channels, positions: channels and positions of its output.
+        levels: digit levels of each tap.
+        sub_rows: sub-rows of each tap.
         steps: in each sub-row, at one slot, for a group of S channels: (steps, how many taps take so many).
         steps_last: in the last sub-row; of a tile's taps at most.
         own_channels: whether an output channel reads channels of its own only (depthwise, pooling).
@@ -78,8 +78,8 @@ class Demand:
     """A network on engines of one sub-row and one pair of widths.
 
     Attributes:
-        layers: that the array computes.
-        probe: the engine with one slot that was compiled for, with the depths that the network needs.
+        layers: the layers that the array computes.
+        probe: the engine with one slot that the network was compiled for, with the depths that it needs.
     """
 
     layers: tuple[LayerDemand, ...]

@@ -28,13 +28,13 @@ def estimate(graph: QuantisedGraph, shape: EngineConfig, images: int) -> tuple[E
 
 @dataclass(frozen=True)
 class LayerCycles:
-    """Predicted cycles of an image, every lane busy, by layer that the array computes, and of everything else.
+    """Predicted cycles of an image with every lane busy, for each layer of the array and for everything else.
 
     Attributes:
-        engine: that the engine works; movers and starts are the rest.
-        memory: that the external memory works, at the bandwidth that the board sustains: weights; images and results
-            are the rest.
-        engine_rest, memory_rest: of no layer.
+        engine: cycles of the engine for each layer.
+        memory: cycles of the external memory for each layer's weights, at the board's sustained bandwidth.
+        engine_rest: engine cycles of no layer: movers and starts.
+        memory_rest: memory cycles of no layer: images and results.
     """
 
     engine: Mapping[str, float]
@@ -46,7 +46,7 @@ class LayerCycles:
 def layer_cycles(graph: QuantisedGraph, shape: EngineConfig, board: Board) -> LayerCycles | None:
     """Return the cycles of a network's layers on an engine with the depths that it needs.
 
-    None if that engine cannot run it, or is then too large for the board.
+    Return None if the engine cannot run the network, or would be too large for the board.
     """
     try:
         schedule = fitted(make_schedule(graph, shape))

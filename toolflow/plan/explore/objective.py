@@ -10,7 +10,7 @@ Goal = Literal["throughput", "latency"]
 
 @dataclass(frozen=True)
 class Objective:
-    """What a design is to be fast at.
+    """The objective of a design.
 
     Attributes:
         goal: "throughput": images a second, the units of a pair at work side by side; "latency": the time from a start
@@ -23,16 +23,16 @@ class Objective:
 
     @classmethod
     def of(cls, goal: Goal, batch: int | None) -> Objective:
-        """Return the objective; without a batch, latency is that of a single image."""
+        """Return the objective; without a batch, latency is the time of a single image."""
         return cls(goal, 1 if batch is None and goal == "latency" else batch)
 
     def batches(self, lanes_p: int) -> tuple[int, ...]:
-        """Return the starts that a report shows of an engine: one image, every lane, and last what was planned for."""
+        """Return the batches that a report shows for an engine: one image, every lane, and last the planned batch."""
         planned = lanes_p if self.batch is None else self.batch
         return (*(count for count in dict.fromkeys((1, lanes_p)) if count != planned), planned)
 
     def pair_cycles(self, low: float, high: float, forwarded_share: float) -> float:
-        """Return the cycles an image of two resident units, from those of each and the share that goes to both."""
+        """Return the cycles per image of two resident units, from the cycles of each and the forwarded share."""
         forwarded = forwarded_share * high
         return low + forwarded if self.goal == "latency" else max(low, forwarded)
 

@@ -28,23 +28,23 @@ SUB_ROWS = (8, 16)
 DRAIN_K = (1, 2, 4, 8)
 TRANSFORM_CYCLES = (1, 2, 4)
 MAX_BUS_BITS = 128
-# Shares of LUTs, flip-flops and memories, and of DSPs, that one unit of a pair may be given.
+# Budgets of one unit of a pair: its share of LUTs, flip-flops and memories, and its share of DSPs.
 LOGIC_SHARES = (1.0, 0.75, 0.55, 0.4, 0.25, 0.12)
 DSP_SHARES = (1.0, 0.7, 0.4, 0.15)
-PER_BUDGET = 4  # shapes that are timed for each budget
+PER_BUDGET = 4  # number of shapes that are timed for each budget
 
 
 @dataclass(frozen=True)
 class UnitRequest:
-    """What one unit must run.
+    """The requirements of one unit.
 
     Attributes:
         graph: the network.
-        weight_bits, activation_bits: the array's widths.
+        weight_bits, activation_bits: widths of the array.
         multipliers: kinds of multiplier to try.
-        fixed: engine parameters that the user fixes.
-        batch: images of a start that are to be fast; None if every lane always has an image.
-        alone: whether no other unit is to have room beside it.
+        fixed: engine parameters that the user fixed.
+        batch: images of a start to choose shapes for; None if every lane always has an image.
+        alone: whether the unit has the whole board.
     """
 
     graph: QuantisedGraph
@@ -58,7 +58,7 @@ class UnitRequest:
 
 @dataclass(frozen=True)
 class RankedShape:
-    """A shape with depths, what it takes, and the cycles per image that its array and drain need."""
+    """A shape with memory depths, its resources, and the cycles per image of its array and drain."""
 
     config: EngineConfig
     resources: ResourceCount
@@ -66,7 +66,7 @@ class RankedShape:
 
 
 def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
-    """Return the shapes that the parameters allow, fastest first, whether they fit the board or not.
+    """Return the allowed shapes, fastest first, whether they fit the board or not.
 
     Of two that differ in the memory of their banks only, the one without UltraRAM comes first.
 
@@ -101,7 +101,7 @@ def smallest_engines(
     board: Board,
     dense: bool,
 ) -> list[RankedShape]:
-    """Return engines of which one is no larger than any that runs the network; only their sizes are right, no time.
+    """Return engines one of which is no larger than any engine that runs the network; only their sizes are valid.
 
     No memory is deeper and no register wider than the shapes of maps and weights force it to be: weights are taken as
     direct and as wide as `bits`; where some are left out, none counts. Every number of output channels is there, as few
@@ -130,7 +130,7 @@ def smallest_engines(
 
 
 def _fewest_rows(graph: QuantisedGraph, slots: int) -> int:
-    """Return the weight rows that the largest group has at least: a row holds `slots` weights of an output channel.
+    """Return the minimum weight rows of the largest group: a row holds `slots` weights of an output channel.
 
     Of layers that have an output channel without zeros: zeros may be left out.
     """
@@ -150,17 +150,16 @@ def sub_rows(graph: QuantisedGraph) -> set[int]:
 
 
 def longest_word(fixed: Mapping[str, int | str], board: Board) -> int:
-    """Return the most channels that a word of an engine for the board has, unless a pattern asks for more."""
+    """Return the largest number of channels in a word for the board, unless a pattern requires more."""
     bus_bits = int(fixed.get("bus_bits", min(board.axi_data_bits, MAX_BUS_BITS)))
     return int(fixed.get("sub_row", min(bus_bits // 8, max(SUB_ROWS))))
 
 
 def worth_timing(ranked: list[RankedShape], usable: ResourceCount, alone: bool = False) -> list[EngineConfig]:
-    """Return the fastest shapes of every budget, each once; the nearest ones where none fits the board.
+    """Return the fastest shapes of every budget, each once, or the closest shapes if none fits the board.
 
-    The only budget is the whole board where a unit is alone.
-
-    A shape's banks are in UltraRAM only where block RAM of the budget does not hold them.
+    If the unit is alone, the whole board is the only budget. A shape's banks are in UltraRAM only if the block RAM of
+    the budget cannot hold them.
     """
     chosen: dict[EngineConfig, None] = {}
     for logic, dsp in [(1.0, 1.0)] if alone else product(LOGIC_SHARES, DSP_SHARES):
@@ -195,11 +194,10 @@ def allowed_shapes(
 ) -> list[EngineConfig]:
     """Return every shape that the parameters allow; arguments as in `UnitRequest`, the last two from the network.
 
-    A word as long as a pattern's sub-row is tried where the bus is wide enough for it: a shorter one waits for the
-    fullest part.
+    A word as long as a pattern's sub-row is tried if the bus is wide enough: a shorter word waits for the fullest part.
 
     Raises:
-        ToolflowError: there is none.
+        ToolflowError: no shape is allowed.
     """
     base: dict[str, int | str] = {
         "weight_bits": weight_bits,
