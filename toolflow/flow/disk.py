@@ -14,11 +14,11 @@ _MIB = 1 << 20
 
 
 def disk_full(error: BaseException, what: str, folders: tuple[Path, ...]) -> ToolflowError | None:
-    """Return the error to raise where a file could not be written for lack of room, else None.
+    """Return the error to raise if a file could not be written for lack of space, otherwise None.
 
     Args:
-        error: what was caught; a library may have made another error of the first.
-        what: what was being written, where the error does not name the file.
+        error: the error that was caught; a library may have wrapped the original one.
+        what: what was being written, if the error does not name the file.
         folders: where it was being written, if the error does not say so.
     """
     cause = _cause(error)
@@ -35,7 +35,7 @@ def disk_full(error: BaseException, what: str, folders: tuple[Path, ...]) -> Too
 
 
 def _cause(error: BaseException | None) -> OSError | None:
-    """Return the lack of room that an error came from."""
+    """Return the lack of space that caused an error."""
     if error is None:
         return None
     if isinstance(error, OSError) and error.errno in _FULL:

@@ -11,23 +11,23 @@ class Progress(Protocol):
     """The progress of one piece of work."""
 
     def expect(self, total: int) -> None:
-        """Say how many units of work there are, once that is known."""
+        """Set the number of units of work, once it is known."""
 
     def advance(self, amount: int = 1, doing: str = "") -> None:
-        """Report that `amount` more units are done, and what is being done now."""
+        """Report that `amount` more units are done, and the current work."""
 
     def note(self, text: str) -> None:
-        """Tell the user one sentence."""
+        """Report one sentence to the user."""
 
 
 class Events(Protocol):
-    """Who is told what a run does."""
+    """The receiver of a run's notes and progress."""
 
     def note(self, text: str) -> None:
-        """Tell the user one sentence."""
+        """Report one sentence to the user."""
 
     def progress(self, what: str, total: int | None = None) -> AbstractContextManager[Progress]:
-        """Report the piece of work that a `with` block does.
+        """Report the progress of the work in a `with` block.
 
         Args:
             what: a verb and its object, for example "quantise resnet20".
@@ -36,7 +36,7 @@ class Events(Protocol):
 
 
 class Silent:
-    """Events that nobody is told: the default of a script."""
+    """A receiver that drops everything: the default of a script."""
 
     def note(self, text: str) -> None:
         """Drop the sentence."""

@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from toolflow.importers.images.calibration_file import CalibrationImages
     from toolflow.ir.graph import Graph
 
-FULL_BITS = 8  # with so many in every layer nothing is lost that training could win back
+FULL_BITS = 8  # with so many bits in every layer, training has nothing to recover
 
 Images = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Finetuning:
-    """What the user asked of it.
+    """The settings of finetuning.
 
     Attributes:
-        file: images like those of the calibration file.
-        epochs: times that each image is trained on.
-        rate: of the optimiser at the start.
-        batch: images in a step.
-        flip: whether mirrored images are trained on too.
+        file: training images, in the format of the calibration file.
+        epochs: passes over the images.
+        rate: learning rate at the start.
+        batch: images of an optimiser step.
+        flip: whether to train on mirrored images too.
     """
 
     file: Path
@@ -53,19 +53,19 @@ class Finetuning:
             )
 
     def inputs(self) -> dict[str, Any]:
-        """Return what the stage's fingerprint must cover."""
+        """Return the values that the stage's fingerprint covers."""
         return {"finetune": self.file, "finetune_recipe": [self.epochs, self.rate, self.batch, self.flip]}
 
     def images(self, source: Source, graph: Graph, data: CalibrationImages) -> CalibrationImages:
         """Read the images.
 
         Args:
-            source: of the model and its calibration file.
+            source: the model and its calibration file.
             graph: the float network.
-            data: the calibration file.
+            data: the images of the calibration file.
 
         Raises:
-            ToolflowError: they are not like those of the calibration file, or some of those.
+            ToolflowError: the images do not match those of the calibration file, or some are in both files.
         """
         found = replace(source, calibration=self.file).images(graph)
         require_apart(found, self.file, data, source.calibration)
@@ -81,16 +81,16 @@ class Finetuning:
         checkpoint: Path,
         inputs: Mapping[str, Any],
     ) -> tuple[dict[str, Variant], dict[str, dict[str, Any]]]:
-        """Return the variants, those that are narrow anywhere finetuned, and what is recorded of each that was.
+        """Return the variants, the narrow ones finetuned, and a record of each that was finetuned.
 
         Args:
-            variants: by name.
+            variants: the variants by name.
             teacher: the float network, simplified and not pruned.
-            images: to train on.
-            ranges: images that ranges come from.
-            progress: of the stage.
-            checkpoint: file for the state of a variant, its name put in for `*`.
-            inputs: what the variants come from.
+            images: the training images.
+            ranges: the images that ranges come from.
+            progress: the progress of the stage.
+            checkpoint: file for the state of a variant; `*` stands for the variant's name.
+            inputs: the inputs of the variants, for the checkpoint's fingerprint.
 
         Raises:
             ToolflowError: training failed.
@@ -122,7 +122,7 @@ class Finetuning:
 
 
 def is_narrow(config: QuantiseConfig) -> bool:
-    """Return whether anything of a network has fewer bits than lose nothing."""
+    """Return whether any layer of a network has so few bits that finetuning can help."""
     bits = [config.weight_bits, config.activation_bits, config.first_last_bits]
     return min(*bits, *(each for pair in config.overrides.values() for each in pair)) < FULL_BITS
 

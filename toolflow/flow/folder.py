@@ -1,7 +1,7 @@
 """The folder of a build: it is complete or untouched, and finished stages are reused.
 
-Work happens in DIR.partial, which takes DIR's place at the end in one step. Whatever ends the
-work early, DIR keeps what it held, and the same command goes on from the stages that finished.
+Work happens in DIR.partial, which replaces DIR at the end in one step. If the work ends early, DIR is unchanged, and
+the same command continues from the stages that finished.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class BuildFolder:
     """A build under way; `open_build` makes it.
 
     Attributes:
-        path: where the stages write.
-        stages: the stages of this build that are finished, in order.
-        doing: the stage under way, "" before the first.
+        path: the folder into which the stages write.
+        stages: the finished stages of this build, in order.
+        doing: the current stage; "" before the first.
     """
 
     def __init__(self, path: Path, earlier: Path, events: Events) -> None:
@@ -67,13 +67,13 @@ class BuildFolder:
         after: Sequence[str] = (),
         total: int | None = None,
     ) -> bool:
-        """Run one stage, or reuse what it made before from the same inputs.
+        """Run one stage, or reuse its earlier result if the inputs are the same.
 
         Args:
-            name: a verb, as the user is to read it.
-            make: writes the outputs into the folder that it is given; reports its progress.
+            name: a verb, as it is shown to the user.
+            make: a function that writes the outputs into the given folder and reports its progress.
             outputs: the files and folders that it writes, relative to the folder; no other stage writes them.
-            inputs: what it comes from: values that JSON can hold, and paths, which count by their content.
+            inputs: its inputs: values that JSON can hold, and paths, which count by their content.
             after: the earlier stages of this build that it reads.
             total: units of work for the progress, if they are known.
 
@@ -133,7 +133,7 @@ class BuildFolder:
         self._manifest.write(self.path)
 
     def complete(self) -> None:
-        """Drop what no stage of this build made; called before the folder takes its place."""
+        """Remove what no stage of this build made; called before the folder takes its place."""
         self._manifest = Manifest(stages=dict(self.stages))
         self._manifest.write(self.path)
         for path in self._manifest.strangers(self.path):
@@ -145,7 +145,7 @@ class BuildFolder:
 
 
 def notebook_in(folder: Path) -> Path:
-    """Return the file in which a stage may note what a search finds out; a newer toolflow does not read it."""
+    """Return the file in which a stage keeps the measurements of a search; a newer toolflow does not read it."""
     return folder / NOTEBOOKS.replace("*", source_digest()[:16])
 
 
@@ -153,13 +153,13 @@ def notebook_in(folder: Path) -> Path:
 def open_build(
     out: Path, events: Events, first: str | None = None, inputs: Sequence[Path | None] = ()
 ) -> Iterator[BuildFolder]:
-    """Open the folder `out` for a build; at the end of the block the build is there as a whole.
+    """Open the folder `out` for a build; at the end of the block the whole build is there.
 
     Args:
         out: the folder.
-        events: for the stages' progress.
-        first: the first stage; a folder whose stages are those of another command is not replaced. None for any.
-        inputs: files that the build reads, None for those that are not given.
+        events: receives the stages' progress.
+        first: name of the first stage: a folder of another command is not replaced. None for any.
+        inputs: the files that the build reads; None for a file that is not given.
 
     Raises:
         ToolflowError: `out` holds something that no build made, or what another command made, or an input; or another
@@ -204,9 +204,9 @@ def open_build(
 
 
 def record_outputs(folder: Path, name: str, outputs: Sequence[str], inputs: Mapping[str, Any], seconds: float) -> None:
-    """Enter files that were written into a finished build, as a stage of their own.
+    """Record files that were written into a finished build as a separate stage.
 
-    A file that another stage made passes to this one; the next build makes that stage again.
+    A file of another stage then belongs to this one; the next build runs the other stage again.
 
     Raises:
         ToolflowError: `folder` is no build.
@@ -228,7 +228,7 @@ def _beside(out: Path, suffix: str) -> Path:
 
 
 def _check_ours(folder: Path, changes_matter: bool = False) -> None:
-    """Refuse a folder that no build made, and one that a user has changed since where that matters."""
+    """Refuse a folder that no build made, or that a user has changed in a way that matters."""
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -18,7 +18,7 @@ RoundingMethod = Literal["gptq", "nearest"]
 
 
 class Auto(StrEnum):
-    """The value of what a search is to choose for each layer."""
+    """The type of AUTO: a value that a search chooses for each layer."""
 
     AUTO = "auto"
 
@@ -28,16 +28,16 @@ AUTO: Final = Auto.AUTO
 
 @dataclass(frozen=True)
 class Precision:
-    """What the user asks of quantisation, for both variants.
+    """The requested quantisation of both variants.
 
     Attributes:
-        low_bits, high_bits: of weights and activations in the two variants.
-        first_last_bits: of the first and the last layer's weights.
-        layer_bits: layer -> (weight bits, activation bits) in the low variant; AUTO to search the high variant's.
+        low_bits, high_bits: bits of weights and activations in the two variants.
+        first_last_bits: weight bits of the first and the last layer.
+        layer_bits: layer -> (weight bits, activation bits) in the low variant; AUTO to search those of the high.
         scales: family of scales.
         ranges, percentile, rounding, equalise: as in `QuantiseConfig`.
-        tile: Winograd tile; AUTO to search each layer's.
-        pattern: of the sparse layers, None for dense ones; AUTO to search each layer's.
+        tile: Winograd tile; AUTO to search it for each layer.
+        pattern: pattern of the sparse layers, None for dense layers; AUTO to search it for each layer.
 
     Raises:
         ToolflowError: the values do not fit each other.
@@ -63,5 +63,5 @@ class Precision:
 
     @property
     def is_open(self) -> bool:
-        """Whether anything is left to a search."""
+        """Whether a search has to choose anything."""
         return AUTO in (self.tile, self.pattern, self.layer_bits)

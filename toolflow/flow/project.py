@@ -63,9 +63,9 @@ class Project:
     """A built project.
 
     Attributes:
-        folder: where it lies.
+        folder: its path.
         plan: the engines.
-        board: what they were planned for.
+        board: the board that they were planned for.
         calibration: the cascade's rule, None for a single unit.
     """
 

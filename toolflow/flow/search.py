@@ -35,13 +35,13 @@ LEAST_WEIGHT_BITS, LEAST_ACTIVATION_BITS = 3, 4  # that a search tries
 
 @dataclass(frozen=True)
 class Search:
-    """What is fixed of each variant, what is searched, and for which engine; `Request.search` makes it.
+    """What is fixed and what is searched of each variant, and for which engine; `Request.search` makes it.
 
     Attributes:
-        precision: what is asked of quantisation.
+        precision: the requested quantisation.
         loss: accuracy that a search may lose.
         board: name or file of the board whose cycles a search saves; None to save operations.
-        engine: parameters of the engine that are fixed.
+        engine: fixed parameters of the engine.
 
     Raises:
         ToolflowError: a value is out of its range, or the engine is none that bits can be searched for.
@@ -65,7 +65,7 @@ class Search:
                 raise ToolflowError(explained(error)) from error
 
     def inputs(self) -> dict[str, Any]:
-        """Return what a stage's fingerprint must cover: board and engine only if a search saves cycles there."""
+        """Return the values that a stage's fingerprint covers: board and engine only if a search saves their cycles."""
         saved = {"board": self.board, "engine": dict(self.engine)} if self.saves_any_cycles else {}
         return {**asdict(self.precision), "search_loss": self.loss, **saved}
 
@@ -131,7 +131,7 @@ class Search:
         return AUTO in (self.precision.tile, self.precision.pattern) or self._mixed(variant)
 
     def space(self, variant: str) -> Space:
-        """Return what is to be searched of a variant."""
+        """Return the options that a search has for a variant."""
         from quant.search.sensitivity import Space
 
         config, asked = self.config(variant), self.precision
