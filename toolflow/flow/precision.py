@@ -40,7 +40,7 @@ class Precision:
         pattern: pattern of the sparse layers, None for dense layers; AUTO to search it for each layer.
 
     Raises:
-        ToolflowError: the values do not fit each other.
+        ToolflowError: values contradict each other.
     """
 
     low_bits: int = 4

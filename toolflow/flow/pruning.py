@@ -1,4 +1,4 @@
-"""What a network is to be pruned to, as values: parsed once, checked once."""
+"""A request to prune a network, as typed values that are checked once."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PruneRequest:
-    """A network, the tiles and patterns that it is to have, and how it is trained to them.
+    """A network, its requested tiles and patterns, and the training.
 
     Attributes:
         source: the model, and the images to prune or train on.
-        pattern: of the layers that carry one unasked.
-        tile: of the layers that have a Winograd form; AUTO to search each one's.
-        layer_patterns: of single layers, None for dense.
-        layer_tiles: of single layers, 0 for direct convolution.
-        recipe: of training, None to prune without.
+        pattern: pattern of all layers that can have one.
+        tile: tile of the layers that have a Winograd form; AUTO to search it for each layer.
+        layer_patterns: patterns of single layers, None for dense.
+        layer_tiles: tiles of single layers, 0 for direct convolution.
+        recipe: the training recipe; None to prune without training.
         test: images to measure on; None to hold some of the others out.
-        search_loss: accuracy that a search may lose against direct layers; None for the usual.
+        search_loss: accuracy that a search may lose against direct layers; None for 0.003.
         board: name or file of the board whose cycles a search saves; None to save multiplications.
-        engine: engine parameters that are fixed for it.
-        seed: of the samples that layers are solved on.
+        engine: fixed parameters of its engine.
+        seed: seed of the samples that layers are solved on.
 
     Raises:
-        ToolflowError: values are out of their range or do not fit each other.
+        ToolflowError: a value is out of its range, or values contradict each other.
     """
 
     source: Source
@@ -63,7 +63,7 @@ class PruneRequest:
 
     @property
     def is_searched(self) -> bool:
-        """Whether the tiles are left to a search."""
+        """Whether the tiles are searched."""
         return self.tile is AUTO
 
     @property
@@ -73,11 +73,11 @@ class PruneRequest:
 
     @property
     def files(self) -> tuple[Path | None, ...]:
-        """The files that it reads, None for those that are not given."""
+        """The files that the request reads; None for a file that is not given."""
         return *self.source.files, self.test
 
     def inputs(self) -> dict[str, Any]:
-        """Return what a stage's fingerprint must cover."""
+        """Return the values that a stage's fingerprint covers."""
         patterns = {name: pattern and str(pattern) for name, pattern in sorted(self.layer_patterns.items())}
         return {
             **self.source.inputs(),
@@ -95,7 +95,7 @@ class PruneRequest:
 
     @cached_property
     def origin(self) -> str:
-        """The hash of everything that a pruned network comes from."""
+        """The hash of all inputs of the pruned network."""
         return fingerprint(self.inputs())
 
     def target(self) -> Target | None:

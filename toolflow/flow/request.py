@@ -20,7 +20,7 @@ from toolflow.plan.explore.objective import THROUGHPUT, Objective
 
 
 class Units(StrEnum):
-    """Which units are built."""
+    """The units to build."""
 
     FASTEST = "fastest"
     CASCADE = "cascade"
@@ -29,21 +29,21 @@ class Units(StrEnum):
 
 @dataclass(frozen=True)
 class Request:
-    """A network, how narrow it may become, and what it is to run on.
+    """A network, its requested precision, and its target.
 
     Attributes:
         source: the model and its images.
-        precision: what is asked of quantisation; what is AUTO there is searched.
-        board: name or file. `build` needs it; a search saves cycles on it.
-        engine: parameters of every unit's engine that are fixed, by the names of `EngineConfig`'s fields.
-        objective: what the engines are to be fast at.
+        precision: the requested quantisation; values that are AUTO are searched.
+        board: name or file of the board. `build` needs it; a search saves cycles on it.
+        engine: fixed parameters of every unit's engine, by the names of `EngineConfig`'s fields.
+        objective: the objective that the engines are chosen for.
         units: the faster of a cascade and a single unit, both units of a cascade, or the high-precision unit alone.
         tolerance: accuracy that the cascade may lose against its high-precision unit: 0.01 is one point.
-        search_loss: accuracy that a search may lose; None for the usual.
-        finetuning: training of narrow units, None for none.
+        search_loss: accuracy that a search may lose; None for 0.003.
+        finetuning: finetuning of units below 8 bits; None for none.
 
     Raises:
-        ToolflowError: values are out of their range or do not fit each other.
+        ToolflowError: a value is out of its range, or values contradict each other.
     """
 
     source: Source
@@ -70,7 +70,7 @@ class Request:
 
     @cached_property
     def search(self) -> Search:
-        """What quantisation searches; a pruned network's tiles and patterns are its own."""
+        """The search of quantisation; the tiles and patterns of a pruned network are fixed."""
         pruned = self.source.pruned is not None
         return Search(
             replace(self.precision, tile=0, pattern=None) if pruned else self.precision,
@@ -93,7 +93,7 @@ class Request:
         """Return the board.
 
         Raises:
-            ToolflowError: none is given, or there is no such board.
+            ToolflowError: no board is given, or it does not exist.
         """
         if self.board is None:
             raise ToolflowError("a board must be given to build for: see 'toolflow boards'")
@@ -101,7 +101,7 @@ class Request:
 
     @property
     def files(self) -> tuple[Path | None, ...]:
-        """The files that it reads, None for those that are not given."""
+        """The files that the request reads; None for a file that is not given."""
         return *self.source.files, None if self.finetuning is None else self.finetuning.file
 
     @property
@@ -111,11 +111,11 @@ class Request:
 
     @property
     def is_dense(self) -> bool:
-        """Whether no weights are left out."""
+        """Whether all weights are kept."""
         return self.source.pruned is None and self.precision.pattern is None
 
     def graph(self) -> Graph:
-        """Import and simplify the network; a pruned one must have the tile and the pattern that are asked for.
+        """Import and simplify the network; a pruned network must have the requested tile and pattern.
 
         Raises:
             ToolflowError: as `Source.graph`.

@@ -20,16 +20,16 @@ from toolflow.report.summary import LevelAccuracy, LevelCheck, LoopInterval, Run
 
 @dataclass
 class Verdicts:
-    """What one run of levels found.
+    """The verdicts of one run of levels.
 
     Attributes:
-        project: what was verified.
+        project: the project that was verified.
         known: every level by name.
         vectors: the images that were run.
         checks: the verdicts.
-        accuracies: of the levels that equal the reference, if the images have labels.
-        counted: runs without pauses, with their counters, by unit.
-        not_run: for each level that could not be run, its unit, its name and why.
+        accuracies: accuracies of the levels that equal the reference, if the images have labels.
+        counted: runs without pauses, with their cycle counters, by unit.
+        not_run: unit, level and reason of each level that could not be run.
     """
 
     project: Project

@@ -21,11 +21,11 @@ def build(request: Request, out: Path, events: Events = SILENT) -> Summary:
 
     Args:
         request: what to build; its board must be given.
-        out: the folder to make. An earlier build there is replaced; its stages whose inputs are the same are reused.
-        events: is told notes and progress.
+        out: the output folder. An earlier build there is replaced; stages with the same inputs are reused.
+        events: receives notes and progress.
 
     Returns:
-        Every figure of the build, as `out/summary.json` holds them.
+        Every figure of the build: the contents of `out/summary.json`.
 
     Raises:
         ToolflowError: the request cannot be built, or `out` holds something else.

@@ -41,19 +41,19 @@ def estimate(
     forwarded_share: float | None = None,
     events: Events = SILENT,
 ) -> Estimate:
-    """Predict cycles per layer, utilisation and resources, and what bounds them.
+    """Predict cycles of each layer, utilisation, resources and bottlenecks.
 
-    For a build, and no other board, engine, goal or share: the engines that it holds. Else the best engines for each
-    quantised network alone and, if the forwarded share is known, for both together.
+    For a build without another board, engine, goal or share, the engines of the build are estimated. Otherwise the best
+    engines are searched for each quantised network alone and, if the forwarded share is known, for both together.
 
     Args:
-        folder: what `quantise` or `build` made.
-        board: a board's name or file; None for the build's own.
-        engine: parameters of every unit's engine that are fixed.
-        goal: what engines are searched to be fast at; None for the build's own, or throughput.
+        folder: a folder that `quantise` or `build` made.
+        board: a board's name or file; None for the build's.
+        engine: fixed parameters of every unit's engine.
+        goal: the objective of the search; None for the build's, or throughput.
         batch: images of a start; None for one in every lane.
-        forwarded_share: of the images, that the low unit forwards; None for the build's own.
-        events: is told notes and progress.
+        forwarded_share: share of images that the low unit forwards; None for the build's.
+        events: receives notes and progress.
 
     Raises:
         ToolflowError: the folder holds no quantised networks, or no board is known.
@@ -94,7 +94,7 @@ def _searched(
     forwarded_share: float | None,
     progress: Progress,
 ) -> list[Design]:
-    """Return the fastest design of every kind that fits; say of the others what they lack."""
+    """Return the fastest design of every kind that fits; report what the others lack."""
     bits = {name: variant.config.weight_bits for name, variant in read_quantised(folder).variants.items()}
     graphs = {name: load_graph(folder, name) for name in bits}
     timed = {

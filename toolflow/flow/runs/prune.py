@@ -1,4 +1,4 @@
-"""From a model and images to a pruned network."""
+"""Prune a network from a request."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def prune(request: PruneRequest, out: Path, events: Events = SILENT) -> PruneRec
     """Prune a model's convolutions, and measure the network before and after.
 
     Args:
-        request: the network, and what it is to be pruned to.
-        out: the folder to make: the weights as pruned.safetensors, and prune.json. A run that was interrupted goes on
-            behind the last epoch that it finished.
-        events: is told notes and progress.
+        request: the network, and its requested tiles and patterns.
+        out: the output folder: the weights as pruned.safetensors, and prune.json. An interrupted run continues after
+            its last finished epoch.
+        events: receives notes and progress.
 
     Returns:
-        What prune.json holds.
+        The contents of prune.json.
 
     Raises:
         ToolflowError: the request cannot be met, or `out` holds something else.

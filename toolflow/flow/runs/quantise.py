@@ -17,13 +17,13 @@ from toolflow.flow.stages.stage import run_stages
 
 @dataclass(frozen=True)
 class Quantised:
-    """What quantisation made.
+    """The result of quantisation.
 
     Attributes:
-        record: what `graphs/quantise.json` holds.
+        record: the contents of `graphs/quantise.json`.
         images: number of held-out images.
-        labelled: whether they have labels; else accuracies are agreement with the float network.
-        accuracy: on the held-out images, of "float" and of each variant.
+        labelled: whether they have labels; otherwise accuracies are agreement with the float network.
+        accuracy: accuracy on the held-out images, of "float" and of each variant.
     """
 
     record: QuantiseRecord
@@ -36,10 +36,10 @@ def quantise(request: Request, out: Path, events: Events = SILENT) -> Quantised:
     """Quantise a model to its variants, and measure them.
 
     Args:
-        request: the model and how narrow it may become; a board matters only to a search.
-        out: the folder to make: graphs/ (integers) and, if there are no Winograd layers, qonnx/. `build` with the same
-            request and folder goes on from there.
-        events: is told notes and progress.
+        request: the model and its precision; only a search uses the board.
+        out: the output folder: graphs/ (integers) and, if there are no Winograd layers, qonnx/. `build` with the same
+            request and folder reuses the result.
+        events: receives notes and progress.
 
     Raises:
         ToolflowError: the request cannot be met, or `out` holds something else.

@@ -70,14 +70,14 @@ def verify(
 ) -> Verification:
     """Run a project's binaries on levels, and compare each integer with the reference.
 
-    The verdicts are entered in the project's `summary.json`; if the run ends early, those that there are.
+    The verdicts are written to the project's `summary.json`, also if the run ends early.
 
     Args:
-        folder: what `build` made.
-        levels: names of levels of `rtl_sim.levels` that can be chosen; None for all of them.
-        images: how many of the project's images each level runs; None for 16.
-        seed: of the random pauses of the benches.
-        events: is told notes and progress.
+        folder: a folder that `build` made.
+        levels: names of levels of `rtl_sim.levels`; None for all.
+        images: number of the project's images for each level; None for 16.
+        seed: seed of the random pauses of the benches.
+        events: receives notes and progress.
 
     Raises:
         ToolflowError: the folder is no complete build, or a file of it is damaged.
@@ -133,7 +133,7 @@ def _save(
     started: float,
     events: Events,
 ) -> Summary:
-    """Enter what was found into the project's summary, and return it."""
+    """Write the verdicts to the project's summary, and return it."""
     entered, dropped = verdicts.entered(summary)
     if dropped:
         events.note(f"verdicts of an earlier run are dropped, as files have changed since: {', '.join(dropped)}")
@@ -154,7 +154,7 @@ class _Run:
     events: Events
 
     def levels(self, chosen: Sequence[str]) -> None:
-        """Run the levels that were chosen on every unit, and those that accompany them."""
+        """Run the chosen levels, and the levels that accompany them, on every unit."""
         for unit in self.project.plan.units:
             subject = self._subject(unit)
             for level in self.known.values():
