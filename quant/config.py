@@ -67,7 +67,7 @@ class QuantiseConfig(BaseModel):
     """How one variant of a network is quantised.
 
     Attributes:
-        weight_bits, activation_bits: for every layer that nothing below names.
+        weight_bits, activation_bits: bits of every layer without an entry below.
         first_last_bits: weights of the first and of the last layer, and the image's integers.
         overrides: layer name -> (weight_bits, activation_bits of its output).
         digit_bits: the narrowest multiplier that will compute this network. Weights and image
@@ -78,12 +78,12 @@ class QuantiseConfig(BaseModel):
         patterns: layer name -> its own pattern.
         family: "multiplier" (free scales) or "fixed-point" (powers of two).
         ranges: how activation ranges are found: least squared error, or a percentile.
-        percentile: the share of activations inside the range, where `ranges` says so.
-        rounding: of weights: "gptq" makes each layer's output, given its quantised input, nearest
-            to the float network's; "nearest" rounds each weight on its own.
+        percentile: share of activations inside the range, if `ranges` is "percentile".
+        rounding: rounding of weights: "gptq" keeps each layer's output, given its quantised input, closest to the
+            float network's; "nearest" rounds each weight to the nearest integer.
         bias_correction: remove the mean error of every output channel by its bias; without, biases keep their values.
         equalise: balance channel ranges between consecutive layers beforehand.
-        seed: of the sampling of activations.
+        seed: seed of the sampling of activations.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

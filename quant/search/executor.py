@@ -12,12 +12,12 @@ from toolflow.interpreter.run import logits_of
 
 
 def accuracy(problem: Problem, candidate: QuantiseConfig, progress: Callable[[str], None] = lambda _: None) -> float:
-    """Return the share of the problem's judged images that a candidate's network answers rightly.
+    """Return a candidate's accuracy on the problem's judged images.
 
     Args:
         problem: the network and the images.
-        candidate: how it is quantised.
-        progress: is told each layer as it is quantised.
+        candidate: the configuration to quantise with.
+        progress: called with each layer when it is quantised.
     """
     made = quantise(problem.graph, problem.images, problem.normalisation, candidate, progress=progress)
     return float((logits_of(made.graph, problem.judged.images).argmax(axis=1) == problem.judged.classes).mean())

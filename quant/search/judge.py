@@ -13,21 +13,21 @@ from quant.search.selection import Selection, configured
 
 
 class Accuracies(Protocol):
-    """Says how right a network is whose layers are as selected."""
+    """Gives the accuracy of a network with selected layers."""
 
     def accuracy(self, selection: Selection) -> float:
-        """Return the share of images that the network answers rightly."""
+        """Return the accuracy of the network."""
 
 
 class Judge:
     """The accuracy of each candidate of one problem.
 
     Args:
-        problem: what is searched.
-        executor: where candidates are judged.
-        book: holds what was judged before, and keeps what is judged now.
-        progress: is told which candidate is judged, and each of its layers.
-        at_most: how many candidates may be judged, for the progress.
+        problem: the problem of the search.
+        executor: measures the candidates.
+        book: the notebook with earlier judgements, to which new ones are added.
+        progress: called with the current candidate and each of its layers.
+        at_most: largest number of candidates, for the progress.
     """
 
     def __init__(

@@ -20,12 +20,12 @@ _SENSITIVITIES = TypeAdapter(Sensitivities)
 
 
 class Notebook:
-    """The measurement and the judgements of searches, each under what it comes from.
+    """The measurements and judgements of searches, each under a hash of its inputs.
 
     Args:
-        path: the file, None to keep nothing; another one for another version of this package. One that cannot be read
-            counts as empty: nothing in it is irreplaceable.
-        problem: what is searched. What is judged does not depend on how much may be lost, nor on the target.
+        path: the file, or None to keep nothing. Each version of this package has its own file. An unreadable file
+            counts as empty: everything in it can be measured again.
+        problem: the problem of the search. A judgement depends neither on the allowed loss nor on the target.
     """
 
     def __init__(self, path: Path | None, problem: Problem) -> None:
@@ -34,23 +34,23 @@ class Notebook:
         self._origin = _origin(problem)
 
     def measurement(self) -> Sensitivities | None:
-        """Return what was measured, None if nothing was."""
+        """Return the stored measurement, or None."""
         try:
             return _SENSITIVITIES.validate_python(self._entries[f"{self._origin} measured"])
         except (KeyError, ValidationError):
             return None
 
     def keep_measurement(self, found: Sensitivities) -> None:
-        """Write down what was measured."""
+        """Store a measurement."""
         self._keep(f"{self._origin} measured", _SENSITIVITIES.dump_python(found, mode="json"))
 
     def accuracy(self, config: QuantiseConfig) -> float | None:
-        """Return the accuracy of a configuration's network, None if it was not judged."""
+        """Return the accuracy of a configuration's network, or None if it was not judged."""
         known = self._entries.get(self._judged(config))
         return known if isinstance(known, float) else None
 
     def keep_accuracy(self, config: QuantiseConfig, accuracy: float) -> None:
-        """Write down the accuracy of a configuration's network."""
+        """Store the accuracy of a configuration's network."""
         self._keep(self._judged(config), accuracy)
 
     def _judged(self, config: QuantiseConfig) -> str:
@@ -75,7 +75,7 @@ def _read(path: Path | None) -> dict[str, Any]:
 
 
 def _origin(problem: Problem) -> str:
-    """Return the SHA-256 of everything that a measurement or a judgement comes from."""
+    """Return the SHA-256 of all inputs of a measurement or a judgement."""
     settings = {"config": problem.config.model_dump(mode="json"), "space": asdict(problem.space)}
     settings |= problem.normalisation.model_dump()
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())

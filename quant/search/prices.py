@@ -1,9 +1,9 @@
 """The costs of layer options: multiplications, bit-operations, or cycles on engines for a board.
 
-Cycles are the cycle model's, on the engines that the planner takes for the whole network in each form: what a layer
-costs depends on them, since transform and drain may take longer than the multipliers, and which engine is best depends
-on what the layers cost. A selection is therefore priced on every engine, and the cheapest counts. The external memory
-works at the same time: where a selection's weights take it longer, that is what the selection costs.
+Cycles come from the cycle model. A layer's cycles depend on the engine, because transform and drain can take longer
+than the multipliers, and the best engine depends on the layers. So the planner chooses an engine for the whole network
+in each form, a selection is priced on all these engines, and the cheapest price counts. The external memory works in
+parallel: if it needs longer for a selection's weights, its cycles are the cost.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _Key = tuple[int | None, Pattern | None, int]
 
 @dataclass(frozen=True)
 class Prices(ABC):
-    """What layers cost in one way to run the network.
+    """The prices of layers for one way to run the network.
 
-    A network costs what the busiest of those costs that work at the same time: each is the sum of its layers' prices.
+    Several resources work in parallel. The cost of a network is the largest of their sums over the layers.
 
     Attributes:
-        rest: what no option changes.
-        engine: whose prices they are, None if they are any engine's.
+        rest: the cost that no option changes.
+        engine: the engine of the prices, or None if they hold for any engine.
     """
 
     rest: tuple[float, ...] = (0.0,)
@@ -49,13 +49,13 @@ class Prices(ABC):
 
     @abstractmethod
     def of(self, layer: str, option: Option, bits: int) -> tuple[float, ...]:
-        """Return a layer's price with an option and an input of so many bits, for each that works.
+        """Return a layer's price for each parallel resource, with an option and the bits of its input.
 
-        It is infinite where the layer cannot be run so.
+        The price is infinite if the layer cannot run in this way.
         """
 
     def total(self, chosen: Iterable[tuple[str, Option, int]]) -> float:
-        """Return what a network costs whose layers take these options."""
+        """Return the cost of a network with these options."""
         return float(max(np.sum([self.rest, *(self.of(*each) for each in chosen)], axis=0)))
 
 
@@ -80,7 +80,7 @@ class EngineCycles(Prices):
     """The cycles of an image on one engine, and those that its external memory takes.
 
     Attributes:
-        table: by layer and option.
+        table: cycles by layer and option.
     """
 
     table: Mapping[tuple[str, _Key], tuple[float, float]] = field(default_factory=dict)
@@ -92,12 +92,12 @@ class EngineCycles(Prices):
 
 @dataclass(frozen=True)
 class Target:
-    """What the network is to run on.
+    """The target of the network.
 
     Attributes:
-        board: whose engines are planned.
-        bits: of the inner layers.
-        fixed: engine parameters that the user fixes.
+        board: the board that engines are planned for.
+        bits: bits of the inner layers.
+        fixed: engine parameters that the user fixed.
     """
 
     board: Board
@@ -132,7 +132,7 @@ def cycles(
         base: the network in integers, in any form; types and places are taken from it.
         config: how wide integers are cut.
         target: the board and what is fixed.
-        progress: is told each form.
+        progress: called with each form.
 
     Raises:
         DoesNotFitError: no form of the network fits the board.
@@ -164,7 +164,7 @@ def _priced(
     found: Sensitivities,
     board: Board,
 ) -> EngineCycles | None:
-    """Return one engine's prices, None if it has none of some layer."""
+    """Return one engine's prices, or None if it cannot run some layer."""
     table: dict[tuple[str, _Key], tuple[float, float]] = {}
     rest = 0.0, 0.0
     for form, network in zip(forms, networks, strict=True):
@@ -184,7 +184,7 @@ def _key(option: Option) -> _Key:
 
 
 def _whole_networks(found: Sensitivities) -> list[Mapping[str, Option]]:
-    """Return an option of every layer, as often as it takes for each option to stand in one of them."""
+    """Return networks, one option for each layer, so that each option occurs in at least one of them."""
     keys = dict.fromkeys(_key(option) for options in found.layers.values() for option in options)
     networks: dict[tuple[_Key, ...], Mapping[str, Option]] = {}
     for key in keys:

@@ -36,10 +36,10 @@ class Problem:
         graph: the float network, through the passes.
         images: calibration images, uint8 (N, H, W, C).
         normalisation: from pixel to the network's input.
-        config: what the space leaves open.
-        space: what to choose from.
-        judged: images to read accuracies on, others than those.
-        allowed: accuracy that may be lost, a share of the judged images.
+        config: the configuration of everything that is not searched.
+        space: the options to choose from.
+        judged: other images, on which accuracies are measured.
+        allowed: accuracy that may be lost, as a share of the judged images.
         target: the board whose engines' cycles count. None to count bit-operations, or multiplications if all widths
             are fixed.
     """

@@ -9,17 +9,16 @@ from quant.search.prices import Prices
 from quant.search.selection import Selection, plainest, select
 from quant.search.sensitivity import Sensitivities
 
-LEAST = 1e-9  # divergence that counts as none
-SAME_COST, SAME_BUDGET = 0.995, 1.05  # closer than that, two selections or budgets count as one
+LEAST = 1e-9  # a divergence below this counts as none
+SAME_COST, SAME_BUDGET = 0.995, 1.05  # two selections or budgets closer than this count as one
 
 
 class Bisection:
     """Proposes one selection at a time. `tell` must follow each `ask` that returned a selection.
 
     Attributes:
-        plain: the plainest selection, with which all others are compared. If it fits no engine, the nearest one
-            that does.
-        best: the cheapest that was allowed so far.
+        plain: the plainest selection, with which all others are compared; the closest one that fits an engine.
+        best: the cheapest allowed selection so far.
         chosen: the place of the best one among those that were told of; the plainest one has place 0.
     """
 
@@ -44,7 +43,7 @@ class Bisection:
         return None
 
     def tell(self, selection: Selection, keeps: bool) -> None:
-        """Note whether the selection that `ask` returned keeps the accuracy."""
+        """Record whether the selection that `ask` returned keeps the accuracy."""
         assert self._budget is not None
         self._told += 1
         if keeps:

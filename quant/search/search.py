@@ -1,10 +1,10 @@
 """Search the tile, pattern and bits of each layer: measured alone, selected together, judged by accuracy.
 
-    sensitivities ─ what one choice alone does to the float network's answers (Kullback-Leibler divergence)
-    selection     ─ the cheapest choices whose divergences add up to a budget (a linear programme in integers)
-    judgement     ─ the budget that still keeps the accuracy, found by quantising the whole network
+    sensitivities ─ the effect of one choice on the float network's answers (Kullback-Leibler divergence)
+    selection     ─ the cheapest choices whose divergences stay within a budget (an integer linear programme)
+    judgement     ─ the largest budget that keeps the accuracy, found by quantising whole networks
 
-That small independent errors add up is an approximation; the judgement does not rely on it.
+The sum of divergences is an approximation for small independent errors. The judgement does not rely on it.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Trial:
     """A network that was judged.
 
     Attributes:
-        divergence: the sum of its choices' own.
-        cost: over the plainest network's.
-        accuracy: of the whole network in integers.
+        divergence: sum of the divergences of its choices.
+        cost: cost ÷ the cost of the plainest network.
+        accuracy: accuracy of the whole integer network.
     """
 
     divergence: float
@@ -51,14 +51,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What the search ended with.
+    """The result of a search.
 
     Attributes:
         config: the given configuration with tiles, patterns and bits of every layer.
-        saves: what the cost counts.
-        trials: in their order; the first is the plainest network that fits the target.
-        chosen: the place of the result among them.
-        engine: on which the result takes fewest cycles, None if they were not counted.
+        saves: the unit of the cost.
+        trials: all trials in their order; the first is the plainest network that fits the target.
+        chosen: index of the result among them.
+        engine: the engine on which the result takes the fewest cycles; None if cycles were not counted.
     """
 
     config: QuantiseConfig
@@ -78,11 +78,11 @@ def search(
     """Return the cheapest configuration that loses no more accuracy than allowed against the plainest one.
 
     Args:
-        problem: what is searched.
-        progress: is told what is measured or judged.
-        notebook: a file for what is found out, from which a search that was cut short goes on.
-        executor: judges the candidates; None to judge them in this process.
-        trials: the budget: networks that are judged after the plainest one, at most.
+        problem: the problem of the search.
+        progress: called with the current measurement or judgement.
+        notebook: file of measurements, from which an interrupted search continues.
+        executor: measures the candidates; None to measure them in this process.
+        trials: budget: the largest number of networks that are judged after the plainest one.
 
     Raises:
         DoesNotFitError: the network fits the board in no form.
@@ -109,13 +109,13 @@ def search(
 
 
 def judged(proposer: Bisection, judge: Accuracies, allowed: float, trials: int = TRIALS) -> tuple[Trial, ...]:
-    """Judge what is proposed until nothing more is, or the budget is spent; return the trials in their order.
+    """Judge proposals until there are no more or the budget is spent; return the trials in their order.
 
     Args:
-        proposer: of selections; its best one is the result.
-        judge: of their accuracies.
+        proposer: proposes selections; its best one is the result.
+        judge: gives their accuracies.
         allowed: accuracy that may be lost against the plainest selection.
-        trials: the budget: selections that are judged after the plainest one, at most.
+        trials: budget: the largest number of selections that are judged after the plainest one.
     """
     plain = proposer.plain
     made = [Trial(plain.divergence, 1.0, judge.accuracy(plain))]

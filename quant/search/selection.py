@@ -21,9 +21,9 @@ TIE = 1e-6  # weight of the divergence among selections that cost the same
 
 @dataclass(frozen=True)
 class Selection:
-    """The option of every layer and the bits of every group, what they cost, and their divergences' sum.
+    """The option of every layer, the bits of every group, their cost, and the sum of their divergences.
 
-    `engine` is the one whose cycles the cost counts, None if it counts none.
+    `engine` is the engine of the cycles that the cost counts; None if it does not count cycles.
     """
 
     layers: Mapping[str, Option]
@@ -44,9 +44,9 @@ def plainest(found: Sensitivities, prices: Sequence[Prices]) -> Selection:
 
 
 def select(found: Sensitivities, budget: float, prices: Sequence[Prices]) -> Selection:
-    """Return the cheapest selection whose divergences add up to the budget at most, whichever prices count.
+    """Return the cheapest selection within the budget of divergence, over all price lists.
 
-    Where the budget is less than any selection needs, the one that needs least is returned.
+    If every selection exceeds the budget, the one with the smallest divergence is returned.
     """
     selections = [_selected(found, budget, price) for price in prices]
     limit = max(budget, min(selection.divergence for selection in selections)) * (1 + 1e-6)
@@ -54,7 +54,7 @@ def select(found: Sensitivities, budget: float, prices: Sequence[Prices]) -> Sel
 
 
 def _selected(found: Sensitivities, budget: float, prices: Prices) -> Selection:
-    """Return the same at one list of prices.
+    """Return the cheapest selection with one price list.
 
     A variable is 1 if a layer takes an option and its input has so many bits, or where a group has so many bits; the
     two kinds must agree.

@@ -32,7 +32,7 @@ MAX_ELEMENTS = 1 << 27  # of all tensors over those images
 
 @dataclass(frozen=True)
 class Space:
-    """What the search may choose from, the most exact first.
+    """The options of a search, the most exact first.
 
     Attributes:
         tiles, patterns: of the layers that may take them and have none of their own, by network or configuration.
@@ -62,9 +62,9 @@ class Option:
 
     Attributes:
         tile, pattern, weight_bits: the choice; None if the layer's own tile and pattern stay.
-        multiplications: of one image.
+        multiplications: multiplications for one image.
         operand: widths of the multipliers' other operand, by the bits of the layer's input.
-        divergence: what the choice alone does to the answers.
+        divergence: divergence of the network's answers with this choice alone.
         fullest: of sparse layers the most weights of an output that are not 0, by `WORD` input channels and by tap.
         shares: of sparse layers how many weights of a sub-row each tap keeps.
     """
@@ -81,7 +81,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Sensitivities:
-    """What was measured.
+    """The measured sensitivities.
 
     Attributes:
         layers: options by layer.
@@ -115,7 +115,7 @@ class _Form:
 
 
 class _Probe:
-    """The float network on a few images, and what changing one tensor does to its answers."""
+    """The float network on a few images, and the effect of changing one tensor on its answers."""
 
     def __init__(self, graph: Graph, x: Tensor, config: QuantiseConfig) -> None:
         self.graph, self.config = graph, config

@@ -1,4 +1,4 @@
-"""Networks to time in place of those that a search might select: as wide, as full, but with nothing to answer."""
+"""Networks for timing in place of those that a search might select: same widths and sparsity, no useful answers."""
 
 from __future__ import annotations
 
