@@ -24,7 +24,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.flow.graphs import Images, load_graph
 from toolflow.flow.project import open_project
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.ir.unit import UnitName
+from toolflow.ir.unit import UnitName, VariantName
 from toolflow.plan.explore.estimate import estimate
 
 SHAPES = (  # and the batch that each is for
@@ -44,7 +44,7 @@ def main() -> None:
     add_record_option(parser)
     arguments = parser.parse_args()
     folder = open_project(arguments.project).folder
-    graph, images = load_graph(folder, "high"), Images.read(folder).part("held_out")
+    graph, images = load_graph(folder, VariantName.HIGH), Images.read(folder).part("held_out")
     for shape, batch in SHAPES:
         work = arguments.work / f"{shape.multipliers}_multipliers_batch_{batch}"
         _measure(graph, shape, images[:batch], work, recorded=arguments.record)

@@ -112,7 +112,7 @@ def quantised(data: Path, graph: Graph, places: Sequence[int], low_bits: int, ke
 def unit(name: UnitName, graph: QuantisedGraph, bits: int, board: Board) -> Unit:
     """Return a unit whose array is `bits` wide and whose memories are as deep as the graph needs."""
     widths = {"weight_bits": bits, "activation_bits": bits, "bus_bits": min(board.axi_data_bits, 128)}
-    return Unit(name, graph, fit_depths(graph, SHAPE.model_copy(update=widths)))
+    return Unit(UnitName(name), graph, fit_depths(graph, SHAPE.model_copy(update=widths)))
 
 
 def print_engine(which: Unit, board: Board) -> None:

@@ -81,7 +81,7 @@ def test_every_level_that_ran_is_equal(verified: Summary) -> None:
     levels = ("brevitas", "hls4ml", "files", "synthesisable", "program", "hls")
     assert set(checks) == {(unit, level) for unit in ("low", "high") for level in levels}
     assert all(check.equal for check in checks.values())
-    assert checks["low", "hls"].images == 12
+    assert checks[UnitName.LOW, "hls"].images == 12
     assert verified.verified
 
 
@@ -90,8 +90,8 @@ def test_the_summary_says_what_was_built(verified: Summary, project: Path) -> No
     assert [(v.unit, v.weight_bits, v.first_last_bits) for v in verified.variants] == [("low", 3, 8), ("high", 8, 8)]
     accuracy: dict[tuple[str, str], float] = {(row.unit, row.level): row.accuracy for row in verified.accuracy}
     assert accuracy["model", "float"] >= FLOAT_ACCURACY
-    assert accuracy["cascade", "reference"] >= accuracy["high", "reference"] - LOST
-    assert accuracy["high", "hls"] == accuracy["high", "program"]
+    assert accuracy["cascade", "reference"] >= accuracy[UnitName.HIGH, "reference"] - LOST
+    assert accuracy[UnitName.HIGH, "hls"] == accuracy[UnitName.HIGH, "program"]
     assert verified.cascade is not None
     assert verified.decision is not None
     assert verified.decision.choice == "resident pair"
@@ -243,7 +243,7 @@ def test_a_truncated_file_is_not_run(project: Path) -> None:
     assert result.exit_code == 4
     assert f"the weights file must hold {len(original):,} bytes, not {len(original) - 16:,}" in result.stderr
     checks = {(c["unit"], c["level"]): c["equal"] for c in json.loads(result.stdout)["verification"]}
-    assert checks["low", "program"] is None
+    assert checks[UnitName.LOW, "program"] is None
     assert checks["high", "program"] is True
 
 

@@ -13,6 +13,7 @@ from toolflow.cli import options
 from toolflow.cli.command import command
 from toolflow.cli.terminal import Terminal
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.unit import VariantName
 
 if TYPE_CHECKING:
     from quant.post_training.quality import LayerQuality
@@ -134,7 +135,7 @@ def _tables(made: Quantised) -> list[RenderableType]:
     return [accuracy, _layers(variants), *chosen, *trained, *sentences]
 
 
-def _layers(variants: Mapping[str, QuantisedVariant]) -> Table:
+def _layers(variants: Mapping[VariantName, QuantisedVariant]) -> Table:
     """Bits of every layer's weights and outputs, and the relative error of its output."""
     table = Table(title="layers: weights / outputs, error energy / signal energy", title_justify="left")
     table.add_column("layer")

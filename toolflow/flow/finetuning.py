@@ -13,6 +13,7 @@ import numpy.typing as npt
 from toolflow.flow.manifest import fingerprint
 from toolflow.importers.images.calibration_file import require_apart
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.unit import VariantName
 
 if TYPE_CHECKING:
     from quant.config import QuantiseConfig
@@ -73,14 +74,14 @@ class Finetuning:
 
     def apply(
         self,
-        variants: Mapping[str, Variant],
+        variants: Mapping[VariantName, Variant],
         teacher: Graph,
         images: CalibrationImages,
         ranges: Images,
         progress: Progress,
         checkpoint: Path,
         inputs: Mapping[str, Any],
-    ) -> tuple[dict[str, Variant], dict[str, dict[str, Any]]]:
+    ) -> tuple[dict[VariantName, Variant], dict[VariantName, dict[str, Any]]]:
         """Return the variants, the narrow ones finetuned, and a record of each that was finetuned.
 
         Args:

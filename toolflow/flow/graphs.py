@@ -13,6 +13,7 @@ from toolflow.flow.project import GRAPHS, LOGITS
 from toolflow.ir.arrays import read_arrays
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised
+from toolflow.ir.unit import VariantName
 from toolflow.operators.folders import by_kind
 
 MAX_RANGE_IMAGES = 1024
@@ -66,12 +67,12 @@ class Images:
         return picked
 
 
-def load_graph(folder: Path, name: str) -> QuantisedGraph:
+def load_graph(folder: Path, name: VariantName) -> QuantisedGraph:
     """Read a variant that the quantise stage wrote."""
     return load_quantised(folder / GRAPHS / name, by_kind())
 
 
-def held_out_logits(folder: Path, name: str) -> Int64Array:
+def held_out_logits(folder: Path, name: VariantName) -> Int64Array:
     """Return a variant's logits (N, K) on the held-out images, as the quantise stage left them."""
     logits: Int64Array = read_arrays(folder / LOGITS, name)[name]
     return logits

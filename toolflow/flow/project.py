@@ -16,7 +16,7 @@ from toolflow.ir.artefacts import load_record
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.store import load_quantised
-from toolflow.ir.unit import UnitName
+from toolflow.ir.unit import UnitName, VariantName
 from toolflow.operators.folders import by_kind
 from toolflow.plan.boards.board import Board, load_board
 
@@ -74,7 +74,7 @@ class Project:
     board: Board
     calibration: Calibration | None
 
-    def graph(self, name: str) -> QuantisedGraph:
+    def graph(self, name: VariantName) -> QuantisedGraph:
         """Return a stored network."""
         return load_quantised(self.folder / GRAPHS / name, by_kind())
 

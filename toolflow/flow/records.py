@@ -14,12 +14,10 @@ from toolflow.engine.config import EngineConfig
 from toolflow.flow.precision import Auto
 from toolflow.importers.images.pixels import InputStatistics, PixelMap
 from toolflow.ir.artefacts import Part, Record
-from toolflow.ir.unit import UnitName
+from toolflow.ir.unit import UnitName, VariantName
 from toolflow.plan.explore.objective import Goal, Objective
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.report.summary import Finetuned, PruneStep, Search
-
-VariantName = Annotated[str, Field(pattern="^(low|high)$")]
 
 
 def _is_none(value: object) -> bool:
@@ -113,7 +111,7 @@ class PlannedUnit(Part):
 
     Attributes:
         engine: its parameters.
-        graph: the stored network that it runs, "low" or "high".
+        graph: the stored network that it runs.
         cycles_per_image: predicted at the batch that was planned for, or at `lanes_p` images.
         resources: predicted amounts by name.
     """

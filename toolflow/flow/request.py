@@ -15,6 +15,7 @@ from toolflow.flow.search import Search, allowed_loss
 from toolflow.flow.source import Source
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
+from toolflow.ir.unit import VariantName
 from toolflow.plan.boards.board import Board, board_source, load_board
 from toolflow.plan.explore.objective import THROUGHPUT, Objective
 
@@ -80,14 +81,14 @@ class Request:
         )
 
     @property
-    def variants(self) -> tuple[str, ...]:
+    def variants(self) -> tuple[VariantName, ...]:
         """The variants that are quantised."""
         single = self.units is Units.SINGLE or self.precision.low_bits == self.precision.high_bits
-        return ("high",) if single else ("low", "high")
+        return (VariantName.HIGH,) if single else tuple(VariantName)
 
-    def bits(self, variant: str) -> int:
+    def bits(self, variant: VariantName) -> int:
         """Return the width of a variant's inner layers."""
-        return self.precision.low_bits if variant == "low" else self.precision.high_bits
+        return self.precision.low_bits if variant is VariantName.LOW else self.precision.high_bits
 
     def board_to_build(self) -> Board:
         """Return the board.

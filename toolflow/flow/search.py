@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from quant.config import DIGIT_BITS, QuantiseConfig
 from toolflow.flow.precision import AUTO, Precision
 from toolflow.ir.errors import ToolflowError, explained
+from toolflow.ir.unit import VariantName
 from toolflow.numerics.srbs import Pattern
 from toolflow.plan.boards.board import load_board
 from toolflow.plan.explore.shapes import longest_word
@@ -58,7 +59,7 @@ class Search:
                 f"--layer-bits auto must have an array narrower than --high-bits {self.precision.high_bits}, not "
                 f"--engine weight_bits={self.array_bits}: narrower weights would save it no cycle"
             )
-        for variant in ("low", "high"):
+        for variant in VariantName:
             try:
                 self.config(variant)
             except ValidationError as error:
@@ -72,7 +73,7 @@ class Search:
     @property
     def saves_any_cycles(self) -> bool:
         """Whether a search of either variant saves a board's cycles."""
-        return any(map(self.saves_cycles, ("low", "high")))
+        return any(map(self.saves_cycles, VariantName))
 
     @property
     def array_bits(self) -> int | None:
@@ -96,15 +97,15 @@ class Search:
         """Whether there may be Winograd layers."""
         return self.precision.tile != 0
 
-    def config(self, variant: str) -> QuantiseConfig:
+    def config(self, variant: VariantName) -> QuantiseConfig:
         """Return the quantiser's configuration of one variant, what is to be searched left at its plainest."""
         asked = self.precision
-        bits = asked.low_bits if variant == "low" else asked.high_bits
+        bits = asked.low_bits if variant is VariantName.LOW else asked.high_bits
         return QuantiseConfig(
             weight_bits=bits,
             activation_bits=bits,
             first_last_bits=asked.first_last_bits,
-            overrides={} if variant == "high" or asked.layer_bits is AUTO else dict(asked.layer_bits),
+            overrides={} if variant is VariantName.HIGH or asked.layer_bits is AUTO else dict(asked.layer_bits),
             family=asked.scales,
             ranges=asked.ranges,
             percentile=asked.percentile,
@@ -115,7 +116,7 @@ class Search:
             digit_bits=self.array_bits or DIGIT_BITS,
         )
 
-    def least_bits(self, variants: Iterable[str]) -> dict[str, int]:
+    def least_bits(self, variants: Iterable[VariantName]) -> dict[VariantName, int]:
         """Return the fewest bits that the array of each variant can be planned with."""
         least = {}
         for name in variants:
@@ -126,11 +127,11 @@ class Search:
             least[name] = min(widths)
         return least
 
-    def searches(self, variant: str) -> bool:
+    def searches(self, variant: VariantName) -> bool:
         """Return whether anything of a variant is to be searched."""
         return AUTO in (self.precision.tile, self.precision.pattern) or self._mixed(variant)
 
-    def space(self, variant: str) -> Space:
+    def space(self, variant: VariantName) -> Space:
         """Return the options that a search has for a variant."""
         from quant.search.sensitivity import Space
 
@@ -158,13 +159,13 @@ class Search:
             s = min(s, longest_word(self.engine, load_board(self.board)))
         return tuple(Pattern(n * s // 16, s) for n in AUTO_SIXTEENTHS if n * s % 16 == 0)
 
-    def check(self, variants: Sequence[str]) -> tuple[str, ...]:
+    def check(self, variants: Sequence[VariantName]) -> tuple[str, ...]:
         """Refuse a search for an engine that cannot be, before anything is computed; return what each saves instead.
 
         Raises:
             ToolflowError: there is no such board or engine, or it is not what the bits are searched for.
         """
-        if self.array_bits not in (None, self.precision.low_bits) and "low" in variants:
+        if self.array_bits not in (None, self.precision.low_bits) and VariantName.LOW in variants:
             raise ToolflowError(
                 f"--layer-bits auto with --engine weight_bits={self.array_bits} must be --single or have as many "
                 "--low-bits"
@@ -182,11 +183,11 @@ class Search:
                 notes.append(SAVES_MULTIPLICATIONS)
         return tuple(dict.fromkeys(notes))
 
-    def _mixed(self, variant: str) -> bool:
+    def _mixed(self, variant: VariantName) -> bool:
         """Return whether the bits of a variant's layers are searched."""
-        return self.precision.layer_bits is AUTO and variant == "high"
+        return self.precision.layer_bits is AUTO and variant is VariantName.HIGH
 
-    def saves_cycles(self, variant: str) -> bool:
+    def saves_cycles(self, variant: VariantName) -> bool:
         """Return whether the search of a variant, if there is one, saves a board's cycles, not operations.
 
         Bits of any width are searched for multipliers that are made for them, not for an engine's.
@@ -194,7 +195,7 @@ class Search:
         given = self.board is not None and not (self._mixed(variant) and self.array_bits is None)
         return given and self.searches(variant)
 
-    def target(self, variant: str) -> Target | None:
+    def target(self, variant: VariantName) -> Target | None:
         """Return the board whose cycles the search of a variant saves, None if it saves operations.
 
         Raises:
@@ -208,7 +209,7 @@ class Search:
 
     def run(
         self,
-        variant: str,
+        variant: VariantName,
         graph: Graph,
         normalisation: Normalisation,
         images: npt.NDArray[np.uint8],
@@ -219,7 +220,7 @@ class Search:
         """Search a variant's tiles, patterns and bits.
 
         Args:
-            variant: "low" or "high".
+            variant: that is searched.
             graph: the float network, simplified.
             normalisation: from pixel to the network's input.
             images: for ranges and weights.

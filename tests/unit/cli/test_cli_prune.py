@@ -21,6 +21,7 @@ from toolflow.flow.graphs import load_graph
 from toolflow.flow.source import Source
 from toolflow.flow.stages.prune import CHECKPOINT
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.unit import VariantName
 from toolflow.numerics.srbs import Pattern, obeys
 from toolflow.operators import Conv, WinogradConv
 from toolflow.report.summary import Summary
@@ -176,7 +177,7 @@ def test_narrow_units_are_finetuned(model: str, tmp_path: Path, monkeypatch: pyt
     assert {name: record[name] for name in ("images", "epochs", "rate", "batch", "flip")} == {
         "images": 120, "epochs": 2, "rate": 0.01, "batch": 64, "flip": False,
     }  # fmt: skip
-    for name, differs in (("low", True), ("high", False)):
+    for name, differs in ((VariantName.LOW, True), (VariantName.HIGH, False)):
         old, new = (load_graph(tmp_path / folder, name) for folder in ("plain", "q"))
         same = all((a.weights["weight"] == b.weights["weight"]).all() for a, b in zip(old.nodes, new.nodes, strict=True)
                    if "weight" in a.weights)  # fmt: skip
@@ -463,7 +464,7 @@ def test_options_change_nothing_of_a_pruned_file(model: str, tmp_path: Path) -> 
     given = ["quantise", model, "--calibration", data, "--pruned", str(tmp_path / "p" / "pruned.safetensors")]
     result = CliRunner().invoke(app, [*given, "--single", "--pattern", "2:4", "--out", str(tmp_path / "q")])
     assert result.exit_code == 0, result.stderr
-    graph = load_graph(tmp_path / "q", "high")
+    graph = load_graph(tmp_path / "q", VariantName.HIGH)
     forms = {node.name: (type(node.op), node.op.pattern) for node in graph.nodes}
     assert forms["2"] == (Conv, None)
     assert forms["6"] == (WinogradConv, Pattern(2, 4))

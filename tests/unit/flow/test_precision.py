@@ -6,6 +6,7 @@ import pytest
 
 from toolflow.flow.precision import AUTO, Precision
 from toolflow.flow.search import Search
+from toolflow.ir.unit import VariantName
 from toolflow.numerics.srbs import Pattern
 
 SIXTEENTHS = tuple(Pattern(kept, 16) for kept in (8, 6, 4, 3))
@@ -27,4 +28,4 @@ def test_patterns_are_no_longer_than_the_engines_words(
     board: str | None, engine: dict[str, int | str], patterns: tuple[Pattern, ...]
 ) -> None:
     asked = Search(Precision(pattern=AUTO), board=board, engine=engine)
-    assert asked.space("high").patterns == (None, *patterns)
+    assert asked.space(VariantName.HIGH).patterns == (None, *patterns)

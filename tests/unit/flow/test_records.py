@@ -20,6 +20,7 @@ from toolflow.flow.project import open_project, read_decision, read_quantised, r
 from toolflow.flow.records import DecisionRecord, PlanRecord, QuantiseRecord
 from toolflow.ir.artefacts import Record, load_record
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.unit import VariantName
 from toolflow.numerics.srbs import Pattern
 from toolflow.report.summary import Summary, read_summary
 
@@ -59,7 +60,7 @@ def test_what_an_earlier_version_did_not_write_is_filled_in(tmp_path: Path) -> N
     """A single unit from before batches, objectives and the statistics of the first layer's input."""
     folder = _copy("single_6ca6f30", tmp_path)
     quantised = read_quantised(folder)
-    assert (quantised.first_input, quantised.variants["high"].config.pattern) == (None, Pattern(2, 4))
+    assert (quantised.first_input, quantised.variants[VariantName.HIGH].config.pattern) == (None, Pattern(2, 4))
     assert (open_project(folder).plan.goal, open_project(folder).plan.batch) == ("throughput", None)
     assert _invoke("estimate", folder)[0] == 0
     code, said = _invoke("verify", folder, "--levels", "program")

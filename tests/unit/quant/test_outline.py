@@ -16,6 +16,7 @@ from toolflow.flow.stages.plan import require_room_for_one
 from toolflow.importers.load import load_model
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.graph import Graph
+from toolflow.ir.unit import VariantName
 from toolflow.passes.pipeline import simplify
 from toolflow.plan.boards.board import load_board
 from toolflow.plan.schedule.needs import fit_depths
@@ -62,6 +63,6 @@ def test_depths_are_those_of_the_quantised_network(tmp_path: Path, sub_row: int)
 def test_a_board_needs_room_for_one_of_the_variants(tmp_path: Path) -> None:
     """At 256 × 256 the maps take 7/8 of a MiB at 4 bits, which the URAM of a KV260 holds, and more at 8 bits."""
     graph = branches(tmp_path, 256)
-    require_room_for_one(graph, load_board("kv260"), {"high": 4}, {}, dense=True)
+    require_room_for_one(graph, load_board("kv260"), {VariantName.HIGH: 4}, {}, dense=True)
     with pytest.raises(DoesNotFitError, match=r"^the network at 8 bits does not fit PYNQ-Z2: "):
-        require_room_for_one(graph, load_board("pynq-z2"), {"low": 4, "high": 8}, {}, dense=True)
+        require_room_for_one(graph, load_board("pynq-z2"), {VariantName.LOW: 4, VariantName.HIGH: 8}, {}, dense=True)

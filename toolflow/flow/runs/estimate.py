@@ -23,6 +23,7 @@ from toolflow.flow.records import DecisionRecord
 from toolflow.ir.artefacts import load_record
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
+from toolflow.ir.unit import VariantName
 from toolflow.plan.boards.board import Board, load_board
 from toolflow.plan.explore.choose import best_pair, best_single, bound_by, timed_engines
 from toolflow.plan.explore.estimate import estimate as predict
@@ -119,13 +120,13 @@ def _searched(
     if shares is None or len(timed) < 2:
         return designs
     share, planned_share = shares
-    pair = best_pair(timed["low"], timed["high"], board, planned_share, objective)
+    pair = best_pair(timed[VariantName.LOW], timed[VariantName.HIGH], board, planned_share, objective)
     if pair is None:
         progress.note(f"no pair of units fits {board.name}")
         return designs
     units = tuple(
         _unit(name, graphs[name], found.config, found.resources, board, objective)
-        for name, found in zip(("low", "high"), pair, strict=True)
+        for name, found in zip(VariantName, pair, strict=True)
     )
     bound = bound_by(pair[0].resources + pair[1].resources, board)
     return [*designs, Design(f"resident pair, {share:.1%} forwarded", units, _cycles(units, share, objective), bound)]

@@ -13,6 +13,7 @@ from toolflow.flow.request import Request
 from toolflow.flow.stages.stage import Stage
 from toolflow.interpreter.run import logits_of
 from toolflow.ir.artefacts import save_record
+from toolflow.ir.unit import VariantName
 from toolflow.report.from_artefacts import cascade_section
 from toolflow.report.plot import plot_cascade
 
@@ -20,15 +21,15 @@ from toolflow.report.plot import plot_cascade
 def calibrate_cascade(folder: Path, request: Request, progress: Progress) -> None:
     """Write the cascade's rule, its report on held-out images, and its curve."""
     data = Images.read(folder)
-    low, high = (load_graph(folder, name) for name in ("low", "high"))
+    low, high = (load_graph(folder, name) for name in VariantName)
     progress.expect(2 * len(data.split.rule))
     of_low, of_high = (logits_of(graph, data.part("rule"), progress.advance) for graph in (low, high))
     scale = low.types[low.output].scale
     found = calibrate(of_low, of_high, data.labels_of("rule"), scale, CalibrationOptions(request.tolerance))
     report = evaluate_cascade(
         found,
-        held_out_logits(folder, "low"),
-        held_out_logits(folder, "high"),
+        held_out_logits(folder, VariantName.LOW),
+        held_out_logits(folder, VariantName.HIGH),
         data.labels_of("held_out"),
         data.float_classes[data.split.held_out],
     )
@@ -43,5 +44,5 @@ STAGE = Stage(
     outputs=lambda _: (CALIBRATION, REPORT, CURVE),
     inputs=lambda request: {"tolerance": request.tolerance},
     after=("quantise",),
-    wanted=lambda request: "low" in request.variants,
+    wanted=lambda request: VariantName.LOW in request.variants,
 )

@@ -18,22 +18,24 @@ from toolflow.flow.stages.stage import Stage
 from toolflow.ir.artefacts import load_record, save_record
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.graph import Graph
-from toolflow.ir.unit import UnitName
+from toolflow.ir.unit import UnitName, VariantName
 from toolflow.plan.boards.board import Board, board_source
 from toolflow.plan.explore.choose import Candidate, best_pair, best_single, bound_by, require_room, timed_engines
 from toolflow.plan.explore.objective import Objective
 from toolflow.plan.resources.count import ResourceCount
 
+Designed = dict[UnitName, tuple[VariantName, Candidate]]  # the units of a design, with their networks
+
 
 def require_room_for_one(
-    graph: Graph, board: Board, least_bits: Mapping[str, int], fixed: Mapping[str, int | str], dense: bool
+    graph: Graph, board: Board, least_bits: Mapping[VariantName, int], fixed: Mapping[str, int | str], dense: bool
 ) -> None:
     """Refuse a network that the board has room for in no variant, by the layers' sizes alone.
 
     Args:
         graph: the float network.
         board: that it is to run on.
-        least_bits: of any inner layer, by variant; "high" comes last.
+        least_bits: of any inner layer, by variant; the high one comes last.
         fixed: engine parameters that the user fixes.
         dense: no weights are left out.
 
@@ -64,9 +66,9 @@ def plan(folder: Path, request: Request, progress: Progress) -> None:
         )
         for name in bits
     }
-    if "low" not in timed:
-        single = best_single(timed["high"], board, f"the network at {bits['high']} bits")
-        _write_plan(folder, request, board, {UnitName.SINGLE: ("high", single)})
+    if VariantName.LOW not in timed:
+        single = best_single(timed[VariantName.HIGH], board, f"the network at {bits[VariantName.HIGH]} bits")
+        _write_plan(folder, request, board, {UnitName.SINGLE: (VariantName.HIGH, single)})
         return
     decision, units = _decided(folder, timed, board, request.units is Units.CASCADE, request.objective)
     save_record(DecisionRecord(**dict(decision)), folder / DECISION)
@@ -87,23 +89,23 @@ def _inputs(request: Request) -> dict[str, Any]:
 STAGE = Stage(
     "plan",
     plan,
-    outputs=lambda request: (PLAN, DECISION) if "low" in request.variants else (PLAN,),
+    outputs=lambda request: (PLAN, DECISION) if VariantName.LOW in request.variants else (PLAN,),
     inputs=_inputs,
     after=("quantise", "calibrate"),
 )
 
 
 def _decided(
-    folder: Path, timed: Mapping[str, list[Candidate]], board: Board, cascade: bool, objective: Objective
-) -> tuple[Decision, dict[UnitName, tuple[str, Candidate]]]:
+    folder: Path, timed: Mapping[VariantName, list[Candidate]], board: Board, cascade: bool, objective: Objective
+) -> tuple[Decision, Designed]:
     """Compare the designs that fit and return the decision and its units, by name, with their networks."""
     calibration = load_record(Calibration, folder / CALIBRATION)
     report = read_report(folder)
     share = calibration.measure.forwarded_interval[1]  # what more images may turn out to forward
-    pair = best_pair(timed["low"], timed["high"], board, share, objective)
-    low, high = (_single(timed[name], board) for name in ("low", "high"))
+    pair = best_pair(timed[VariantName.LOW], timed[VariantName.HIGH], board, share, objective)
+    low, high = (_single(timed[name], board) for name in VariantName)
     if pair is None and high is None and low is None:
-        best_single(timed["high"], board, "the high-precision network")  # raises with the shortage
+        best_single(timed[VariantName.HIGH], board, "the high-precision network")  # raises with the shortage
     decision = decide(
         calibration,
         report,
@@ -119,10 +121,12 @@ def _decided(
     if cascade and not decision.cascade_pays:
         decision = _asked_for(decision, (*calibration.warnings, *report.warnings))
     if (decision.cascade_pays or cascade) and pair is not None:
-        return decision, {UnitName.LOW: ("low", pair[0]), UnitName.HIGH: ("high", pair[1])}
+        return decision, {UnitName.LOW: (VariantName.LOW, pair[0]), UnitName.HIGH: (VariantName.HIGH, pair[1])}
     if decision.choice == "single low" and low is not None:
-        return decision, {UnitName.SINGLE: ("low", low)}
-    return decision, {UnitName.SINGLE: ("high", best_single(timed["high"], board, "the high-precision network"))}
+        return decision, {UnitName.SINGLE: (VariantName.LOW, low)}
+    return decision, {
+        UnitName.SINGLE: (VariantName.HIGH, best_single(timed[VariantName.HIGH], board, "the high-precision network"))
+    }
 
 
 def _asked_for(decision: Decision, warnings: tuple[str, ...]) -> Decision:
@@ -147,7 +151,9 @@ def _single(timed: list[Candidate], board: Board) -> Candidate | None:
     return best_single(fitting, board, "") if fitting else None
 
 
-def _write_plan(folder: Path, request: Request, board: Board, units: Mapping[UnitName, tuple[str, Candidate]]) -> None:
+def _write_plan(
+    folder: Path, request: Request, board: Board, units: Mapping[UnitName, tuple[VariantName, Candidate]]
+) -> None:
     planned = {
         name: PlannedUnit(
             engine=candidate.config,

@@ -27,6 +27,7 @@ from toolflow.ir.artefacts import save_record
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.store import save_quantised
+from toolflow.ir.unit import VariantName
 from toolflow.report.summary import Finetuned, Search, Trial
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _quantise(
     found = _searched(folder, request, given, progress)
     configs = {name: found[name].config if name in found else request.search.config(name) for name in request.variants}
     made = _quantised(given, configs, progress)
-    finetuned: dict[str, Finetuned] = {}
+    finetuned: dict[VariantName, Finetuned] = {}
     if training is not None:
         made, finetuned = _finetuned(folder, request, given, made, training, progress)
     _write(folder, request, given, made, found, finetuned, progress)
@@ -150,7 +151,7 @@ def _training(request: Request, graph: Graph, data: CalibrationImages, progress:
     return images
 
 
-def _searched(folder: Path, request: Request, given: _Given, progress: Progress) -> dict[str, SearchResult]:
+def _searched(folder: Path, request: Request, given: _Given, progress: Progress) -> dict[VariantName, SearchResult]:
     """Search what the request leaves open of each variant."""
     found = {}
     for name in filter(request.search.searches, request.variants):
@@ -165,27 +166,30 @@ def _searched(folder: Path, request: Request, given: _Given, progress: Progress)
     return found
 
 
-def _quantised(given: _Given, configs: Mapping[str, QuantiseConfig], progress: Progress) -> dict[str, Variant]:
+def _quantised(
+    given: _Given, configs: Mapping[VariantName, QuantiseConfig], progress: Progress
+) -> dict[VariantName, Variant]:
     from quant.quantise import make_pair, quantise
 
     def told(layer: str) -> None:
         progress.advance(doing=layer)
 
     inputs = given.graph, given.ranges, given.normalisation
-    if list(configs) == ["high"]:
-        return {"high": quantise(*inputs, configs["high"], "high", told)}
-    pair = make_pair(*inputs, configs["low"], configs["high"], told)
-    return {"low": pair.low, "high": pair.high}
+    if VariantName.LOW not in configs:
+        high = VariantName.HIGH
+        return {high: quantise(*inputs, configs[high], high, told)}
+    pair = make_pair(*inputs, configs[VariantName.LOW], configs[VariantName.HIGH], told)
+    return {VariantName.LOW: pair.low, VariantName.HIGH: pair.high}
 
 
 def _finetuned(
     folder: Path,
     request: Request,
     given: _Given,
-    made: Mapping[str, Variant],
+    made: Mapping[VariantName, Variant],
     training: CalibrationImages,
     progress: Progress,
-) -> tuple[dict[str, Variant], dict[str, Finetuned]]:
+) -> tuple[dict[VariantName, Variant], dict[VariantName, Finetuned]]:
     """Return the variants, narrow ones trained, and what is recorded of each of these."""
     if request.finetuning is None:
         raise ValueError("there must be a recipe for the images to train on")
@@ -212,9 +216,9 @@ def _write(
     folder: Path,
     request: Request,
     given: _Given,
-    made: Mapping[str, Variant],
-    found: Mapping[str, SearchResult],
-    finetuned: Mapping[str, Finetuned],
+    made: Mapping[VariantName, Variant],
+    found: Mapping[VariantName, SearchResult],
+    finetuned: Mapping[VariantName, Finetuned],
     progress: Progress,
 ) -> None:
     """Write graphs/: the integers, the images by part, the answers to held-out images, and what was done."""
@@ -223,7 +227,7 @@ def _write(
     graph, data, split = given.graph, given.data, given.split
     doubts = answer_warnings("float", given.answers, data.labels)
     warnings = [*data.warnings, *doubts]
-    variants: dict[str, QuantisedVariant] = {}
+    variants: dict[VariantName, QuantisedVariant] = {}
     labels = None if data.labels is None else data.labels[split.held_out]
     logits = {}
     for name, variant in made.items():
