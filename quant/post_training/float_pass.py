@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from quant.arrangement.arrange import Arrangement
+from quant.batches import batched, channel_means
 from quant.float_network import apply_activation, before_activation, float_node
-from quant.post_training.batches import batched, channel_means
 from quant.post_training.ranges import histogram
 from quant.post_training.scale_groups import Magnitudes
 from toolflow.ir.errors import ToolflowError

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 
 from quant.arrangement.arrange import Arrangement
+from quant.batches import batched, channel_means
 from quant.config import QuantiseConfig
 from quant.float_network import accumulate, weight_of
-from quant.post_training.batches import batched, channel_means
 from quant.post_training.layer_scales import LayerScales, bias_steps
 from quant.post_training.multipliers import multipliers
 from quant.post_training.rounding import MAX_COLUMNS

@@ -9,9 +9,9 @@ import torch
 
 from quant.arrangement.arrange import Arrangement
 from quant.arrangement.forms import dense_layers, layer_forms
+from quant.batches import batched
 from quant.config import QuantiseConfig
 from quant.float_network import apply_activation, float_node
-from quant.post_training.batches import batched
 from quant.post_training.float_pass import FloatPass, float_pass
 from quant.post_training.layer_rounding import LayerRounding, sum_step
 from quant.post_training.quality import LayerQuality

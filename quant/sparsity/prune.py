@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from quant.batches import batched
 from quant.config import MAX_CALIBRATION_IMAGES, MAX_TENSOR_ELEMENTS, Normalisation
 from quant.float_network import apply_activation, before_activation, float_node, weight_of
 from quant.sparsity.choice import Choice, shaped
@@ -18,8 +19,6 @@ from toolflow.ir.graph import Graph, Node
 
 Images = npt.NDArray[np.uint8]
 Tensor = torch.Tensor
-
-BATCH = 64
 
 
 def prune_graph(
@@ -56,12 +55,12 @@ def prune_graph(
             progress(node.name)
             sources, given = ([live[t] for t in node.inputs] for live in (exact, seen))
             if node.op.has_weights:
-                before = _batched(node, sources)
+                before = _before_activation(node, sources)
                 if new.name in choices:
                     new = _solved(new, given[0], sources[0], generator)
                 new = _centred(new, before, given)
                 exact[node.name] = apply_activation(node.op.activation, before)
-                seen[node.name] = apply_activation(node.op.activation, _batched(new, given))
+                seen[node.name] = apply_activation(node.op.activation, _before_activation(new, given))
             else:
                 exact[node.name], seen[node.name] = float_node(node, sources), float_node(new, given)
             nodes.append(new)
@@ -83,11 +82,9 @@ def _solved(node: Node, seen: Tensor, exact: Tensor, generator: torch.Generator)
 def _centred(node: Node, wanted: Tensor, given: Sequence[Tensor]) -> Node:
     """Return the layer with the bias for which its outputs have the wanted mean."""
     axes = [0, *range(2, wanted.ndim)]
-    error = (wanted - _batched(node, given)).mean(axes, dtype=torch.float64)
+    error = (wanted - _before_activation(node, given)).mean(axes, dtype=torch.float64)
     return replace(node, weights={**node.weights, "bias": node.weights["bias"] + error.numpy()})
 
 
-def _batched(node: Node, inputs: Sequence[Tensor]) -> Tensor:
-    """Return a layer's outputs before its activation, a few images at a time."""
-    parts = zip(*(torch.split(tensor, BATCH) for tensor in inputs), strict=True)
-    return torch.cat([before_activation(node, part) for part in parts])
+def _before_activation(node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    return batched(lambda *t: before_activation(node, t), inputs)
