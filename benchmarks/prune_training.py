@@ -31,6 +31,7 @@ from benchmarks.resnet20_accuracy import EXAMPLE, NORMALISATION
 from benchmarks.results import record_row
 from quant.sparsity.choice import Choice, choose_layers
 from quant.sparsity.pruned_file import load_pruned, save_pruned
+from quant.sparsity.steps import PruneStep
 from quant.training.checkpoint import Checkpoint
 from quant.training.images import TrainingImages
 from quant.training.loop import Watch, classes_of, prune_and_train
@@ -120,7 +121,8 @@ def main() -> None:
         print(f"{event['pattern'] or 'dense'}, {what}: {100 * event['accuracy']:.2f} %")
     if arguments.record:
         record_row("training", arguments.record, _row(arguments.rate, history))
-    save_pruned(trained, arguments.out / "pruned.safetensors", history)
+    steps = [PruneStep(pattern=e["pattern"], epochs=e["epochs"], accuracy=e["accuracy"]) for e in history]
+    save_pruned(trained, arguments.out / "pruned.safetensors", steps)
 
 
 def _row(rate: float, history: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import field_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from quant.arrangement.arrange import arrange
 from quant.arrangement.forms import cannot_carry, convolution, free_layers, is_direct, with_pattern
 from quant.sparsity.choice import Choice, choice_of
+from quant.sparsity.steps import PruneStep
+from toolflow.ir.artefacts import Part, Record
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
 from toolflow.numerics.srbs import Pattern, obeys, parse_pattern
@@ -24,18 +27,54 @@ from toolflow.numerics.winograd import KERNEL, WINOGRAD
 from toolflow.operators import WinogradConv
 
 FORMAT = "cascade-toolflow pruned network"  # the metadata's only key: of several the order in the file is random
-SCHEMA_VERSION = 1
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 
 
-def save_pruned(graph: Graph, path: Path, steps: Sequence[Mapping[str, Any]] = ()) -> None:
+class _StoredChoice(Part):
+    """A layer's tile, and its pattern as text."""
+
+    tile: int
+    pattern: str | None
+
+    @field_validator("pattern")
+    @classmethod
+    def _is_one(cls, text: str | None) -> str | None:
+        return None if text is None else str(parse_pattern(text))
+
+    @property
+    def choice(self) -> Choice:
+        return Choice(self.tile, None if self.pattern is None else parse_pattern(self.pattern))
+
+
+class PrunedNetwork(Record):
+    """What a pruned file holds beside the weights.
+
+    Attributes:
+        network: SHA-256 of the network's names and shapes (`network_digest`).
+        layers: tile and pattern of each convolution.
+        steps: of its making, where they are known.
+    """
+
+    remedy: ClassVar[str] = "prune again"
+    schema_version: Literal[1] = 1
+    network: str
+    layers: dict[str, _StoredChoice]
+    steps: tuple[PruneStep, ...] = ()
+
+    @property
+    def choices(self) -> dict[str, Choice]:
+        """The tile and the pattern of each convolution."""
+        return {name: stored.choice for name, stored in self.layers.items()}
+
+
+def save_pruned(graph: Graph, path: Path, steps: Sequence[PruneStep] = ()) -> None:
     """Write a pruned network; the file is there as a whole or not at all.
 
     Args:
         graph: a simplified network whose convolutions have the tiles and patterns that they are to have.
         path: the .safetensors file.
-        steps: of its making: pattern, epochs (0 for pruning) and accuracy of each.
+        steps: of its making.
     """
     arrays: Arrays = {}
     layers = {}
@@ -46,16 +85,12 @@ def save_pruned(graph: Graph, path: Path, steps: Sequence[Mapping[str, Any]] = (
             arrays[f"{node.name}.{name}"] = np.ascontiguousarray(node.weights[name], dtype=np.float32)
         if node.op.convolves:
             choice = choice_of(node.op)
-            layers[node.name] = {"tile": choice.tile, "pattern": choice.pattern and str(choice.pattern)}
-    history = [{key: step[key] for key in ("pattern", "epochs", "accuracy")} for step in steps]
-    document = {
-        "schema_version": SCHEMA_VERSION,
-        "network": network_digest(graph),
-        "layers": layers,
-        "steps": history,
-    }
+            pattern = None if choice.pattern is None else str(choice.pattern)
+            layers[node.name] = _StoredChoice(tile=choice.tile, pattern=pattern)
+    history = tuple(PruneStep(pattern=step.pattern, epochs=step.epochs, accuracy=step.accuracy) for step in steps)
+    record = PrunedNetwork(network=network_digest(graph), layers=layers, steps=history)
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(save(arrays, {FORMAT: json.dumps(document)}))
+    partial.write_bytes(save(arrays, {FORMAT: json.dumps(record.model_dump(mode="json"))}))
     partial.replace(path)
 
 
@@ -72,8 +107,9 @@ def load_pruned(graph: Graph, path: Path, tile: int | None = None, pattern: Patt
         ToolflowError: the file is no pruned network, one of another network, of another tile or pattern than asked for,
             or its weights do not obey their pattern.
     """
-    layers, network, arrays = _read(path)
-    if network != network_digest(graph):
+    record, arrays = _read(path)
+    layers = record.choices
+    if record.network != network_digest(graph):
         raise ToolflowError(
             f"{path} must be a pruned {graph.name}, not another network: its layers' names or shapes differ"
         )
@@ -95,12 +131,13 @@ def load_pruned(graph: Graph, path: Path, tile: int | None = None, pattern: Patt
     return replace(graph, nodes=tuple(nodes))
 
 
-def pruning_steps(path: Path) -> list[dict[str, Any]]:
-    """Return how a file that `load_pruned` takes was made: pattern, epochs and accuracy of each step, where it says."""
-    with safe_open(path, framework="numpy") as file:
-        document: dict[str, Any] = json.loads(file.metadata()[FORMAT])
-    steps: list[dict[str, Any]] = document.get("steps", [])
-    return steps
+def pruning_steps(path: Path) -> tuple[PruneStep, ...]:
+    """Return how a pruned file was made, where it says.
+
+    Raises:
+        ToolflowError: it is none.
+    """
+    return _read(path)[0].steps
 
 
 def has_tiles(path: Path) -> bool:
@@ -109,7 +146,7 @@ def has_tiles(path: Path) -> bool:
     Raises:
         ToolflowError: it is none.
     """
-    return any(choice.tile for choice in _read(path)[0].values())
+    return any(choice.tile for choice in _read(path)[0].choices.values())
 
 
 def network_digest(graph: Graph) -> str:
@@ -124,7 +161,7 @@ def network_digest(graph: Graph) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _read(path: Path) -> tuple[Mapping[str, Choice], str, Arrays]:
+def _read(path: Path) -> tuple[PrunedNetwork, Arrays]:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -133,19 +170,7 @@ def _read(path: Path) -> tuple[Mapping[str, Choice], str, Arrays]:
         raise ToolflowError(f"{path} cannot be read as a pruned network ({error}): prune again") from error
     if FORMAT not in metadata:
         raise ToolflowError(f"{path} must be a pruned network that 'toolflow prune' wrote, not other safetensors")
-    try:
-        document: dict[str, Any] = json.loads(metadata[FORMAT])
-        version = document["schema_version"]
-        if version != SCHEMA_VERSION:
-            raise ToolflowError(f"{path} must be of schema version {SCHEMA_VERSION}, not {version}: prune again")
-        layers = {
-            name: Choice(int(layer["tile"]), None if layer["pattern"] is None else parse_pattern(layer["pattern"]))
-            for name, layer in document["layers"].items()
-        }
-        network = document["network"]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ToolflowError(f"{path} is damaged, its metadata cannot be read ({error}): prune again") from error
-    return layers, network, arrays
+    return PrunedNetwork.parse(metadata[FORMAT], path), arrays
 
 
 def _replaced(node: Node, choice: Choice, arrays: Arrays, path: Path) -> Node:

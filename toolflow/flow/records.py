@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from quant.cascade.decide import Decision
 from quant.config import QuantiseConfig
 from quant.post_training.quality import LayerQuality
+from quant.sparsity.steps import PruneStep
 from toolflow.engine.config import EngineConfig
 from toolflow.flow.precision import Auto
 from toolflow.importers.images.pixels import InputStatistics, PixelMap
@@ -17,7 +18,7 @@ from toolflow.ir.artefacts import Part, Record
 from toolflow.ir.unit import UnitName, VariantName
 from toolflow.plan.explore.objective import Goal, Objective
 from toolflow.plan.resources.count import ResourceCount
-from toolflow.report.summary import Finetuned, PruneStep, Search
+from toolflow.report.summary import Finetuned, Search
 
 
 def _is_none(value: object) -> bool:
@@ -183,20 +184,14 @@ class PrunedImages(Part):
     labelled: bool
 
 
-class PrunedStep(Part):
-    """One step of pruning, or of training after it.
+class MeasuredStep(PruneStep):
+    """A step with what its training ended with.
 
     Attributes:
-        pattern: "n:S" of its layers; several are separated by commas.
-        epochs: of training; 0 for a step that only pruned.
         loss: of the last epoch; None without training.
-        accuracy: on the tested images.
     """
 
-    pattern: str
-    epochs: int
     loss: float | None
-    accuracy: float
 
 
 class PrunedLayer(Part):
@@ -243,6 +238,6 @@ class PruneRecord(Record):
     images: PrunedImages
     training: dict[str, Any] | None
     accuracy: dict[Literal["float", "pruned"], float]
-    steps: tuple[PrunedStep, ...]
+    steps: tuple[MeasuredStep, ...]
     layers: tuple[PrunedLayer, ...]
     notes: tuple[str, ...]

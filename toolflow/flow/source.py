@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from quant.sparsity.steps import PruneStep
 from toolflow.importers.images.calibration_file import CalibrationImages, image_shape, load_calibration_file
 from toolflow.ir.errors import UnknownShapeError
 from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape
 from toolflow.numerics.srbs import Pattern
-from toolflow.report.summary import PruneStep
 
 
 @dataclass(frozen=True)
@@ -118,4 +118,4 @@ class Source:
             return ()
         from quant.sparsity.pruned_file import pruning_steps
 
-        return tuple(PruneStep.model_validate(step) for step in pruning_steps(self.pruned))
+        return pruning_steps(self.pruned)

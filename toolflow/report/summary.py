@@ -9,26 +9,13 @@ from pydantic import Field
 
 from quant.cascade.artefacts import CurvePoint, Measure
 from quant.cascade.decide import Decision
+from quant.sparsity.steps import PruneStep
 from toolflow.ir.artefacts import Part, Record, load_record
 from toolflow.ir.unit import UnitName
 
 
 class Section(Part):
     """Base of every section: no key but those described."""
-
-
-class PruneStep(Section):
-    """What `toolflow prune` did to the network, and the accuracy of the float network afterwards.
-
-    Attributes:
-        pattern: "n:S" of its layers; several patterns are separated by commas.
-        epochs: epochs of training; 0 for a step that only pruned.
-        accuracy: accuracy on images that pruning did not see. Without labels, agreement with the dense network.
-    """
-
-    pattern: str
-    epochs: int
-    accuracy: float
 
 
 class Model(Section):

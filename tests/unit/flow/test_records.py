@@ -13,11 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 from quant.cascade.artefacts import Calibration, CascadeReport
+from quant.sparsity.pruned_file import PrunedNetwork
 from toolflow.cli.main import app
 from toolflow.flow.intact import require_intact
 from toolflow.flow.manifest import Manifest
 from toolflow.flow.project import open_project, read_decision, read_quantised, read_report
-from toolflow.flow.records import DecisionRecord, PlanRecord, QuantiseRecord
+from toolflow.flow.records import DecisionRecord, PlanRecord, PruneRecord, QuantiseRecord
 from toolflow.ir.artefacts import Record, load_record
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.unit import VariantName
@@ -29,7 +30,8 @@ EARLIER = Path(__file__).parent / "earlier_projects"
 FIELDS = Path(__file__).parent / "record_fields.json"
 REFRESH = "TOOLFLOW_REFRESH_GOLDEN"
 RECORDS: tuple[type[Record], ...] = (
-    Calibration, CascadeReport, DecisionRecord, Manifest, PlanRecord, QuantiseRecord, Summary,
+    Calibration, CascadeReport, DecisionRecord, Manifest, PlanRecord, PrunedNetwork, PruneRecord, QuantiseRecord,
+    Summary,
 )  # fmt: skip
 
 

@@ -199,13 +199,24 @@ def test_another_tile_or_pattern_than_asked_for(dense: Graph, saved: Path) -> No
 
 
 def test_a_file_of_another_version(dense: Graph, saved: Path) -> None:
-    with pytest.raises(ToolflowError, match="must be of schema version 1, not 7"):
+    with pytest.raises(ToolflowError, match="must be of schema version 1, not 7: prune again"):
         load_pruned(dense, _rewritten(saved, schema_version=7))
 
 
-@pytest.mark.parametrize("layers", [{"a1": {"tile": 2, "pattern": "5:4"}}, {"a1": {"pattern": "2:4"}}, [1], None])
-def test_damaged_metadata(dense: Graph, saved: Path, layers: object) -> None:
-    with pytest.raises(ToolflowError, match="its metadata cannot be read"):
+@pytest.mark.parametrize(
+    ("layers", "problem"),
+    [
+        (
+            {"a1": {"tile": 2, "pattern": "5:4"}},
+            r"n of a pattern n:S must be 1 to S = 4, not 5, at 'layers\.a1\.pattern'",
+        ),
+        ({"a1": {"pattern": "2:4"}}, r"it has no 'layers\.a1\.tile'"),
+        ([1], "Input should be an object, at 'layers'"),
+        (None, "Input should be an object, at 'layers'"),
+    ],
+)
+def test_damaged_metadata(dense: Graph, saved: Path, layers: object, problem: str) -> None:
+    with pytest.raises(ToolflowError, match=rf"pruned\.safetensors is damaged \(.*{problem}\): prune again"):
         load_pruned(dense, _rewritten(saved, layers=layers))
 
 

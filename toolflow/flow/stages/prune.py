@@ -16,7 +16,7 @@ from toolflow.flow.events import Progress
 from toolflow.flow.folder import CHECKPOINTS, notebook_in
 from toolflow.flow.graphs import Int64Array, split_images
 from toolflow.flow.pruning import PruneRequest
-from toolflow.flow.records import PrunedImages, PrunedLayer, PrunedStep, PruneRecord
+from toolflow.flow.records import MeasuredStep, PrunedImages, PrunedLayer, PruneRecord
 from toolflow.flow.stages.quantise import output_notes, search_section
 from toolflow.flow.stages.stage import Stage
 from toolflow.importers.images.calibration_file import CalibrationImages, require_apart
@@ -109,7 +109,7 @@ def prune(folder: Path, request: PruneRequest, progress: Progress) -> None:
     if request.is_searched:
         choices, search = _searched(request, graph, choices, used, progress, notebook_in(folder))
     pruned, steps = _pruned(request, graph, choices, used, accuracy, folder, progress)
-    save_pruned(pruned, folder / PRUNED, [step.model_dump() for step in steps])
+    save_pruned(pruned, folder / PRUNED, steps)
     record = PruneRecord(
         name=graph.name,
         tile=request.tile,
@@ -163,7 +163,7 @@ def _pruned(
     accuracy: Callable[[Graph], float],
     folder: Path,
     progress: Progress,
-) -> tuple[Graph, tuple[PrunedStep, ...]]:
+) -> tuple[Graph, tuple[MeasuredStep, ...]]:
     """Return the pruned network, and what each step of pruning and training made of it."""
     from quant.sparsity.prune import prune_graph
     from quant.training.checkpoint import Checkpoint
@@ -179,13 +179,13 @@ def _pruned(
         pruned = prune_graph(
             graph, data.images, _normalisation(data), choices, lambda layer: progress.advance(1, layer), request.seed
         )
-        return pruned, (PrunedStep(pattern=patterns_of(choices), epochs=0, loss=None, accuracy=accuracy(pruned)),)
+        return pruned, (MeasuredStep(pattern=patterns_of(choices), epochs=0, loss=None, accuracy=accuracy(pruned)),)
     progress.expect(request.recipe.epochs * len(data.images))
     images = TrainingImages(data.images, data.labels, _normalisation(data))
     checkpoint = Checkpoint(folder / CHECKPOINT, request.origin)
     watch = Watch(accuracy, progress.advance, told)
     pruned, history = prune_and_train(graph, images, choices, request.recipe, watch, checkpoint)
-    return pruned, tuple(map(PrunedStep.model_validate, history))
+    return pruned, tuple(map(MeasuredStep.model_validate, history))
 
 
 def _held_out(request: PruneRequest, data: CalibrationImages) -> Int64Array:
