@@ -1,6 +1,6 @@
 """Where a tensor lies: in the banks, in the result memory, or in external memory (PROGRAM.md).
 
-Lane p of a pass holds image p in every place on the chip, at the same addresses in all lanes: the engine has no other
+On the chip, lane p holds image p of the pass, at the same addresses as all other lanes. The engine has no other
 layout of images over lanes.
 """
 

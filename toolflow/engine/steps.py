@@ -48,7 +48,7 @@ class Window:
 
     Attributes:
         kernel, stride, dilation: of the window.
-        pads: rows above and columns left of the map that the first window begins at.
+        pads: how many rows above the map and columns left of it the first window begins.
     """
 
     kernel: Pair
@@ -63,7 +63,7 @@ class Residual:
 
     Attributes:
         source: the map.
-        signed: whether its elements are.
+        signed: whether its elements are signed.
         stride: (vertical, horizontal), from an output position's pixel to the next one's.
         first_channel: output channel that meets the map's channel 0.
     """
@@ -82,7 +82,7 @@ class Load:
         tensor: the network's input.
         image: how an image lies in external memory.
         source, out: where it lies there, and in the banks.
-        digits: into which an element is cut; 1 if it fits one.
+        digits: number of digits into which an element is cut; 1 if it is not cut.
         table: int64 (C, 256): the element of each channel for each byte.
     """
 
@@ -104,22 +104,22 @@ class Compute:
     """A convolution on the array, with its requantisation.
 
     Attributes:
-        name: of the instruction; unlike the tensor's if several steps write one tensor.
-        tensor: that it writes.
+        name: of the step; each step has its own, even if several of them write one tensor.
+        tensor: the tensor that the step writes.
         source: the map that it reads.
-        signed: whether the elements read are.
+        signed: whether the elements of this map are signed.
         out: where the whole output lies.
-        region: the part of the output that this step computes; it begins at a tile, since an output's value depends on
-            its place in the tile (rounded taps are those of no 3 × 3 kernel).
-        window: of an output position; of a tile the 3 × 3 kernel that it stands for.
+        region: the part of the output that this step computes. If there is a tile, the region begins at one: rounded
+            taps belong to no 3 × 3 kernel, so that a value depends on its position in the tile.
+        window: what an output position reads; if there is a tile, the window of the 3 × 3 kernel.
         weights, walk: the weights, and how the array walks them.
         rule: requantisation, every array of shape (K,).
         residual: what the drain adds, or None.
         tile: m of F(m, 3), 0 for a direct convolution.
         exponent: int64 (t, t), the left shift of each tap, if there is a tile.
-        macs: useful multiply-accumulates of one image.
-        direct_macs: the same, were the layer direct and dense.
-        accumulator_bits: in which every final accumulator fits.
+        macs: useful multiply-accumulates of this step for one image.
+        direct_macs: what they would be if the layer were direct and dense.
+        accumulator_bits: width in which every final accumulator fits.
     """
 
     name: str
@@ -198,10 +198,10 @@ class Pool:
     """The maximum over windows.
 
     Attributes:
-        tensor: that it writes.
+        tensor: the tensor that the step writes.
         source, signed: the map that it reads, and whether its elements are signed.
         out, region: where the whole output lies, and the part of it that this step computes.
-        window: of an output position.
+        window: what an output position reads.
     """
 
     tensor: str
@@ -233,7 +233,7 @@ class StoreMap:
 
     @property
     def rows(self) -> Pair:
-        """The rows of words that are stored, and the words of each: one row where the count fits its field."""
+        """The rows of words that are stored, and the words of each: one row if the count fits its field."""
         words = self.source.end - self.source.base
         return (1, words) if words <= LAYOUT["in_row_words"].highest else (self.source.height, self.source.row_words)
 

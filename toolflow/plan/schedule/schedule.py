@@ -1,8 +1,8 @@
-"""The schedule of a network on an engine: its steps in order, and where every tensor lies meanwhile.
+"""The schedule of a network on an engine: its steps in order, and the place of every tensor.
 
 Whoever needs to know what the engine does reads it here: `plan/lower` encodes the steps, the cycle model times them,
-`needs` sizes the memories, the reports describe the layers. It follows from the graph and the engine alone: today no
-choice depends on the board, as every map lies in the banks.
+`needs` sizes the memories, the reports describe the layers. The schedule follows from the graph and the engine alone.
+No choice depends on the board, because every map lies in the banks.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Schedule:
 
 
 def make_schedule(graph: QuantisedGraph, config: EngineConfig) -> Schedule:
-    """Return the schedule of a network on an engine, whose depths do not matter to it.
+    """Return the schedule of a network on an engine. It is the same for all depths of the engine's memories.
 
     Raises:
         DoesNotFitError: a layer has a tile or outputs that no depth of this engine takes.
