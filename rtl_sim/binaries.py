@@ -20,17 +20,17 @@ class Binaries:
     weights: bytes
 
     def into(self, compiled: CompiledProgram) -> CompiledProgram:
-        """Return the compilation with these bytes in place of its own."""
+        """Return the compilation with these bytes."""
         return replace(compiled, program=self.program, weights=self.weights)
 
     def into_traced(self, compiled: CompiledProgram, traced: CompiledProgram) -> CompiledProgram:
-        """Return a traced compilation with these weights and tables; its instructions stay its own."""
+        """Return a traced compilation with these weights and tables, and its own instructions."""
         tables = self.program[compiled.instructions[0].in_base :]
         code = traced.program[: traced.instructions[0].in_base]
         return replace(traced, program=code + tables, weights=self.weights)
 
     def difference(self, compiled: CompiledProgram) -> str | None:
-        """Return the first place at which the files leave the compilation, as text; None if there is none."""
+        """Return the first difference between the files and the compilation, as text; None if there is none."""
         for what, stored, expected, parts in (
             ("program", self.program, compiled.program, _program_parts(compiled)),
             ("weights", self.weights, compiled.weights, _weight_parts(compiled)),

@@ -1,9 +1,9 @@
-"""Random faults in programs and weight streams: the proof that a level's comparison can fail.
+"""Random faults in programs and weight streams, to prove that a level's comparison can fail.
 
 A fault flips one bit of a weight or its index, a bias, a multiplier, a shift, a residual's multiplier or shift, or an
-instruction word; an instruction's CRC is made good again, as if the compiler had been wrong. A level is red when it
-ends in an error code or writes anything but the reference's integers. A fault that leaves a level green is unobservable
-if the executor, on many more images, is not moved by it either.
+instruction word. The CRC of an instruction is corrected, as if the compiler had been wrong. A level is red if it ends
+with an error code or writes other integers than the reference. A fault that leaves a level green is unobservable if
+the executor's results do not change either, on many more images.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class FaultOutcome:
-    """What a level made of a fault: the first difference, or None if it stayed green."""
+    """The result of a level for a fault: the first difference, or None if the level stayed green."""
 
     fault: Fault
     difference: str | None
@@ -124,7 +124,7 @@ def campaign(
 
     Args:
         unit: the engine and its network.
-        executor: what is put to the test.
+        executor: the executor under test.
         images: uint8 images that the level runs.
         faults: from `draw_faults` on the same unit.
         more_images: images on which the executor judges faults that left the level green.

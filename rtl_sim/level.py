@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a level is run on: one unit of an emitted project, and images.
+    """The subject of a level: one unit of an emitted project, and images.
 
     Attributes:
         folder: the project.
         unit: the engine and its network.
-        board: what the project was planned for.
-        binaries: the unit's program and weight stream as they lie in the project.
+        board: the board that the project was planned for.
+        binaries: the unit's program and weight stream, as stored in the project.
         images: uint8 (N, H, W, C).
-        work: where programs and simulators are built and kept.
+        work: folder in which programs and simulators are built and kept.
         options: seed and pauses of the bench.
-        note: called with what is being done if it may take long.
+        note: called with a description of work that may take long.
     """
 
     folder: Path
@@ -62,15 +62,15 @@ class Subject:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a level found.
+    """The verdict of a level.
 
     Attributes:
-        equal: whether everything was as it must be; None if the level was not run.
-        detail: the first difference, what "equal" leaves open, or why the level was not run.
-        images: how many were run; 0 for a level that runs none.
-        loops: the pipelined loops of the C++, of a level that analyses them.
-        ended: whether the level came to its end, with or without a difference.
-        failure: why a level that was asked for could not be run, in full; "" if it was.
+        equal: whether nothing differed; None if the level was not run.
+        detail: the first difference, what "equal" does not cover, or why the level was not run.
+        images: number of images that were run; 0 for a level that runs none.
+        loops: the pipelined loops of the C++, for a level that analyses them.
+        ended: whether the level finished, with or without a difference.
+        failure: why a requested level could not be run, in full; "" if it was run.
     """
 
     equal: bool | None
@@ -85,14 +85,14 @@ class Level(ABC):
     """A level of verification.
 
     Attributes:
-        name: as `--levels` takes it and verdicts carry it; also the name of the level's module.
+        name: name in `--levels` and in verdicts; also the name of the level's module.
         rank: place among the levels; lower ones run first.
-        judges: whether software that others wrote judges the reference; if not, the level is judged by the reference.
-        selectable: whether `--levels` takes it; if not, `runs` says when it runs.
+        judges: whether independent software judges the reference; otherwise the reference judges the level.
+        selectable: whether `--levels` accepts it; otherwise `runs` decides when it runs.
         reads_binaries: whether its verdict covers the unit's program and weight stream.
         sources: the folder of the project that its verdict covers, with `{unit}` for the unit's name; "" for none.
         tools: programs that must be on PATH.
-        packages: distributions that it needs beside those that the toolflow itself loads.
+        packages: distributions that it needs in addition to those of the toolflow.
         counts_cycles: whether it has a clock, so that a run without pauses counts cycles.
     """
 
@@ -111,7 +111,7 @@ class Level(ABC):
         return self.name in chosen
 
     def describe(self, unit: str, images: int) -> str:
-        """Return what is done, for the progress display."""
+        """Return a description of the work, for the progress display."""
         return f"{self.name} of the {unit} unit, {images} images"
 
     @abstractmethod
@@ -119,7 +119,7 @@ class Level(ABC):
         """Run the level and compare.
 
         Raises:
-            ToolflowError: it must not be left at a verdict.
+            ToolflowError: the run must stop.
         """
 
 
@@ -128,7 +128,7 @@ class EngineLevel(Level):
 
     @abstractmethod
     def executor(self, project: Path, unit: str, work: Path, options: RunOptions) -> Executor:
-        """Return what runs a unit's binaries.
+        """Return the executor of a unit's binaries.
 
         Args:
             project: an emitted project: `hls` for all units, `rtl/<unit>` for each.

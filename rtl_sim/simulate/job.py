@@ -15,7 +15,7 @@ class SimulationError(VerificationError):
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a job is run.
+    """The options of a job.
 
     Attributes:
         seed: of the pauses; the same seed gives the same cycles.
@@ -71,7 +71,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one job did.
+    """The outcome of one job.
 
     Attributes:
         error: the status register's code.
