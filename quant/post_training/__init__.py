@@ -1,1 +1,1 @@
-"""From a float network and images to integers, without training."""
+"""Post-training quantisation: from a float network and images to integers, without training."""

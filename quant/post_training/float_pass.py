@@ -1,4 +1,4 @@
-"""The float network on the calibration images: what every scale and every bias is measured against."""
+"""The float network on the calibration images: the reference of every scale and every bias."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEPT_BYTES = 1 << 30  # float tensors up to this size are kept for the walk
 
 @dataclass
 class FloatPass:
-    """What the float network gave.
+    """The results of the float network.
 
     Attributes:
         magnitudes: group -> what the nodes that round into it gave; not of the image.

@@ -1,4 +1,4 @@
-"""One layer at a time: weights and bias to integers, on the inputs that the rounded layers before it give."""
+"""Round one layer at a time: weights and bias, on the inputs that the rounded layers before it produce."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class LayerRounding:
     Args:
         arrangement: the float network.
         config: widths, and how weights are rounded.
-        scales: of every group of tensors.
-        means: of each layer's channels before the activation, in the float network.
-        held: scales that are not to be found anew; None to find all.
+        scales: scale of every group of tensors.
+        means: means of each layer's channels before the activation, in the float network.
+        held: fixed scales; None to choose all scales.
 
     Attributes:
         notes: what a reader of the report should know.
@@ -61,8 +61,8 @@ class LayerRounding:
 
         Args:
             node: the layer, in its form.
-            exact: tensors of the float network, its inputs among them.
-            seen: those that rounded layers give.
+            exact: tensors of the float network, including the layer's inputs.
+            seen: the same tensors, computed by rounded layers.
 
         Raises:
             ToolflowError: its bias or its multipliers cannot be held.
@@ -70,7 +70,7 @@ class LayerRounding:
         op, bits = node.op, weight_bits(node.name, self.arrangement, self.config)
         solved = self._solved(node, exact, seen)
         needed = weight_of(node, "bias", torch.float64)
-        for _ in range(BIAS_TRIES):  # a bias that its correction makes too large needs coarser steps, and is found anew
+        for _ in range(BIAS_TRIES):  # a bias that its correction makes too large needs coarser steps
             made = self._integers(node, solved, bits, needed)
             steps = self._input_step(node) * made.scales.numpy()
             rounded = made.values.float()
@@ -89,7 +89,7 @@ class LayerRounding:
         return numbers, sums, offset
 
     def check(self, node: Node) -> None:
-        """Refuse a node that no weights could requantise, before any are rounded.
+        """Refuse a node whose scales cannot be requantised, before any weights are rounded.
 
         Raises:
             ToolflowError: its scales are too far apart.
@@ -116,7 +116,7 @@ class LayerRounding:
     def _solved(
         self, node: Node, exact: Mapping[str, torch.Tensor], seen: Mapping[str, torch.Tensor]
     ) -> SolvedWeights | None:
-        """Return a layer's weights as they are to be rounded; None where they keep their values or their scales."""
+        """Return a layer's weights before rounding; None if they keep their values or their scales."""
         if node.name in self.arrangement.inserted or self.held is not None:
             return None
         weight = weight_of(node, "weight", torch.float64)

@@ -1,4 +1,4 @@
-"""Which scales a layer's weights may have, given the scales of the tensors around it."""
+"""The scales that a layer's weights may have, given the scales of the tensors around it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quant.post_training.weights import ScaleRule
 from toolflow.numerics.scales import ScalesAround, smallest_weight_scale, snap_weight_scales
 
 RELATIVE_FLOOR = 2.0**-12
-BIAS_ROOM = 2.0  # a bias takes at most the half of its width, so that its correction fits too
+BIAS_ROOM = 2.0  # a bias uses at most half of its range, so that its correction fits too
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What rounding did to a network."""
+"""The errors that rounding causes in a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scales: least squared error or a percentile, free or powers of two."""
+"""Choose scales by least squared error or by a percentile, free or as powers of two."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quant.config import Family
 FloatArray = npt.NDArray[np.float64]
 
 BINS = 2048
-COUNTED_TOGETHER = 1 << 22  # values; torch counts in float32, which is exact up to 2^24 only
+COUNTED_TOGETHER = 1 << 22  # values of a chunk: torch counts in float32, which is exact up to 2^24 only
 ACTIVATION_CANDIDATES = np.linspace(0.1, 1.0, 181)
 WEIGHT_CANDIDATES = np.linspace(0.35, 1.0, 53)
 SMALLEST = 1e-300  # stands for 0 if something is divided by it

@@ -1,4 +1,4 @@
-"""The scale of every group of tensors, from the magnitudes that the float network shows.
+"""Choose the scale of every group of tensors from the magnitudes in the float network.
 
 Scales are chosen group by group, each for its own least error, and then matched: the two terms of an addition share
 one shift, so that one of them whose steps are far finer than the other's or than the output's cannot be held.
@@ -24,7 +24,7 @@ TERMS_APART = 2.0 ** (MULTIPLIER_BITS - 2)  # the larger term's step over the sm
 
 @dataclass
 class Magnitudes:
-    """What the nodes that round into one group gave on the calibration images.
+    """Magnitudes of the nodes that round into one group, on the calibration images.
 
     Attributes:
         histograms: of each node's outputs.
@@ -56,14 +56,14 @@ def group_scales(
     image_scale: float,
     config: QuantiseConfig,
 ) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Return the scale of every group, that of the image included, and what a reader of the report should know.
+    """Return the scale of every group, including the image, and notes for the report.
 
     Args:
         arrangement: the float network.
-        found: group -> what its nodes gave; not of the image.
+        found: group -> the magnitudes of its nodes; without the image.
         integers: group -> its integer type.
         sums: layer -> the step of its sums.
-        image_scale: of the image.
+        image_scale: scale of the image.
         config: the family, and how ranges are found.
     """
     scales = {arrangement.group[arrangement.graph.input_name]: image_scale}

@@ -1,4 +1,4 @@
-"""What post-training quantisation finds: integers, scales and types of every layer and tensor."""
+"""The result of post-training quantisation: integers, scales and types of every layer and tensor."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class LayerNumbers:
 
 @dataclass(frozen=True)
 class Held:
-    """What of a quantised network stays as it is when its float weights and biases are rounded again.
+    """The parts of a quantised network that stay when its float weights and biases are rounded again.
 
     Attributes:
         types: of every tensor.

@@ -1,4 +1,4 @@
-"""From a float graph and calibration images to every scale and integer: one walk in topological order."""
+"""Choose every scale and integer of a float graph: one walk in topological order over calibration images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many bits: of every group of tensors, and of every layer's weights."""
+"""Bits of every group of tensors, and of every layer's weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training of the integers that the quantise stage found, where the user gives images for it."""
+"""Finetuning of the integers that the quantise stage found, on images that the user gives."""
 
 from __future__ import annotations
 

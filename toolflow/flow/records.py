@@ -1,4 +1,4 @@
-"""What the stages leave for each other as JSON: how a network was quantised, which engines run it, and why."""
+"""The JSON records of the stages: how a network was quantised, which engines run it, and why."""
 
 from __future__ import annotations
 
