@@ -76,6 +76,19 @@ def test_the_first_pages_stay_short(name: str, most: int) -> None:
     assert len((REPOSITORY / name).read_text(encoding="utf-8").splitlines()) <= most
 
 
+def unnamed_folders(text: str) -> list[str]:
+    """Return the packages that the text does not name."""
+    packages = [f"toolflow/{path.parent.name}" for path in (REPOSITORY / "toolflow").glob("*/__init__.py")]
+    packages += [path.parent.name for path in (REPOSITORY / "quant").glob("*/__init__.py")]
+    return sorted(name for name in packages if f"`{name}`" not in text)
+
+
+def test_architecture_names_every_folder() -> None:
+    text = (REPOSITORY / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert unnamed_folders(text) == []
+    assert unnamed_folders(text.replace("`toolflow/plan`", "").replace("`search`", "")) == ["search", "toolflow/plan"]
+
+
 def test_the_tables_are_rendered_from_the_record() -> None:
     entries = results.read()
     assert results.PAGE.read_text(encoding="utf-8") == results.render(entries)
