@@ -34,6 +34,8 @@ def suite(tmp_path: Path) -> Path:
     tests = tmp_path / "repository/tests"
     tests.mkdir(parents=True)
     shutil.copyfile(REPOSITORY / "tests/conftest.py", tests / "conftest.py")
+    (tests / "conformance").mkdir()
+    shutil.copyfile(REPOSITORY / "tests/conformance/part.py", tests / "conformance/part.py")
     shutil.copyfile(REPOSITORY / "pyproject.toml", tests.parent / "pyproject.toml")
     (tests / "test_suite.py").write_text(SUITE)
     return tests.parent
@@ -85,3 +87,15 @@ def test_named_data_is_used(suite: Path, tmp_path: Path) -> None:
 
 def test_long_tests_run_when_asked_for(suite: Path) -> None:
     assert "2 passed, 3 skipped" in _pytest(suite, "--run-long")[1]
+
+
+def test_a_test_that_takes_too_long_is_named(suite: Path) -> None:
+    conftest = suite / "tests/conftest.py"
+    text = conftest.read_text()
+    assert text.count("LONG_SECONDS = 60") == 1
+    conftest.write_text(text.replace("LONG_SECONDS = 60", "LONG_SECONDS = 0"))
+    _, output = _pytest(suite, "-k", "passes")
+    assert "test_passes took 0 s, of 0 on two idle cores: shorten it, or mark it long" in output
+    conftest.write_text(text)
+    _, output = _pytest(suite, "-k", "passes")
+    assert "shorten it" not in output
