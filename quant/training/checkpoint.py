@@ -14,11 +14,11 @@ from toolflow.ir.errors import ToolflowError
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where the state is kept after each epoch.
+    """The file that keeps the state after each epoch.
 
     Attributes:
         path: the file.
-        origin: fingerprint of everything that the run comes from; a state of another origin is not used.
+        origin: fingerprint of all inputs of the run; a state with another origin is not used.
     """
 
     path: Path
@@ -31,7 +31,7 @@ class Checkpoint:
         partial.replace(self.path)
 
     def read(self) -> dict[str, Any] | None:
-        """Return the state, None if there is none of this origin."""
+        """Return the state, or None if there is none with this origin."""
         if not self.path.is_file():
             return None
         try:

@@ -34,12 +34,12 @@ def rounded(x: Tensor, scale: Tensor | float, lower: int, upper: int) -> Tensor:
 
 
 class WeightGrid(nn.Module):
-    """Where a layer's quantised weights lie, whatever the norms of its kernels become.
+    """The grid of a layer's quantised weights, independent of the norms of its kernels.
 
     The largest value of a channel that is not cut off stays the same share of the channel's largest value.
 
     Args:
-        weight: float (K, ..), what was quantised.
+        weight: float (K, ..), the weights that were quantised.
         numbers: its integers and scales.
     """
 

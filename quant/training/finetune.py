@@ -1,8 +1,8 @@
 """Finetuning: train the integers of a quantised network with its rounding in the loop; types do not change.
 
-Training begins at the integers that were found without (`solve.py`). Weights lie on their grids, tensors on theirs,
-and gradients pass straight through the rounding. Every layer has a batch norm meanwhile; folded back, it scales the
-steps of a channel's weights, and the integers are those that were trained with.
+Training begins at the integers of post-training quantisation. Weights and tensors are on their integer grids, and
+gradients pass straight through the rounding. Every layer has a batch norm during training. Folded back, it scales the
+steps of a channel's weights, so the integers are the trained ones.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def finetune(
 
     Args:
         variant: the network; its widths, its scales of tensors, tiles and patterns are kept.
-        teacher: the float network, simplified, whose answers and maps are to be met.
+        teacher: the simplified float network, whose answers and maps are the targets.
         images: calibration images, uint8 (N, H, W, C), for the report.
-        data: to train on.
-        recipe: how.
-        told: as `Watch.batch`.
-        checkpoint: where the state is kept.
+        data: the training images.
+        recipe: the training recipe.
+        told: called as `Watch.batch`.
+        checkpoint: keeps the state.
 
     Raises:
         ToolflowError: as `prune_and_train`, or the network cannot be finetuned.

@@ -1,11 +1,11 @@
-"""Two-step training: prune to fewer and fewer values a sub-row, and train after each step with the support held.
+"""Training in steps: prune to fewer values in a sub-row, and train after each step with the support fixed.
 
     dense ─ prune 8:16 ─ train ─ prune 5:16 ─ train ─ prune 3:16 ─ train ─ pruned
 
-The dense network teaches: the loss is its answers' divergence, how far the maps between blocks are from its own, and
-the labels' cross entropy if there are labels. Maps teach soonest: the pruned network begins near them.
-Whatever is random comes from the seed, the step and the epoch, so that a run which was interrupted and resumed at an
-epoch's end gives the same weights as one that was not, on the same machine with as many threads.
+The dense network is the teacher. The loss is the divergence from its answers, the error of the maps between blocks, and
+the cross entropy of the labels if there are labels. The maps help most at the start.
+All random numbers come from the seed, the step and the epoch. So an interrupted run that resumes after an epoch gives
+the same weights as an uninterrupted one, on the same machine with as many threads.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SMALLEST_ENERGY = 1e-12  # of a map that is 0 everywhere
 
 
 class Event(TypedDict):
-    """What was measured: after pruning (epochs 0, no loss) and after training, at each step."""
+    """The measurement after pruning (epochs 0, no loss) or after training of a step."""
 
     pattern: str
     epochs: int
@@ -52,12 +52,12 @@ class Event(TypedDict):
 
 @dataclass(frozen=True)
 class Watch:
-    """What the caller wants to know meanwhile.
+    """Callbacks of a training run.
 
     Attributes:
-        measure: the accuracy of a network on images that training does not see.
-        batch: is told after each batch how many images it had, and the state in words.
-        layer: is told each layer that is pruned.
+        measure: returns the accuracy of a network on images that training does not see.
+        batch: called after each batch with its number of images, and the state in words.
+        layer: called with each layer that is pruned.
     """
 
     measure: Callable[[Graph], float]
@@ -90,12 +90,12 @@ def slower_here() -> tuple[str, ...]:
 
 
 def batch_sizes(images: int, batch: int, multiple: int = 1) -> list[int]:
-    """Return the sizes of an epoch's batches, equal but for the last, which is half as large at least.
+    """Return the sizes of an epoch's batches: equal except for the last, which is at least half as large.
 
     Args:
-        images: in all.
-        batch: wanted size.
-        multiple: the size is one, if it is not below it.
+        images: number of images.
+        batch: requested size.
+        multiple: sizes are multiples of this number, unless they are smaller.
     """
     size = batch // multiple * multiple or batch
     full, rest = divmod(images, size)
@@ -112,10 +112,10 @@ def prune_and_train(
     watch: Watch,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[Graph, list[Event]]:
-    """Return the pruned and trained network, and what was measured on the way.
+    """Return the pruned and trained network, and the measurements of each step.
 
-    Steps that would get no epoch are left out. With a checkpoint whose file is there, training goes on behind the last
-    epoch that was finished.
+    Steps that would get no epoch are omitted. If the checkpoint's file exists, training continues after its last
+    finished epoch.
 
     Raises:
         ToolflowError: the memory is too small, the loss is no number any more, or the checkpoint cannot be read.
@@ -149,7 +149,7 @@ class Training:
 
     @property
     def sample(self) -> Tensor:
-        """Some training images as batches have them: statistics of whole images would not fit shifted ones."""
+        """Return training images for the statistics of batch norms; they are shifted, as those of batches are."""
         largest = max(int(np.prod(shape)) for shape in self.dense.shapes.values())
         some = self.data.images[self.order[: min(NORM_IMAGES, max(NORM_ELEMENTS // largest, 1))]]
         shifted = augmented(some, np.random.default_rng(self.recipe.seed), self.recipe.flip)

@@ -1,4 +1,4 @@
-"""How long and how a network is trained; what asks for training need not load torch."""
+"""The recipe of a training run; it can be used without loading torch."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how a network is trained.
+    """The recipe of a training run.
 
     Attributes:
-        epochs: over all steps; the last step gets seven eighths of them or more.
-        batch: images.
-        rate: of AdamW at the start; it falls to 0 as a cosine over all steps.
-        momentum: of gradients and of their squares.
-        decay: of weights, not of biases and norms.
-        temperature: by which the dense network's logits are divided.
-        taught: share of its answers and maps in the loss; all, if there are no labels.
-        matched: weight of each map's error over its energy, beside the answers' divergence.
-        flip: whether images may be mirrored.
-        seed: of order, crops, flips, and the samples that pruning solves on.
+        epochs: epochs of all steps; the last step gets at least seven eighths of them.
+        batch: images of a batch.
+        rate: learning rate of AdamW at the start; it falls to 0 as a cosine over all steps.
+        momentum: decay rates of the averages of gradients and of their squares.
+        decay: weight decay, not for biases and norms.
+        temperature: divisor of the dense network's logits.
+        taught: share of the teacher's answers and maps in the loss; 1 if there are no labels.
+        matched: weight of each map's relative error, compared with the divergence of the answers.
+        flip: whether to mirror images.
+        seed: seed of order, crops, flips, and the samples that pruning solves on.
     """
 
     epochs: int

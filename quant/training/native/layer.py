@@ -64,7 +64,7 @@ class _Lists:
 
 
 class NativeLayer:
-    """What the library must know of a layer.
+    """The description of a layer for the library.
 
     Args:
         op: the operator.

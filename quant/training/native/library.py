@@ -24,7 +24,7 @@ WIDEST_LANES = 16  # batches are multiples of it on every processor, so that the
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """Return the library, None if g++ is missing or does not compile it: torch then does the same, more slowly."""
+    """Return the library, or None if g++ is missing or fails: torch then computes the same, more slowly."""
     compiler = shutil.which(COMPILER)
     if compiler is None:
         return None
@@ -61,7 +61,7 @@ def _compiled(compiler: str, flags: Sequence[str]) -> ctypes.CDLL:
 
 
 def _kept(path: Path, build: Callable[[Path], None]) -> ctypes.CDLL:
-    """Return the library at a path, built if it is not there or is none."""
+    """Return the library at a path; it is built if the file is missing or invalid."""
     if path.is_file():
         try:
             return ctypes.CDLL(str(path))
@@ -100,7 +100,7 @@ def _flags(compiler: str) -> tuple[str, ...] | None:
 
 
 def _processor(compiler: str) -> bytes:
-    """Return what -march=native means here: a home may be shared by several machines."""
+    """Return the processor that -march=native means here: several machines may share a home folder."""
     asked = [compiler, "-march=native", "-Q", "--help=target"]
     return subprocess.run(asked, capture_output=True, check=False).stdout
 
