@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from tests.end_to_end.projects import SMALL_ENGINE, digest_all, toolflow, write_models
-from toolflow.cli.parsing import parse_engine
-from toolflow.flow import Precision, Progress, Request, Source, build, quantise
+import pytest
 
+from quant.training.recipe import Recipe
+from tests.end_to_end.projects import SMALL_ENGINE, digest_all, toolflow, write_models
+from tests.unit.cli.module_files import module_file
+from toolflow.cli.parsing import parse_engine
+from toolflow.flow import (
+    Pattern,
+    Precision,
+    Progress,
+    PruneRequest,
+    Request,
+    Source,
+    build,
+    estimate,
+    prune,
+    quantise,
+    verify,
+)
+from toolflow.ir.errors import ToolflowError
+
+HEAD = "nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)"
 STAGES = ["quantise", "calibrate", "plan", "emit", "report"]
 
 
@@ -80,3 +100,56 @@ def test_a_script_quantises_and_builds_from_there(tmp_path: Path) -> None:
     build(request, tmp_path / "out", events)
     assert "quantise: unchanged, reused" in events.notes
     assert events.begun == STAGES[1:]
+
+
+def test_a_script_estimates_and_verifies_what_the_commands_do(tmp_path: Path) -> None:
+    request, _ = _request(tmp_path)
+    out = tmp_path / "out"
+    build(request, out)
+    found = estimate(out, board="kv260", engine=request.engine)
+    shown = toolflow("estimate", out, "--board", "kv260", "--engine", SMALL_ENGINE, "--json")
+    assert json.loads(shown.stdout) == found.document()
+
+    events = Recorder()
+    checked = verify(out, ("program",), images=3, events=events)
+    checked.require_equal()
+    units = list(checked.summary.units)
+    wanted = [(unit.unit, level) for unit in units for level in ("files", "program")]
+    assert [(check.unit, check.level) for check in checked.checks] == wanted
+    assert events.begun[1:] == [text for unit in units for text in _work(unit.unit)]
+    shown = toolflow("verify", out, "--levels", "program", "--images", "3", "--json")
+    summary = json.loads(shown.stdout)
+    for document in (summary, expected := checked.summary.model_dump(mode="json")):
+        for check in document["verification"]:
+            del check["seconds"]
+    assert summary == expected
+    with pytest.raises(
+        ToolflowError, match="levels must be of brevitas, hls4ml, program, hls, cosim, rtl, not 'files'"
+    ):
+        verify(out, ("files",))
+
+
+def _work(unit: str) -> tuple[str, str]:
+    return f"files of the {unit} unit", f"program of the {unit} unit, 3 images"
+
+
+def test_a_script_prunes_what_the_command_prunes(tmp_path: Path) -> None:
+    model = module_file(tmp_path, "nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3)", HEAD)
+    source = replace(_request(tmp_path)[0].source, model=model)
+    events = Recorder()
+    record = prune(PruneRequest(source, Pattern(1, 2), 0), tmp_path / "script", events)
+    assert events.begun == ["measure", "prune"]
+    options = ["--pattern", "1:2", "--tile", "0", "--input-shape", "1,8,8", "--calibration", str(source.calibration)]
+    result = toolflow("prune", model, *options, "--out", tmp_path / "command", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout) == record.model_dump(mode="json")
+    pruned = [(tmp_path / name / "pruned.safetensors").read_bytes() for name in ("script", "command")]
+    assert pruned[0] == pruned[1]
+
+
+def test_wrong_values_of_a_pruning_are_refused() -> None:
+    source = Source("model.onnx", Path("images.npz"))
+    with pytest.raises(ToolflowError, match=r"--rate must be above 0 and below 1, not 2\.0"):
+        PruneRequest(source, Pattern(1, 2), 0, recipe=Recipe(1, rate=2.0))
+    with pytest.raises(ToolflowError, match="--search-loss must come with a search"):
+        PruneRequest(source, Pattern(1, 2), 0, search_loss=0.1)
