@@ -16,7 +16,6 @@ from benchmarks.results import add_record_option, record, record_row
 from benchmarks.yosys_resources import count_cells, run_yosys
 from toolflow.engine.config import EngineConfig
 from toolflow.numerics.winograd import KERNEL, WINOGRAD
-from toolflow.plan.resources.count import Family
 
 RTL = Path(__file__).resolve().parent.parent / "rtl_sim" / "rtl"
 ENGINE = EngineConfig(lanes_k=16, lanes_p=2, slots=1, drain_k=2, bank_depth=1024)
@@ -39,7 +38,7 @@ def engine(tile: int, sub_row: int) -> EngineConfig:
     return EngineConfig.model_validate(ENGINE.model_dump() | changes)
 
 
-def luts(module: str, parameters: dict[str, int], family: Family) -> float:
+def luts(module: str, parameters: dict[str, int], family: str) -> float:
     """Return the LUTs, as logic or as memory, of one module."""
     files = sorted(RTL.glob("cascade_*.sv"), key=lambda file: not file.name.endswith("_pkg.sv"))
     text = "".join(path.read_text(encoding="utf-8") for path in files)
@@ -53,7 +52,7 @@ def luts(module: str, parameters: dict[str, int], family: Family) -> float:
     return count_cells(statistics["design"]["num_cells_by_type"]).luts
 
 
-def array_luts(config: EngineConfig, sub_row: int, in_luts: bool, family: Family) -> float:
+def array_luts(config: EngineConfig, sub_row: int, in_luts: bool, family: str) -> float:
     """Return the LUTs of the array of `config` with words of `sub_row` channels."""
     parameters = {
         "LanesK": config.lanes_k,
@@ -70,19 +69,19 @@ def array_luts(config: EngineConfig, sub_row: int, in_luts: bool, family: Family
     return luts("array", parameters, family)
 
 
-def gather_luts(config: EngineConfig, family: Family) -> float:
+def gather_luts(config: EngineConfig, family: str) -> float:
     """Return the LUTs of the array's multiplexers."""
     return array_luts(config, config.sub_row, False, family) - array_luts(config, 1, False, family)
 
 
-def multiplier_luts(tile: int, family: Family) -> float:
+def multiplier_luts(tile: int, family: str) -> float:
     """Return the LUTs of one multiplier of an engine with a tile size."""
     config = engine(tile, SUB_ROWS[0])
     more = array_luts(config, 1, True, family) - array_luts(config, 1, False, family)
     return more / config.multipliers
 
 
-def input_luts(config: EngineConfig, family: Family) -> float:
+def input_luts(config: EngineConfig, family: str) -> float:
     """Return the LUTs of the input transform, its address generator and its memories."""
     parameters = {
         "LanesP": config.lanes_p,
@@ -96,7 +95,7 @@ def input_luts(config: EngineConfig, family: Family) -> float:
     return luts("tile_input", parameters, family)
 
 
-def fold_luts(config: EngineConfig, family: Family) -> float:
+def fold_luts(config: EngineConfig, family: str) -> float:
     """Return the LUTs of the fold and its memories."""
     parameters = {
         "LanesK": config.lanes_k,
@@ -108,7 +107,7 @@ def fold_luts(config: EngineConfig, family: Family) -> float:
     return luts("fold", parameters, family)
 
 
-def table(family: Family, *, recorded: bool) -> None:
+def table(family: str, *, recorded: bool) -> None:
     """Print the table, per multiplier."""
     print(
         "| form | S | gather | input transform | fold | together | its multiplier | dense: replaces | LUTs "

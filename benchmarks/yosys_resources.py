@@ -34,7 +34,7 @@ from scipy.optimize import nnls
 from benchmarks.results import add_record_option, record, record_row
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
-from toolflow.plan.resources.count import Family, ResourceCount
+from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.estimate import FIT_FILE, estimate_resources
 from toolflow.plan.resources.features import MODULES
 
@@ -160,7 +160,7 @@ def yosys_command() -> str:
     return found
 
 
-def synthesise(config: EngineConfig, family: Family, by_module: bool, without: Sequence[str] = ()) -> dict[str, Any]:
+def synthesise(config: EngineConfig, family: str, by_module: bool, without: Sequence[str] = ()) -> dict[str, Any]:
     """Return Yosys' statistics of one engine.
 
     By module, all lanes and channels but the first are left as black boxes, and so are the modules `without`.
@@ -245,7 +245,7 @@ def _kind(name: str) -> str:
     return PARTS_OF.get(kind, kind)
 
 
-def fit(families: Sequence[Family], only_tiles: bool) -> None:
+def fit(families: Sequence[str], only_tiles: bool) -> None:
     """Fit every module of every family and write the coefficients."""
     document = json.loads(FIT_PATH.read_text(encoding="utf-8")) if FIT_PATH.exists() else {"coefficients": {}}
     for family in families:
@@ -260,7 +260,7 @@ def fit(families: Sequence[Family], only_tiles: bool) -> None:
     FIT_PATH.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def borrow(families: Sequence[Family], source: Family) -> None:
+def borrow(families: Sequence[str], source: str) -> None:
     """Write what engines with tiles add on `source` for families on which none was synthesised.
 
     LUTs are multiplied by what the engines of FIT take on the family for each LUT that they take on `source`.
@@ -297,7 +297,7 @@ def _plain_terms(name: str) -> set[str]:
     return {term for config in FIT for term, amount in MODULES[name].terms(config).items() if amount}
 
 
-def _measure(family: Family) -> list[tuple[EngineConfig, dict[str, ResourceCount]]]:
+def _measure(family: str) -> list[tuple[EngineConfig, dict[str, ResourceCount]]]:
     """Return the amounts of every module that was synthesised, for each configuration of the fit."""
     seen: set[tuple[int, bool]] = set()
     measured = []
@@ -315,7 +315,7 @@ def _measure(family: Family) -> list[tuple[EngineConfig, dict[str, ResourceCount
     return measured
 
 
-def _measure_tiles(family: Family) -> list[tuple[EngineConfig, dict[str, ResourceCount]]]:
+def _measure_tiles(family: str) -> list[tuple[EngineConfig, dict[str, ResourceCount]]]:
     """Return the amounts of the modules that engines with tiles add or change."""
     tile_modules = {name for name, module in MODULES.items() if set(module.terms(FIT_TILE[0])) - _plain_terms(name)}
     everything = {*MODULES, "ram"} - {"engine"}
@@ -355,12 +355,12 @@ def _fit_terms(
     return {n: round(float(v / s), 6) for n, v, s in zip(names, solution, scale, strict=True) if v / s > 1e-6}
 
 
-def check(families: Sequence[Family], configs: Sequence[EngineConfig], *, kept: bool, recorded: bool) -> bool:
+def check(families: Sequence[str], configs: Sequence[EngineConfig], *, kept: bool, recorded: bool) -> bool:
     """Print predicted and synthesised amounts side by side; return whether all are within the tolerance.
 
     With `kept`, the synthesised amounts are those of `RECORD`, of the engines that it holds.
     """
-    errors: dict[tuple[Family, str], list[float]] = defaultdict(list)
+    errors: dict[tuple[str, str], list[float]] = defaultdict(list)
     amounts = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
     print("| family | configuration | resource | model | Yosys | error |\n|---|---|---|---|---|---|")
     for family in families:

@@ -16,6 +16,7 @@ from toolflow.emit.render import render, resource, write_if_changed
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards.board import Board
+from toolflow.plan.resources.family import family_of
 
 DESIGN_NAME = "cascade"
 _PACKAGE = "hls_templates"
@@ -83,9 +84,7 @@ class UnitSources:
 
 def processor(board: Board) -> str:
     """Return the board's processing system: zynq7, zynqmp or none."""
-    if board.flow != "zynq":
-        return "none"
-    return "zynq7" if board.family == "xc7" else "zynqmp"
+    return family_of(board.family).processing_system
 
 
 def control_addresses(board: Board, units: Sequence[str]) -> dict[str, int]:

@@ -99,6 +99,7 @@ BAD: list[tuple[str, Edit, str]] = [
         lambda d: d.update(family="xc7"),
         "part must belong to family xc7, not be 'xczu7ev-ffvc1156-2-e', which belongs to xcup",
     ),
+    ("zcu104", lambda d: d.update(family="xcv"), "family: must be one of ecp5, xc7, xcup, not 'xcv'"),
     ("zcu104", lambda d: d.update(part="xczu7ev"), "'xczu7ev', which is no full part string"),
     (
         "zcu104",

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from toolflow.plan.resources.count import Family
 from toolflow.plan.resources.memory import map_memory
 
 RTL = Path(__file__).resolve().parents[3] / "rtl_sim" / "rtl"
 
 # family, pieces, bits of a piece, words -> blocks of RAM (0: LUT RAM) and LUTs as memory; synthesised from
 # cascade_ram.sv by Yosys 0.70 (synth_xilinx, synth_ecp5)
-RECORDED: list[tuple[Family, int, int, int, float, int]] = [
+RECORDED: list[tuple[str, int, int, int, float, int]] = [
     *(("xc7", 1, 8, words, 0, 4 * n) for words, n in ((16, 2), (32, 2), (48, 3), (64, 3), (128, 6), (256, 12))),
     *(("xc7", 1, 8, words, n, 0) for words, n in ((512, 0.5), (2048, 0.5), (2500, 1), (6000, 1.5), (12288, 3))),
     *(("xc7", 1, 16, words, 0, 4 * n) for words, n in ((32, 3), (48, 6), (96, 9), (128, 12))),
@@ -54,9 +53,7 @@ RECORDED_ULTRA = [
 
 
 @pytest.mark.parametrize(("family", "pieces", "bits", "words", "blocks", "luts"), RECORDED)
-def test_the_map_is_the_synthesisers(
-    family: Family, pieces: int, bits: int, words: int, blocks: float, luts: int
-) -> None:
+def test_the_map_is_the_synthesisers(family: str, pieces: int, bits: int, words: int, blocks: float, luts: int) -> None:
     mapped = map_memory(family, words, bits, pieces)
     assert mapped.count.block_rams == blocks
     if not blocks:

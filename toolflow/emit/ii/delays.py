@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from toolflow.emit.ii.ir import Instruction, bits_of
-from toolflow.plan.resources.count import Family
 
 # The part of a clock period that Vitis HLS leaves to placement and routing, unless it is told otherwise.
 CLOCK_UNCERTAINTY = 0.27
@@ -159,7 +158,7 @@ XCUP = Delays(
 )
 
 
-def delays_of(family: Family, part: str) -> Delays:
+def delays_of(family: str, part: str) -> Delays:
     """Return the delays of a device, given by its family and part number."""
     if family == "xcup":
         return XCUP

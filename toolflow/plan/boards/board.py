@@ -11,11 +11,12 @@ from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards.checks import device_problems, memory_problems
-from toolflow.plan.resources.count import Family, ResourceCount
+from toolflow.plan.resources.count import ResourceCount
+from toolflow.plan.resources.family import families, family_of
 
 BOARDS_FOLDER = Path(__file__).resolve().parents[3] / "boards"
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -75,7 +76,7 @@ class Board(BaseModel):
     Attributes:
         part: the vendor's full part string.
         board_part: pattern of the Vivado board file, "" if there is none.
-        family: xc7 (7 series), xcup (UltraScale+) or ecp5.
+        family: name of a file of boards/families, as xc7 (7 series), xcup (UltraScale+) or ecp5.
         flow: "zynq" (Vitis HLS and Vivado, block design) or "nextpnr" (Yosys and nextpnr).
         clock_mhz: clock that the engine is planned for.
         clock_basis: where that clock comes from, as reports show it; "" if the file does not say.
@@ -87,7 +88,7 @@ class Board(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _-]*$")
     part: str
     board_part: str = ""
-    family: Family
+    family: str
     flow: Literal["zynq", "nextpnr"]
     clock_mhz: int = Field(gt=0, le=1000)
     clock_basis: str = Field(default="", max_length=80, pattern=r"^[^\n|]*$")
@@ -96,18 +97,26 @@ class Board(BaseModel):
     usable_shares: UsableShares = UsableShares()
     memory: ExternalMemory
 
+    @field_validator("family")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in families():
+            raise ValueError(f"must be one of {', '.join(sorted(families()))}")
+        return name
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         r, m = self.resources, self.memory
         problems = device_problems(self.part, self.family, r.luts, r.flip_flops, r.dsps, r.bram36, r.bram18, r.uram)
         problems += memory_problems(
             self.part,
+            self.family,
             m.port,
             m.data_bits,
             m.megatransfers_per_s,
             m.external_bandwidth_bytes_per_s,
         )
-        expected_flow = "nextpnr" if self.family == "ecp5" else "zynq"
+        expected_flow = family_of(self.family).flow
         if self.flow != expected_flow:
             problems.append(f"flow must be {expected_flow} for family {self.family}, not {self.flow}")
         if problems:

@@ -27,8 +27,9 @@ from toolflow.plan.explore.shapes import (
     smallest_engines,
     worth_timing,
 )
-from toolflow.plan.resources.count import BLOCK_RAM_NAMES, ResourceCount
+from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.estimate import estimate_resources
+from toolflow.plan.resources.family import family_of
 from toolflow.plan.schedule.needs import fitted
 from toolflow.plan.schedule.schedule import make_schedule
 
@@ -288,4 +289,4 @@ def _shape(config: EngineConfig) -> str:
 
 def _resource_name(name: str, board: Board) -> str:
     names = {"luts": "LUTs", "flip_flops": "flip-flops", "dsps": "DSPs", "urams": "URAMs"}
-    return names.get(name, BLOCK_RAM_NAMES[board.family])
+    return names.get(name, family_of(board.family).block_ram.name)

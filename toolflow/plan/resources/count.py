@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-Family = Literal["xc7", "xcup", "ecp5"]
 RESOURCES = ("luts", "flip_flops", "dsps", "block_rams", "urams")
-
-# what one block RAM of a family is, for reports
-BLOCK_RAM_NAMES: dict[Family, str] = {
-    "xc7": "BRAM (36 Kb)",
-    "xcup": "BRAM (36 Kb)",
-    "ecp5": "EBR (18 Kb)",
-}
 
 
 @dataclass(frozen=True)

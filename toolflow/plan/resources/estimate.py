@@ -17,8 +17,9 @@ from importlib import resources
 from typing import Any
 
 from toolflow.engine.config import EngineConfig
-from toolflow.plan.resources.count import BLOCK_RAM_NAMES, Family, ResourceCount
-from toolflow.plan.resources.features import EXPONENT_BLOCKS, MODULES, as_built, dsps, memories
+from toolflow.plan.resources.count import ResourceCount
+from toolflow.plan.resources.family import family_of
+from toolflow.plan.resources.features import MODULES, as_built, dsps, memories
 from toolflow.plan.resources.memory import map_memory
 
 FIT_FILE = "fit.json"
@@ -30,11 +31,11 @@ class ResourceEstimate:
     """Predicted resources of one engine.
 
     Attributes:
-        family: of the device.
+        family: name of the device's family.
         parts: amounts of each part, largest number of LUTs first.
     """
 
-    family: Family
+    family: str
     parts: Mapping[str, ResourceCount]
 
     @property
@@ -47,7 +48,7 @@ class ResourceEstimate:
         """Return total and parts for JSON."""
         return {
             "family": self.family,
-            "block_ram_unit": BLOCK_RAM_NAMES[self.family],
+            "block_ram_unit": family_of(self.family).block_ram.name,
             "total": self.total.by_name(),
             "parts": {
                 name: {key: round(amount, 1) for key, amount in part.by_name().items()}
@@ -64,7 +65,7 @@ def fitted_coefficients() -> Mapping[str, Coefficients]:
     return coefficients
 
 
-def estimate_resources(config: EngineConfig, family: Family) -> ResourceEstimate:
+def estimate_resources(config: EngineConfig, family: str) -> ResourceEstimate:
     """Return what `config` takes on `family`."""
     parts: dict[str, ResourceCount] = defaultdict(ResourceCount)
     config = as_built(config, family)
@@ -80,7 +81,7 @@ def estimate_resources(config: EngineConfig, family: Family) -> ResourceEstimate
         mapped = map_memory(family, use.words, use.piece_bits, use.pieces, ultra=use.ultra, distributed=use.distributed)
         parts[use.part] += mapped.count * use.copies
     if config.confidence:
-        parts["confidence"] += ResourceCount(block_rams=EXPONENT_BLOCKS[family])
+        parts["confidence"] += ResourceCount(block_rams=family_of(family).exponent_table_blocks)
     for name, blocks in dsps(config, family).items():
         parts[name] += ResourceCount(dsps=blocks)
     return ResourceEstimate(family, dict(sorted(parts.items(), key=lambda item: -item[1].luts)))

@@ -12,19 +12,12 @@ from dataclasses import dataclass
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.records import PARAMETER_RECORD_BYTES, RESULT_BITS, kept_parameter_bits
 from toolflow.plan.resources import tile as tiles
-from toolflow.plan.resources.count import Family
+from toolflow.plan.resources.family import family_of
 
-# A product narrower than this stays in LUTs, whatever it is meant for: the rules of Yosys' synth_xilinx
-# (DSP_Y_MINWIDTH) and of synth_ecp5 (operands of two bits each).
-MIN_DSP_PRODUCT_BITS: dict[Family, int] = {"xc7": 9, "xcup": 9, "ecp5": 4}
-# a total of more bits takes a third multiplier of 18 × 18
-ECP5_TWO_MULTIPLIERS_BITS = 37
 # the fold's Y in more words than these may be held in block RAM
 FOLD_LUT_WORDS = 64
 READ_FIFO_BEATS = 128
 WRITE_FIFO_BEATS = 32
-# the confidence unit's table of exponents: a block RAM on ECP5, LUTs (which are fitted) elsewhere
-EXPONENT_BLOCKS: dict[Family, int] = {"xc7": 0, "xcup": 0, "ecp5": 1}
 
 Terms = Mapping[str, float]
 
@@ -34,9 +27,9 @@ def product_bits(config: EngineConfig) -> int:
     return config.weight_bits + config.operand_bits
 
 
-def as_built(config: EngineConfig, family: Family) -> EngineConfig:
+def as_built(config: EngineConfig, family: str) -> EngineConfig:
     """Return the engine that the family's synthesis makes: products too narrow for its DSP blocks are left in LUTs."""
-    too_narrow = product_bits(config) < MIN_DSP_PRODUCT_BITS[family]
+    too_narrow = product_bits(config) < family_of(family).dsp.least_product_bits
     return config.model_copy(update={"multiplier": "lut"}) if too_narrow else config
 
 
@@ -257,13 +250,14 @@ def _tile_memories(c: EngineConfig, chunks: int) -> tuple[MemoryUse, ...]:
     )
 
 
-def dsps(config: EngineConfig, family: Family) -> dict[str, int]:
+def dsps(config: EngineConfig, family: str) -> dict[str, int]:
     """Return the DSP blocks of each part.
 
     A requantiser multiplies its total by 17 bits, in two blocks (ECP5: three, if it is wide), and the residual in
     another.
     """
-    requantiser = 4 if family == "ecp5" and tiles.total_bits(config) > ECP5_TWO_MULTIPLIERS_BITS else 3
+    two_blocks = family_of(family).dsp.two_block_total_bits
+    requantiser = 3 if two_blocks is None or tiles.total_bits(config) <= two_blocks else 4
     return {
         "array": config.multipliers if as_built(config, family).multiplier == "dsp" else 0,
         "requantisers": requantiser * config.lanes_p * config.drain_k,
