@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from toolflow.plan.resources.family import family_of
 from toolflow.plan.resources.memory import map_memory
 
 RTL = Path(__file__).resolve().parents[3] / "rtl_sim" / "rtl"
@@ -112,3 +113,7 @@ def test_yosys_agrees_today(tmp_path: Path) -> None:
     cells = json.loads((tmp_path / "ultra.json").read_text())["design"]["num_cells_by_type"]
     assert cells["URAM288"] == 2 * map_memory("xcup", 5000, 64, 2, ultra=True).count.urams
     assert not any(kind.startswith("RAM") for kind in cells)
+
+
+def test_both_families_of_amd_have_the_same_block_ram() -> None:
+    assert family_of("xcup").block_ram == family_of("xc7").block_ram
