@@ -117,8 +117,9 @@ class Compute:
         residual: what the drain adds, or None.
         tile: m of F(m, 3), 0 for a direct convolution.
         exponent: int64 (t, t), the left shift of each tap, if there is a tile.
-        macs: useful multiply-accumulates of this step for one image.
-        direct_macs: what they would be if the layer were direct and dense.
+        place_macs: useful multiply-accumulates of a position, or of a tile; 0 if the step computes again what another
+            step of the layer counts.
+        direct_place_macs: those of a position if the layer were direct and dense; 0 likewise.
         accumulator_bits: width in which every final accumulator fits.
     """
 
@@ -135,8 +136,8 @@ class Compute:
     residual: Residual | None = None
     tile: int = 0
     exponent: Int64Array | None = field(default=None, compare=False, repr=False)
-    macs: int = 0
-    direct_macs: int = 0
+    place_macs: int = 0
+    direct_place_macs: int = 0
     accumulator_bits: int = 0
 
     @property
@@ -171,6 +172,16 @@ class Compute:
         height, width = self.region.height, self.region.width
         down, across = WINOGRAD[self.tile].tiles(height, width) if self.tile else (height, width)
         return down * across
+
+    @property
+    def macs(self) -> int:
+        """Useful multiply-accumulates for one image."""
+        return self.place_macs * self.places
+
+    @property
+    def direct_macs(self) -> int:
+        """What they would be if the layer were direct and dense."""
+        return self.direct_place_macs * self.region.height * self.region.width
 
     @property
     def transformed_words(self) -> int:

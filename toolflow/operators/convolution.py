@@ -55,6 +55,17 @@ class Convolution:
         """Output channels K."""
         return len(self.weight)
 
+    @property
+    def place_macs(self) -> int:
+        """Useful multiply-accumulates of an output position, or of a tile: of a pattern only the kept values count."""
+        return kept_values(self.weight, self.pattern, shared=self.tile > 0)
+
+    @property
+    def direct_place_macs(self) -> int:
+        """Multiply-accumulates of an output position if the layer were direct and dense: K·C/groups·kh·kw."""
+        outputs, depth, height, width = self.weight.shape
+        return int(outputs * depth * (KERNEL**2 if self.tile else height * width))
+
     def accumulator_bits(self, operand: IntegerType) -> int:
         """Return the width in which every final accumulator fits."""
         if self.exponent is None:
@@ -89,22 +100,6 @@ def selection_weight(channels: int, before: int, after: int) -> npt.NDArray[np.i
     weight = np.zeros((before + channels + after, channels, 1, 1), dtype=np.int64)
     weight[before + np.arange(channels), np.arange(channels)] = 1
     return weight
-
-
-def macs(form: Convolution, out: Shape) -> int:
-    """Return useful multiply-accumulates per image.
-
-    K·C/groups·kh·kw·H'·W'; of a pattern only the kept values count, of a tile the taps of every tile.
-    """
-    tiles = (out[1], out[2]) if form.tile == 0 else WINOGRAD[form.tile].tiles(out[1], out[2])
-    return kept_values(form.weight, form.pattern, shared=form.tile > 0) * tiles[0] * tiles[1]
-
-
-def direct_macs(form: Convolution, out: Shape) -> int:
-    """Return the multiply-accumulates per image of the same layer, direct and dense."""
-    outputs, depth, height, width = form.weight.shape
-    window = height * width if form.tile == 0 else KERNEL**2
-    return int(outputs * depth * window * out[1] * out[2])
 
 
 def _spread(rule: Requantise, channels: int) -> Requantise:

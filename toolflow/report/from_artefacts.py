@@ -96,7 +96,9 @@ def layer_sections(graph: QuantisedGraph, steps: Iterable[Compute]) -> tuple[Lay
         graph: the network.
         steps: of its schedule, by which the engine computes the layers.
     """
-    of = {step.name: step for step in steps}
+    of: dict[str, list[Compute]] = {}
+    for step in steps:
+        of.setdefault(step.tensor, []).append(step)
     found = []
     for node in graph.nodes:
         if node.op.has_weights:
@@ -111,8 +113,8 @@ def layer_sections(graph: QuantisedGraph, steps: Iterable[Compute]) -> tuple[Lay
                     shares=tuple(shares_of(weight, pattern.sub_row).ravel().tolist()) if pattern and tile else (),
                     weight_bits=node.weight_bits,
                     density=float(np.count_nonzero(weight) / weight.size),
-                    multiplications=of[node.name].macs,
-                    direct_multiplications=of[node.name].direct_macs,
+                    multiplications=sum(step.macs for step in of[node.name]),
+                    direct_multiplications=sum(step.direct_macs for step in of[node.name]),
                     storage_bits=storage_bits(weight, pattern, tile > 0, node.weight_bits),
                 )
             )

@@ -29,6 +29,7 @@ from toolflow.plan.lower.encode import encode_steps
 from toolflow.plan.lower.lower import compile_program, lower
 from toolflow.plan.schedule.needs import fitted
 from toolflow.plan.schedule.schedule import Schedule, make_schedule
+from toolflow.report.from_artefacts import layer_sections
 
 BYTE = IntegerType(8, signed=False)
 ENGINE = EngineConfig(lanes_k=4, lanes_p=2, sub_row=4, tile=2, drain_k=2, slots=1)
@@ -178,17 +179,26 @@ def in_bands(schedule: Schedule, seed: int) -> Schedule:
 
 
 def test_bands_of_rows_compute_what_whole_maps_do() -> None:
-    """Every operator, residuals and tiles among them, whatever row its second band begins at."""
+    """Every operator, residuals and tiles among them, whatever row its second band begins at, and as much work."""
 
     def results(compiled: CompiledProgram, images: npt.NDArray[np.uint8]) -> bytes:
         packed = compiled.pack_images(images)
         return run_program(compiled.config, compiled.program, compiled.weights, packed, len(images))
 
+    def work(schedule: Schedule) -> tuple[int, int]:
+        return sum(s.macs for s in schedule.computes), sum(s.direct_macs for s in schedule.computes)
+
+    banded = 0
     for name, schedule, images in case_schedules("tile_2"):
         bands = in_bands(schedule, zlib.crc32(name.encode()))
         if bands.steps != schedule.steps:
+            banded += 1
             whole = lower(schedule, ACCEPT_ALL)
             assert results(lower(bands, ACCEPT_ALL), images) == results(whole, images), name
+            assert work(bands) == work(schedule), name
+            layers = [layer_sections(schedule.graph, each.computes) for each in (schedule, bands)]
+            assert layers[1] == layers[0], name
+    assert banded >= 50
 
 
 @pytest.mark.parametrize(

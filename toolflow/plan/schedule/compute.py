@@ -17,7 +17,7 @@ from toolflow.ir.operator import HardwareForm
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
 from toolflow.numerics.digits import digits_needed
 from toolflow.numerics.winograd import KERNEL
-from toolflow.operators.convolution import Convolution, direct_macs, macs
+from toolflow.operators.convolution import Convolution
 from toolflow.operators.folders import edges_of, hardware_of, sampling_of
 from toolflow.plan.schedule.memory import as_map
 
@@ -82,7 +82,7 @@ def compute_steps(maps: Maps, node: QuantisedNode) -> tuple[Compute, ...]:
     edges = edges_of(node.op.kind)
     parts = edges(node, source) if edges else ()
     return whole, *(
-        replace(whole, name=f"{node.name} {number}", region=region, rule=form.rule, macs=0, direct_macs=0)
+        replace(whole, name=f"{node.name} {number}", region=region, rule=form.rule, place_macs=0, direct_place_macs=0)
         for number, (region, form) in enumerate(parts, start=2)
     )
 
@@ -93,14 +93,13 @@ def _step(maps: Maps, node: QuantisedNode, form: Convolution) -> Compute:
         raise DoesNotFitError(f"'{node.name}' has tile {form.tile}, the engine transforms up to {config.tile}")
     source, digits = maps.place(node.inputs[0]), maps.digits(node.inputs[0])
     weights = _weights(form, config, source, digits)
-    shape = as_map(maps.graph.shapes[node.name])
     return Compute(
         name=node.name,
         tensor=node.name,
         source=source,
         signed=kind.signed or digits > 1,
         out=_out(maps, node),
-        region=Region(0, 0, *shape[1:]),
+        region=Region(0, 0, *as_map(maps.graph.shapes[node.name])[1:]),
         window=_window(form),
         weights=weights,
         walk=plan_walk(config, weights),
@@ -108,8 +107,8 @@ def _step(maps: Maps, node: QuantisedNode, form: Convolution) -> Compute:
         residual=_residual(maps, node) if len(node.inputs) > 1 else None,
         tile=form.tile,
         exponent=form.exponent,
-        macs=macs(form, shape),
-        direct_macs=direct_macs(form, shape),
+        place_macs=form.place_macs,
+        direct_place_macs=form.direct_place_macs,
         accumulator_bits=form.accumulator_bits(kind),
     )
 
