@@ -8,14 +8,12 @@ turn and takes t_L + p·t_H + reconfigurations / batch. A single unit has the wh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from quant.cascade.artefacts import Calibration, CascadeReport, Measure
 from toolflow.ir.artefacts import Part
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
+from toolflow.ir.unit import DesignKind
 from toolflow.plan.explore.objective import THROUGHPUT, Objective
-
-Design = Literal["resident pair", "time-shared pair", "single low", "single high"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Alternative(Part):
         loss, loss_interval: accuracy lost against the high-precision unit on held-out images, and its interval.
     """
 
-    design: Design
+    design: DesignKind
     cycles_per_image: float
     keeps: bool
     accuracy: float
@@ -80,7 +78,7 @@ class Decision(Part):
         reason: why, for the user.
     """
 
-    choice: Design
+    choice: DesignKind
     cycles_per_image: float
     alternatives: tuple[Alternative, ...]
     forwarded_share: float
@@ -89,7 +87,7 @@ class Decision(Part):
     warnings: tuple[str, ...] = ()
     reason: str
 
-    def alternative(self, design: Design) -> Alternative | None:
+    def alternative(self, design: DesignKind) -> Alternative | None:
         """Return a design that was compared, None if it does not fit."""
         return next((each for each in self.alternatives if each.design == design), None)
 
@@ -113,7 +111,9 @@ def decide(
     expected = _times(cycles, calibration.measure.forwarded_share, objective)
     if not expected:
         raise ToolflowError("no unit fits the device: choose a larger board or a smaller model")
-    allowed = {name: time for name, time in expected.items() if name != "single low" or calibration.low_keeps}
+    allowed = {
+        name: time for name, time in expected.items() if name is not DesignKind.SINGLE_LOW or calibration.low_keeps
+    }
     if not allowed:
         raise DoesNotFitError(
             f"only the low-precision unit fits the device, and {_few(calibration)} do not show that it keeps "
@@ -121,13 +121,13 @@ def decide(
         )
     choice = min(allowed, key=lambda name: allowed[name])
     times = _times(cycles, report.measure.forwarded_share, objective)
-    measures = {"single low": report.low_alone, "single high": None}
+    measures = {DesignKind.SINGLE_LOW: report.low_alone, DesignKind.SINGLE_HIGH: None}
     alternatives = [
         _alternative(name, times[name], name in allowed, measures.get(name, report.measure), report.measure)
         for name in sorted(times, key=lambda name: times[name])
     ]
-    pays = choice.endswith("pair")
-    warnings = () if choice == "single high" else (*calibration.warnings, *report.warnings)
+    pays = choice.is_pair
+    warnings = () if choice is DesignKind.SINGLE_HIGH else (*calibration.warnings, *report.warnings)
     if pays and cycles.single_high is not None and times[choice] > cycles.single_high:
         warnings += (
             f"of the held-out images {report.measure.forwarded_share:.1%} are forwarded, "
@@ -146,22 +146,22 @@ def decide(
     )
 
 
-def _times(cycles: UnitCycles, share: float, objective: Objective) -> dict[Design, float]:
+def _times(cycles: UnitCycles, share: float, objective: Objective) -> dict[DesignKind, float]:
     """Return the expected cycles an image of every design that fits, in the order that decides a tie."""
-    times: dict[Design, float] = {}
+    times: dict[DesignKind, float] = {}
     if cycles.single_high is not None:
-        times["single high"] = cycles.single_high
+        times[DesignKind.SINGLE_HIGH] = cycles.single_high
     if cycles.single_low is not None:
-        times["single low"] = cycles.single_low
+        times[DesignKind.SINGLE_LOW] = cycles.single_low
     if cycles.resident is not None:
-        times["resident pair"] = objective.pair_cycles(*cycles.resident, share)
+        times[DesignKind.RESIDENT_PAIR] = objective.pair_cycles(*cycles.resident, share)
     if cycles.single_low is not None and cycles.single_high is not None and cycles.reconfiguration is not None:
         exchange = 2 * cycles.reconfiguration / cycles.batch
-        times["time-shared pair"] = cycles.single_low + share * cycles.single_high + exchange
+        times[DesignKind.TIME_SHARED_PAIR] = cycles.single_low + share * cycles.single_high + exchange
     return times
 
 
-def _alternative(design: Design, time: float, keeps: bool, found: Measure | None, pair: Measure) -> Alternative:
+def _alternative(design: DesignKind, time: float, keeps: bool, found: Measure | None, pair: Measure) -> Alternative:
     return Alternative(
         design=design,
         cycles_per_image=time,
@@ -173,32 +173,32 @@ def _alternative(design: Design, time: float, keeps: bool, found: Measure | None
 
 
 def _reason(
-    calibration: Calibration, report: CascadeReport, times: dict[Design, float], choice: Design, more: str
+    calibration: Calibration, report: CascadeReport, times: dict[DesignKind, float], choice: DesignKind, more: str
 ) -> str:
     taken = f"{times[choice]:,.0f} cycles an image"
     share = report.measure.forwarded_share
-    if choice == "single low":
+    if choice is DesignKind.SINGLE_LOW:
         lower, upper = (100 * end for end in report.low_alone.loss_interval)
         return (
             f"the low-precision unit alone keeps {_points(calibration.tolerance)} on the images that chose the design "
             f"and loses {100 * report.low_alone.loss:.2f} points ({lower:.2f} to {upper:.2f}) on held-out ones; it "
             f"takes {taken}: a cascade would add nothing"
         )
-    if choice.endswith("pair"):
-        if "single high" not in times:
+    if choice.is_pair:
+        if DesignKind.SINGLE_HIGH not in times:
             alone = "a single high-precision unit does not fit"
             return f"{more}the {choice} takes {taken} with {share:.1%} forwarded; {alone}"
         return (
             f"{more}the {choice} takes {taken} with {share:.1%} forwarded, the single high-precision unit "
-            f"{times['single high']:,.0f}: {times['single high'] / times[choice]:.2f} times as fast"
+            f"{times[DesignKind.SINGLE_HIGH]:,.0f}: {times[DesignKind.SINGLE_HIGH] / times[choice]:.2f} times as fast"
         )
     return f"{more}{_does_not_pay(share, times)}"
 
 
-def _does_not_pay(share: float, times: dict[Design, float]) -> str:
+def _does_not_pay(share: float, times: dict[DesignKind, float]) -> str:
     """Say why a pair is not built beside the single high-precision unit."""
-    taken = times["single high"]
-    pairs = {name: value for name, value in times.items() if name.endswith("pair")}
+    taken = times[DesignKind.SINGLE_HIGH]
+    pairs = {name: value for name, value in times.items() if name.is_pair}
     if not pairs:
         return f"the single high-precision unit takes {taken:,.0f} cycles an image; no pair of units fits the device"
     name, value = min(pairs.items(), key=lambda pair: pair[1])
@@ -208,16 +208,17 @@ def _does_not_pay(share: float, times: dict[Design, float]) -> str:
     )
 
 
-def _more_would_pay(calibration: Calibration, cycles: UnitCycles, objective: Objective, choice: Design) -> str:
+def _more_would_pay(calibration: Calibration, cycles: UnitCycles, objective: Objective, choice: DesignKind) -> str:
     """Say where only the number of images forbids a faster design; "" if more images would not help."""
     share = calibration.share_without_margin
     times = _times(cycles, share, objective)
     if share > 0:
-        times.pop("single low", None)
+        times.pop(DesignKind.SINGLE_LOW, None)
     design = min(times, key=lambda name: times[name])
-    if design in ("single high", choice):
+    if design in (DesignKind.SINGLE_HIGH, choice):
         return ""
-    what = "the low-precision unit alone" if design == "single low" else f"the {design} with {share:.1%} forwarded"
+    alone = design is DesignKind.SINGLE_LOW
+    what = "the low-precision unit alone" if alone else f"the {design} with {share:.1%} forwarded"
     return (
         f"{_few(calibration)} are too few to show that {what} keeps {_points(calibration.tolerance)}, which would "
         f"take {times[design]:,.0f} cycles an image: give a larger calibration file, or allow more with --tolerance. "

@@ -1,4 +1,4 @@
-"""Names of a design's units and of a network's variants; files and JSON hold them as texts."""
+"""Names of designs, of their units and of a network's variants; files and JSON hold them as texts."""
 
 from __future__ import annotations
 
@@ -18,3 +18,17 @@ class UnitName(StrEnum):
     LOW = "low"
     HIGH = "high"
     SINGLE = "single"
+
+
+class DesignKind(StrEnum):
+    """Which units a design has, and how they share the device."""
+
+    RESIDENT_PAIR = "resident pair"
+    TIME_SHARED_PAIR = "time-shared pair"
+    SINGLE_LOW = "single low"
+    SINGLE_HIGH = "single high"
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether the design is a cascade of two units."""
+        return self in (DesignKind.RESIDENT_PAIR, DesignKind.TIME_SHARED_PAIR)

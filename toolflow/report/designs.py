@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolflow.engine.config import EngineConfig
+from toolflow.ir.unit import DesignKind
 from toolflow.plan.boards.board import Board
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.report.summary import Run
@@ -27,16 +28,25 @@ class Design:
     """Engines that share a device.
 
     Attributes:
-        name: "single low", "single high", "resident pair", or "as built".
+        kind: of design; None for the design that was built.
+        forwarded_share: share of images that a pair's low unit forwards; None for a single unit.
         units: the engines.
         cycles_per_image: at the batch planned for, over both units and the forwarded share.
         bound: the resource that is used most.
     """
 
-    name: str
+    kind: DesignKind | None
+    forwarded_share: float | None
     units: tuple[UnitEstimate, ...]
     cycles_per_image: float
     bound: str
+
+    @property
+    def name(self) -> str:
+        """The design in words."""
+        if self.kind is None:
+            return "as built"
+        return self.kind if self.forwarded_share is None else f"{self.kind}, {self.forwarded_share:.1%} forwarded"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from rich.text import Text
 from quant.cascade.artefacts import Measure
 from quant.cascade.decide import Alternative, Decision
 from toolflow.emit.ii.delays import CLOCK_UNCERTAINTY
+from toolflow.ir.unit import DesignKind
 from toolflow.numerics.confidence import ALWAYS, NEVER
 from toolflow.numerics.srbs import parse_pattern
 from toolflow.plan.boards.board import clock_text
@@ -101,7 +102,8 @@ def decision_table(decision: Decision, clock_mhz: float) -> Table:
     table = _table("designs compared, accuracy on held-out images", "design", "images/s>", "accuracy>", "lost>", "")
     for each in decision.alternatives:
         low, high = each.loss_interval
-        lost = "" if each.design == "single high" else f"{points(each.loss)} ({100 * low:.2f} … {100 * high:.2f})"
+        is_reference = each.design is DesignKind.SINGLE_HIGH
+        lost = "" if is_reference else f"{points(each.loss)} ({100 * low:.2f} … {100 * high:.2f})"
         speed = f"{clock_mhz * 1e6 / each.cycles_per_image:,.0f}"
         table.add_row(each.design, speed, percent(each.accuracy), lost, _verdict(each, decision))
     return table
@@ -115,7 +117,7 @@ def _verdict(design: Alternative, decision: Decision) -> str:
         return "tolerance not shown on calibration images"
     if design.cycles_per_image >= decision.cycles_per_image:
         return "not faster"
-    asked = decision.choice.endswith("pair") and not decision.cascade_pays
+    asked = decision.choice.is_pair and not decision.cascade_pays
     return "faster, but a pair was requested" if asked else "faster on held-out images only"
 
 

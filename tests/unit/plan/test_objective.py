@@ -9,6 +9,7 @@ from tests.unit.plan.test_choose import HIGH, LOW, no_progress
 from tests.unit.quant.test_decide import artefacts
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.weight_port import WeightPort
+from toolflow.ir.unit import DesignKind
 from toolflow.plan.boards.board import load_board
 from toolflow.plan.explore.choose import UnitRequest, best_pair, best_single, candidates, timed_engines
 from toolflow.plan.explore.estimate import estimate
@@ -87,6 +88,6 @@ def test_a_pair_that_pays_for_throughput_need_not_pay_for_latency() -> None:
     assert decide(*found, cycles, Objective("throughput")).choice == "resident pair"
     decision = decide(*found, cycles, Objective("latency", 1))
     assert decision.choice == "single high"
-    pair = decision.alternative("resident pair")
+    pair = decision.alternative(DesignKind.RESIDENT_PAIR)
     assert pair is not None
     assert pair.cycles_per_image == pytest.approx(80.0 + 0.3 * 200.0)

@@ -15,6 +15,7 @@ from quant.cascade.calibrate import CalibrationOptions, calibrate
 from quant.cascade.decide import Decision, UnitCycles, decide
 from quant.cascade.measure import Answers, calibration_warnings, evaluate_cascade, held_out_warnings, measure
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
+from toolflow.ir.unit import DesignKind
 from toolflow.numerics.confidence import NEVER, THRESHOLD_ONE
 from toolflow.report.from_artefacts import cascade_section
 from toolflow.report.plot import drawn
@@ -92,7 +93,7 @@ def test_the_low_unit_is_not_chosen_on_the_images_that_report_on_it() -> None:
     """Without a loss on held-out images it is not built where those of the rule did not show it, and vice versa."""
     lucky = decided(PAIR, 90, 80, 100, 80, keeps=False)
     assert lucky.choice == "single high"
-    low = lucky.alternative("single low")
+    low = lucky.alternative(DesignKind.SINGLE_LOW)
     assert low is not None
     assert (low.keeps, low.loss, low.accuracy, low.cycles_per_image) == (False, 0.0, 1.0, 40.0)
     unlucky = decided(PAIR, 100, 0, 90, 0, keeps=True)

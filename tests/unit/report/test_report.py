@@ -17,7 +17,7 @@ from toolflow.engine.cycles import CycleReport, InstructionCycles
 from toolflow.engine.isa import Opcode
 from toolflow.ir.artefacts import save_record
 from toolflow.ir.errors import ToolflowError
-from toolflow.ir.unit import UnitName
+from toolflow.ir.unit import DesignKind, UnitName
 from toolflow.numerics.confidence import ALWAYS, NEVER
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.report.from_artefacts import cascade_section, installed_versions, resources_section, run_section
@@ -73,16 +73,19 @@ def cascade(held_out: Measure | None) -> Cascade:
 
 
 DECISION = Decision(
-    choice="resident pair", cycles_per_image=60.0, forwarded_share=0.188, speedup=100 / 60, cascade_pays=True,
+    choice=DesignKind.RESIDENT_PAIR, cycles_per_image=60.0, forwarded_share=0.188, speedup=100 / 60, cascade_pays=True,
     alternatives=(
         Alternative(
-            design="single low", cycles_per_image=40.0, keeps=False, accuracy=0.8, loss=0.08, loss_interval=(0.07, 0.09)
+            design=DesignKind.SINGLE_LOW, cycles_per_image=40.0, keeps=False,
+            accuracy=0.8, loss=0.08, loss_interval=(0.07, 0.09)
         ),
         Alternative(
-            design="resident pair", cycles_per_image=60.0, keeps=True, accuracy=0.87, loss=0.01, loss_interval=(0, 0.02)
+            design=DesignKind.RESIDENT_PAIR, cycles_per_image=60.0, keeps=True,
+            accuracy=0.87, loss=0.01, loss_interval=(0, 0.02)
         ),
         Alternative(
-            design="single high", cycles_per_image=100.0, keeps=True, accuracy=0.88, loss=0, loss_interval=(0, 0)
+            design=DesignKind.SINGLE_HIGH, cycles_per_image=100.0, keeps=True,
+            accuracy=0.88, loss=0, loss_interval=(0, 0)
         ),
     ),
     warnings=("1,000 calibration images are too few",), reason="it is faster",
@@ -173,7 +176,7 @@ def test_a_design_that_is_faster_than_what_was_built_is_not_called_slower() -> N
     """A pair that was asked for, or one that forwards more of the held-out images than of those that chose it."""
     decision = summary().decision
     assert decision is not None
-    single = decision.alternative("single high")
+    single = decision.alternative(DesignKind.SINGLE_HIGH)
     assert single is not None
     slow = {"cycles_per_image": 2 * single.cycles_per_image}
     for pays, said in ((False, "faster, but a pair was requested"), (True, "faster on held-out images only")):

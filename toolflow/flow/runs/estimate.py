@@ -23,7 +23,7 @@ from toolflow.flow.records import DecisionRecord
 from toolflow.ir.artefacts import load_record
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.ir.unit import VariantName
+from toolflow.ir.unit import DesignKind, VariantName
 from toolflow.plan.boards.board import Board, load_board
 from toolflow.plan.explore.choose import best_pair, best_single, bound_by, timed_engines
 from toolflow.plan.explore.estimate import estimate as predict
@@ -31,6 +31,8 @@ from toolflow.plan.explore.objective import Goal, Objective
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.report.designs import Design, Estimate, UnitEstimate
 from toolflow.report.from_artefacts import run_section
+
+_ALONE = {VariantName.LOW: DesignKind.SINGLE_LOW, VariantName.HIGH: DesignKind.SINGLE_HIGH}
 
 
 def estimate(
@@ -81,10 +83,10 @@ def _as_built(project: Project, objective: Objective) -> Design:
         _unit(name, project.graph(unit.graph), unit.engine, unit.amounts, project.board, objective)
         for name, unit in project.plan.units.items()
     )
-    share = 0.0
+    share = None
     if len(units) > 1:
         share = load_record(DecisionRecord, project.folder / DECISION).forwarded_share
-    return Design("as built", units, _cycles(units, share, objective), project.plan.bound)
+    return Design(None, share, units, _cycles(units, share, objective), project.plan.bound)
 
 
 def _searched(
@@ -111,7 +113,7 @@ def _searched(
             refused.append(error)
             continue
         unit = _unit(name, graphs[name], best.config, best.resources, board, objective)
-        designs.append(Design(f"single {name}", (unit,), unit.cycles_per_image, bound_by(best.resources, board)))
+        designs.append(Design(_ALONE[name], None, (unit,), unit.cycles_per_image, bound_by(best.resources, board)))
     if not designs:
         raise refused[-1]
     for shortage in refused:
@@ -129,7 +131,7 @@ def _searched(
         for name, found in zip(VariantName, pair, strict=True)
     )
     bound = bound_by(pair[0].resources + pair[1].resources, board)
-    return [*designs, Design(f"resident pair, {share:.1%} forwarded", units, _cycles(units, share, objective), bound)]
+    return [*designs, Design(DesignKind.RESIDENT_PAIR, share, units, _cycles(units, share, objective), bound)]
 
 
 def _shares(folder: Path, given: float | None) -> tuple[float, float] | None:
@@ -142,10 +144,10 @@ def _shares(folder: Path, given: float | None) -> tuple[float, float] | None:
     return read_report(folder).measure.forwarded_share, calibration.measure.forwarded_interval[1]  # as a build plans
 
 
-def _cycles(units: Sequence[UnitEstimate], forwarded_share: float, objective: Objective) -> float:
+def _cycles(units: Sequence[UnitEstimate], forwarded_share: float | None, objective: Objective) -> float:
     """Return the expected cycles an image of one unit, or of a pair."""
     first, *second = (unit.cycles_per_image for unit in units)
-    return objective.pair_cycles(first, second[0], forwarded_share) if second else first
+    return first if forwarded_share is None else objective.pair_cycles(first, second[0], forwarded_share)
 
 
 def _unit(

@@ -18,7 +18,7 @@ from toolflow.flow.stages.stage import Stage
 from toolflow.ir.artefacts import load_record, save_record
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.graph import Graph
-from toolflow.ir.unit import UnitName, VariantName
+from toolflow.ir.unit import DesignKind, UnitName, VariantName
 from toolflow.plan.boards.board import Board, board_source
 from toolflow.plan.explore.choose import Candidate, best_pair, best_single, bound_by, require_room, timed_engines
 from toolflow.plan.explore.objective import Objective
@@ -122,7 +122,7 @@ def _decided(
         decision = _asked_for(decision, (*calibration.warnings, *report.warnings))
     if (decision.cascade_pays or cascade) and pair is not None:
         return decision, {UnitName.LOW: (VariantName.LOW, pair[0]), UnitName.HIGH: (VariantName.HIGH, pair[1])}
-    if decision.choice == "single low" and low is not None:
+    if decision.choice is DesignKind.SINGLE_LOW and low is not None:
         return decision, {UnitName.SINGLE: (VariantName.LOW, low)}
     return decision, {
         UnitName.SINGLE: (VariantName.HIGH, best_single(timed[VariantName.HIGH], board, "the high-precision network"))
@@ -131,13 +131,13 @@ def _decided(
 
 def _asked_for(decision: Decision, warnings: tuple[str, ...]) -> Decision:
     """Return the decision for a pair although a single unit would be faster, its figures those of the pair."""
-    pair = decision.alternative("resident pair")
+    pair = decision.alternative(DesignKind.RESIDENT_PAIR)
     if pair is None:
         raise ValueError("the pair that was asked for must be among the designs that fit")
     cycles, fastest = pair.cycles_per_image, decision.speedup
     return decision.model_copy(
         update={
-            "choice": "resident pair",
+            "choice": DesignKind.RESIDENT_PAIR,
             "warnings": warnings,
             "cycles_per_image": cycles,
             "speedup": None if fastest is None else fastest * decision.cycles_per_image / cycles,
