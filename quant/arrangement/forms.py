@@ -40,8 +40,8 @@ def layer_forms(arrangement: Arrangement, config: QuantiseConfig) -> Mapping[str
         wrong = sorted(set(named) - set(free))
         if wrong:
             raise ToolflowError(
-                f"a {what} of its own must be given to 3x3 convolutions of stride 1 behind the first layer, not to "
-                f"{', '.join(wrong)}; they are {', '.join(sorted(free)) or 'none'}"
+                f"only 3x3 convolutions of stride 1 behind the first layer can have their own {what}, not "
+                f"{', '.join(wrong)}; these layers can: {', '.join(sorted(free)) or 'none'}"
             )
     patterns = {name: config.patterns.get(name, config.pattern) for name in free}
     for name in set(config.patterns) & set(patterns):

@@ -71,8 +71,8 @@ def check_expressible(graph: QuantisedGraph) -> None:
     pools = [node.name for node in graph.nodes if isinstance(node.op, AvgPool)]
     if pools:
         raise ToolflowError(
-            f"hls4ml divides in the pool's own type, which rounds once more than the one rounding of design "
-            f"section 3, so there must be no average pooling, not {pools}"
+            "hls4ml rounds twice in average pooling, the reference once: the network must have no average pooling, not "
+            f"{pools}"
         )
 
 

@@ -23,7 +23,7 @@ from toolflow.numerics.srbs import Pattern
 def stand_in(
     base: QuantisedGraph, arrangement: Arrangement, form: Mapping[str, Option], config: QuantiseConfig
 ) -> QuantisedGraph:
-    """Return the network with its layers so: weights as wide and as full as the options', but none to answer with."""
+    """Return a network with the widths and sparsity of these options; its answers mean nothing."""
     nodes = tuple(
         _layer(node, arrangement.graph.by_name[node.name], form[node.name], config) if node.name in form else node
         for node in base.nodes

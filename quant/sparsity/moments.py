@@ -18,7 +18,9 @@ CHUNK = 1024  # tiles transformed at once
 
 @dataclass(frozen=True)
 class Moments:
-    """Of columns x̂ that a quantised or pruned network gives a layer, and x that the float network gives it.
+    """Second moments of the columns x̂ (quantised) and x (float).
+
+    A layer has x̂ as its input in the quantised or pruned network, and x in the float network.
 
     Attributes:
         covariance: (F, F), of x̂; F is tap · C + channel.

@@ -113,9 +113,9 @@ def _solvable_moments(
     generator: torch.Generator,
     about_mean: bool,
 ) -> Moments:
-    """Return the moments of a layer's inputs, of float64 products where those of float32 leave a negative variance.
+    """Return the moments of a layer's inputs, from float64 products if float32 products leave a negative variance.
 
-    So it is of large inputs that hardly vary, for example a layer that gives little but its biases.
+    This happens if inputs are large and nearly constant, for example behind a layer whose output is mostly its bias.
     """
     state = generator.get_state()
     found = moments(op, kernel, seen, exact, generator, about_mean)

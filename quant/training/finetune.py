@@ -89,8 +89,8 @@ def require_finetuning(layers: Iterable[str], config: QuantiseConfig) -> None:
         )
     if config.family == "fixed-point":
         raise ToolflowError(
-            "the fixed-point family cannot be finetuned, powers of two do not follow the training: build it without "
-            "--finetune, or with --scales multiplier"
+            "the fixed-point family cannot be finetuned, training cannot move scales that are powers of two: build it "
+            "without --finetune, or with --scales multiplier"
         )
 
 

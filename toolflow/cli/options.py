@@ -34,7 +34,8 @@ Pruned = Annotated[
     typer.Option(
         metavar="FILE",
         help="Pruned weights of this model (pruned.safetensors from 'toolflow prune'), with their tiles and patterns. "
-        "They replace --weights, which then only teaches --finetune; --tile and --pattern must agree with them.",
+        "They replace --weights: --weights is then used only as the teacher of --finetune. --tile and --pattern must "
+        "agree with them.",
         exists=True,
         dir_okay=False,
         rich_help_panel=_MODEL,
@@ -172,7 +173,7 @@ Percentile = Annotated[
 Rounding = Annotated[
     RoundingMethod,
     typer.Option(
-        help="Round weights to keep each layer's output, or each to the nearest.",
+        help="gptq keeps each layer's output; nearest rounds each weight alone.",
         rich_help_panel=_PRECISION,
     ),
 ]

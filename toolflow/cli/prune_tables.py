@@ -35,5 +35,5 @@ def prune_tables(record: PruneRecord) -> list[RenderableType]:
             f"{layer.multiplications:,}",
             percent(layer.saved),
         )
-    searched = [search_sentence("float", record.search)] if record.search else []
+    searched = [search_sentence("network", record.search)] if record.search else []
     return [steps, layers, *searched, *(f"note: {note}" for note in record.notes)]

@@ -32,9 +32,9 @@ def resource(package: str, *path: str) -> Traversable:
     try:
         found = _joined(resources.files(package), path)
     except ModuleNotFoundError as error:
-        raise ToolflowError(f"the installation must hold the package '{package}', not lack it: reinstall") from error
+        raise ToolflowError(f"the package '{package}' is missing from the installation: reinstall") from error
     if not (found.is_file() or found.is_dir()):
-        raise ToolflowError(f"the installation must hold {'/'.join((package, *path))}, not lack it: reinstall")
+        raise ToolflowError(f"{'/'.join((package, *path))} is missing from the installation: reinstall")
     return found
 
 

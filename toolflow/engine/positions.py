@@ -37,12 +37,12 @@ class PositionCycles:
 
     @property
     def bound(self) -> Bound:
-        """What takes longest; the array where several do."""
+        """What takes longest; the array if several take as long."""
         return max(self.cycles, key=lambda name: self.cycles[name])
 
     @property
     def last(self) -> int:
-        """Cycles of a layer's last position or tile, while which nothing more is transformed."""
+        """Cycles of a layer's last position or tile, when no further tile is transformed."""
         return max(cycles for name, cycles in self.cycles.items() if name != "transform")
 
 
@@ -52,7 +52,7 @@ def drain_cycles(config: EngineConfig, first: int, channels: int, residual: bool
     Args:
         config: the engine.
         first: channel of a group.
-        channels: of it.
+        channels: channels of that group.
         residual: whether a residual is added.
         to_result: whether the outputs are results, which leave one by one.
     """

@@ -242,8 +242,7 @@ def _check_ours(folder: Path, changes_matter: bool = False) -> None:
                 raise ToolflowError(f"{error}; {folder} was left as it is") from error
         if any(folder.iterdir()):
             raise ToolflowError(
-                f"{folder} must be new, empty or an earlier build to be written, not hold something else; "
-                "it was left as it is; choose another --out"
+                f"{folder} is neither empty nor an earlier build; it was left as it is; choose another --out"
             )
         return
     strangers = manifest.strangers(folder) if changes_matter else []

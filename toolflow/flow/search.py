@@ -57,7 +57,7 @@ class Search:
         if self.array_bits is not None and not 2 <= self.array_bits < self.precision.high_bits:
             raise ToolflowError(
                 f"--layer-bits auto must have an array narrower than --high-bits {self.precision.high_bits}, not "
-                f"--engine weight_bits={self.array_bits}: narrower weights would save it no cycle"
+                f"--engine weight_bits={self.array_bits}: weights below that width save no cycles"
             )
         for variant in VariantName:
             try:
@@ -88,7 +88,7 @@ class Search:
         if isinstance(activation, int) and activation < weight:
             raise ToolflowError(
                 f"--layer-bits auto must have an array whose activations are as wide as its weights, not --engine "
-                f"weight_bits={weight},activation_bits={activation}: digits are as wide as the narrower"
+                f"weight_bits={weight},activation_bits={activation}: a digit has the smaller of the two widths"
             )
         return weight
 
@@ -98,7 +98,7 @@ class Search:
         return self.precision.tile != 0
 
     def config(self, variant: VariantName) -> QuantiseConfig:
-        """Return the quantiser's configuration of one variant, what is to be searched left at its plainest."""
+        """Return the configuration of one variant, with the plainest value for everything that is searched."""
         asked = self.precision
         bits = asked.low_bits if variant is VariantName.LOW else asked.high_bits
         return QuantiseConfig(
@@ -167,8 +167,8 @@ class Search:
         """
         if self.array_bits not in (None, self.precision.low_bits) and VariantName.LOW in variants:
             raise ToolflowError(
-                f"--layer-bits auto with --engine weight_bits={self.array_bits} must be --single or have as many "
-                "--low-bits"
+                f"--layer-bits auto with --engine weight_bits={self.array_bits} needs --single, or --low-bits "
+                f"{self.array_bits}"
             )
         notes = []
         for variant in filter(self.searches, variants):
@@ -176,8 +176,8 @@ class Search:
                 continue
             if self._mixed(variant):
                 notes.append(
-                    f"the search for the {variant} unit saves bit-operations, as bits of any width do; with --engine "
-                    "weight_bits=N it saves cycles of that array on the board"
+                    f"the search for the {variant} unit saves bit-operations, because its widths are not tied to an "
+                    "engine; with --engine weight_bits=N it saves cycles of that array on the board"
                 )
             else:
                 notes.append(SAVES_MULTIPLICATIONS)

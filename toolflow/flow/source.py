@@ -113,7 +113,7 @@ class Source:
         return load_pruned(graph, self.pruned, tile, pattern)
 
     def pruning(self) -> tuple[PruneStep, ...]:
-        """Return the steps by which the pruned file was made, none where there is none."""
+        """Return the steps that made the pruned file, empty without a pruned file."""
         if self.pruned is None:
             return ()
         from quant.sparsity.pruned_file import pruning_steps

@@ -37,8 +37,8 @@ def scale_node(
     if len(shape) == 1:
         if shape[0] > MAX_DIAGONAL:
             raise ToolflowError(
-                f"'{name}' scales or rectifies a flat vector of {shape[0]} values alone; at most {MAX_DIAGONAL} can be "
-                "done so: do it before flattening, or next to a linear layer"
+                f"'{name}' scales or rectifies a flat vector of {shape[0]} values alone; the limit is "
+                f"{MAX_DIAGONAL} values; move the scaling before the flatten, or next to a linear layer"
             )
         return Node(name, Linear(activation), (tensor,), {"weight": np.diag(scale), "bias": bias})
     conv = Conv(pads=pads, groups=shape[0], activation=activation)

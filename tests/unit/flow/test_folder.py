@@ -148,7 +148,7 @@ def test_an_error_before_the_first_stage_leaves_nothing(out: Path, terminal: Ter
 def test_a_folder_with_something_else_is_refused_and_untouched(out: Path, terminal: Terminal) -> None:
     out.mkdir()
     (out / "thesis.tex").write_text("years of work")
-    with pytest.raises(ToolflowError, match="must be new, empty or an earlier build to be written"):
+    with pytest.raises(ToolflowError, match="is neither empty nor an earlier build"):
         _build(out, terminal)
     assert _content(out.parent) == {"out/thesis.tex": "years of work"}
 
@@ -168,7 +168,7 @@ def test_a_foreign_folder_where_the_build_would_work_is_refused(out: Path, termi
     foreign = out.with_name(f"out.{suffix}")
     foreign.mkdir()
     (foreign / "mine.txt").write_text("mine")
-    with pytest.raises(ToolflowError, match=rf"out\.{suffix} must be new, empty or an earlier build"):
+    with pytest.raises(ToolflowError, match=rf"out\.{suffix} is neither empty nor an earlier build"):
         _build(out, terminal)
     assert _content(out.parent) == {f"out.{suffix}/mine.txt": "mine"}
 

@@ -119,7 +119,7 @@ def test_batch_norm_of_a_vector_folds_forward() -> None:
 
 def test_a_long_vector_is_not_scaled_alone() -> None:
     graph = graph_of(node("f", Flatten(), "x"), norm("n", "f", 4200), shape=(42, 10, 10))
-    with pytest.raises(ToolflowError, match="at most 4096 can be done so: do it before flattening"):
+    with pytest.raises(ToolflowError, match="the limit is 4096 values; move the scaling before the flatten"):
         simplify(graph)
 
 

@@ -190,7 +190,7 @@ def _finetuned(
     training: CalibrationImages,
     progress: Progress,
 ) -> tuple[dict[VariantName, Variant], dict[VariantName, Finetuned]]:
-    """Return the variants, narrow ones trained, and what is recorded of each of these."""
+    """Return the variants after finetuning, and a record of each finetuned one."""
     if request.finetuning is None:
         raise ValueError("there must be a recipe for the images to train on")
     unseen = given.judged(given.split.held_out)

@@ -218,7 +218,7 @@ def all_boards(folder: Path = BOARDS_FOLDER) -> Mapping[str, Board]:
 
 
 def board_source(name_or_path: str | Path) -> str | Path:
-    """Return the path if it is one, else the name without what does not matter: what a board is known by.
+    """Return the path if it is one, else the normalised name (lower case, no hyphens, underscores or spaces).
 
     A text that ends in .yaml or .yml, or that holds a path separator, is a path.
     """
