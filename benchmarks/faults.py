@@ -18,6 +18,7 @@ from rtl_sim.simulate.executors import SimulationExecutor
 from rtl_sim.simulate.job import RunOptions
 from toolflow.flow.graphs import Images
 from toolflow.flow.project import open_project
+from toolflow.ir.unit import UnitName
 from toolflow.plan.lower.lower import compile_program
 
 RUN_IMAGES, MORE_IMAGES = 16, 1000
@@ -28,7 +29,7 @@ def main() -> None:
     """Print a table per level and every fault that stayed green."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("project", type=Path)
-    parser.add_argument("--unit", default="high")
+    parser.add_argument("--unit", type=UnitName, default=UnitName.HIGH)
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--levels", default="program,hls,rtl")
     parser.add_argument("--seed", type=int, default=1)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from toolflow.engine.config import EngineConfig
-from toolflow.flow.precision import AUTO, Auto
+from toolflow.flow.precision import AUTO, Auto, read_pattern
 from toolflow.ir.errors import ToolflowError
-from toolflow.numerics.srbs import Pattern, parse_pattern
+from toolflow.numerics.srbs import Pattern
 
 if TYPE_CHECKING:
     from toolflow.flow.finetuning import Finetuning
@@ -130,19 +130,7 @@ def parse_pattern_option(option: str, text: str | None) -> Pattern | Auto | None
     """
     if text is None:
         return None
-    return AUTO if text == AUTO else parse_one_pattern(option, text)
-
-
-def parse_one_pattern(option: str, text: str) -> Pattern:
-    """Return the pattern of a text.
-
-    Raises:
-        ToolflowError: the text is no pattern n:S, S is no power of two, or n exceeds it.
-    """
-    try:
-        return parse_pattern(text)
-    except ValueError as error:
-        raise ToolflowError(f"{option}: {error}") from error
+    return AUTO if text == AUTO else read_pattern(option, text)
 
 
 def parse_layer_patterns(text: str | None) -> dict[str, Pattern | None]:
@@ -152,9 +140,7 @@ def parse_layer_patterns(text: str | None) -> dict[str, Pattern | None]:
         ToolflowError: the text is no list of NAME=n:S or NAME=dense, or a layer is given twice.
     """
     given = _by_layer("--layer-pattern", text, "NAME=n:S,.. or NAME=dense")
-    return {
-        name: None if each == "dense" else parse_one_pattern("--layer-pattern", each) for name, each in given.items()
-    }
+    return {name: None if each == "dense" else read_pattern("--layer-pattern", each) for name, each in given.items()}
 
 
 def parse_layer_tiles(text: str | None) -> dict[str, int]:

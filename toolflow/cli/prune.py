@@ -155,6 +155,7 @@ def prune(
         from toolflow.cli.prune_tables import prune_tables
         from toolflow.flow import PruneRequest, Source
         from toolflow.flow import prune as run
+        from toolflow.flow.precision import read_pattern
         from toolflow.flow.stages.prune import PRUNED
 
     asked = {"epochs": DEFAULT_EPOCHS, "seed": seed, **given_for_training}
@@ -170,7 +171,7 @@ def prune(
             pixel_scale=pixel_scale,
             reverse_channels=reverse_channels,
         ),
-        parsing.parse_one_pattern("--pattern", pattern),
+        read_pattern("--pattern", pattern),
         parsing.parse_tile(tile),
         parsing.parse_layer_patterns(layer_pattern),
         parsing.parse_layer_tiles(layer_tile),

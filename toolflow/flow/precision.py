@@ -24,11 +24,32 @@ class Auto(StrEnum):
 
 
 AUTO: Final = Auto.AUTO
+TILES = 0, 2, 4
+
+
+def read_pattern(option: str, value: object) -> Pattern:
+    """Return the pattern that a value is, or that its text n:S says.
+
+    Raises:
+        ToolflowError: it is no pattern, S is no power of two, or n exceeds it.
+    """
+    from toolflow.numerics.srbs import Pattern, parse_pattern
+
+    if isinstance(value, Pattern):
+        return value
+    if not isinstance(value, str):
+        raise ToolflowError(f"{option} must be a Pattern or a text n:S, for example 3:16, not {value!r}")
+    try:
+        return parse_pattern(value)
+    except ValueError as error:
+        raise ToolflowError(f"{option}: {error}") from error
 
 
 @dataclass(frozen=True)
 class Precision:
     """The requested quantisation of both variants.
+
+    "auto" is read as AUTO, and a pattern's text, for example "3:16", as the pattern.
 
     Attributes:
         low_bits, high_bits: bits of weights and activations in the two variants.
@@ -40,7 +61,7 @@ class Precision:
         pattern: pattern of the sparse layers, None for dense layers; AUTO to search it for each layer.
 
     Raises:
-        ToolflowError: values contradict each other.
+        ToolflowError: a pattern, tile or bits of layers are of no form that is read, or values contradict each other.
     """
 
     low_bits: int = 4
@@ -56,6 +77,16 @@ class Precision:
     pattern: Pattern | Auto | None = None
 
     def __post_init__(self) -> None:
+        for name in ("tile", "pattern", "layer_bits"):
+            if getattr(self, name) == AUTO:
+                object.__setattr__(self, name, AUTO)
+        if self.pattern is not None and self.pattern is not AUTO:
+            object.__setattr__(self, "pattern", read_pattern("--pattern", self.pattern))
+        if self.layer_bits is not AUTO and not isinstance(self.layer_bits, Mapping):
+            raise ToolflowError(
+                "--layer-bits must be AUTO or a mapping of layers to (weight bits, activation bits), not "
+                f"{self.layer_bits!r}"
+            )
         if self.low_bits > self.high_bits:
             raise ToolflowError(f"--low-bits must not exceed --high-bits, not {self.low_bits} > {self.high_bits}")
         if self.tile == 4 and self.scales == "fixed-point":

@@ -81,7 +81,7 @@ class Project:
     def unit(self, name: UnitName) -> Unit:
         """Return an engine with its network and rule."""
         planned = self.plan.units[name]
-        rule = self.calibration.rule if self.calibration is not None and name is UnitName.LOW else None
+        rule = self.calibration.rule if self.calibration is not None and name == UnitName.LOW else None
         return Unit(name, self.graph(planned.graph), planned.engine, rule)
 
     def needed(self) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from quant.training.recipe import Recipe
 from toolflow.flow.manifest import fingerprint
-from toolflow.flow.precision import AUTO, Auto
+from toolflow.flow.precision import AUTO, TILES, Auto, read_pattern
 from toolflow.flow.search import allowed_loss
 from toolflow.flow.source import Source
 from toolflow.ir.errors import ToolflowError
@@ -29,8 +29,8 @@ class PruneRequest:
 
     Attributes:
         source: the model, and the images to prune or train on.
-        pattern: pattern of all layers that can have one.
-        tile: tile of the layers that have a Winograd form; AUTO to search it for each layer.
+        pattern: pattern of all layers that can have one; also its text, for example "3:16".
+        tile: tile of the layers that have a Winograd form; AUTO, or "auto", to search it for each layer.
         layer_patterns: patterns of single layers, None for dense.
         layer_tiles: tiles of single layers, 0 for direct convolution.
         recipe: the training recipe; None to prune without training.
@@ -57,6 +57,19 @@ class PruneRequest:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "pattern", read_pattern("--pattern", self.pattern))
+        named = {
+            name: None if pattern is None else read_pattern(f"--layer-pattern {name}", pattern)
+            for name, pattern in self.layer_patterns.items()
+        }
+        object.__setattr__(self, "layer_patterns", named)
+        if self.tile == AUTO:
+            object.__setattr__(self, "tile", AUTO)
+        elif self.tile not in TILES:
+            raise ToolflowError(f"--tile must be 0, 2, 4 or auto, not {self.tile!r}")
+        for name, tile in self.layer_tiles.items():
+            if tile not in TILES:
+                raise ToolflowError(f"--layer-tile {name} must be 0, 2 or 4, not {tile!r}")
         allowed_loss(self.search_loss, self.is_searched)
         if self.recipe is not None and not 0 < self.recipe.rate < 1:
             raise ToolflowError(f"--rate must be above 0 and below 1, not {self.recipe.rate}")

@@ -37,8 +37,9 @@ class Request:
         precision: the requested quantisation; values that are AUTO are searched.
         board: name or file of the board. `build` needs it; a search saves cycles on it.
         engine: fixed parameters of every unit's engine, by the names of `EngineConfig`'s fields.
-        objective: the objective that the engines are chosen for.
-        units: the faster of a cascade and a single unit, both units of a cascade, or the high-precision unit alone.
+        objective: the objective that the engines are chosen for; also its goal alone, "throughput" or "latency".
+        units: the faster of a cascade and a single unit, both units of a cascade, or the high-precision unit alone;
+            also its text.
         tolerance: accuracy that the cascade may lose against its high-precision unit: 0.01 is one point.
         search_loss: accuracy that a search may lose; None for 0.003.
         finetuning: finetuning of units below 8 bits; None for none.
@@ -58,6 +59,11 @@ class Request:
     finetuning: Finetuning | None = None
 
     def __post_init__(self) -> None:
+        if self.units not in tuple(Units):
+            raise ToolflowError(f"units must be one of {', '.join(Units)}, not {self.units!r}")
+        object.__setattr__(self, "units", Units(self.units))
+        if not isinstance(self.objective, Objective):
+            object.__setattr__(self, "objective", Objective.of(self.objective, None))
         CalibrationOptions(self.tolerance)  # a wrong value must not cost the time of a quantisation
         if self.engine and self.board is None:
             raise ToolflowError("--engine must come with --board, which says how large an engine may be")

@@ -112,7 +112,7 @@ class Search:
             rounding=asked.rounding,
             equalise=asked.equalise,
             tile=0 if asked.tile is AUTO else asked.tile,  # type: ignore[arg-type]  # checked by the model
-            pattern=asked.pattern if isinstance(asked.pattern, Pattern) else None,
+            pattern=None if asked.pattern is AUTO else asked.pattern,
             digit_bits=self.array_bits or DIGIT_BITS,
         )
 

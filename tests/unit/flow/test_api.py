@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import toolflow.flow
-from toolflow.flow import AUTO, Finetuning, Precision, Request, Source, build
+from toolflow.flow import AUTO, Finetuning, Objective, Pattern, Precision, PruneRequest, Request, Source, Units, build
 from toolflow.ir.errors import ToolflowError
 
 SOURCE = Source("model.onnx", Path("images.npz"))
@@ -56,6 +56,79 @@ def test_an_unknown_name_is_no_attribute() -> None:
 def test_wrong_values_are_refused_when_the_request_is_made(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ToolflowError, match=message):
         Request(**{"source": SOURCE, **values})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"units": "nonsense"}, "units must be one of fastest, cascade, single, not 'nonsense'"),
+        ({"units": None}, "units must be one of fastest, cascade, single, not None"),
+        ({"objective": "speed"}, "the objective must be one of throughput, latency, not 'speed'"),
+    ],
+)
+def test_values_of_another_form_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ToolflowError, match=message):
+        Request(SOURCE, **values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"pattern": (4, 8)}, r"--pattern must be a Pattern or a text n:S, for example 3:16, not \(4, 8\)"),
+        ({"pattern": "dense"}, "--pattern: a pattern must be n:S, for example 3:16, not 'dense'"),
+        ({"pattern": "4:7"}, "--pattern: S of a pattern n:S must be a power of two, not 7"),
+        ({"layer_bits": "conv1=4/4"}, "--layer-bits must be AUTO or a mapping of layers to .*, not 'conv1=4/4'"),
+        ({"layer_bits": None}, "--layer-bits must be AUTO or a mapping of layers to .*, not None"),
+    ],
+)
+def test_precisions_of_another_form_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ToolflowError, match=message):
+        Precision(**values)
+
+
+def test_a_tile_of_another_form_is_refused() -> None:
+    with pytest.raises(ToolflowError, match="tile: Input should be 0, 2 or 4, not 'all'"):
+        Request(SOURCE, Precision(tile="all"))  # type: ignore[arg-type]  # the test's point
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"pattern": "auto"}, "--pattern: a pattern must be n:S, for example 3:16, not 'auto'"),
+        ({"pattern": None}, "--pattern must be a Pattern or a text n:S, for example 3:16, not None"),
+        ({"tile": 7}, "--tile must be 0, 2, 4 or auto, not 7"),
+        ({"tile": "2"}, "--tile must be 0, 2, 4 or auto, not '2'"),
+        ({"layer_patterns": {"conv1": 4}}, "--layer-pattern conv1 must be a Pattern or a text n:S, .*, not 4"),
+        ({"layer_tiles": {"conv1": 3}}, "--layer-tile conv1 must be 0, 2 or 4, not 3"),
+    ],
+)
+def test_prunings_of_another_form_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ToolflowError, match=message):
+        PruneRequest(**{"source": SOURCE, "pattern": Pattern(4, 8), "tile": 2, **values})
+
+
+def test_texts_are_read_as_the_values_that_they_name() -> None:
+    """A value that is compared by identity must not pass as its text."""
+    texts: dict[str, Any] = {"tile": "auto", "pattern": "auto", "layer_bits": "auto"}
+    asked = Precision(**texts)
+    assert (asked.tile, asked.pattern, asked.layer_bits) == (AUTO, AUTO, AUTO)
+    assert all(value is AUTO for value in (asked.tile, asked.pattern, asked.layer_bits))
+    sparse: dict[str, Any] = {"pattern": "4:8"}
+    request = Request(SOURCE, Precision(**sparse))
+    assert request.precision == Precision(pattern=Pattern(4, 8))
+    assert [request.search.config(name).pattern for name in request.variants] == [Pattern(4, 8)] * 2
+
+    small: dict[str, Any] = {"units": "single", "objective": "latency"}
+    request = Request(SOURCE, **small)
+    assert request.units is Units.SINGLE
+    assert request.variants == ("high",)
+    assert request.objective == Objective("latency", 1)
+
+    pruning: dict[str, Any] = {"pattern": "4:8", "tile": "auto", "layer_patterns": {"a": "1:4", "b": None}}
+    pruned = PruneRequest(SOURCE, **pruning)
+    assert pruned.pattern == Pattern(4, 8)
+    assert pruned.layer_patterns == {"a": Pattern(1, 4), "b": None}
+    assert pruned.is_searched
 
 
 def test_wrong_values_of_a_training_are_refused() -> None:

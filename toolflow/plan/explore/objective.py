@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+from toolflow.ir.errors import ToolflowError
 
 Goal = Literal["throughput", "latency"]
 
@@ -16,10 +18,19 @@ class Objective:
         goal: "throughput": images a second, the units of a pair at work side by side; "latency": the time from a start
             to its last result, in which a forwarded image waits for one unit after the other.
         batch: images of a start; None for one in every lane of the engine.
+
+    Raises:
+        ToolflowError: there is no such goal, or a start has no image.
     """
 
     goal: Goal = "throughput"
     batch: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.goal not in get_args(Goal):
+            raise ToolflowError(f"the objective must be one of {', '.join(get_args(Goal))}, not {self.goal!r}")
+        if self.batch is not None and self.batch < 1:
+            raise ToolflowError(f"--batch must be 1 or more, not {self.batch}")
 
     @classmethod
     def of(cls, goal: Goal, batch: int | None) -> Objective:
