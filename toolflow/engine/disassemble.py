@@ -47,7 +47,7 @@ def program_document(binary: bytes) -> Mapping[str, Any]:
 
 def _fields(instruction: Instruction) -> Mapping[str, Any]:
     if instruction.opcode is Opcode.TAPS:
-        found = {"exponents": instruction.exponents(6), "steps": instruction.tap_steps(6)}
+        found = {"exponents": instruction.exponents(), "steps": instruction.tap_steps()}
         return {name: values.reshape(-1).tolist() for name, values in found.items()}
     return instruction.used_fields()
 
@@ -119,9 +119,9 @@ def _store_map(i: Instruction) -> list[str]:
 
 
 def _taps(i: Instruction) -> list[str]:
-    found = {"left shifts": i.exponents(6), "steps": i.tap_steps(6)}
-    rows = {what: (" ".join(map(str, row)) for row in of.reshape(-1, 12).tolist()) for what, of in found.items()}
-    return [f"{what} of the taps: {', '.join(of)}" for what, of in rows.items()]
+    found = {"left shifts": i.exponents(), "steps": i.tap_steps()}
+    pairs = {what: of.reshape(-1, 2 * len(of)).tolist() for what, of in found.items()}  # of rows
+    return [f"{what} of the taps: {', '.join(' '.join(map(str, row)) for row in of)}" for what, of in pairs.items()]
 
 
 def _end(i: Instruction) -> list[str]:

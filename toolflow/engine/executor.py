@@ -247,7 +247,7 @@ class _Engine:
         return form
 
     def taps(self, i: Instruction) -> None:
-        if i.exponents(6).max() > MAX_EXPONENT:
+        if i.exponents().max() > MAX_EXPONENT:
             raise EngineFaultError(ErrorCode.OPCODE, f"'{i.name or i.opcode.name}' shifts by more than {MAX_EXPONENT}")
         self.last_taps = i
 

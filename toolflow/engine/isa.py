@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from enum import STRICT, IntEnum, IntFlag
 
@@ -40,6 +41,7 @@ class Flag(IntFlag, boundary=STRICT):
 
 # What a TAPS holds of each tap of the largest tile instead of the fields.
 MAX_TAPS = 36
+LARGEST_SIDE = math.isqrt(MAX_TAPS)  # t of that tile
 EXPONENT_BITS, EXPONENT_WORDS = 4, slice(1, 6)
 TAP_STEPS_BITS, TAP_STEPS_WORDS = 8, slice(6, 15)
 
@@ -48,8 +50,7 @@ TAP_STEPS_BITS, TAP_STEPS_WORDS = 8, slice(6, 15)
 class Instruction:
     """One instruction; every field of PROGRAM.md, 0 if the opcode does not use it.
 
-    `name` is the node that it came from, and `reads` the input channels that each output of a CONV reads, 0 for all of
-    them: both for reports only, not in the binary.
+    `name` is the node that it came from, for reports only: it is not in the binary.
     """
 
     opcode: Opcode = field(metadata=at(0, 0, 8))
@@ -88,7 +89,6 @@ class Instruction:
     residual_channels: int = bits(15, 0, 16)
     tile: int = bits(15, 16, 8)
     name: str = field(default="", compare=False)
-    reads: int = field(default=0, compare=False)
 
     def encode(self) -> np.ndarray:
         """Return the instruction as 16 uint32 words.
@@ -124,12 +124,12 @@ class Instruction:
         words[TAP_STEPS_WORDS] = _packed(steps, TAP_STEPS_BITS, TAP_STEPS_WORDS)
         return cls.decode(words, name)
 
-    def exponents(self, taps: int) -> np.ndarray:
-        """Return the int64 (t, t) exponents of a TAPS."""
+    def exponents(self, taps: int = LARGEST_SIDE) -> np.ndarray:
+        """Return the int64 (t, t) exponents of a TAPS, by default all that it holds."""
         return _unpacked(self.encode()[EXPONENT_WORDS], EXPONENT_BITS, taps)
 
-    def tap_steps(self, taps: int) -> np.ndarray:
-        """Return the int64 (t, t) steps of a TAPS, 0 if the CONV's own hold."""
+    def tap_steps(self, taps: int = LARGEST_SIDE) -> np.ndarray:
+        """Return the int64 (t, t) steps of a TAPS, by default all that it holds; 0 if the CONV's own hold."""
         return _unpacked(self.encode()[TAP_STEPS_WORDS], TAP_STEPS_BITS, taps)
 
     def steps_of_taps(self, taps: Instruction) -> np.ndarray:
@@ -145,7 +145,7 @@ class Instruction:
 
     def used_fields(self) -> dict[str, int]:
         """Return the fields that are not 0, opcode, flags and name left out."""
-        skip = {"opcode", "flags", "name", "reads"}
+        skip = {"opcode", "flags", "name"}
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in skip and getattr(self, f.name)}
 
 

@@ -123,7 +123,6 @@ def _conv(step: Compute, part: Part, config: EngineConfig) -> Instruction:
         tile=step.tile,
         **residual,
         name=part.name,
-        reads=step.reads,
     )
 
 
