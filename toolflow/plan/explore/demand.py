@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from toolflow.engine.config import EngineConfig
+from toolflow.engine.config import FITTED, EngineConfig
 from toolflow.engine.places import ResultPlace
 from toolflow.engine.positions import drain_cycles
 from toolflow.engine.steps import Compute
@@ -87,18 +87,9 @@ class Demand:
 
     def fit(self, shape: EngineConfig) -> EngineConfig:
         """Return a shape with the depths that the network needs, within a word and the rows of odd groups."""
-        p = self.probe
-        return shape.model_copy(
-            update={
-                "bank_depth": p.bank_depth,
-                "weight_depth": max(layer.rows_of(shape) for layer in self.layers),
-                "result_depth": p.result_depth,
-                "input_lanes": p.input_lanes,
-                "table_words": p.table_words,
-                "accumulator_bits": p.accumulator_bits,
-                "transform_depth": p.transform_depth,
-            }
-        )
+        needed = {name: getattr(self.probe, name) for name in FITTED}
+        needed["weight_depth"] = max(layer.rows_of(shape) for layer in self.layers)
+        return shape.model_copy(update=needed)
 
     def cycles_per_pass(self, shape: EngineConfig) -> int:
         """Return the cycles in which array or drain work on one image per lane."""
