@@ -77,7 +77,7 @@ class Calibration(Record):
         low_keeps: whether that unit alone keeps the tolerance, by the test that every threshold has to pass.
         share_without_margin: least forwarded share if the estimated loss is taken as it is: what more images may allow.
         estimate: how the loss was estimated: "modelled" from both units' stacked probabilities
-            (`calibrate_expected`), "counted" from labels, or from disagreements if there are no labels.
+            (`expected.py`), "counted" from labels, or from disagreements if there are no labels.
         expected_loss, expected_interval: that estimate and its two-sided interval; `measure` counts.
         rules_tried, thresholds_tried: size of the search.
         curve: accuracy against forwarded share over the chosen rule's thresholds, thinned.

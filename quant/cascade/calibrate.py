@@ -56,7 +56,7 @@ class CalibrationOptions:
             tolerance; None to take the estimated loss as it is, which other images exceed every second time.
             It holds for a threshold fixed beforehand: the search makes it a little optimistic, which only
             the held-out report can show.
-        estimate: "modelled" for expected losses from both units' logits (`calibrate_expected`), "counted" for
+        estimate: "modelled" for expected losses from both units' logits (`expected.py`), "counted" for
             labels as they fell. Without labels, disagreements are counted.
     """
 

@@ -41,7 +41,7 @@ class PixelMap:
         if after is None:
             return self
         mean, std, scale, shift = map(np.array, (self.mean, self.std, after.scale, after.shift))
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by `require_usable`
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by `unusable`
             composed = std / scale
             return PixelMap(tuple((mean - shift * composed).tolist()), tuple(composed.tolist()), self.scale)
 
