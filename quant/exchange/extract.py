@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -104,14 +102,3 @@ def integers_of(model: BrevitasModel, x: FloatArray, batch: int = 16) -> dict[st
 
 def _integers(value: torch.Tensor, scale: torch.Tensor) -> Int64Array:
     return torch.round(value / scale).to(torch.int64).numpy()
-
-
-def first_difference(
-    expected: dict[str, Int64Array], found: dict[str, Int64Array], order: Sequence[str]
-) -> tuple[str, int, int] | None:
-    """Return (tensor, differing elements, elements) of the first tensor that differs, None if all agree."""
-    for name in order:
-        differing = int((expected[name] != found[name]).sum())
-        if differing:
-            return name, differing, expected[name].size
-    return None

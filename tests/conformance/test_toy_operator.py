@@ -13,12 +13,13 @@ from onnx import helper
 from torch import nn
 
 from quant.config import Normalisation, QuantiseConfig
-from quant.exchange.extract import brevitas_integers, first_difference
+from quant.exchange.extract import brevitas_integers
 from quant.float_network import model_output
 from quant.quantise import Variant, quantise
 from rtl_sim.simulate.executors import NativeExecutor, SimulationExecutor
 from rtl_sim.simulate.job import RunOptions
 from rtl_sim.verify import Executor, ProgramExecutor, Unit, verify_level
+from tests.tensors import first_difference
 from tests.toy_operator import add_to_toolflow
 from tests.unit.importers.import_tools import onnx_model, random_array, run_onnx, saved
 from toolflow.emit.hls import emit_hls

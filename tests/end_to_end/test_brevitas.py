@@ -15,10 +15,11 @@ import torch
 from PIL import Image
 
 from quant.config import Normalisation, QuantiseConfig
-from quant.exchange.extract import brevitas_integers, first_difference
+from quant.exchange.extract import brevitas_integers
 from quant.exchange.hls4ml_level import hls4ml_logits
 from quant.float_network import float_logits
 from quant.quantise import Pair, make_pair
+from tests.tensors import first_difference
 from toolflow.importers.load import load_model
 from toolflow.interpreter.run import run
 from toolflow.ir.graph import Graph

@@ -37,7 +37,6 @@ class Winograd:
         weight: int64 (t, 3), G with its rows scaled to integers.
         output: int64 (m, t), Aᵀ with its columns scaled.
         scale: Y / direct convolution.
-        row_scale: int64 (t,): rows of `weight` over those of the usual G.
     """
 
     tile: int
@@ -45,7 +44,6 @@ class Winograd:
     weight: Int64Array
     output: Int64Array
     scale: int
-    row_scale: Int64Array
 
     @property
     def taps(self) -> int:
@@ -67,7 +65,6 @@ F2 = Winograd(
     weight=_matrix((1, 0, 0), (1, 1, 1), (1, -1, 1), (0, 0, 1)),
     output=_matrix((2, 1, 1, 0), (0, 1, -1, -2)),
     scale=4,
-    row_scale=np.array([1, 2, 2, 1], dtype=np.int64),
 )
 F4 = Winograd(
     tile=4,
@@ -82,15 +79,8 @@ F4 = Winograd(
     weight=_matrix((1, 0, 0), (-1, -1, -1), (-1, 1, -1), (1, 2, 4), (1, -2, 4), (0, 0, 1)),
     output=_matrix((6, 4, 4, 1, 1, 0), (0, 4, -4, 2, -2, 0), (0, 4, 4, 4, 4, 0), (0, 4, -4, 8, -8, 24)),
     scale=576,
-    row_scale=np.array([4, 6, 6, 24, 24, 1], dtype=np.int64),
 )
 WINOGRAD: Mapping[int, Winograd] = {2: F2, 4: F4}
-
-
-def transform_weight(form: Winograd, weight: Int64Array) -> Int64Array:
-    """Return the exact U (K, C, t, t) of a kernel (K, C, 3, 3)."""
-    exact: Int64Array = np.einsum("ya,kcab,xb->kcyx", form.weight, weight, form.weight)
-    return exact
 
 
 @cache  # planners ask for every shape of an engine

@@ -36,6 +36,7 @@ from toolflow.numerics.requantise import (
     TILE_BIAS_BITS,
 )
 from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD
+from toolflow.plan.resources.features import READ_FIFO_BEATS
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 LIB, RTL, BENCH, HOST = "hls_templates/lib", "rtl_sim/rtl", "rtl_sim/bench", "hls_templates/host"
@@ -325,6 +326,11 @@ def test_systemverilog_has_the_same_sizes() -> None:
     }
     assert {name: _constant(_package(), name) for name in constants} == constants
     assert f"maximum(BusBits, {8 * RESULT_HEAD.itemsize})" in _text(f"{RTL}/cascade_store.sv")
+
+
+def test_the_resource_model_knows_the_depth_of_the_read_fifos() -> None:
+    assert re.findall(r"\bFifoBeats = (\d+),", _text(f"{RTL}/cascade_axi_read.sv")) == [str(READ_FIFO_BEATS)]
+    assert not any(".FifoBeats" in path.read_text(encoding="utf-8") for path in (REPOSITORY / RTL).glob("*.sv"))
 
 
 def test_systemverilog_reads_a_parameter_record() -> None:

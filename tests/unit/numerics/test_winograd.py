@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from toolflow.ir.quantised import QuantisedNode, TensorType
 from toolflow.numerics.types import IntegerType
-from toolflow.numerics.winograd import WINOGRAD, output_bits, transform_weight, transformed_type
+from toolflow.numerics.winograd import WINOGRAD, output_bits, transformed_type
 from toolflow.operators import Conv, WinogradConv
 from toolflow.operators.conv.reference import accumulate as direct
 from toolflow.operators.winograd.reference import accumulate
@@ -51,7 +51,8 @@ def test_exact_weights_give_multiples_of_the_direct_sums(problem) -> None:  # ty
     types = {"x": TensorType(kind, 1.0)}
     plain = QuantisedNode("d", Conv(pads=pads), ("x",), {"weight": weight})
     exponent = np.zeros((form.taps, form.taps), dtype=np.int64)
-    weights = {"weight": transform_weight(form, weight), "exponent": exponent}
+    exact = np.einsum("ya,kcab,xb->kcyx", form.weight, weight, form.weight)
+    weights = {"weight": exact, "exponent": exponent}
     node = QuantisedNode("w", WinogradConv(tile, pads), ("x",), weights)
     found = accumulate(node, x.astype(np.float32), types)
     assert (found == SCALE[tile] * direct(plain, x.astype(np.float32), types)).all()

@@ -11,11 +11,12 @@ import torch
 
 from quant.arrangement.arrange import arrange
 from quant.config import Normalisation, QuantiseConfig
-from quant.exchange.extract import brevitas_integers, first_difference
+from quant.exchange.extract import brevitas_integers
 from quant.float_network import float_logits
 from quant.post_training.equalise import equalise
 from quant.quantise import Variant, make_pair, quantise
 from rtl_sim.verify import ProgramExecutor, Unit, verify_level
+from tests.tensors import first_difference
 from tests.unit.quant.quantise_networks import (
     NETWORKS,
     NORMALISATION,

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from quant.config import QuantiseConfig
-from quant.exchange.extract import brevitas_integers, first_difference
+from quant.exchange.extract import brevitas_integers
 from quant.float_network import float_logits
 from quant.quantise import Variant, quantise
 from rtl_sim.verify import ProgramExecutor, Unit, verify_level
+from tests.tensors import first_difference
 from tests.unit.quant.quantise_networks import NORMALISATION, RELU, SAME, Builder, images
 from toolflow.engine.config import EngineConfig
 from toolflow.interpreter.run import logits_of, run

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from quant.arrangement.forms import transform_node
 from quant.config import QuantiseConfig
-from quant.exchange.extract import brevitas_integers, first_difference
+from quant.exchange.extract import brevitas_integers
 from quant.float_network import float_classes, float_logits
 from quant.post_training.multipliers import multipliers
 from quant.quantise import Variant, quantise
@@ -20,6 +20,7 @@ from quant.sparsity.moments import channel_major, moments, tap_major
 from quant.sparsity.support import Part, choose_support, refit, round_on_support, solve_layer, with_ridge
 from quant.winograd.transforms import transformed
 from rtl_sim.verify import ProgramExecutor, Unit, verify_level
+from tests.tensors import first_difference
 from tests.unit.quant.quantise_networks import NORMALISATION, images, residual_network
 from toolflow.engine.config import EngineConfig
 from toolflow.interpreter.run import run

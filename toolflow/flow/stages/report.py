@@ -58,7 +58,7 @@ def report(folder: Path, request: Request, _progress: Progress) -> None:
         made_by=f"cascade-toolflow {__version__}",
         versions=dict(installed_versions()),
         hashes=_hashes(source, folder),
-        model=_model(source, quantised, project, units),
+        model=_model(source, quantised, project),
         board=_board(project),
         variants=tuple(_variant(project, quantised, name) for name in project.plan.units),
         accuracy=_accuracies(project, quantised, data, folder),
@@ -124,7 +124,7 @@ def cycles_per_image(project: Project, units: Sequence[Unit], forwarded_share: f
     return project.plan.objective.pair_cycles(found[UnitName.LOW], found[UnitName.HIGH], forwarded_share)
 
 
-def _model(source: Source, quantised: QuantiseRecord, project: Project, units: tuple[Unit, ...]) -> Model:
+def _model(source: Source, quantised: QuantiseRecord, project: Project) -> Model:
     planned = next(iter(project.plan.units.values()))
     schedule = make_schedule(project.graph(planned.graph), planned.engine)
     return Model(

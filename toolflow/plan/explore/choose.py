@@ -50,14 +50,12 @@ class Candidate:
         config: the engine's parameters, with the memory depths that the network needs.
         report: predicted cycles of one start, with a memory that does not stall.
         resources: predicted resources.
-        bytes_per_image: traffic to and from the external memory.
-        memory_cycles: cycles per image of this traffic at the board's sustained bandwidth.
+        memory_cycles: cycles per image of the traffic to and from external memory at the board's sustained bandwidth.
     """
 
     config: EngineConfig
     report: CycleReport
     resources: ResourceCount
-    bytes_per_image: float
     memory_cycles: float
 
     @property
@@ -217,7 +215,6 @@ def _candidate(graph: QuantisedGraph, shape: EngineConfig, board: Board, batch: 
         config,
         report,
         estimate_resources(config, board.family).total,
-        traffic,
         traffic / board.sustained_bytes_per_cycle,
     )
 

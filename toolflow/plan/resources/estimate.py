@@ -1,9 +1,9 @@
 """The resource model: predict what an engine configuration uses on a family of devices.
 
-Memories and DSP blocks follow from geometry; LUTs and flip-flops are sums of the terms of `resources_features` and
-`resources_tile`, with coefficients fitted to Yosys (`benchmarks/yosys_resources.py`, which writes
-`fit.json` and says how far the model is off on configurations that the fit has not seen). What engines
-with tiles add is fitted on xc7 and xcup; on ECP5 it is xc7's, LUTs scaled as those of engines without tiles are.
+Memories and DSP blocks follow from geometry; LUTs and flip-flops are sums of the terms of `features.py` and `tile.py`,
+with coefficients fitted to Yosys (`benchmarks/yosys_resources.py`, which writes `fit.json` and says how far the model
+is off on configurations that the fit has not seen). What engines with tiles add is fitted on xc7 and xcup; on ECP5 it
+is xc7's, LUTs scaled as those of engines without tiles are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
 
 from toolflow.engine.config import EngineConfig
 from toolflow.plan.resources.count import ResourceCount
@@ -43,18 +42,6 @@ class ResourceEstimate:
         """The whole engine, in whole LUTs and flip-flops."""
         total = sum(self.parts.values(), ResourceCount())
         return ResourceCount(round(total.luts), round(total.flip_flops), total.dsps, total.block_rams, total.urams)
-
-    def as_document(self) -> dict[str, Any]:
-        """Return total and parts for JSON."""
-        return {
-            "family": self.family,
-            "block_ram_unit": family_of(self.family).block_ram.name,
-            "total": self.total.by_name(),
-            "parts": {
-                name: {key: round(amount, 1) for key, amount in part.by_name().items()}
-                for name, part in self.parts.items()
-            },
-        }
 
 
 @cache

@@ -16,8 +16,7 @@ from toolflow.plan.resources.family import family_of
 
 # the fold's Y in more words than these may be held in block RAM
 FOLD_LUT_WORDS = 64
-READ_FIFO_BEATS = 128
-WRITE_FIFO_BEATS = 32
+READ_FIFO_BEATS = 128  # `FifoBeats` of cascade_axi_read.sv
 
 Terms = Mapping[str, float]
 
