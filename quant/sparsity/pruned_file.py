@@ -11,7 +11,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import field_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -19,10 +18,10 @@ from quant.arrangement.arrange import arrange
 from quant.arrangement.forms import cannot_carry, convolution, free_layers, is_direct, with_pattern
 from quant.sparsity.choice import Choice, choice_of
 from quant.sparsity.steps import PruneStep
-from toolflow.ir.artefacts import Part, Record
+from toolflow.ir.artefacts import Part, PatternText, Record
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
-from toolflow.numerics.srbs import Pattern, obeys, parse_pattern
+from toolflow.numerics.srbs import Pattern, obeys
 from toolflow.numerics.winograd import KERNEL, WINOGRAD
 from toolflow.operators import WinogradConv
 
@@ -32,19 +31,14 @@ Arrays = dict[str, npt.NDArray[np.float32]]
 
 
 class _StoredChoice(Part):
-    """A layer's tile, and its pattern as text."""
+    """A layer's tile and its pattern."""
 
     tile: int
-    pattern: str | None
-
-    @field_validator("pattern")
-    @classmethod
-    def _is_one(cls, text: str | None) -> str | None:
-        return None if text is None else str(parse_pattern(text))
+    pattern: PatternText | None
 
     @property
     def choice(self) -> Choice:
-        return Choice(self.tile, None if self.pattern is None else parse_pattern(self.pattern))
+        return Choice(self.tile, self.pattern)
 
 
 class PrunedNetwork(Record):
@@ -85,8 +79,7 @@ def save_pruned(graph: Graph, path: Path, steps: Sequence[PruneStep] = ()) -> No
             arrays[f"{node.name}.{name}"] = np.ascontiguousarray(node.weights[name], dtype=np.float32)
         if node.op.convolves:
             choice = choice_of(node.op)
-            pattern = None if choice.pattern is None else str(choice.pattern)
-            layers[node.name] = _StoredChoice(tile=choice.tile, pattern=pattern)
+            layers[node.name] = _StoredChoice(tile=choice.tile, pattern=choice.pattern)
     history = tuple(PruneStep(pattern=step.pattern, epochs=step.epochs, accuracy=step.accuracy) for step in steps)
     record = PrunedNetwork(network=network_digest(graph), layers=layers, steps=history)
     partial = path.with_name(f"{path.name}.partial")

@@ -30,7 +30,7 @@ def prune_tables(record: PruneRecord) -> list[RenderableType]:
         layers.add_row(
             escape(layer.name),
             f"F({layer.tile},3)" if layer.tile else "direct",
-            layer.pattern or "dense",
+            "dense" if layer.pattern is None else str(layer.pattern),
             f"{layer.density:.3f}",
             f"{layer.multiplications:,}",
             percent(layer.saved),

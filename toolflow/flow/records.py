@@ -14,7 +14,7 @@ from quant.sparsity.steps import PruneStep
 from toolflow.engine.config import EngineConfig
 from toolflow.flow.precision import Auto
 from toolflow.importers.images.pixels import InputStatistics, PixelMap
-from toolflow.ir.artefacts import Part, Record
+from toolflow.ir.artefacts import Part, PatternText, Record
 from toolflow.ir.unit import UnitName, VariantName
 from toolflow.plan.explore.objective import Goal, Objective
 from toolflow.plan.resources.count import ResourceCount
@@ -200,7 +200,7 @@ class PrunedLayer(Part):
     Attributes:
         name: of the layer.
         tile: of its Winograd form, 0 for direct convolution.
-        pattern: "n:S", None for dense.
+        pattern: None for dense.
         density: share of its weights that are not 0 (of its taps, if it is transformed).
         multiplications: of one image.
         saved: share of the multiplications of direct convolution.
@@ -208,7 +208,7 @@ class PrunedLayer(Part):
 
     name: str
     tile: int
-    pattern: str | None
+    pattern: PatternText | None
     density: float
     multiplications: int
     saved: float
@@ -234,7 +234,7 @@ class PruneRecord(Record):
     name: str
     tile: Auto | int
     search: Search | None
-    pattern: str
+    pattern: PatternText
     images: PrunedImages
     training: dict[str, Any] | None
     accuracy: dict[Literal["float", "pruned"], float]

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator, ValidationError
 
 from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.srbs import Pattern, parse_pattern
+
+
+def _as_pattern(value: object) -> Pattern:
+    return value if isinstance(value, Pattern) else parse_pattern(str(value))
+
+
+PatternText = Annotated[
+    Pattern,
+    PlainValidator(_as_pattern, json_schema_input_type=str),
+    PlainSerializer(str, return_type=str),
+]
+"""A pattern that is the text "n:S" in JSON."""
 
 
 class Part(BaseModel):

@@ -109,7 +109,7 @@ def layer_sections(graph: QuantisedGraph, steps: Iterable[Compute]) -> tuple[Lay
                     name=node.name,
                     mode="winograd" if tile else "direct",
                     tile=tile,
-                    pattern=None if pattern is None else str(pattern),
+                    pattern=pattern,
                     shares=tuple(shares_of(weight, pattern.sub_row).ravel().tolist()) if pattern and tile else (),
                     weight_bits=node.weight_bits,
                     density=float(np.count_nonzero(weight) / weight.size),

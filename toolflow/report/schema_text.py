@@ -11,6 +11,7 @@ from enum import Enum
 
 from pydantic import BaseModel
 
+from toolflow.ir.artefacts import PatternText
 from toolflow.report.summary import Summary
 
 HEAD = f"""# summary.json
@@ -92,7 +93,9 @@ def _type(annotation: object) -> str:
         return " or ".join(f'"{member.value}"' for member in annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
-    return {str: "text", int: "whole number", float: "number", bool: "true or false"}[typing.cast(type, annotation)]
+    return {str: "text", PatternText: "text", int: "whole number", float: "number", bool: "true or false"}[
+        typing.cast(type, annotation)
+    ]
 
 
 if __name__ == "__main__":

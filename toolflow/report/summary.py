@@ -10,7 +10,7 @@ from pydantic import Field
 from quant.cascade.artefacts import CurvePoint, Measure
 from quant.cascade.decide import Decision
 from quant.sparsity.steps import PruneStep
-from toolflow.ir.artefacts import Part, Record, load_record
+from toolflow.ir.artefacts import Part, PatternText, Record, load_record
 from toolflow.ir.unit import UnitName
 
 
@@ -64,7 +64,7 @@ class Layer(Section):
     name: str
     mode: Literal["direct", "winograd"]
     tile: int = 0
-    pattern: str | None = None
+    pattern: PatternText | None = None
     shares: tuple[int, ...] = ()
     weight_bits: int
     density: float

@@ -13,7 +13,6 @@ from quant.cascade.decide import Alternative, Decision
 from toolflow.emit.ii.delays import CLOCK_UNCERTAINTY
 from toolflow.ir.unit import DesignKind
 from toolflow.numerics.confidence import ALWAYS, NEVER
-from toolflow.numerics.srbs import parse_pattern
 from toolflow.plan.boards.board import clock_text
 from toolflow.report.summary import (
     Cascade,
@@ -258,8 +257,8 @@ def loop_sentences(check: LevelCheck) -> Iterable[str]:
 def word_sentences(unit: Unit, variants: Iterable[Variant]) -> Iterable[str]:
     """Report how many layers have sub-rows longer than the engine's words: each waits for its fullest word."""
     word = int(unit.engine["sub_row"])
-    layers = [layer for variant in variants if variant.unit == unit.unit for layer in variant.layers if layer.pattern]
-    longer = [layer for layer in layers if parse_pattern(layer.pattern or "").sub_row > word]
+    layers = [layer for variant in variants if variant.unit == unit.unit for layer in variant.layers]
+    longer = [layer for layer in layers if layer.pattern is not None and layer.pattern.sub_row > word]
     if longer:
         yield (
             f"{unit.unit} unit: {len(longer)} layers have patterns longer than the engine's words of {word} channels "

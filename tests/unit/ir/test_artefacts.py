@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
+from pydantic import ValidationError
 
-from toolflow.ir.artefacts import Record, load_record, save_record
+from toolflow.ir.artefacts import Part, PatternText, Record, load_record, save_record
 from toolflow.ir.errors import ToolflowError
+from toolflow.numerics.srbs import Pattern
 
 
 class Note(Record):
@@ -79,3 +81,21 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ToolflowError, match=r"note\.json cannot be read .*: write it again"):
         load_record(Note, path)
+
+
+class Layer(Part):
+    pattern: PatternText | None
+
+
+def test_a_pattern_is_a_text_in_json() -> None:
+    for layer, text in ((Layer(pattern=Pattern(2, 4)), '{"pattern":"2:4"}'), (Layer(pattern=None), '{"pattern":null}')):
+        assert layer.model_dump_json() == text
+        assert Layer.model_validate_json(text) == layer
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [('"5:4"', "must be 1 to S = 4, not 5"), ("[2, 4]", "must be n:S"), ("2", "must be n:S")]
+)
+def test_what_is_no_pattern_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Layer.model_validate_json(f'{{"pattern": {text}}}')

@@ -19,6 +19,7 @@ from toolflow.ir.artefacts import save_record
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.unit import DesignKind, UnitName
 from toolflow.numerics.confidence import ALWAYS, NEVER
+from toolflow.numerics.srbs import Pattern
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.report.from_artefacts import cascade_section, installed_versions, resources_section, run_section
 from toolflow.report.plot import plot_cascade
@@ -211,7 +212,8 @@ def test_tables_of_a_single_unit() -> None:
         direct_multiplications=36,
         storage_bits=9,
     )
-    layers = tuple(direct.model_copy(update={"pattern": pattern}) for pattern in (None, "4:8", "4:16", "8:32"))
+    patterns = (None, Pattern(4, 8), Pattern(4, 16), Pattern(8, 32))
+    layers = tuple(direct.model_copy(update={"pattern": pattern}) for pattern in patterns)
     low, high = single.variants
     patterned = low.model_copy(update={"layers": layers}), high.model_copy(update={"layers": layers})
     (sentence,) = remarks(single.model_copy(update={"variants": patterned}))

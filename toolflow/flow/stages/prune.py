@@ -114,7 +114,7 @@ def prune(folder: Path, request: PruneRequest, progress: Progress) -> None:
         name=graph.name,
         tile=request.tile,
         search=search,
-        pattern=str(request.pattern),
+        pattern=request.pattern,
         images=PrunedImages(used=len(used.images), tested=len(truth), labelled=given.tested.labels is not None),
         training=None if request.recipe is None else asdict(request.recipe),
         accuracy={"float": float((floats == truth).mean()), "pruned": steps[-1].accuracy},
@@ -220,7 +220,7 @@ def _layers(graph: Graph, pruned: Graph) -> tuple[PrunedLayer, ...]:
             PrunedLayer(
                 name=node.name,
                 tile=op.tile,
-                pattern=str(op.pattern) if op.pattern else None,
+                pattern=op.pattern,
                 density=float(np.count_nonzero(weight) / weight.size),
                 multiplications=now[node.name],
                 saved=1 - now[node.name] / direct[node.name],
