@@ -5,6 +5,7 @@ A module holds one subclass of `rtl_sim.level.Level` and an object of it, `LEVEL
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -25,6 +26,19 @@ def find_levels() -> dict[str, Level]:
             raise ImportError(f"{__name__}.{module.name} must define LEVEL, a Level of the name '{module.name}'")
         found.append(level)
     return {level.name: level for level in sorted(found, key=lambda level: level.rank)}
+
+
+def selected(known: Mapping[str, Level], names: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of levels that are to run, in the order of `known`: those that are given, or else all.
+
+    Raises:
+        ToolflowError: there is no such level, or it cannot be selected.
+    """
+    every = tuple(level.name for level in known.values() if level.selectable)
+    unknown = [name for name in names or () if name not in every]
+    if unknown:
+        raise ToolflowError(f"--levels must be of {', '.join(every)}, not '{unknown[0]}'")
+    return tuple(name for name in every if name in names) if names else every
 
 
 def engine_level(name: str) -> EngineLevel:

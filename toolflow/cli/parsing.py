@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -70,19 +70,9 @@ def parse_layer_bits(text: str | None) -> dict[str, tuple[int, int]] | Auto:
     return bits
 
 
-def parse_names(option: str, text: str | None, allowed: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the names of a list such as `--levels`, in the order of `allowed`; None if none is given.
-
-    Raises:
-        ToolflowError: a name is not one of `allowed`.
-    """
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in allowed:
-            raise ToolflowError(f"{option} must be of {', '.join(allowed)}, not '{name}'")
-    return tuple(name for name in allowed if name in names)
+def parse_names(text: str | None) -> tuple[str, ...] | None:
+    """Return the names of a list such as `--levels`, None if none is given."""
+    return None if text is None else tuple(name.strip() for name in text.split(","))
 
 
 def parse_shape(text: str | None) -> tuple[int, int, int] | None:
@@ -170,25 +160,6 @@ def _tile(text: str) -> int:
     if text not in ("0", "2", "4"):
         raise ToolflowError(f"--layer-tile: a tile must be 0, 2 or 4, not '{text}'")
     return int(text)
-
-
-def parse_search_engine(board: str | None, engine: str | None, *asked: object) -> dict[str, int | str]:
-    """Return the engine parameters that a command without a unit fixes for its search.
-
-    Args:
-        board: whose cycles are to be saved.
-        engine: as `--engine` gives it.
-        asked: the options by which something may be searched.
-
-    Raises:
-        ToolflowError: as `parse_engine`; or board or engine would change nothing.
-    """
-    for option, value in (("--board", board), ("--engine", engine)):
-        if value is not None and AUTO not in asked:
-            raise ToolflowError(f"{option} must come with a search, for example --tile auto: it changes nothing else")
-    if engine is not None and board is None:
-        raise ToolflowError("--engine must come with --board, which says how large an engine may be")
-    return parse_engine(engine)
 
 
 def parse_finetuning(file: Path | None, recipe: str | None) -> Finetuning | None:

@@ -179,7 +179,7 @@ def prune(
         test=test,
         search_loss=search_loss,
         board=board,
-        engine=parsing.parse_search_engine(board, engine, parsing.parse_tile(tile)),
+        engine=parsing.parse_engine(engine),
         seed=seed,
     )
     record = run(request, out, terminal)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from toolflow.cli import options
 from toolflow.cli.command import command
 from toolflow.cli.terminal import Terminal
-from toolflow.ir.errors import ToolflowError
 
 
 @command
@@ -57,8 +56,6 @@ def quantise(
         from toolflow.cli.quantise_tables import quantise_tables
         from toolflow.flow import Precision, Request, Source, Units, quantise
 
-    parsed_tile, parsed_bits = parsing.parse_tile(tile), parsing.parse_layer_bits(layer_bits)
-    parsed_pattern = parsing.parse_pattern_option("--pattern", pattern)
     request = Request(
         Source(
             model,
@@ -76,26 +73,22 @@ def quantise(
             low_bits=low_bits,
             high_bits=high_bits,
             first_last_bits=first_last_bits,
-            layer_bits=parsed_bits,
+            layer_bits=parsing.parse_layer_bits(layer_bits),
             scales=scales,
             ranges=ranges,
             percentile=percentile,
             rounding=rounding,
             equalise=equalise,
-            tile=parsed_tile,
-            pattern=parsed_pattern,
+            tile=parsing.parse_tile(tile),
+            pattern=parsing.parse_pattern_option("--pattern", pattern),
         ),
         board,
-        parsing.parse_search_engine(board, engine, parsed_tile, parsed_pattern, parsed_bits),
+        parsing.parse_engine(engine),
         units=Units.SINGLE if single else Units.FASTEST,
         search_loss=search_loss,
         finetuning=parsing.parse_finetuning(finetune, finetune_recipe),
     )
-    if board is not None and not request.search.saves_any_cycles:
-        raise ToolflowError(
-            "--board must come with a search that saves cycles: --tile auto, --pattern auto, or --layer-bits auto "
-            "with --engine weight_bits=N"
-        )
+    request.search.require_savings()  # a script's request may be for a build too, which needs the board
     made = quantise(request, out, terminal)
     measured = {"images": made.images, "labelled": made.labelled, "accuracy": made.accuracy}
     terminal.result(made.record.model_dump(mode="json") | measured, *quantise_tables(made))

@@ -35,15 +35,11 @@ def verify(
 
         toolflow verify build/resnet20 --levels program,hls --images 32
     """
-    from rtl_sim.levels import find_levels
-    from toolflow.cli.parsing import parse_names
-
-    every = [level.name for level in find_levels().values() if level.selectable]
-    chosen = parse_names("--levels", levels, every)
     with terminal.progress("load the toolflow"):
+        from toolflow.cli.parsing import parse_names
         from toolflow.flow import verify as run_levels
         from toolflow.report.tables import summary_tables
 
-    found = run_levels(build, chosen, images, seed, terminal)
+    found = run_levels(build, parse_names(levels), images, seed, terminal)
     terminal.result(found.summary.model_dump(mode="json"), *summary_tables(found.summary))
     found.require_equal()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from quant.training.recipe import Recipe
 from toolflow.flow.manifest import fingerprint
 from toolflow.flow.precision import AUTO, TILES, Auto, read_pattern
-from toolflow.flow.search import allowed_loss
+from toolflow.flow.search import allowed_loss, require_board
 from toolflow.flow.source import Source
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
@@ -71,6 +71,9 @@ class PruneRequest:
             if tile not in TILES:
                 raise ToolflowError(f"--layer-tile {name} must be 0, 2 or 4, not {tile!r}")
         allowed_loss(self.search_loss, self.is_searched)
+        require_board(self.board, self.engine)
+        if self.board is not None and not self.is_searched:
+            raise ToolflowError("--board must come with a search, for example --tile auto: it changes nothing else")
         if self.recipe is not None and not 0 < self.recipe.rate < 1:
             raise ToolflowError(f"--rate must be above 0 and below 1, not {self.recipe.rate}")
 

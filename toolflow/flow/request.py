@@ -11,7 +11,7 @@ from pathlib import Path
 from quant.cascade.calibrate import CalibrationOptions
 from toolflow.flow.finetuning import Finetuning
 from toolflow.flow.precision import AUTO, Precision
-from toolflow.flow.search import Search, allowed_loss
+from toolflow.flow.search import Search, allowed_loss, require_board
 from toolflow.flow.source import Source
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
@@ -65,8 +65,7 @@ class Request:
         if not isinstance(self.objective, Objective):
             object.__setattr__(self, "objective", Objective.of(self.objective, None))
         CalibrationOptions(self.tolerance)  # a wrong value must not cost the time of a quantisation
-        if self.engine and self.board is None:
-            raise ToolflowError("--engine must come with --board, which says how large an engine may be")
+        require_board(self.board, self.engine)
         if self.source.pruned is not None:
             for name, value in (("tile", self.precision.tile), ("pattern", self.precision.pattern)):
                 if value is AUTO:

@@ -92,6 +92,18 @@ class Search:
             )
         return weight
 
+    def require_savings(self) -> None:
+        """Refuse a board that changes nothing, as no search saves its cycles.
+
+        Raises:
+            ToolflowError: there is such a board.
+        """
+        if self.board is not None and not self.saves_any_cycles:
+            raise ToolflowError(
+                "--board must come with a search that saves cycles: --tile auto, --pattern auto, or --layer-bits auto "
+                "with --engine weight_bits=N"
+            )
+
     @property
     def transforms(self) -> bool:
         """Whether there may be Winograd layers."""
@@ -234,6 +246,16 @@ class Search:
         asked = self.config(variant), self.space(variant)
         problem = Problem(graph, images, normalisation, *asked, Answered(*judged), self.loss, self.target(variant))
         return search(problem, progress, notebook)
+
+
+def require_board(board: str | Path | None, engine: Mapping[str, int | str]) -> None:
+    """Refuse an engine without a board.
+
+    Raises:
+        ToolflowError: parameters of an engine are given, but no board.
+    """
+    if engine and board is None:
+        raise ToolflowError("--engine must come with --board, which says how large an engine may be")
 
 
 def allowed_loss(given: float | None, searched: bool) -> float:

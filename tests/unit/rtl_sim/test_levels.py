@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import rtl_sim.levels
 from rtl_sim.binaries import Binaries
 from rtl_sim.level import Subject
-from rtl_sim.levels import engine_level, find_levels
+from rtl_sim.levels import engine_level, find_levels, selected
 from rtl_sim.simulate.job import RunOptions
 from tests.unit.rtl_sim.test_verify import unit_and_images
 from toolflow.cli.main import app
@@ -68,6 +68,14 @@ def test_levels_run_in_this_order() -> None:
     assert [name for name, level in levels.items() if level.judges] == ["brevitas", "hls4ml"]
     assert [name for name, level in levels.items() if level.runs(["hls"])] == ["files", "synthesisable", "hls"]
     assert [name for name, level in levels.items() if level.runs([])] == ["files"]
+
+
+def test_selected_levels_come_in_their_own_order() -> None:
+    known = {name: level for name, level in find_levels().items() if name in ("files", "program", "hls", "rtl")}
+    assert selected(known, ("rtl", "program")) == ("program", "rtl")
+    assert selected(known, None) == ("program", "hls", "rtl")
+    with pytest.raises(ToolflowError, match="--levels must be of program, hls, rtl, not 'vhdl'"):
+        selected(known, ("program", "vhdl"))
 
 
 def test_a_level_is_added_by_one_file(folder: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rtl_sim.binaries import Binaries
 from rtl_sim.level import EngineLevel, Level, Subject
-from rtl_sim.levels import find_levels
+from rtl_sim.levels import find_levels, selected
 from rtl_sim.simulate.job import RunOptions
 from rtl_sim.simulate.places import work_folder
 from toolflow.flow.events import SILENT, Events
@@ -83,7 +83,7 @@ def verify(
         ToolflowError: the folder is no complete build, or a file of it is damaged.
     """
     known = find_levels()
-    chosen = _chosen(known, levels)
+    chosen = selected(known, levels)
     with events.progress("open the project"):
         project = open_project(folder)
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -115,14 +115,6 @@ def verify(
         raise
     summary = _save(project, verdicts, summary, inputs, started, events)
     return Verification(summary, tuple(verdicts.checks), tuple(verdicts.not_run))
-
-
-def _chosen(known: Mapping[str, Level], levels: Sequence[str] | None) -> Sequence[str]:
-    every = [level.name for level in known.values() if level.selectable]
-    unknown = [name for name in levels or () if name not in every]
-    if unknown:
-        raise ToolflowError(f"levels must be of {', '.join(every)}, not '{unknown[0]}'")
-    return levels or every
 
 
 def _save(
