@@ -26,27 +26,20 @@ def check(
 
         toolflow check resnet.py:resnet20 --weights resnet20.safetensors --input-shape 3,32,32
     """
-    from toolflow.cli.parsing import parse_shape
+    with terminal.progress("load the toolflow"):
+        from toolflow.cli.parsing import parse_shape
+        from toolflow.flow import check as check_model
+        from toolflow.passes.check import Status
+        from toolflow.passes.two_logits import MEANING
 
-    shape = parse_shape(input_shape)
-    with terminal.progress(f"import {model}"):
-        from toolflow.importers.load import load_model
-        from toolflow.passes.check import Status, refuse
-        from toolflow.passes.check import check as check_nodes
-        from toolflow.passes.two_logits import MEANING, is_binary
-
-        graph = load_model(model, weights, shape, output)
-        reports = check_nodes(graph)
-    table = Table(title=f"{escape(graph.name)}: {graph.input_shape} to {graph.shapes[graph.output]}")
+    found = check_model(model, weights, parse_shape(input_shape), output, terminal)
+    table = Table(title=f"{escape(found.model)}: {found.input_shape} to {found.output_shape}")
     for column in ("node", "operator", "", "how, or why not"):
         table.add_column(column, overflow="fold")
     styles = {Status.ENGINE: "green", Status.FOLDED: "dim", Status.IMPORTS_ONLY: "red"}
-    for report in reports:
+    for report in found.nodes:
         style = styles[report.status]
         node, operator, reason = map(escape, (report.node, report.operator, report.reason))
         table.add_row(node, operator, f"[{style}]{report.status.value}[/]", reason)
-    binary = is_binary(graph)
-    nodes = [{"node": r.node, "operator": r.operator, "status": r.status.value, "reason": r.reason} for r in reports]
-    document = {"model": graph.name, "input_shape": list(graph.input_shape), "binary": binary, "nodes": nodes}
-    terminal.result(document, table, *([f"note: {MEANING}"] if binary else []))
-    refuse(reports)
+    terminal.result(found.document(), table, *([f"note: {MEANING}"] if found.binary else []))
+    found.require_supported()

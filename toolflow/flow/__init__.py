@@ -1,4 +1,4 @@
-"""The Python API of the toolflow: build, verify, estimate, quantise and prune without the command line.
+"""The Python API of the toolflow: check, build, verify, estimate, quantise and prune without the command line.
 
     from pathlib import Path
     from toolflow.flow import Precision, Request, Source, build
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from toolflow.flow.request import Request as Request
     from toolflow.flow.request import Units as Units
     from toolflow.flow.runs.build import build as build
+    from toolflow.flow.runs.check import ModelCheck as ModelCheck
+    from toolflow.flow.runs.check import check as check
     from toolflow.flow.runs.estimate import estimate as estimate
     from toolflow.flow.runs.prune import prune as prune
     from toolflow.flow.runs.quantise import Quantised as Quantised
@@ -36,11 +38,13 @@ if TYPE_CHECKING:
     from toolflow.plan.explore.objective import Objective as Objective
 
 _HOMES = {
+    "check": "toolflow.flow.runs.check",
     "build": "toolflow.flow.runs.build",
     "quantise": "toolflow.flow.runs.quantise",
     "prune": "toolflow.flow.runs.prune",
     "verify": "toolflow.flow.runs.verify",
     "estimate": "toolflow.flow.runs.estimate",
+    "ModelCheck": "toolflow.flow.runs.check",
     "Quantised": "toolflow.flow.runs.quantise",
     "Verification": "toolflow.flow.runs.verify",
     "Request": "toolflow.flow.request",

@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from toolflow.cli.main import app
+from toolflow.flow import check
+from toolflow.ir.errors import ToolflowError
 
 MODELS = """
 from torch import nn
@@ -53,6 +55,15 @@ def test_a_model_that_runs(models: Path) -> None:
         "linear": "engine",
     }
     assert "batch_norm" in _check(f"{models}:runs").stdout
+
+
+def test_a_script_is_told_what_the_command_shows(models: Path) -> None:
+    for name in ("runs", "only_imports"):
+        spec = f"{models}:{name}"
+        found = check(spec, input_shape=(1, 8, 8))
+        assert json.loads(_check(spec, "--json").stdout) == found.document()
+    with pytest.raises(ToolflowError, match=r"1 node\(s\) do not run on the engine"):
+        found.require_supported()
 
 
 def test_a_map_as_output_is_said(models: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -33,7 +33,7 @@ def test_importing_the_flow_loads_neither_torch_nor_the_command_line() -> None:
 
 
 def test_the_names_of_the_api_are_listed() -> None:
-    assert {"Request", "build", "estimate", "prune", "quantise", "verify"} <= set(dir(toolflow.flow))
+    assert {"Request", "build", "check", "estimate", "prune", "quantise", "verify"} <= set(dir(toolflow.flow))
 
 
 def test_an_unknown_name_is_no_attribute() -> None:
@@ -100,9 +100,11 @@ def test_a_tile_of_another_form_is_refused() -> None:
         ({"tile": "2"}, "--tile must be 0, 2, 4 or auto, not '2'"),
         ({"layer_patterns": {"conv1": 4}}, "--layer-pattern conv1 must be a Pattern or a text n:S, .*, not 4"),
         ({"layer_tiles": {"conv1": 3}}, "--layer-tile conv1 must be 0, 2 or 4, not 3"),
+        ({"board": "zcu104"}, "--board must come with a search"),
+        ({"engine": {"slots": 2}, "tile": AUTO}, "--engine must come with --board"),
     ],
 )
-def test_prunings_of_another_form_are_refused(values: dict[str, Any], message: str) -> None:
+def test_wrong_values_of_a_pruning_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ToolflowError, match=message):
         PruneRequest(**{"source": SOURCE, "pattern": Pattern(4, 8), "tile": 2, **values})
 

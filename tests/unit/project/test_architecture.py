@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 PACKAGES = ("toolflow", "quant", "rtl_sim", "hls_templates", "boards")
 SUFFIXES = {".py", ".sv", ".svh", ".v", ".hpp", ".cpp", ".j2", ".tcl"}
 LONGEST_FILE_LINES = 500
+LONGEST_COMMAND_LINES = 80  # options apart
 UNFINISHED = re.compile("|".join((r"\bTO" r"DO\b", r"\bFIX" r"ME\b", r"\bXX" r"X\b", "NotImplementedError")))
 
 
@@ -111,6 +113,30 @@ def test_files_stay_small() -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in _sources(*PACKAGES, "tests")}
     assert {path: lines for path, lines in lengths.items() if lines > LONGEST_FILE_LINES} == {}
     assert len(lengths) > 100
+
+
+def test_commands_stay_thin() -> None:
+    """They declare options, make a request of them, call the flow and show the result."""
+    lengths = {path.name: _own_lines(path.read_text()) for path in (REPOSITORY / "toolflow" / "cli").glob("*.py")}
+    commands = {name: lines for name, lines in lengths.items() if lines is not None}
+    assert {name: lines for name, lines in commands.items() if lines > LONGEST_COMMAND_LINES} == {}
+    assert len(commands) > 5
+
+
+def _own_lines(text: str) -> int | None:
+    """Return the lines of a command's module without the declarations of its options; None if it has no command."""
+    tree, declared, found = ast.parse(text), 0, False
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Annotated["):
+            declared += _lines(node)
+        elif isinstance(node, ast.FunctionDef) and any(ast.unparse(each) == "command" for each in node.decorator_list):
+            declared += node.body[0].lineno - node.lineno
+            found = True
+    return len(text.splitlines()) - declared if found else None
+
+
+def _lines(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
 
 
 def test_nothing_is_left_unfinished() -> None:
