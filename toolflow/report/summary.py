@@ -284,7 +284,7 @@ class Unit(Section):
         program_bytes, weight_bytes: sizes of these files.
         runs: one entry for each batch size.
         predicted: resources by the planner's model.
-        synthesised: resources by Yosys; null if it was not run.
+        synthesised: null, since no stage runs a synthesis.
     """
 
     unit: UnitName

@@ -162,13 +162,11 @@ def layer_table(unit: str, run: Run) -> Table:
 
 
 def resource_table(summary: Summary) -> Table:
-    """Resources of every unit by the model and by synthesis, and what the board offers."""
+    """Resources of every unit by the model, and what the board offers."""
     names = [name for name in RESOURCE_NAMES if getattr(summary.board.usable, name)]
     table = _table(f"resources on {summary.board.name}", "", *(f"{RESOURCE_NAMES[name]}>" for name in names))
     for unit in summary.units:
         table.add_row(f"{unit.unit} unit, predicted", *_amounts(unit.predicted, names))
-        if unit.synthesised is not None:
-            table.add_row(f"{unit.unit} unit, synthesised", *_amounts(unit.synthesised, names))
     table.add_section()
     table.add_row("usable", *_amounts(summary.board.usable, names))
     return table
