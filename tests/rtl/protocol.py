@@ -1,7 +1,7 @@
 """One start of a unit against cocotbext-axi's models, with random pauses on every channel.
 
 A second opinion on the bus protocol, from models that were not written here. Python runs on every clock cycle, so it
-is for short programs only; `runner.py` is for everything else.
+is for short programs only; `rtl_sim/simulate/runner.py` is for everything else.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class ProtocolSimulation:
             numbers = {"count": job.image_count, "seed": seed, "limit_cycles": limit_cycles}
             (folder / "job.json").write_text(json.dumps(numbers | places | {"pause_probability": pause_probability}))
             log = self.simulator.execute(
-                folder, "rtl_sim.bench.axi_models", {"CASCADE_FOLDER": str(folder), "COCOTB_RANDOM_SEED": str(seed)}
+                folder, "tests.rtl.axi_models", {"CASCADE_FOLDER": str(folder), "COCOTB_RANDOM_SEED": str(seed)}
             )
             answer = folder / "answer.json"
             if log.failed or not answer.exists():

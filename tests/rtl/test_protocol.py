@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from rtl_sim.simulate.job import FILL, SimulationError
-from rtl_sim.simulate.protocol import ProtocolSimulation, build_protocol_simulation
 from rtl_sim.simulate.runner import Dut
+from tests.rtl.protocol import ProtocolSimulation, build_protocol_simulation
 from tests.rtl.units import UNIT, Run, fitted, make_run
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl
