@@ -51,8 +51,8 @@ def main() -> None:
     config, _ = estimate(graph, SHAPES[0][0], SHAPES[0][1])
     unit = Unit(UnitName.SINGLE, graph, config)
     emit_hls(config, unit.name, arguments.work / "hls")
-    for executor in (ProgramExecutor(), NativeExecutor(arguments.work / "hls")):
-        _run(executor, unit, images[: arguments.native_images])
+    for level, executor in (("program", ProgramExecutor()), ("hls", NativeExecutor(arguments.work / "hls"))):
+        _run(level, executor, unit, images[: arguments.native_images])
 
 
 def _measure(
@@ -68,7 +68,7 @@ def _measure(
     seconds = time.perf_counter() - start
     print(f"batch {len(images)}: {config.multipliers:,} multipliers, simulator built in {seconds:.0f} s")
     start = time.perf_counter()
-    counted = _run(quiet, unit, images)
+    counted = _run("rtl", quiet, unit, images)
     simulated = time.perf_counter() - start
     useful = predicted.utilisation * predicted.total_cycles
     print(
@@ -87,14 +87,14 @@ def _measure(
         record(f"{name}: time of the RTL simulation", round(simulated, 1), "s", at_most=180 if len(images) > 1 else 30)
         record(f"{name}: time to build the simulator", round(seconds), "s", at_most=90)
     stalls = RunOptions(seed=7, stall_probability=STALLS)
-    _run(SimulationExecutor("rtl", folder / "rtl", folder / "simulator", stalls), unit, images)
+    _run("rtl", SimulationExecutor("rtl", folder / "rtl", folder / "simulator", stalls), unit, images)
 
 
-def _run(executor: Executor, unit: Unit, images: npt.NDArray[np.uint8]) -> LevelVerdict:
+def _run(level: str, executor: Executor, unit: Unit, images: npt.NDArray[np.uint8]) -> LevelVerdict:
     start = time.perf_counter()
     verdict = verify_level(unit, executor, images)
     state = "equal to the reference" if verdict.equal else f"DIFFERS: {verdict.difference}"
-    print(f"  {executor.name}, {len(images)} images: {state}, {time.perf_counter() - start:.1f} s", flush=True)
+    print(f"  {level}, {len(images)} images: {state}, {time.perf_counter() - start:.1f} s", flush=True)
     return verdict
 
 

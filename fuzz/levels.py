@@ -96,7 +96,7 @@ def run_case(case: Case, builds: Builds, progress: Progress) -> None:
         with progress.at(f"{name} build"):
             executor = _executor(name, case, config, builds)
         with progress.at(name):
-            _compare(unit, executor, images, traced=name != "rtl" or case.seed % 2 == 0)
+            _compare(name, unit, executor, images, traced=name != "rtl" or case.seed % 2 == 0)
         progress.equal.append(name)
 
 
@@ -157,13 +157,13 @@ def _executor(name: str, case: Case, config: EngineConfig, builds: Builds) -> Ex
     return SimulationExecutor("rtl", folder, folder, options, _simulation=simulation)
 
 
-def _compare(unit: Unit, executor: Executor, images: UInt8Array, *, traced: bool) -> None:
-    """Compare every integer that an executor writes, and every map if it is traced."""
+def _compare(name: str, unit: Unit, executor: Executor, images: UInt8Array, *, traced: bool) -> None:
+    """Compare every integer that a level's executor writes, and every map if it is traced."""
     difference = verify_level(unit, executor, images).difference
     if difference is None and traced:
         difference = locate(unit, executor, images)
     if difference is not None:
-        raise DifferenceError(f"{executor.name}: {difference}")
+        raise DifferenceError(f"{name}: {difference}")
 
 
 def refusal_lacks(error: ToolflowError, case: Case) -> str:

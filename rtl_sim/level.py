@@ -87,7 +87,6 @@ class Level(ABC):
     Attributes:
         name: name in `--levels` and in verdicts; also the name of the level's module.
         rank: place among the levels; lower ones run first.
-        judges: whether independent software judges the reference; otherwise the reference judges the level.
         selectable: whether `--levels` accepts it; otherwise `runs` decides when it runs.
         reads_binaries: whether its verdict covers the unit's program and weight stream.
         sources: the folder of the project that its verdict covers, with `{unit}` for the unit's name; "" for none.
@@ -98,7 +97,6 @@ class Level(ABC):
 
     name: ClassVar[str]
     rank: ClassVar[int]
-    judges: ClassVar[bool] = False
     selectable: ClassVar[bool] = True
     reads_binaries: ClassVar[bool] = True
     sources: ClassVar[str] = ""
@@ -160,5 +158,8 @@ class EngineLevel(Level):
         """
         from rtl_sim.verify import verify_level
 
+        def told(text: str) -> None:
+            subject.note(f"{self.name} of {text}")
+
         executor = self.executor(subject.folder, subject.unit.name, subject.work, subject.options)
-        return verify_level(subject.unit, executor, subject.images[:count], subject.note, subject.binaries)
+        return verify_level(subject.unit, executor, subject.images[:count], told, subject.binaries)

@@ -67,10 +67,6 @@ class LevelRun:
 class Executor(Protocol):
     """A way to execute a program."""
 
-    @property
-    def name(self) -> str:
-        """Name of the level that it runs for."""
-
     def run(self, unit: Unit, compiled: CompiledProgram, images: bytes, count: int) -> LevelRun:
         """Run `count` packed images."""
 
@@ -105,7 +101,6 @@ class LevelVerdict:
     """One level of one unit against the reference."""
 
     unit: str
-    level: str
     images: int
     difference: Difference | None
     cycles: int | None
@@ -120,8 +115,6 @@ class LevelVerdict:
 
 class ProgramExecutor:
     """The numpy executor."""
-
-    name = "program"
 
     def run(self, unit: Unit, compiled: CompiledProgram, images: bytes, count: int) -> LevelRun:
         """Run `count` packed images."""
@@ -155,10 +148,10 @@ def verify_level(
     difference = compare(unit, compiled, outcome, images)
     if difference is not None and outcome.error == 0:
         if progress is not None:
-            progress(f"{executor.name} of {unit.name} differs; tracing every feature map")
+            progress(f"{unit.name} differs; tracing every feature map")
         difference = locate(unit, executor, images[difference.image : difference.image + 1], binaries) or difference
     counters = outcome.cycles, outcome.instruction_cycles, outcome.weight_stall_cycles
-    return LevelVerdict(unit.name, executor.name, len(images), difference, *counters)
+    return LevelVerdict(unit.name, len(images), difference, *counters)
 
 
 def compare(unit: Unit, compiled: CompiledProgram, outcome: LevelRun, images: UInt8Array) -> Difference | None:

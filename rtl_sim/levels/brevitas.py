@@ -15,7 +15,6 @@ class Brevitas(Level):
     """Brevitas' inference."""
 
     name, rank = "brevitas", 10
-    judges = True
     reads_binaries = False
     packages = ("brevitas", "torch")
 

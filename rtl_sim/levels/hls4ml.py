@@ -10,7 +10,6 @@ class Hls4ml(Level):
     """hls4ml's g++ emulation."""
 
     name, rank = "hls4ml", 20
-    judges = True
     reads_binaries = False
     tools = ("g++",)
     packages = ("hls4ml", "qonnx")

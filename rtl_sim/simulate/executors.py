@@ -25,7 +25,6 @@ class NativeExecutor:
 
     sources: Path
     work: Path | None = None
-    name: str = "hls"
     _binary: Path | None = None
 
     def run(self, unit: Unit, compiled: CompiledProgram, images: bytes, count: int) -> LevelRun:
@@ -55,11 +54,6 @@ class SimulationExecutor:
     options: RunOptions = field(default_factory=RunOptions)
     faults_end_it: bool = False
     _simulation: Simulation | None = None
-
-    @property
-    def name(self) -> str:
-        """Name as the user gives it to `--levels`."""
-        return "rtl" if self.dut == "rtl" else "cosim"
 
     def prepare(self, unit: Unit) -> Simulation:
         """Build the simulator, once."""

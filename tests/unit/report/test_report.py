@@ -232,7 +232,7 @@ def test_a_rule_without_a_threshold_is_said_in_words(threshold: int, word: str) 
 def test_simulated_cycles_replace_predicted_ones() -> None:
     from rtl_sim.verify import LevelVerdict
 
-    verdict = LevelVerdict("low", "rtl", 8, None, 1250, (150, 1000), 7)
+    verdict = LevelVerdict("low", 8, None, 1250, (150, 1000), 7)
     run = run_section(PREDICTED, CONFIG.multipliers, 200.0, verdict)
     assert (run.cycles, run.simulated_cycles, run.weight_stall_cycles) == (1250, 1250, 7)
     assert run.utilisation == pytest.approx(0.4)
@@ -240,9 +240,9 @@ def test_simulated_cycles_replace_predicted_ones() -> None:
     assert [layer.simulated_cycles for layer in run.layers] == [150, 1000]
     assert run.layers[1].utilisation == pytest.approx(64000 / (128 * 1000))
     with pytest.raises(ValueError, match="a simulation of 4 images is none of 8"):
-        run_section(PREDICTED, 128, 200.0, LevelVerdict("low", "rtl", 4, None, 1250, ()))
+        run_section(PREDICTED, 128, 200.0, LevelVerdict("low", 4, None, 1250, ()))
     with pytest.raises(ValueError, match="1 instructions were simulated, 2 predicted"):
-        run_section(PREDICTED, 128, 200.0, LevelVerdict("low", "rtl", 8, None, 1250, (1,)))
+        run_section(PREDICTED, 128, 200.0, LevelVerdict("low", 8, None, 1250, (1,)))
 
 
 def test_section_of_a_calibration() -> None:

@@ -20,6 +20,7 @@ from rtl_sim.levels import engine_level, find_levels, selected
 from rtl_sim.simulate.job import RunOptions
 from tests.unit.rtl_sim.test_verify import unit_and_images
 from toolflow.cli.main import app
+from toolflow.cli.verify import verify
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards.board import load_board
 from toolflow.plan.lower.lower import compile_program
@@ -35,9 +36,7 @@ ADDED = """
         tools = ("gcc-of-the-added-level",)
 
         def executor(self, project, unit, work, options):
-            executor = ProgramExecutor()
-            executor.name = self.name
-            return executor
+            return ProgramExecutor()
 
 
     LEVEL = Added()
@@ -65,7 +64,6 @@ def test_levels_run_in_this_order() -> None:
     order = ["brevitas", "hls4ml", "files", "synthesisable", "program", "hls", "cosim", "rtl"]
     levels = {name: level for name, level in find_levels().items() if name in order}
     assert list(levels) == order
-    assert [name for name, level in levels.items() if level.judges] == ["brevitas", "hls4ml"]
     assert [name for name, level in levels.items() if level.runs(["hls"])] == ["files", "synthesisable", "hls"]
     assert [name for name, level in levels.items() if level.runs([])] == ["files"]
 
@@ -118,6 +116,11 @@ def test_packages_that_levels_need_are_installed_with_the_toolflow() -> None:
     installed = {Requirement(text).name for text in project["dependencies"]}
     for level in find_levels().values():
         assert set(level.packages) <= installed, level.name
+
+
+def test_the_help_of_verify_describes_every_level_that_can_be_chosen() -> None:
+    described = re.findall(r"(\w+) \(", str(verify.__doc__))
+    assert described == [name for name, level in find_levels().items() if level.selectable]
 
 
 def test_the_page_about_verification_lists_every_level_and_its_tools() -> None:

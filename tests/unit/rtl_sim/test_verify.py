@@ -30,8 +30,6 @@ def unit_and_images(name: str = "conv/9to20,3x3,pads=(1,1,1,1)") -> tuple[Unit, 
 class Faulty(ProgramExecutor):
     """The executor with one weight of one layer changed."""
 
-    name = "faulty"
-
     def run(self, unit: Unit, compiled: CompiledProgram, images: bytes, count: int) -> LevelRun:
         """Flip the first value of the first packet of the second convolution."""
         convolutions = [i for i in compiled.instructions if i.groups]
