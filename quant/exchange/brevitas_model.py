@@ -27,8 +27,8 @@ from toolflow.ir.graph import Graph, Node
 from toolflow.ir.operator import Operator
 from toolflow.ir.quantised import TensorType
 from toolflow.numerics.requantise import PLAIN_BIAS_BITS
-from toolflow.operators import Activation, AvgPool, Conv
-from toolflow.operators.avg_pool.torch_form import window_sums
+from toolflow.operators import Activation, Conv
+from toolflow.operators.folders import part
 from toolflow.operators.torch_windows import pad_for_windows, symmetric_pads
 
 Tensor = torch.Tensor
@@ -126,8 +126,8 @@ class _WinogradLayer(nn.Module):
         return accumulate(self.op, x, self.weight) + self.bias
 
 
-class _AveragePool(nn.Module):
-    """Average pooling by the integer rule: sum · multiplier / 2^shift, one rounding.
+class _Divided(nn.Module):
+    """An operator that divides its sums, by the integer rule: sum · multiplier / 2^shift, one rounding.
 
     `divisors` is int64 (H', W').
     """
@@ -135,7 +135,7 @@ class _AveragePool(nn.Module):
     factor: Tensor
 
     def __init__(
-        self, name: str, op: AvgPool, divisors: npt.NDArray[np.int64], source: TensorType, output: TensorType
+        self, name: str, op: Operator, divisors: npt.NDArray[np.int64], source: TensorType, output: TensorType
     ) -> None:
         super().__init__()
         self.op, self.source, self.output = op, source, output
@@ -145,14 +145,14 @@ class _AveragePool(nn.Module):
         self.register_buffer("factor", torch.as_tensor(factor), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the pooled map as multiples of the output's scale."""
-        sums = window_sums(self.op, torch.round(x / self.source.scale))
+        """Return the result as multiples of the output's scale."""
+        sums = part(self.op.kind, "torch_form").undivided(self.op, torch.round(x / self.source.scale))
         bounds = self.output.integer
         return torch.clamp(torch.round(sums * self.factor), bounds.lower, bounds.upper) * self.output.scale
 
 
 def average_ratio(source: TensorType, output: TensorType, divisors: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return the requantisation ratio of average pooling by each divisor, float64 of their shape."""
+    """Return the requantisation ratio of sums by each divisor, float64 of their shape."""
     return np.asarray(source.scale / (output.scale * divisors), dtype=np.float64)
 
 
@@ -179,9 +179,8 @@ class BrevitasModel(nn.Module):
             if node.op.has_weights:
                 make = _WinogradLayer if node.op.tile else _weight_layer
                 self.layers[self.key[node.name]] = make(node.op, numbers[node.name], source.scale)
-            elif isinstance(node.op, AvgPool):
-                divisors = node.op.divisors(graph.shapes[node.inputs[0]])
-                self.layers[self.key[node.name]] = _AveragePool(node.name, node.op, divisors, source, output)
+            elif (divisors := node.op.divisors(graph.shapes[node.inputs[0]])) is not None:
+                self.layers[self.key[node.name]] = _Divided(node.name, node.op, divisors, source, output)
             if node.op.rounds:
                 self.quantisers[self.key[node.name]] = _quantiser(output)
         self.eval()

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from toolflow.ir.activation import Activation
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.operator import Weights
-from toolflow.operators import AvgPool, Flatten, MaxPool
 
 LIMIT = 16.0  # no channel is scaled further, up or down
 
@@ -40,7 +39,7 @@ def _reader(graph: Graph, node: Node) -> str | None:
         if _is_direct(reader):
             plain = reader.inputs == (name,) and reader.op.groups == 1
             return reader.name if plain else None
-        if not isinstance(reader.op, MaxPool | AvgPool | Flatten):
+        if not reader.op.commutes_with_scale:
             return None
         name = reader.name
     return None

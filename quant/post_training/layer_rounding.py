@@ -23,7 +23,6 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Node
 from toolflow.numerics.requantise import fits_signed
 from toolflow.numerics.scales import ScalesAround
-from toolflow.operators import AvgPool
 
 BIAS_TRIES = 4
 
@@ -99,10 +98,8 @@ class LayerRounding:
             rule.snap(torch.maximum(plain, rule.smallest(plain[:, None])))
         elif node.op.rounds:
             around = self._around(node)
-            source = around.source
-            if isinstance(node.op, AvgPool):
-                source /= int(node.op.divisors(self.arrangement.graph.shapes[node.inputs[0]]).flat[0])
-            multipliers(node.name, np.array([source / around.output]), around.residual_ratio)
+            divisors = np.array(node.op.rule_divisors(self.arrangement.graph.shapes[node.inputs[0]]))
+            multipliers(node.name, around.source / divisors / around.output, around.residual_ratio)
 
     def _bias(self, node: Node, sums: torch.Tensor, seen: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Return the bias (K,) of a layer whose weights give these sums, float64."""

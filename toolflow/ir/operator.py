@@ -56,6 +56,8 @@ class Operator(ABC):
         rounds: whether a `QuantisedGraph` requantises its sums; False if it only moves or compares integers, None
             if it stands in float graphs alone.
         keeps_sign: whether its result is never negative if no operand is.
+        commutes_with_scale: whether positive factors of its operand's channels become factors of the same channels of
+            its result. In a flat result a channel is its positions, one after the other.
         has_weights: whether it multiplies by weights of its own, which are quantised.
         convolves: whether these weights are kernels (K, C/groups, kh, kw) that slide over a map.
         hardware: how the engine runs it.
@@ -66,6 +68,7 @@ class Operator(ABC):
     kind: ClassVar[str]
     rounds: ClassVar[bool | None] = None
     keeps_sign: ClassVar[bool] = False
+    commutes_with_scale: ClassVar[bool] = False
     has_weights: ClassVar[bool] = False
     convolves: ClassVar[bool] = False
     hardware: ClassVar[HardwareForm] = HardwareForm.NONE
@@ -120,12 +123,21 @@ class Operator(ABC):
             ValueError: shapes or weights do not fit the attributes; the text says which.
         """
 
-    def rule_divisors(self, source: Shape) -> tuple[int, ...]:
-        """Return what the sums of each requantisation of a channel are divided by, for an input of shape `source`.
+    def divisors(self, source: Shape) -> npt.NDArray[np.int64] | None:
+        """Return what the sums of each position are divided by, int64 (H', W'), for an input of shape `source`.
 
-        As a rule there is one requantisation, and it divides by 1.
+        None if no sum is divided. The `torch_form` of an operator that divides has `undivided`, its sums.
         """
-        return (1,)
+        return None
+
+    def rule_divisors(self, source: Shape) -> tuple[int, ...]:
+        """Return the different divisors in ascending order, for an input of shape `source`.
+
+        Each is in a multiplier of its own: every channel has as many requantisations. Where nothing is divided there
+        is one, by 1.
+        """
+        divisors = self.divisors(source)
+        return (1,) if divisors is None else tuple(np.unique(divisors).tolist())
 
     def rule_count(self, source: Shape) -> int:
         """Return how many requantisations every channel has, for an input of shape `source`."""

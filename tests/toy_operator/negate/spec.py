@@ -16,6 +16,7 @@ class Negate(Operator):
 
     kind: ClassVar[str] = "negate"
     rounds: ClassVar[bool | None] = True
+    commutes_with_scale: ClassVar[bool] = True
     hardware: ClassVar[HardwareForm] = HardwareForm.CONVOLUTION
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:

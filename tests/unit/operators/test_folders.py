@@ -9,13 +9,14 @@ from types import ModuleType
 import pytest
 
 import toolflow.operators
-from toolflow.ir.operator import HardwareForm
+from toolflow.ir.operator import HardwareForm, Operator
 from toolflow.operators.folders import by_kind, kinds, part
 
 REFERENCE = ["node", "inputs", "types"]
 HARDWARE = ["node", "source"]
 SELECTION = ["op", "source"]
 VALUE = ["op", "inputs", "weights"]
+UNDIVIDED = ["op", "x"]
 SUMS = ["op", "x", "weight"]
 
 
@@ -56,6 +57,7 @@ def test_parts_are_those_that_the_traits_promise(kind: str) -> None:
     torch_form = found(kind, "torch_form")
     assert (torch_form.get("sums") == SUMS) == operator.has_weights
     assert (torch_form.get("value") == VALUE) == (not operator.has_weights)
+    assert (torch_form.get("undivided") == UNDIVIDED) == (operator.divisors is not Operator.divisors)
 
 
 @pytest.mark.parametrize("kind", kinds())

@@ -31,6 +31,7 @@ class AvgPool(Operator):
     kind: ClassVar[str] = "avg_pool"
     rounds: ClassVar[bool | None] = True
     keeps_sign: ClassVar[bool] = True
+    commutes_with_scale: ClassVar[bool] = True
     hardware: ClassVar[HardwareForm] = HardwareForm.CONVOLUTION
     kernel: Pair
     stride: Pair
@@ -49,18 +50,14 @@ class AvgPool(Operator):
             raise ValueError(f"every window must touch the input, not lie in the padding {self.pads}")
         return (inputs[0][0], *out)
 
-    def divisors(self, shape: Shape) -> npt.NDArray[np.int64]:
-        """Return what each window's sum is divided by, int64 (H', W'), for an input of this shape."""
-        return np.outer(*self.factors(shape))
+    def divisors(self, source: Shape) -> npt.NDArray[np.int64]:
+        """Return what each window's sum is divided by, int64 (H', W'), for an input of shape `source`."""
+        return np.outer(*self.factors(source))
 
     def factors(self, shape: Shape) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return the two factors of the divisors, int64 (H',) of each row and (W',) of each column."""
         _, height, width = self.infer_shape([shape], {})
         return self._factors(shape, (height, width))
-
-    def rule_divisors(self, source: Shape) -> tuple[int, ...]:
-        """Return the different divisors in ascending order, as each is in a multiplier of its own."""
-        return tuple(np.unique(self.divisors(source)).tolist())
 
     def _factors(self, shape: Shape, out: Pair) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         if self.divisor_override is not None:

@@ -16,11 +16,12 @@ def value(op: Operator, inputs: Sequence[torch.Tensor], weights: Weights) -> tor
     """Return the mean of every window."""
     assert isinstance(op, AvgPool)
     x = inputs[0]
-    return window_sums(op, x) / torch.as_tensor(op.divisors(tuple(x.shape[1:])), device=x.device)
+    return undivided(op, x) / torch.as_tensor(op.divisors(tuple(x.shape[1:])), device=x.device)
 
 
-def window_sums(op: AvgPool, x: torch.Tensor) -> torch.Tensor:
+def undivided(op: Operator, x: torch.Tensor) -> torch.Tensor:
     """Return the sum of every window, as a depthwise convolution with ones."""
+    assert isinstance(op, AvgPool)
     channels = x.shape[1]
     ones = torch.ones((channels, 1, *op.kernel), dtype=x.dtype, device=x.device)
     return functional.conv2d(pad_for_windows(x, op, op.kernel), ones, None, op.stride, groups=channels)

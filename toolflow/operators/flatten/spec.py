@@ -18,6 +18,7 @@ class Flatten(Operator):
     kind: ClassVar[str] = "flatten"
     rounds: ClassVar[bool | None] = False
     keeps_sign: ClassVar[bool] = True
+    commutes_with_scale: ClassVar[bool] = True
     hardware: ClassVar[HardwareForm] = HardwareForm.RENAMING
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:

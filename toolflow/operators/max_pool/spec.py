@@ -27,6 +27,7 @@ class MaxPool(Operator):
     kind: ClassVar[str] = "max_pool"
     rounds: ClassVar[bool | None] = False
     keeps_sign: ClassVar[bool] = True
+    commutes_with_scale: ClassVar[bool] = True
     hardware: ClassVar[HardwareForm] = HardwareForm.POOLING
     kernel: Pair
     stride: Pair
