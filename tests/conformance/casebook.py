@@ -28,6 +28,7 @@ from toolflow.operators.conv.spec import Conv
 from toolflow.operators.flatten.spec import Flatten
 from toolflow.operators.linear.spec import Linear
 from toolflow.operators.max_pool.spec import MaxPool
+from toolflow.operators.pad.spec import Pad
 from toolflow.operators.shortcut.spec import Shortcut
 from toolflow.operators.winograd.spec import WinogradConv
 
@@ -134,6 +135,10 @@ class NetworkBuilder:
 
     def max_pool(self, name: str, source: str, op: MaxPool) -> str:
         """Add max pooling."""
+        return self._plain(name, op, (source,), self.types[source])
+
+    def pad(self, name: str, source: str, op: Pad) -> str:
+        """Add padding."""
         return self._plain(name, op, (source,), self.types[source])
 
     def flatten(self, name: str, source: str) -> str:
