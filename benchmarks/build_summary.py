@@ -40,7 +40,7 @@ def cycle_rows(summary: Summary) -> dict[str, dict[str, float | str]]:
     rows: dict[str, dict[str, float | str]] = {}
     for unit in summary.units:
         engine = unit.engine
-        shape = f"{engine['lanes_k']} × {engine['lanes_p']} × {engine['slots']}"
+        shape = f"{engine.lanes_k} × {engine.lanes_p} × {engine.slots}"
         for run in unit.runs:
             row: dict[str, float | str] = {"cycles, predicted": run.predicted_cycles}
             if run.simulated_cycles is not None:

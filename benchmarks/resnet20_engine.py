@@ -44,7 +44,8 @@ def main() -> None:
     add_record_option(parser)
     arguments = parser.parse_args()
     folder = open_project(arguments.project).folder
-    graph, images = load_graph(folder, VariantName.HIGH), Images.read(folder).part("held_out")
+    graph, data = load_graph(folder, VariantName.HIGH), Images.read(folder)
+    images = data.images[data.split.held_out]
     for shape, batch in SHAPES:
         work = arguments.work / f"{shape.multipliers}_multipliers_batch_{batch}"
         _measure(graph, shape, images[:batch], work, recorded=arguments.record)

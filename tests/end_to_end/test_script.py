@@ -94,7 +94,8 @@ def test_a_script_builds_what_the_command_builds(tmp_path: Path) -> None:
 def test_a_script_quantises_and_builds_from_there(tmp_path: Path) -> None:
     request, _ = _request(tmp_path)
     made = quantise(request, tmp_path / "out")
-    assert set(made.accuracy) == {"float", "low", "high"}
+    assert set(made.accuracy) == {"low", "high"}
+    assert 0 <= made.float_accuracy <= 1
     assert sorted(path.name for path in (tmp_path / "out" / "qonnx").iterdir()) == ["high.onnx", "low.onnx"]
     events = Recorder()
     build(request, tmp_path / "out", events)

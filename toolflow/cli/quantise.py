@@ -90,6 +90,7 @@ def quantise(
     )
     request.search.require_savings()  # a script's request may be for a build too, which needs the board
     made = quantise(request, out, terminal)
-    measured = {"images": made.images, "labelled": made.labelled, "accuracy": made.accuracy}
+    accuracy = {"float": made.float_accuracy, **{str(name): each for name, each in made.accuracy.items()}}
+    measured = {"images": made.images, "labelled": made.labelled, "accuracy": accuracy}
     terminal.result(made.record.model_dump(mode="json") | measured, *quantise_tables(made))
     terminal.note(f"quantised into {out}; predict its speed on a board with: toolflow estimate {out} --board B")

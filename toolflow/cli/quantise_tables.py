@@ -22,7 +22,7 @@ def quantise_tables(made: Quantised) -> list[RenderableType]:
     accuracy = Table(title=f"{escape(record.name)}: {made.images:,} unseen images", title_justify="left")
     for column in ("network", "weights / activations", what):
         accuracy.add_column(column, justify="left" if column == "network" else "right")
-    accuracy.add_row("float", "", percent(made.accuracy["float"]))
+    accuracy.add_row("float", "", percent(made.float_accuracy))
     for name, variant in variants.items():
         widths = f"{variant.config.weight_bits} / {variant.config.activation_bits} bits"
         accuracy.add_row(name, widths, percent(made.accuracy[name]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +81,8 @@ class Finetuning:
         progress: Progress,
         checkpoint: Path,
         inputs: Mapping[str, Any],
-    ) -> tuple[dict[VariantName, Variant], dict[VariantName, dict[str, Any]]]:
-        """Return the variants, the narrow ones finetuned, and a record of each that was finetuned.
+    ) -> dict[VariantName, Variant]:
+        """Return the narrow variants, finetuned.
 
         Args:
             variants: the variants by name.
@@ -108,7 +108,7 @@ class Finetuning:
         recipe = Recipe(self.epochs, self.batch, self.rate, flip=self.flip)
         narrow = {name: variant for name, variant in variants.items() if is_narrow(variant.report.config)}
         progress.expect(len(narrow) * self.epochs * len(data.images))
-        made, recorded = dict(variants), {}
+        made = {}
         for name, variant in narrow.items():
 
             def told(count: int, what: str, name: str = name) -> None:
@@ -117,9 +117,7 @@ class Finetuning:
             origin = fingerprint({**inputs, "variant": name})
             state = Checkpoint(checkpoint.with_name(checkpoint.name.replace("*", name)), origin)
             made[name] = finetune(variant, teacher, ranges, data, recipe, told, state)
-            recorded[name] = {"images": len(data.images), **asdict(self)}
-            del recorded[name]["file"]
-        return made, recorded
+        return made
 
 
 def is_narrow(config: QuantiseConfig) -> bool:

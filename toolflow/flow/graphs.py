@@ -54,16 +54,11 @@ class Images:
         split = Split(arrays["ranges"], arrays["rule"], arrays["held_out"])
         return cls(arrays["x"], arrays.get("y"), arrays["float"], split)
 
-    def part(self, name: str) -> npt.NDArray[np.uint8]:
-        """Return the images of "ranges", "rule" or "held_out"."""
-        picked: npt.NDArray[np.uint8] = self.images[getattr(self.split, name)]
-        return picked
-
-    def labels_of(self, name: str) -> Int64Array | None:
-        """Return the labels of a part, None if the file has none."""
+    def labels_of(self, part: Int64Array) -> Int64Array | None:
+        """Return the labels of the images of a part, None if the file has none."""
         if self.labels is None:
             return None
-        picked: Int64Array = self.labels[getattr(self.split, name)]
+        picked: Int64Array = self.labels[part]
         return picked
 
 

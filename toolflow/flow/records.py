@@ -11,6 +11,7 @@ from quant.cascade.decide import Decision
 from quant.config import QuantiseConfig
 from quant.post_training.quality import LayerQuality
 from quant.sparsity.steps import PruneStep
+from quant.training.recipe import Recipe
 from toolflow.engine.config import EngineConfig
 from toolflow.flow.precision import Auto
 from toolflow.importers.images.pixels import InputStatistics, PixelMap
@@ -236,7 +237,7 @@ class PruneRecord(Record):
     search: Search | None
     pattern: PatternText
     images: PrunedImages
-    training: dict[str, Any] | None
+    training: Recipe | None
     accuracy: dict[Literal["float", "pruned"], float]
     steps: tuple[MeasuredStep, ...]
     layers: tuple[PrunedLayer, ...]

@@ -10,6 +10,7 @@ from pydantic import Field
 from quant.cascade.artefacts import CurvePoint, Measure
 from quant.cascade.decide import Decision
 from quant.sparsity.steps import PruneStep
+from toolflow.engine.config import EngineConfig
 from toolflow.ir.artefacts import Part, PatternText, Record, load_record
 from toolflow.ir.unit import UnitName
 
@@ -277,7 +278,7 @@ class Unit(Section):
 
     Attributes:
         unit: "low", "high" or "single".
-        engine: parameters of the engine by name.
+        engine: parameters of the engine.
         signature: 64-bit hash of the parameters in hexadecimal; program and engine compare it.
         multipliers: lanes_k · lanes_p · slots.
         program_sha256, weights_sha256: hashes of the two files that every level reads.
@@ -288,7 +289,7 @@ class Unit(Section):
     """
 
     unit: UnitName
-    engine: dict[str, int | str | bool]
+    engine: EngineConfig
     signature: str
     multipliers: int
     program_sha256: str

@@ -254,7 +254,7 @@ def loop_sentences(check: LevelCheck) -> Iterable[str]:
 
 def word_sentences(unit: Unit, variants: Iterable[Variant]) -> Iterable[str]:
     """Report how many layers have sub-rows longer than the engine's words: each waits for its fullest word."""
-    word = int(unit.engine["sub_row"])
+    word = unit.engine.sub_row
     layers = [layer for variant in variants if variant.unit == unit.unit for layer in variant.layers]
     longer = [layer for layer in layers if layer.pattern is not None and layer.pattern.sub_row > word]
     if longer:

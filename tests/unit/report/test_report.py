@@ -96,7 +96,7 @@ DECISION = Decision(
 def summary() -> Summary:
     predicted = resources_section(ResourceCount(luts=5000, flip_flops=7000, dsps=128, block_rams=40.5))
     unit = Unit(
-        unit=UnitName.LOW, engine=CONFIG.model_dump(), signature=f"{CONFIG.signature:016x}",
+        unit=UnitName.LOW, engine=CONFIG, signature=f"{CONFIG.signature:016x}",
         multipliers=CONFIG.multipliers, program_sha256="a", weights_sha256="b", program_bytes=4096, weight_bytes=65536,
         runs=(run_section(PREDICTED, CONFIG.multipliers, 200.0),), predicted=predicted,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from toolflow.flow.records import QuantiseRecord
 from toolflow.flow.request import Request
 from toolflow.flow.stages.quantise import STAGE_ALONE
 from toolflow.flow.stages.stage import run_stages
+from toolflow.ir.unit import VariantName
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,15 @@ class Quantised:
         record: the contents of `graphs/quantise.json`.
         images: number of held-out images.
         labelled: whether they have labels; otherwise accuracies are agreement with the float network.
-        accuracy: accuracy on the held-out images, of "float" and of each variant.
+        float_accuracy: accuracy of the float network on the held-out images.
+        accuracy: accuracy of each variant on them.
     """
 
     record: QuantiseRecord
     images: int
     labelled: bool
-    accuracy: dict[str, float]
+    float_accuracy: float
+    accuracy: dict[VariantName, float]
 
 
 def quantise(request: Request, out: Path, events: Events = SILENT) -> Quantised:
@@ -58,10 +61,11 @@ def _measured(folder: Path) -> Quantised:
     """Read what the stage recorded, and each variant's accuracy on the images that quantisation did not see."""
     recorded = read_quantised(folder)
     data = Images.read(folder)
-    labels = data.labels_of("held_out")
-    floats = data.float_classes[data.split.held_out]
+    held_out = data.split.held_out
+    labels = data.labels_of(held_out)
+    floats = data.float_classes[held_out]
     truth = floats if labels is None else labels
-    accuracy = {"float": float((floats == truth).mean())}
-    for name in recorded.variants:
-        accuracy[name] = float((held_out_logits(folder, name).argmax(axis=1) == truth).mean())
-    return Quantised(recorded, len(truth), labels is not None, accuracy)
+    accuracy = {
+        name: float((held_out_logits(folder, name).argmax(axis=1) == truth).mean()) for name in recorded.variants
+    }
+    return Quantised(recorded, len(truth), labels is not None, float((floats == truth).mean()), accuracy)

@@ -23,14 +23,14 @@ def calibrate_cascade(folder: Path, request: Request, progress: Progress) -> Non
     data = Images.read(folder)
     low, high = (load_graph(folder, name) for name in VariantName)
     progress.expect(2 * len(data.split.rule))
-    of_low, of_high = (logits_of(graph, data.part("rule"), progress.advance) for graph in (low, high))
+    of_low, of_high = (logits_of(graph, data.images[data.split.rule], progress.advance) for graph in (low, high))
     scale = low.types[low.output].scale
-    found = calibrate(of_low, of_high, data.labels_of("rule"), scale, CalibrationOptions(request.tolerance))
+    found = calibrate(of_low, of_high, data.labels_of(data.split.rule), scale, CalibrationOptions(request.tolerance))
     report = evaluate_cascade(
         found,
         held_out_logits(folder, VariantName.LOW),
         held_out_logits(folder, VariantName.HIGH),
-        data.labels_of("held_out"),
+        data.labels_of(data.split.held_out),
         data.float_classes[data.split.held_out],
     )
     save_record(found, folder / CALIBRATION)

@@ -73,8 +73,8 @@ def _write_vectors(project: Project) -> None:
     data = Images.read(project.folder)
     folder = project.folder / VECTORS
     folder.mkdir(exist_ok=True)
-    labels = data.labels_of("held_out")
-    arrays: dict[str, np.ndarray] = {"x": data.part("held_out")[:VECTOR_IMAGES]}
+    labels = data.labels_of(data.split.held_out)
+    arrays: dict[str, np.ndarray] = {"x": data.images[data.split.held_out[:VECTOR_IMAGES]]}
     if labels is not None:
         arrays["y"] = labels[:VECTOR_IMAGES]
     np.savez_compressed(project.folder / CHECK_IMAGES, **arrays)  # type: ignore[arg-type]

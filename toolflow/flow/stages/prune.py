@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,7 +116,7 @@ def prune(folder: Path, request: PruneRequest, progress: Progress) -> None:
         search=search,
         pattern=request.pattern,
         images=PrunedImages(used=len(used.images), tested=len(truth), labelled=given.tested.labels is not None),
-        training=None if request.recipe is None else asdict(request.recipe),
+        training=request.recipe,
         accuracy={"float": float((floats == truth).mean()), "pruned": steps[-1].accuracy},
         steps=steps,
         layers=_layers(graph, pruned),

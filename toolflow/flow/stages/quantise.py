@@ -196,16 +196,23 @@ def _finetuned(
     unseen = given.judged(given.split.held_out)
     before = {name: _accuracy(variant, *unseen) for name, variant in made.items()}
     teacher = given.graph if request.source.pruned is None else replace(request.source, pruned=None).graph()
-    trained, recorded = request.finetuning.apply(
-        made, teacher, training, given.ranges, progress, folder / CHECKPOINTS, _inputs(request)
-    )
-    if not recorded:
+    recipe = request.finetuning
+    trained = recipe.apply(made, teacher, training, given.ranges, progress, folder / CHECKPOINTS, _inputs(request))
+    if not trained:
         progress.note("--finetune trained nothing: no unit has fewer than 8 bits anywhere")
     finetuned = {
-        name: Finetuned(**record, before=before[name], after=_accuracy(trained[name], *unseen))
-        for name, record in recorded.items()
+        name: Finetuned(
+            images=len(training.images),
+            epochs=recipe.epochs,
+            rate=recipe.rate,
+            batch=recipe.batch,
+            flip=recipe.flip,
+            before=before[name],
+            after=_accuracy(variant, *unseen),
+        )
+        for name, variant in trained.items()
     }
-    return trained, finetuned
+    return {**made, **trained}, finetuned
 
 
 def _accuracy(variant: Variant, images: Uint8Array, truth: Int64Array) -> float:

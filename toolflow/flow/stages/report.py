@@ -96,7 +96,7 @@ def _unit(project: Project, name: UnitName) -> Unit:
     program, weights = files.program.read_bytes(), files.weights.read_bytes()
     return Unit(
         unit=name,
-        engine=config.model_dump(),
+        engine=config,
         signature=f"{config.signature:016x}",
         multipliers=config.multipliers,
         program_sha256=hashlib.sha256(program).hexdigest(),
@@ -172,9 +172,8 @@ def _variant(project: Project, quantised: QuantiseRecord, unit: UnitName) -> Var
 
 def _accuracies(project: Project, quantised: QuantiseRecord, data: Images, folder: Path) -> tuple[LevelAccuracy, ...]:
     """Accuracy on held-out images: float, Brevitas, reference, and the cascade."""
-    images = data.part("held_out")
-    labels = data.labels_of("held_out")
-    floats = data.float_classes[data.split.held_out]
+    held_out = data.split.held_out
+    images, labels, floats = data.images[held_out], data.labels_of(held_out), data.float_classes[held_out]
     truth = floats if labels is None else labels
     labelled = labels is not None
     rows = []
