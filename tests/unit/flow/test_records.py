@@ -130,13 +130,30 @@ def test_commands_end_with_two_on_a_newer_project(name: str, arguments: tuple[st
 
 
 def _fields(record: type[Record]) -> dict[str, Any]:
-    """Return a record's version and the names of all keys that it may hold, by type."""
+    """Return a record's version, and all keys that it may hold with what they may be, by type."""
     schema = record.model_json_schema()
     parts = {record.__name__: schema, **schema.get("$defs", {})}
-    return {
-        "version": record.current(),
-        "keys": {name: sorted(part["properties"]) for name, part in sorted(parts.items()) if "properties" in part},
-    }
+    return {"version": record.current(), "keys": {name: _keys(part) for name, part in sorted(parts.items())}}
+
+
+def _keys(part: dict[str, Any]) -> dict[str, str] | str:
+    """Return what each key of an object may be, or what a value without keys may be."""
+    if "properties" not in part:
+        return _values(part)
+    return {name: _values(schema) for name, schema in sorted(part["properties"].items())}
+
+
+def _values(schema: dict[str, Any]) -> str:
+    """Return in short what a JSON schema allows."""
+    return json.dumps(_without_texts(schema), sort_keys=True).replace('"', "")
+
+
+def _without_texts(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return list(map(_without_texts, schema))
+    if isinstance(schema, dict):
+        return {key: _without_texts(value) for key, value in schema.items() if key not in ("title", "description")}
+    return schema
 
 
 def test_every_record_is_watched() -> None:
@@ -152,8 +169,8 @@ def test_no_field_changes_without_a_version() -> None:
     assert set(found) == set(known), f"set {REFRESH}=1 once to store the keys of a new record"
     for name, keys in known.items():
         assert found[name] == keys, (
-            f"the keys of {name} changed: raise its schema_version, say in `migrated` what becomes of earlier files, "
-            f"and set {REFRESH}=1 once"
+            f"the keys of {name} or their types changed: raise its schema_version, say in `migrated` what becomes of "
+            f"earlier files, and set {REFRESH}=1 once"
         )
 
 
