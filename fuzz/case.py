@@ -25,11 +25,11 @@ class Case:
     Attributes:
         network: what is imported.
         quantise: fields of `QuantiseConfig`.
-        mean, std: of the normalisation, one value for all channels.
+        mean, std: normalisation, one value for all channels.
         calibration, images: style and number of the images to quantise with, and to run.
-        seed: of the images, and of the bench's pauses.
+        seed: seed of the images and of the bench's pauses.
         engine: fields of `EngineConfig`; None if the planner chooses.
-        levels: of "program", "hls" and "rtl", those that are run.
+        levels: the levels to run, among "program", "hls" and "rtl".
         stalls: chance of a pause in the simulation.
         rule: (k, m, n, threshold) of the confidence unit, or None.
         board: name of the board that the planner chooses for, or "".

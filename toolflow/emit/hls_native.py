@@ -47,8 +47,8 @@ def build_native(
 ) -> Path:
     """Compile one unit's C++ and test bench and return the program.
 
-    Sources that lie in `folder` are compiled as they are; if there are none they are emitted first.
-    Nothing is compiled where sources, compiler and flags are those of the program that is there.
+    Sources in `folder` are compiled as they are; if there are none, they are emitted first.
+    Nothing is compiled if sources, compiler and flags have not changed since the last compilation.
 
     Args:
         folder: holds, or gets, what `emit_hls` writes.
@@ -96,7 +96,7 @@ def run_native(
 ) -> tuple[int, bytes]:
     """Run a program of `build_native` and return (error code of PROGRAM.md, the results region's bytes).
 
-    A program that leaves its buffers ends as on a bus: error 6 for a read, 7 for a write.
+    An access outside the buffers ends the program like a bus error: 6 for a read, 7 for a write.
 
     Raises:
         VerificationError: the program crashed, wrote past the results or took longer than `limit_s`.

@@ -26,7 +26,7 @@ class ReadmeModel:
         input_shape: (C, H, W).
         vector_images: how many images are kept in the project.
         reason: why this design was chosen, "" if nothing was compared.
-        notes: what the user must know of the network and its images, in sentences.
+        notes: sentences about the network and its images that the user must know.
     """
 
     name: str
@@ -50,7 +50,7 @@ class ReadmeUnit:
 def emit_project_readme(
     board: Board, model: ReadmeModel, units: Sequence[ReadmeUnit], buffer_bytes: int, folder: Path
 ) -> Path:
-    """Write `folder`/README.md and return it; what lies in the folder by then is described.
+    """Write `folder`/README.md and return it; it describes the files that are in the folder by then.
 
     Args:
         board: decides which tools and hosts are described.

@@ -27,7 +27,7 @@ def resource(package: str, *path: str) -> Traversable:
         path: its parts below the package, for example "lib", "types.hpp".
 
     Raises:
-        ToolflowError: the installation lacks it.
+        ToolflowError: the file or package is missing from the installation.
     """
     try:
         found = _joined(resources.files(package), path)

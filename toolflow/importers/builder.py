@@ -28,7 +28,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Place:
-    """Where in the user's model something stands.
+    """A place in the user's model.
 
     Attributes:
         node: the node's name as the user knows it.
@@ -46,7 +46,7 @@ class Value:
     Attributes:
         tensor: name of the graph's tensor.
         shape: without the batch.
-        order: which element of the graph's tensor each element is, flat; None if they are all, in its own order.
+        order: for each element its flat position in the graph's tensor; None for the whole tensor in its own order.
     """
 
     tensor: str
@@ -176,7 +176,7 @@ class GraphBuilder:
 
         Raises:
             UnsupportedModelError: problems were noted.
-            ToolflowError: the output is the input, or does not depend on it; None says that it is constant.
+            ToolflowError: the output is the input, or does not depend on the input; None marks a constant output.
         """
         if output is not None and math.prod(output.shape) == 1:  # one number, whatever axes it is seen with
             output = self.made(output) if output.order is None else replace(output, shape=(1,))

@@ -17,12 +17,12 @@ def load_model(
     Args:
         spec: an ONNX file, or package.module:factory or file.py:factory for PyTorch.
         weights: state dict of a PyTorch model.
-        input_shape: (C, H, W), where the model does not say it.
+        input_shape: (C, H, W), if the model does not define it.
         output: which of several outputs to take: a name in ONNX, a key or position of what a PyTorch module returns.
 
     Raises:
         ToolflowError: there is no such model, or it cannot be read.
-        UnsupportedModelError: it holds something that cannot be imported; all of it is listed.
+        UnsupportedModelError: some nodes cannot be imported; the error lists all of them.
     """
     path = Path(spec)
     if path.suffix == ".onnx":

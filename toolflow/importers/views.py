@@ -30,8 +30,8 @@ def per_channel(values: npt.NDArray[np.float64], order: Order, shape: Shape) -> 
 
     Args:
         values: in the value's order, flat.
-        order: of the value.
-        shape: of the tensor.
+        order: the value's order.
+        shape: the tensor's shape.
 
     Returns:
         The numbers, NaN for a channel that the order does not read; None if a channel would have several.
@@ -51,7 +51,7 @@ def spread(weight: npt.NDArray[np.float64], order: Order, size: int) -> npt.NDAr
 
 
 def _different(order: Order) -> list[npt.NDArray[np.intp]]:
-    """Return the positions of an order in parts without a repetition; one part, as a rule."""
+    """Split an order into parts without repetitions; most orders have one part."""
     parts, left = [], np.arange(order.size)
     while left.size:
         _, first = np.unique(order[left], return_index=True)
@@ -61,14 +61,14 @@ def _different(order: Order) -> list[npt.NDArray[np.intp]]:
 
 
 def mean_windows(groups: Order, shape: Shape) -> tuple[tuple[int, int], Order] | None:
-    """Say which windows of a map some means are over: the whole map, a row or a column of each channel.
+    """Return the windows that some means cover: the whole map, or a row or column of each channel.
 
     Args:
-        groups: (M, n): the elements that each mean is over, as positions in the tensor.
+        groups: (M, n): the elements of each mean, as positions in the tensor.
         shape: (C, H, W) of the tensor.
 
     Returns:
-        The window, and for each mean its position in the pooled tensor; None if they are no such windows.
+        The window, and for each mean its position in the pooled tensor; None if the groups are no such windows.
     """
     channels, height, width = shape
     groups = np.sort(groups, axis=1)

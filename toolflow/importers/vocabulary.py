@@ -31,15 +31,15 @@ UNBOUNDED = 3e38  # exporters write the largest float32 where they mean no upper
 
 
 def chosen_output(model: str, names: Sequence[str], wanted: str | None) -> str:
-    """Return which of a model's outputs is meant.
+    """Return the output of a model that the user chose.
 
     Args:
-        model: how the model is called in messages.
+        model: the model's name in messages.
         names: its outputs.
         wanted: what the user asks for; None if there is only one.
 
     Raises:
-        ToolflowError: there are several and none is asked for, or there is none of that name.
+        ToolflowError: there are several outputs and none was chosen, or no output has that name.
     """
     listed = ", ".join(f"'{name}'" for name in names)
     if wanted is None and len(names) != 1:
@@ -273,7 +273,7 @@ def pad(build: GraphBuilder, place: Place, x: Value, before: Sequence[int], afte
 
 
 def transpose(build: GraphBuilder, place: Place, x: Value, axes: Sequence[int]) -> Value | None:
-    """The axes in another order, a matter of addresses; `axes` count the batch as 0, which must stay first."""
+    """The axes in another order, which changes addresses only; `axes` count the batch as 0, which must stay first."""
     rank = 1 + len(x.shape)
     chosen = [position(axis, rank) for axis in axes]
     if sorted(chosen) != list(range(rank)) or chosen[0] != 0:

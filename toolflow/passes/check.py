@@ -32,7 +32,7 @@ class ModelDoesNotRunError(ToolflowError):
 
 
 class Status(Enum):
-    """What becomes of a node."""
+    """The result for a node."""
 
     ENGINE = "engine"
     IMPORTS_ONLY = "imports only"
@@ -46,7 +46,7 @@ class NodeReport:
     Attributes:
         node: the node's name.
         operator: its kind as imported.
-        status: what becomes of it.
+        status: the result for the node.
         reason: how it runs, what it is folded into, or why it does not run.
     """
 
@@ -85,7 +85,7 @@ def check(graph: Graph) -> tuple[NodeReport, ...]:
 
 
 def require_engine(graph: Graph) -> None:
-    """Refuse an imported graph of which a node does not run.
+    """Refuse an imported graph if one of its nodes does not run.
 
     Raises:
         ModelDoesNotRunError: names every such node and says why.

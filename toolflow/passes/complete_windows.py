@@ -4,7 +4,7 @@
     max pool 3×3, stride 2, pads 1, on 112×112       =>   pads (1, 1, 0, 0): the last row and column are never read
 
 Exporters write the same pool in several ways; afterwards the pads behind are what the last window needs
-and there is no ceil mode. An average pool changes only if no divisor does.
+and there is no ceil mode. An average pool changes only if its divisors stay the same.
 """
 
 from __future__ import annotations

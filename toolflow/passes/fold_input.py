@@ -25,7 +25,7 @@ Vector = npt.NDArray[np.float64]
 
 
 def fold_input(graph: Graph) -> Graph:
-    """Return the graph whose input map does what the nodes next to the image did."""
+    """Return the graph with the nodes next to the image folded into the input map."""
     channels = graph.input_shape[0]
     known = graph.input_map or ChannelMap((1.0,) * channels, (0.0,) * channels)
     scale, shift = np.array(known.scale), np.array(known.shift)

@@ -18,7 +18,7 @@ from toolflow.passes.rewrite import Rewriter
 
 
 def hoist_relu(graph: Graph) -> Graph:
-    """Return the graph with every rectifier as far forward as it goes."""
+    """Return the graph with every ReLU moved to the front as far as possible."""
     while (moved := _hoist_one(graph)) is not None:
         graph = moved
     return graph

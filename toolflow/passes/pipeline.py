@@ -23,8 +23,8 @@ class Step:
 
     Attributes:
         run: the pass.
-        does: what it did to a node that is gone afterwards, for `toolflow check`.
-        order: why it stands where it does.
+        does: what it did to a removed node, for `toolflow check`.
+        order: the reason for its place.
     """
 
     run: Callable[[Graph], Graph]
@@ -85,7 +85,7 @@ def simplify(graph: Graph) -> Graph:
     """Return an equal graph of conv, linear, pools, add, concat, flatten and shortcut only.
 
     Raises:
-        ToolflowError: the graph was not sound to begin with.
+        ToolflowError: the imported graph is not sound.
     """
     verify_graph(graph)
     for step in PIPELINE:

@@ -25,7 +25,7 @@ class Rewriter:
         return len(self.graph.consumers.get(tensor, ())) == 1 and tensor != self.graph.output
 
     def tensor(self, name: str) -> str:
-        """Return what a tensor is called after the merges so far."""
+        """Return the name of a tensor after the merges so far."""
         while name in self._alias:
             name = self._alias[name]
         return name
@@ -45,7 +45,7 @@ class Rewriter:
         self._alias[name] = into
 
     def result(self) -> Graph:
-        """Return the edited graph without nodes that lead nowhere."""
+        """Return the edited graph without unused nodes."""
         nodes = [
             replace(node, inputs=tuple(self.tensor(t) for t in node.inputs))
             for group in self._nodes.values()

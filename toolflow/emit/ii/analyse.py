@@ -36,12 +36,12 @@ class Interval:
 
     Attributes:
         file, line: the loop, in the unit's folder.
-        function: that it stands in.
-        wanted: of its PIPELINE pragma, 0 if that leaves it open.
-        by_ports: that the ports of its memories and streams allow.
-        by_memories: that its recurrences through memories allow.
-        by_registers: that its other recurrences allow, at the clock.
-        why: what bounds it: a memory and its accesses, or a recurrence with its lines; "" if nothing does.
+        function: the function of the loop.
+        wanted: the interval of its PIPELINE pragma, 0 if the pragma gives none.
+        by_ports: the interval that the ports of its memories and streams allow.
+        by_memories: the interval that its recurrences through memories allow.
+        by_registers: the interval that its other recurrences allow at the clock.
+        why: the bottleneck: a memory and its accesses, or a recurrence with its lines; "" if nothing does.
         chain_ns: the longest recurrence of registers, for each iteration that it spans.
     """
 
@@ -77,12 +77,12 @@ class Interval:
 def analyse_unit(unit: Unit, delays: Delays, clock_mhz: float, cache: Path | None = None) -> list[Interval]:
     """Return the interval of each pipelined loop of a parsed unit, in order of place.
 
-    A loop that the configuration leaves out, or whose body runs once, is not in the result; one that is inlined at
-    several places is there once, at its worst.
+    The result has no loop that the configuration leaves out or whose body runs once. A loop that is inlined at several
+    places is listed once, with its longest interval.
 
     Args:
         unit: the parsed source.
-        delays: of the board's device.
+        delays: the delays of the board's device.
         clock_mhz: the board's clock.
         cache: folder for the IR.
 

@@ -14,8 +14,8 @@ class Body:
     """One natural loop.
 
     Attributes:
-        function: that holds it.
-        header: where an iteration begins.
+        function: the function of the loop.
+        header: the first block of an iteration.
         latch: the block that closes the loop.
         blocks: in an order in which each stands behind those that lead to it within an iteration.
         inner: whether other loops lie inside.

@@ -28,9 +28,9 @@ class Type:
     """The layout of a variable.
 
     Attributes:
-        bytes: its size.
-        count: of an array's outermost dimension, 0 for anything else.
-        element: what each of them is.
+        bytes: size in bytes.
+        count: elements of an array's outermost dimension, 0 for other types.
+        element: the type of an array's elements.
         members: of a struct: (name, offset in bytes, type).
     """
 
@@ -94,7 +94,7 @@ class Debug:
         return Variable(fields["name"], place, self.type(fields["type"]))
 
     def type(self, number: str) -> Type:
-        """Return the layout of a type; of a reference that of what it refers to."""
+        """Return the layout of a type; for a reference, the layout of the type that it refers to."""
         if number not in self._types:
             self._types[number] = self._type(number)
         return self._types[number]

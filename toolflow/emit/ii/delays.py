@@ -3,8 +3,9 @@
 The figures are those of PandA-Bambu's device files (etc/devices/Xilinx_devices), measured with Vivado from register to
 register: xc7z020-1clg484 for the 7 series, xc7z045-2ffg900 for its devices with the logic of Kintex and Virtex,
 xcu280-2Lfsvh2892 for UltraScale+. Delays are added up along a chain, as an HLS scheduler does. That counts a register's
-own time with each operation and is therefore a little too long, but for a level of logic: two thirds of a characterised
-one, since the rest is the register's. ECP5, for which no HLS compiler is meant, is taken as the 7 series.
+own time with each operation and is therefore a little too long. A level of logic is taken as two thirds of the
+characterised delay, since the rest is the register's. ECP5, which is no target for HLS here, uses the delays of the 7
+series.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def _additions(factor: str) -> int | None:
 
 
 def _interpolate(table: _Table, width: int) -> float:
-    """Between the table's widths linear; beyond its last one as between the last two."""
+    """Interpolate linearly between the table's widths; extrapolate beyond the last one from the last two."""
     for (low, a), (high, b) in itertools.pairwise(table):
         if width <= high or (high, b) == table[-1]:
             return a if width <= low else a + (b - a) * (width - low) / (high - low)

@@ -25,10 +25,10 @@ class Instruction:
     """One instruction.
 
     Attributes:
-        name: what it defines, "" if nothing.
+        name: the name that it defines, "" if nothing.
         opcode: LLVM's word; "asm" for an assembly statement, the function's name for a call.
         flags: words between the opcode and the type, the predicate of a comparison included.
-        type: of the result; for a store of what is stored.
+        type: the type of the result; for a store, of the stored value.
         operands: names and constants. phi: incoming values; br and switch: the condition, if there is one.
         labels: phi: incoming blocks; br and switch: targets.
         location: its DILocation's number, "" if it has none.

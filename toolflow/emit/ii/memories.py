@@ -78,12 +78,12 @@ class Access:
     """One load or store of the IR at one memory.
 
     Attributes:
-        instruction: it.
-        block: where it stands.
-        writes: whether it stores.
+        instruction: the load or store.
+        block: its block.
+        writes: whether it is a store.
         memory: the variable, as the sources name it.
         part: index of the part along each cut dimension, None if it is known at run time only.
-        address: what tells apart the words of a part.
+        address: distinguishes the words of a part.
         choices: registers among which a run-time index chooses; 1 if there is nothing to choose.
         storage: the kind of memory: a type of BIND_STORAGE, "" if the compiler chooses, "registers",
             "stream", "port" for external memory, "rom".

@@ -59,9 +59,9 @@ class Graph:
 
         Args:
             body: the loop.
-            accesses: of its instructions to memories and streams, in order.
-            claims: of DEPENDENCE pragmas.
-            delays: of the device.
+            accesses: the accesses of its instructions to memories and streams, in order.
+            claims: the claims of DEPENDENCE pragmas.
+            delays: the device's delays.
             cycle_ns: what a chain may take in a cycle; also the time from a store until a load can be issued.
         """
         self.body, self.accesses, self.claims, self.delays, self.cycle_ns = body, accesses, claims, delays, cycle_ns
@@ -141,7 +141,7 @@ class Graph:
                     self._edge(condition, first, 0.0, 1)
 
     def _memory(self) -> None:
-        """From stores to loads of the same memory, in the same iteration and in later ones."""
+        """Add the dependences of loads on stores to the same memory, in the same iteration and in later ones."""
         groups: dict[str, list[Access]] = {}
         for access in self.accesses:
             if access.storage != "stream":
@@ -169,7 +169,7 @@ class Graph:
                     self._between(memory, store, load, store in earlier, store.word in renewed)
 
     def _certain(self, stores: Iterable[Access]) -> dict[str, set[Word]]:
-        """Of each block, the words at constant addresses that every way from the header to it has stored."""
+        """Return for each block the words at constant addresses that every way from the header to it has stored."""
         own: dict[str, set[Word]] = {}
         for store in stores:
             if store.is_fixed:

@@ -47,9 +47,9 @@ class CalibrationImages:
         images: uint8 (N, H, W, C), channels in the model's order.
         labels: int64 (N,), or None.
         pixels: how a pixel becomes what the first layer reads.
-        statistics: of what the first layer reads.
-        notes: what was done to the file's contents, in sentences.
-        warnings: what is unlikely of what the first layer reads, in sentences.
+        statistics: statistics of the first layer's input.
+        notes: the changes made to the file's contents, in sentences.
+        warnings: unlikely properties of the first layer's input, in sentences.
     """
 
     images: npt.NDArray[np.uint8]
@@ -61,7 +61,7 @@ class CalibrationImages:
 
 
 def require_apart(one: CalibrationImages, its_file: Path, other: CalibrationImages, other_file: Path) -> None:
-    """Refuse files of which one cannot tell what was learnt on the other.
+    """Refuse a pair of files if images of one cannot measure what was learnt on the other.
 
     Raises:
         CalibrationFileError: their pixels are normalised in different ways, or an image is in both.
@@ -106,7 +106,7 @@ def load_calibration_file(
         std: what the difference is divided by; None for the file's `std`, or 1.
         scale: factor of a pixel; None for the file's `scale`, or 1/255.
         reverse_channels: the file's channels are in the reverse of the model's order (RGB and BGR).
-        min_images: fewest images that will do.
+        min_images: smallest number of images that is accepted.
 
     Raises:
         CalibrationFileError: the file cannot be read, or what it holds cannot be used; says what to do.
@@ -165,7 +165,7 @@ def _pixel_map(
     given: Mapping[str, tuple[float, ...] | None],
     input_map: ChannelMap | None,
 ) -> PixelMap:
-    """Return how a pixel becomes what the network reads, checked for values that no network can have seen."""
+    """Return the map from a pixel to the network's input, after a check for impossible values."""
     channels = x.shape[3] if x.dtype == np.uint8 else x.shape[1]
     named = PixelMap(
         mean=given["mean"] or (0.0,) * channels,
@@ -232,7 +232,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check_sizes(path: Path, headers: Mapping[str, Header]) -> None:
-    """Refuse what would fill the memory; a small file can unfold to any size."""
+    """Refuse arrays that would fill the memory; a small file can unfold to any size."""
     x = headers["x"]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if x.nbytes > memory // 2:

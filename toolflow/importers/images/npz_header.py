@@ -23,12 +23,12 @@ class Header:
 
     @property
     def size(self) -> int:
-        """How many elements it has."""
+        """Number of elements."""
         return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
-        """How much memory it takes."""
+        """Bytes of the array in memory."""
         return self.size * self.dtype.itemsize
 
 

@@ -22,7 +22,7 @@ Numbers = tuple[float, ...]
 
 
 def unusable(pixels: PixelMap) -> str | None:
-    """Return why no first layer can read what a pixel map gives, None if it can."""
+    """Return why a pixel map cannot feed a first layer, None if it can."""
     table = pixels.table()
     if not np.isfinite(table).all() or np.abs(table).max() > WIDEST:
         return f"the first layer's input must be finite and at most {WIDEST:,.0f} in magnitude, not {_span(table)}"
@@ -64,13 +64,13 @@ def wrong_units(pixels: PixelMap, given: Mapping[str, Numbers | None]) -> str | 
 def warnings(
     own: PixelMap, inside: ChannelMap | None, whole: InputStatistics, channels: Sequence[InputStatistics]
 ) -> list[str]:
-    """Return what is unlikely of the first layer's input, in sentences.
+    """Return the unlikely properties of the first layer's input, in sentences.
 
     Args:
         own: the pixel map without what the model does.
         inside: what the model itself does to its input.
-        whole: of all channels.
-        channels: of each.
+        whole: statistics of all channels together.
+        channels: statistics of each channel.
     """
     found = []
     low, high = TWICE_DEVIATION
@@ -101,7 +101,7 @@ def warnings(
 
 
 def unnormalised(x: np.ndarray, pixels: PixelMap) -> list[str]:
-    """Return a warning where float images (N, C, H, W) look as if mean and std were yet to change them."""
+    """Return a warning if float images (N, C, H, W) look as if mean and std had not been applied."""
     shifted = max(pixels.mean) > 255 * pixels.scale * SHIFTED
     if not shifted or x.min() < 0 or x.max() > 1:
         return []

@@ -13,7 +13,7 @@ from toolflow.importers.vocabulary import chosen_output
 def keep_one_output(model: ModelProto, path: Path, wanted: str | None) -> None:
     """Remove in place every output but one, and the nodes, weights and inputs that do not lead to it.
 
-    An input stays if it is the only one, so that an output which does not depend on the image is told as such.
+    An input stays if it is the only one, so that an output that does not depend on the image is reported as such.
 
     Args:
         model: the model.
@@ -21,7 +21,7 @@ def keep_one_output(model: ModelProto, path: Path, wanted: str | None) -> None:
         wanted: name of the output; None if the model has only one.
 
     Raises:
-        ToolflowError: the model has several outputs and none was named, or none of that name.
+        ToolflowError: the model has several outputs and none was named, or no output has that name.
     """
     graph = model.graph
     name = chosen_output(f"'{path}'", [entry.name for entry in graph.output], wanted)
@@ -35,7 +35,7 @@ def keep_one_output(model: ModelProto, path: Path, wanted: str | None) -> None:
 
 
 def feeds_transposes(graph: GraphProto) -> bool:
-    """Return whether the image is of the layout (N, H, W, C): it is only read to be transposed from there.
+    """Return whether the image has the layout (N, H, W, C): only transposes from that layout read it.
 
     Arithmetic with constants may stand in between.
     """

@@ -19,7 +19,7 @@ def build_module(spec: str) -> nn.Module:
     """Call the factory that `package.module:factory` or `file.py:factory` names, without arguments.
 
     Raises:
-        ToolflowError: there is no such module or factory, its code fails, or it returns no module.
+        ToolflowError: the module or factory does not exist, its code fails, or it returns no PyTorch module.
     """
     where, _, factory_name = spec.rpartition(":")
     if not where or not factory_name.isidentifier():

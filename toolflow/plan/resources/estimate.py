@@ -2,8 +2,8 @@
 
 Memories and DSP blocks follow from geometry; LUTs and flip-flops are sums of the terms of `features.py` and `tile.py`,
 with coefficients fitted to Yosys (`benchmarks/yosys_resources.py`, which writes `fit.json` and says how far the model
-is off on configurations that the fit has not seen). What engines with tiles add is fitted on xc7 and xcup; on ECP5 it
-is xc7's, LUTs scaled as those of engines without tiles are.
+is off on configurations that the fit has not seen). The additions of engines with tiles are fitted on xc7 and xcup.
+ECP5 takes those of xc7, with LUTs scaled by the ratio of engines without tiles.
 """
 
 from __future__ import annotations

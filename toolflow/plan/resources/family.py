@@ -1,6 +1,6 @@
 """Families of devices: data files under boards/families/, one a family, named by the file.
 
-A file holds what is a fact of the family: the shapes of its memories, what its DSP blocks take, and the vendor's tables
+A file holds the facts of the family: the shapes of its memories, what its DSP blocks take, and the vendor's tables
 that board files are checked against. What LUTs and flip-flops an engine takes is fitted (`fit.json`).
 """
 
@@ -96,11 +96,11 @@ class Family(_Data):
 
     Attributes:
         flow: the tools that its boards are built with.
-        processing_system: of its devices, as scripts name it.
-        part_pattern: what a full part string looks like.
+        processing_system: the processing system of its devices, as scripts name it.
+        part_pattern: regular expression of a full part number.
         logic_cells_per_lut: by which the vendor's marketing figures are larger than its LUTs.
         two_flip_flops_per_lut: whether every device has twice as many flip-flops as LUTs.
-        lut_inputs: of a LUT.
+        lut_inputs: inputs of a LUT.
         exponent_table_blocks: block RAMs of the confidence unit's table; 0 where synthesis makes it of LUTs.
         devices: by the beginning of the part.
     """

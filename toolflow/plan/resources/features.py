@@ -1,7 +1,7 @@
 """The terms of the resource model: what the size of each engine module depends on.
 
-A term is a count of bits or instances that follows from the configuration's geometry; how many LUTs and
-flip-flops one unit of it takes is fitted to synthesis (`fit.json`).
+A term is a count of bits or instances that follows from the configuration's geometry. The LUTs and flip-flops
+per unit of each term are fitted to synthesis (`fit.json`).
 """
 
 from __future__ import annotations
@@ -145,9 +145,9 @@ class Module:
     """A module of the engine.
 
     Attributes:
-        part: of the report that it belongs to.
+        part: its part of the report.
         terms: for all its instances together.
-        luts, flip_flops: which terms count for the resource; all if there is none.
+        luts, flip_flops: the terms that count for the resource; empty for all.
     """
 
     part: str

@@ -49,7 +49,7 @@ def map_memory(
         family: name of the device's family.
         words: depth.
         piece_bits: bits that are written together.
-        pieces: such pieces in a word.
+        pieces: number of pieces in a word.
         registered: whether the read is registered; a memory that is read within the cycle cannot be block RAM.
         ultra: whether UltraRAM is asked for; families that have none count it too, so that it never fits.
         distributed: whether LUT RAM is asked for.
