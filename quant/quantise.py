@@ -20,6 +20,7 @@ from quant.post_training.walk import solve
 from toolflow.ir.errors import Problem, ToolflowError, UnsupportedModelError
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph
+from toolflow.ir.unit import VariantName
 
 Images = npt.NDArray[np.uint8]
 
@@ -174,8 +175,8 @@ def make_pair(
     digit_bits = min(low.weight_bits, low.activation_bits)
     low, high = (config.model_copy(update={"digit_bits": digit_bits}) for config in (low, high))
     return Pair(
-        quantise(graph, images, normalisation, low, "low", lambda layer: progress(f"low, {layer}")),
-        quantise(graph, images, normalisation, high, "high", lambda layer: progress(f"high, {layer}")),
+        quantise(graph, images, normalisation, low, VariantName.LOW, lambda layer: progress(f"low, {layer}")),
+        quantise(graph, images, normalisation, high, VariantName.HIGH, lambda layer: progress(f"high, {layer}")),
     )
 
 

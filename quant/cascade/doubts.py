@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
 from quant.cascade.statistics import normal_quantile, wilson_bounds
+from toolflow.ir.unit import VariantName
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -15,13 +18,13 @@ REMEDIES = {
         "check that the images are normalised as in training (mean, std, scale, --reverse-channels), that the weights "
         "are the trained ones, and that labels count the classes in the network's order"
     ),
-    "low": "give it more bits (--low-bits, --layer-bits)",
-    "high": "give it more bits (--high-bits, --layer-bits)",
+    VariantName.LOW: "give it more bits (--low-bits, --layer-bits)",
+    VariantName.HIGH: "give it more bits (--high-bits, --layer-bits)",
 }
 
 
 def answer_warnings(
-    network: str, answers: Int64Array, labels: Int64Array | None, float_doubted: bool = False
+    network: Literal["float"] | VariantName, answers: Int64Array, labels: Int64Array | None, float_doubted: bool = False
 ) -> tuple[str, ...]:
     """Say where a network's answers show that it does not classify the images.
 
@@ -31,7 +34,7 @@ def answer_warnings(
     to that share, the labels do not show that the network does better. Labels of one class show nothing.
 
     Args:
-        network: "float", "low" or "high".
+        network: "float", or a variant's name.
         answers: class of each image, (N,), N >= 1.
         labels: (N,), or None.
         float_doubted: whether the float network has such warnings: then the number of bits is not to blame.

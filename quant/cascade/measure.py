@@ -18,6 +18,7 @@ from quant.cascade.statistics import (
     wilson_bounds,
 )
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.unit import VariantName
 from toolflow.numerics.confidence import LOGIT_BITS, NEVER, evaluate
 
 BoolArray = npt.NDArray[np.bool_]
@@ -47,7 +48,7 @@ def check_logits(low: np.ndarray, high: np.ndarray, labels: np.ndarray | None) -
     Raises:
         ToolflowError: shapes differ or are empty, logits are not int16-sized integers, or labels are not classes.
     """
-    for what, logits in (("low", low), ("high", high)):
+    for what, logits in ((VariantName.LOW, low), (VariantName.HIGH, high)):
         if logits.ndim != 2 or 0 in logits.shape or logits.dtype.kind != "i":
             raise ToolflowError(
                 f"{what}-precision logits must be integers of shape (images, classes), "

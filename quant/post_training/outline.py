@@ -10,6 +10,7 @@ from quant.arrangement.arrange import arrange
 from quant.config import LOGIT_BITS
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType
+from toolflow.ir.unit import VariantName
 from toolflow.numerics.requantise import Requantise
 from toolflow.numerics.types import IntegerType
 
@@ -29,7 +30,7 @@ def outline(graph: Graph, bits: int) -> QuantisedGraph:
     kinds[arranged.output] = TensorType(IntegerType(LOGIT_BITS, signed=True), 1.0)
     return QuantisedGraph(
         name=graph.name,
-        variant="high",
+        variant=VariantName.HIGH,
         family="multiplier",
         input_name=arranged.input_name,
         input_shape=arranged.input_shape,

@@ -19,6 +19,7 @@ from toolflow.emit.scripts import DESIGN_NAME, control_addresses
 from toolflow.engine.records import result_header_bytes
 from toolflow.engine.registers import PAGE_BYTES
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.unit import UnitName
 from toolflow.plan.boards.board import Board
 from toolflow.plan.lower.compiled import CompiledProgram
 
@@ -43,7 +44,7 @@ def emit_host(board: Board, units: Mapping[str, HostUnit], folder: Path) -> tupl
     Raises:
         ToolflowError: the units are neither one nor a low and a high one.
     """
-    if len(units) != 1 and list(units) != ["low", "high"]:
+    if len(units) != 1 and list(units) != [UnitName.LOW, UnitName.HIGH]:
         raise ToolflowError(f"the units must be one, or low and high in this order, not {', '.join(units)}")
     addresses = control_addresses(board, list(units))
     described = {name: _describe(unit, addresses[name]) for name, unit in units.items()}

@@ -10,6 +10,7 @@ import pytest
 
 from quant.cascade.doubts import answer_warnings
 from tests.end_to_end.projects import toolflow
+from toolflow.ir.unit import VariantName
 from toolflow.report.summary import read_summary
 
 
@@ -17,15 +18,15 @@ def test_one_class_for_all_images() -> None:
     answers = np.full(200, 3)
     (text,) = answer_warnings("float", answers, None)
     assert text.startswith("the float network answers class 3 for all 200 images: check that the images are normalised")
-    (text,) = answer_warnings("low", answers, np.arange(200) % 10)
+    (text,) = answer_warnings(VariantName.LOW, answers, np.arange(200) % 10)
     assert text == (
         "the low-precision network answers class 3 for all 200 images, 10.00 % of them correctly: give it more bits "
         "(--low-bits, --layer-bits)"
     )
-    (text,) = answer_warnings("low", answers, None, float_doubted=True)
+    (text,) = answer_warnings(VariantName.LOW, answers, None, float_doubted=True)
     assert text == "the low-precision network answers class 3 for all 200 images: fix the float network first"
-    assert answer_warnings("high", answers, answers) == ()
-    assert len(answer_warnings("high", answers, answers - 1)) == 1
+    assert answer_warnings(VariantName.HIGH, answers, answers) == ()
+    assert len(answer_warnings(VariantName.HIGH, answers, answers - 1)) == 1
     assert answer_warnings("float", np.arange(200) % 2, None) == ()
 
 
@@ -49,7 +50,7 @@ def test_the_chance_that_is_said_is_that_of_permuted_labels() -> None:
     rng = np.random.default_rng(3)
     labels = rng.choice(4, 1000, p=[0.7, 0.2, 0.05, 0.05])
     answers = rng.choice(4, 1000, p=[0.1, 0.8, 0.05, 0.05])
-    (text,) = answer_warnings("high", answers, labels)
+    (text,) = answer_warnings(VariantName.HIGH, answers, labels)
     chance = np.mean([(answers == rng.permutation(labels)).mean() for _ in range(3000)])
     said = float(text.partition("chance (")[2].partition(" %")[0]) / 100
     assert said == pytest.approx(chance, abs=0.002)
