@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from fuzz.campaign import Campaign, Job
 from fuzz.notebook import FINDS, Entry, Notebook
-from fuzz.work import Campaign, Job, run_all
+from fuzz.work import run_all
 
 RATIO = {"network": 8, "planned": 1, "file": 8, "project": 8}  # of a run that the time alone ends
 

@@ -16,10 +16,10 @@ from typing import Any
 
 from typer.testing import Result
 
+from fuzz.campaign import Campaign, Job
 from fuzz.damage import Edit, apply_edit, draw_edit
 from fuzz.notebook import DEFECT, DIFFERENCE, EQUAL, REFUSED, UNHELPFUL, Entry
 from fuzz.originals import FAST, SHAPE, originals, project_files, toolflow
-from fuzz.work import Campaign, Job
 
 INPUTS = ("model.onnx", "weights.safetensors", "weights.pt", "images.npz", "board.yaml", "pruned.safetensors")
 DOCUMENTED = (0, 2, 3, 4)  # exit codes

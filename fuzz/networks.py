@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import traceback
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from fuzz.campaign import Campaign, Job
 from fuzz.case import Case, draw_case, draw_planned_case
 from fuzz.engines import Builds, draw_engines
 from fuzz.levels import DifferenceError, Progress, refusal_lacks, run_case
 from fuzz.minimise import minimise
-from fuzz.notebook import DIFFERENCE, EQUAL, FINDS, REFUSED, UNHELPFUL, Entry, kind_of
-from fuzz.work import Campaign, Job, unexpected
+from fuzz.notebook import DEFECT, DIFFERENCE, EQUAL, FINDS, REFUSED, UNHELPFUL, Entry, kind_of
 from rtl_sim.simulate.job import SimulationError
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards.board import all_boards
+
+TRACE_LINES = 6
 
 
 @cache
@@ -63,7 +66,7 @@ def judge(case: Case, job: Job, builds: Builds) -> Entry:
         text = f"{error}" + (f"\n  {lacks}" if lacks else "")
         entry = Entry(job.kind, job.number, UNHELPFUL if lacks else REFUSED, progress.stage, text)
     except Exception as error:
-        entry = unexpected(job, progress.stage, error)
+        entry = _unexpected(job, progress.stage, error)
     engine = "" if case.engine is None else f"{EngineConfig.model_validate(case.engine).signature:016x}"
     return replace(
         entry,
@@ -72,6 +75,12 @@ def judge(case: Case, job: Job, builds: Builds) -> Entry:
         engine=engine,
         relative_error=progress.relative_error,
     )
+
+
+def _unexpected(job: Job, stage: str, error: BaseException) -> Entry:
+    """Return the entry of an error that is no refusal."""
+    lines = traceback.format_exception(error)[-TRACE_LINES:]
+    return Entry(job.kind, job.number, DEFECT, stage, "".join(lines).strip())
 
 
 def alike(one: Entry, other: Entry) -> bool:

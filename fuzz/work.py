@@ -1,20 +1,17 @@
-"""The jobs of a campaign, and the processes that run them."""
+"""The processes that run the jobs of a campaign."""
 
 from __future__ import annotations
 
 import logging
 import multiprocessing
 import os
-import random
 import resource
 import threading
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 
+from fuzz.campaign import Campaign, Job
 from fuzz.notebook import DEFECT, Entry
 
 FILE_KINDS = ("file", "project")
@@ -23,43 +20,7 @@ FILE_KINDS = ("file", "project")
 LIMIT_S = 400.0
 FILE_LIMIT_S = 90.0
 ADDRESS_SPACE_BYTES = 16 << 30  # a small file must not ask for more
-TRACE_LINES = 6
 _CONTEXT = multiprocessing.get_context("spawn")
-
-
-@dataclass(frozen=True)
-class Campaign:
-    """What all jobs are drawn from.
-
-    Attributes:
-        seed: of everything.
-        out: folder of the notebook and of the engines' builds.
-        keep: folder of the finds.
-        engines: how many engines are drawn.
-        rtl_engines: how many of them are simulated as RTL.
-    """
-
-    seed: int
-    out: Path
-    keep: Path
-    engines: int
-    rtl_engines: int
-
-    def random(self, kind: str, number: int) -> random.Random:
-        """Return the generator of one job."""
-        return random.Random(f"{self.seed} {kind} {number}")
-
-    def on_rtl(self, number: int) -> bool:
-        """Return whether a network is simulated too: every second one of the first engines'."""
-        return number % self.engines < self.rtl_engines and number // self.engines % 2 == 0
-
-
-@dataclass(frozen=True)
-class Job:
-    """One thing to run."""
-
-    kind: str
-    number: int
 
 
 def run_job(campaign: Campaign, job: Job) -> Entry:
@@ -71,12 +32,6 @@ def run_job(campaign: Campaign, job: Job) -> Entry:
     from fuzz.networks import run_network
 
     return run_network(campaign, job)
-
-
-def unexpected(job: Job, stage: str, error: BaseException) -> Entry:
-    """Return the entry of an error that is no refusal."""
-    lines = traceback.format_exception(error)[-TRACE_LINES:]
-    return Entry(job.kind, job.number, DEFECT, stage, "".join(lines).strip())
 
 
 class Worker:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fuzz.__main__ import main
+from fuzz.campaign import Campaign, Job
 from fuzz.case import Case, draw_case, draw_planned_case
 from fuzz.damage import Edit
 from fuzz.engines import Builds, draw_engines
@@ -19,7 +20,7 @@ from fuzz.network import IMAGE, InvalidNetworkError, Network, Step
 from fuzz.networks import case_of, judge, run_network
 from fuzz.notebook import DEFECT, DIFFERENCE, EQUAL, FINDS, REFUSED, UNHELPFUL, Entry, Notebook
 from fuzz.originals import originals, toolflow
-from fuzz.work import Campaign, Job, Worker
+from fuzz.work import Worker
 from toolflow.engine import executor
 from toolflow.importers.builder import Value
 from toolflow.importers.onnx import operators as onnx_operators
