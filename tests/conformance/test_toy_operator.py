@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,29 +16,26 @@ from quant.config import Normalisation, QuantiseConfig
 from quant.exchange.extract import brevitas_integers
 from quant.float_network import model_output
 from quant.quantise import Variant, quantise
-from rtl_sim.simulate.executors import NativeExecutor, SimulationExecutor
-from rtl_sim.simulate.job import RunOptions
-from rtl_sim.verify import Executor, ProgramExecutor, Unit, verify_level
+from rtl_sim.levels import find_levels
 from tests.tensors import first_difference
 from tests.toy_operator import add_to_toolflow
 from tests.unit.importers.import_tools import onnx_model, random_array, run_onnx, saved
-from toolflow.emit.hls import emit_hls
-from toolflow.emit.rtl import emit_rtl
-from toolflow.engine.config import EngineConfig
+from toolflow.flow import Precision, Request, Source, Units, build, verify
 from toolflow.importers.load import load_model
 from toolflow.importers.pytorch.importer import import_module
 from toolflow.interpreter.run import run
 from toolflow.ir.graph import Graph
 from toolflow.ir.store import load_quantised, save_quantised
-from toolflow.ir.unit import UnitName
 from toolflow.operators.folders import by_kind
 from toolflow.passes.check import Status, check
 from toolflow.passes.pipeline import simplify
-from toolflow.plan.schedule.needs import fit_depths
 
 SHAPE = (3, 8, 6)
 IMAGES = np.random.default_rng(3).integers(0, 256, (12, 8, 6, 3), dtype=np.uint8)
 NORMALISATION = Normalisation(mean=(0.5,) * 3, std=(0.25,) * 3)
+SIMULATED = ["cosim", "rtl"]
+QUICK = [name for name, level in find_levels().items() if level.selectable and name not in SIMULATED]
+ENGINE = {"lanes_k": 4, "lanes_p": 2, "slots": 1}
 
 
 class Network(nn.Module):
@@ -118,21 +115,26 @@ def test_brevitas_and_the_stored_graph_answer_as_the_reference(variant: Variant,
     assert first_difference(expected, stored, names) is None
 
 
-def program(config: EngineConfig, folder: Path) -> Executor:
-    return ProgramExecutor()
+@pytest.fixture
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
+    """A file of the network, and of random labelled images."""
+    images, every = tmp_path / "images.npz", np.random.default_rng(4).integers(0, 256, (40, 8, 6, 3), dtype=np.uint8)
+    np.savez(images, x=every, y=np.arange(len(every)) % 4, mean=NORMALISATION.mean, std=NORMALISATION.std)
+    if request.param == "onnx":
+        return Source(str(saved(onnx_network(), tmp_path)), images)
+    return Source(f"{__name__}:Network", images, input_shape=SHAPE)
 
 
-def hls(config: EngineConfig, folder: Path) -> Executor:
-    emit_hls(config, "single", folder / "hls")
-    return NativeExecutor(folder / "hls", folder / "work")
-
-
-def rtl(config: EngineConfig, folder: Path) -> Executor:
-    emit_rtl(config, "single", folder / "rtl")
-    return SimulationExecutor("rtl", folder / "rtl", folder / "work", RunOptions(seed=1, stall_probability=0.2))
-
-
-@pytest.mark.parametrize("level", [program, hls, rtl])
-def test_levels(variant: Variant, level: Callable[[EngineConfig, Path], Executor], tmp_path: Path) -> None:
-    config = fit_depths(variant.graph, EngineConfig(lanes_k=4, lanes_p=2, drain_k=2))
-    assert verify_level(Unit(UnitName.SINGLE, variant.graph, config), level(config, tmp_path), IMAGES).equal
+@pytest.mark.parametrize(
+    ("source", "levels"),
+    [("onnx", ["brevitas", "program"]), ("pytorch", QUICK), *(("pytorch", [level]) for level in SIMULATED)],
+    indirect=["source"],
+)
+def test_a_project_is_equal_on_every_level(source: Source, levels: list[str], tmp_path: Path) -> None:
+    """Each level that a simulator runs has a test of its own, as it takes long to build."""
+    precision = Precision(scales="fixed-point")
+    build(Request(source, precision, "ulx3s-85f", ENGINE, units=Units.SINGLE), tmp_path / "project")
+    found = verify(tmp_path / "project", levels, images=4)
+    equal = {name: True if name != "hls4ml" else None for name, level in find_levels().items() if level.runs(levels)}
+    assert {check.level: check.equal for check in found.checks} == equal, found.checks
+    assert not found.not_run

@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 import toolflow.operators
+from tests.conformance.cases import ALL_CASES
 from toolflow.ir.operator import HardwareForm, Operator
 from toolflow.operators.folders import by_kind, kinds, part
 
@@ -69,6 +70,12 @@ def test_traits_agree_with_each_other(kind: str) -> None:
         assert operator.keeps_sign
         assert not operator.has_weights
         assert operator.hardware is not HardwareForm.CONVOLUTION
+
+
+def test_every_operator_of_integer_networks_has_conformance_cases() -> None:
+    built = [case.build(8, 8, 1, False)[0] for case in ALL_CASES.values()]
+    covered = {node.op.kind for builder in built for node in builder.nodes}
+    assert {operator.kind for operator in by_kind().values() if operator.rounds is not None} <= covered
 
 
 @pytest.mark.parametrize(("folder", "defined"), [("empty", []), ("misnamed", ["other"]), ("twice", ["twice", "twice"])])
