@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from quant.training.recipe import Recipe
+from tests.cli.module_files import module_file
 from tests.end_to_end.projects import SMALL_ENGINE, digest_all, toolflow, write_models
-from tests.unit.cli.module_files import module_file
 from toolflow.cli.parsing import parse_engine
 from toolflow.flow import (
     Pattern,

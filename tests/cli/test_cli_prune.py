@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 import quant.training.loop
 from quant.quantise import quantise
 from quant.sparsity.pruned_file import load_pruned
-from tests.unit.cli.module_files import module_file
+from tests.cli.module_files import module_file
 from tests.unit.quant.quantise_networks import images
 from toolflow.cli.main import app
 from toolflow.flow.graphs import load_graph

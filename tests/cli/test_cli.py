@@ -34,7 +34,7 @@ from toolflow.ir.errors import (
     VerificationError,
 )
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _invoke(*arguments: str) -> Result:

@@ -28,7 +28,7 @@ from toolflow.flow.runs.verify import verify as run_levels
 from toolflow.flow.search import SEARCH_LOSS, Search
 from toolflow.plan.explore.objective import THROUGHPUT
 
-DOCS = Path(__file__).resolve().parents[3] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def _defaults(signed: Callable[..., Any]) -> dict[str, Any]:

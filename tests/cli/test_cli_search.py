@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.unit.cli.module_files import module_file
+from tests.cli.module_files import module_file
 from tests.unit.quant.quantise_networks import images
 from toolflow.cli.main import app
 
