@@ -43,9 +43,9 @@ class Binaries:
                 return f"byte {place} of the {what} file, {part}: expected {expected[place]}, got {stored[place]}"
         return None
 
-    def same_sizes(self, compiled: CompiledProgram) -> bool:
-        """Return whether a level can run these bytes: nothing is read past their end."""
-        return len(self.program) == len(compiled.program) and len(self.weights) == len(compiled.weights)
+    def missized(self, compiled: CompiledProgram) -> list[str]:
+        """Return which of "program" and "weights" are not of the compilation's size: no level can run those."""
+        return [part for part in ("program", "weights") if len(getattr(self, part)) != len(getattr(compiled, part))]
 
 
 def _program_parts(compiled: CompiledProgram) -> Iterator[tuple[str, int]]:

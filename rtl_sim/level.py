@@ -137,8 +137,9 @@ class EngineLevel(Level):
 
     def check(self, subject: Subject) -> Verdict:
         """Run the images and compare every integer that is written with the reference."""
-        if not subject.binaries.same_sizes(subject.compiled):
-            return Verdict(None, "not these files", ended=False)
+        damaged = [f"weights/{subject.unit.name}.{part}.bin" for part in subject.binaries.missized(subject.compiled)]
+        if damaged:
+            return Verdict(None, f"{' and '.join(damaged)} {'are' if damaged[1:] else 'is'} damaged", ended=False)
         count = len(subject.images)
         try:
             found = self.run(subject, count)
@@ -146,7 +147,7 @@ class EngineLevel(Level):
             return Verdict(False, str(error), count, ended=False)
         except ToolflowError as error:
             text = str(error)
-            return Verdict(None, f"could not be run: {text.splitlines()[0]}", ended=False, failure=text)
+            return Verdict(None, text.splitlines()[0], ended=False, failure=text)
         return Verdict(found.equal, "" if found.difference is None else str(found.difference), count)
 
     def run(self, subject: Subject, count: int) -> LevelVerdict:

@@ -68,7 +68,7 @@ class CalibrationOptions:
 
     def __post_init__(self) -> None:
         if not 0 < self.tolerance < 1:
-            raise ToolflowError(f"the tolerance must lie between 0 and 1 (0.01 is one point), not {self.tolerance}")
+            raise ToolflowError(f"the tolerance must be above 0 and below 1 (0.01 is one point), not {self.tolerance}")
         if not 0 <= self.free_share <= 1:
             raise ToolflowError(f"the free share must lie within [0, 1], not {self.free_share}")
         if self.margin is not None and not 0.5 <= self.margin < 1:

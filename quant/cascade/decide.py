@@ -178,11 +178,13 @@ def _reason(
     taken = f"{times[choice]:,.0f} cycles an image"
     share = report.measure.forwarded_share
     if choice is DesignKind.SINGLE_LOW:
-        lower, upper = (100 * end for end in report.low_alone.loss_interval)
+        lost = 100 * report.low_alone.loss
+        ends = [100 * end for end in report.low_alone.loss_interval]
+        lower, upper = ends if lost >= 0 else (-ends[1], -ends[0])
         return (
             f"the low-precision unit alone keeps {_points(calibration.tolerance)} on the images that chose the design "
-            f"and loses {100 * report.low_alone.loss:.2f} points ({lower:.2f} to {upper:.2f}) on held-out ones; it "
-            f"takes {taken}: a cascade would add nothing"
+            f"and {'loses' if lost >= 0 else 'gains'} {abs(lost):.2f} points ({lower:.2f} to {upper:.2f}) on held-out "
+            f"ones; it takes {taken}: a cascade would add nothing"
         )
     if choice.is_pair:
         if DesignKind.SINGLE_HIGH not in times:

@@ -146,3 +146,11 @@ def test_a_damaged_program_is_a_mistake_to_mend(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["disassemble", str(path)])
     assert result.exit_code == 2
     assert "a program of 9 instructions must have 640 bytes, not 70" in result.stderr
+
+
+def test_a_file_of_another_kind_is_no_program(tmp_path: Path) -> None:
+    path = tmp_path / "low.weights.bin"
+    path.write_bytes(bytes(100))
+    result = CliRunner().invoke(app, ["disassemble", str(path)])
+    assert result.exit_code == 2
+    assert "is not a program; programs are weights/*.program.bin" in " ".join(result.stderr.split())

@@ -9,6 +9,7 @@ import typer
 
 from toolflow.cli.command import command
 from toolflow.cli.terminal import Terminal
+from toolflow.ir.errors import ToolflowError
 
 
 @command
@@ -26,6 +27,9 @@ def disassemble(
     """
     from toolflow.engine.disassemble import disassemble as listing
     from toolflow.engine.disassemble import program_document
+    from toolflow.engine.program import is_program
 
     binary = program.read_bytes()
+    if not is_program(binary):
+        raise ToolflowError(f"{program} is not a program; programs are weights/*.program.bin")
     terminal.result(program_document(binary), listing(binary))

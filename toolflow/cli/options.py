@@ -233,9 +233,9 @@ Equalise = Annotated[
 Tolerance = Annotated[
     float,
     typer.Option(
-        min=0.0,
-        max=1.0,
-        help="Accuracy that the cascade may lose against the high-precision unit: 0.01 is one point.",
+        metavar="SHARE",
+        help="Accuracy that the cascade may lose against the high-precision unit, above 0 and below 1: 0.01 is one "
+        "point.",
         rich_help_panel=_PRECISION,
     ),
 ]

@@ -80,22 +80,20 @@ Test = Annotated[
 Epochs = Annotated[
     int | None,
     typer.Option(
-        min=1, show_default=str(DEFAULT_EPOCHS), help="Number of passes over the images.", rich_help_panel=_TRAINING
+        min=1, help=f"Number of passes over the images; default: {DEFAULT_EPOCHS}.", rich_help_panel=_TRAINING
     ),
 ]
 Batch = Annotated[
     int | None,
-    typer.Option(min=2, show_default="64", help="Images of an optimiser step.", rich_help_panel=_TRAINING),
+    typer.Option(min=2, help="Images of an optimiser step; default: 64.", rich_help_panel=_TRAINING),
 ]
 Rate = Annotated[
     float | None,
-    typer.Option(show_default="0.002", help="Learning rate at the start.", rich_help_panel=_TRAINING),
+    typer.Option(help="Learning rate at the start; default: 0.002.", rich_help_panel=_TRAINING),
 ]
 Flip = Annotated[
     bool | None,
-    typer.Option(
-        "--flip/--no-flip", show_default="flip", help="Train on mirrored images too.", rich_help_panel=_TRAINING
-    ),
+    typer.Option("--flip/--no-flip", help="Train on mirrored images too; default: flip.", rich_help_panel=_TRAINING),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of all random choices.", rich_help_panel=_TRAINING)]
 

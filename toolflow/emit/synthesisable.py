@@ -93,7 +93,7 @@ def _finding(unit: Unit, file: Path, line: int, rule: str, text: str) -> Finding
 def _subset(unit: Unit) -> Iterator[Finding]:
     """Whatever is not declared by the portable headers: containers, printf, named streams, wide conversions."""
     for file, line, text in unit.diagnostics:
-        yield _finding(unit, file, line, "subset", f"it must parse with the portable subset, not fail: {text}")
+        yield _finding(unit, file, line, "subset", f"the C++ must parse with the portable headers: {text}")
 
 
 def _includes(unit: Unit) -> Iterator[Finding]:

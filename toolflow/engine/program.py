@@ -68,6 +68,12 @@ def table_offset_bytes(instruction_count: int, beat_bytes: int) -> int:
     return code + -code % beat_bytes
 
 
+def is_program(binary: bytes) -> bool:
+    """Return whether a file begins as programs of any version do."""
+    magic = binary[4 * MAGIC_WORD : 4 * MAGIC_WORD + 4]
+    return int.from_bytes(magic, "little") == MAGIC
+
+
 def decode_program(binary: bytes) -> tuple[Header, tuple[Instruction, ...]]:
     """Return header and instructions of a program binary, END the last of them: what lies behind it is never run.
 

@@ -36,6 +36,12 @@ def test_the_names_of_the_api_are_listed() -> None:
     assert {"Request", "build", "check", "estimate", "prune", "quantise", "verify"} <= set(dir(toolflow.flow))
 
 
+@pytest.mark.parametrize("board", [None, "zcu104"])
+def test_a_folder_of_another_kind_is_not_estimated(tmp_path: Path, board: str | None) -> None:
+    with pytest.raises(ToolflowError, match=r"was not made by 'toolflow quantise' or 'toolflow build'$"):
+        toolflow.flow.estimate(tmp_path, board)
+
+
 def test_an_unknown_name_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match=r"module 'toolflow\.flow' has no attribute 'quantize'"):
         _ = toolflow.flow.quantize
@@ -44,7 +50,7 @@ def test_an_unknown_name_is_no_attribute() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"tolerance": 1.0}, "the tolerance must lie between 0 and 1"),
+        ({"tolerance": 1.0}, "the tolerance must be above 0 and below 1"),
         ({"engine": {"slots": 2}}, "--engine must come with --board"),
         ({"search_loss": 0.1}, "--search-loss must come with a search"),
         ({"search_loss": 2.0, "precision": Precision(tile=AUTO)}, "--search-loss must be from 0 to 1, not 2.0"),

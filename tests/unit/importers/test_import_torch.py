@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import re
 import warnings
 from collections.abc import Callable
@@ -402,6 +403,13 @@ def test_a_modules_own_shape_must_be_one(own: object) -> None:
     module.input_shape = own  # type: ignore[assignment]
     with pytest.raises(ToolflowError, match=r"the module's input_shape must be \(C, H, W\) in positive whole numbers"):
         import_module(module)
+
+
+def test_what_torch_logs_of_a_shape_that_does_not_fit_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4 * 5 * 5, 3))
+    with pytest.raises(ToolflowError, match="cannot be traced with an input of shape"):
+        import_module(module, (4, 4, 4))
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_another_shape_than_the_modules_own_is_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -206,7 +206,7 @@ def test_bad_arrays(low: np.ndarray, high: np.ndarray, labels: np.ndarray | None
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"tolerance": 0.0}, r"the tolerance must lie between 0 and 1 \(0.01 is one point\), not 0.0"),
+        ({"tolerance": 0.0}, r"the tolerance must be above 0 and below 1 \(0.01 is one point\), not 0.0"),
         ({"free_share": 1.5}, r"the free share must lie within \[0, 1\], not 1.5"),
         ({"margin": 1.0}, r"the margin must be a confidence within \[0.5, 1\), not 1.0"),
         ({"temperatures": ()}, r"temperatures must be one or more positive numbers, not \[\]"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from statistics import NormalDist
 
 import numpy as np
@@ -99,6 +100,9 @@ def test_the_low_unit_is_not_chosen_on_the_images_that_report_on_it() -> None:
     unlucky = decided(PAIR, 100, 0, 90, 0, keeps=True)
     assert unlucky.choice == "single low"
     assert "loses 10.00 points (" in unlucky.reason
+    calibration, report = artefacts(100, 0, 90, 0, keeps=True)
+    better = report.model_copy(update={"low_alone": answered(100, 100, high_right=90)})
+    assert re.search(r"gains 10\.00 points \(\d+\.\d\d to \d+", decide(calibration, better, PAIR).reason)
     assert unlucky.warnings == ("the report warns",)
     assert lucky.warnings == ()
 

@@ -103,7 +103,7 @@ def test_files_of_another_size_are_not_run(tmp_path: Path) -> None:
     damaged = Subject(**{**vars(whole), "binaries": cut})
     assert find_levels()["files"].check(damaged).detail.startswith("the weights file must hold ")
     verdict = find_levels()["program"].check(damaged)
-    assert (verdict.equal, verdict.detail, verdict.ended) == (None, "not these files", False)
+    assert (verdict.equal, verdict.detail, verdict.ended) == (None, "weights/single.weights.bin is damaged", False)
 
 
 def test_an_engine_level_must_be_one() -> None:

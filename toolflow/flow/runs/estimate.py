@@ -13,6 +13,7 @@ from toolflow.flow.project import (
     CALIBRATION,
     DECISION,
     PLAN,
+    QUANTISED,
     REPORT,
     Project,
     open_project,
@@ -39,22 +40,22 @@ def estimate(
     folder: Path,
     board: str | Path | None = None,
     engine: Mapping[str, int | str] | None = None,
-    goal: Goal | None = None,
+    objective: Objective | Goal | None = None,
     batch: int | None = None,
     forwarded_share: float | None = None,
     events: Events = SILENT,
 ) -> Estimate:
     """Predict cycles of each layer, utilisation, resources and bottlenecks.
 
-    For a build without another board, engine, goal or share, the engines of the build are estimated. Otherwise the best
-    engines are searched for each quantised network alone and, if the forwarded share is known, for both together.
+    For a build without another board, engine, objective or share, the engines of the build are estimated. Otherwise the
+    best engines are searched for each quantised network alone and, if the forwarded share is known, for both together.
 
     Args:
         folder: a folder that `quantise` or `build` made.
         board: a board's name or file; None for the build's.
         engine: fixed parameters of every unit's engine.
-        goal: the objective of the search; None for the build's, or throughput.
-        batch: images of a start; None for one in every lane.
+        objective: the objective of the search, or its goal alone; None for the build's, or throughput.
+        batch: images of a start; None for those of the objective.
         forwarded_share: share of images that the low unit forwards; None for the build's.
         events: receives notes and progress.
 
@@ -64,17 +65,19 @@ def estimate(
     """
     with events.progress("open the project"):
         built = open_project(folder) if (folder / PLAN).exists() else None
+    if not (folder / QUANTISED).exists():
+        raise ToolflowError(f"{folder} was not made by 'toolflow quantise' or 'toolflow build'")
     if board is None and built is None:
         raise ToolflowError(f"--board must be given: {folder} holds no plan for a board")
     target = built.board if built is not None and board is None else load_board(str(board))
     own = Objective() if built is None else built.plan.objective
-    if goal is not None:
-        own = Objective.of(goal, None)
-    objective = own if batch is None else Objective(own.goal, batch)
-    if built is not None and board is None and not engine and forwarded_share is None and goal is None:
-        return Estimate(target, (_as_built(built, objective),))
+    if objective is not None:
+        own = objective if isinstance(objective, Objective) else Objective.of(objective, None)
+    wanted = own if batch is None else Objective(own.goal, batch)
+    if built is not None and board is None and not engine and forwarded_share is None and objective is None:
+        return Estimate(target, (_as_built(built, wanted),))
     with events.progress(f"search engines for {target.name}") as progress:
-        designs = _searched(folder, target, engine or {}, objective, forwarded_share, progress)
+        designs = _searched(folder, target, engine or {}, wanted, forwarded_share, progress)
     return Estimate(target, tuple(designs))
 
 

@@ -69,7 +69,7 @@ class InputStatistics:
     def of(cls, values: FloatArray, counts: npt.NDArray[np.int64]) -> InputStatistics:
         """Return the statistics of `values`, each as often as `counts` says (not all 0)."""
         seen = values[counts > 0]
-        mean = float(np.average(values, weights=counts))
+        mean = float(np.average(values, weights=counts)) + 0.0  # not -0
         deviation = float(np.sqrt(np.average((values - mean) ** 2, weights=counts)))
         return cls(float(seen.min()), float(seen.max()), mean, deviation)
 

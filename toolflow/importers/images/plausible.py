@@ -113,8 +113,8 @@ def unnormalised(x: np.ndarray, pixels: PixelMap) -> list[str]:
 
 
 def listed(values: Sequence[float]) -> str:
-    """Return numbers as text."""
-    return ", ".join(f"{value:.6g}" for value in values)
+    """Return numbers as text, without the sign of a 0."""
+    return ", ".join(f"{value + 0.0:.6g}" for value in values)
 
 
 def _span(table: np.ndarray) -> str:
