@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from toolflow.numerics.srbs import Pattern
 @dataclass(frozen=True)
 class Source:
     """Where a model and its images come from.
+
+    A source imports its model once. Python imports a module of "package.module:factory" once in a process: reload a
+    module that you have edited (`importlib.reload`).
 
     Attributes:
         model: an ONNX file, or a PyTorch module: "package.module:factory" or "file.py:factory".
@@ -63,10 +68,7 @@ class Source:
         """Return what a stage's fingerprint must cover."""
         return {
             "model": self.model,
-            "source": self.model_file,
-            "weights": self.weights,
-            "input_shape": self.input_shape,
-            "output": self.output,
+            "network": self._digest,
             "calibration": self.calibration,
             "normalisation": [self.mean, self.std, self.pixel_scale, self.reverse_channels],
             "pruned": self.pruned,
@@ -96,21 +98,28 @@ class Source:
             ToolflowError: it cannot be imported, a node of it does not run on the engine, or the pruned file is of
                 another network, tile or pattern.
         """
-        from toolflow.importers.load import load_model
-        from toolflow.passes.check import require_engine
-        from toolflow.passes.pipeline import simplify
-
-        try:
-            imported = load_model(self.model, self.weights, self.input_shape, self.output)
-        except UnknownShapeError:
-            imported = load_model(self.model, self.weights, image_shape(self.calibration), self.output)
-        require_engine(imported)
-        graph = simplify(imported)
+        graph = self.unpruned()
         if self.pruned is None:
             return graph
         from quant.sparsity.pruned_file import load_pruned
 
         return load_pruned(graph, self.pruned, tile, pattern)
+
+    def unpruned(self) -> Graph:
+        """Import and simplify the model, with its own weights.
+
+        Raises:
+            ToolflowError: it cannot be imported, or a node of it does not run on the engine.
+        """
+        from toolflow.passes.check import require_engine
+        from toolflow.passes.pipeline import simplify
+
+        require_engine(self._imported)
+        return simplify(self._imported)
+
+    def anew(self) -> Source:
+        """Return the same source, whose model is not yet imported: for a run, as files may have changed since."""
+        return replace(self)
 
     def pruning(self) -> tuple[PruneStep, ...]:
         """Return the steps that made the pruned file, empty without a pruned file."""
@@ -119,3 +128,25 @@ class Source:
         from quant.sparsity.pruned_file import pruning_steps
 
         return pruning_steps(self.pruned)
+
+    @cached_property
+    def _imported(self) -> Graph:
+        """The model as it stands."""
+        from toolflow.importers.load import load_model
+
+        try:
+            return load_model(self.model, self.weights, self.input_shape, self.output)
+        except UnknownShapeError:
+            return load_model(self.model, self.weights, image_shape(self.calibration), self.output)
+
+    @cached_property
+    def _digest(self) -> str:
+        """The hash of the imported model: a factory may read any file, and an ONNX file may keep weights in others."""
+        graph = self._imported
+        sha = hashlib.sha256(repr(replace(graph, nodes=())).encode())
+        for node in graph.nodes:
+            sha.update(repr((node.name, node.op, node.inputs)).encode())
+            for name, values in sorted(node.weights.items()):
+                sha.update(repr((name, values.dtype, values.shape)).encode())
+                sha.update(np.ascontiguousarray(values).data)
+        return sha.hexdigest()

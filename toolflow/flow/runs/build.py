@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from toolflow.flow.events import SILENT, Events
@@ -31,6 +32,7 @@ def build(request: Request, out: Path, events: Events = SILENT) -> Summary:
         ToolflowError: the request cannot be built, or `out` holds something else.
         DoesNotFitError: the board is too small.
     """
+    request = replace(request, source=request.source.anew())
     board = request.board_to_build()
     for sentence in request.search.check(request.variants):
         events.note(sentence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from toolflow.flow.events import SILENT, Events
@@ -29,6 +30,7 @@ def prune(request: PruneRequest, out: Path, events: Events = SILENT) -> PruneRec
     Raises:
         ToolflowError: the request cannot be met, or `out` holds something else.
     """
+    request = replace(request, source=request.source.anew())
     request.target()  # a wrong board or engine must not cost the time of a measurement
     if request.is_searched and request.board is None:
         events.note(SAVES_MULTIPLICATIONS)

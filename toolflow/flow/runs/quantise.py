@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolflow.flow.events import SILENT, Events
@@ -47,6 +47,7 @@ def quantise(request: Request, out: Path, events: Events = SILENT) -> Quantised:
     Raises:
         ToolflowError: the request cannot be met, or `out` holds something else.
     """
+    request = replace(request, source=request.source.anew())
     for sentence in request.search.check(request.variants):
         events.note(sentence)
     if request.transforms:

@@ -195,7 +195,7 @@ def _finetuned(
         raise ValueError("there must be a recipe for the images to train on")
     unseen = given.judged(given.split.held_out)
     before = {name: _accuracy(variant, *unseen) for name, variant in made.items()}
-    teacher = given.graph if request.source.pruned is None else replace(request.source, pruned=None).graph()
+    teacher = given.graph if request.source.pruned is None else request.source.unpruned()
     recipe = request.finetuning
     trained = recipe.apply(made, teacher, training, given.ranges, progress, folder / CHECKPOINTS, _inputs(request))
     if not trained:
