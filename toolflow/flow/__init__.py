@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from toolflow.flow.runs.verify import Verification as Verification
     from toolflow.flow.runs.verify import verify as verify
     from toolflow.flow.source import Source as Source
+    from toolflow.ir.errors import DoesNotFitError as DoesNotFitError
+    from toolflow.ir.errors import NotRunError as NotRunError
+    from toolflow.ir.errors import ToolflowError as ToolflowError
+    from toolflow.ir.errors import VerificationError as VerificationError
     from toolflow.numerics.srbs import Pattern as Pattern
     from toolflow.plan.explore.objective import Objective as Objective
 
@@ -59,7 +63,12 @@ _HOMES = {
     "Events": "toolflow.flow.events",
     "Progress": "toolflow.flow.events",
     "SILENT": "toolflow.flow.events",
+    "ToolflowError": "toolflow.ir.errors",
+    "DoesNotFitError": "toolflow.ir.errors",
+    "VerificationError": "toolflow.ir.errors",
+    "NotRunError": "toolflow.ir.errors",
 }
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -42,6 +42,14 @@ def test_a_folder_of_another_kind_is_not_estimated(tmp_path: Path, board: str | 
         toolflow.flow.estimate(tmp_path, board)
 
 
+def test_a_star_takes_every_name_of_the_api() -> None:
+    taken: dict[str, Any] = {}
+    exec("from toolflow.flow import *", taken)
+    assert taken["build"] is build
+    assert issubclass(taken["DoesNotFitError"], taken["ToolflowError"])
+    assert taken.keys() - {"__builtins__"} == set(toolflow.flow.__all__)
+
+
 def test_an_unknown_name_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match=r"module 'toolflow\.flow' has no attribute 'quantize'"):
         _ = toolflow.flow.quantize

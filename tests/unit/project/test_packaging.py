@@ -66,6 +66,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert present - carried == set()
+    assert {f"{package}/py.typed" for package in ("toolflow", "quant", "rtl_sim")} <= carried
     assert {path.partition("/")[0] for path in carried if ".dist-info" not in path} == {
         *PACKAGES,
         "cascade_toolflow.py",
