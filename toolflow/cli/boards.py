@@ -25,6 +25,7 @@ def boards(
         toolflow boards zcu104 --json
     """
     from toolflow.plan.boards.board import all_boards, load_board
+    from toolflow.plan.boards.checks import unchecked_amounts
 
     shown = list(all_boards().values()) if name is None else [load_board(name)]
     table = Table(title="Boards: usable / available")
@@ -45,4 +46,5 @@ def boards(
         for board in shown
     ]
     bases = dict.fromkeys(board.clock_basis for board in shown if board.clock_basis)
-    terminal.result({"boards": documents}, table, *(f"clock: {basis}" for basis in bases))
+    notes = [f"note: {note}" for board in shown if (note := unchecked_amounts(board.part))]
+    terminal.result({"boards": documents}, table, *(f"clock: {basis}" for basis in bases), *notes)

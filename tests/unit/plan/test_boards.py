@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from toolflow.cli.main import app
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards.board import BOARDS_FOLDER, all_boards, load_board, normalise_name, read_board_file
+from toolflow.plan.boards.checks import unchecked_amounts
+from toolflow.plan.resources.family import families
 
 # independent of the files: LUT, FF, DSP, block RAM, URAM as published for the boards
 PUBLISHED = {
@@ -180,3 +184,28 @@ def test_a_missing_or_binary_file(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ToolflowError, match="cannot be read"):
         load_board(tmp_path / "b.yaml")
+
+
+def test_amounts_of_a_part_that_no_family_lists_are_noted(tmp_path: Path) -> None:
+    assert not any(unchecked_amounts(board.part) for board in all_boards().values())
+
+    def smaller(data: dict[str, Any]) -> None:
+        data.update(name="Small", part="xc7z010clg400-1")
+        data["resources"].update(luts=17_600, flip_flops=35_200, dsps=80, bram36=60)
+
+    note = "note: amounts of xc7z010clg400-1 are not known here and were not checked"
+    shown = CliRunner().invoke(app, ["boards", str(_write(tmp_path, "pynq-z2", smaller))])
+    assert note in " ".join(shown.output.split())
+    assert "note:" not in CliRunner().invoke(app, ["boards"]).output
+
+
+def test_the_page_names_every_device_whose_amounts_are_checked() -> None:
+    page = (BOARDS_FOLDER.parent / "docs" / "boards.md").read_text(encoding="utf-8").lower()
+    assert [name for family in families().values() for name in family.devices if name not in page] == []
+
+
+def test_the_example_of_the_page_is_the_board(tmp_path: Path) -> None:
+    page = (BOARDS_FOLDER.parent / "docs" / "boards.md").read_text(encoding="utf-8")
+    path = tmp_path / "zcu104.yaml"
+    path.write_text(page.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    assert load_board(path) == load_board("zcu104")

@@ -11,6 +11,7 @@ from toolflow.flow.project import SUMMARY
 from toolflow.flow.request import Request
 from toolflow.flow.stages import calibrate, emit, plan, quantise, report
 from toolflow.flow.stages.stage import Stage, run_stages
+from toolflow.plan.boards.checks import unchecked_amounts
 from toolflow.plan.explore.choose import check_engine
 from toolflow.report.summary import Summary, read_summary
 
@@ -34,6 +35,8 @@ def build(request: Request, out: Path, events: Events = SILENT) -> Summary:
     """
     request = replace(request, source=request.source.anew())
     board = request.board_to_build()
+    if note := unchecked_amounts(board.part):
+        events.note(note)
     for sentence in request.search.check(request.variants):
         events.note(sentence)
     check_engine(request.engine, {request.bits(name) for name in request.variants}, board)

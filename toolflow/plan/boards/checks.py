@@ -36,17 +36,27 @@ def device_problems(
         problems.append(f"resources.{unit} must be given for family {family}")
     if given[other] is not None:
         problems.append(f"resources.{other} must not be given for family {family}: count blocks as {unit}")
-    devices = {name: device for one in families().values() for name, device in one.devices.items()}
-    name = next((name for name in devices if part.lower().startswith(name)), None)
-    if name is not None:
+    known = _device_of(part)
+    if known is not None:
         amounts = (luts, flip_flops, dsps, given[unit], uram)
-        problems += _compare_device(name, devices[name], amounts, unit, facts.logic_cells_per_lut)
+        problems += _compare_device(*known, amounts, unit, facts.logic_cells_per_lut)
     elif facts.two_flip_flops_per_lut and flip_flops != 2 * luts:
         problems.append(
             f"resources.flip_flops must be twice resources.luts on {family} ({2 * luts}), not {flip_flops}: "
             f"were logic cells given as LUTs?"
         )
     return problems
+
+
+def unchecked_amounts(part: str) -> str:
+    """Return a note where the amounts of a part cannot be compared with the vendor's; "" if they are known."""
+    return "" if _device_of(part) else f"amounts of {part} are not known here and were not checked"
+
+
+def _device_of(part: str) -> tuple[str, Device] | None:
+    """Return the device of a part, with its name; None if no family lists it."""
+    devices = {name: device for one in families().values() for name, device in one.devices.items()}
+    return next(((name, device) for name, device in devices.items() if part.lower().startswith(name)), None)
 
 
 def _family_of(part: str) -> str | None:
