@@ -16,6 +16,8 @@ from quant.float_network import float_logits
 from quant.quantise import quantise
 from tests.unit.importers.import_tools import random_array, run_onnx
 from toolflow.importers.images.calibration_file import load_calibration_file
+from toolflow.importers.images.pixels import InputStatistics
+from toolflow.importers.images.plausible import listed
 from toolflow.importers.onnx.importer import import_onnx
 from toolflow.importers.pytorch.importer import import_module
 from toolflow.ir.graph import Graph
@@ -141,3 +143,9 @@ def test_one_stays_a_layer_where_the_image_is_read_elsewhere() -> None:
     x = torch.from_numpy(random_array(2, 3, 6, 6))
     with torch.no_grad():
         torch.testing.assert_close(float_logits(graph, x), module(x), rtol=1e-4, atol=1e-4)
+
+
+def test_a_mean_of_zero_has_no_sign() -> None:
+    shown = str(InputStatistics.of(np.array([-0.0, -0.0]), np.array([1, 2])))
+    assert "mean 0," in shown
+    assert listed([-0.0, -1.5]) == "0, -1.5"

@@ -198,6 +198,11 @@ def test_amounts_of_a_part_that_no_family_lists_are_noted(tmp_path: Path) -> Non
     assert note in " ".join(shown.output.split())
     assert "note:" not in CliRunner().invoke(app, ["boards"]).output
 
+    (tmp_path / "images.npz").touch()
+    source = ["nothing.onnx", "--calibration", str(tmp_path / "images.npz"), "--out", str(tmp_path / "out")]
+    built = CliRunner().invoke(app, ["build", *source, "--board", str(tmp_path / "mine.yaml")])
+    assert "amounts of xc7z010clg400-1 are not known here and were not checked" in " ".join(built.output.split())
+
 
 def test_the_page_names_every_device_whose_amounts_are_checked() -> None:
     page = (BOARDS_FOLDER.parent / "docs" / "boards.md").read_text(encoding="utf-8").lower()
