@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from toolflow.engine.config import EngineConfig
 from toolflow.flow.precision import AUTO, Auto, read_pattern
+from toolflow.flow.values import is_whole_field, require_engine_field
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.srbs import Pattern
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from toolflow.flow.finetuning import Finetuning
     from toolflow.flow.request import Units
 
-_ENGINE_FIELDS: Mapping[str, object] = {
-    name: field.annotation for name, field in EngineConfig.model_fields.items() if field.annotation is not bool
-}
 _WIDTHS = {str(bits) for bits in range(2, 9)}
 
 
@@ -35,11 +32,10 @@ def parse_engine(text: str | None) -> dict[str, int | str]:
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not value:
             raise ToolflowError(f"--engine must be NAME=VALUE,NAME=VALUE,.. , not '{text}'")
-        if name not in _ENGINE_FIELDS:
-            raise ToolflowError(f"--engine: a name must be one of {', '.join(_ENGINE_FIELDS)}, not '{name}'")
+        require_engine_field(name)
         if name in fixed:
             raise ToolflowError(f"--engine: {name} must be given once, not twice")
-        if _ENGINE_FIELDS[name] is not int and not all(isinstance(v, int) for v in get_args(_ENGINE_FIELDS[name])):
+        if not is_whole_field(name):
             fixed[name] = value
         elif re.fullmatch(r"-?[0-9]+", value):
             fixed[name] = int(value)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolflow.flow.manifest import fingerprint
+from toolflow.flow.values import as_number, as_path
 from toolflow.importers.images.calibration_file import require_apart
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.unit import VariantName
@@ -47,6 +48,9 @@ class Finetuning:
     flip: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "file", as_path("--finetune", self.file))
+        for name in ("epochs", "rate", "batch"):
+            as_number(f"--finetune-recipe: {name}", getattr(self, name))
         if self.epochs < 1 or self.batch < 2 or not 0 < self.rate < 1:
             raise ToolflowError(
                 "fine-tuning must have 1 epoch or more, 2 images a step or more and a rate above 0 and below 1, not "

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
+from toolflow.flow.values import as_number, as_whole, refused, require_one_of
 from toolflow.ir.errors import ToolflowError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Auto(StrEnum):
 
 AUTO: Final = Auto.AUTO
 TILES = 0, 2, 4
+PERCENTILE = 99.99
 
 
 def read_pattern(option: str, value: object) -> Pattern:
@@ -70,7 +72,7 @@ class Precision:
     layer_bits: Mapping[str, tuple[int, int]] | Auto = field(default_factory=dict)
     scales: ScaleFamily = "multiplier"
     ranges: RangeMethod = "mse"
-    percentile: float = 99.99
+    percentile: float = PERCENTILE
     rounding: RoundingMethod = "gptq"
     equalise: bool = False
     tile: int | Auto = 0
@@ -82,17 +84,39 @@ class Precision:
                 object.__setattr__(self, name, AUTO)
         if self.pattern is not None and self.pattern is not AUTO:
             object.__setattr__(self, "pattern", read_pattern("--pattern", self.pattern))
-        if self.layer_bits is not AUTO and not isinstance(self.layer_bits, Mapping):
-            raise ToolflowError(
-                "--layer-bits must be AUTO or a mapping of layers to (weight bits, activation bits), not "
-                f"{self.layer_bits!r}"
-            )
+        self._check_layer_bits()
+        for name in ("low_bits", "high_bits", "first_last_bits"):
+            as_whole(_option(name), getattr(self, name), 2, 8)
+        for name, choices in (("scales", ScaleFamily), ("ranges", RangeMethod), ("rounding", RoundingMethod)):
+            require_one_of(_option(name), getattr(self, name), get_args(choices))
+        if self.tile is not AUTO and self.tile not in TILES:
+            raise refused("--tile", "0, 2, 4 or auto", self.tile)
+        if not 50 < as_number("--percentile", self.percentile) <= 100:
+            raise ToolflowError(f"--percentile must be above 50 and at most 100, not {self.percentile}")
+        if self.percentile != PERCENTILE and self.ranges != "percentile":
+            raise ToolflowError("--percentile must come with --ranges percentile: it changes nothing else")
         if self.low_bits > self.high_bits:
             raise ToolflowError(f"--low-bits must not exceed --high-bits, not {self.low_bits} > {self.high_bits}")
         if self.tile == 4 and self.scales == "fixed-point":
             raise ToolflowError("--tile must be 0 or 2 with --scales fixed-point, not 4: its sums are scaled by 576")
 
+    def _check_layer_bits(self) -> None:
+        if self.layer_bits is AUTO:
+            return
+        wanted = "AUTO or a mapping of layers to (weight bits, activation bits)"
+        if not isinstance(self.layer_bits, Mapping):
+            raise refused("--layer-bits", wanted, self.layer_bits)
+        for layer, pair in self.layer_bits.items():
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise refused(f"--layer-bits {layer}", "(weight bits, activation bits)", pair)
+            for bits in pair:
+                as_whole(f"--layer-bits {layer}", bits, 2, 8)
+
     @property
     def is_open(self) -> bool:
         """Whether a search has to choose anything."""
         return AUTO in (self.tile, self.pattern, self.layer_bits)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

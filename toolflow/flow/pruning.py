@@ -13,6 +13,7 @@ from toolflow.flow.manifest import fingerprint
 from toolflow.flow.precision import AUTO, TILES, Auto, read_pattern
 from toolflow.flow.search import allowed_loss, require_board
 from toolflow.flow.source import Source
+from toolflow.flow.values import as_path_or_none, as_whole, refused, require_kind
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.numerics.srbs import Pattern
@@ -57,12 +58,20 @@ class PruneRequest:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_kind("source", self.source, Source)
+        object.__setattr__(self, "test", as_path_or_none("--test", self.test))
+        as_whole("--seed", self.seed, 0)
+        if self.recipe is not None:
+            require_kind("recipe", self.recipe, Recipe)
+        for option, named in (("--layer-pattern", self.layer_patterns), ("--layer-tile", self.layer_tiles)):
+            if not isinstance(named, Mapping):
+                raise refused(option, "a mapping of layers to values", named)
         object.__setattr__(self, "pattern", read_pattern("--pattern", self.pattern))
-        named = {
+        patterns = {
             name: None if pattern is None else read_pattern(f"--layer-pattern {name}", pattern)
             for name, pattern in self.layer_patterns.items()
         }
-        object.__setattr__(self, "layer_patterns", named)
+        object.__setattr__(self, "layer_patterns", patterns)
         if self.tile == AUTO:
             object.__setattr__(self, "tile", AUTO)
         elif self.tile not in TILES:

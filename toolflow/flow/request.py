@@ -13,6 +13,7 @@ from toolflow.flow.finetuning import Finetuning
 from toolflow.flow.precision import AUTO, Precision
 from toolflow.flow.search import Search, allowed_loss, require_board
 from toolflow.flow.source import Source
+from toolflow.flow.values import as_number, require_kind
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.unit import VariantName
@@ -59,6 +60,11 @@ class Request:
     finetuning: Finetuning | None = None
 
     def __post_init__(self) -> None:
+        require_kind("source", self.source, Source)
+        require_kind("precision", self.precision, Precision)
+        if self.finetuning is not None:
+            require_kind("finetuning", self.finetuning, Finetuning)
+        as_number("--tolerance", self.tolerance)
         if self.units not in tuple(Units):
             raise ToolflowError(f"units must be one of {', '.join(Units)}, not {self.units!r}")
         object.__setattr__(self, "units", Units(self.units))

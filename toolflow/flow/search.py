@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from quant.config import DIGIT_BITS, QuantiseConfig
 from toolflow.flow.precision import AUTO, Precision
+from toolflow.flow.values import as_share, require_board_name, require_engine
 from toolflow.ir.errors import ToolflowError, explained
 from toolflow.ir.unit import VariantName
 from toolflow.numerics.srbs import Pattern
@@ -252,8 +253,10 @@ def require_board(board: str | Path | None, engine: Mapping[str, int | str]) -> 
     """Refuse an engine without a board.
 
     Raises:
-        ToolflowError: parameters of an engine are given, but no board.
+        ToolflowError: parameters of an engine are given, but no board; or no engine has such a parameter.
     """
+    require_board_name(board)
+    require_engine(engine)
     if engine and board is None:
         raise ToolflowError("--engine must come with --board, which says how large an engine may be")
 
@@ -272,9 +275,7 @@ def allowed_loss(given: float | None, searched: bool) -> float:
         return SEARCH_LOSS
     if not searched:
         raise ToolflowError("--search-loss must come with a search, for example --tile auto: it changes nothing else")
-    if not 0 <= given <= 1:
-        raise ToolflowError(f"--search-loss must be from 0 to 1, not {given}")
-    return given
+    return as_share("--search-loss", given)
 
 
 def _down(highest: int, lowest: int) -> tuple[int, ...]:

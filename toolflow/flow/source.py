@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from quant.sparsity.steps import PruneStep
+from toolflow.flow.values import as_model, as_number, as_path, as_path_or_none, as_shape, numbers_per_channel
 from toolflow.importers.images.calibration_file import CalibrationImages, image_shape, load_calibration_file
 from toolflow.ir.errors import UnknownShapeError
 from toolflow.ir.graph import Graph
@@ -33,6 +34,11 @@ class Source:
         output: which of the model's outputs, None if it has one.
         mean, std, pixel_scale, reverse_channels: how pixels are normalised, None to ask the calibration file.
         pruned: what `toolflow prune` wrote for the model; None for its own weights.
+
+    A text is read as the path that it says.
+
+    Raises:
+        ToolflowError: a value is of another kind.
     """
 
     model: str
@@ -45,6 +51,19 @@ class Source:
     pixel_scale: float | None = None
     reverse_channels: bool = False
     pruned: Path | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", as_model(self.model))
+        object.__setattr__(self, "calibration", as_path("--calibration", self.calibration))
+        for name in ("weights", "pruned"):
+            object.__setattr__(self, name, as_path_or_none(f"--{name}", getattr(self, name)))
+        if self.input_shape is not None:
+            object.__setattr__(self, "input_shape", as_shape("--input-shape", self.input_shape))
+        for name in ("mean", "std"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, numbers_per_channel(f"--{name}", getattr(self, name)))
+        if self.pixel_scale is not None:
+            as_number("--pixel-scale", self.pixel_scale)
 
     @property
     def files(self) -> tuple[Path | None, ...]:

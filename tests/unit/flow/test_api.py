@@ -62,8 +62,6 @@ def test_an_unknown_name_is_no_attribute() -> None:
         ({"engine": {"slots": 2}}, "--engine must come with --board"),
         ({"search_loss": 0.1}, "--search-loss must come with a search"),
         ({"search_loss": 2.0, "precision": Precision(tile=AUTO)}, "--search-loss must be from 0 to 1, not 2.0"),
-        ({"precision": Precision(low_bits=1)}, "weight_bits: Input should be greater than or equal to 2, not 1"),
-        ({"precision": Precision(tile=3)}, "tile: Input should be 0, 2 or 4, not 3"),
         ({"source": PRUNED, "precision": Precision(tile=AUTO)}, "--tile auto must not be given with --pruned"),
     ],
 )
@@ -76,13 +74,23 @@ def test_wrong_values_are_refused_when_the_request_is_made(values: dict[str, Any
     ("values", "message"),
     [
         ({"units": "nonsense"}, "units must be one of fastest, cascade, single, not 'nonsense'"),
+        ({"source": "model.onnx"}, "source must be a Source, not 'model.onnx'"),
+        ({"precision": {"low_bits": 3}}, r"precision must be a Precision, not {'low_bits': 3}"),
+        ({"finetuning": "x.npz"}, "finetuning must be a Finetuning, not 'x.npz'"),
+        ({"tolerance": "0.1"}, "--tolerance must be a number, not '0.1'"),
+        ({"board": 3}, "--board must be a board's name or file, not 3"),
+        ({"board": "zcu104", "engine": {"lane_k": 8}}, "--engine: a name must be one of lanes_k, .*, not 'lane_k'"),
+        ({"board": "zcu104", "engine": {"lanes_k": "8"}}, "--engine: lanes_k must be a whole number, not '8'"),
+        ({"board": "zcu104", "engine": "lanes_k=8"}, "--engine must be a mapping of parameters to values, not"),
+        ({"objective": 3}, "the objective must be one of throughput, latency, not 3"),
+        ({"precision": Precision(tile=AUTO), "search_loss": "1"}, "--search-loss must be a number, not '1'"),
         ({"units": None}, "units must be one of fastest, cascade, single, not None"),
         ({"objective": "speed"}, "the objective must be one of throughput, latency, not 'speed'"),
     ],
 )
 def test_values_of_another_form_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ToolflowError, match=message):
-        Request(SOURCE, **values)
+        Request(**{"source": SOURCE, **values})
 
 
 @pytest.mark.parametrize(
@@ -92,6 +100,19 @@ def test_values_of_another_form_are_refused(values: dict[str, Any], message: str
         ({"pattern": "dense"}, "--pattern: a pattern must be n:S, for example 3:16, not 'dense'"),
         ({"pattern": "4:7"}, "--pattern: S of a pattern n:S must be a power of two, not 7"),
         ({"layer_bits": "conv1=4/4"}, "--layer-bits must be AUTO or a mapping of layers to .*, not 'conv1=4/4'"),
+        ({"low_bits": 1}, "--low-bits must be a whole number from 2 to 8, not 1"),
+        ({"low_bits": "3"}, "--low-bits must be a whole number from 2 to 8, not '3'"),
+        ({"high_bits": 9}, "--high-bits must be a whole number from 2 to 8, not 9"),
+        ({"first_last_bits": 8.0}, "--first-last-bits must be a whole number from 2 to 8, not 8.0"),
+        ({"tile": 3}, "--tile must be 0, 2, 4 or auto, not 3"),
+        ({"tile": "all"}, "--tile must be 0, 2, 4 or auto, not 'all'"),
+        ({"scales": "fixed"}, "--scales must be one of multiplier, fixed-point, not 'fixed'"),
+        ({"ranges": "max"}, "--ranges must be one of mse, percentile, not 'max'"),
+        ({"rounding": None}, "--rounding must be one of gptq, nearest, not None"),
+        ({"ranges": "percentile", "percentile": 50}, "--percentile must be above 50 and at most 100, not 50"),
+        ({"percentile": 60.0}, "--percentile must come with --ranges percentile: it changes nothing else"),
+        ({"layer_bits": {"a": 4}}, r"--layer-bits a must be \(weight bits, activation bits\), not 4"),
+        ({"layer_bits": {"a": (4, 9)}}, "--layer-bits a must be a whole number from 2 to 8, not 9"),
         ({"layer_bits": None}, "--layer-bits must be AUTO or a mapping of layers to .*, not None"),
     ],
 )
@@ -100,16 +121,16 @@ def test_precisions_of_another_form_are_refused(values: dict[str, Any], message:
         Precision(**values)
 
 
-def test_a_tile_of_another_form_is_refused() -> None:
-    with pytest.raises(ToolflowError, match="tile: Input should be 0, 2 or 4, not 'all'"):
-        Request(SOURCE, Precision(tile="all"))  # type: ignore[arg-type]  # the test's point
-
-
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"pattern": "auto"}, "--pattern: a pattern must be n:S, for example 3:16, not 'auto'"),
         ({"pattern": None}, "--pattern must be a Pattern or a text n:S, for example 3:16, not None"),
+        ({"source": "model.onnx"}, "source must be a Source, not 'model.onnx'"),
+        ({"seed": -1}, "--seed must be a whole number of 0 or more, not -1"),
+        ({"test": 3}, "--test must be a path, not 3"),
+        ({"layer_tiles": "a=2"}, "--layer-tile must be a mapping of layers to values, not 'a=2'"),
+        ({"recipe": {"epochs": 3}}, r"recipe must be a Recipe, not {'epochs': 3}"),
         ({"tile": 7}, "--tile must be 0, 2, 4 or auto, not 7"),
         ({"tile": "2"}, "--tile must be 0, 2, 4 or auto, not '2'"),
         ({"layer_patterns": {"conv1": 4}}, "--layer-pattern conv1 must be a Pattern or a text n:S, .*, not 4"),
@@ -145,6 +166,68 @@ def test_texts_are_read_as_the_values_that_they_name() -> None:
     assert pruned.pattern == Pattern(4, 8)
     assert pruned.layer_patterns == {"a": Pattern(1, 4), "b": None}
     assert pruned.is_searched
+
+
+class Tiny:
+    """An object that is no value of the API."""
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model": Tiny()}, "model must be 'file.py:factory', .* or an ONNX file, not an object of class Tiny"),
+        ({"calibration": None}, "--calibration must be a path, not None"),
+        ({"weights": Tiny()}, "--weights must be a path, not an object of class Tiny"),
+        ({"input_shape": (8, 8)}, r"--input-shape must be \(C, H, W\) in positive whole numbers, not \(8, 8\)"),
+        ({"input_shape": (1, 0, 8)}, "--input-shape must be a whole number of 1 or more, not 0"),
+        ({"mean": 0.5}, "--mean must be numbers, one or one for each channel, not 0.5"),
+        ({"pixel_scale": "1"}, "--pixel-scale must be a number, not '1'"),
+    ],
+)
+def test_wrong_values_of_a_source_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ToolflowError, match=message):
+        Source(**{"model": "model.onnx", "calibration": "images.npz", **values})
+
+
+@pytest.mark.parametrize(
+    ("call", "values", "message"),
+    [
+        ("verify", {"images": 0}, "--images must be a whole number of 1 or more, not 0"),
+        ("verify", {"images": -1}, "--images must be a whole number of 1 or more, not -1"),
+        ("verify", {"seed": -1}, "--seed must be a whole number of 0 or more, not -1"),
+        ("verify", {"levels": ()}, r"levels must be a sequence of one or more names, .*, not \(\)"),
+        ("verify", {"levels": "program"}, "levels must be a sequence of one or more names, .*, not 'program'"),
+        ("verify", {"folder": 3}, "folder must be a path, not 3"),
+        ("verify", {}, "must be a folder that 'toolflow build' made"),
+        ("estimate", {"forwarded_share": 2}, "--forwarded must be from 0 to 1, not 2"),
+        ("estimate", {"objective": "speed"}, "the objective must be one of throughput, latency, not 'speed'"),
+        ("estimate", {"batch": 0}, "--batch must be a whole number of 1 or more, not 0"),
+        ("estimate", {"engine": {"lane_k": 8}}, "--engine: a name must be one of lanes_k, .*, not 'lane_k'"),
+        ("estimate", {}, "was not made by 'toolflow quantise' or 'toolflow build'"),
+        ("check", {"model": Tiny()}, "model must be 'file.py:factory', .*, not an object of class Tiny"),
+    ],
+)
+def test_wrong_arguments_are_refused(call: str, values: dict[str, Any], message: str, tmp_path: Path) -> None:
+    """Folders are texts here."""
+    place = {} if call == "check" else {"folder": str(tmp_path)}
+    with pytest.raises(ToolflowError, match=message):
+        getattr(toolflow.flow, call)(**{**place, **values})
+
+
+@pytest.mark.parametrize(("call", "kind"), [("build", "Request"), ("quantise", "Request"), ("prune", "PruneRequest")])
+def test_a_run_refuses_the_request_of_another(call: str, kind: str, tmp_path: Path) -> None:
+    other: Any = PruneRequest(SOURCE, Pattern(1, 2), 0) if kind == "Request" else Request(SOURCE)
+    with pytest.raises(ToolflowError, match=f"request must be a {kind}, not an object of class {type(other).__name__}"):
+        getattr(toolflow.flow, call)(other, str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_texts_are_read_as_paths() -> None:
+    texts: dict[str, Any] = {"calibration": "x.npz", "weights": "w.pt", "pruned": "p.safetensors"}
+    source = Source("model.onnx", **texts)
+    assert (source.calibration, source.weights, source.pruned) == (Path("x.npz"), Path("w.pt"), Path("p.safetensors"))
+    finetuning: dict[str, Any] = {"file": "x.npz"}
+    assert Finetuning(**finetuning).file == Path("x.npz")
 
 
 def test_wrong_values_of_a_training_are_refused() -> None:

@@ -11,6 +11,7 @@ from toolflow.flow.project import SUMMARY
 from toolflow.flow.request import Request
 from toolflow.flow.stages import calibrate, emit, plan, quantise, report
 from toolflow.flow.stages.stage import Stage, run_stages
+from toolflow.flow.values import as_path, require_kind
 from toolflow.plan.boards.checks import unchecked_amounts
 from toolflow.plan.explore.choose import check_engine
 from toolflow.report.summary import Summary, read_summary
@@ -18,7 +19,7 @@ from toolflow.report.summary import Summary, read_summary
 STAGES: tuple[Stage[Request], ...] = (quantise.STAGE, calibrate.STAGE, plan.STAGE, emit.STAGE, report.STAGE)
 
 
-def build(request: Request, out: Path, events: Events = SILENT) -> Summary:
+def build(request: Request, out: str | Path, events: Events = SILENT) -> Summary:
     """Quantise, calibrate, plan and emit a project.
 
     Args:
@@ -33,6 +34,8 @@ def build(request: Request, out: Path, events: Events = SILENT) -> Summary:
         ToolflowError: the request cannot be built, or `out` holds something else.
         DoesNotFitError: the board is too small.
     """
+    require_kind("request", request, Request)
+    out = as_path("--out", out)
     request = replace(request, source=request.source.anew())
     board = request.board_to_build()
     if note := unchecked_amounts(board.part):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from toolflow.flow.events import SILENT, Events
+from toolflow.flow.values import as_model, as_path_or_none, as_shape
 from toolflow.ir.operator import Shape
 from toolflow.passes.check import NodeReport, refuse
 from toolflow.passes.check import check as check_nodes
@@ -49,7 +50,7 @@ class ModelCheck:
 
 def check(
     model: str,
-    weights: Path | None = None,
+    weights: str | Path | None = None,
     input_shape: Shape | None = None,
     output: str | None = None,
     events: Events = SILENT,
@@ -66,6 +67,9 @@ def check(
     Raises:
         ToolflowError: the model cannot be imported.
     """
+    model, weights = as_model(model), as_path_or_none("--weights", weights)
+    if input_shape is not None:
+        input_shape = as_shape("--input-shape", input_shape)
     with events.progress(f"import {model}"):
         from toolflow.importers.load import load_model
 

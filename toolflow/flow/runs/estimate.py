@@ -21,6 +21,7 @@ from toolflow.flow.project import (
     read_report,
 )
 from toolflow.flow.records import DecisionRecord
+from toolflow.flow.values import as_path, as_share, as_whole, require_board_name, require_engine
 from toolflow.ir.artefacts import load_record
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
@@ -37,7 +38,7 @@ _ALONE = {VariantName.LOW: DesignKind.SINGLE_LOW, VariantName.HIGH: DesignKind.S
 
 
 def estimate(
-    folder: Path,
+    folder: str | Path,
     board: str | Path | None = None,
     engine: Mapping[str, int | str] | None = None,
     objective: Objective | Goal | None = None,
@@ -63,6 +64,15 @@ def estimate(
         ToolflowError: the folder holds no quantised networks, or no board is known.
         DoesNotFitError: no engine fits the board.
     """
+    folder = as_path("folder", folder)
+    require_engine({} if engine is None else engine)
+    require_board_name(board)
+    if forwarded_share is not None:
+        as_share("--forwarded", forwarded_share)
+    if objective is not None and not isinstance(objective, Objective):
+        objective = Objective.of(objective, None)
+    if batch is not None:
+        as_whole("--batch", batch, 1)
     with events.progress("open the project"):
         built = open_project(folder) if (folder / PLAN).exists() else None
     if not (folder / QUANTISED).exists():
@@ -72,7 +82,7 @@ def estimate(
     target = built.board if built is not None and board is None else load_board(str(board))
     own = Objective() if built is None else built.plan.objective
     if objective is not None:
-        own = objective if isinstance(objective, Objective) else Objective.of(objective, None)
+        own = objective
     wanted = own if batch is None else Objective(own.goal, batch)
     if built is not None and board is None and not engine and forwarded_share is None and objective is None:
         return Estimate(target, (_as_built(built, wanted),))

@@ -12,10 +12,11 @@ from toolflow.flow.records import PruneRecord
 from toolflow.flow.search import SAVES_MULTIPLICATIONS
 from toolflow.flow.stages.prune import RECORD, STAGES
 from toolflow.flow.stages.stage import run_stages
+from toolflow.flow.values import as_path, require_kind
 from toolflow.ir.artefacts import load_record
 
 
-def prune(request: PruneRequest, out: Path, events: Events = SILENT) -> PruneRecord:
+def prune(request: PruneRequest, out: str | Path, events: Events = SILENT) -> PruneRecord:
     """Prune a model's convolutions, and measure the network before and after.
 
     Args:
@@ -30,6 +31,8 @@ def prune(request: PruneRequest, out: Path, events: Events = SILENT) -> PruneRec
     Raises:
         ToolflowError: the request cannot be met, or `out` holds something else.
     """
+    require_kind("request", request, PruneRequest)
+    out = as_path("--out", out)
     request = replace(request, source=request.source.anew())
     request.target()  # a wrong board or engine must not cost the time of a measurement
     if request.is_searched and request.board is None:

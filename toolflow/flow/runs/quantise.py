@@ -13,6 +13,7 @@ from toolflow.flow.records import QuantiseRecord
 from toolflow.flow.request import Request
 from toolflow.flow.stages.quantise import STAGE_ALONE
 from toolflow.flow.stages.stage import run_stages
+from toolflow.flow.values import as_path, require_kind
 from toolflow.ir.unit import VariantName
 
 
@@ -35,7 +36,7 @@ class Quantised:
     accuracy: dict[VariantName, float]
 
 
-def quantise(request: Request, out: Path, events: Events = SILENT) -> Quantised:
+def quantise(request: Request, out: str | Path, events: Events = SILENT) -> Quantised:
     """Quantise a model to its variants, and measure them.
 
     Args:
@@ -47,6 +48,8 @@ def quantise(request: Request, out: Path, events: Events = SILENT) -> Quantised:
     Raises:
         ToolflowError: the request cannot be met, or `out` holds something else.
     """
+    require_kind("request", request, Request)
+    out = as_path("--out", out)
     request = replace(request, source=request.source.anew())
     for sentence in request.search.check(request.variants):
         events.note(sentence)

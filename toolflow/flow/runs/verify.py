@@ -18,6 +18,7 @@ from toolflow.flow.events import SILENT, Events
 from toolflow.flow.folder import record_outputs
 from toolflow.flow.intact import require_intact
 from toolflow.flow.project import SUMMARY, BinaryPaths, Project, open_project
+from toolflow.flow.values import as_path, as_whole, refused
 from toolflow.flow.verdicts import Verdicts
 from toolflow.ir.artefacts import save_record
 from toolflow.ir.errors import NotRunError, ToolflowError, VerificationError
@@ -62,7 +63,7 @@ class Verification:
 
 
 def verify(
-    folder: Path,
+    folder: str | Path,
     levels: Sequence[str] | None = None,
     images: int | None = None,
     seed: int = 1,
@@ -82,7 +83,13 @@ def verify(
     Raises:
         ToolflowError: the folder is no complete build, or a file of it is damaged.
     """
+    folder = as_path("folder", folder)
+    if images is not None:
+        as_whole("--images", images, 1)
+    as_whole("--seed", seed, 0)
     known = find_levels()
+    if levels is not None and (isinstance(levels, str) or not isinstance(levels, Sequence) or not levels):
+        raise refused("levels", "a sequence of one or more names, for example ('program',)", levels)
     chosen = selected(known, levels)
     with events.progress("open the project"):
         project = open_project(folder)

@@ -29,8 +29,8 @@ class Objective:
     def __post_init__(self) -> None:
         if self.goal not in get_args(Goal):
             raise ToolflowError(f"the objective must be one of {', '.join(get_args(Goal))}, not {self.goal!r}")
-        if self.batch is not None and self.batch < 1:
-            raise ToolflowError(f"--batch must be 1 or more, not {self.batch}")
+        if self.batch is not None and (not isinstance(self.batch, int) or self.batch < 1):
+            raise ToolflowError(f"--batch must be 1 or more, not {self.batch!r}")
 
     @classmethod
     def of(cls, goal: Goal, batch: int | None) -> Objective:
