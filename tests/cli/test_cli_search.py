@@ -104,6 +104,15 @@ def test_a_search_for_nothing_is_refused(model: str, tmp_path: Path, options: li
     assert not (tmp_path / "out").exists()
 
 
+def test_a_percentile_without_its_ranges_is_refused(model: str, tmp_path: Path) -> None:
+    given = ["--calibration", str(tmp_path / "labelled.npz"), "--percentile", "60", "--out", str(tmp_path / "out")]
+    for command in (["quantise", model], ["build", model, "--board", "pynq-z2"]):
+        result = CliRunner().invoke(app, [*command, *given])
+        assert result.exit_code == 2, result.stdout
+        assert "--percentile must come with --ranges percentile: it changes nothing else" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_bits_of_any_width_are_no_boards(model: str, tmp_path: Path) -> None:
     """A board changes nothing about them, and it is said what would."""
     quantised = ["quantise", model, "--calibration", str(tmp_path / "labelled.npz"), "--single", "--layer-bits", "auto"]

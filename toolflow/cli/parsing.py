@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolflow.flow.engine_parameters import is_whole_field, require_engine_field
 from toolflow.flow.precision import AUTO, Auto, read_pattern
-from toolflow.flow.values import is_whole_field, require_engine_field
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.srbs import Pattern
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from quant.config import DIGIT_BITS, QuantiseConfig
+from toolflow.flow.engine_parameters import require_engine
 from toolflow.flow.precision import AUTO, Precision
-from toolflow.flow.values import as_share, require_board_name, require_engine
+from toolflow.flow.values import as_share, require_board_name
 from toolflow.ir.errors import ToolflowError, explained
 from toolflow.ir.unit import VariantName
 from toolflow.numerics.srbs import Pattern

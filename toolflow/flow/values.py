@@ -5,19 +5,14 @@ Each function returns the value or nothing. Otherwise it raises a ToolflowError:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 
 _SHOWN = (str, int, float, tuple, list, dict, Path, type(None))
-
-ENGINE_FIELDS: Mapping[str, object] = {
-    name: field.annotation for name, field in EngineConfig.model_fields.items() if field.annotation is not bool
-}
 
 
 def shown(value: object) -> str:
@@ -99,29 +94,7 @@ def as_shape(name: str, value: object) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def is_whole_field(name: str) -> bool:
-    """Return whether an engine parameter is a whole number, not a word."""
-    kind = ENGINE_FIELDS[name]
-    return kind is int or all(isinstance(value, int) for value in get_args(kind))
-
-
-def require_engine_field(name: object) -> None:
-    """Require the name of an engine parameter."""
-    if name not in ENGINE_FIELDS:
-        raise ToolflowError(f"--engine: a name must be one of {', '.join(ENGINE_FIELDS)}, not '{name}'")
-
-
 def require_board_name(board: object) -> None:
     """Require a board's name or file, or None."""
     if board is not None and not isinstance(board, str | Path):
         raise refused("--board", "a board's name or file", board)
-
-
-def require_engine(engine: object) -> None:
-    """Require engine parameters by name; their ranges are checked where a configuration is made of them."""
-    if not isinstance(engine, Mapping):
-        raise refused("--engine", "a mapping of parameters to values", engine)
-    for name, value in engine.items():
-        require_engine_field(name)
-        if is_whole_field(name) and (not isinstance(value, int) or isinstance(value, bool)):
-            raise refused(f"--engine: {name}", "a whole number", value)

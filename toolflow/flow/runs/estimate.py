@@ -7,6 +7,7 @@ from pathlib import Path
 
 from quant.cascade.artefacts import Calibration
 from toolflow.engine.config import EngineConfig
+from toolflow.flow.engine_parameters import require_engine
 from toolflow.flow.events import SILENT, Events, Progress
 from toolflow.flow.graphs import load_graph
 from toolflow.flow.project import (
@@ -21,7 +22,7 @@ from toolflow.flow.project import (
     read_report,
 )
 from toolflow.flow.records import DecisionRecord
-from toolflow.flow.values import as_path, as_share, as_whole, require_board_name, require_engine
+from toolflow.flow.values import as_path, as_share, as_whole, require_board_name
 from toolflow.ir.artefacts import load_record
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
