@@ -53,7 +53,7 @@ def arguments(place: Path, **changed: str | Path) -> list[str]:
             2,
             "(--layer-bits) must name layers of the network, not conv9; its layers are 0, 4",
         ),
-        ({"tolerance": "1.5"}, 2, "'--tolerance': Input should be less than or equal to 1"),
+        ({"tolerance": "1.5"}, 2, "the tolerance must be above 0 and below 1 (0.01 is one point), not 1.5"),
         ({"tolerance": "1"}, 2, "the tolerance must be above 0 and below 1 (0.01 is one point), not 1.0"),
         ({"calibration": "one_pixel.npz"}, 2, "must have the shape (N, 8, 8, 1), "),
         ({"calibration": "models.py"}, 2, "models.py"),
