@@ -118,6 +118,9 @@ def test_a_script_estimates_and_verifies_what_the_commands_do(tmp_path: Path) ->
     wanted = [(unit.unit, level) for unit in units for level in ("files", "program")]
     assert [(check.unit, check.level) for check in checked.checks] == wanted
     assert events.begun[1:] == [text for unit in units for text in _work(unit.unit)]
+    more = Recorder()
+    kept = verify(str(out), ("program",), images=1000, events=more).checks[-1].images
+    assert f"{out} keeps {kept} images for verification: {kept} are run, not 1000" in more.notes
     shown = toolflow("verify", out, "--levels", "program", "--images", "3", "--json")
     summary = json.loads(shown.stdout)
     for document in (summary, expected := checked.summary.model_dump(mode="json")):
