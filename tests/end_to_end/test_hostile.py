@@ -113,7 +113,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(place: Path) -> None:
     (out / "thesis.txt").write_text("three years")
     result = toolflow(*arguments(place))
     assert result.exit_code == 2
-    assert "hold something else; it was left as it is" in result.stderr
+    assert "is neither empty nor an earlier build; it was left as it is" in result.stderr
     assert digest_all(out) == {"thesis.txt": b"three years"}
     assert not (place / "out.partial").exists()
 

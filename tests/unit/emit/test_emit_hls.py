@@ -192,7 +192,7 @@ def test_the_test_bench_finds_differences_and_writes_past_the_end(tmp_path: Path
 
 
 def test_missing_resources_and_names(tmp_path: Path) -> None:
-    with pytest.raises(ToolflowError, match=r"must hold hls_templates/lib/none.hpp"):
+    with pytest.raises(ToolflowError, match=r"hls_templates/lib/none.hpp is missing from the installation"):
         resource("hls_templates", "lib", "none.hpp")
     with pytest.raises(ToolflowError, match="must hold the package 'no_such_package'"):
         resource("no_such_package", "a")

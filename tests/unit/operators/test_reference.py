@@ -17,7 +17,7 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, verify_quantised
 from toolflow.numerics.srbs import Pattern, obeys, shares_of
 from toolflow.numerics.winograd import WINOGRAD
-from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Shortcut, WinogradConv
+from toolflow.operators import Add, AvgPool, Concat, Conv, Flatten, Linear, MaxPool, Pad, Shortcut, WinogradConv
 
 Map = list[list[list[int]]]  # [channel][row][column]
 
@@ -160,6 +160,17 @@ def concat(node: QuantisedNode, inputs: list[Map], shape: tuple[int, ...]) -> Ma
     return [channel for x in inputs for channel in x]
 
 
+def pad(node: QuantisedNode, inputs: list[Map], shape: tuple[int, ...]) -> Map:
+    """Zeros, and the map written into them."""
+    op, x = node.op, inputs[0]
+    assert isinstance(op, Pad)
+    out = [[[0] * shape[2] for _ in range(shape[1])] for _ in range(shape[0])]
+    channels, height, width = shape_of(x)
+    for c, y, z in product(range(channels), range(height), range(width)):
+        out[op.channels_before + c][op.pads[0] + y][op.pads[1] + z] = x[c][y][z]
+    return out
+
+
 NAIVE: dict[type, Callable[[QuantisedNode, list[Map], tuple[int, ...]], Map]] = {
     Add: add,
     AvgPool: pool,
@@ -168,6 +179,7 @@ NAIVE: dict[type, Callable[[QuantisedNode, list[Map], tuple[int, ...]], Map]] = 
     Flatten: flatten,
     Linear: linear,
     MaxPool: pool,
+    Pad: pad,
     Shortcut: shortcut,
     WinogradConv: winograd,
 }
