@@ -194,7 +194,7 @@ def test_the_test_bench_finds_differences_and_writes_past_the_end(tmp_path: Path
 def test_missing_resources_and_names(tmp_path: Path) -> None:
     with pytest.raises(ToolflowError, match=r"hls_templates/lib/none.hpp is missing from the installation"):
         resource("hls_templates", "lib", "none.hpp")
-    with pytest.raises(ToolflowError, match="must hold the package 'no_such_package'"):
+    with pytest.raises(ToolflowError, match="the package 'no_such_package' is missing from the installation"):
         resource("no_such_package", "a")
     with pytest.raises(jinja2.UndefinedError, match="'unit' is undefined"):
         render("hls_templates", "cascade_unit.hpp.j2", banner="", top="t")
