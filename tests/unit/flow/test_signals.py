@@ -143,7 +143,8 @@ def test_an_interrupt_while_brevitas_is_imported_arrives() -> None:
     """
     with start(body) as process:
         said, errors = process.communicate(timeout=LIMIT_S)
-    assert (process.returncode, errors) == (130, "toolflow: interrupted\n")
+    told = [line for line in errors.splitlines() if "No CUDA runtime is found" not in line]  # torch's, beside nvcc
+    assert (process.returncode, told) == (130, ["toolflow: interrupted"])
     assert set(said.split()) <= {"ready"}  # once for each time that Brevitas asks
 
 
