@@ -20,20 +20,21 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.resnet20_accuracy import NORMALISATION, resnet20, test_images, training_images
+from benchmarks.resnet20_accuracy import NORMALISATION, UInt8Array, resnet20, test_images, training_images
 from benchmarks.results import add_record_option, record_row
 from quant.arrangement.forms import multiplications
 from quant.config import QuantiseConfig
-from quant.quantise import quantise
+from quant.quantise import Variant, quantise
 from quant.search.prices import Target
 from quant.search.problem import Answered, Problem
 from quant.search.search import search
 from quant.search.sensitivity import Space
 from quant.sparsity.choice import choice_of
 from toolflow.interpreter.run import logits_of
+from toolflow.ir.graph import Graph
 from toolflow.numerics.srbs import Pattern
 from toolflow.operators import Conv, WinogradConv
-from toolflow.plan.boards.board import load_board
+from toolflow.plan.boards.board import Board, load_board
 from toolflow.plan.explore.choose import best_single, timed_engines
 
 TILES: tuple[Literal[0, 2, 4], ...] = (0, 2, 4)
@@ -75,33 +76,15 @@ def main() -> None:
         if arguments.only is not None and name not in arguments.only:
             continue
         start = time.perf_counter()
-        if name in CASES:
-            config = CASES[name]
-        else:
-            bits = SEARCHED[name]
-            plain, space = (
-                QuantiseConfig(weight_bits=bits, activation_bits=bits),
-                Space((0, 2, 4), (None,), (bits,), (bits,)),
-            )
-            target = Target(arguments.board, bits, {})
-            given = Answered(judged, truth)
-            found = search(Problem(graph, training, NORMALISATION, plain, space, given, ALLOWED, target))
-            for trial in found.trials:
-                print(f"  judged: {100 * trial.accuracy:.2f} % at {100 * trial.cost:.1f} % of the cycles", flush=True)
-            config = found.config
+        config = (
+            CASES[name] if name in CASES else _searched(graph, training, Answered(judged, truth), name, arguments.board)
+        )
         made = quantise(graph, training, NORMALISATION, config)
         seconds = time.perf_counter() - start
         right = float((logits_of(made.graph, images).argmax(axis=1) == labels).mean())
-        convolutions = [
-            (node.op, node.weights["weight"], made.graph.shapes[node.name])
-            for node in made.model.graph.nodes
-            if isinstance(node.op, Conv | WinogradConv)
-        ]
-        count = sum(multiplications(*each) for each in convolutions)
-        forms = Counter(_form(op) for op, _, _ in convolutions)
+        count, layers = _convolutions(made)
         engines = timed_engines(made.graph, config.weight_bits, {}, arguments.board, alone=True)
         cycles = best_single(engines, arguments.board, name).cycles_per_image
-        layers = ", ".join(f"{number} {form}" for form, number in sorted(forms.items()))
         print(
             f"{name:14} {100 * right:.2f} %, {cycles:,.0f} cycles, {count / 1e6:5.1f} M multiplications in "
             f"convolutions; {layers}; quantised in {seconds:.0f} s",
@@ -124,6 +107,30 @@ def main() -> None:
     if arguments.record:
         for row, accuracies in by_tile.items():
             record_row("winograd_accuracy", row, accuracies)
+
+
+def _searched(graph: Graph, training: UInt8Array, judged: Answered, name: str, board: Board) -> QuantiseConfig:
+    """Search the tiles of every layer for the cycles of the board, and print what was judged."""
+    bits = SEARCHED[name]
+    plain = QuantiseConfig(weight_bits=bits, activation_bits=bits)
+    space = Space((0, 2, 4), (None,), (bits,), (bits,))
+    target = Target(board, bits, {})
+    found = search(Problem(graph, training, NORMALISATION, plain, space, judged, ALLOWED, target))
+    for trial in found.trials:
+        print(f"  judged: {100 * trial.accuracy:.2f} % at {100 * trial.cost:.1f} % of the cycles", flush=True)
+    return found.config
+
+
+def _convolutions(made: Variant) -> tuple[int, str]:
+    """Return the multiplications of all convolutions for one image, and how many of them have each form."""
+    found = [
+        (node.op, node.weights["weight"], made.graph.shapes[node.name])
+        for node in made.model.graph.nodes
+        if isinstance(node.op, Conv | WinogradConv)
+    ]
+    forms = Counter(_form(op) for op, _, _ in found)
+    layers = ", ".join(f"{number} {form}" for form, number in sorted(forms.items()))
+    return sum(multiplications(*each) for each in found), layers
 
 
 def _form(op: Conv | WinogradConv) -> str:
