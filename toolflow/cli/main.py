@@ -30,8 +30,8 @@ app = typer.Typer(
     cls=Application,
     context_settings={"token_normalize_func": lambda name: FORMER_NAMES.get(name, name)},
     help="Turn a trained CNN and an FPGA board into a bit-exact accelerator.",
-    epilog="Exit codes: 0 done, 2 invalid input or damaged files, 3 does not fit, 4 verification found a difference, "
-    "5 a level could not be run, 130 interrupted, 143 terminated.",
+    epilog="Exit codes: 0 done, 1 a defect of the toolflow, 2 invalid input or damaged files, 3 does not fit, "
+    "4 verification found a difference, 5 a level could not be run, 130 interrupted, 143 terminated.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
