@@ -84,14 +84,19 @@ WINOGRAD: Mapping[int, Winograd] = {2: F2, 4: F4}
 
 
 @cache  # planners ask for every shape of an engine
-def transformed_type(form: Winograd, operand: IntegerType) -> IntegerType:
-    """Return the narrowest signed type that holds V for every tile of operands."""
+def transformed_range(form: Winograd, operand: IntegerType) -> tuple[int, int]:
+    """Return the smallest and the largest V, over all taps, that tiles of operands give."""
     tap = np.einsum("ya,xb->yxab", form.input, form.input)
     positive = np.where(tap > 0, tap, 0).sum(axis=(2, 3))
     negative = np.where(tap < 0, tap, 0).sum(axis=(2, 3))
     high = positive * operand.upper + negative * operand.lower
     low = positive * operand.lower + negative * operand.upper
-    return IntegerType(smallest_signed_bits(int(low.min()), int(high.max())), signed=True)
+    return int(low.min()), int(high.max())
+
+
+def transformed_type(form: Winograd, operand: IntegerType) -> IntegerType:
+    """Return the narrowest signed type that holds V for every tile of operands."""
+    return IntegerType(smallest_signed_bits(*transformed_range(form, operand)), signed=True)
 
 
 def effective_kernels(form: Winograd, weight: Int64Array, exponent: Int64Array) -> Iterator[Int64Array]:
