@@ -6,7 +6,7 @@ from pathlib import Path
 
 from toolflow.emit.hls import top_function
 from toolflow.emit.render import banner, render, sources, write_if_changed
-from toolflow.engine.config import EngineConfig
+from toolflow.engine.config import ARRAY, EngineConfig
 
 PACKAGE = "rtl_sim"
 FOLDER = "rtl"
@@ -48,7 +48,7 @@ def emit_rtl(config: EngineConfig, unit: str, folder: Path) -> list[Path]:
 def engine_parameters(config: EngineConfig) -> dict[str, str]:
     """Return the parameters of `cascade_engine` as SystemVerilog literals, in the order of its header."""
     values: dict[str, str] = {}
-    for name, value in config.model_dump().items():
+    for name, value in config.model_dump(exclude=ARRAY).items():
         if name in _BITS:
             bit, word = _BITS[name]
             values[bit] = f"1'b{int(value == word)}"

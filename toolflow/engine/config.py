@@ -10,14 +10,17 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from toolflow.numerics.types import IntegerType
-from toolflow.numerics.winograd import WINOGRAD, transformed_type
+from toolflow.numerics.packing import PRIMITIVES, Interval, Packing, packing_of
+from toolflow.numerics.types import IntegerType, smallest_signed_bits
+from toolflow.numerics.winograd import WINOGRAD, transformed_range
 
 MAX_ACTIVATION_BITS = 8
 # parameters that follow from the networks that an engine is to hold
 FITTED = (
     "accumulator_bits", "bank_depth", "input_lanes", "result_depth", "table_words", "transform_depth", "weight_depth",
 )  # fmt: skip
+# parameters of how the array is built, which change no result
+ARRAY = {"primitive", "pack_k", "pack_p", "chain", "gather"}
 
 
 class EngineConfig(BaseModel):
@@ -42,6 +45,11 @@ class EngineConfig(BaseModel):
         transform_cycles: cycles in which the input transform makes one word; S / transform_cycles channels at once.
         transform_depth: words of one transformed tile in each lane; the engine holds two.
         multiplier: whether multipliers are meant for DSP blocks or for LUTs.
+        primitive: the DSP block that the array is built of, or "none" where synthesis infers the multipliers.
+        pack_k, pack_p: output channels and positions that share one DSP block (`numerics/packing.py`).
+        chain: slots whose products are summed inside the column of DSP blocks.
+        gather: whether each output channel picks its own elements of a word, as sparse and grouped layers need;
+            without it, one element for each (lane, slot) serves all channels.
         bank_memory: whether the banks are meant for block RAM (LUT RAM if they are small) or for UltraRAM.
         confidence: whether the confidence unit is built.
     """
@@ -66,6 +74,11 @@ class EngineConfig(BaseModel):
     transform_cycles: int = Field(default=1, ge=1)
     transform_depth: int = Field(default=1, ge=1, le=1 << 16)
     multiplier: Literal["dsp", "lut"] = "dsp"
+    primitive: Literal["none", "dsp48e1", "dsp48e2", "mult18x18d"] = "none"
+    pack_k: Literal[1, 2] = 1
+    pack_p: Literal[1, 2] = 1
+    chain: int = Field(default=1, ge=1)
+    gather: bool = True
     bank_memory: Literal["block", "ultra"] = "block"
     confidence: bool = True
 
@@ -88,9 +101,35 @@ class EngineConfig(BaseModel):
             problems.append(f"sub_row must be at most bus_bits / 8, not {self.sub_row} > {self.bus_bits // 8}")
         if self.granule % self.drain_k:
             problems.append(f"drain_k must divide gcd(lanes_k, sub_row) = {self.granule}, not be {self.drain_k}")
+        problems += self._packing_problems()
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _packing_problems(self) -> list[str]:
+        if self.primitive == "none":
+            if (self.pack_k, self.pack_p, self.chain) != (1, 1, 1):
+                return [
+                    f"pack_k, pack_p and chain need a primitive, one of {', '.join(PRIMITIVES)}, not "
+                    f"{self.pack_k}, {self.pack_p} and {self.chain} with primitive none"
+                ]
+            return []
+        problems = []
+        if self.multiplier != "dsp":
+            problems.append(f"multiplier must be dsp with primitive {self.primitive}, not {self.multiplier}")
+        for whole, part in (("lanes_k", "pack_k"), ("lanes_p", "pack_p"), ("slots", "chain")):
+            if getattr(self, whole) % getattr(self, part):
+                problems.append(f"{part} must divide {whole} = {getattr(self, whole)}, not be {getattr(self, part)}")
+        if self.pack_k > 1 and self.gather:
+            problems.append(
+                f"gather must be false with pack_k={self.pack_k}, whose output channels share an element: "
+                "take pack_p=2, or an engine for dense layers"
+            )
+        try:
+            self.packing  # noqa: B018
+        except ValueError as error:
+            problems.append(str(error))
+        return problems
 
     @property
     def granule(self) -> int:
@@ -105,10 +144,24 @@ class EngineConfig(BaseModel):
     @property
     def operand_bits(self) -> int:
         """Width of the multipliers' second operand, signed: an activation of either sign, or a transformed one."""
-        plain = self.activation_bits + 1
+        return smallest_signed_bits(self.operands.lower, self.operands.upper)
+
+    @property
+    def operands(self) -> Interval:
+        """All values of the multipliers' second operand."""
         kinds = [IntegerType(self.activation_bits, signed) for signed in (False, True)]
         forms = [form for m, form in WINOGRAD.items() if m <= self.tile]
-        return max(plain, *(transformed_type(form, kind).bits for form in forms for kind in kinds), 0)
+        ranges = [transformed_range(form, kind) for form in forms for kind in kinds]
+        lower = [kind.lower for kind in kinds] + [low for low, _ in ranges]
+        upper = [kind.upper for kind in kinds] + [high for _, high in ranges]
+        return Interval(min(lower), max(upper))
+
+    @property
+    def packing(self) -> Packing | None:
+        """How products share a DSP block; None where no primitive is instantiated."""
+        if self.primitive == "none":
+            return None
+        return packing_of(self.primitive, self.weight_bits, self.operands, self.pack_k, self.pack_p, self.chain)
 
     @property
     def digit_bits(self) -> int:
@@ -142,9 +195,10 @@ class EngineConfig(BaseModel):
     def signature(self) -> int:
         """64-bit hash of every parameter that a program could notice, compared by the engine with the program's header.
 
-        Which memory holds the banks is none of them.
+        Which memory holds the banks is none of them. Neither is how products are packed: an engine answers an index or
+        a weight that it does not take with an error code.
         """
-        text = json.dumps(self.model_dump(exclude={"bank_memory"}), sort_keys=True).encode()
+        text = json.dumps(self.model_dump(exclude={"bank_memory", *ARRAY}), sort_keys=True).encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")
 
 

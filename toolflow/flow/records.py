@@ -147,7 +147,7 @@ class PlanRecord(Record):
         bound: what bounds the design.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     board: str
     goal: Goal
     batch: Annotated[int, Field(ge=1)] | None
