@@ -112,7 +112,9 @@ def test_the_low_unit_is_not_chosen_on_the_images_that_report_on_it() -> None:
     assert gained.reason.endswith(", which also shows that it keeps the tolerance")
     assert gained.warnings == ()
     (warning,) = unlucky.warnings
-    assert warning.startswith("the loss on held-out images is 10.00 points, above the tolerance of 5.00 points, although")
+    assert warning.startswith(
+        "the loss on held-out images is 10.00 points, above the tolerance of 5.00 points, although"
+    )
     assert lucky.warnings == ()
 
 
