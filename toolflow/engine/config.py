@@ -20,7 +20,7 @@ FITTED = (
     "accumulator_bits", "bank_depth", "input_lanes", "result_depth", "table_words", "transform_depth", "weight_depth",
 )  # fmt: skip
 # parameters of how the array is built, which change no result
-ARRAY = {"primitive", "pack_k", "pack_p", "chain", "gather"}
+ARRAY = {"dsp_primitive", "pack_k", "pack_p", "chain", "gather"}
 
 
 class EngineConfig(BaseModel):
@@ -45,7 +45,7 @@ class EngineConfig(BaseModel):
         transform_cycles: cycles in which the input transform makes one word; S / transform_cycles channels at once.
         transform_depth: words of one transformed tile in each lane; the engine holds two.
         multiplier: whether multipliers are meant for DSP blocks or for LUTs.
-        primitive: the DSP block that the array is built of, or "none" where synthesis infers the multipliers.
+        dsp_primitive: the DSP block that the array is built of, or "none" where synthesis infers the multipliers.
         pack_k, pack_p: output channels and positions that share one DSP block (`numerics/packing.py`).
         chain: slots whose products are summed inside the column of DSP blocks.
         gather: whether each output channel picks its own elements of a word, as sparse and grouped layers need;
@@ -74,7 +74,7 @@ class EngineConfig(BaseModel):
     transform_cycles: int = Field(default=1, ge=1)
     transform_depth: int = Field(default=1, ge=1, le=1 << 16)
     multiplier: Literal["dsp", "lut"] = "dsp"
-    primitive: Literal["none", "dsp48e1", "dsp48e2", "mult18x18d"] = "none"
+    dsp_primitive: Literal["none", "dsp48e1", "dsp48e2", "mult18x18d"] = "none"
     pack_k: Literal[1, 2] = 1
     pack_p: Literal[1, 2] = 1
     chain: int = Field(default=1, ge=1)
@@ -107,16 +107,16 @@ class EngineConfig(BaseModel):
         return self
 
     def _packing_problems(self) -> list[str]:
-        if self.primitive == "none":
+        if self.dsp_primitive == "none":
             if (self.pack_k, self.pack_p, self.chain) != (1, 1, 1):
                 return [
-                    f"pack_k, pack_p and chain need a primitive, one of {', '.join(PRIMITIVES)}, not "
-                    f"{self.pack_k}, {self.pack_p} and {self.chain} with primitive none"
+                    f"pack_k, pack_p and chain need a dsp_primitive, one of {', '.join(PRIMITIVES)}, not "
+                    f"{self.pack_k}, {self.pack_p} and {self.chain} with none"
                 ]
             return []
         problems = []
         if self.multiplier != "dsp":
-            problems.append(f"multiplier must be dsp with primitive {self.primitive}, not {self.multiplier}")
+            problems.append(f"multiplier must be dsp with dsp_primitive {self.dsp_primitive}, not {self.multiplier}")
         for whole, part in (("lanes_k", "pack_k"), ("lanes_p", "pack_p"), ("slots", "chain")):
             if getattr(self, whole) % getattr(self, part):
                 problems.append(f"{part} must divide {whole} = {getattr(self, whole)}, not be {getattr(self, part)}")
@@ -159,9 +159,9 @@ class EngineConfig(BaseModel):
     @property
     def packing(self) -> Packing | None:
         """How products share a DSP block; None where no primitive is instantiated."""
-        if self.primitive == "none":
+        if self.dsp_primitive == "none":
             return None
-        return packing_of(self.primitive, self.weight_bits, self.operands, self.pack_k, self.pack_p, self.chain)
+        return packing_of(self.dsp_primitive, self.weight_bits, self.operands, self.pack_k, self.pack_p, self.chain)
 
     @property
     def digit_bits(self) -> int:

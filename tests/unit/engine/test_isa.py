@@ -173,20 +173,29 @@ def test_inconsistent_engine(values: dict[str, int], text: str) -> None:
     [
         (
             {"pack_p": 2},
-            "pack_k, pack_p and chain need a primitive, one of dsp48e1, dsp48e2, mult18x18d, not 1, 2 and 1",
+            "pack_k, pack_p and chain need a dsp_primitive, one of dsp48e1, dsp48e2, mult18x18d, not 1, 2 and 1",
         ),
-        ({"primitive": "dsp48e2", "multiplier": "lut"}, "multiplier must be dsp with primitive dsp48e2, not lut"),
-        ({"primitive": "dsp48e2", "pack_p": 2, "lanes_p": 7}, "pack_p must divide lanes_p = 7, not be 2"),
-        ({"primitive": "dsp48e2", "pack_k": 2, "lanes_k": 5, "gather": False}, "pack_k must divide lanes_k = 5, not"),
-        ({"primitive": "dsp48e2", "slots": 4, "chain": 8}, "chain must divide slots = 4, not be 8"),
-        ({"primitive": "dsp48e2", "pack_k": 2}, "gather must be false with pack_k=2, whose output channels share"),
         (
-            {"primitive": "dsp48e1", "pack_p": 2, "slots": 2, "chain": 2},
+            {"dsp_primitive": "dsp48e2", "multiplier": "lut"},
+            "multiplier must be dsp with dsp_primitive dsp48e2, not lut",
+        ),
+        ({"dsp_primitive": "dsp48e2", "pack_p": 2, "lanes_p": 7}, "pack_p must divide lanes_p = 7, not be 2"),
+        (
+            {"dsp_primitive": "dsp48e2", "pack_k": 2, "lanes_k": 5, "gather": False},
+            "pack_k must divide lanes_k = 5, not",
+        ),
+        ({"dsp_primitive": "dsp48e2", "slots": 4, "chain": 8}, "chain must divide slots = 4, not be 8"),
+        ({"dsp_primitive": "dsp48e2", "pack_k": 2}, "gather must be false with pack_k=2, whose output channels share"),
+        (
+            {"dsp_primitive": "dsp48e1", "pack_p": 2, "slots": 2, "chain": 2},
             "dsp48e1 does not take pack_k=1 pack_p=2 with chain=2 for weights of 8 bits and operands from -128 to 255",
         ),
-        ({"primitive": "mult18x18d", "pack_p": 2, "weight_bits": 6, "activation_bits": 6}, "mult18x18d does not take"),
         (
-            {"primitive": "dsp48e1", "pack_k": 2, "gather": False, "tile": 2},
+            {"dsp_primitive": "mult18x18d", "pack_p": 2, "weight_bits": 6, "activation_bits": 6},
+            "mult18x18d does not take",
+        ),
+        (
+            {"dsp_primitive": "dsp48e1", "pack_k": 2, "gather": False, "tile": 2},
             "operands from -512 to 1020: it takes pack_k=1",
         ),
     ],
@@ -198,7 +207,7 @@ def test_an_array_that_no_primitive_builds(values: dict[str, object], text: str)
 
 def test_how_the_array_is_built_is_no_part_of_the_signature() -> None:
     """Whoever adds a parameter decides here whether programs of earlier versions still suit."""
-    packed = EngineConfig(primitive="dsp48e2", pack_p=2, slots=4, chain=4)
+    packed = EngineConfig(dsp_primitive="dsp48e2", pack_p=2, slots=4, chain=4)
     assert packed.packing is not None
     assert (packed.packing.spacing, packed.packing.chain) == (18, 4)
     assert packed.signature == EngineConfig(slots=4).signature
