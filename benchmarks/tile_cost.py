@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.results import add_record_option, record, record_row
 from benchmarks.yosys_resources import count_cells, run_yosys
+from toolflow.emit.rtl import with_default_engine
 from toolflow.engine.config import EngineConfig
 from toolflow.numerics.winograd import KERNEL, WINOGRAD
 
@@ -38,73 +39,34 @@ def engine(tile: int, sub_row: int) -> EngineConfig:
     return EngineConfig.model_validate(ENGINE.model_dump() | changes)
 
 
-def luts(module: str, parameters: dict[str, int], family: str) -> float:
-    """Return the LUTs, as logic or as memory, of one module."""
+def luts(module: str, config: EngineConfig, family: str) -> float:
+    """Return the LUTs, as logic or as memory, of one module of an engine."""
     files = sorted(RTL.glob("cascade_*.sv"), key=lambda file: not file.name.endswith("_pkg.sv"))
-    text = "".join(path.read_text(encoding="utf-8") for path in files)
-    values = " ".join(f"-G {name}={value}" for name, value in parameters.items())
+    text = with_default_engine("".join(path.read_text(encoding="utf-8") for path in files), config)
     top = f"cascade_{module}"
     commands = [
-        f"read_slang --threads 1 all.sv --top {top} {values}",
+        f"read_slang --threads 1 all.sv --top {top}",
         f"synth_xilinx -family {family} -top {top} -noiopad",
     ]
-    statistics = run_yosys(commands, text, f"{module} {values} for {family}")
+    statistics = run_yosys(commands, text, f"{module} of {config.signature:016x} for {family}")
     return count_cells(statistics["design"]["num_cells_by_type"]).luts
 
 
-def array_luts(config: EngineConfig, sub_row: int, in_luts: bool, family: str) -> float:
+def array_luts(config: EngineConfig, sub_row: int, multiplier: str, family: str) -> float:
     """Return the LUTs of the array of `config` with words of `sub_row` channels."""
-    parameters = {
-        "LanesK": config.lanes_k,
-        "LanesP": config.lanes_p,
-        "Slots": config.slots,
-        "SubRow": sub_row,
-        "WeightBits": config.weight_bits,
-        "ActivationBits": config.activation_bits,
-        "ElementBits": config.operand_bits if config.tile else config.activation_bits,
-        "OperandBits": config.operand_bits,
-        "AccumulatorBits": config.accumulator_bits,
-        "MultiplierLut": int(in_luts),
-    }
-    return luts("array", parameters, family)
+    return luts("array", config.model_copy(update={"sub_row": sub_row, "multiplier": multiplier}), family)
 
 
 def gather_luts(config: EngineConfig, family: str) -> float:
     """Return the LUTs of the array's multiplexers."""
-    return array_luts(config, config.sub_row, False, family) - array_luts(config, 1, False, family)
+    return array_luts(config, config.sub_row, "dsp", family) - array_luts(config, 1, "dsp", family)
 
 
 def multiplier_luts(tile: int, family: str) -> float:
     """Return the LUTs of one multiplier of an engine with a tile size."""
     config = engine(tile, SUB_ROWS[0])
-    more = array_luts(config, 1, True, family) - array_luts(config, 1, False, family)
+    more = array_luts(config, 1, "lut", family) - array_luts(config, 1, "dsp", family)
     return more / config.multipliers
-
-
-def input_luts(config: EngineConfig, family: str) -> float:
-    """Return the LUTs of the input transform, its address generator and its memories."""
-    parameters = {
-        "LanesP": config.lanes_p,
-        "SubRow": config.sub_row,
-        "ActivationBits": config.activation_bits,
-        "BankDepth": config.bank_depth,
-        "Tile": config.tile,
-        "TransformCycles": config.transform_cycles,
-        "TransformDepth": config.transform_depth,
-    }
-    return luts("tile_input", parameters, family)
-
-
-def fold_luts(config: EngineConfig, family: str) -> float:
-    """Return the LUTs of the fold and its memories."""
-    parameters = {
-        "LanesK": config.lanes_k,
-        "LanesP": config.lanes_p,
-        "DrainK": config.drain_k,
-        "Tile": config.tile,
-        "AccumulatorBits": config.accumulator_bits,
-    }
-    return luts("fold", parameters, family)
 
 
 def table(family: str, *, recorded: bool) -> None:
@@ -121,7 +83,7 @@ def table(family: str, *, recorded: bool) -> None:
         for sub_row in SUB_ROWS:
             config = engine(tile, sub_row)
             costs = [gather_luts(config, family)]
-            costs += [input_luts(config, family), fold_luts(config, family)] if tile else [0.0, 0.0]
+            costs += [luts(module, config, family) if tile else 0.0 for module in ("tile_input", "fold")]
             each = [cost / config.multipliers for cost in costs]
             print(
                 f"| {name} | {sub_row} | "

@@ -3,64 +3,61 @@
 module cascade_bounds
   import cascade_pkg::*;
 #(
-  parameter int unsigned LanesK = 16,
-  parameter int unsigned LanesP = 8,
-  parameter int unsigned Slots = 1,
-  parameter int unsigned DrainK = 1,
-  parameter int unsigned SubRow = 8,
-  parameter int unsigned WeightBits = 8,
-  parameter int unsigned ActivationBits = 8,
-  parameter int unsigned AccumulatorBits = 32,
-  parameter int unsigned BusBits = 128,
-  parameter int unsigned BankDepth = 4096,
-  parameter int unsigned WeightDepth = 1024,
-  parameter int unsigned ResultDepth = 16,
-  parameter int unsigned InputLanes = 4,
-  parameter int unsigned TableWords = 1,
-  parameter int unsigned Tile = 0,
-  parameter int unsigned TransformCycles = 1,
-  parameter int unsigned TransformDepth = 1
+  parameter engine_t Engine = DefaultEngine
 ) ();
-  localparam int unsigned Granule = greatest_common_divisor(LanesK, SubRow);
+  function automatic bit is_power_of_two(int unsigned value);
+    return value != 0 && (value & (value - 1)) == 0;
+  endfunction
 
-  if (LanesK < 1 || LanesK > 512 || LanesP < 1 || LanesP > 128 || TableWords < 1 || TableWords > 64) begin : g_check_1
-    $fatal(1, "cascade_engine: LanesK must be 1 to 512, LanesP 1 to 128 and TableWords 1 to 64, not %0d, %0d and %0d",
-           LanesK, LanesP, TableWords);
+  if (Engine.lanes_k < 1 || Engine.lanes_k > 512 || Engine.lanes_p < 1 || Engine.lanes_p > 128) begin : g_check_1
+    $fatal(1, "cascade_engine: lanes_k must be 1 to 512 and lanes_p 1 to 128, not %0d and %0d",
+           Engine.lanes_k, Engine.lanes_p);
   end
-  if (BankDepth < 1 || BankDepth > 1 << 20 || WeightDepth < 1 || WeightDepth > 1 << 16 || ResultDepth < 1 ||
-      ResultDepth > 1 << 14) begin : g_check_2
-    $fatal(1, "cascade_engine: BankDepth must be 1 to 2^20, WeightDepth 1 to 2^16 and ResultDepth 1 to 2^14, not %0d, %0d and %0d",
-           BankDepth, WeightDepth, ResultDepth);
+  if (Engine.bank_depth < 1 || Engine.bank_depth > 1 << 20 ||
+      Engine.weight_depth < 1 || Engine.weight_depth > 1 << 16) begin : g_check_2
+    $fatal(1, "cascade_engine: bank_depth must be 1 to 2^20 and weight_depth 1 to 2^16, not %0d and %0d",
+           Engine.bank_depth, Engine.weight_depth);
   end
-  if (SubRow < 1 || (SubRow & (SubRow - 1)) != 0 || SubRow * 8 > BusBits) begin : g_check_3
-    $fatal(1, "cascade_engine: SubRow must be a power of two of at most BusBits / 8 = %0d, not %0d", BusBits / 8, SubRow);
+  if (!is_power_of_two(Engine.sub_row) || Engine.sub_row * 8 > Engine.bus_bits) begin : g_check_3
+    $fatal(1, "cascade_engine: sub_row must be a power of two of at most bus_bits / 8 = %0d, not %0d",
+           Engine.bus_bits / 8, Engine.sub_row);
   end
-  if (Slots < 1 || (Slots & (Slots - 1)) != 0 || Slots > SubRow) begin : g_check_4
-    $fatal(1, "cascade_engine: Slots must be a power of two of at most SubRow = %0d, not %0d", SubRow, Slots);
+  if (!is_power_of_two(Engine.slots) || Engine.slots > Engine.sub_row) begin : g_check_4
+    $fatal(1, "cascade_engine: slots must be a power of two of at most sub_row = %0d, not %0d",
+           Engine.sub_row, Engine.slots);
   end
-  if (DrainK < 1 || Granule % maximum(DrainK, 1) != 0) begin : g_check_5
-    $fatal(1, "cascade_engine: DrainK must divide gcd(LanesK, SubRow) = %0d, not be %0d", Granule, DrainK);
+  if (Engine.drain_k < 1 || granule_channels(Engine) % maximum(Engine.drain_k, 1) != 0) begin : g_check_5
+    $fatal(1, "cascade_engine: drain_k must divide gcd(lanes_k, sub_row) = %0d, not be %0d",
+           granule_channels(Engine), Engine.drain_k);
   end
-  if (InputLanes < 1 || (InputLanes & (InputLanes - 1)) != 0 || InputLanes > SubRow) begin : g_check_6
-    $fatal(1, "cascade_engine: InputLanes must be a power of two of at most SubRow = %0d, not %0d", SubRow, InputLanes);
+  if (!is_power_of_two(Engine.input_lanes) || Engine.input_lanes > Engine.sub_row) begin : g_check_6
+    $fatal(1, "cascade_engine: input_lanes must be a power of two of at most sub_row = %0d, not %0d",
+           Engine.sub_row, Engine.input_lanes);
   end
-  if (BusBits != 64 && BusBits != 128 && BusBits != 256 && BusBits != 512) begin : g_check_7
-    $fatal(1, "cascade_engine: BusBits must be 64, 128, 256 or 512, not %0d", BusBits);
+  if (!is_power_of_two(Engine.bus_bits) || Engine.bus_bits < 64 || Engine.bus_bits > 512) begin : g_check_7
+    $fatal(1, "cascade_engine: bus_bits must be 64, 128, 256 or 512, not %0d", Engine.bus_bits);
   end
-  if (WeightBits < 2 || WeightBits > 12 || ActivationBits < 2 || ActivationBits > 8) begin : g_check_8
-    $fatal(1, "cascade_engine: WeightBits must be 2 to 12 and ActivationBits 2 to 8, not %0d and %0d", WeightBits, ActivationBits);
+  if (Engine.weight_bits < 2 || Engine.weight_bits > 12 ||
+      Engine.activation_bits < 2 || Engine.activation_bits > 8) begin : g_check_8
+    $fatal(1, "cascade_engine: weight_bits must be 2 to 12 and activation_bits 2 to 8, not %0d and %0d",
+           Engine.weight_bits, Engine.activation_bits);
   end
-  if (AccumulatorBits < 8 || AccumulatorBits > 40) begin : g_check_9
-    $fatal(1, "cascade_engine: AccumulatorBits must be 8 to 40, not %0d", AccumulatorBits);
+  if (Engine.accumulator_bits < 8 || Engine.accumulator_bits > 40) begin : g_check_9
+    $fatal(1, "cascade_engine: accumulator_bits must be 8 to 40, not %0d", Engine.accumulator_bits);
   end
-  if (Tile != 0 && Tile != 2 && Tile != 4) begin : g_check_10
-    $fatal(1, "cascade_engine: Tile must be 0, 2 or 4, not %0d", Tile);
+  if (Engine.tile != 0 && Engine.tile != 2 && Engine.tile != 4) begin : g_check_10
+    $fatal(1, "cascade_engine: tile must be 0, 2 or 4, not %0d", Engine.tile);
   end
-  if (TransformCycles < 1 || (TransformCycles & (TransformCycles - 1)) != 0 || TransformCycles > SubRow) begin : g_check_11
-    $fatal(1, "cascade_engine: TransformCycles must be a power of two of at most SubRow = %0d, not %0d", SubRow,
-           TransformCycles);
+  if (!is_power_of_two(Engine.transform_cycles) || Engine.transform_cycles > Engine.sub_row) begin : g_check_11
+    $fatal(1, "cascade_engine: transform_cycles must be a power of two of at most sub_row = %0d, not %0d",
+           Engine.sub_row, Engine.transform_cycles);
   end
-  if (TransformDepth < 1 || TransformDepth > 1 << 16) begin : g_check_12
-    $fatal(1, "cascade_engine: TransformDepth must be 1 to 2^16, not %0d", TransformDepth);
+  if (Engine.transform_depth < 1 || Engine.transform_depth > 1 << 16) begin : g_check_12
+    $fatal(1, "cascade_engine: transform_depth must be 1 to 2^16, not %0d", Engine.transform_depth);
+  end
+  if (Engine.result_depth < 1 || Engine.result_depth > 1 << 14 ||
+      Engine.table_words < 1 || Engine.table_words > 64) begin : g_check_13
+    $fatal(1, "cascade_engine: result_depth must be 1 to 2^14 and table_words 1 to 64, not %0d and %0d",
+           Engine.result_depth, Engine.table_words);
   end
 endmodule

@@ -3,69 +3,57 @@
 module cascade_convolve
   import cascade_pkg::*;
 #(
-  parameter int unsigned LanesK = 16,
-  parameter int unsigned LanesP = 8,
-  parameter int unsigned Slots = 1,
-  parameter int unsigned DrainK = 1,
-  parameter int unsigned SubRow = 8,
-  parameter int unsigned WeightBits = 8,
-  parameter int unsigned ActivationBits = 8,
-  parameter int unsigned AccumulatorBits = 32,
-  parameter int unsigned BankDepth = 4096,
-  parameter int unsigned ResultDepth = 16,
-  parameter int unsigned Tile = 0,
-  parameter int unsigned TransformCycles = 1,
-  parameter int unsigned TransformDepth = 1,
-  parameter bit MultiplierLut = 1'b0,
-  localparam int unsigned IndexBits = index_width(SubRow),
-  localparam int unsigned BankBits = index_width(BankDepth),
-  localparam int unsigned ResultAddressBits = index_width(ResultDepth),
-  localparam int unsigned ChunkBits = index_width(LanesK / DrainK),
-  localparam int unsigned WordBits = SubRow * ActivationBits,
-  localparam int unsigned Granules = SubRow / greatest_common_divisor(LanesK, SubRow),
-  localparam int unsigned RowBits = LanesK * Slots * (WeightBits + IndexBits)
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned IndexBits = index_bits(Engine),
+  localparam int unsigned BankBits = bank_bits(Engine),
+  localparam int unsigned ResultAddressBits = result_address_bits(Engine),
+  localparam int unsigned ChunkBits = chunk_bits(Engine),
+  localparam int unsigned WordBits = word_bits(Engine),
+  localparam int unsigned Granules = granules_per_word(Engine),
+  localparam int unsigned RowBits = row_bits(Engine, 1'b1)
 ) (
-  input  logic                         clk,
-  input  logic                         rst_n,
-  input  logic                         start,
-  input  logic                         pool_start,
-  input  operation_t                   operation,
-  input  taps_t                        operation_taps,
-  output logic                         busy,
-  output logic                         done,  // one cycle: the last write of a CONV is made
-  output error_e                       problem,
-  output logic                         stalled,  // waiting for weights
+  input  logic                             clk,
+  input  logic                             rst_n,
+  input  logic                             start,
+  input  logic                             pool_start,
+  input  operation_t                       operation,
+  input  taps_t                            operation_taps,
+  output logic                             busy,
+  output logic                             done,  // one cycle: the last write of a CONV is made
+  output error_e                           problem,
+  output logic                             stalled,  // waiting for weights
   // weight rows and the channels' parameters
-  input  logic [17:0]                  level,
-  output logic                         row_step,
-  output logic                         row_rewind,
-  output logic                         row_release,
-  input  logic [RowBits-1:0]           step_row,
-  output logic                         parameters_read,
-  output logic [ChunkBits-1:0]         parameters_chunk,
-  output logic                         parameters_release,
-  input  parameters_t [DrainK-1:0]     parameters,
+  input  logic [17:0]                      level,
+  output logic                             row_step,
+  output logic                             row_rewind,
+  output logic                             row_release,
+  input  logic [RowBits-1:0]               step_row,
+  output logic                             parameters_read,
+  output logic [ChunkBits-1:0]             parameters_chunk,
+  output logic                             parameters_release,
+  input  parameters_t [Engine.drain_k-1:0] parameters,
   // MAXPOOL's steps, with the bank's word
-  output logic                         pool_step,
-  output logic                         pool_inside,
-  output logic                         pool_first,
-  output logic                         pool_last,
+  output logic                             pool_step,
+  output logic                             pool_inside,
+  output logic                             pool_first,
+  output logic                             pool_last,
   // banks and results
-  output logic                         bank_read,
-  output logic [BankBits-1:0]          bank_read_address,
-  input  logic [WordBits-1:0]          bank_word[LanesP],
-  output logic                         bank_write,
-  output logic [Granules-1:0]          bank_granules,
-  output logic [BankBits-1:0]          bank_write_address,
-  output logic [WordBits-1:0]          bank_data[LanesP],
-  output logic                         result_write,
-  output logic [ResultAddressBits-1:0] result_address,
-  output logic [ResultBits-1:0]        result_data[LanesP]
+  output logic                             bank_read,
+  output logic [BankBits-1:0]              bank_read_address,
+  input  logic [WordBits-1:0]              bank_word[Engine.lanes_p],
+  output logic                             bank_write,
+  output logic [Granules-1:0]              bank_granules,
+  output logic [BankBits-1:0]              bank_write_address,
+  output logic [WordBits-1:0]              bank_data[Engine.lanes_p],
+  output logic                             result_write,
+  output logic [ResultAddressBits-1:0]     result_address,
+  output logic [ResultBits-1:0]            result_data[Engine.lanes_p]
 );
-  localparam int unsigned OutputBits = index_width(maximum(Tile, 1));
-  localparam int unsigned OperandBits = operand_width(Tile, ActivationBits);
-  localparam int unsigned ElementBits = Tile == 0 ? ActivationBits : OperandBits;  // of the array's words
-  typedef logic signed [AccumulatorBits-1:0] sum_t;
+  localparam int unsigned ActivationBits = Engine.activation_bits;
+  localparam int unsigned OutputBits = output_bits(Engine);
+  localparam int unsigned OperandBits = operand_bits(Engine);
+  localparam int unsigned ElementBits = element_bits(Engine);  // of the array's words
+  typedef logic signed [Engine.accumulator_bits-1:0] sum_t;
 
   logic drain_stalled, drain_fetched, handoff, pooling, tiled;
   logic walk_stalled, walk_row_step, walk_row_rewind, walk_row_release, walk_read_wanted;
@@ -73,14 +61,14 @@ module cascade_convolve
   logic step_valid, step_word, step_first, step_shift, step_last;
   logic [BankBits-1:0] walk_read_address;
   logic [IndexBits-1:0] walk_index, step_index;
-  logic [SubRow*ElementBits-1:0] step_words[LanesP];
+  logic [Engine.sub_row*ElementBits-1:0] step_words[Engine.lanes_p];
   logic choose, drain_choose, drain_handoff, tile_drained;
   logic [ChunkBits-1:0] choose_chunk, drain_choose_chunk;
   logic [OutputBits-1:0] tile_row, tile_column;
   error_e tile_problem;
-  sum_t drained[LanesK][LanesP];
-  sum_t chosen[DrainK][LanesP];
-  sum_t drain_chosen[DrainK][LanesP];
+  sum_t drained[Engine.lanes_k][Engine.lanes_p];
+  sum_t chosen[Engine.drain_k][Engine.lanes_p];
+  sum_t drain_chosen[Engine.drain_k][Engine.lanes_p];
   error_e walker_problem, drain_problem;
   assign pooling = operation.code.opcode == OpMaxPool;
   assign pool_step = walk_valid && pooling;
@@ -97,11 +85,7 @@ module cascade_convolve
   assign bank_read_address = fetch_wanted && fetch_allowed ? fetch_address : walker_address;
 
   cascade_walker #(
-    .LanesK(LanesK),
-    .Slots(Slots),
-    .DrainK(DrainK),
-    .SubRow(SubRow),
-    .BankDepth(BankDepth)
+    .Engine(Engine)
   ) i_walker (
     .clk,
     .rst_n,
@@ -128,7 +112,7 @@ module cascade_convolve
     .step_last(walk_last)
   );
 
-  if (Tile == 0) begin : g_direct
+  if (Engine.tile == 0) begin : g_direct
     assign tiled = 1'b0;
     assign tile_problem = ErrorNone;
     assign stalled = walk_stalled;
@@ -150,20 +134,10 @@ module cascade_convolve
     logic [BankBits-1:0] tile_read_address;
     logic [IndexBits-1:0] tile_index;
     logic [ChunkBits-1:0] tile_choose_chunk;
-    logic [SubRow*OperandBits-1:0] tile_word[LanesP];
-    sum_t folded[DrainK][LanesP];
+    logic [Engine.sub_row*OperandBits-1:0] tile_word[Engine.lanes_p];
+    sum_t folded[Engine.drain_k][Engine.lanes_p];
     cascade_tile #(
-      .LanesK(LanesK),
-      .LanesP(LanesP),
-      .Slots(Slots),
-      .DrainK(DrainK),
-      .SubRow(SubRow),
-      .ActivationBits(ActivationBits),
-      .AccumulatorBits(AccumulatorBits),
-      .BankDepth(BankDepth),
-      .Tile(Tile),
-      .TransformCycles(TransformCycles),
-      .TransformDepth(TransformDepth)
+      .Engine(Engine)
     ) i_tile (
       .clk,
       .rst_n,
@@ -213,28 +187,19 @@ module cascade_convolve
     assign {choose, choose_chunk} = tiled ? {tile_choose, tile_choose_chunk} : {drain_choose, drain_choose_chunk};
     assign drain_handoff = tiled ? complete : handoff;
     always_comb begin
-      for (int unsigned p = 0; p < LanesP; p++) begin
-        for (int unsigned s = 0; s < SubRow; s++) begin
+      for (int unsigned p = 0; p < Engine.lanes_p; p++) begin
+        for (int unsigned s = 0; s < Engine.sub_row; s++) begin
           automatic logic [ActivationBits-1:0] element = bank_word[p][s*ActivationBits+:ActivationBits];
           step_words[p][s*OperandBits+:OperandBits] = tiled ? tile_word[p][s*OperandBits+:OperandBits] :
               OperandBits'($signed({operation.code.flags.input_signed && element[ActivationBits-1], element}));
         end
-        for (int unsigned d = 0; d < DrainK; d++) drain_chosen[d][p] = tiled ? folded[d][p] : chosen[d][p];
+        for (int unsigned d = 0; d < Engine.drain_k; d++) drain_chosen[d][p] = tiled ? folded[d][p] : chosen[d][p];
       end
     end
   end
 
   cascade_array #(
-    .LanesK(LanesK),
-    .LanesP(LanesP),
-    .Slots(Slots),
-    .SubRow(SubRow),
-    .WeightBits(WeightBits),
-    .ActivationBits(ActivationBits),
-    .ElementBits(ElementBits),
-    .OperandBits(OperandBits),
-    .AccumulatorBits(AccumulatorBits),
-    .MultiplierLut(MultiplierLut)
+    .Engine(Engine)
   ) i_array (
     .clk,
     .rst_n,
@@ -254,10 +219,10 @@ module cascade_convolve
   );
 
   cascade_select #(
-    .LanesK(LanesK),
-    .LanesP(LanesP),
-    .DrainK(DrainK),
-    .AccumulatorBits(AccumulatorBits)
+    .LanesK(Engine.lanes_k),
+    .LanesP(Engine.lanes_p),
+    .DrainK(Engine.drain_k),
+    .AccumulatorBits(Engine.accumulator_bits)
   ) i_select (
     .clk,
     .enable(choose),
@@ -267,15 +232,7 @@ module cascade_convolve
   );
 
   cascade_drain #(
-    .LanesK(LanesK),
-    .LanesP(LanesP),
-    .DrainK(DrainK),
-    .SubRow(SubRow),
-    .ActivationBits(ActivationBits),
-    .AccumulatorBits(AccumulatorBits),
-    .BankDepth(BankDepth),
-    .ResultDepth(ResultDepth),
-    .Tile(Tile)
+    .Engine(Engine)
   ) i_drain (
     .clk,
     .rst_n,

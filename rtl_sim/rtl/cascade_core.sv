@@ -3,93 +3,71 @@
 module cascade_core
   import cascade_pkg::*;
 #(
-  parameter int unsigned LanesK = 16,
-  parameter int unsigned LanesP = 8,
-  parameter int unsigned Slots = 1,
-  parameter int unsigned DrainK = 1,
-  parameter int unsigned SubRow = 8,
-  parameter int unsigned WeightBits = 8,
-  parameter int unsigned ActivationBits = 8,
-  parameter int unsigned AccumulatorBits = 32,
-  parameter int unsigned BusBits = 128,
-  parameter int unsigned BankDepth = 4096,
-  parameter int unsigned WeightDepth = 1024,
-  parameter int unsigned ResultDepth = 16,
-  parameter int unsigned TableWords = 1,
-  parameter int unsigned Tile = 0,
-  parameter int unsigned TransformCycles = 1,
-  parameter int unsigned TransformDepth = 1,
-  parameter bit MultiplierLut = 1'b0,
-  parameter bit BankUltra = 1'b0,
-  parameter bit Confidence = 1'b1,
-  parameter int unsigned TableLanes = 4,
-  localparam int unsigned LaneBits = index_width(LanesP)
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned LaneBits = lane_bits(Engine)
 ) (
-  input  logic                      clk,
-  input  logic                      rst_n,
+  input  logic                       clk,
+  input  logic                       rst_n,
   // of the run
-  input  logic                      checked,  // one cycle: `header` is good, passes begin
-  input  logic                      pass_ends,  // one cycle
-  input  header_t                   header,
-  input  logic [31:0]               image_count,
-  input  logic [AxiAddressBits-1:0] program_address,
-  input  logic [AxiAddressBits-1:0] weights_address,
-  input  logic [AxiAddressBits-1:0] results_address,
+  input  logic                       checked,  // one cycle: `header` is good, passes begin
+  input  logic                       pass_ends,  // one cycle
+  input  header_t                    header,
+  input  logic [31:0]                image_count,
+  input  logic [AxiAddressBits-1:0]  program_address,
+  input  logic [AxiAddressBits-1:0]  weights_address,
+  input  logic [AxiAddressBits-1:0]  results_address,
   // of the pass
-  input  logic [AxiAddressBits-1:0] image_address,
-  input  logic [AxiAddressBits-1:0] record_address,
-  input  logic [31:0]               image_index,
-  input  logic [LaneBits:0]         images,
+  input  logic [AxiAddressBits-1:0]  image_address,
+  input  logic [AxiAddressBits-1:0]  record_address,
+  input  logic [31:0]                image_index,
+  input  logic [LaneBits:0]          images,
   // of the instruction
-  input  operation_t                operation,
-  input  taps_t                     operation_taps,
-  input  logic                      load_start,
-  input  logic                      conv_start,
-  input  logic                      pool_start,
-  input  logic                      store_start,
-  output logic                      unit_done,
-  output error_e                    problem,
-  output logic                      weight_stalled,
+  input  operation_t                 operation,
+  input  taps_t                      operation_taps,
+  input  logic                       load_start,
+  input  logic                       conv_start,
+  input  logic                       pool_start,
+  input  logic                       store_start,
+  output logic                       unit_done,
+  output error_e                     problem,
+  output logic                       weight_stalled,
   // what the weight loader needs of instructions to come
-  input  logic                      packet_valid,
-  output logic                      packet_ready,
-  input  packet_t                   packet,
+  input  logic                       packet_valid,
+  output logic                       packet_ready,
+  input  packet_t                    packet,
   // weights
-  output logic                      weights_request_valid,
-  input  logic                      weights_request_ready,
-  output logic [AxiAddressBits-1:0] weights_request_address,
-  output logic [31:0]               weights_request_beats,
-  input  logic                      weights_data_valid,
-  output logic                      weights_data_ready,
-  input  logic [BusBits-1:0]        weights_data,
+  output logic                       weights_request_valid,
+  input  logic                       weights_request_ready,
+  output logic [AxiAddressBits-1:0]  weights_request_address,
+  output logic [31:0]                weights_request_beats,
+  input  logic                       weights_data_valid,
+  output logic                       weights_data_ready,
+  input  logic [Engine.bus_bits-1:0] weights_data,
   // tables and images
-  output logic                      load_request_valid,
-  input  logic                      load_request_ready,
-  output logic [AxiAddressBits-1:0] load_request_address,
-  output logic [31:0]               load_request_beats,
-  input  logic                      load_data_valid,
-  output logic                      load_data_ready,
-  input  logic [BusBits-1:0]        load_data,
+  output logic                       load_request_valid,
+  input  logic                       load_request_ready,
+  output logic [AxiAddressBits-1:0]  load_request_address,
+  output logic [31:0]                load_request_beats,
+  input  logic                       load_data_valid,
+  output logic                       load_data_ready,
+  input  logic [Engine.bus_bits-1:0] load_data,
   // results
-  output logic                      write_request_valid,
-  input  logic                      write_request_ready,
-  output logic [AxiAddressBits-1:0] write_request_address,
-  output logic [31:0]               write_request_beats,
-  output logic                      write_data_valid,
-  input  logic                      write_data_ready,
-  output logic [BusBits-1:0]        write_data
+  output logic                       write_request_valid,
+  input  logic                       write_request_ready,
+  output logic [AxiAddressBits-1:0]  write_request_address,
+  output logic [31:0]                write_request_beats,
+  output logic                       write_data_valid,
+  input  logic                       write_data_ready,
+  output logic [Engine.bus_bits-1:0] write_data
 );
-  localparam int unsigned IndexBits = index_width(SubRow);
-  localparam int unsigned BankBits = index_width(BankDepth);
-  localparam int unsigned ResultAddressBits = index_width(ResultDepth);
-  localparam int unsigned WordBits = SubRow * ActivationBits;
-  localparam int unsigned Granule = greatest_common_divisor(LanesK, SubRow);
-  localparam int unsigned Granules = SubRow / Granule;
-  localparam int unsigned DigitBits = WeightBits < ActivationBits ? WeightBits : ActivationBits;
-  localparam int unsigned DenseBits = LanesK * Slots * WeightBits;
-  localparam int unsigned RowBits = LanesK * Slots * (WeightBits + IndexBits);
-  localparam int unsigned ItemBits = maximum(RowBits, RecordBits);
-  localparam int unsigned ChunkBits = index_width(LanesK / DrainK);
+  localparam int unsigned BankBits = bank_bits(Engine);
+  localparam int unsigned ResultAddressBits = result_address_bits(Engine);
+  localparam int unsigned WordBits = word_bits(Engine);
+  localparam int unsigned Granule = granule_channels(Engine);
+  localparam int unsigned Granules = granules_per_word(Engine);
+  localparam int unsigned RowBits = row_bits(Engine, 1'b1);
+  localparam int unsigned ItemBits = item_bits(Engine);
+  localparam int unsigned ChunkBits = chunk_bits(Engine);
 
   // Weights.
   logic item_valid, item_ready, item_is_record, item_last, loader_wrong_length;
@@ -100,12 +78,7 @@ module cascade_core
   assign item_ready = item_is_record ? record_ready : row_ready;
 
   cascade_loader #(
-    .LanesK(LanesK),
-    .LanesP(LanesP),
-    .DrainK(DrainK),
-    .BusBits(BusBits),
-    .DenseBits(DenseBits),
-    .IndexedBits(RowBits)
+    .Engine(Engine)
   ) i_loader (
     .clk,
     .rst_n,
@@ -132,8 +105,7 @@ module cascade_core
   );
 
   cascade_ring #(
-    .WeightDepth(WeightDepth),
-    .RowBits(RowBits)
+    .Engine(Engine)
   ) i_ring (
     .clk,
     .rst_n,
@@ -150,11 +122,9 @@ module cascade_core
 
   logic parameters_read, parameters_release;
   logic [ChunkBits-1:0] parameters_chunk;
-  parameters_t [DrainK-1:0] parameters;
+  parameters_t [Engine.drain_k-1:0] parameters;
   cascade_parameters #(
-    .LanesK(LanesK),
-    .DrainK(DrainK),
-    .Tile(Tile)
+    .Engine(Engine)
   ) i_parameters (
     .clk,
     .rst_n,
@@ -171,13 +141,13 @@ module cascade_core
   // Banks and results: the instruction says who reads and who writes.
   logic conv_read, store_read;
   logic [BankBits-1:0] conv_read_address, store_address, bank_read_address, bank_write_address;
-  logic [WordBits-1:0] bank_word[LanesP];
-  logic [WordBits-1:0] bank_write_data[LanesP];
-  logic [WordBits-1:0] conv_data[LanesP];
-  logic [WordBits-1:0] pool_data[LanesP];
+  logic [WordBits-1:0] bank_word[Engine.lanes_p];
+  logic [WordBits-1:0] bank_write_data[Engine.lanes_p];
+  logic [WordBits-1:0] conv_data[Engine.lanes_p];
+  logic [WordBits-1:0] pool_data[Engine.lanes_p];
   logic [WordBits-1:0] load_word;
   logic load_write, conv_write, pool_write, bank_read;
-  logic [LanesP-1:0] load_lanes, bank_write_lanes;
+  logic [Engine.lanes_p-1:0] load_lanes, bank_write_lanes;
   logic [Granules-1:0] conv_granules, bank_write_granules;
   logic [BankBits-1:0] load_address, conv_address, pool_address;
 
@@ -187,7 +157,7 @@ module cascade_core
     bank_write_lanes = '0;
     bank_write_granules = '1;
     bank_write_address = load_address;
-    for (int unsigned p = 0; p < LanesP; p++) bank_write_data[p] = load_word;
+    for (int unsigned p = 0; p < Engine.lanes_p; p++) bank_write_data[p] = load_word;
     if (load_write) begin
       bank_write_lanes = load_lanes;
     end else if (pool_write) begin
@@ -203,11 +173,11 @@ module cascade_core
   end
 
   cascade_bank #(
-    .LanesP(LanesP),
-    .BankDepth(BankDepth),
+    .LanesP(Engine.lanes_p),
+    .BankDepth(Engine.bank_depth),
     .Granules(Granules),
-    .GranuleBits(Granule * ActivationBits),
-    .Ultra(BankUltra)
+    .GranuleBits(Granule * Engine.activation_bits),
+    .Ultra(Engine.bank_memory == BankMemoryUltra)
   ) i_bank (
     .clk,
     .write_lanes(bank_write_lanes),
@@ -221,16 +191,16 @@ module cascade_core
 
   logic result_write, result_read;
   logic [ResultAddressBits-1:0] result_write_address, result_read_address;
-  logic [ResultBits-1:0] result_write_data[LanesP];
-  logic [ResultBits-1:0] result_word[LanesP];
+  logic [ResultBits-1:0] result_write_data[Engine.lanes_p];
+  logic [ResultBits-1:0] result_word[Engine.lanes_p];
   cascade_bank #(
-    .LanesP(LanesP),
-    .BankDepth(ResultDepth),
+    .LanesP(Engine.lanes_p),
+    .BankDepth(Engine.result_depth),
     .Granules(1),
     .GranuleBits(ResultBits)
   ) i_result (
     .clk,
-    .write_lanes({LanesP{result_write}}),
+    .write_lanes({Engine.lanes_p{result_write}}),
     .write_granules(1'b1),
     .write_address(result_write_address),
     .write_data(result_write_data),
@@ -243,14 +213,7 @@ module cascade_core
   logic load_done, conv_done, pool_done, store_done;
   error_e load_problem, conv_problem, pool_problem, store_problem;
   cascade_load #(
-    .LanesP(LanesP),
-    .SubRow(SubRow),
-    .ActivationBits(ActivationBits),
-    .DigitBits(DigitBits),
-    .BusBits(BusBits),
-    .BankDepth(BankDepth),
-    .TableWords(TableWords),
-    .TableLanes(TableLanes)
+    .Engine(Engine)
   ) i_load (
     .clk,
     .rst_n,
@@ -277,20 +240,7 @@ module cascade_core
 
   logic conv_busy, pool_step, pool_inside, pool_first, pool_last;
   cascade_convolve #(
-    .LanesK(LanesK),
-    .LanesP(LanesP),
-    .Slots(Slots),
-    .DrainK(DrainK),
-    .SubRow(SubRow),
-    .WeightBits(WeightBits),
-    .ActivationBits(ActivationBits),
-    .AccumulatorBits(AccumulatorBits),
-    .BankDepth(BankDepth),
-    .ResultDepth(ResultDepth),
-    .Tile(Tile),
-    .TransformCycles(TransformCycles),
-    .TransformDepth(TransformDepth),
-    .MultiplierLut(MultiplierLut)
+    .Engine(Engine)
   ) i_convolve (
     .clk,
     .rst_n,
@@ -328,10 +278,7 @@ module cascade_core
   );
 
   cascade_maxpool #(
-    .LanesP(LanesP),
-    .SubRow(SubRow),
-    .ActivationBits(ActivationBits),
-    .BankDepth(BankDepth)
+    .Engine(Engine)
   ) i_maxpool (
     .clk,
     .rst_n,
@@ -350,13 +297,7 @@ module cascade_core
   );
 
   cascade_store #(
-    .LanesP(LanesP),
-    .SubRow(SubRow),
-    .ActivationBits(ActivationBits),
-    .BusBits(BusBits),
-    .BankDepth(BankDepth),
-    .ResultDepth(ResultDepth),
-    .Confidence(Confidence)
+    .Engine(Engine)
   ) i_store (
     .clk,
     .rst_n,

@@ -6,15 +6,8 @@
 module cascade_decode
   import cascade_pkg::*;
 #(
-  parameter int unsigned DrainK = 1,
-  parameter int unsigned BusBits = 128,
-  parameter int unsigned BankDepth = 4096,
-  parameter int unsigned WeightDepth = 1024,
-  parameter int unsigned ResultDepth = 16,
-  parameter int unsigned TableWords = 1,
-  parameter int unsigned TableLanes = 4,
-  parameter int unsigned Tile = 0,
-  parameter int unsigned TransformDepth = 1
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned TableLanes = table_lanes(Engine)
 ) (
   input  logic         clk,
   input  logic         rst_n,
@@ -31,10 +24,10 @@ module cascade_decode
   input  logic         taps_ready,
   output taps_t        taps
 );
-  localparam logic [4:0] Products = Tile == 0 ? 5'd11 : 5'd12, TileProducts = 5'd17;  // the last step sees the finished sums
-
-  localparam int unsigned Taps = Tile == 2 ? 16 : MaxTaps;  // of its largest tile: no other is ever asked for
-  localparam logic [31:0] BeatMask = 32'(BusBits / 8 - 1);
+  // The last step sees the finished sums.
+  localparam logic [4:0] Products = Engine.tile == 0 ? 5'd11 : 5'd12, TileProducts = 5'd17;
+  localparam int unsigned Taps = Engine.tile == 2 ? 16 : MaxTaps;  // of its largest tile: no other is ever asked for
+  localparam logic [31:0] BeatMask = 32'(Engine.bus_bits / 8 - 1);
 
   logic busy;
   logic [4:0] count;
@@ -51,7 +44,7 @@ module cascade_decode
   taps_t in_values;
 
   assign in_ready = !busy && !(in_taps && taps_valid);
-  assign prepared = count == (Tile != 0 && i.tile != '0 ? TileProducts : Products);
+  assign prepared = count == (Engine.tile != 0 && i.tile != '0 ? TileProducts : Products);
   assign out_valid = busy && prepared;
   assign i = operation.code;
   assign sub_rows_before = i.sub_rows - 16'd1;
@@ -110,7 +103,7 @@ module cascade_decode
   // What a CONV with a tile may not be. Its rows: each tap's steps in every sub-row but the last are added, and those in
   // the last one beside them.
   logic tile_unknown, tile_wrong, tile_too_large;
-  if (Tile != 0) begin : g_tile
+  if (Engine.tile != 0) begin : g_tile
     logic [2:0][11:0][7:0] every;  // every third tap's steps: one of 12 is less to choose from than one of 36
     logic [2:0][7:0] own;  // steps of three taps, one cycle after they are asked for
     logic [2:0] own_here;
@@ -154,12 +147,12 @@ module cascade_decode
       if (count == 5'd15) rows <= product;
     end
     assign words = (32'(i.sub_rows) << (i.tile == 8'd4 ? 5 : 4)) + (i.tile == 8'd4 ? 32'(i.sub_rows) << 2 : '0);
-    assign tile_unknown = i.tile != '0 && i.tile != 8'd2 && (i.tile != 8'd4 || Tile != 4);
+    assign tile_unknown = i.tile != '0 && i.tile != 8'd2 && (i.tile != 8'd4 || Engine.tile != 4);
     assign tile_wrong = i.kernel_h != 8'd3 || i.kernel_w != 8'd3 || i.stride_h != 8'd1 || i.stride_w != 8'd1 ||
         i.dilation_h != 8'd1 || i.dilation_w != 8'd1 || i.channel_step != '0 || i.flags.to_result ||
-        words > TransformDepth || empty || level_rows[31:16] != '0 || rows != 24'(i.rows);
-    assign tile_too_large = operation.pixels > BankDepth ||
-        (operation.out_row_words >= BankDepth && i.out_height != 16'd1);
+        words > Engine.transform_depth || empty || level_rows[31:16] != '0 || rows != 24'(i.rows);
+    assign tile_too_large = operation.pixels > Engine.bank_depth ||
+        (operation.out_row_words >= Engine.bank_depth && i.out_height != 16'd1);
   end else begin : g_no_tile
     assign tile_unknown = i.tile != '0;
     assign {tile_wrong, tile_too_large, level_rows, tap_steps} = '0;
@@ -172,15 +165,15 @@ module cascade_decode
     case (i.opcode)
       OpTable: begin
         if (i.in_words == '0 || i.sub_rows == '0) found = ErrorCount;
-        else if (32'(i.sub_rows) > TableWords || 32'(i.in_words) > TableLanes) found = ErrorAddress;
+        else if (32'(i.sub_rows) > Engine.table_words || 32'(i.in_words) > TableLanes) found = ErrorAddress;
         else if ((i.in_words & (i.in_words - 16'd1)) != '0) found = ErrorCount;
         else if ((i.in_base & BeatMask) != '0) found = ErrorAddress;
       end
       OpLoad: begin
         if (i.in_words == '0 || i.sub_rows == '0 || i.levels == '0 || i.out_height == '0 || i.out_width == '0)
           found = ErrorCount;
-        else if (32'(i.sub_rows) > TableWords || 32'(i.in_words) > TableLanes || i.out_base >= BankDepth ||
-                 operation.pixels > BankDepth)
+        else if (32'(i.sub_rows) > Engine.table_words || 32'(i.in_words) > TableLanes ||
+                 i.out_base >= Engine.bank_depth || operation.pixels > Engine.bank_depth)
           found = ErrorAddress;
         else if ((i.in_words & (i.in_words - 16'd1)) != '0 || stands_still) found = ErrorCount;
         else if ((header.image_pitch & BeatMask) != '0) found = ErrorAddress;
@@ -188,30 +181,31 @@ module cascade_decode
       OpConv: begin
         if (i.out_height == '0 || i.out_width == '0 || i.kernel_h == '0 || i.kernel_w == '0 || i.levels == '0 ||
             i.sub_rows == '0 || i.steps_last == '0 || (i.tile == '0 && i.sub_rows != 16'd1 && i.steps == '0) ||
-            i.channels == '0 || i.groups == '0 || i.rows == '0 || 32'(i.rows) > WeightDepth ||
+            i.channels == '0 || i.groups == '0 || i.rows == '0 || 32'(i.rows) > Engine.weight_depth ||
             (!i.flags.to_result && stands_still))
           found = ErrorCount;
         else if (tile_unknown) found = ErrorOpcode;
         else if (i.tile != '0 && tile_wrong) found = ErrorCount;
         else if (i.tile != '0 && tile_too_large) found = ErrorAddress;
-        else if (i.in_base >= BankDepth || (!i.flags.to_result && i.out_base >= BankDepth) ||
-                 (i.flags.residual && (i.residual_base >= BankDepth || 32'(i.residual_offset) % DrainK != 0)))
+        else if (i.in_base >= Engine.bank_depth || (!i.flags.to_result && i.out_base >= Engine.bank_depth) ||
+                 (i.flags.residual && (i.residual_base >= Engine.bank_depth ||
+                                       32'(i.residual_offset) % Engine.drain_k != 0)))
           found = ErrorAddress;
       end
       OpMaxPool: begin
         if (i.out_height == '0 || i.out_width == '0 || i.kernel_h == '0 || i.kernel_w == '0 || i.sub_rows == '0 ||
             stands_still)
           found = ErrorCount;
-        else if (i.in_base >= BankDepth || i.out_base >= BankDepth) found = ErrorAddress;
+        else if (i.in_base >= Engine.bank_depth || i.out_base >= Engine.bank_depth) found = ErrorAddress;
       end
       OpStoreResult: begin
         if (header.classes == '0) found = ErrorCount;
         else if (header.confidence_m > header.confidence_n || header.confidence_n > LeadingPlaces) found = ErrorCount;
-        else if (header.classes > ResultDepth || (header.result_pitch & BeatMask) != '0) found = ErrorAddress;
+        else if (header.classes > Engine.result_depth || (header.result_pitch & BeatMask) != '0) found = ErrorAddress;
       end
       OpStoreMap: begin
         if (i.in_row_words == '0 || i.in_height == '0) found = ErrorCount;
-        else if (34'(i.in_base) + 34'(operation.map_words) > 34'(BankDepth) || (i.out_base & BeatMask) != '0)
+        else if (34'(i.in_base) + 34'(operation.map_words) > 34'(Engine.bank_depth) || (i.out_base & BeatMask) != '0)
           found = ErrorAddress;
       end
       OpEnd: ;

@@ -5,70 +5,63 @@
 module cascade_drain
   import cascade_pkg::*;
 #(
-  parameter int unsigned LanesK = 16,
-  parameter int unsigned LanesP = 8,
-  parameter int unsigned DrainK = 1,
-  parameter int unsigned SubRow = 8,
-  parameter int unsigned ActivationBits = 8,
-  parameter int unsigned AccumulatorBits = 32,
-  parameter int unsigned BankDepth = 4096,
-  parameter int unsigned ResultDepth = 16,
-  parameter int unsigned Tile = 0,
-  localparam int unsigned BankBits = index_width(BankDepth),
-  localparam int unsigned ResultAddressBits = index_width(ResultDepth),
-  localparam int unsigned ChunkBits = index_width(LanesK / DrainK),
-  localparam int unsigned Granule = greatest_common_divisor(LanesK, SubRow),
-  localparam int unsigned Granules = SubRow / Granule,
-  localparam int unsigned OutputBits = index_width(maximum(Tile, 1)),
-  localparam int unsigned WordBits = SubRow * ActivationBits
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned BankBits = bank_bits(Engine),
+  localparam int unsigned ResultAddressBits = result_address_bits(Engine),
+  localparam int unsigned ChunkBits = chunk_bits(Engine),
+  localparam int unsigned Granule = granule_channels(Engine),
+  localparam int unsigned Granules = granules_per_word(Engine),
+  localparam int unsigned OutputBits = output_bits(Engine),
+  localparam int unsigned WordBits = word_bits(Engine)
 ) (
-  input  logic                              clk,
-  input  logic                              rst_n,
-  input  logic                              start,
-  input  operation_t                        operation,
-  output logic                              done,  // one cycle: the last write of the instruction is made
-  output error_e                            problem,
-  input  logic                              handoff,  // a position, or a tile, is finished
-  output logic                              tile_drained,  // one cycle: its last chunk is read
+  input  logic                                      clk,
+  input  logic                                      rst_n,
+  input  logic                                      start,
+  input  operation_t                                operation,
+  output logic                                      done,  // one cycle: the last write of the instruction is made
+  output error_e                                    problem,
+  input  logic                                      handoff,  // a position, or a tile, is finished
+  output logic                                      tile_drained,  // one cycle: its last chunk is read
   // one chunk of its sums: `chosen` comes one cycle later
-  output logic                              choose,
-  output logic [ChunkBits-1:0]              choose_chunk,
-  output logic [OutputBits-1:0]             tile_row,
-  output logic [OutputBits-1:0]             tile_column,
-  input  logic signed [AccumulatorBits-1:0] chosen[DrainK][LanesP],
-  output logic                              stalled,  // waiting for the bank's read port
-  output logic                              fetched,  // once a position: it needs no more residual words
+  output logic                                      choose,
+  output logic [ChunkBits-1:0]                      choose_chunk,
+  output logic [OutputBits-1:0]                     tile_row,
+  output logic [OutputBits-1:0]                     tile_column,
+  input  logic signed [Engine.accumulator_bits-1:0] chosen[Engine.drain_k][Engine.lanes_p],
+  output logic                                      stalled,  // waiting for the bank's read port
+  output logic                                      fetched,  // once a position: it needs no more residual words
   // the channels' parameters
-  output logic                              parameters_read,
-  output logic [ChunkBits-1:0]              parameters_chunk,
-  output logic                              parameters_release,
-  input  parameters_t [DrainK-1:0]          parameters,
+  output logic                                      parameters_read,
+  output logic [ChunkBits-1:0]                      parameters_chunk,
+  output logic                                      parameters_release,
+  input  parameters_t [Engine.drain_k-1:0]          parameters,
   // the bank's read port
-  output logic                              fetch_wanted,
-  output logic                              fetch_urgent,
-  input  logic                              fetch_allowed,
-  output logic [BankBits-1:0]               fetch_address,
-  input  logic [WordBits-1:0]               bank_word[LanesP],
+  output logic                                      fetch_wanted,
+  output logic                                      fetch_urgent,
+  input  logic                                      fetch_allowed,
+  output logic [BankBits-1:0]                       fetch_address,
+  input  logic [WordBits-1:0]                       bank_word[Engine.lanes_p],
   // writes
-  output logic                              bank_write,
-  output logic [Granules-1:0]               bank_granules,
-  output logic [BankBits-1:0]               bank_address,
-  output logic [WordBits-1:0]               bank_data[LanesP],
-  output logic                              result_write,
-  output logic [ResultAddressBits-1:0]      result_address,
-  output logic [ResultBits-1:0]             result_data[LanesP]
+  output logic                                      bank_write,
+  output logic [Granules-1:0]                       bank_granules,
+  output logic [BankBits-1:0]                       bank_address,
+  output logic [WordBits-1:0]                       bank_data[Engine.lanes_p],
+  output logic                                      result_write,
+  output logic [ResultAddressBits-1:0]              result_address,
+  output logic [ResultBits-1:0]                     result_data[Engine.lanes_p]
 );
-  localparam int unsigned SubRowBits = $clog2(SubRow);
-  localparam int unsigned ElementBits = index_width(SubRow);
-  localparam int unsigned Parts = Granule / DrainK;  // chunks in a granule
+  localparam int unsigned ActivationBits = Engine.activation_bits;
+  localparam int unsigned SubRowBits = $clog2(Engine.sub_row);
+  localparam int unsigned ElementBits = index_bits(Engine);
+  localparam int unsigned Parts = Granule / Engine.drain_k;  // chunks in a granule
   localparam int unsigned PartBits = index_width(Parts);
   localparam int unsigned GranuleIndexBits = index_width(Granules);
   localparam int unsigned Latency = 6;  // of cascade_requantise
-  localparam int unsigned PaceBits = index_width(DrainK + 1);
-  localparam int unsigned FinishBits = $clog2(DrainK + 3);
+  localparam int unsigned PaceBits = index_width(Engine.drain_k + 1);
+  localparam int unsigned FinishBits = $clog2(Engine.drain_k + 3);
   localparam int unsigned OperandBits = ActivationBits + 1;
-  localparam int unsigned ChunkElementBits = DrainK * ActivationBits;
-  localparam int unsigned BiasBits = Tile == 0 ? 32 : 40;
+  localparam int unsigned ChunkElementBits = Engine.drain_k * ActivationBits;
+  localparam int unsigned BiasBits = Engine.tile == 0 ? 32 : 40;
 
   typedef logic [StoreBits-1:0] store_t;
   typedef logic signed [17:0] residual_channel_t;
@@ -92,17 +85,18 @@ module cascade_drain
   logic has_residual, needs_word, later_word, announced;
   logic [PaceBits-1:0] pace;
 
-  assign group_channels = channels_left < 17'(LanesK) ? channels_left : 17'(LanesK);
-  assign group_channels_next = channels_left < 17'(2 * LanesK) ? channels_left - 17'(LanesK) : 17'(LanesK);
+  assign group_channels = channels_left < 17'(Engine.lanes_k) ? channels_left : 17'(Engine.lanes_k);
+  assign group_channels_next = channels_left < 17'(2 * Engine.lanes_k) ? channels_left - 17'(Engine.lanes_k) :
+      17'(Engine.lanes_k);
   assign active = handoff || running;
-  assign last_chunk = group_left <= 17'(DrainK);
+  assign last_chunk = group_left <= 17'(Engine.drain_k);
   assign last_group = groups_left == 16'd1;
   assign position_ends = issue && last_chunk;
   assign tile_drained = position_ends && tile_ends;
   assign group_ends = position_ends && map_ends;
 
   cascade_place #(
-    .Tile(Tile)
+    .Engine(Engine)
   ) i_place (
     .clk,
     .start,
@@ -119,9 +113,10 @@ module cascade_drain
 
   assign has_residual = i.flags.residual && residual_channel >= 0 &&
       residual_channel < residual_channel_t'({1'b0, i.residual_channels});
-  assign needs_word = has_residual && (chunk == '0 || (residual_channel & residual_channel_t'(SubRow - 1)) == '0);
+  assign needs_word = has_residual &&
+      (chunk == '0 || (residual_channel & residual_channel_t'(Engine.sub_row - 1)) == '0);
   assign next_word_channel = residual_channel < 0 ? '0 :
-      (residual_channel | residual_channel_t'(SubRow - 1)) + residual_channel_t'(1);
+      (residual_channel | residual_channel_t'(Engine.sub_row - 1)) + residual_channel_t'(1);
   assign next_word_distance = next_word_channel - residual_channel;
   assign later_word = i.flags.residual && next_word_channel < residual_channel_t'({1'b0, i.residual_channels}) &&
       next_word_distance < residual_channel_t'({1'b0, group_left});
@@ -141,9 +136,9 @@ module cascade_drain
   assign parameters_chunk = chunk;
   assign parameters_release = group_ends;
 
-  // First element and word of the next group: LanesK channels further.
+  // First element and word of the next group: Engine.lanes_k channels further.
   logic [16:0] group_step;
-  assign group_step = 17'(group_element) + 17'(LanesK);
+  assign group_step = 17'(group_element) + 17'(Engine.lanes_k);
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin
@@ -155,14 +150,14 @@ module cascade_drain
       running <= active && !tile_drained;
       waited <= stalled;
       announced <= (announced || fetched) && !position_ends;
-      if (issue && i.flags.to_result) pace <= PaceBits'(DrainK - 1);
+      if (issue && i.flags.to_result) pace <= PaceBits'(Engine.drain_k - 1);
       else if (pace != '0) pace <= pace - 1'b1;
     end
 
     if (start) begin
       groups_left <= i.groups;
       channels_left <= 17'(i.channels);
-      group_left <= i.channels < 16'(LanesK) ? 17'(i.channels) : 17'(LanesK);
+      group_left <= i.channels < 16'(Engine.lanes_k) ? 17'(i.channels) : 17'(Engine.lanes_k);
       chunk <= '0;
       channel <= '0;
       group_channel <= '0;
@@ -174,11 +169,11 @@ module cascade_drain
       group_residual <= -residual_channel_t'({1'b0, i.residual_offset});
     end else if (issue) begin
       chunk <= chunk + 1'b1;
-      channel <= channel + 16'(DrainK);
-      group_left <= group_left - 17'(DrainK);
-      residual_channel <= residual_channel + residual_channel_t'(DrainK);
-      out_element <= out_element + ElementBits'(DrainK);
-      if (32'(out_element) + DrainK == SubRow) begin
+      channel <= channel + 16'(Engine.drain_k);
+      group_left <= group_left - 17'(Engine.drain_k);
+      residual_channel <= residual_channel + residual_channel_t'(Engine.drain_k);
+      out_element <= out_element + ElementBits'(Engine.drain_k);
+      if (32'(out_element) + Engine.drain_k == Engine.sub_row) begin
         out_element <= '0;
         out_word <= out_word + 16'd1;
       end
@@ -191,14 +186,14 @@ module cascade_drain
         out_word <= group_word;
         if (map_ends) begin
           groups_left <= groups_left - 16'd1;
-          channels_left <= channels_left - 17'(LanesK);
+          channels_left <= channels_left - 17'(Engine.lanes_k);
           group_left <= group_channels_next;
-          group_channel <= group_channel + 16'(LanesK);
-          channel <= group_channel + 16'(LanesK);
-          group_residual <= group_residual + residual_channel_t'(LanesK);
-          residual_channel <= group_residual + residual_channel_t'(LanesK);
-          group_element <= ElementBits'(32'(group_step) % SubRow);
-          out_element <= ElementBits'(32'(group_step) % SubRow);
+          group_channel <= group_channel + 16'(Engine.lanes_k);
+          channel <= group_channel + 16'(Engine.lanes_k);
+          group_residual <= group_residual + residual_channel_t'(Engine.lanes_k);
+          residual_channel <= group_residual + residual_channel_t'(Engine.lanes_k);
+          group_element <= ElementBits'(32'(group_step) % Engine.sub_row);
+          out_element <= ElementBits'(32'(group_step) % Engine.sub_row);
           group_word <= group_word + 16'(group_step >> SubRowBits);
           out_word <= group_word + 16'(group_step >> SubRowBits);
         end
@@ -211,7 +206,7 @@ module cascade_drain
     logic valid;
     logic write;  // its granule is complete
     logic final_chunk;  // of the instruction
-    logic [DrainK-1:0] wanted;  // channels below K
+    logic [Engine.drain_k-1:0] wanted;  // channels below K
     logic [PartBits-1:0] part;
     logic [GranuleIndexBits-1:0] granule;
     logic [BankBits-1:0] bank_address;
@@ -222,10 +217,10 @@ module cascade_drain
   chunk_t turn, late;
   chunk_t pipeline[Latency+1];
   logic fetch_now;  // the bank's word is this chunk's
-  logic [DrainK-1:0] residual_wanted;
+  logic [Engine.drain_k-1:0] residual_wanted;
   logic [ElementBits-1:0] residual_element;
-  logic [SubRow-1:0][ActivationBits-1:0] residual_word[LanesP];
-  logic signed [15:0] requantised[DrainK][LanesP];
+  logic [Engine.sub_row-1:0][ActivationBits-1:0] residual_word[Engine.lanes_p];
+  logic signed [15:0] requantised[Engine.drain_k][Engine.lanes_p];
   logic out_of_range;
 
   always_comb begin
@@ -233,16 +228,17 @@ module cascade_drain
     element = 16'(out_element);
     turn.valid = issue;
     turn.final_chunk = group_ends && last_group;
-    turn.part = PartBits'((element % 16'(Granule)) / 16'(DrainK));
+    turn.part = PartBits'((element % 16'(Granule)) / 16'(Engine.drain_k));
     turn.write = last_chunk || 32'(turn.part) == Parts - 1;
     turn.granule = GranuleIndexBits'(element / 16'(Granule));
     turn.bank_address = BankBits'(out_address);
     turn.result_address = ResultAddressBits'(result_index);
-    for (int unsigned d = 0; d < DrainK; d++) turn.wanted[d] = 17'(d) < group_left;
+    for (int unsigned d = 0; d < Engine.drain_k; d++) turn.wanted[d] = 17'(d) < group_left;
     turn.out_of_range = i.flags.to_result ?
-        result_index >= store_t'(ResultDepth) ||
-        result_index + (last_chunk ? store_t'(group_left) - 1'b1 : store_t'(DrainK - 1)) >= store_t'(ResultDepth) :
-        out_address >= store_t'(BankDepth);
+        result_index >= store_t'(Engine.result_depth) ||
+        result_index + (last_chunk ? store_t'(group_left) - 1'b1 : store_t'(Engine.drain_k - 1)) >=
+        store_t'(Engine.result_depth) :
+        out_address >= store_t'(Engine.bank_depth);
   end
   assign late = pipeline[Latency];
 
@@ -253,11 +249,11 @@ module cascade_drain
     end else begin
       pipeline[0] <= turn;
       for (int unsigned n = 0; n < Latency; n++) pipeline[n+1] <= pipeline[n];
-      out_of_range <= issue && (turn.out_of_range || (needs_word && residual_address >= store_t'(BankDepth)));
+      out_of_range <= issue && (turn.out_of_range || (needs_word && residual_address >= store_t'(Engine.bank_depth)));
     end
     fetch_now <= needs_word;
     residual_element <= ElementBits'(residual_channel);
-    for (int unsigned d = 0; d < DrainK; d++) begin
+    for (int unsigned d = 0; d < Engine.drain_k; d++) begin
       residual_wanted[d] <= has_residual &&
           residual_channel + residual_channel_t'(d) < residual_channel_t'({1'b0, i.residual_channels});
     end
@@ -265,20 +261,20 @@ module cascade_drain
   end
   assign problem = out_of_range ? ErrorAddress : ErrorNone;
 
-  for (genvar p = 0; p < LanesP; p++) begin : g_lane
-    logic [SubRow-1:0][ActivationBits-1:0] word;
+  for (genvar p = 0; p < Engine.lanes_p; p++) begin : g_lane
+    logic [Engine.sub_row-1:0][ActivationBits-1:0] word;
     assign word = fetch_now ? bank_word[p] : residual_word[p];
-    for (genvar d = 0; d < DrainK; d++) begin : g_channel
+    for (genvar d = 0; d < Engine.drain_k; d++) begin : g_channel
       logic [ActivationBits-1:0] element;
       logic signed [OperandBits-1:0] residual;
-      assign element = word[SubRow == 1 ? '0 : residual_element+ElementBits'(d)];
+      assign element = word[Engine.sub_row == 1 ? '0 : residual_element+ElementBits'(d)];
       assign residual = residual_wanted[d] ?
           $signed({i.flags.residual_signed && element[ActivationBits-1], element}) : '0;
       cascade_requantise #(
-        .AccumulatorBits(AccumulatorBits),
+        .AccumulatorBits(Engine.accumulator_bits),
         .BiasBits(BiasBits),
         .ResidualBits(OperandBits),
-        .ResidualShiftMax(Tile == 0 ? 0 : 15)
+        .ResidualShiftMax(Engine.tile == 0 ? 0 : 15)
       ) i_requantise (
         .clk,
         .accumulator(chosen[d][p]),
@@ -286,7 +282,7 @@ module cascade_drain
         .residual,
         .multiplier(parameters[d].multiplier),
         .residual_multiplier(parameters[d].residual_multiplier),
-        .residual_shift(Tile == 0 ? '0 : parameters[d].residual_shift),
+        .residual_shift(Engine.tile == 0 ? '0 : parameters[d].residual_shift),
         .shift(parameters[d].shift),
         .lower(i.lower),
         .upper(i.upper),
@@ -296,20 +292,20 @@ module cascade_drain
   end
 
   // Granules: the parts before the last one wait.
-  logic [Parts-1:0][ChunkElementBits-1:0] granule[LanesP];
-  logic [Parts-1:0][ChunkElementBits-1:0] granule_next[LanesP];
+  logic [Parts-1:0][ChunkElementBits-1:0] granule[Engine.lanes_p];
+  logic [Parts-1:0][ChunkElementBits-1:0] granule_next[Engine.lanes_p];
   always_comb begin
-    for (int unsigned p = 0; p < LanesP; p++) begin
+    for (int unsigned p = 0; p < Engine.lanes_p; p++) begin
       granule_next[p] = granule[p];
-      for (int unsigned d = 0; d < DrainK; d++) begin
+      for (int unsigned d = 0; d < Engine.drain_k; d++) begin
         granule_next[p][late.part][d*ActivationBits+:ActivationBits] = requantised[d][p][ActivationBits-1:0];
       end
     end
   end
 
-  // Results leave one by one, whatever DrainK is: a result layer is small.
-  logic signed [15:0] serial[DrainK][LanesP];
-  logic [DrainK-1:0] serial_wanted;
+  // Results leave one by one, whatever Engine.drain_k is: a result layer is small.
+  logic signed [15:0] serial[Engine.drain_k][Engine.lanes_p];
+  logic [Engine.drain_k-1:0] serial_wanted;
   logic [ResultAddressBits-1:0] serial_address;
   logic [FinishBits-1:0] finishing;
 
@@ -322,28 +318,29 @@ module cascade_drain
     end else begin
       bank_write <= late.valid && late.write && !i.flags.to_result && !late.out_of_range;
       if (late.valid && i.flags.to_result && !late.out_of_range) serial_wanted <= late.wanted;
-      else serial_wanted <= DrainK'({1'b0, serial_wanted} >> 1);
-      if (late.valid && late.final_chunk) finishing <= i.flags.to_result ? FinishBits'(DrainK + 1) : FinishBits'(1);
-      else if (finishing != '0) finishing <= finishing - 1'b1;
+      else serial_wanted <= (Engine.drain_k)'({1'b0, serial_wanted} >> 1);
+      if (late.valid && late.final_chunk) begin
+        finishing <= i.flags.to_result ? FinishBits'(Engine.drain_k + 1) : FinishBits'(1);
+      end else if (finishing != '0) finishing <= finishing - 1'b1;
       done <= finishing == FinishBits'(1);
     end
     if (late.valid) begin
       granule <= granule_next;
       bank_address <= late.bank_address;
       for (int unsigned g = 0; g < Granules; g++) bank_granules[g] <= 32'(late.granule) == g;
-      for (int unsigned p = 0; p < LanesP; p++) bank_data[p] <= {Granules{granule_next[p]}};
+      for (int unsigned p = 0; p < Engine.lanes_p; p++) bank_data[p] <= {Granules{granule_next[p]}};
     end
     if (late.valid) begin
       serial <= requantised;
       serial_address <= late.result_address;
     end else begin
-      for (int unsigned d = 0; d + 1 < DrainK; d++) serial[d] <= serial[d+1];
+      for (int unsigned d = 0; d + 1 < Engine.drain_k; d++) serial[d] <= serial[d+1];
       serial_address <= serial_address + 1'b1;
     end
   end
   assign result_write = serial_wanted[0];
   assign result_address = serial_address;
-  always_comb for (int unsigned p = 0; p < LanesP; p++) result_data[p] = serial[0][p];
+  always_comb for (int unsigned p = 0; p < Engine.lanes_p; p++) result_data[p] = serial[0][p];
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk) begin

@@ -4,128 +4,91 @@
 module cascade_engine
   import cascade_pkg::*;
 #(
-  parameter int unsigned LanesK = 16,
-  parameter int unsigned LanesP = 8,
-  parameter int unsigned Slots = 1,
-  parameter int unsigned DrainK = 1,
-  parameter int unsigned SubRow = 8,
-  parameter int unsigned WeightBits = 8,
-  parameter int unsigned ActivationBits = 8,
-  parameter int unsigned AccumulatorBits = 32,
-  parameter int unsigned BusBits = 128,
-  parameter int unsigned BankDepth = 4096,
-  parameter int unsigned WeightDepth = 1024,
-  parameter int unsigned ResultDepth = 16,
-  parameter int unsigned InputLanes = 4,
-  parameter int unsigned TableWords = 1,
-  parameter int unsigned Tile = 0,
-  parameter int unsigned TransformCycles = 1,
-  parameter int unsigned TransformDepth = 1,
-  parameter bit MultiplierLut = 1'b0,
-  parameter bit BankUltra = 1'b0,
-  parameter bit Confidence = 1'b1,
+  parameter engine_t Engine = DefaultEngine,
   parameter logic [63:0] Signature = 64'd0
 ) (
-  input  logic                 ap_clk,
-  input  logic                 ap_rst_n,
-  output logic                 interrupt,
+  input  logic                         ap_clk,
+  input  logic                         ap_rst_n,
+  output logic                         interrupt,
   // control registers
-  input  logic                 s_axi_control_awvalid,
-  output logic                 s_axi_control_awready,
-  input  logic [6:0]           s_axi_control_awaddr,
-  input  logic                 s_axi_control_wvalid,
-  output logic                 s_axi_control_wready,
-  input  logic [31:0]          s_axi_control_wdata,
-  input  logic [3:0]           s_axi_control_wstrb,
-  output logic                 s_axi_control_bvalid,
-  input  logic                 s_axi_control_bready,
-  output logic [1:0]           s_axi_control_bresp,
-  input  logic                 s_axi_control_arvalid,
-  output logic                 s_axi_control_arready,
-  input  logic [6:0]           s_axi_control_araddr,
-  output logic                 s_axi_control_rvalid,
-  input  logic                 s_axi_control_rready,
-  output logic [31:0]          s_axi_control_rdata,
-  output logic [1:0]           s_axi_control_rresp,
+  input  logic                         s_axi_control_awvalid,
+  output logic                         s_axi_control_awready,
+  input  logic [6:0]                   s_axi_control_awaddr,
+  input  logic                         s_axi_control_wvalid,
+  output logic                         s_axi_control_wready,
+  input  logic [31:0]                  s_axi_control_wdata,
+  input  logic [3:0]                   s_axi_control_wstrb,
+  output logic                         s_axi_control_bvalid,
+  input  logic                         s_axi_control_bready,
+  output logic [1:0]                   s_axi_control_bresp,
+  input  logic                         s_axi_control_arvalid,
+  output logic                         s_axi_control_arready,
+  input  logic [6:0]                   s_axi_control_araddr,
+  output logic                         s_axi_control_rvalid,
+  input  logic                         s_axi_control_rready,
+  output logic [31:0]                  s_axi_control_rdata,
+  output logic [1:0]                   s_axi_control_rresp,
   // program, tables, images; results
-  output logic                 m_axi_gmem0_awvalid,
-  input  logic                 m_axi_gmem0_awready,
-  output logic [63:0]          m_axi_gmem0_awaddr,
-  output logic [0:0]           m_axi_gmem0_awid,
-  output logic [7:0]           m_axi_gmem0_awlen,
-  output logic [2:0]           m_axi_gmem0_awsize,
-  output logic [1:0]           m_axi_gmem0_awburst,
-  output logic [0:0]           m_axi_gmem0_awlock,
-  output logic [3:0]           m_axi_gmem0_awcache,
-  output logic [2:0]           m_axi_gmem0_awprot,
-  output logic [3:0]           m_axi_gmem0_awqos,
-  output logic                 m_axi_gmem0_wvalid,
-  input  logic                 m_axi_gmem0_wready,
-  output logic [BusBits-1:0]   m_axi_gmem0_wdata,
-  output logic [BusBits/8-1:0] m_axi_gmem0_wstrb,
-  output logic                 m_axi_gmem0_wlast,
-  input  logic                 m_axi_gmem0_bvalid,
-  output logic                 m_axi_gmem0_bready,
-  input  logic [0:0]           m_axi_gmem0_bid,
-  input  logic [1:0]           m_axi_gmem0_bresp,
-  output logic                 m_axi_gmem0_arvalid,
-  input  logic                 m_axi_gmem0_arready,
-  output logic [63:0]          m_axi_gmem0_araddr,
-  output logic [0:0]           m_axi_gmem0_arid,
-  output logic [7:0]           m_axi_gmem0_arlen,
-  output logic [2:0]           m_axi_gmem0_arsize,
-  output logic [1:0]           m_axi_gmem0_arburst,
-  output logic [0:0]           m_axi_gmem0_arlock,
-  output logic [3:0]           m_axi_gmem0_arcache,
-  output logic [2:0]           m_axi_gmem0_arprot,
-  output logic [3:0]           m_axi_gmem0_arqos,
-  input  logic                 m_axi_gmem0_rvalid,
-  output logic                 m_axi_gmem0_rready,
-  input  logic [0:0]           m_axi_gmem0_rid,
-  input  logic [BusBits-1:0]   m_axi_gmem0_rdata,
-  input  logic [1:0]           m_axi_gmem0_rresp,
-  input  logic                 m_axi_gmem0_rlast,
+  output logic                         m_axi_gmem0_awvalid,
+  input  logic                         m_axi_gmem0_awready,
+  output logic [63:0]                  m_axi_gmem0_awaddr,
+  output logic [0:0]                   m_axi_gmem0_awid,
+  output logic [7:0]                   m_axi_gmem0_awlen,
+  output logic [2:0]                   m_axi_gmem0_awsize,
+  output logic [1:0]                   m_axi_gmem0_awburst,
+  output logic [0:0]                   m_axi_gmem0_awlock,
+  output logic [3:0]                   m_axi_gmem0_awcache,
+  output logic [2:0]                   m_axi_gmem0_awprot,
+  output logic [3:0]                   m_axi_gmem0_awqos,
+  output logic                         m_axi_gmem0_wvalid,
+  input  logic                         m_axi_gmem0_wready,
+  output logic [Engine.bus_bits-1:0]   m_axi_gmem0_wdata,
+  output logic [Engine.bus_bits/8-1:0] m_axi_gmem0_wstrb,
+  output logic                         m_axi_gmem0_wlast,
+  input  logic                         m_axi_gmem0_bvalid,
+  output logic                         m_axi_gmem0_bready,
+  input  logic [0:0]                   m_axi_gmem0_bid,
+  input  logic [1:0]                   m_axi_gmem0_bresp,
+  output logic                         m_axi_gmem0_arvalid,
+  input  logic                         m_axi_gmem0_arready,
+  output logic [63:0]                  m_axi_gmem0_araddr,
+  output logic [0:0]                   m_axi_gmem0_arid,
+  output logic [7:0]                   m_axi_gmem0_arlen,
+  output logic [2:0]                   m_axi_gmem0_arsize,
+  output logic [1:0]                   m_axi_gmem0_arburst,
+  output logic [0:0]                   m_axi_gmem0_arlock,
+  output logic [3:0]                   m_axi_gmem0_arcache,
+  output logic [2:0]                   m_axi_gmem0_arprot,
+  output logic [3:0]                   m_axi_gmem0_arqos,
+  input  logic                         m_axi_gmem0_rvalid,
+  output logic                         m_axi_gmem0_rready,
+  input  logic [0:0]                   m_axi_gmem0_rid,
+  input  logic [Engine.bus_bits-1:0]   m_axi_gmem0_rdata,
+  input  logic [1:0]                   m_axi_gmem0_rresp,
+  input  logic                         m_axi_gmem0_rlast,
   // weights
-  output logic                 m_axi_gmem1_arvalid,
-  input  logic                 m_axi_gmem1_arready,
-  output logic [63:0]          m_axi_gmem1_araddr,
-  output logic [0:0]           m_axi_gmem1_arid,
-  output logic [7:0]           m_axi_gmem1_arlen,
-  output logic [2:0]           m_axi_gmem1_arsize,
-  output logic [1:0]           m_axi_gmem1_arburst,
-  output logic [0:0]           m_axi_gmem1_arlock,
-  output logic [3:0]           m_axi_gmem1_arcache,
-  output logic [2:0]           m_axi_gmem1_arprot,
-  output logic [3:0]           m_axi_gmem1_arqos,
-  input  logic                 m_axi_gmem1_rvalid,
-  output logic                 m_axi_gmem1_rready,
-  input  logic [0:0]           m_axi_gmem1_rid,
-  input  logic [BusBits-1:0]   m_axi_gmem1_rdata,
-  input  logic [1:0]           m_axi_gmem1_rresp,
-  input  logic                 m_axi_gmem1_rlast
+  output logic                         m_axi_gmem1_arvalid,
+  input  logic                         m_axi_gmem1_arready,
+  output logic [63:0]                  m_axi_gmem1_araddr,
+  output logic [0:0]                   m_axi_gmem1_arid,
+  output logic [7:0]                   m_axi_gmem1_arlen,
+  output logic [2:0]                   m_axi_gmem1_arsize,
+  output logic [1:0]                   m_axi_gmem1_arburst,
+  output logic [0:0]                   m_axi_gmem1_arlock,
+  output logic [3:0]                   m_axi_gmem1_arcache,
+  output logic [2:0]                   m_axi_gmem1_arprot,
+  output logic [3:0]                   m_axi_gmem1_arqos,
+  input  logic                         m_axi_gmem1_rvalid,
+  output logic                         m_axi_gmem1_rready,
+  input  logic [0:0]                   m_axi_gmem1_rid,
+  input  logic [Engine.bus_bits-1:0]   m_axi_gmem1_rdata,
+  input  logic [1:0]                   m_axi_gmem1_rresp,
+  input  logic                         m_axi_gmem1_rlast
 );
-  localparam int unsigned LaneBits = index_width(LanesP);
-  // A pixel of several words fills them: its tables cover the whole word.
-  localparam int unsigned TableLanes = TableWords > 1 ? SubRow : InputLanes;
+  localparam int unsigned LaneBits = lane_bits(Engine);
 
   cascade_bounds #(
-    .LanesK(LanesK),
-    .LanesP(LanesP),
-    .Slots(Slots),
-    .DrainK(DrainK),
-    .SubRow(SubRow),
-    .WeightBits(WeightBits),
-    .ActivationBits(ActivationBits),
-    .AccumulatorBits(AccumulatorBits),
-    .BusBits(BusBits),
-    .BankDepth(BankDepth),
-    .WeightDepth(WeightDepth),
-    .ResultDepth(ResultDepth),
-    .InputLanes(InputLanes),
-    .TableWords(TableWords),
-    .Tile(Tile),
-    .TransformCycles(TransformCycles),
-    .TransformDepth(TransformDepth)
+    .Engine(Engine)
   ) i_bounds ();
 
   logic clk, rst_n, clear;
@@ -203,14 +166,13 @@ module cascade_engine
   logic [1:0] client_request_valid, client_request_ready, client_data_valid, client_data_ready;
   logic [1:0][AxiAddressBits-1:0] client_request_address;
   logic [1:0][31:0] client_request_beats;
-  logic [BusBits-1:0] client_data;
+  logic [Engine.bus_bits-1:0] client_data;
   logic fetched_valid, fetched_ready, fetched_last, packet_valid, packet_ready;
   instruction_t fetched_instruction;
   packet_t packet;
   error_e fetch_problem;
   cascade_fetch #(
-    .BusBits(BusBits),
-    .LanesP(LanesP),
+    .Engine(Engine),
     .Signature(Signature)
   ) i_fetch (
     .clk,
@@ -242,15 +204,7 @@ module cascade_engine
   operation_t next_operation, operation;
   taps_t taps, operation_taps;
   cascade_decode #(
-    .DrainK(DrainK),
-    .BusBits(BusBits),
-    .BankDepth(BankDepth),
-    .WeightDepth(WeightDepth),
-    .ResultDepth(ResultDepth),
-    .TableWords(TableWords),
-    .TableLanes(TableLanes),
-    .Tile(Tile),
-    .TransformDepth(TransformDepth)
+    .Engine(Engine)
   ) i_decode (
     .clk,
     .rst_n,
@@ -273,7 +227,7 @@ module cascade_engine
   logic [31:0] image_index;
   logic [LaneBits:0] images;
   cascade_sequencer #(
-    .LanesP(LanesP)
+    .Engine(Engine)
   ) i_sequencer (
     .rst_n(ap_rst_n),
     .*
@@ -284,11 +238,11 @@ module cascade_engine
   logic read_request_valid, read_request_ready, read_data_valid, read_data_ready;
   logic [AxiAddressBits-1:0] read_request_address;
   logic [31:0] read_request_beats;
-  logic [BusBits-1:0] read_data;
+  logic [Engine.bus_bits-1:0] read_data;
   assign masters_idle = read_idle && weights_idle && write_idle;
 
   cascade_share #(
-    .BusBits(BusBits)
+    .Engine(Engine)
   ) i_share (
     .clk,
     .rst_n,
@@ -309,7 +263,7 @@ module cascade_engine
   );
 
   cascade_axi_read #(
-    .BusBits(BusBits)
+    .BusBits(Engine.bus_bits)
   ) i_read (
     .clk,
     .rst_n,
@@ -336,9 +290,9 @@ module cascade_engine
   logic weights_request_valid, weights_request_ready, weights_data_valid, weights_data_ready;
   logic [AxiAddressBits-1:0] weights_request_address;
   logic [31:0] weights_request_beats;
-  logic [BusBits-1:0] weights_data;
+  logic [Engine.bus_bits-1:0] weights_data;
   cascade_axi_read #(
-    .BusBits(BusBits)
+    .BusBits(Engine.bus_bits)
   ) i_weights (
     .clk,
     .rst_n,
@@ -365,9 +319,9 @@ module cascade_engine
   logic write_request_valid, write_request_ready, write_data_valid, write_data_ready;
   logic [AxiAddressBits-1:0] write_request_address;
   logic [31:0] write_request_beats;
-  logic [BusBits-1:0] write_data;
+  logic [Engine.bus_bits-1:0] write_data;
   cascade_axi_write #(
-    .BusBits(BusBits)
+    .BusBits(Engine.bus_bits)
   ) i_write (
     .clk,
     .rst_n,
@@ -397,7 +351,7 @@ module cascade_engine
   );
 
   // Whole beats, incrementing bursts, modifiable and bufferable, one identifier.
-  localparam logic [2:0] BeatSize = 3'($clog2(BusBits / 8));
+  localparam logic [2:0] BeatSize = 3'($clog2(Engine.bus_bits / 8));
   localparam logic [1:0] Increment = 2'b01;
   localparam logic [3:0] Cache = 4'b0011;
   assign m_axi_gmem0_awid = '0;
@@ -429,26 +383,7 @@ module cascade_engine
   // Units.
   error_e unit_problem;
   cascade_core #(
-    .LanesK(LanesK),
-    .LanesP(LanesP),
-    .Slots(Slots),
-    .DrainK(DrainK),
-    .SubRow(SubRow),
-    .WeightBits(WeightBits),
-    .ActivationBits(ActivationBits),
-    .AccumulatorBits(AccumulatorBits),
-    .BusBits(BusBits),
-    .BankDepth(BankDepth),
-    .WeightDepth(WeightDepth),
-    .ResultDepth(ResultDepth),
-    .TableWords(TableWords),
-    .Tile(Tile),
-    .TransformCycles(TransformCycles),
-    .TransformDepth(TransformDepth),
-    .MultiplierLut(MultiplierLut),
-    .BankUltra(BankUltra),
-    .Confidence(Confidence),
-    .TableLanes(TableLanes)
+    .Engine(Engine)
   ) i_core (
     .load_request_valid(client_request_valid[0]),
     .load_request_ready(client_request_ready[0]),

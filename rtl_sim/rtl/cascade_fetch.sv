@@ -4,38 +4,37 @@
 module cascade_fetch
   import cascade_pkg::*;
 #(
-  parameter int unsigned BusBits = 128,
+  parameter engine_t Engine = DefaultEngine,
   parameter int unsigned Depth = 8,
-  parameter int unsigned LanesP = 8,
   parameter logic [63:0] Signature = 64'd0
 ) (
-  input  logic                      clk,
-  input  logic                      rst_n,
-  input  logic                      start,
-  input  logic [AxiAddressBits-1:0] program_address,
-  input  logic [31:0]               image_count,
-  output logic                      checked,  // one cycle: `header` is good, passes begin
-  output header_t                   header,
-  output error_e                    problem,
+  input  logic                       clk,
+  input  logic                       rst_n,
+  input  logic                       start,
+  input  logic [AxiAddressBits-1:0]  program_address,
+  input  logic [31:0]                image_count,
+  output logic                       checked,  // one cycle: `header` is good, passes begin
+  output header_t                    header,
+  output error_e                     problem,
   // AXI read requests and what they return
-  output logic                      request_valid,
-  input  logic                      request_ready,
-  output logic [AxiAddressBits-1:0] request_address,
-  output logic [31:0]               request_beats,
-  input  logic                      data_valid,
-  output logic                      data_ready,
-  input  logic [BusBits-1:0]        data,
+  output logic                       request_valid,
+  input  logic                       request_ready,
+  output logic [AxiAddressBits-1:0]  request_address,
+  output logic [31:0]                request_beats,
+  input  logic                       data_valid,
+  output logic                       data_ready,
+  input  logic [Engine.bus_bits-1:0] data,
   // to the core
-  output logic                      core_valid,
-  input  logic                      core_ready,
-  output instruction_t              core_instruction,
-  output logic                      core_last,  // the program ends with this one
+  output logic                       core_valid,
+  input  logic                       core_ready,
+  output instruction_t               core_instruction,
+  output logic                       core_last,  // the program ends with this one
   // to the weight loader
-  output logic                      packet_valid,
-  input  logic                      packet_ready,
-  output packet_t                   packet
+  output logic                       packet_valid,
+  input  logic                       packet_ready,
+  output packet_t                    packet
 );
-  localparam int unsigned BlockBeats = BlockBits / BusBits;
+  localparam int unsigned BlockBeats = BlockBits / Engine.bus_bits;
   localparam int unsigned BeatBits = index_width(BlockBeats);
   localparam int unsigned CreditBits = $clog2(Depth + 1);
   localparam logic [AxiAddressBits-1:0] BlockBytes = AxiAddressBits'(BlockBits / 8);
@@ -44,7 +43,7 @@ module cascade_fetch
   state_e state;
 
   // Assembly of blocks of 64 bytes from beats.
-  logic [BlockBeats-1:0][BusBits-1:0] assembly;
+  logic [BlockBeats-1:0][Engine.bus_bits-1:0] assembly;
   logic [BlockBits-1:0] block;
   logic [BeatBits-1:0] beat;
   logic block_valid, block_take;
@@ -195,7 +194,7 @@ module cascade_fetch
             index <= index + 32'd1;
             if (index + 32'd1 == header.instructions) begin
               index <= '0;
-              images_left <= images_left > LanesP ? images_left - LanesP : '0;
+              images_left <= images_left > Engine.lanes_p ? images_left - Engine.lanes_p : '0;
             end
           end
           if (block_take) arrived <= last ? '0 : arrived + 32'd1;

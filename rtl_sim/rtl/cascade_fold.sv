@@ -9,44 +9,40 @@
 module cascade_fold
   import cascade_pkg::*;
 #(
-  parameter int unsigned LanesK = 16,
-  parameter int unsigned LanesP = 8,
-  parameter int unsigned DrainK = 1,
-  parameter int unsigned Tile = 4,
-  parameter int unsigned AccumulatorBits = 32,
-  localparam int unsigned ChunkBits = index_width(LanesK / DrainK),
-  localparam int unsigned OutputBits = index_width(Tile)
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned ChunkBits = chunk_bits(Engine),
+  localparam int unsigned OutputBits = output_bits(Engine)
 ) (
-  input  logic                              clk,
-  input  logic                              rst_n,
-  input  logic                              four,  // F(4,3), not F(2,3)
-  input  exponents_t                        exponents,
-  input  logic                              handoff,  // `drained` of the array holds a tap
-  input  logic [ChunkBits-1:0]              last_chunk,  // of the group, at a tile's first handoff
+  input  logic                                      clk,
+  input  logic                                      rst_n,
+  input  logic                                      four,  // F(4,3), not F(2,3)
+  input  exponents_t                                exponents,
+  input  logic                                      handoff,  // `drained` of the array holds a tap
+  input  logic [ChunkBits-1:0]                      last_chunk,  // of the group, at a tile's first handoff
   // one chunk of what the array drained: `chosen` comes one cycle later
-  output logic                              choose,
-  output logic [ChunkBits-1:0]              choose_chunk,
-  input  logic signed [AccumulatorBits-1:0] chosen[DrainK][LanesP],
+  output logic                                      choose,
+  output logic [ChunkBits-1:0]                      choose_chunk,
+  input  logic signed [Engine.accumulator_bits-1:0] chosen[Engine.drain_k][Engine.lanes_p],
   // finished tiles
-  output logic                              complete,  // one cycle: a tile can be read
-  input  logic                              read_enable,
-  input  logic [OutputBits-1:0]             read_row,
-  input  logic [OutputBits-1:0]             read_column,
-  input  logic [ChunkBits-1:0]              read_chunk,
-  output logic signed [AccumulatorBits-1:0] read_data[DrainK][LanesP]
+  output logic                                      complete,  // one cycle: a tile can be read
+  input  logic                                      read_enable,
+  input  logic [OutputBits-1:0]                     read_row,
+  input  logic [OutputBits-1:0]                     read_column,
+  input  logic [ChunkBits-1:0]                      read_chunk,
+  output logic signed [Engine.accumulator_bits-1:0] read_data[Engine.drain_k][Engine.lanes_p]
 );
-  localparam int unsigned Elements = DrainK * LanesP;
-  localparam int unsigned YDepth = Tile << ChunkBits;
+  localparam int unsigned Elements = Engine.drain_k * Engine.lanes_p;
+  localparam int unsigned YDepth = Engine.tile << ChunkBits;
 
   typedef logic [ChunkBits-1:0] chunk_t;
   typedef logic [OutputBits-1:0] output_t;
-  typedef logic [AccumulatorBits-1:0] value_t;
+  typedef logic [Engine.accumulator_bits-1:0] value_t;
   typedef value_t [Elements-1:0] values_t;
 
   logic is_4;
   logic [2:0] last_tap;
   output_t last_output;
-  assign is_4 = Tile == 4 && four;
+  assign is_4 = Engine.tile == 4 && four;
   assign last_tap = is_4 ? 3'd5 : 3'd3;
   assign last_output = is_4 ? output_t'(3) : output_t'(1);
 
@@ -136,17 +132,19 @@ module cascade_fold
 
   // Along a row of taps: Z[j], for each chunk.
   values_t shifted, scaled;
-  values_t [Tile-1:0] z_before, z;
+  values_t [Engine.tile-1:0] z_before, z;
   always_ff @(posedge clk) begin
-    for (int unsigned d = 0; d < DrainK; d++) begin
-      for (int unsigned p = 0; p < LanesP; p++) shifted[d*LanesP+p] <= value_t'(chosen[d][p]) << exponent;
+    for (int unsigned d = 0; d < Engine.drain_k; d++) begin
+      for (int unsigned p = 0; p < Engine.lanes_p; p++) begin
+        shifted[d*Engine.lanes_p+p] <= value_t'(chosen[d][p]) << exponent;
+      end
     end
     for (int unsigned e = 0; e < Elements; e++) begin
       scaled[e] <= shifted[e] + (outer(scaling.tap_x) ? shifted[e] << 1 : '0);
     end
   end
   always_comb begin
-    for (int unsigned j = 0; j < Tile; j++) begin
+    for (int unsigned j = 0; j < Engine.tile; j++) begin
       for (int unsigned e = 0; e < Elements; e++) begin
         automatic value_t partial = adding.tap_x == '0 ? '0 : z_before[j][e];
         automatic value_t share = term(scaled[e], j, adding.tap_x);
@@ -182,7 +180,7 @@ module cascade_fold
 
   sweep_t sweep, sweep_scaling, sweep_adding;
   logic sweep_starts, last_row, y_finished;
-  values_t [Tile-1:0] row_z, row_scaled, y_before, y;
+  values_t [Engine.tile-1:0] row_z, row_scaled, y_before, y;
   assign sweep_starts = adding.valid && row_ends && adding.chunk == '0;
   assign last_row = sweep.row == last_output;
   assign y_finished = sweep_adding.tap_y == last_tap;
@@ -209,19 +207,19 @@ module cascade_fold
         sweep <= '{valid: 1'b1, chunk: '0, last: adding.last, row: '0, tap_y: adding.tap_y};
       end
     end
-    for (int unsigned j = 0; j < Tile; j++) begin
+    for (int unsigned j = 0; j < Engine.tile; j++) begin
       for (int unsigned e = 0; e < Elements; e++) begin
         row_scaled[j][e] <= row_z[j][e] + (outer(sweep_scaling.tap_y) ? row_z[j][e] << 1 : '0);
       end
     end
   end
   always_comb begin
-    for (int unsigned j = 0; j < Tile; j++) begin
+    for (int unsigned j = 0; j < Engine.tile; j++) begin
       for (int unsigned e = 0; e < Elements; e++) begin
         automatic value_t partial = sweep_adding.tap_y == '0 ? '0 : y_before[j][e];
         automatic value_t share = '0;
         automatic logic subtract = 1'b0;
-        for (int unsigned r = 0; r < Tile; r++) begin
+        for (int unsigned r = 0; r < Engine.tile; r++) begin
           if (32'(sweep_adding.row) == r) begin
             share = term(row_scaled[j][e], r, sweep_adding.tap_y);
             subtract = minus(r, sweep_adding.tap_y);
@@ -260,7 +258,7 @@ module cascade_fold
     .read_data(y_before)
   );
 
-  values_t [Tile-1:0] finished;
+  values_t [Engine.tile-1:0] finished;
   output_t column;
   cascade_ram #(
     .Depth(YDepth),
@@ -278,8 +276,8 @@ module cascade_fold
 
   always_ff @(posedge clk) if (read_enable) column <= read_column;
   always_comb begin
-    for (int unsigned d = 0; d < DrainK; d++) begin
-      for (int unsigned p = 0; p < LanesP; p++) read_data[d][p] = $signed(finished[column][d*LanesP+p]);
+    for (int unsigned d = 0; d < Engine.drain_k; d++) begin
+      for (int unsigned p = 0; p < Engine.lanes_p; p++) read_data[d][p] = $signed(finished[column][d*Engine.lanes_p+p]);
     end
   end
 

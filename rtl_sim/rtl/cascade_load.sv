@@ -5,46 +5,41 @@
 module cascade_load
   import cascade_pkg::*;
 #(
-  parameter int unsigned LanesP = 8,
-  parameter int unsigned SubRow = 8,
-  parameter int unsigned ActivationBits = 8,
-  parameter int unsigned DigitBits = 8,
-  parameter int unsigned BusBits = 128,
-  parameter int unsigned BankDepth = 4096,
-  parameter int unsigned TableWords = 1,
-  parameter int unsigned TableLanes = 4,
-  localparam int unsigned BankBits = index_width(BankDepth),
-  localparam int unsigned LaneBits = index_width(LanesP),
-  localparam int unsigned WordBits = SubRow * ActivationBits
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned BankBits = bank_bits(Engine),
+  localparam int unsigned LaneBits = lane_bits(Engine),
+  localparam int unsigned WordBits = word_bits(Engine),
+  localparam int unsigned DigitBits = digit_bits(Engine),
+  localparam int unsigned TableLanes = table_lanes(Engine)
 ) (
-  input  logic                      clk,
-  input  logic                      rst_n,
-  input  logic                      start,
-  input  operation_t                operation,
-  input  logic [AxiAddressBits-1:0] program_address,
-  input  logic [AxiAddressBits-1:0] image_address,  // of the pass's first image
-  input  logic [31:0]               image_pitch,
-  input  logic [LaneBits:0]         images,  // of the pass
-  output logic                      done,
-  output error_e                    problem,
-  output logic                      request_valid,
-  input  logic                      request_ready,
-  output logic [AxiAddressBits-1:0] request_address,
-  output logic [31:0]               request_beats,
-  input  logic                      data_valid,
-  output logic                      data_ready,
-  input  logic [BusBits-1:0]        data,
-  output logic                      bank_write,
-  output logic [LanesP-1:0]         bank_lanes,
-  output logic [BankBits-1:0]       bank_address,
-  output logic [WordBits-1:0]       bank_data
+  input  logic                       clk,
+  input  logic                       rst_n,
+  input  logic                       start,
+  input  operation_t                 operation,
+  input  logic [AxiAddressBits-1:0]  program_address,
+  input  logic [AxiAddressBits-1:0]  image_address,  // of the pass's first image
+  input  logic [31:0]                image_pitch,
+  input  logic [LaneBits:0]          images,  // of the pass
+  output logic                       done,
+  output error_e                     problem,
+  output logic                       request_valid,
+  input  logic                       request_ready,
+  output logic [AxiAddressBits-1:0]  request_address,
+  output logic [31:0]                request_beats,
+  input  logic                       data_valid,
+  output logic                       data_ready,
+  input  logic [Engine.bus_bits-1:0] data,
+  output logic                       bank_write,
+  output logic [Engine.lanes_p-1:0]  bank_lanes,
+  output logic [BankBits-1:0]        bank_address,
+  output logic [WordBits-1:0]        bank_data
 );
-  localparam int unsigned BeatBytes = BusBits / 8;
+  localparam int unsigned BeatBytes = Engine.bus_bits / 8;
   localparam int unsigned ByteBits = $clog2(BeatBytes);
-  localparam int unsigned SliceBits = index_width($clog2(SubRow) + 1);  // log2 of a slice's bytes
-  localparam int unsigned TableDepth = TableWords * 256;
+  localparam int unsigned SliceBits = index_width($clog2(Engine.sub_row) + 1);  // log2 of a slice's bytes
+  localparam int unsigned TableDepth = Engine.table_words * 256;
   localparam int unsigned TableBits = index_width(TableDepth);
-  localparam int unsigned WordIndexBits = index_width(TableWords);
+  localparam int unsigned WordIndexBits = index_width(Engine.table_words);
   localparam int unsigned ValueBits = 10;  // an entry and, between its digits, one more than its range
 
   typedef logic [StoreBits-1:0] store_t;
@@ -61,7 +56,7 @@ module cascade_load
   assign digits = i.levels;
   always_comb begin
     slice_log = '0;
-    for (int unsigned n = 0; n <= $clog2(SubRow); n++) if (i.in_words[n]) slice_log = SliceBits'(n);
+    for (int unsigned n = 0; n <= $clog2(Engine.sub_row); n++) if (i.in_words[n]) slice_log = SliceBits'(n);
   end
 
   // Requests: first the number of beats of an image, then one request per image.
@@ -107,7 +102,7 @@ module cascade_load
   end
 
   // Slices.
-  logic [BusBits-1:0] beat, beat_shifted;
+  logic [Engine.bus_bits-1:0] beat, beat_shifted;
   logic [ByteBits:0] slices_left;
   logic have, take_slice, last_slice;
   logic [31:0] pixels_left;
@@ -121,8 +116,8 @@ module cascade_load
   assign data_ready = !have || (take_slice && slices_left == (ByteBits + 1)'(1) && !last_slice);
   always_comb begin
     beat_shifted = beat;
-    for (int unsigned n = 0; n <= $clog2(SubRow); n++) begin
-      if (slice_log == SliceBits'(n) && (8 << n) < BusBits) beat_shifted = beat >> (8 << n);
+    for (int unsigned n = 0; n <= $clog2(Engine.sub_row); n++) begin
+      if (slice_log == SliceBits'(n) && (8 << n) < Engine.bus_bits) beat_shifted = beat >> (8 << n);
     end
   end
 
@@ -163,7 +158,7 @@ module cascade_load
   assign table_ready = !entry_valid || value_ready;
   for (genvar j = 0; j < TableLanes; j++) begin : g_table
     logic [TableBits-1:0] write_address, read_address;
-    if (TableWords == 1) begin : g_one
+    if (Engine.table_words == 1) begin : g_one
       assign write_address = slice_value;
       assign read_address = beat[8*j+:8];
     end else begin : g_many
@@ -187,14 +182,14 @@ module cascade_load
   // Digits and words.
   value_t value[TableLanes];
   value_t value_next[TableLanes];
-  logic [ActivationBits-1:0] element[TableLanes];
+  logic [Engine.activation_bits-1:0] element[TableLanes];
   logic value_valid, last_digit, word_written;
   logic [7:0] digits_left;
   logic [15:0] word, digit_offset;
   store_t pixel_address, address;
   logic [31:0] write_pixels_left;
   logic [LaneBits:0] lanes_left;
-  logic [LanesP-1:0] lane;
+  logic [Engine.lanes_p-1:0] lane;
   logic pixel_ends, image_ends;
 
   assign last_digit = digits_left == 8'd1;
@@ -208,7 +203,7 @@ module cascade_load
     for (int unsigned j = 0; j < TableLanes; j++) begin
       logic signed [DigitBits-1:0] digit;
       digit = value[j][DigitBits-1:0];
-      element[j] = digits == 8'd1 ? value[j][ActivationBits-1:0] : ActivationBits'(digit);
+      element[j] = digits == 8'd1 ? value[j][Engine.activation_bits-1:0] : (Engine.activation_bits)'(digit);
       value_next[j] = (value[j] - value_t'(digit)) >>> DigitBits;
     end
   end
@@ -225,8 +220,8 @@ module cascade_load
       else if (value_ready) entry_valid <= 1'b0;
       if (entry_valid && value_ready) value_valid <= 1'b1;
       else if (word_written) value_valid <= 1'b0;
-      bank_write <= value_valid && address < store_t'(BankDepth);
-      out_of_range <= value_valid && address >= store_t'(BankDepth);
+      bank_write <= value_valid && address < store_t'(Engine.bank_depth);
+      out_of_range <= value_valid && address >= store_t'(Engine.bank_depth);
       done <= is_table ? take_slice && last_slice : image_ends && lanes_left == (LaneBits + 1)'(1);
     end
     if (value_ready) begin
@@ -242,14 +237,14 @@ module cascade_load
     bank_address <= BankBits'(address);
     bank_data <= '0;
     for (int unsigned j = 0; j < TableLanes; j++) begin
-      if (32'(j) < 32'(i.in_words)) bank_data[j*ActivationBits+:ActivationBits] <= element[j];
+      if (32'(j) < 32'(i.in_words)) bank_data[j*Engine.activation_bits+:Engine.activation_bits] <= element[j];
     end
     if (start) begin
       word <= '0;
       pixel_address <= store_t'(i.out_base);
       write_pixels_left <= pixels;
       lanes_left <= images;
-      lane <= LanesP'(1);
+      lane <= (Engine.lanes_p)'(1);
     end else if (word_written) begin
       word <= pixel_ends ? '0 : word + 16'd1;
       if (pixel_ends) begin

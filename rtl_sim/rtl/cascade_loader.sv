@@ -5,38 +5,35 @@
 module cascade_loader
   import cascade_pkg::*;
 #(
-  parameter int unsigned LanesK = 16,
-  parameter int unsigned LanesP = 8,
-  parameter int unsigned DrainK = 1,
-  parameter int unsigned BusBits = 128,
-  parameter int unsigned DenseBits = 128,
-  parameter int unsigned IndexedBits = 176,
-  localparam int unsigned ItemBits = maximum(IndexedBits, RecordBits)
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned ItemBits = item_bits(Engine),
+  localparam int unsigned DenseBits = row_bits(Engine, 1'b0),
+  localparam int unsigned IndexedBits = row_bits(Engine, 1'b1)
 ) (
-  input  logic                      clk,
-  input  logic                      rst_n,
-  input  logic                      start,
-  input  logic [AxiAddressBits-1:0] weights_address,
-  input  logic [31:0]               weight_beats,
-  input  logic [31:0]               image_count,
-  output logic                      wrong_length,  // until reset: the instructions want more beats than there are, or less
-  input  logic                      packet_valid,
-  output logic                      packet_ready,
-  input  packet_t                   packet,
-  output logic                      request_valid,
-  input  logic                      request_ready,
-  output logic [AxiAddressBits-1:0] request_address,
-  output logic [31:0]               request_beats,
-  input  logic                      data_valid,
-  output logic                      data_ready,
-  input  logic [BusBits-1:0]        data,
-  output logic                      item_valid,
-  input  logic                      item_ready,
-  output logic                      item_is_record,
-  output logic [ItemBits-1:0]       item,
-  output logic                      item_last
+  input  logic                       clk,
+  input  logic                       rst_n,
+  input  logic                       start,
+  input  logic [AxiAddressBits-1:0]  weights_address,
+  input  logic [31:0]                weight_beats,
+  input  logic [31:0]                image_count,
+  output logic                       wrong_length,  // until reset: the instructions want more or fewer beats than there are
+  input  logic                       packet_valid,
+  output logic                       packet_ready,
+  input  packet_t                    packet,
+  output logic                       request_valid,
+  input  logic                       request_ready,
+  output logic [AxiAddressBits-1:0]  request_address,
+  output logic [31:0]                request_beats,
+  input  logic                       data_valid,
+  output logic                       data_ready,
+  input  logic [Engine.bus_bits-1:0] data,
+  output logic                       item_valid,
+  input  logic                       item_ready,
+  output logic                       item_is_record,
+  output logic [ItemBits-1:0]        item,
+  output logic                       item_last
 );
-  localparam int unsigned DrainBits = $clog2(DrainK);
+  localparam int unsigned DrainBits = $clog2(Engine.drain_k);
 
   // Requests: the same stretch once per pass.
   logic [31:0] images_left;
@@ -53,11 +50,11 @@ module cascade_loader
   logic [1:0] section_kind;
   logic [16:0] section_items;
 
-  assign channels_here = channels_left < 16'(LanesK) ? channels_left : 16'(LanesK);
+  assign channels_here = channels_left < 16'(Engine.lanes_k) ? channels_left : 16'(Engine.lanes_k);
   assign section_valid = state == Parameters || state == Rows;
   assign section_kind = state == Parameters ? 2'd0 : packet.indexed ? 2'd2 : 2'd1;
   assign section_items = state == Parameters ?
-      ((17'(channels_here) + 17'(DrainK - 1)) >> DrainBits) << DrainBits : 17'(packet.rows);
+      ((17'(channels_here) + 17'(Engine.drain_k - 1)) >> DrainBits) << DrainBits : 17'(packet.rows);
   // A packet stays at the head of the FIFO until its last section has been handed over.
   assign packet_ready = (state == Wait && !packet.last && (!packet.is_conv || skip)) ||
       (state == Rows && section_ready && groups_left == 16'd1) || pass_ends;
@@ -81,7 +78,9 @@ module cascade_loader
         images_left <= image_count;
         beats_left <= weight_beats;
       end else begin
-        if (request_valid && request_ready) images_left <= images_left > LanesP ? images_left - LanesP : '0;
+        if (request_valid && request_ready) begin
+          images_left <= images_left > Engine.lanes_p ? images_left - Engine.lanes_p : '0;
+        end
         if (take_beat) beats_left <= beats_left - 32'd1;
       end
       case (state)
@@ -118,7 +117,7 @@ module cascade_loader
   end
 
   cascade_unpack #(
-    .BusBits(BusBits),
+    .BusBits(Engine.bus_bits),
     .DenseBits(DenseBits),
     .IndexedBits(IndexedBits)
   ) i_unpack (

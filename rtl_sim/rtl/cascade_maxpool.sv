@@ -3,12 +3,9 @@
 module cascade_maxpool
   import cascade_pkg::*;
 #(
-  parameter int unsigned LanesP = 8,
-  parameter int unsigned SubRow = 8,
-  parameter int unsigned ActivationBits = 8,
-  parameter int unsigned BankDepth = 4096,
-  localparam int unsigned BankBits = index_width(BankDepth),
-  localparam int unsigned WordBits = SubRow * ActivationBits
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned BankBits = bank_bits(Engine),
+  localparam int unsigned WordBits = word_bits(Engine)
 ) (
   input  logic                clk,
   input  logic                rst_n,
@@ -20,35 +17,35 @@ module cascade_maxpool
   input  logic                step_inside,
   input  logic                step_first,
   input  logic                step_last,
-  input  logic [WordBits-1:0] bank_word[LanesP],
+  input  logic [WordBits-1:0] bank_word[Engine.lanes_p],
   output logic                bank_write,
   output logic [BankBits-1:0] bank_address,
-  output logic [WordBits-1:0] bank_data[LanesP]
+  output logic [WordBits-1:0] bank_data[Engine.lanes_p]
 );
   typedef logic [StoreBits-1:0] store_t;
-  typedef logic [ActivationBits-1:0] element_t;
-  typedef logic [SubRow-1:0][ActivationBits-1:0] word_t;
+  typedef logic [Engine.activation_bits-1:0] element_t;
+  typedef logic [Engine.sub_row-1:0][Engine.activation_bits-1:0] word_t;
 
   instruction_t i;
   assign i = operation.code;
 
   // With its top bit inverted a signed element compares as an unsigned one, and 0 is the lowest.
   element_t flip;
-  word_t best[LanesP];
-  word_t best_next[LanesP];
+  word_t best[Engine.lanes_p];
+  word_t best_next[Engine.lanes_p];
   logic complete;
   logic [15:0] words_left;
   logic [31:0] positions_left;
   store_t word, position;
 
-  assign flip = i.flags.input_signed ? element_t'(1) << (ActivationBits - 1) : '0;
+  assign flip = i.flags.input_signed ? element_t'(1) << (Engine.activation_bits - 1) : '0;
 
   always_comb begin
-    for (int unsigned p = 0; p < LanesP; p++) begin
+    for (int unsigned p = 0; p < Engine.lanes_p; p++) begin
       word_t offered;
       offered = bank_word[p];
       best_next[p] = step_first ? '0 : best[p];
-      for (int unsigned s = 0; s < SubRow; s++) begin
+      for (int unsigned s = 0; s < Engine.sub_row; s++) begin
         if (step_inside && (offered[s] ^ flip) > best_next[p][s]) best_next[p][s] = offered[s] ^ flip;
       end
     end
@@ -62,14 +59,14 @@ module cascade_maxpool
       problem <= ErrorNone;
     end else begin
       complete <= step_valid && step_last;
-      bank_write <= complete && position < store_t'(BankDepth);
+      bank_write <= complete && position < store_t'(Engine.bank_depth);
       done <= complete && positions_left == 32'd1 && words_left == 16'd1;
-      problem <= complete && position >= store_t'(BankDepth) ? ErrorAddress : ErrorNone;
+      problem <= complete && position >= store_t'(Engine.bank_depth) ? ErrorAddress : ErrorNone;
     end
     if (step_valid) best <= best_next;
     if (complete) begin
       bank_address <= BankBits'(position);
-      for (int unsigned p = 0; p < LanesP; p++) bank_data[p] <= best[p] ^ {SubRow{flip}};
+      for (int unsigned p = 0; p < Engine.lanes_p; p++) bank_data[p] <= best[p] ^ {Engine.sub_row{flip}};
     end
     if (start) begin
       words_left <= i.sub_rows;

@@ -3,32 +3,30 @@
 module cascade_parameters
   import cascade_pkg::*;
 #(
-  parameter int unsigned LanesK = 16,
-  parameter int unsigned DrainK = 1,
-  parameter int unsigned Tile = 0,
-  localparam int unsigned ChunkBits = index_width(LanesK / DrainK)
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned ChunkBits = chunk_bits(Engine)
 ) (
-  input  logic                     clk,
-  input  logic                     rst_n,
-  input  logic                     record_valid,
-  output logic                     record_ready,
-  input  record_t                  record_in,
-  input  logic                     record_last,  // of its group
-  input  logic                     read_enable,
-  input  logic [ChunkBits-1:0]     read_chunk,
-  input  logic                     release_group,  // with read_enable: the group's last chunk was read
-  output parameters_t [DrainK-1:0] parameters
+  input  logic                             clk,
+  input  logic                             rst_n,
+  input  logic                             record_valid,
+  output logic                             record_ready,
+  input  record_t                          record_in,
+  input  logic                             record_last,  // of its group
+  input  logic                             read_enable,
+  input  logic [ChunkBits-1:0]             read_chunk,
+  input  logic                             release_group,  // with read_enable: the group's last chunk was read
+  output parameters_t [Engine.drain_k-1:0] parameters
 );
-  localparam int unsigned PartBits = index_width(DrainK);
-  localparam int unsigned KeptBits = $bits(parameters_t) - (Tile == 0 ? TileParametersBits : 0);
+  localparam int unsigned PartBits = index_width(Engine.drain_k);
+  localparam int unsigned KeptBits = $bits(parameters_t) - (Engine.tile == 0 ? TileParametersBits : 0);
 
   logic [1:0] sets;
   logic write_set, read_set, push, freed;
   logic [ChunkBits-1:0] chunk;
   logic [PartBits-1:0] part;
-  logic [DrainK-1:0] part_enable;
+  logic [Engine.drain_k-1:0] part_enable;
   parameters_t kept;
-  logic [DrainK-1:0][KeptBits-1:0] read;
+  logic [Engine.drain_k-1:0][KeptBits-1:0] read;
 
   assign record_ready = sets != 2'd2;
   assign push = record_valid && record_ready;
@@ -43,7 +41,7 @@ module cascade_parameters
     part_enable = '0;
     part_enable[part] = push;
   end
-  always_comb for (int unsigned d = 0; d < DrainK; d++) parameters[d] = parameters_t'(read[d]);
+  always_comb for (int unsigned d = 0; d < Engine.drain_k; d++) parameters[d] = parameters_t'(read[d]);
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin
@@ -56,8 +54,8 @@ module cascade_parameters
       sets <= sets + 2'(push && record_last) - 2'(freed);
       if (freed) read_set <= !read_set;
       if (push) begin
-        part <= 32'(part) == DrainK - 1 ? '0 : part + 1'b1;
-        if (32'(part) == DrainK - 1) chunk <= chunk + 1'b1;
+        part <= 32'(part) == Engine.drain_k - 1 ? '0 : part + 1'b1;
+        if (32'(part) == Engine.drain_k - 1) chunk <= chunk + 1'b1;
         if (record_last) begin
           part <= '0;
           chunk <= '0;
@@ -67,16 +65,16 @@ module cascade_parameters
     end
   end
 
-  // Sets are a power of two apart, whatever LanesK / DrainK is.
+  // Sets are a power of two apart, whatever Engine.lanes_k / Engine.drain_k is.
   cascade_ram #(
     .Depth(2 << ChunkBits),
-    .Pieces(DrainK),
+    .Pieces(Engine.drain_k),
     .PieceBits(KeptBits)
   ) i_ram (
     .clk,
     .write_enable(part_enable),
     .write_address({write_set, chunk}),
-    .write_data({DrainK{KeptBits'(kept)}}),
+    .write_data({Engine.drain_k{KeptBits'(kept)}}),
     .read_enable,
     .read_address({read_set, read_chunk}),
     .read_data(read)

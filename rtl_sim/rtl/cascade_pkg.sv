@@ -196,4 +196,151 @@ package cascade_pkg;
     return value;
   endfunction
 
+  // What is fixed when an engine is built: the fields of toolflow.engine.config.EngineConfig, in its order.
+  typedef enum logic {
+    MultiplierDsp = 1'b0,
+    MultiplierLut = 1'b1
+  } multiplier_e;
+  typedef enum logic [1:0] {
+    DspPrimitiveNone = 2'd0,
+    DspPrimitiveDsp48e1 = 2'd1,
+    DspPrimitiveDsp48e2 = 2'd2,
+    DspPrimitiveMult18x18d = 2'd3
+  } dsp_primitive_e;
+  typedef enum logic {
+    BankMemoryBlock = 1'b0,
+    BankMemoryUltra = 1'b1
+  } bank_memory_e;
+  typedef struct packed {
+    int unsigned    lanes_k;
+    int unsigned    lanes_p;
+    int unsigned    slots;
+    int unsigned    drain_k;
+    int unsigned    sub_row;
+    int unsigned    weight_bits;
+    int unsigned    activation_bits;
+    int unsigned    accumulator_bits;
+    int unsigned    bus_bits;
+    int unsigned    bank_depth;
+    int unsigned    weight_depth;
+    int unsigned    result_depth;
+    int unsigned    input_lanes;
+    int unsigned    table_words;
+    int unsigned    tile;
+    int unsigned    transform_cycles;
+    int unsigned    transform_depth;
+    multiplier_e    multiplier;
+    dsp_primitive_e dsp_primitive;
+    int unsigned    pack_k;
+    int unsigned    pack_p;
+    int unsigned    chain;
+    bit             gather;
+    bank_memory_e   bank_memory;
+    bit             confidence;
+  } engine_t;
+
+  // Of a module that is elaborated alone, as lint does: every unit is built.
+  localparam engine_t DefaultEngine = '{
+    lanes_k: 16,
+    lanes_p: 8,
+    slots: 1,
+    drain_k: 1,
+    sub_row: 8,
+    weight_bits: 8,
+    activation_bits: 8,
+    accumulator_bits: 32,
+    bus_bits: 128,
+    bank_depth: 4096,
+    weight_depth: 1024,
+    result_depth: 16,
+    input_lanes: 4,
+    table_words: 1,
+    tile: 4,
+    transform_cycles: 1,
+    transform_depth: 1024,
+    multiplier: MultiplierDsp,
+    dsp_primitive: DspPrimitiveNone,
+    pack_k: 1,
+    pack_p: 1,
+    chain: 1,
+    gather: 1'b1,
+    bank_memory: BankMemoryBlock,
+    confidence: 1'b1
+  };
+
+  // Bits of the address of a word in the banks.
+  function automatic int unsigned bank_bits(engine_t engine);
+    return index_width(engine.bank_depth);
+  endfunction
+
+  // Bits of the address of a result.
+  function automatic int unsigned result_address_bits(engine_t engine);
+    return index_width(engine.result_depth);
+  endfunction
+
+  // Bits of the address of a word of the two transformed tiles.
+  function automatic int unsigned buffer_bits(engine_t engine);
+    return index_width(2 * engine.transform_depth);
+  endfunction
+
+  // Bits of the number of a lane.
+  function automatic int unsigned lane_bits(engine_t engine);
+    return index_width(engine.lanes_p);
+  endfunction
+
+  // Bits of the number of a chunk: what the drain takes of a group in one cycle.
+  function automatic int unsigned chunk_bits(engine_t engine);
+    return index_width(engine.lanes_k / engine.drain_k);
+  endfunction
+
+  // Bits of a row or a column of a tile's outputs.
+  function automatic int unsigned output_bits(engine_t engine);
+    return index_width(maximum(engine.tile, 1));
+  endfunction
+
+  // Bits of a channel's place in its word, which are those of a weight's index.
+  function automatic int unsigned index_bits(engine_t engine);
+    return index_width(engine.sub_row);
+  endfunction
+
+  // Bits of a word of the banks.
+  function automatic int unsigned word_bits(engine_t engine);
+    return engine.sub_row * engine.activation_bits;
+  endfunction
+
+  // Channels that are written to a bank together, and how many times a word holds them.
+  function automatic int unsigned granule_channels(engine_t engine);
+    return greatest_common_divisor(engine.lanes_k, engine.sub_row);
+  endfunction
+  function automatic int unsigned granules_per_word(engine_t engine);
+    return engine.sub_row / granule_channels(engine);
+  endfunction
+
+  // Channels of a pixel word that the tables cover: the whole word where a pixel has several.
+  function automatic int unsigned table_lanes(engine_t engine);
+    return engine.table_words > 1 ? engine.sub_row : engine.input_lanes;
+  endfunction
+
+  // Bits of one digit of a weight or an input that is wider than the array.
+  function automatic int unsigned digit_bits(engine_t engine);
+    return engine.weight_bits < engine.activation_bits ? engine.weight_bits : engine.activation_bits;
+  endfunction
+
+  // Bits of a weight row, with or without its indices, and of the widest item of the weight stream.
+  function automatic int unsigned row_bits(engine_t engine, bit indexed);
+    return engine.lanes_k * engine.slots * (engine.weight_bits + (indexed ? index_bits(engine) : 0));
+  endfunction
+  function automatic int unsigned item_bits(engine_t engine);
+    return maximum(row_bits(engine, 1'b1), RecordBits);
+  endfunction
+
+  // Bits of the multipliers' second operand, signed, and of an element of the words that it is taken from: an
+  // activation as it lies in the banks or, where the engine has tiles, the operand itself.
+  function automatic int unsigned operand_bits(engine_t engine);
+    return operand_width(engine.tile, engine.activation_bits);
+  endfunction
+  function automatic int unsigned element_bits(engine_t engine);
+    return engine.tile == 0 ? engine.activation_bits : operand_bits(engine);
+  endfunction
+
 endpackage

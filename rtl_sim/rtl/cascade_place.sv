@@ -4,8 +4,8 @@
 module cascade_place
   import cascade_pkg::*;
 #(
-  parameter int unsigned Tile = 0,
-  localparam int unsigned OutputBits = index_width(maximum(Tile, 1))
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned OutputBits = output_bits(Engine)
 ) (
   input  logic                  clk,
   input  logic                  start,
@@ -30,7 +30,7 @@ module cascade_place
     else if (advance) result_position <= result_position + store_t'(i.channels);
   end
 
-  if (Tile == 0) begin : g_position
+  if (Engine.tile == 0) begin : g_position
     logic last_column;
     store_t residual_line;
     assign {tile_row, tile_column} = '0;

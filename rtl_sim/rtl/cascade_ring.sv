@@ -4,8 +4,8 @@
 module cascade_ring
   import cascade_pkg::*;
 #(
-  parameter int unsigned WeightDepth = 1024,
-  parameter int unsigned RowBits = 176
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned RowBits = row_bits(Engine, 1'b1)
 ) (
   input  logic               clk,
   input  logic               rst_n,
@@ -19,7 +19,7 @@ module cascade_ring
   output logic [17:0]        level,  // rows of the group that are here, and those of the next
   output logic [RowBits-1:0] step_row
 );
-  localparam int unsigned Depth = 2 * WeightDepth;
+  localparam int unsigned Depth = 2 * Engine.weight_depth;
   localparam int unsigned AddressBits = index_width(Depth);
 
   logic [AddressBits-1:0] write_pointer, read_pointer, base, base_next;

@@ -4,8 +4,8 @@
 module cascade_sequencer
   import cascade_pkg::*;
 #(
-  parameter int unsigned LanesP = 8,
-  localparam int unsigned LaneBits = index_width(LanesP)
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned LaneBits = lane_bits(Engine)
 ) (
   input  logic                      clk,
   input  logic                      rst_n,
@@ -61,7 +61,7 @@ module cascade_sequencer
   assign fetch_start = state == Idle && start && image_count != '0;
   assign taps_ready = state == Dispatch || state == Skip;
   assign next_ready = (state == Dispatch && !taps_valid) || state == Skip;
-  assign images = images_left < LanesP ? (LaneBits + 1)'(images_left) : (LaneBits + 1)'(LanesP);
+  assign images = images_left < Engine.lanes_p ? (LaneBits + 1)'(images_left) : (LaneBits + 1)'(Engine.lanes_p);
   assign running = state != Idle && state != Finish && state != Reset;
   assign stopped = running && problem != ErrorNone;
 
@@ -124,7 +124,7 @@ module cascade_sequencer
             state <= Dispatch;
           end
           Skip: if (next_valid && next_last) state <= PassEnd;
-          PassEnd: state <= images_left <= LanesP ? Flush : Dispatch;
+          PassEnd: state <= images_left <= Engine.lanes_p ? Flush : Dispatch;
           Flush: if (writes_finished) state <= Finish;
           Finish: if (masters_idle) state <= Reset;
           Reset: begin
@@ -146,7 +146,7 @@ module cascade_sequencer
         record_address <= results_address;
         image_stride <= '0;
         record_stride <= '0;
-        lanes_left <= (LaneBits + 1)'(LanesP);
+        lanes_left <= (LaneBits + 1)'(Engine.lanes_p);
         operation_taps <= '0;
       end
       Strides:
@@ -160,8 +160,8 @@ module cascade_sequencer
       else if (next_valid) operation <= next_operation;
       PassEnd: begin
         operation_taps <= '0;
-        images_left <= images_left - LanesP;
-        image_index <= image_index + LanesP;
+        images_left <= images_left - Engine.lanes_p;
+        image_index <= image_index + Engine.lanes_p;
         image_address <= image_address + image_stride;
         record_address <= record_address + record_stride;
       end

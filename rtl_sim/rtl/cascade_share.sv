@@ -3,7 +3,7 @@
 module cascade_share
   import cascade_pkg::*;
 #(
-  parameter int unsigned BusBits = 128,
+  parameter engine_t Engine = DefaultEngine,
   parameter int unsigned Open = 8
 ) (
   input  logic                           clk,
@@ -14,14 +14,14 @@ module cascade_share
   input  logic [1:0][31:0]               client_request_beats,
   output logic [1:0]                     client_data_valid,
   input  logic [1:0]                     client_data_ready,
-  output logic [BusBits-1:0]             client_data,
+  output logic [Engine.bus_bits-1:0]     client_data,
   output logic                           request_valid,
   input  logic                           request_ready,
   output logic [AxiAddressBits-1:0]      request_address,
   output logic [31:0]                    request_beats,
   input  logic                           data_valid,
   output logic                           data_ready,
-  input  logic [BusBits-1:0]             data
+  input  logic [Engine.bus_bits-1:0]     data
 );
   logic winner, locked, locked_winner;
   logic order_in_ready, order_valid, order_client, order_pop;

@@ -3,17 +3,11 @@
 module cascade_store
   import cascade_pkg::*;
 #(
-  parameter int unsigned LanesP = 8,
-  parameter int unsigned SubRow = 8,
-  parameter int unsigned ActivationBits = 8,
-  parameter int unsigned BusBits = 128,
-  parameter int unsigned BankDepth = 4096,
-  parameter int unsigned ResultDepth = 16,
-  parameter bit Confidence = 1'b1,
-  localparam int unsigned BankBits = index_width(BankDepth),
-  localparam int unsigned ResultAddressBits = index_width(ResultDepth),
-  localparam int unsigned LaneBits = index_width(LanesP),
-  localparam int unsigned WordBits = SubRow * ActivationBits
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned BankBits = bank_bits(Engine),
+  localparam int unsigned ResultAddressBits = result_address_bits(Engine),
+  localparam int unsigned LaneBits = lane_bits(Engine),
+  localparam int unsigned WordBits = word_bits(Engine)
 ) (
   input  logic                         clk,
   input  logic                         rst_n,
@@ -28,25 +22,25 @@ module cascade_store
   output error_e                       problem,
   output logic                         bank_read,
   output logic [BankBits-1:0]          bank_address,
-  input  logic [WordBits-1:0]          bank_word[LanesP],
+  input  logic [WordBits-1:0]          bank_word[Engine.lanes_p],
   output logic                         result_read,
   output logic [ResultAddressBits-1:0] result_address,
-  input  logic [ResultBits-1:0]        result_word[LanesP],
+  input  logic [ResultBits-1:0]        result_word[Engine.lanes_p],
   output logic                         request_valid,
   input  logic                         request_ready,
   output logic [AxiAddressBits-1:0]    request_address,
   output logic [31:0]                  request_beats,
   output logic                         data_valid,
   input  logic                         data_ready,
-  output logic [BusBits-1:0]           data
+  output logic [Engine.bus_bits-1:0]   data
 );
-  localparam int unsigned BeatBytes = BusBits / 8;
+  localparam int unsigned BeatBytes = Engine.bus_bits / 8;
   localparam int unsigned ByteBits = $clog2(BeatBytes);
-  localparam int unsigned HeaderBits = maximum(BusBits, 128);
-  localparam int unsigned HeaderBeats = HeaderBits / BusBits;
-  localparam int unsigned ResultsPerBeat = BusBits / ResultBits;
-  localparam int unsigned MapBits = SubRow * 8;  // a word in memory: one byte per element
-  localparam int unsigned WordsPerBeat = BusBits / MapBits;
+  localparam int unsigned HeaderBits = maximum(Engine.bus_bits, 128);
+  localparam int unsigned HeaderBeats = HeaderBits / Engine.bus_bits;
+  localparam int unsigned ResultsPerBeat = Engine.bus_bits / ResultBits;
+  localparam int unsigned MapBits = Engine.sub_row * 8;  // a word in memory: one byte per element
+  localparam int unsigned WordsPerBeat = Engine.bus_bits / MapBits;
   localparam int unsigned PlaceBits = $clog2(maximum(ResultsPerBeat, WordsPerBeat) + 1);
 
   typedef enum logic [2:0] {Idle, Place, Request, Classify, Header, Body, Next} state_e;
@@ -73,7 +67,7 @@ module cascade_store
   logic [31:0] item, items;
   logic [PlaceBits-1:0] asked, arrived, per_beat;
   logic read, read_zero, arriving, arriving_zero;
-  logic [BusBits-1:0] assembly;
+  logic [Engine.bus_bits-1:0] assembly;
   logic [MapBits-1:0] map_item;
   logic [ResultBits-1:0] result_item;
   logic class_done, class_read, confident, header_beat;
@@ -92,8 +86,8 @@ module cascade_store
   assign result_item = result_word[lane];
   always_comb begin
     map_item = '0;
-    for (int unsigned s = 0; s < SubRow; s++) begin
-      map_item[8*s+:ActivationBits] = bank_word[lane][s*ActivationBits+:ActivationBits];
+    for (int unsigned s = 0; s < Engine.sub_row; s++) begin
+      map_item[8*s+:Engine.activation_bits] = bank_word[lane][s*Engine.activation_bits+:Engine.activation_bits];
     end
   end
 
@@ -102,7 +96,7 @@ module cascade_store
   if (HeaderBeats == 1) begin : g_one_beat
     assign data = state == Header ? header_bits : assembly;
   end else begin : g_two_beats
-    assign data = state == Header ? header_bits[BusBits*header_beat+:BusBits] : assembly;
+    assign data = state == Header ? header_bits[Engine.bus_bits*header_beat+:Engine.bus_bits] : assembly;
   end
 
   always_ff @(posedge clk) begin
@@ -181,14 +175,14 @@ module cascade_store
       default: ;
     endcase
     if (arriving) begin
-      if (is_map) assembly <= BusBits'({arriving_zero ? MapBits'(0) : map_item, assembly} >> MapBits);
-      else assembly <= BusBits'({arriving_zero ? ResultBits'(0) : result_item, assembly} >> ResultBits);
+      if (is_map) assembly <= (Engine.bus_bits)'({arriving_zero ? MapBits'(0) : map_item, assembly} >> MapBits);
+      else assembly <= (Engine.bus_bits)'({arriving_zero ? ResultBits'(0) : result_item, assembly} >> ResultBits);
     end
   end
 
   cascade_confidence #(
-    .ResultDepth(ResultDepth),
-    .Confidence(Confidence)
+    .ResultDepth(Engine.result_depth),
+    .Confidence(Engine.confidence)
   ) i_confidence (
     .clk,
     .rst_n,

@@ -2,63 +2,53 @@
 module cascade_tile
   import cascade_pkg::*;
 #(
-  parameter int unsigned LanesK = 16,
-  parameter int unsigned LanesP = 8,
-  parameter int unsigned Slots = 1,
-  parameter int unsigned DrainK = 1,
-  parameter int unsigned SubRow = 8,
-  parameter int unsigned ActivationBits = 8,
-  parameter int unsigned AccumulatorBits = 32,
-  parameter int unsigned BankDepth = 4096,
-  parameter int unsigned Tile = 4,
-  parameter int unsigned TransformCycles = 1,
-  parameter int unsigned TransformDepth = 1024,
-  localparam int unsigned IndexBits = index_width(SubRow),
-  localparam int unsigned BankBits = index_width(BankDepth),
-  localparam int unsigned ChunkBits = index_width(LanesK / DrainK),
-  localparam int unsigned OutputBits = index_width(Tile),
-  localparam int unsigned OperandBits = operand_width(Tile, ActivationBits)
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned IndexBits = index_bits(Engine),
+  localparam int unsigned BankBits = bank_bits(Engine),
+  localparam int unsigned ChunkBits = chunk_bits(Engine),
+  localparam int unsigned OutputBits = output_bits(Engine),
+  localparam int unsigned OperandBits = operand_bits(Engine)
 ) (
-  input  logic                              clk,
-  input  logic                              rst_n,
-  input  logic                              start,
-  input  operation_t                        operation,
-  input  taps_t                             operation_taps,
-  output error_e                            problem,
-  output logic                              stalled,  // waiting for weights
+  input  logic                                             clk,
+  input  logic                                             rst_n,
+  input  logic                                             start,
+  input  operation_t                                       operation,
+  input  taps_t                                            operation_taps,
+  output error_e                                           problem,
+  output logic                                             stalled,  // waiting for weights
   // weight rows
-  input  logic [17:0]                       level,
-  output logic                              row_step,
-  output logic                              row_rewind,
-  output logic                              row_release,
+  input  logic [17:0]                                      level,
+  output logic                                             row_step,
+  output logic                                             row_rewind,
+  output logic                                             row_release,
   // the bank's read port
-  output logic                              read_wanted,
-  input  logic                              read_allowed,
-  output logic [BankBits-1:0]               read_address,
-  input  logic [SubRow*ActivationBits-1:0]  bank_word[LanesP],
+  output logic                                             read_wanted,
+  input  logic                                             read_allowed,
+  output logic [BankBits-1:0]                              read_address,
+  input  logic [Engine.sub_row*Engine.activation_bits-1:0] bank_word[Engine.lanes_p],
   // to the array, one cycle after the step
-  output logic                              step_valid,
-  output logic                              step_word,
-  output logic [IndexBits-1:0]              step_index,
-  output logic                              step_first,
-  output logic                              step_shift,
-  output logic                              step_last,
-  output logic [SubRow*OperandBits-1:0]     tile_word[LanesP],
+  output logic                                             step_valid,
+  output logic                                             step_word,
+  output logic [IndexBits-1:0]                             step_index,
+  output logic                                             step_first,
+  output logic                                             step_shift,
+  output logic                                             step_last,
+  output logic [Engine.sub_row*OperandBits-1:0]            tile_word[Engine.lanes_p],
   // from the array
-  input  logic                              handoff,
-  output logic                              choose,
-  output logic [ChunkBits-1:0]              choose_chunk,
-  input  logic signed [AccumulatorBits-1:0] chosen[DrainK][LanesP],
+  input  logic                                             handoff,
+  output logic                                             choose,
+  output logic [ChunkBits-1:0]                             choose_chunk,
+  input  logic signed [Engine.accumulator_bits-1:0]        chosen[Engine.drain_k][Engine.lanes_p],
   // to the drain
-  output logic                              complete,
-  input  logic                              tile_drained,
-  input  logic                              fold_read,
-  input  logic [OutputBits-1:0]             fold_row,
-  input  logic [OutputBits-1:0]             fold_column,
-  input  logic [ChunkBits-1:0]              fold_chunk,
-  output logic signed [AccumulatorBits-1:0] folded[DrainK][LanesP]
+  output logic                                             complete,
+  input  logic                                             tile_drained,
+  input  logic                                             fold_read,
+  input  logic [OutputBits-1:0]                            fold_row,
+  input  logic [OutputBits-1:0]                            fold_column,
+  input  logic [ChunkBits-1:0]                             fold_chunk,
+  output logic signed [Engine.accumulator_bits-1:0]        folded[Engine.drain_k][Engine.lanes_p]
 );
-  localparam int unsigned BufferBits = index_width(2 * TransformDepth);
+  localparam int unsigned BufferBits = buffer_bits(Engine);
 
   error_e input_problem, walker_problem;
   logic tile_here, tile_read, buffer_read;
@@ -67,13 +57,7 @@ module cascade_tile
   assign problem = input_problem != ErrorNone ? input_problem : walker_problem;
 
   cascade_tile_input #(
-    .LanesP(LanesP),
-    .SubRow(SubRow),
-    .ActivationBits(ActivationBits),
-    .BankDepth(BankDepth),
-    .Tile(Tile),
-    .TransformCycles(TransformCycles),
-    .TransformDepth(TransformDepth)
+    .Engine(Engine)
   ) i_input (
     .clk,
     .rst_n,
@@ -92,11 +76,7 @@ module cascade_tile
   );
 
   cascade_tile_walker #(
-    .LanesK(LanesK),
-    .Slots(Slots),
-    .DrainK(DrainK),
-    .SubRow(SubRow),
-    .TransformDepth(TransformDepth)
+    .Engine(Engine)
   ) i_walker (
     .clk,
     .rst_n,
@@ -124,11 +104,7 @@ module cascade_tile
   );
 
   cascade_fold #(
-    .LanesK(LanesK),
-    .LanesP(LanesP),
-    .DrainK(DrainK),
-    .Tile(Tile),
-    .AccumulatorBits(AccumulatorBits)
+    .Engine(Engine)
   ) i_fold (
     .clk,
     .rst_n,

@@ -6,40 +6,35 @@
 module cascade_tile_input
   import cascade_pkg::*;
 #(
-  parameter int unsigned LanesP = 8,
-  parameter int unsigned SubRow = 8,
-  parameter int unsigned ActivationBits = 8,
-  parameter int unsigned BankDepth = 4096,
-  parameter int unsigned Tile = 4,
-  parameter int unsigned TransformCycles = 1,
-  parameter int unsigned TransformDepth = 1024,
-  localparam int unsigned BankBits = index_width(BankDepth),
-  localparam int unsigned WordBits = SubRow * ActivationBits,
-  localparam int unsigned OperandBits = operand_width(Tile, ActivationBits),
-  localparam int unsigned BufferBits = index_width(2 * TransformDepth)
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned BankBits = bank_bits(Engine),
+  localparam int unsigned WordBits = word_bits(Engine),
+  localparam int unsigned OperandBits = operand_bits(Engine),
+  localparam int unsigned BufferBits = buffer_bits(Engine)
 ) (
-  input  logic                          clk,
-  input  logic                          rst_n,
-  input  logic                          start,
-  input  operation_t                    operation,
-  output error_e                        problem,
+  input  logic                                  clk,
+  input  logic                                  rst_n,
+  input  logic                                  start,
+  input  operation_t                            operation,
+  output error_e                                problem,
   // the bank's read port
-  output logic                          read_wanted,
-  input  logic                          read_allowed,
-  output logic [BankBits-1:0]           read_address,
-  input  logic [WordBits-1:0]           bank_word[LanesP],
+  output logic                                  read_wanted,
+  input  logic                                  read_allowed,
+  output logic [BankBits-1:0]                   read_address,
+  input  logic [WordBits-1:0]                   bank_word[Engine.lanes_p],
   // transformed tiles
-  output logic                          tile_here,
-  input  logic                          tile_read,  // its last word is read in this cycle
-  input  logic                          buffer_read,
-  input  logic [BufferBits-1:0]         buffer_address,
-  output logic [SubRow*OperandBits-1:0] buffer_word[LanesP]
+  output logic                                  tile_here,
+  input  logic                                  tile_read,  // its last word is read in this cycle
+  input  logic                                  buffer_read,
+  input  logic [BufferBits-1:0]                 buffer_address,
+  output logic [Engine.sub_row*OperandBits-1:0] buffer_word[Engine.lanes_p]
 );
-  localparam int unsigned Channels = SubRow / TransformCycles;  // of a slice
-  localparam int unsigned Elements = LanesP * Channels;
-  localparam int unsigned SliceBits = index_width(TransformCycles);
-  localparam int unsigned InBits = ActivationBits + 1;
-  localparam int unsigned MiddleBits = ActivationBits + Tile / 2 + (Tile == 4 ? 2 : 1);  // after one dimension
+  localparam int unsigned ActivationBits = Engine.activation_bits;
+  localparam int unsigned Channels = Engine.sub_row / Engine.transform_cycles;  // of a slice
+  localparam int unsigned Elements = Engine.lanes_p * Channels;
+  localparam int unsigned SliceBits = index_width(Engine.transform_cycles);
+  localparam int unsigned InBits = Engine.activation_bits + 1;
+  localparam int unsigned MiddleBits = InBits + Engine.tile / 2 + (Engine.tile == 4 ? 1 : 0);  // after one dimension
 
   typedef logic signed [InBits-1:0] in_t;
   typedef logic signed [MiddleBits-1:0] middle_t;
@@ -48,15 +43,14 @@ module cascade_tile_input
   instruction_t i;
   logic four;
   assign i = operation.code;
-  assign four = Tile == 4 && i.tile == 8'd4;
+  assign four = Engine.tile == 4 && i.tile == 8'd4;
 
   // Reading stops one cycle before what follows it, so that every word that was asked for finds its place.
   logic enable, move;
   logic word_valid, word_inside;
   logic [SliceBits-1:0] word_slice;
   cascade_tile_reader #(
-    .TransformCycles(TransformCycles),
-    .BankDepth(BankDepth)
+    .Engine(Engine)
   ) i_reader (
     .clk,
     .rst_n,
@@ -78,10 +72,10 @@ module cascade_tile_input
     if (!rst_n) taken_valid <= 1'b0;
     else taken_valid <= word_valid || (taken_valid && !move);
     if (word_valid) begin
-      for (int unsigned p = 0; p < LanesP; p++) begin
+      for (int unsigned p = 0; p < Engine.lanes_p; p++) begin
         for (int unsigned c = 0; c < Channels; c++) begin
           automatic logic [ActivationBits-1:0] element = '0;
-          for (int unsigned s = 0; s < TransformCycles; s++) begin
+          for (int unsigned s = 0; s < Engine.transform_cycles; s++) begin
             if (32'(word_slice) == s) element = bank_word[p][(s*Channels+c)*ActivationBits+:ActivationBits];
           end
           taken[p*Channels+c] <= word_inside ? {i.flags.input_signed && element[ActivationBits-1], element} : '0;
@@ -104,7 +98,7 @@ module cascade_tile_input
   end
 
   cascade_transform #(
-    .Tile(Tile),
+    .Tile(Engine.tile),
     .Elements(Elements),
     .InBits(InBits),
     .OutBits(MiddleBits)
@@ -124,7 +118,7 @@ module cascade_tile_input
   assign unused = middle_soon;
 
   cascade_transpose #(
-    .Tile(Tile),
+    .Tile(Engine.tile),
     .WordBits(Elements * MiddleBits)
   ) i_transpose (
     .clk,
@@ -138,7 +132,7 @@ module cascade_tile_input
   );
 
   cascade_transform #(
-    .Tile(Tile),
+    .Tile(Engine.tile),
     .Elements(Elements),
     .InBits(MiddleBits),
     .OutBits(OperandBits)
@@ -162,7 +156,7 @@ module cascade_tile_input
   logic [BufferBits-1:0] word, address, out_address;
   assign first = tap == '0 && slice == '0 && words_left == i.sub_rows;
   assign block_ends = tap == (four ? 6'd35 : 6'd15);
-  assign word_ends = block_ends && 32'(slice) == TransformCycles - 1;
+  assign word_ends = block_ends && 32'(slice) == Engine.transform_cycles - 1;
   assign tile_ends = word_ends && words_left == 16'd1;
 
   // Full halves; a tile's first word waits for a free one.
@@ -175,7 +169,7 @@ module cascade_tile_input
   assign enable = !held_back;
 
   function automatic logic [BufferBits-1:0] base(logic of_half);
-    return of_half ? BufferBits'(TransformDepth) : '0;
+    return of_half ? BufferBits'(Engine.transform_depth) : '0;
   endfunction
 
   always_ff @(posedge clk) begin
@@ -221,25 +215,25 @@ module cascade_tile_input
     end
   end
 
-  logic [SubRow*OperandBits-1:0] out_word[LanesP];
-  logic [TransformCycles-1:0] out_slices;
+  logic [Engine.sub_row*OperandBits-1:0] out_word[Engine.lanes_p];
+  logic [Engine.transform_cycles-1:0] out_slices;
   always_comb begin
-    for (int unsigned s = 0; s < TransformCycles; s++) out_slices[s] = 32'(out_slice) == s;
-    for (int unsigned p = 0; p < LanesP; p++) begin
-      for (int unsigned n = 0; n < SubRow; n++) begin
+    for (int unsigned s = 0; s < Engine.transform_cycles; s++) out_slices[s] = 32'(out_slice) == s;
+    for (int unsigned p = 0; p < Engine.lanes_p; p++) begin
+      for (int unsigned n = 0; n < Engine.sub_row; n++) begin
         out_word[p][n*OperandBits+:OperandBits] = out[p*Channels+n%Channels];
       end
     end
   end
 
   cascade_bank #(
-    .LanesP(LanesP),
-    .BankDepth(2 * TransformDepth),
-    .Granules(TransformCycles),
+    .LanesP(Engine.lanes_p),
+    .BankDepth(2 * Engine.transform_depth),
+    .Granules(Engine.transform_cycles),
     .GranuleBits(Channels * OperandBits)
   ) i_buffer (
     .clk,
-    .write_lanes({LanesP{out_valid && move}}),
+    .write_lanes({Engine.lanes_p{out_valid && move}}),
     .write_granules(out_slices),
     .write_address(out_address),
     .write_data(out_word),

@@ -5,10 +5,9 @@
 module cascade_tile_reader
   import cascade_pkg::*;
 #(
-  parameter int unsigned TransformCycles = 1,
-  parameter int unsigned BankDepth = 4096,
-  localparam int unsigned SliceBits = index_width(TransformCycles),
-  localparam int unsigned BankBits = index_width(BankDepth)
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned SliceBits = index_width(Engine.transform_cycles),
+  localparam int unsigned BankBits = bank_bits(Engine)
 ) (
   input  logic                 clk,
   input  logic                 rst_n,
@@ -49,7 +48,7 @@ module cascade_tile_reader
 
   assign column_ends = row == last_tap;
   assign block_ends = column_ends && column == last_tap;
-  assign word_ends = block_ends && 32'(slice) == TransformCycles - 1;
+  assign word_ends = block_ends && 32'(slice) == Engine.transform_cycles - 1;
   assign tile_ends = word_ends && words_left == 16'd1;
   assign line_ends = tile_ends && columns_left <= 16'(tile);
   assign map_ends = line_ends && rows_left <= 16'(tile);
@@ -153,7 +152,7 @@ module cascade_tile_reader
       out_of_range <= 1'b0;
     end else begin
       word_valid <= go;
-      out_of_range <= go && in_map && address >= address_t'(BankDepth);
+      out_of_range <= go && in_map && address >= address_t'(Engine.bank_depth);
     end
     if (go) begin
       word_inside <= in_map;

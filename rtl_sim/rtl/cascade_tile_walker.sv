@@ -7,14 +7,10 @@
 module cascade_tile_walker
   import cascade_pkg::*;
 #(
-  parameter int unsigned LanesK = 16,
-  parameter int unsigned Slots = 1,
-  parameter int unsigned DrainK = 1,
-  parameter int unsigned SubRow = 8,
-  parameter int unsigned TransformDepth = 1024,
-  localparam int unsigned IndexBits = index_width(SubRow),
-  localparam int unsigned ChunkBits = index_width(LanesK / DrainK),
-  localparam int unsigned BufferBits = index_width(2 * TransformDepth)
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned IndexBits = index_bits(Engine),
+  localparam int unsigned ChunkBits = chunk_bits(Engine),
+  localparam int unsigned BufferBits = buffer_bits(Engine)
 ) (
   input  logic                  clk,
   input  logic                  rst_n,
@@ -44,8 +40,9 @@ module cascade_tile_walker
   output logic                  step_shift,  // first of a further level
   output logic                  step_last  // of its tap
 );
-  localparam int unsigned DrainBits = $clog2(DrainK);
-  localparam int unsigned SpacingBits = $clog2(LanesK + 2);
+  localparam int unsigned LanesK = Engine.lanes_k;
+  localparam int unsigned DrainBits = $clog2(Engine.drain_k);
+  localparam int unsigned SpacingBits = $clog2(Engine.lanes_k + 2);
 
   instruction_t i;
   logic four;
@@ -98,7 +95,7 @@ module cascade_tile_walker
   logic [16:0] chunks;
   logic [SpacingBits-1:0] spacing_next;
   logic [SpacingBits+1:0] row_spacing_next;
-  assign chunks = ((channels_left < 17'(LanesK) ? channels_left : 17'(LanesK)) + 17'(DrainK - 1)) >> DrainBits;
+  assign chunks = ((channels_left < 17'(LanesK) ? channels_left : 17'(LanesK)) + 17'(Engine.drain_k - 1)) >> DrainBits;
   assign last_chunk = ChunkBits'(chunks - 17'd1);
   assign spacing_next = chunks > 17'd2 ? SpacingBits'(chunks - 17'd1) : SpacingBits'(1);
   assign row_spacing_next = ((SpacingBits + 2)'(chunks) << (four ? 2 : 1)) - 1'b1;
@@ -159,7 +156,7 @@ module cascade_tile_walker
       new_tap <= tap_ends;
       new_tile <= tile_ends;
       steps_left <= steps_left - 8'd1;
-      index <= index + IndexBits'(Slots);
+      index <= index + IndexBits'(Engine.slots);
       buffer_address <= address_next;
       if (last_step) begin
         index <= '0;
@@ -188,8 +185,8 @@ module cascade_tile_walker
         tap_rows_left <= taps;
         columns_left <= columns_left - tile;
         half <= !half;
-        buffer_address <= half ? '0 : BufferBits'(TransformDepth);
-        tap_address <= half ? '0 : BufferBits'(TransformDepth);
+        buffer_address <= half ? '0 : BufferBits'(Engine.transform_depth);
+        tap_address <= half ? '0 : BufferBits'(Engine.transform_depth);
       end
       if (line_ends) begin
         columns_left <= i.out_width;

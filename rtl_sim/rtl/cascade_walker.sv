@@ -6,13 +6,9 @@
 module cascade_walker
   import cascade_pkg::*;
 #(
-  parameter int unsigned LanesK = 16,
-  parameter int unsigned Slots = 1,
-  parameter int unsigned DrainK = 1,
-  parameter int unsigned SubRow = 8,
-  parameter int unsigned BankDepth = 4096,
-  localparam int unsigned IndexBits = index_width(SubRow),
-  localparam int unsigned BankBits = index_width(BankDepth)
+  parameter engine_t Engine = DefaultEngine,
+  localparam int unsigned IndexBits = index_bits(Engine),
+  localparam int unsigned BankBits = bank_bits(Engine)
 ) (
   input  logic                 clk,
   input  logic                 rst_n,
@@ -43,9 +39,9 @@ module cascade_walker
   output logic                 step_last  // of its position
 );
   localparam int unsigned CoordinateBits = 26;  // 65,535 positions times a stride of 255, signed
-  localparam int unsigned SubRowBits = $clog2(SubRow);
-  localparam int unsigned DrainBits = $clog2(DrainK);
-  localparam int unsigned SpacingBits = $clog2(LanesK + 1);
+  localparam int unsigned SubRowBits = $clog2(Engine.sub_row);
+  localparam int unsigned DrainBits = $clog2(Engine.drain_k);
+  localparam int unsigned SpacingBits = $clog2(Engine.lanes_k + 1);
 
   typedef logic signed [CoordinateBits-1:0] coordinate_t;
   typedef logic [WalkBits-1:0] address_t;
@@ -58,7 +54,7 @@ module cascade_walker
   assign pooling = i.opcode == OpMaxPool;
   assign sub_rows = pooling ? 16'd1 : i.sub_rows;
   assign groups = pooling ? i.sub_rows : i.groups;
-  assign channel_step = pooling ? 16'(SubRow) : i.channel_step;
+  assign channel_step = pooling ? 16'(Engine.sub_row) : i.channel_step;
   assign levels = pooling ? 8'd1 : i.levels;
   assign steps = pooling ? 8'd1 : i.steps;
   assign steps_last = pooling ? 8'd1 : i.steps_last;
@@ -111,8 +107,8 @@ module cascade_walker
   // Cycles between the last steps of two positions that the drain needs for the first of them.
   always_comb begin
     logic [16:0] here, chunks;
-    here = channels_left < 17'(LanesK) ? channels_left : 17'(LanesK);
-    chunks = (here + 17'(DrainK - 1)) >> DrainBits;
+    here = channels_left < 17'(Engine.lanes_k) ? channels_left : 17'(Engine.lanes_k);
+    chunks = (here + 17'(Engine.drain_k - 1)) >> DrainBits;
     if (i.flags.to_result) chunks = chunks << DrainBits;
     spacing_next = SpacingBits'(chunks - 17'd1);
   end
@@ -186,7 +182,7 @@ module cascade_walker
       new_word <= last_step;
       new_level <= window_ends && !last_level;
       steps_left <= steps_left - 8'd1;
-      index <= index + IndexBits'(Slots);
+      index <= index + IndexBits'(Engine.slots);
       if (last_step) begin
         index <= '0;
         words_left <= words_left - 16'd1;
@@ -243,7 +239,7 @@ module cascade_walker
         rows_left <= i.out_height;
         groups_left <= groups_left - 16'd1;
         group_channel <= group_channel_next;
-        channels_left <= channels_left - 17'(LanesK);
+        channels_left <= channels_left - 17'(Engine.lanes_k);
         line_start <= group_next;
         position_start <= group_next;
         level_row_start <= group_next;
@@ -262,11 +258,11 @@ module cascade_walker
       step_count_wrong <= 1'b0;
     end else begin
       step_valid <= go;
-      step_out_of_range <= go && new_word && in_map && address >= address_t'(BankDepth);
+      step_out_of_range <= go && new_word && in_map && address >= address_t'(Engine.bank_depth);
       // The walk must use the packet's rows, and the groups must be those of the channels.
       step_count_wrong <= busy && !pooling && (row >= 17'(i.rows) || channels_left == '0 || channels_left[16] ||
           (go && position_ends && row + 17'd1 != 17'(i.rows)) ||
-          (last_group && channels_left > 17'(LanesK)));
+          (last_group && channels_left > 17'(Engine.lanes_k)));
     end
     if (go) begin
       step_word <= new_word;

@@ -184,12 +184,7 @@ endmodule
 module walker_bench
   import cascade_pkg::*;
 #(
-  parameter string Name = "walker",
-  parameter int unsigned LanesK = 4,
-  parameter int unsigned Slots = 2,
-  parameter int unsigned DrainK = 2,
-  parameter int unsigned SubRow = 4,
-  parameter int unsigned BankDepth = 1000
+  parameter string Name = "walker"
 ) (
   input  logic  clk,
   input  string folder,
@@ -205,9 +200,17 @@ module walker_bench
   instruction_t in_instruction;
   operation_t operation;
   error_e problem;
+  function automatic engine_t engine();
+    engine = DefaultEngine;
+    engine.lanes_k = 4;
+    engine.slots = 2;
+    engine.drain_k = 2;
+    engine.sub_row = 4;
+    engine.bank_depth = 1000;
+    engine.tile = 0;
+  endfunction
   cascade_decode #(
-    .DrainK(DrainK),
-    .BankDepth(BankDepth)
+    .Engine(engine())
   ) i_decode (
     .in_last(1'b0),
     .taps_valid(),
@@ -217,11 +220,7 @@ module walker_bench
     .*
   );
   cascade_walker #(
-    .LanesK(LanesK),
-    .Slots(Slots),
-    .DrainK(DrainK),
-    .SubRow(SubRow),
-    .BankDepth(BankDepth)
+    .Engine(engine())
   ) i_walker (.*);
   always_ff @(posedge clk) if (read_wanted && read_allowed) address <= read_address;
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from rtl_sim.simulate.simulator import MAKE_FLAGS
+from toolflow.emit.rtl import with_default_engine
+from toolflow.engine.config import EngineConfig
 
 RTL = Path(__file__).parents[2] / "rtl_sim" / "rtl"
 PACKAGE = RTL / "cascade_pkg.sv"
@@ -38,9 +41,14 @@ def verilator(*arguments: str | Path, folder: Path | None = None) -> subprocess.
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def lint(top: str, parameters: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    """Lint the hierarchy below `top` with every warning on."""
-    return verilator("--lint-only", "-Wall", WAIVERS, PACKAGE, *modules(), "--top", top, *parameters)
+def lint(top: str, config: EngineConfig | None = None) -> subprocess.CompletedProcess[str]:
+    """Lint the hierarchy below `top` with every warning on, as part of the package's engine or of another one."""
+    with tempfile.TemporaryDirectory() as folder:
+        package = PACKAGE
+        if config is not None:
+            package = Path(folder) / PACKAGE.name
+            package.write_text(with_default_engine(PACKAGE.read_text(), config))
+        return verilator("--lint-only", "-Wall", WAIVERS, package, *modules(), "--top", top)
 
 
 def build_bench(folder: Path, top: str, sources: Sequence[Path] = ()) -> Path:

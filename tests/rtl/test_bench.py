@@ -171,6 +171,6 @@ def test_parameters_that_the_sources_refuse(tmp_path: Path) -> None:
     config = EngineConfig(bus_bits=64, sub_row=4)
     emit_rtl(config, "low", tmp_path)
     top = tmp_path / "cascade_low.sv"
-    top.write_text(top.read_text().replace(".DrainK(1)", ".DrainK(3)"))
-    with pytest.raises(NotRunError, match=r"could not be built in .*:(.|\n)*DrainK must divide .* = 4, not be 3"):
+    top.write_text(top.read_text().replace("drain_k: 1,", "drain_k: 3,"))
+    with pytest.raises(NotRunError, match=r"could not be built in .*:(.|\n)*drain_k must divide .* = 4, not be 3"):
         build_simulation(config, "rtl", tmp_path / "build", tmp_path)

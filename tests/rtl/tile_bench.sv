@@ -92,10 +92,18 @@ module input_bench
   operation_t operation;
   taps_t taps;
   error_e problem;
+  function automatic engine_t engine();
+    engine = DefaultEngine;
+    engine.lanes_p = LanesP;
+    engine.sub_row = SubRow;
+    engine.activation_bits = ActivationBits;
+    engine.bank_depth = BankDepth;
+    engine.tile = Tile;
+    engine.transform_cycles = TransformCycles;
+    engine.transform_depth = TransformDepth;
+  endfunction
   cascade_decode #(
-    .BankDepth(BankDepth),
-    .Tile(Tile),
-    .TransformDepth(TransformDepth)
+    .Engine(engine())
   ) i_decode (
     .in_last(1'b0),
     .taps_ready(1'b1),
@@ -103,13 +111,7 @@ module input_bench
     .*
   );
   cascade_tile_input #(
-    .LanesP(LanesP),
-    .SubRow(SubRow),
-    .ActivationBits(ActivationBits),
-    .BankDepth(BankDepth),
-    .Tile(Tile),
-    .TransformCycles(TransformCycles),
-    .TransformDepth(TransformDepth)
+    .Engine(engine())
   ) i_input (.*);
   always_ff @(posedge clk) begin
     if (read_wanted && read_allowed) for (int p = 0; p < LanesP; p++) bank_word[p] <= bank[p][read_address];
@@ -199,12 +201,16 @@ module fold_bench
     .chunk(choose_chunk),
     .*
   );
+  function automatic engine_t engine();
+    engine = DefaultEngine;
+    engine.lanes_k = LanesK;
+    engine.lanes_p = LanesP;
+    engine.drain_k = DrainK;
+    engine.tile = Tile;
+    engine.accumulator_bits = AccumulatorBits;
+  endfunction
   cascade_fold #(
-    .LanesK(LanesK),
-    .LanesP(LanesP),
-    .DrainK(DrainK),
-    .Tile(Tile),
-    .AccumulatorBits(AccumulatorBits)
+    .Engine(engine())
   ) dut (.*);
 
   int out, read_tile, read_chunks;
@@ -290,12 +296,19 @@ module walk_bench
   operation_t operation;
   taps_t taps;
   error_e problem;
+  function automatic engine_t engine();
+    engine = DefaultEngine;
+    engine.lanes_k = 4;
+    engine.slots = 2;
+    engine.drain_k = 2;
+    engine.sub_row = 4;
+    engine.bank_depth = 1000;
+    engine.weight_depth = 65535;
+    engine.tile = Tile;
+    engine.transform_depth = 200;
+  endfunction
   cascade_decode #(
-    .DrainK(2),
-    .BankDepth(1000),
-    .WeightDepth(65535),
-    .Tile(Tile),
-    .TransformDepth(200)
+    .Engine(engine())
   ) i_decode (
     .in_last(1'b0),
     .taps_ready(1'b1),
@@ -303,17 +316,13 @@ module walk_bench
     .*
   );
   cascade_tile_walker #(
-    .LanesK(4),
-    .Slots(2),
-    .DrainK(2),
-    .SubRow(4),
-    .TransformDepth(200)
+    .Engine(engine())
   ) i_walker (
     .start(start && operation.code.tile != '0),  // of the others the places alone are tested
     .operation_taps(taps),
     .*
   );
-  cascade_place #(.Tile(Tile)) i_place (.*);
+  cascade_place #(.Engine(engine())) i_place (.*);
   always_ff @(posedge clk) if (buffer_read) address <= buffer_address;
 
   initial begin

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from toolflow.emit.hls import top_function
 from toolflow.emit.render import banner, render, sources, write_if_changed
-from toolflow.engine.config import ARRAY, EngineConfig
+from toolflow.engine.config import EngineConfig
 
 PACKAGE = "rtl_sim"
 FOLDER = "rtl"
 FILE_LIST = "sources.f"
-# parameters that are one of two words: the bit of the RTL, and the word that sets it
-_BITS = {"multiplier": ("MultiplierLut", "lut"), "bank_memory": ("BankUltra", "ultra")}
 
 
 def emit_rtl(config: EngineConfig, unit: str, folder: Path) -> list[Path]:
@@ -38,27 +37,32 @@ def emit_rtl(config: EngineConfig, unit: str, folder: Path) -> list[Path]:
         unit=unit,
         top=top,
         bus_bits=config.bus_bits,
-        parameters=list(engine_parameters(config).items()),
+        engine=engine_literal(config),
+        signature=f"64'h{config.signature:016x}",
     )
     write_if_changed(written[-1], text)
     write_if_changed(folder / FILE_LIST, "".join(f"{path.name}\n" for path in written))
     return written
 
 
-def engine_parameters(config: EngineConfig) -> dict[str, str]:
-    """Return the parameters of `cascade_engine` as SystemVerilog literals, in the order of its header."""
-    values: dict[str, str] = {}
-    for name, value in config.model_dump(exclude=ARRAY).items():
-        if name in _BITS:
-            bit, word = _BITS[name]
-            values[bit] = f"1'b{int(value == word)}"
-        elif isinstance(value, bool):
-            values[_upper_camel(name)] = f"1'b{int(value)}"
-        else:
-            values[_upper_camel(name)] = str(value)
-    values["Signature"] = f"64'h{config.signature:016x}"
-    return values
+def engine_literal(config: EngineConfig) -> str:
+    """Return the parameters as an assignment pattern of `cascade_pkg::engine_t`, one field a line.
+
+    A field that is one of several words has an enumeration `<field>_e`, whose names begin with the field's.
+    """
+    fields = ",\n".join(f"    {name}: {_literal(name, value)}" for name, value in config.model_dump().items())
+    return f"'{{\n{fields}\n  }}"
 
 
-def _upper_camel(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))
+def with_default_engine(package: str, config: EngineConfig) -> str:
+    """Return the text of cascade_pkg.sv with another DefaultEngine: that of modules that are elaborated alone."""
+    literal = f"DefaultEngine = {engine_literal(config)};"
+    return re.sub(r"DefaultEngine = '\{.*?\};", lambda _: literal, package, count=1, flags=re.DOTALL)
+
+
+def _literal(name: str, value: bool | int | str) -> str:
+    if isinstance(value, bool):
+        return f"1'b{int(value)}"
+    if isinstance(value, str):
+        return "".join(part.capitalize() for part in (*name.split("_"), value))
+    return str(value)

@@ -3,29 +3,53 @@
 from __future__ import annotations
 
 import re
+import typing
 from pathlib import Path
 
 import pytest
 
 from toolflow import __version__
-from toolflow.emit.rtl import emit_rtl, engine_parameters
+from toolflow.emit.rtl import emit_rtl, engine_literal, with_default_engine
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 
 CONFIG = EngineConfig(lanes_k=8, lanes_p=3, slots=2, weight_bits=4, bus_bits=64, multiplier="lut", confidence=False)
-ENGINE = Path(__file__).parents[3] / "rtl_sim" / "rtl" / "cascade_engine.sv"
+RTL = Path(__file__).parents[3] / "rtl_sim" / "rtl"
+ENGINE = RTL / "cascade_engine.sv"
+PACKAGE = RTL / "cascade_pkg.sv"
 
 
-def test_parameters_are_the_engine_s() -> None:
-    """Every parameter of the module's header is set, in its order, with the configuration's value."""
-    header = ENGINE.read_text().split(") (")[0]
-    names = re.findall(r"^  parameter .*?(\w+) = ", header, re.M)
-    values = engine_parameters(CONFIG)
-    assert list(values) == names
-    assert (values["LanesP"], values["MultiplierLut"], values["Confidence"]) == ("3", "1'b1", "1'b0")
-    assert values["BankUltra"] == "1'b0"
-    assert engine_parameters(CONFIG.model_copy(update={"bank_memory": "ultra"}))["BankUltra"] == "1'b1"
-    assert values["Signature"] == f"64'h{CONFIG.signature:016x}"
+def test_engine_t_has_the_fields_of_the_configuration() -> None:
+    """The fields of `engine_t`, in their order; a field that is one of several words has an enumeration of these."""
+    package = PACKAGE.read_text()
+    (struct,) = re.findall(r"typedef struct packed \{([^}]*)\} engine_t;", package)
+    fields = dict(reversed(field) for field in re.findall(r"^ +(\S.*?) +(\w+);$", struct, re.M))
+    assert list(fields) == list(EngineConfig.model_fields)
+    for name, field in EngineConfig.model_fields.items():
+        words = typing.get_args(field.annotation)
+        if field.annotation is bool:
+            assert fields[name] == "bit"
+        elif words and isinstance(words[0], str):
+            (names,) = re.findall(rf"typedef enum [^{{]*\{{([^}}]*)\}} {fields[name]};", package)
+            prefix = "".join(part.capitalize() for part in name.split("_"))
+            assert fields[name] == f"{name}_e"
+            assert re.findall(r"(\w+) = ", names) == [f"{prefix}{word.capitalize()}" for word in words]
+        else:
+            assert fields[name] == "int unsigned"
+
+
+def test_literal_of_an_engine() -> None:
+    """Every field is set; so it is in the package's engine for modules that are elaborated alone."""
+    literal = engine_literal(CONFIG)
+    names = re.findall(r"^ +(\w+): ", literal, re.M)
+    assert names == list(EngineConfig.model_fields)
+    assert "lanes_p: 3,\n" in literal
+    assert "multiplier: MultiplierLut,\n" in literal
+    assert "bank_memory: BankMemoryBlock,\n    confidence: 1'b0\n" in literal
+    package = PACKAGE.read_text()
+    (default,) = re.findall(r"DefaultEngine = ('\{.*?\});", package, re.DOTALL)
+    assert re.findall(r"^ +(\w+): ", default, re.M) == names
+    assert with_default_engine(package, CONFIG) == package.replace(default, literal)
 
 
 def test_top_has_the_engine_s_ports(tmp_path: Path) -> None:
@@ -33,7 +57,7 @@ def test_top_has_the_engine_s_ports(tmp_path: Path) -> None:
 
     def ports(text: str) -> list[tuple[str, ...]]:
         found = re.findall(r"^  (input|output) +logic *(\[.*?\])? *(\w+),?$", text, re.M)
-        widths = {"[BusBits-1:0]": "[63:0]", "[BusBits/8-1:0]": "[7:0]"}
+        widths = {"[Engine.bus_bits-1:0]": "[63:0]", "[Engine.bus_bits/8-1:0]": "[7:0]"}
         return [(direction, widths.get(width, width), name) for direction, width, name in found]
 
     top = emit_rtl(CONFIG, "low", tmp_path)[-1]
