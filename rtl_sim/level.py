@@ -147,7 +147,7 @@ class EngineLevel(Level):
             return Verdict(False, str(error), count, ended=False)
         except ToolflowError as error:
             text = str(error)
-            return Verdict(None, text.splitlines()[0], ended=False, failure=text)
+            return Verdict(None, _first_sentence(text), ended=False, failure=text)
         return Verdict(found.equal, "" if found.difference is None else str(found.difference), count)
 
     def run(self, subject: Subject, count: int) -> LevelVerdict:
@@ -164,3 +164,9 @@ class EngineLevel(Level):
 
         executor = self.executor(subject.folder, subject.unit.name, subject.work, subject.options)
         return verify_level(subject.unit, executor, subject.images[:count], told, subject.binaries)
+
+
+def _first_sentence(text: str) -> str:
+    """Return the first line of a message, and the one after it if the first ends in a colon."""
+    first, *rest = text.splitlines()
+    return f"{first} {rest[0].strip()}" if rest and first.endswith(":") else first

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quant.cascade.artefacts import Calibration, CascadeReport, Measure
+from quant.cascade.measure import held_out_warnings
 from toolflow.ir.artefacts import Part
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.unit import DesignKind
@@ -74,7 +75,7 @@ class Decision(Part):
         forwarded_share: p that the expectation holds for, of the held-out images.
         speedup: single high-precision unit's time over the choice's; null if that unit does not fit.
         cascade_pays: whether a pair is the fastest.
-        warnings: what the held-out images do not show of the choice, in sentences.
+        warnings: sentences about what the images do not show for the chosen design, each with its remedy.
         reason: why, for the user.
     """
 
@@ -127,7 +128,7 @@ def decide(
         for name in sorted(times, key=lambda name: times[name])
     ]
     pays = choice.is_pair
-    warnings = () if choice is DesignKind.SINGLE_HIGH else (*calibration.warnings, *report.warnings)
+    warnings = _warnings(calibration, report, choice)
     if pays and cycles.single_high is not None and times[choice] > cycles.single_high:
         warnings += (
             f"of the held-out images {report.measure.forwarded_share:.1%} are forwarded, "
@@ -172,20 +173,25 @@ def _alternative(design: DesignKind, time: float, keeps: bool, found: Measure | 
     )
 
 
+def _warnings(calibration: Calibration, report: CascadeReport, choice: DesignKind) -> tuple[str, ...]:
+    """Return what is uncertain about the loss of the chosen design.
+
+    The low-precision unit alone has no threshold: only its own loss on held-out images matters, not the pair's.
+    """
+    if choice is DesignKind.SINGLE_HIGH:
+        return ()
+    if choice is DesignKind.SINGLE_LOW:
+        return held_out_warnings(report.low_alone, calibration.tolerance)
+    return (*calibration.warnings, *report.warnings)
+
+
 def _reason(
     calibration: Calibration, report: CascadeReport, times: dict[DesignKind, float], choice: DesignKind, more: str
 ) -> str:
     taken = f"{times[choice]:,.0f} cycles an image"
     share = report.measure.forwarded_share
     if choice is DesignKind.SINGLE_LOW:
-        lost = 100 * report.low_alone.loss
-        ends = [100 * end for end in report.low_alone.loss_interval]
-        lower, upper = ends if lost >= 0 else (-ends[1], -ends[0])
-        return (
-            f"the low-precision unit alone keeps {_points(calibration.tolerance)} on the images that chose the design "
-            f"and {'loses' if lost >= 0 else 'gains'} {abs(lost):.2f} points ({lower:.2f} to {upper:.2f}) on held-out "
-            f"ones; it takes {taken}: a cascade would add nothing"
-        )
+        return f"{_estimated(calibration)}; it takes {taken}, and a cascade would add nothing. {_held_out(report)}"
     if choice.is_pair:
         if DesignKind.SINGLE_HIGH not in times:
             alone = "a single high-precision unit does not fit"
@@ -195,6 +201,28 @@ def _reason(
             f"{times[DesignKind.SINGLE_HIGH]:,.0f}: {times[DesignKind.SINGLE_HIGH] / times[choice]:.2f} times as fast"
         )
     return f"{more}{_does_not_pay(share, times)}"
+
+
+def _estimated(calibration: Calibration) -> str:
+    """Return the test that allows the low-precision unit alone, as `quant.cascade.calibrate` makes it."""
+    confidence = "" if calibration.margin is None else f" ({calibration.margin:.0%} confidence, one-sided)"
+    return (
+        f"on {calibration.measure.images:,} calibration images the low-precision unit alone is estimated to keep "
+        f"{_points(calibration.tolerance)}{confidence}"
+    )
+
+
+def _held_out(report: CascadeReport) -> str:
+    """Return what the low-precision unit alone loses on held-out images, and whether this shows the tolerance."""
+    alone = report.low_alone
+    lost, ends = 100 * alone.loss, [100 * end for end in alone.loss_interval]
+    lower, upper = ends if lost >= 0 else (-ends[1], -ends[0])
+    shown = alone.loss_interval[1] <= report.tolerance
+    return (
+        f"On {alone.images:,} held-out images it {'loses' if lost >= 0 else 'gains'} {abs(lost):.2f} points "
+        f"({alone.interval_confidence:.0%} interval {lower:.2f} to {upper:.2f}), which "
+        f"{'also shows' if shown else 'does not show'} that it keeps the tolerance"
+    )
 
 
 def _does_not_pay(share: float, times: dict[DesignKind, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from tests.toy_operator import add_to_toolflow
 from tests.unit.importers.import_tools import onnx_model, random_array, run_onnx, saved
 from toolflow.flow import Precision, Request, Source, Units, build, verify
 from toolflow.importers.load import load_model
+from toolflow.importers.onnx import operators as onnx_operators
+from toolflow.importers.pytorch import operators as pytorch_operators
 from toolflow.importers.pytorch.importer import import_module
 from toolflow.interpreter.run import run
 from toolflow.ir.graph import Graph
@@ -35,6 +38,8 @@ IMAGES = np.random.default_rng(3).integers(0, 256, (12, 8, 6, 3), dtype=np.uint8
 NORMALISATION = Normalisation(mean=(0.5,) * 3, std=(0.25,) * 3)
 SIMULATED = ["cosim", "rtl"]
 QUICK = [name for name, level in find_levels().items() if level.selectable and name not in SIMULATED]
+PACKAGES = ("toolflow", "quant", "rtl_sim")
+MOST_FILES = 4
 ENGINE = {"lanes_k": 4, "lanes_p": 2, "slots": 1}
 
 
@@ -70,12 +75,21 @@ def onnx_network() -> onnx.ModelProto:
     )
 
 
+def _tables() -> dict[int, dict[object, int]]:
+    """Return the keys and values of every table in a module of the toolflow, each by its identity."""
+    modules = [module for name, module in list(sys.modules.items()) if name.split(".")[0] in PACKAGES]
+    values = [value for module in modules for value in vars(module).values() if isinstance(value, dict)]
+    return {id(value): {key: id(entry) for key, entry in value.items()} for value in values}
+
+
 @pytest.fixture(scope="module", autouse=True)
-def operators() -> Iterator[None]:
-    """The toolflow with the operators."""
+def changed_tables() -> Iterator[set[int]]:
+    """The toolflow with the operators; the tables that they were added to, by identity."""
+    before = _tables()
     with pytest.MonkeyPatch.context() as patch:
         add_to_toolflow(patch)
-        yield
+        after = _tables()
+        yield {table for table, entries in before.items() if after[table] != entries}
 
 
 @pytest.fixture(scope="module", params=["pytorch", "onnx"])
@@ -113,6 +127,12 @@ def test_brevitas_and_the_stored_graph_answer_as_the_reference(variant: Variant,
     save_quantised(variant.graph, tmp_path / "graph")
     stored = run(load_quantised(tmp_path / "graph", by_kind()), IMAGES, names)
     assert first_difference(expected, stored, names) is None
+
+
+def test_outside_its_folder_an_operator_touches_at_most_four_files(changed_tables: set[int]) -> None:
+    """Each table is in one file, and the conformance cases are in one more."""
+    assert changed_tables == {id(pytorch_operators.OPERATORS), id(onnx_operators.OPERATORS)}
+    assert len(changed_tables) + 1 <= MOST_FILES
 
 
 @pytest.fixture

@@ -38,8 +38,8 @@ def verify(
     with terminal.progress("load the toolflow"):
         from toolflow.cli.parsing import parse_names
         from toolflow.flow import verify as run_levels
-        from toolflow.report.tables import summary_tables
+        from toolflow.report.verdicts import verdict_tables
 
     found = run_levels(build, parse_names(levels), images, seed, terminal)
-    terminal.result(found.summary.model_dump(mode="json"), *summary_tables(found.summary))
+    terminal.result(found.summary.model_dump(mode="json"), *verdict_tables(found.summary, found.checks))
     found.require_equal()

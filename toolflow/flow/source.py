@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from quant.sparsity.steps import PruneStep
+from toolflow.flow.events import Events
 from toolflow.flow.values import as_model, as_number, as_path, as_path_or_none, as_shape, numbers_per_channel
 from toolflow.importers.images.calibration_file import CalibrationImages, image_shape, load_calibration_file
 from toolflow.ir.errors import UnknownShapeError
@@ -139,6 +140,15 @@ class Source:
     def anew(self) -> Source:
         """Return the same source, whose model is not yet imported: for a run, as files may have changed since."""
         return replace(self)
+
+    def load(self, events: Events) -> None:
+        """Import the model and hash it, as a piece of work of its own: this can take seconds.
+
+        Raises:
+            ToolflowError: it cannot be imported.
+        """
+        with events.progress(f"import {self.model}"):
+            _ = self._digest
 
     def pruning(self) -> tuple[PruneStep, ...]:
         """Return the steps that made the pruned file, empty without a pruned file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from rtl_sim.level import Level, Verdict
 from rtl_sim.verify import LevelVerdict
@@ -55,6 +56,7 @@ class Verdicts:
                 seconds=round(seconds, 2),
                 files=checked_digest(self.project, unit, level),
                 loops=loops,
+                finished=datetime.now(UTC).isoformat(timespec="seconds"),
             )
         )
         if verdict.failure:

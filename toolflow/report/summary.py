@@ -362,6 +362,7 @@ class LevelCheck(Section):
         seconds: duration.
         files: hash of the files that the verdict is about; a later verification drops the verdict if they have changed.
         loops: the pipelined loops of the C++; only for "synthesisable".
+        finished: when the level ended, in UTC, for example "2026-01-31T12:00:00+00:00"; "" if it was not recorded.
     """
 
     level: str
@@ -372,6 +373,7 @@ class LevelCheck(Section):
     seconds: float = 0.0
     files: str = ""
     loops: tuple[LoopInterval, ...] = ()
+    finished: str = ""
 
 
 class Summary(Record):

@@ -6,11 +6,9 @@ from collections.abc import Iterable
 
 from rich.console import RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from quant.cascade.artefacts import Measure
 from quant.cascade.decide import Alternative, Decision
-from toolflow.emit.ii.delays import CLOCK_UNCERTAINTY
 from toolflow.ir.unit import DesignKind
 from toolflow.numerics.confidence import ALWAYS, NEVER
 from toolflow.plan.boards.board import clock_text
@@ -18,7 +16,6 @@ from toolflow.report.summary import (
     Cascade,
     Finetuned,
     LayerCycles,
-    LevelCheck,
     Resources,
     Run,
     Search,
@@ -37,7 +34,7 @@ RESOURCE_NAMES = {
 
 
 def summary_tables(summary: Summary, layers: bool = False) -> tuple[RenderableType, ...]:
-    """Return what the end of a build or of a verification shows, in order.
+    """Return what the end of a build shows, in order.
 
     Args:
         summary: the data.
@@ -52,15 +49,13 @@ def summary_tables(summary: Summary, layers: bool = False) -> tuple[RenderableTy
     if layers:
         shown += [layer_table(unit.unit, run) for unit in summary.units for run in unit.runs[-1:]]
     shown.append(resource_table(summary))
-    if summary.verification:
-        shown.append(verification_table(summary))
     shown += list(remarks(summary))
     return tuple(shown)
 
 
 def accuracy_table(summary: Summary) -> Table:
     """Accuracy of every network at every level."""
-    table = _table(f"{summary.model.name}: accuracy", "network", "level", "images>", "accuracy>")
+    table = new_table(f"{summary.model.name}: accuracy", "network", "level", "images>", "accuracy>")
     for row in summary.accuracy:
         right = percent(row.accuracy) + ("" if row.labelled else " (agreement)")
         table.add_row(row.unit, row.level, f"{row.images:,}", right)
@@ -76,7 +71,7 @@ def cascade_table(cascade: Cascade, built: bool = True) -> Table:
     if not built:
         title = title.replace("cascade:", "cascade, not built:", 1)
     held = cascade.held_out
-    table = _table(title, "", "calibration>", *(["held out>"] if held else []))
+    table = new_table(title, "", "calibration>", *(["held out>"] if held else []))
     measures = [cascade.calibration, *([held] if held else [])]
     what = "accuracy" if cascade.calibration.labelled else "agreement with the high unit"
     table.add_row("images", *(f"{m.images:,}" for m in measures))
@@ -98,7 +93,7 @@ def _probabilities(m: int, n: int) -> str:
 
 def decision_table(decision: Decision, clock_mhz: float) -> Table:
     """Every design that fits: its speed, its accuracy on held-out images, and whether it was built."""
-    table = _table("designs compared, accuracy on held-out images", "design", "images/s>", "accuracy>", "lost>", "")
+    table = new_table("designs compared, accuracy on held-out images", "design", "images/s>", "accuracy>", "lost>", "")
     for each in decision.alternatives:
         low, high = each.loss_interval
         is_reference = each.design is DesignKind.SINGLE_HIGH
@@ -126,7 +121,7 @@ def speed_table(summary: Summary) -> Table:
     batch = "a full batch" if summary.batch is None else f"batches of {summary.batch}"
     chosen = f"engines chosen for {summary.objective} at {batch}"
     clock = clock_text(summary.board.clock_mhz, summary.board.clock_basis)
-    table = _table(f"speed at {clock}; {chosen}", "unit", *columns)
+    table = new_table(f"speed at {clock}; {chosen}", "unit", *columns)
     for unit in summary.units:
         for run in unit.runs:
             table.add_row(
@@ -150,7 +145,7 @@ def layer_table(unit: str, run: Run) -> Table:
     """Cycles of every instruction of one pass."""
     simulated = any(layer.simulated_cycles is not None for layer in run.layers)
     columns = ("predicted>", *(["simulated>"] if simulated else []), "bound by", "utilisation>")
-    table = _table(f"{unit} unit, last pass of a batch of {run.images}", "layer", "operation", *columns)
+    table = new_table(f"{unit} unit, last pass of a batch of {run.images}", "layer", "operation", *columns)
     for layer in run.layers:
         cycles = [f"{layer.predicted_cycles:,}"]
         if simulated:
@@ -164,24 +159,11 @@ def layer_table(unit: str, run: Run) -> Table:
 def resource_table(summary: Summary) -> Table:
     """Resources of every unit by the model, and what the board offers."""
     names = [name for name in RESOURCE_NAMES if getattr(summary.board.usable, name)]
-    table = _table(f"resources on {summary.board.name}", "", *(f"{RESOURCE_NAMES[name]}>" for name in names))
+    table = new_table(f"resources on {summary.board.name}", "", *(f"{RESOURCE_NAMES[name]}>" for name in names))
     for unit in summary.units:
         table.add_row(f"{unit.unit} unit, predicted", *_amounts(unit.predicted, names))
     table.add_section()
     table.add_row("usable", *_amounts(summary.board.usable, names))
-    return table
-
-
-def verification_table(summary: Summary) -> Table:
-    """The verdict of every level on every unit."""
-    table = _table("verification against the integer reference", "unit", "level", "images>", "result", "seconds>")
-    for check in summary.verification:
-        verdict = {True: "equal", False: "DIFFERENT", None: "not run"}[check.equal]
-        style = {True: "green", False: "bold red", None: "yellow"}[check.equal]
-        text = Text(f"{verdict}: {check.detail}" if check.detail else verdict, style=style)
-        images = f"{check.images:,}" if check.images and check.equal is not None else ""
-        seconds = f"{check.seconds:.1f}" if check.equal is not None else ""
-        table.add_row(check.unit, check.level, images, text, seconds)
     return table
 
 
@@ -201,8 +183,6 @@ def remarks(summary: Summary) -> Iterable[str]:
         for run in unit.runs[-1:]:
             yield from grouped_sentences(unit.unit, run)
         yield from word_sentences(unit, summary.variants)
-    for check in summary.verification:
-        yield from loop_sentences(check)
     for note in summary.notes:
         yield f"note: {note}"
 
@@ -237,19 +217,6 @@ def grouped_sentences(unit: str, run: Run) -> Iterable[str]:
 
 def _cycles(layer: LayerCycles) -> int:
     return layer.predicted_cycles if layer.simulated_cycles is None else layer.simulated_cycles
-
-
-def loop_sentences(check: LevelCheck) -> Iterable[str]:
-    """List the loops of the C++ that do not reach the II of their pragma."""
-    slow = [loop for loop in check.loops if 0 < loop.wanted < loop.found]
-    if slow:
-        yield (
-            f"warning: {check.unit} unit: {len(slow)} of {len(check.loops)} pipelined loops of the HLS C++ miss "
-            f"the II of their pragmas ({CLOCK_UNCERTAINTY:.0%} of a clock cycle is reserved for uncertainty and "
-            "routing). This is an analysis; no vendor tool has confirmed it"
-        )
-    for loop in slow:
-        yield f"  {loop.file}:{loop.line}, {loop.function}: II = {loop.found}, not {loop.wanted}: {loop.why}"
 
 
 def word_sentences(unit: Unit, variants: Iterable[Variant]) -> Iterable[str]:
@@ -310,7 +277,7 @@ def _amounts(resources: Resources, names: Iterable[str]) -> list[str]:
     return [f"{getattr(resources, name):,.10g}" for name in names]
 
 
-def _table(title: str, *columns: str) -> Table:
+def new_table(title: str, *columns: str) -> Table:
     """Return an empty table; a column whose name ends in '>' is aligned to the right."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:

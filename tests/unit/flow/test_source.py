@@ -39,15 +39,17 @@ def net():
 
 
 class Notes:
-    """Events of which only the notes are kept."""
+    """Events that keep the notes, and the names of the work that is shown."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.shown: list[str] = []
 
     def note(self, text: str) -> None:
         self.said.append(text)
 
     def progress(self, what: str, total: int | None = None) -> AbstractContextManager[Progress]:
+        self.shown.append(what)
         return SILENT.progress(what, total)
 
 
@@ -68,6 +70,7 @@ def test_a_run_is_reused_until_the_factory_loads_other_weights(tmp_path: Path) -
     def reused() -> list[str]:
         events = Notes()
         prune(request, tmp_path / "out", events)
+        assert events.shown[0] == f"import {tmp_path / 'net.py'}:net", "shown, also if every stage is reused"
         return [text for text in events.said if "reused" in text]
 
     both = ["measure: unchanged, reused", "prune: unchanged, reused"]

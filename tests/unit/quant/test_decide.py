@@ -99,12 +99,36 @@ def test_the_low_unit_is_not_chosen_on_the_images_that_report_on_it() -> None:
     assert (low.keeps, low.loss, low.accuracy, low.cycles_per_image) == (False, 0.0, 1.0, 40.0)
     unlucky = decided(PAIR, 100, 0, 90, 0, keeps=True)
     assert unlucky.choice == "single low"
-    assert "loses 10.00 points (" in unlucky.reason
+    assert unlucky.reason.startswith(
+        "on 100 calibration images the low-precision unit alone is estimated to keep the tolerance of 5.00 points "
+        "(95% confidence, one-sided); it takes 40 cycles an image, and a cascade would add nothing. On 100 held-out "
+        "images it loses 10.00 points (95% interval 3."
+    )
+    assert unlucky.reason.endswith(", which does not show that it keeps the tolerance")
     calibration, report = artefacts(100, 0, 90, 0, keeps=True)
     better = report.model_copy(update={"low_alone": answered(100, 100, high_right=90)})
-    assert re.search(r"gains 10\.00 points \(\d+\.\d\d to \d+", decide(calibration, better, PAIR).reason)
-    assert unlucky.warnings == ("the report warns",)
+    gained = decide(calibration, better, PAIR)
+    assert re.search(r"gains 10\.00 points \(95% interval \d+\.\d\d to \d+", gained.reason)
+    assert gained.reason.endswith(", which also shows that it keeps the tolerance")
+    assert gained.warnings == ()
+    (warning,) = unlucky.warnings
+    assert warning.startswith(
+        "the loss on held-out images is 10.00 points, above the tolerance of 5.00 points, although"
+    )
     assert lucky.warnings == ()
+
+
+def test_the_low_unit_alone_is_doubted_for_its_own_loss_only() -> None:
+    """Neither the pair's report nor the number of images for its threshold contradicts what the reason states."""
+    calibration, report = artefacts(100, 0, 99, 0, keeps=True)
+    few = calibration.model_copy(update={"warnings": ("100 calibration images are too few",)})
+    shown = decide(few, report.model_copy(update={"low_alone": answered(100, 100)}), PAIR)
+    assert (shown.choice, shown.warnings) == ("single low", ())
+    assert shown.reason.endswith("also shows that it keeps the tolerance")
+    doubted = decide(few.model_copy(update={"tolerance": 0.02}), report.model_copy(update={"tolerance": 0.02}), PAIR)
+    assert doubted.reason.endswith("does not show that it keeps the tolerance")
+    assert [text[:35] for text in doubted.warnings] == ["100 held-out images do not show tha"]
+    assert decided(PAIR, 90, 20, 90, 20).warnings == ("the report warns",)
 
 
 def test_a_pair_is_chosen_on_the_rules_images_and_its_speed_reported_on_others() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import BaseModel
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from quant.cascade.artefacts import CurvePoint, Measure
 from quant.cascade.calibrate import CalibrationOptions, calibrate
@@ -39,6 +39,7 @@ from toolflow.report.summary import (
     read_summary,
 )
 from toolflow.report.tables import decision_table, finetuned_sentence, remarks, summary_tables
+from toolflow.report.verdicts import loop_sentences, verdict_sentence, verdict_tables
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "summary.md"
 CONFIG = EngineConfig(lanes_k=16, lanes_p=8)
@@ -128,11 +129,15 @@ def summary() -> Summary:
     )  # fmt: skip
 
 
-def shown(data: Summary, layers: bool = False) -> str:
+def printed(*items: RenderableType) -> str:
     console = Console(width=140, record=True, file=None, quiet=False, force_terminal=False)
     with console.capture() as capture:
-        console.print(*summary_tables(data, layers), sep="\n")
+        console.print(*items, sep="\n")
     return capture.get()
+
+
+def shown(data: Summary, layers: bool = False) -> str:
+    return printed(*summary_tables(data, layers))
 
 
 def test_summary_is_written_and_read(tmp_path: Path) -> None:
@@ -160,7 +165,6 @@ def test_tables_show_the_figures() -> None:
         "88.07 %", "90.00 % (agreement)", "answer is accepted if gBvSB<1,2> = p1 − p2 >= 0.3019",
         "0.35 points (0.11 … 0.62)",
         "18.80 % (17.8 … 19.8)", "lost (allowed 0.50 points)", "1,600,000", "conv1", "62.50 %", "40.5", "usable",
-        "DIFFERENT: 'conv1', image 3, (2, 0, 1)", "not run: no vendor tool on PATH",
         "built: resident pair:", "warning: 1,000 calibration images are too few",
     ):  # fmt: skip
         assert expected in text, f"{expected} in\n{text}"
@@ -171,6 +175,35 @@ def test_tables_show_the_figures() -> None:
     assert "built" in rows["resident pair"]
     assert "not faster" in rows["single high"]
     assert "conv1" not in shown(summary().model_copy(update={"verification": ()}))
+
+
+def test_a_verification_shows_its_verdict_first() -> None:
+    """Then the verdicts, those of earlier runs with their time, and the speed if cycles were counted."""
+    data = summary()
+    ran = data.verification
+    text = printed(*verdict_tables(data, ran))
+    assert text.splitlines()[0] == "verdict: 1 of 3 checks equal the integer reference, 1 DIFFERENT, 1 not run"
+    assert "DIFFERENT: 'conv1', image 3, (2, 0, 1)" in text
+    assert "not run: no vendor tool on PATH" in text
+    for left_out in ("accuracy", "lost (allowed", "built:", "predicted", "earlier", "this run"):
+        assert left_out not in text, left_out
+    assert verdict_sentence(ran[:1] * 16) == "verdict: all 16 checks equal the integer reference"
+
+    dated = ran[1].model_copy(update={"finished": "2026-01-31T12:05:09+00:00"})
+    later = data.model_copy(update={"verification": (ran[0], dated, ran[2])})
+    rows = {
+        line.split("│")[2].strip(): line
+        for line in printed(*verdict_tables(later, ran[:1])).splitlines()
+        if "│" in line
+    }
+    assert [rows[level].split("│")[-2].strip() for level in ("program", "rtl", "vendor")] == [
+        "this run",
+        "earlier, 2026-01-31 12:05 UTC",
+        "earlier",
+    ]
+    unit = data.units[0]
+    counted = unit.model_copy(update={"runs": (unit.runs[0].model_copy(update={"simulated_cycles": 1250}),)})
+    assert "1,250" in printed(*verdict_tables(data.model_copy(update={"units": (counted,)}), ran))
 
 
 def test_a_design_that_is_faster_than_what_was_built_is_not_called_slower() -> None:
@@ -270,7 +303,7 @@ def test_slow_loops_are_listed_with_their_reason() -> None:
     slow = fast.model_copy(update={"file": "lib/convolve.hpp", "function": "convolve_group", "found": 2, "why": why})
     left_open = slow.model_copy(update={"wanted": 0})
     check = LevelCheck(level="synthesisable", unit=UnitName.LOW, images=0, equal=True, loops=(fast, slow, left_open))
-    told = list(remarks(summary().model_copy(update={"verification": (check,)})))
+    told = list(loop_sentences(check))
     assert (
         "warning: low unit: 1 of 3 pipelined loops of the HLS C++ miss the II of their pragmas (27% of a clock cycle "
         "is reserved for uncertainty and routing). This is an analysis; no vendor tool has confirmed it"

@@ -41,6 +41,22 @@ ADDED = """
 
     LEVEL = Added()
 """
+REFUSING = """
+    from rtl_sim.level import EngineLevel
+    from toolflow.ir.errors import NotRunError
+
+    SAID = "top.hpp:4: error: 'widht' was not declared\\n  top.hpp:9: error: expected ';'"
+
+
+    class Added(EngineLevel):
+        name, rank = "added", 90
+
+        def executor(self, project, unit, work, options):
+            raise NotRunError("g++ must compile top.cpp, it says:\\n  " + SAID)
+
+
+    LEVEL = Added()
+"""
 
 
 @pytest.fixture
@@ -95,6 +111,15 @@ def test_a_level_of_another_name_than_its_module_is_refused(folder: Path) -> Non
     (folder / "other.py").write_text(dedent(ADDED))
     with pytest.raises(ImportError, match="a Level of the name 'other'"):
         find_levels()
+
+
+def test_a_level_that_cannot_be_run_shows_the_first_line_of_the_reason(folder: Path, tmp_path: Path) -> None:
+    """What a compiler says comes behind a colon, in the lines below."""
+    (folder / "added.py").write_text(dedent(REFUSING))
+    verdict = find_levels()["added"].check(subject(tmp_path))
+    assert verdict.equal is None
+    assert verdict.detail == "g++ must compile top.cpp, it says: top.hpp:4: error: 'widht' was not declared"
+    assert verdict.failure.endswith("\n  top.hpp:9: error: expected ';'")
 
 
 def test_files_of_another_size_are_not_run(tmp_path: Path) -> None:

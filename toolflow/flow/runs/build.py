@@ -44,5 +44,6 @@ def build(request: Request, out: str | Path, events: Events = SILENT) -> Summary
         events.note(sentence)
     check_engine(request.engine, {request.bits(name) for name in request.variants}, board)
     with open_build(out, events, "quantise", request.files) as folder:
+        request.source.load(events)
         run_stages(STAGES, folder, request)
     return read_summary(out / SUMMARY)

@@ -38,5 +38,6 @@ def prune(request: PruneRequest, out: str | Path, events: Events = SILENT) -> Pr
     if request.is_searched and request.board is None:
         events.note(SAVES_MULTIPLICATIONS)
     with open_build(out, events, "measure", request.files) as folder:
+        request.source.load(events)
         run_stages(STAGES, folder, request)
     return load_record(PruneRecord, out / RECORD)

@@ -56,6 +56,7 @@ def quantise(request: Request, out: str | Path, events: Events = SILENT) -> Quan
     if request.transforms:
         events.note("no QONNX files are written: QONNX has no Winograd convolution")
     with open_build(out, events, "quantise", request.files) as folder:
+        request.source.load(events)
         run_stages([STAGE_ALONE], folder, request)
     with events.progress("measure the variants"):
         return _measured(out)

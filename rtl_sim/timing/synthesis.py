@@ -1,0 +1,118 @@
+"""Netlists of units by Yosys (pyosys), kept in the user's cache by the hash of their sources."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from rtl_sim.simulate.places import cache_folder
+from rtl_sim.timing.netlist import Netlist, read_netlist
+from toolflow.emit.hls import top_function
+from toolflow.emit.rtl import emit_rtl
+from toolflow.engine.config import EngineConfig
+from toolflow.ir.errors import ToolflowError
+
+UNIT = "single"
+FAMILIES = ("xc7", "xcup")
+_KEPT = 40  # netlists in the cache
+_LOG_LINES = 12
+
+
+def unit_netlist(config: EngineConfig, family: str) -> Netlist:
+    """Return the netlist of a whole unit, flattened, without buffers for pins.
+
+    Raises:
+        ToolflowError: the family is not of AMD, pyosys is missing, or Yosys fails.
+    """
+    return module_netlist(config, family, top_function(UNIT), {})
+
+
+def module_netlist(config: EngineConfig, family: str, top: str, parameters: Mapping[str, str]) -> Netlist:
+    """Return the netlist of one module of a unit's sources with these parameters, as SystemVerilog literals.
+
+    Raises:
+        ToolflowError: as `unit_netlist`.
+    """
+    check_family(family)
+    with tempfile.TemporaryDirectory() as name:
+        files = emit_rtl(config, UNIT, Path(name) / "rtl")
+        if top != top_function(UNIT):
+            files = [file for file in files if file.stem != top_function(UNIT)]
+        texts = {f"rtl/{file.name}": file.read_text(encoding="utf-8") for file in files}
+    chosen = "".join(f" -G {name}={value}" for name, value in parameters.items())
+    script = [
+        f"read_slang --threads 1 {' '.join(texts)} --top {top}{chosen}",
+        f"synth_xilinx -family {family} -flatten -noiopad -top {top}",
+        "write_json netlist.json",
+    ]
+    return read_netlist(json.loads(_run_yosys(script, texts)), top)
+
+
+def check_family(family: str) -> None:
+    """Refuse a family whose timing is not estimated.
+
+    Raises:
+        ToolflowError: always, but for `FAMILIES`.
+    """
+    if family == "ecp5":
+        raise ToolflowError(
+            "timing of ECP5 is not estimated: nextpnr-ecp5 places and routes the unit (scripts/run.sh route)"
+        )
+    if family not in FAMILIES:
+        raise ToolflowError(f"timing is estimated for the families {' and '.join(FAMILIES)}, not for {family}")
+
+
+def _run_yosys(script: list[str], texts: Mapping[str, str]) -> str:
+    """Return the netlist that a script writes; the same script on the same texts runs once."""
+    if importlib.util.find_spec("pyosys") is None:
+        raise ToolflowError(
+            "timing is estimated on a netlist that pyosys makes, and pyosys is not installed: "
+            "pip install 'cascade-toolflow[synthesis]'"
+        )
+    key = hashlib.sha256(json.dumps([version("pyosys"), script, dict(texts)]).encode()).hexdigest()[:24]
+    folder = cache_folder() / "netlists"
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / f"{key}.json.gz"
+    if not kept.exists():
+        with tempfile.TemporaryDirectory() as name:
+            work = Path(name)
+            (work / "rtl").mkdir()
+            for file, text in texts.items():
+                (work / file).write_text(text, encoding="utf-8")
+            _run_script(script, work)
+            part = kept.with_suffix(f".{os.getpid()}")
+            part.write_bytes(gzip.compress((work / "netlist.json").read_bytes(), compresslevel=1))
+            part.replace(kept)
+        for old in sorted(folder.glob("*.json.gz"), key=lambda path: -path.stat().st_mtime)[_KEPT:]:
+            old.unlink(missing_ok=True)
+    return gzip.decompress(kept.read_bytes()).decode()
+
+
+def _run_script(script: list[str], work: Path) -> None:
+    """Run a Yosys script in a process of its own, whose log and memory end with it.
+
+    Raises:
+        ToolflowError: Yosys fails; the text ends with its last lines.
+    """
+    code = (
+        "import json, sys\n"
+        "from pyosys import libyosys as ys\n"
+        "ys.yosys_setup()\n"
+        "design = ys.Design()\n"
+        "for line in json.loads(sys.argv[1]):\n"
+        "    ys.run_pass(line, design)\n"
+    )
+    command = [sys.executable, "-c", code, json.dumps(script)]
+    done = subprocess.run(command, cwd=work, check=False, capture_output=True, text=True)
+    if done.returncode or not (work / "netlist.json").exists():
+        last = "\n".join((done.stdout + done.stderr).splitlines()[-_LOG_LINES:])
+        raise ToolflowError(f"Yosys failed on the unit's SystemVerilog:\n{last}")
