@@ -1,9 +1,9 @@
-"""`make fuzz`: random networks, damaged files and projects, for a time or for a number of jobs.
+"""`make fuzz`: run random networks, damaged files and damaged projects for a time or a number of jobs.
 
     python -m fuzz --out build/fuzz --seed 1 --minutes 5
 
-What was run is kept in the folder; a second run with the same folder and seed goes on there. Ends with 1 if
-something was found.
+The results are kept in the folder. A second run with the same folder and seed continues there. The exit code is 1 if
+there is a find.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from fuzz.campaign import Campaign, Job
 from fuzz.notebook import FINDS, Entry, Notebook
 from fuzz.work import run_all
 
-RATIO = {"network": 8, "planned": 1, "file": 8, "project": 8}  # of a run that the time alone ends
+RATIO = {
+    "network": 8,
+    "planned": 1,
+    "file": 8,
+    "project": 8,
+}  # jobs of each kind in a row, if only the time ends the run
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,8 @@ class Wanted:
     """When a campaign is complete.
 
     Attributes:
-        networks, rtl, planned, files, projects: jobs that must have ended; networks and planned ones that were refused
-            do not count. None for as many as the time allows.
+        networks, rtl, planned, files, projects: number of jobs that must have ended. Refused networks and planned
+            networks do not count. None for as many as the time allows.
     """
 
     networks: int | None = None
@@ -70,21 +75,25 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="fuzz", description="Random networks on every level, damaged files and damaged projects."
     )
-    parser.add_argument("--out", type=Path, default=Path("build/fuzz"), help="notebook and builds")
-    parser.add_argument("--keep", type=Path, default=Path("tests/regressions"), help="what is found, minimised")
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/fuzz"), help="folder of the results and of the built engines"
+    )
+    parser.add_argument("--keep", type=Path, default=Path("tests/regressions"), help="folder of the minimised finds")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=5.0, help="no job begins later")
-    parser.add_argument("--engines", type=int, default=8, help="engines that are built")
-    parser.add_argument("--rtl-engines", type=int, default=1, help="of those, as RTL too")
+    parser.add_argument("--minutes", type=float, default=5.0, help="no job starts after this time")
+    parser.add_argument("--engines", type=int, default=8, help="number of engines")
+    parser.add_argument("--rtl-engines", type=int, default=1, help="number of them that are simulated as RTL too")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--tell-s", type=float, default=10.0, help="seconds between lines of progress")
+    parser.add_argument("--tell-s", type=float, default=10.0, help="seconds between two lines of progress")
     for kind in ("networks", "rtl", "planned", "files", "projects"):
-        parser.add_argument(f"--{kind}", type=int, help=f"{kind} that must have ended; else the time decides")
+        parser.add_argument(
+            f"--{kind}", type=int, help=f"number of {kind} jobs to end; without such numbers only the time ends the run"
+        )
     return parser.parse_args(arguments)
 
 
 def _jobs(campaign: Campaign, notebook: Notebook, wanted: Wanted, end: float) -> Iterator[Job]:
-    """Yield jobs that were not run yet, kinds by turns, until all that was wanted ended or the time is over."""
+    """Yield jobs that have not run yet, each kind in turn, until enough have ended or the time is over."""
     done = notebook.done()
     numbers = {kind: (n for n in count() if (kind, n) not in done) for kind in RATIO}
     targets = {"network": wanted.networks, "planned": wanted.planned, "file": wanted.files, "project": wanted.projects}

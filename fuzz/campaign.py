@@ -1,4 +1,4 @@
-"""What a campaign runs: its jobs, and the random numbers of each."""
+"""A campaign, and its jobs with their random numbers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Campaign:
-    """What all jobs are drawn from.
+    """The parameters that all jobs follow from.
 
     Attributes:
-        seed: of everything.
-        out: folder of the notebook and of the engines' builds.
-        keep: folder of the finds.
-        engines: how many engines are drawn.
-        rtl_engines: how many of them are simulated as RTL.
+        seed: seed of all random numbers.
+        out: folder of the results and of the built engines.
+        keep: folder of the minimised finds.
+        engines: number of engines.
+        rtl_engines: number of them that are simulated as RTL too.
     """
 
     seed: int
@@ -26,17 +26,17 @@ class Campaign:
     rtl_engines: int
 
     def random(self, kind: str, number: int) -> random.Random:
-        """Return the generator of one job."""
+        """Return the random number generator of one job."""
         return random.Random(f"{self.seed} {kind} {number}")
 
     def on_rtl(self, number: int) -> bool:
-        """Return whether a network is simulated too: every second one of the first engines'."""
+        """Return whether a network is simulated as RTL: every second network of the first `rtl_engines` engines."""
         return number % self.engines < self.rtl_engines and number // self.engines % 2 == 0
 
 
 @dataclass(frozen=True)
 class Job:
-    """One thing to run."""
+    """One job: its kind, and its number within the kind."""
 
     kind: str
     number: int

@@ -1,4 +1,4 @@
-"""Damage to a file as plain data: drawn for the file's content, applied to it, stored as JSON."""
+"""Damage to a file as plain data: drawn to suit its content, applied to it, and stored as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import yaml
 
 Path = tuple[str | int, ...]
 
-# values that no field expects, or that one field or another does not
+# values that are invalid for all or for some fields
 ABSURD: tuple[Any, ...] = (
     None, True, -1, 0, 1, 3, 255, 4096, 1 << 31, 1 << 63, 10**30, 0.5, -0.0, 1e300, 1e-300, float("nan"), float("inf"),
     "", "x", "é\n'", "0", "../x", [], [0], [[]], {}, {"x": 1}, [1, 2, 3, 4, 5],
@@ -47,9 +47,10 @@ class Edit:
 
     Attributes:
         kind: a key of `apply_edit`.
-        place: a share of the file for changes of bytes, else a number that picks the thing to change.
-        path: where in a JSON or YAML document.
-        value: what is put there; of other kinds what they say.
+        place: for changes of bytes, the place as a share of the file; otherwise a number in [0, 1) that picks the part
+            to change.
+        path: the place in a JSON or YAML document.
+        value: the new value there; for other kinds, the variant of the change.
     """
 
     kind: str
@@ -59,12 +60,12 @@ class Edit:
 
     @classmethod
     def of_json(cls, document: Mapping[str, Any]) -> Edit:
-        """Read what `asdict` gave."""
+        """Read the output of `asdict`."""
         return cls(document["kind"], document["place"], tuple(document["path"]), document["value"])
 
 
 def draw_edit(rng: random.Random, name: str, content: bytes) -> Edit:
-    """Return a change that suits a file of that name and content."""
+    """Return a change that suits a file with this name and content."""
     suffix = name.rpartition(".")[2]
     if rng.random() < 0.7:
         if suffix in ("json", "yaml", "safetensors"):
@@ -117,7 +118,7 @@ def _bytes(edit: Edit, content: bytes) -> bytes:
 
 
 def _document(suffix: str, content: bytes) -> Any:
-    """Return a file's document; of safetensors its header. One that is none already counts as an empty one."""
+    """Return a file's document, for safetensors the header; an empty one if the file holds no document."""
     try:
         if suffix == "yaml":
             return yaml.safe_load(content)
@@ -139,7 +140,7 @@ def _written(suffix: str, document: Any, content: bytes) -> bytes:
 
 
 def _paths(document: Any, path: Path = ()) -> list[Path]:
-    """Return the place of everything in a document, long lists by their ends."""
+    """Return the paths of all values in a document; of a long list, only those of its first and last items."""
     found = [path]
     if isinstance(document, dict):
         for key, value in document.items():
@@ -151,7 +152,7 @@ def _paths(document: Any, path: Path = ()) -> list[Path]:
 
 
 def _changed(document: Any, path: Sequence[str | int], value: Any, *, gone: bool) -> Any:
-    """Return a document with a value in place of what lies at a path; unchanged where the path is not there."""
+    """Return a document with a new value at a path, or without that value; unchanged if the path is missing."""
     if not path:
         return value
     key, rest = path[0], path[1:]
@@ -166,7 +167,7 @@ def _changed(document: Any, path: Sequence[str | int], value: Any, *, gone: bool
 
 
 def _arrays(edit: Edit, content: bytes) -> bytes:
-    """Return an .npz one of whose arrays is another."""
+    """Return an .npz file in which one array is changed."""
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     name = sorted(arrays)[int(edit.place * len(arrays))] if arrays else "x"
@@ -202,7 +203,7 @@ def _arrays(edit: Edit, content: bytes) -> bytes:
 
 
 def _onnx(edit: Edit, content: bytes) -> bytes:
-    """Return a model one of whose parts is another."""
+    """Return an ONNX model in which one part is changed."""
     model = onnx.load_from_string(content)
     graph = model.graph
 

@@ -16,15 +16,15 @@ def draw_network(rng: random.Random, sub_row: int, image_channels: int) -> Netwo
     """Return a network of up to about twenty steps.
 
     Args:
-        rng: what is drawn follows from it alone.
-        sub_row: channels of the engine's words; some layers are drawn wide enough for patterns of that length.
-        image_channels: the most channels of the image.
+        rng: the only source of random numbers.
+        sub_row: channels of an engine word; some layers are wide enough for patterns of this length.
+        image_channels: maximum number of channels of the image.
     """
     return _Drawing(rng, sub_row, image_channels).network()
 
 
 class _Drawing:
-    """A network that grows at its end; a block that does not fit is not taken."""
+    """A network that grows at its end. A block that does not fit is dropped."""
 
     def __init__(self, rng: random.Random, sub_row: int, image_channels: int) -> None:
         self.rng = rng
@@ -35,7 +35,7 @@ class _Drawing:
         self.steps: list[Step] = []
         self.shapes: dict[str, Shape] = {IMAGE: self.shape}
         self.end = IMAGE
-        # most networks are ordinary, some have a layer or two of strange weights, few are strange throughout
+        # share of layers with unusual weights: 0 in most networks
         self.strange = rng.choice([0.0, 0.0, 0.0, 0.15, 0.15, 0.5])
 
     def network(self) -> Network:
@@ -117,7 +117,7 @@ class _Drawing:
     # ---- blocks ---------------------------------------------------------------------------
 
     def _stem(self) -> None:
-        if self.rng.random() < 0.1:  # something else reads the image
+        if self.rng.random() < 0.1:  # no convolution reads the image
             return
         kernel = self._window()
         strides = self.rng.choice([(1, 1), (1, 1), (2, 2), (2, 1)])
@@ -126,7 +126,7 @@ class _Drawing:
 
     def _plain(self) -> None:
         draw = self.rng.random()
-        if draw < 0.5:  # what tiles and patterns can take
+        if draw < 0.5:  # a convolution that tiles and patterns support
             self._conv((3, 3), outputs=self._channels(), pads=self._pads((3, 3)))
         else:
             kernel = self._window()

@@ -1,4 +1,4 @@
-"""The engines of a campaign: drawn once from its seed, so that their builds can be kept."""
+"""The engines of a campaign. They follow from its seed, so that a later run finds them built."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.ir.unit import UnitName
 
 UNIT = UnitName.SINGLE
-# (weight bits, activation bits) of the multipliers, and the tile, each pair drawn in turn
+# (weight bits, activation bits) of the multipliers, taken in turn; so are the tiles
 WIDTHS = (
     (8, 8), (4, 4), (8, 8), (2, 2), (6, 6), (3, 3), (4, 8), (8, 5), (5, 5), (7, 7), (8, 4), (2, 8), (3, 6), (10, 8),
 )  # fmt: skip
@@ -26,7 +26,7 @@ TILED_ACCUMULATOR_BITS = 40
 
 @dataclass(frozen=True)
 class Builds:
-    """Where an engine's programs and simulators are kept: a folder for each engine, by what it is."""
+    """The compiled programs and simulators: a folder for each engine, named after its signature."""
 
     folder: Path
 
@@ -38,7 +38,7 @@ class Builds:
         return folder
 
     def native(self, config: EngineConfig) -> Path:
-        """Return the emitted C++ as a program."""
+        """Return the program that the emitted C++ is compiled to."""
         return build_native(self.sources(config, "hls"), config, UNIT, work=self._folder(config) / "native")
 
     def simulator(self, config: EngineConfig) -> Simulation:
@@ -50,7 +50,7 @@ class Builds:
 
 
 def draw_engines(seed: int, count: int) -> list[EngineConfig]:
-    """Return `count` engines, their widths and tiles in turn, all else at random."""
+    """Return `count` engines. Widths and tiles are taken in turn, all other parameters at random."""
     rng = random.Random(f"engines {seed}")
     found: list[EngineConfig] = []
     while len(found) < count:

@@ -1,4 +1,4 @@
-"""The jobs about damaged inputs and damaged projects, through the commands as a user types them."""
+"""The jobs that damage an input or a project and run a command on it as a user would."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fuzz.originals import FAST, SHAPE, originals, project_files, toolflow
 
 INPUTS = ("model.onnx", "weights.safetensors", "weights.pt", "images.npz", "board.yaml", "pruned.safetensors")
 DOCUMENTED = (0, 2, 3, 4)  # exit codes
-# what a level, a bench or the host reads: a change of one of these must not pass verification
+# read by a level, a bench or the host: verification must not pass if one of these files is changed
 CHECKED = ("weights/", "vectors/", "graphs/", "plan.json", "calibration.json", "cascade.json")
 TEXT = 1200
 
@@ -33,10 +33,10 @@ class Damage:
     """Changes of one file and the command that reads it.
 
     Attributes:
-        file: of the originals, "project/…" for one of the project's.
-        edits: one after the other; none where the file is deleted or swapped.
+        file: the damaged file, relative to the originals; "project/…" for a file of the project.
+        edits: the changes in order; empty if the file is deleted or replaced.
         command: a key of `_COMMANDS`.
-        other: file that takes the damaged one's place, "" if it is deleted; None for edits.
+        other: the file that replaces the damaged one, "" if it is deleted; None for edits.
     """
 
     file: str
@@ -50,7 +50,7 @@ class Damage:
 
     @classmethod
     def of_json(cls, document: Mapping[str, Any]) -> Damage:
-        """Read what `as_json` gave."""
+        """Read the output of `as_json`."""
         edits = tuple(Edit.of_json(edit) for edit in document["edits"])
         return cls(document["file"], edits, document["command"], document["other"])
 
@@ -73,14 +73,14 @@ def draw_damage(rng: random.Random, kind: str, folder: Path) -> Damage:
         edits.append(draw_edit(rng, file, content))
         try:
             content = apply_edit(edits[-1], content)
-        except Exception:  # a file that the first edit made unreadable takes no second one
+        except Exception:  # the first edit made the file unreadable
             edits.pop()
             break
     return Damage(file, tuple(edits) or (Edit("flip", rng.random(), value=rng.randrange(8)),), command)
 
 
 def run_file(campaign: Campaign, job: Job) -> Entry:
-    """Draw a job's damage and run it; what must not be is minimised and kept."""
+    """Draw a job's damage and run it; a find is minimised and kept."""
     folder = originals(campaign.out / "originals")
     damage = draw_damage(campaign.random(job.kind, job.number), job.kind, folder)
     entry = judge_damage(damage, job, folder)
@@ -97,7 +97,7 @@ def run_file(campaign: Campaign, job: Job) -> Entry:
 
 
 def judge_damage(damage: Damage, job: Job, folder: Path) -> Entry:
-    """Apply damage to a copy of the originals, run the command and return what came of it."""
+    """Apply damage to a copy of the originals, run the command, and return the result."""
     started = time.perf_counter()
     with _damaged(damage, folder) as (place, changed):
         result = _COMMANDS[damage.command](place)
@@ -117,7 +117,7 @@ def _judge(damage: Damage, changed: bool, result: Result) -> tuple[str, str]:
         return DEFECT, result.output
     if result.exit_code != 0:
         said = result.stderr.strip()
-        return (REFUSED, said) if said else (UNHELPFUL, f"exit code {result.exit_code} without a word")
+        return (REFUSED, said) if said else (UNHELPFUL, f"exit code {result.exit_code} without a message")
     inside = damage.file.removeprefix("project/")
     if changed and damage.command == "verify" and inside.startswith(CHECKED):
         return DIFFERENCE, f"verify passes although {inside} is damaged"
@@ -126,7 +126,7 @@ def _judge(damage: Damage, changed: bool, result: Result) -> tuple[str, str]:
 
 @contextmanager
 def _damaged(damage: Damage, folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Give a copy of the originals with the damage, and whether the file's bytes changed."""
+    """Yield a copy of the originals with the damage, and whether the file's bytes changed."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
         place = Path(name) / "files"
         if damage.file.startswith("project/") or damage.command.endswith("board"):

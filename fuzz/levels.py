@@ -40,18 +40,18 @@ UInt8Array = npt.NDArray[np.uint8]
 
 
 class DifferenceError(Exception):
-    """Two levels that must agree do not."""
+    """Two levels differ."""
 
 
 @dataclass
 class Progress:
-    """How far a case came.
+    """The progress of a case.
 
     Attributes:
-        stage: the one that is at work, or failed.
-        seconds: by stage.
-        equal: levels that were compared and are equal.
-        relative_error: of the quantised output, error energy over signal energy.
+        stage: the current stage, or the one that failed.
+        seconds: wall time of each stage.
+        equal: the levels that were compared and are equal.
+        relative_error: error energy over signal energy of the quantised output.
     """
 
     stage: str = "draw"
@@ -61,7 +61,7 @@ class Progress:
 
     @contextmanager
     def at(self, stage: str) -> Iterator[None]:
-        """Note a stage's time."""
+        """Measure the time of a stage."""
         self.stage = stage
         started = time.process_time(), time.perf_counter()
         yield
@@ -72,7 +72,7 @@ def run_case(case: Case, builds: Builds, progress: Progress) -> None:
     """Run a case on all of its levels.
 
     Raises:
-        DifferenceError: two levels do not agree; says where.
+        DifferenceError: two levels differ; the message says where.
         ToolflowError: the toolflow refuses the case.
     """
     shape = case.network.shape
@@ -110,7 +110,7 @@ def _imported(case: Case, x: npt.NDArray[np.float64]) -> Graph:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    # operator by operator: its fusion of a pad with an average pool in ceil mode counts other elements than the two do
+    # without fusion: a pad fused with an average pool in ceil mode counts other elements than the two operators alone
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     wanted = np.asarray(session.run(None, {session.get_inputs()[0].name: x.astype(np.float32)})[0])
@@ -122,10 +122,12 @@ def _imported(case: Case, x: npt.NDArray[np.float64]) -> Graph:
         with torch.no_grad():
             found = model_output(one, torch.from_numpy(x).double()).numpy()
         if found.shape != expected.shape:
-            raise DifferenceError(f"the network {what} answers {found.shape}, onnxruntime {expected.shape}")
+            raise DifferenceError(
+                f"the network {what} has an output of shape {found.shape}, onnxruntime {expected.shape}"
+            )
         error = float(np.abs(found - expected).max()) / scale
         if not error <= FLOAT_TOLERANCE:
-            raise DifferenceError(f"the network {what} differs from onnxruntime by {error:.2g} of the largest result")
+            raise DifferenceError(f"the network {what} differs from onnxruntime by {error:.2g} of the largest value")
     return graph
 
 
@@ -135,7 +137,7 @@ def _output_error(made: Variant) -> float | None:
 
 
 def _engine(case: Case, graph: QuantisedGraph) -> EngineConfig:
-    """Return the case's engine, or the one that the planner chooses for its board."""
+    """Return the case's engine; without one, the engine that the planner chooses for the case's board."""
     if case.engine is not None:
         return EngineConfig.model_validate(case.engine)
     board = load_board(case.board)
@@ -145,7 +147,7 @@ def _engine(case: Case, graph: QuantisedGraph) -> EngineConfig:
 
 
 def _executor(name: str, case: Case, config: EngineConfig, builds: Builds) -> Executor:
-    """Return what runs a level, built."""
+    """Return the executor of a level, after building what it needs."""
     if name == "program":
         return ProgramExecutor()
     if name == "hls":
@@ -158,7 +160,7 @@ def _executor(name: str, case: Case, config: EngineConfig, builds: Builds) -> Ex
 
 
 def _compare(name: str, unit: Unit, executor: Executor, images: UInt8Array, *, traced: bool) -> None:
-    """Compare every integer that a level's executor writes, and every map if it is traced."""
+    """Compare all results of a level with the reference; if `traced`, all feature maps too."""
     difference = verify_level(unit, executor, images).difference
     if difference is None and traced:
         difference = locate(unit, executor, images)
@@ -167,7 +169,7 @@ def _compare(name: str, unit: Unit, executor: Executor, images: UInt8Array, *, t
 
 
 def refusal_lacks(error: ToolflowError, case: Case) -> str:
-    """Return what a refusal lacks to be acted on, "" if it lacks nothing."""
+    """Return what is missing in a refusal for the user to act on it, or "" if nothing is."""
     text = str(error)
     names = [f"'{step.name}" for step in case.network.steps]
     resources = ("depth", "bits", "lanes", "LUTs", "DSPs", "block", "words", "--", "images", "input channels")
@@ -177,5 +179,5 @@ def refusal_lacks(error: ToolflowError, case: Case) -> str:
         word in text
         for word in ("must", "allowed", "needs", "take ", "use ", "scale its", "remove ", "at least", "up to", "only ")
     ):
-        return "it does not say what would be right"
+        return "it does not say what is allowed"
     return ""

@@ -1,4 +1,4 @@
-"""Minimise a failing case: fewer steps, channels, pixels and options, as long as it fails."""
+"""Minimise a failing case: remove steps, channels, pixels and options while it still fails."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PLAIN_NUMBERS: Numbers = {
 
 
 def minimise(case: Case, fails: Callable[[Case], bool], limit_s: float = 60.0) -> Case:
-    """Return the smallest case found that fails.
+    """Return the smallest failing case that is found.
 
     Args:
-        case: fails.
-        fails: whether a smaller case fails in the same way.
-        limit_s: time after which the best one so far is returned.
+        case: a failing case.
+        fails: returns whether a smaller case fails in the same way.
+        limit_s: after this time the smallest case so far is returned.
     """
     end = time.monotonic() + limit_s
     found = True
@@ -50,7 +50,7 @@ def _is_sound(network: Network) -> bool:
 
 
 def _smaller(case: Case) -> Iterator[Case]:
-    """Yield cases that are a step smaller, the greatest steps first."""
+    """Yield cases with one simplification each, the largest first."""
     for network in _smaller_networks(case.network):
         yield replace(case, network=network)
     for levels in ((case.levels[-1],), case.levels[:1]):
@@ -81,7 +81,7 @@ def _smaller_networks(network: Network) -> Iterator[Network]:
 
 
 def _without(network: Network, gone: Step) -> Network:
-    """Return the network with a step's readers reading its first input; without a residual's or concat's others."""
+    """Return the network without a step; the steps that read it now read its first input."""
     source = gone.inputs[0]
     steps = [
         replace(step, inputs=tuple(source if name == gone.name else name for name in step.inputs))
@@ -92,7 +92,7 @@ def _without(network: Network, gone: Step) -> Network:
 
 
 def _smaller_steps(step: Step) -> Iterator[Step]:
-    if len(step.inputs) > 1:  # a join of fewer, or of the image alone
+    if len(step.inputs) > 1:  # join fewer tensors, or replace one by the image
         for i in range(len(step.inputs)):
             yield replace(step, inputs=step.inputs[:i] + step.inputs[i + 1 :])
         for i, name in enumerate(step.inputs):

@@ -1,7 +1,7 @@
 """A network as plain data: drawn, shrunk, written as JSON, and turned into an ONNX model.
 
-Weights are not stored. They follow from the network's seed, the step's name and style, and the shape; so a network
-that is made smaller stays a network.
+Weights are not stored. They follow from the network's seed, the step's name and style, and the shape. A smaller
+network therefore always has fitting weights.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STYLES = ("normal", "dead", "zero", "biased", "uneven", "extreme", "tiny")
 
 
 class InvalidNetworkError(Exception):
-    """A network whose steps do not fit together."""
+    """The steps of a network do not fit together."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Step:
     """One operator.
 
     Attributes:
-        name: of the step and of its tensor.
+        name: name of the step and of its output tensor.
         kind: a key of `_SHAPES`.
-        inputs: tensors read.
-        numbers: attributes; every one is a tuple.
-        style: how the weights are drawn, one of `STYLES`.
+        inputs: names of the input tensors.
+        numbers: attributes; each is a tuple.
+        style: distribution of the weights, one of `STYLES`.
     """
 
     name: str
@@ -52,9 +52,9 @@ class Network:
     """Steps from one image to one output.
 
     Attributes:
-        seed: of the weights.
-        shape: (C, H, W) of the image.
-        steps: in topological order; the last one is the output.
+        seed: seed of the weights.
+        shape: shape (C, H, W) of the image.
+        steps: steps in topological order; the last one gives the output.
     """
 
     seed: int
@@ -63,7 +63,7 @@ class Network:
 
     @property
     def output(self) -> str:
-        """Name of the output's tensor."""
+        """Name of the output tensor."""
         return self.steps[-1].name if self.steps else IMAGE
 
     def shapes(self) -> dict[str, Shape]:
@@ -98,7 +98,7 @@ class Network:
 
     @classmethod
     def of_json(cls, document: Mapping[str, Any]) -> Network:
-        """Read what `as_json` gave."""
+        """Read the output of `as_json`."""
         steps = tuple(
             Step(
                 s["name"],
@@ -146,7 +146,7 @@ def _windows(numbers: Numbers, shape: Shape, channels: int) -> Shape:
         if numbers.get("ceil", (0,))[0]:
             size = -(-room // stride) + 1
             if (size - 1) * stride >= shape[1 + axis] + top:
-                raise InvalidNetworkError("a window begins behind the map: ONNX's own tools disagree whether it counts")
+                raise InvalidNetworkError("a window begins behind the map: ONNX tools disagree on whether it counts")
         else:
             size = room // stride + 1
         sizes.append(size)
@@ -162,7 +162,7 @@ def _conv(numbers: Numbers, shapes: list[Shape]) -> Shape:
 
 def _pool(numbers: Numbers, shapes: list[Shape]) -> Shape:
     if any(numbers["pads"][i] >= numbers["kernel"][i % 2] for i in range(4)):
-        raise InvalidNetworkError("a window must see the map")
+        raise InvalidNetworkError("a window must overlap the map")
     return _windows(numbers, shapes[0], shapes[0][0])
 
 
@@ -180,7 +180,7 @@ def _same(numbers: Numbers, shapes: list[Shape]) -> Shape:
 
 def _concat(numbers: Numbers, shapes: list[Shape]) -> Shape:
     if any(shape[1:] != shapes[0][1:] for shape in shapes):
-        raise InvalidNetworkError("maps must be of one size")
+        raise InvalidNetworkError("maps must have equal height and width")
     return sum(shape[0] for shape in shapes), *shapes[0][1:]
 
 

@@ -1,4 +1,4 @@
-"""The jobs about networks: one for an engine of the campaign, or one for which the planner chooses an engine."""
+"""The jobs that run networks, on an engine of the campaign or on an engine that the planner chooses."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def case_of(campaign: Campaign, job: Job) -> Case:
 
 
 def run_network(campaign: Campaign, job: Job) -> Entry:
-    """Draw a job's case and run it; what must not be is minimised and kept."""
+    """Draw a job's case and run it; a find is minimised and kept."""
     case, builds = case_of(campaign, job), Builds(campaign.out / "engines")
     entry = judge(case, job, builds)
     if entry.outcome in FINDS:
@@ -47,19 +47,19 @@ def run_network(campaign: Campaign, job: Job) -> Entry:
 
 
 def keep(case: Case, entry: Entry, path: Path) -> None:
-    """Write a case as a regression; `tests/end_to_end/test_fuzz.py` runs all that are kept in `tests/regressions`."""
+    """Write a case as a regression: `tests/end_to_end/test_fuzz.py` runs all files in `tests/regressions`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {"outcome": entry.outcome, "stage": entry.stage, "text": entry.text, "case": case.as_json()}
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def judge(case: Case, job: Job, builds: Builds) -> Entry:
-    """Run a case and return what came of it."""
+    """Run a case and return the result."""
     progress = Progress()
     try:
         run_case(case, builds, progress)
         entry = Entry(job.kind, job.number, EQUAL, "end")
-    except (DifferenceError, SimulationError) as error:  # the latter of a design that hangs or breaks a protocol
+    except (DifferenceError, SimulationError) as error:  # SimulationError: the design hangs or breaks a protocol
         entry = Entry(job.kind, job.number, DIFFERENCE, progress.stage, str(error))
     except ToolflowError as error:
         lacks = refusal_lacks(error, case)
@@ -78,11 +78,11 @@ def judge(case: Case, job: Job, builds: Builds) -> Entry:
 
 
 def _unexpected(job: Job, stage: str, error: BaseException) -> Entry:
-    """Return the entry of an error that is no refusal."""
+    """Return the entry of an unexpected error."""
     lines = traceback.format_exception(error)[-TRACE_LINES:]
     return Entry(job.kind, job.number, DEFECT, stage, "".join(lines).strip())
 
 
 def alike(one: Entry, other: Entry) -> bool:
-    """Return whether two entries tell the same failure: outcome, stage, and the text without its numbers and names."""
+    """Return whether two entries are the same failure: equal outcome, stage, and text without numbers and names."""
     return (one.outcome, one.stage, kind_of(one.text)) == (other.outcome, other.stage, kind_of(other.text))

@@ -1,4 +1,4 @@
-"""The results of a campaign, one JSON document a line; a rerun continues where the last run stopped."""
+"""The results of a campaign: one JSON document in each line. A rerun continues where the last run stopped."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ FINDS = (UNHELPFUL, DIFFERENCE, DEFECT)
 
 @dataclass(frozen=True)
 class Entry:
-    """What came of one job.
+    """The result of one job.
 
     Attributes:
         kind: "network", "planned", "file" or "project".
-        number: of the job within its kind; with the campaign's seed it says everything about the job.
-        outcome: one of `OUTCOMES`; "refused" can be acted on, "unhelpful" is a refusal that cannot.
-        stage: at which it ended.
-        text: the refusal, the difference or the trace's end.
-        levels: that were compared and are equal.
-        seconds: wall time by stage.
+        number: number of the job within its kind; the job follows from it and the campaign's seed.
+        outcome: one of `OUTCOMES`. "refused" has a message that the user can act on, "unhelpful" has none.
+        stage: the stage at which the job ended.
+        text: the refusal, the difference, or the end of the trace.
+        levels: the levels that were compared and are equal.
+        seconds: wall time of each stage.
         engine: signature of the engine, "" if there is none.
-        relative_error: of the quantised output.
+        relative_error: error energy over signal energy of the quantised output.
     """
 
     kind: str
@@ -54,21 +54,21 @@ class Notebook:
         self.path = path
         self.entries: list[Entry] = list(_read(path))
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:  # behind a line that was cut off
+        with path.open("a", encoding="utf-8") as file:  # the last line may be cut off
             file.write("\n")
 
     def add(self, entry: Entry) -> None:
-        """Keep an entry."""
+        """Append an entry."""
         self.entries.append(entry)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(entry)) + "\n")
 
     def done(self) -> set[tuple[str, int]]:
-        """Return kind and number of what was run."""
+        """Return kind and number of the jobs that have run."""
         return {entry.place for entry in self.entries}
 
     def ended(self, kind: str, level: str | None = None) -> int:
-        """Return how many jobs of a kind count: on a level where one is named; refused networks do not count."""
+        """Return how many jobs of a kind have ended, or are equal on `level`. Refused networks do not count."""
         counted = (EQUAL,) if kind in ("network", "planned") else OUTCOMES
         return sum(
             entry.kind == kind and (entry.outcome in counted if level is None else level in entry.levels)
@@ -76,11 +76,11 @@ class Notebook:
         )
 
     def finds(self) -> list[Entry]:
-        """Return what must not be."""
+        """Return the entries of the finds."""
         return [entry for entry in self.entries if entry.outcome in FINDS]
 
     def summary(self) -> dict[str, Any]:
-        """Return the counts: by kind and outcome, by level, engines, seconds by stage, refused networks by text."""
+        """Return counts: jobs by kind and outcome, levels, engines, seconds by stage, refused networks by text."""
         counts: dict[str, dict[str, int]] = {}
         levels: Counter[str] = Counter()
         seconds: Counter[str] = Counter()
@@ -107,13 +107,13 @@ def _read(path: Path) -> Iterator[Entry]:
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             document = json.loads(line)
-        except json.JSONDecodeError:  # empty, or cut off: that job is run again
+        except json.JSONDecodeError:  # empty or cut off: the job runs again
             continue
         yield Entry(**{**document, "levels": tuple(document["levels"])})
 
 
 def kind_of(text: str) -> str:
-    """Return a text without names and numbers, so that like refusals are counted together."""
+    """Return a text without names and numbers, so that similar refusals count as one."""
     words = " ".join(text.split()).split("'")
     plain = "'…'".join(words[::2])
     return re.sub(r"[\d.e+-]*\d", "#", plain)[:160]

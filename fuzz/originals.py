@@ -1,4 +1,4 @@
-"""The files to damage: a model in every form, its images, a board, a pruned file, and a project with two units."""
+"""The files to damage: a model in each format, its images, a board, a pruned file, and a project with two units."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def toolflow(*arguments: str | Path) -> Result:
 
 
 def originals(folder: Path) -> Path:
-    """Return the folder of the originals, made at the first call."""
+    """Return the folder of the originals; the first call makes them."""
     folder.mkdir(parents=True, exist_ok=True)
     ready = folder / "ready"
     with (folder / "lock").open("w") as lock:
@@ -87,7 +87,7 @@ def _make(folder: Path) -> None:
 
 
 def project_files(folder: Path, rng: random.Random) -> str:
-    """Return one file of the project, every folder as likely as the next."""
+    """Return a random file of the project; each top-level folder is equally likely."""
     files = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file()]
     groups: dict[str, list[str]] = {}
     for name in files:

@@ -15,18 +15,18 @@ from fuzz.campaign import Campaign, Job
 from fuzz.notebook import DEFECT, Entry
 
 FILE_KINDS = ("file", "project")
-# A job that takes longer hangs. An engine's build and the minimising of a find are part of a network's, the making of
-# the originals is part of the first file's.
+# A job that takes longer counts as a hang. The time of a network job includes building the engine and minimising a
+# find; the time of the first file job includes making the originals.
 LIMIT_S = 400.0
 FILE_LIMIT_S = 90.0
-ADDRESS_SPACE_BYTES = 16 << 30  # a small file must not ask for more
+ADDRESS_SPACE_BYTES = 16 << 30  # no small file may need more memory
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
 def run_job(campaign: Campaign, job: Job) -> Entry:
     """Run a job in this process."""
     if job.kind in FILE_KINDS:
-        from fuzz.files import run_file  # loads torch, as the other; the parent does without
+        from fuzz.files import run_file  # both modules load torch, which the parent process does not need
 
         return run_file(campaign, job)
     from fuzz.networks import run_network
@@ -35,7 +35,7 @@ def run_job(campaign: Campaign, job: Job) -> Entry:
 
 
 class Worker:
-    """A process that runs one job after the other, and is replaced where it dies or hangs."""
+    """A process that runs one job after another. If it dies or hangs, a new one replaces it."""
 
     def __init__(self, campaign: Campaign) -> None:
         self.campaign = campaign
@@ -48,7 +48,7 @@ class Worker:
         theirs.close()
 
     def run(self, job: Job) -> Entry:
-        """Return what came of a job; one whose process dies is tried once more."""
+        """Return the result of a job. If the process dies, the job is tried once more."""
         return self._once(job) or self._once(job) or Entry(job.kind, job.number, DEFECT, "process", "the process died")
 
     def _once(self, job: Job) -> Entry | None:
@@ -74,10 +74,10 @@ class Worker:
 
 
 def _serve(campaign: Campaign, connection: Connection) -> None:
-    """Run jobs until the other end is closed."""
+    """Run jobs until the parent closes the connection."""
     os.environ["OMP_NUM_THREADS"] = "1"
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
-    logging.disable(logging.WARNING)  # a parent's screen is for finds
+    logging.disable(logging.WARNING)  # the terminal shows finds only
     warnings.simplefilter("ignore")
     import torch
 
@@ -91,7 +91,7 @@ def _serve(campaign: Campaign, connection: Connection) -> None:
 
 
 def run_all(campaign: Campaign, jobs: Iterator[Job], workers: int, keep: Callable[[Entry], None]) -> None:
-    """Run jobs on `workers` processes; `keep` is told each entry, one at a time."""
+    """Run jobs on `workers` processes; `keep` is called with each entry, one at a time."""
     lock = threading.Lock()
 
     def run() -> None:

@@ -1,7 +1,7 @@
-"""Parse emitted C++ for the check of `synthesisable.py`: functions, loops, pragmas and tokens.
+"""Parse emitted C++ into functions, loops, pragmas and tokens, for the checks of `synthesisable.py`.
 
-clang parses the sources as a synthesis tool would (`__SYNTHESIS__` defined), against the declarations of
-`hls_templates/portable`: what every HLS compiler takes of the vendor's headers, and nothing else.
+clang parses the sources with `__SYNTHESIS__` defined, as a synthesis tool does. The vendor's headers are replaced by
+`hls_templates/portable`, which declares only what every HLS compiler supports.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CONDITION = re.compile(r"\s*#\s*(ifdef|ifndef|if|elif|else|endif)\b(.*)")
 
 @dataclass(frozen=True)
 class Token:
-    """One token outside preprocessor lines; `name` tells an identifier."""
+    """One token outside preprocessor lines; `name` is true for an identifier."""
 
     text: str
     name: bool
@@ -36,7 +36,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Pragma:
-    """One `#pragma` that synthesis sees: the text behind the word, and where it stands."""
+    """One `#pragma` that a synthesis tool reads: its text after `#pragma`, and its place."""
 
     file: Path
     line: int
@@ -44,7 +44,7 @@ class Pragma:
 
     @property
     def words(self) -> list[str]:
-        """The words of the pragma, "HLS" and its kind included."""
+        """The words of the pragma, with "HLS" and the kind."""
         return self.text.split()
 
     def is_hls(self, kind: str) -> bool:
@@ -52,13 +52,13 @@ class Pragma:
         return [word.upper() for word in self.words[:2]] == ["HLS", kind]
 
     def option(self, key: str) -> str:
-        """Return what follows `key=`, "" if that is not given."""
+        """Return the value of `key=`, or "" if the option is missing."""
         return next((word.split("=", 1)[1] for word in self.words if word.startswith(f"{key}=")), "")
 
 
 @dataclass
 class Loop:
-    """A `for` statement: its cursor, the tokens of its three clauses and body, and the pragmas of its body."""
+    """A `for` statement: its cursor, the tokens of its three clauses and of its body, and the body's pragmas."""
 
     cursor: cindex.Cursor
     variable: str
@@ -88,14 +88,14 @@ class Function:
     branches: list[tuple[int, int]] = field(default_factory=list)  # first and last line of each `if`
 
     def is_conditional(self, pragma: Pragma) -> bool:
-        """Return whether a pragma stands in an `if` that is in no loop: one that the configuration decides."""
+        """Return whether a pragma is in an `if` outside all loops, so that the configuration decides about it."""
         in_loop = any(loop.first_line < pragma.line <= loop.last_line for loop in self.loops)
         return not in_loop and any(first < pragma.line <= last for first, last in self.branches)
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A parsed unit: everything that lies in the folder of its source."""
+    """A parsed unit: everything in its source file and in the headers of the same folder."""
 
     source: Path
     folder: Path
@@ -108,7 +108,7 @@ class Unit:
 
 
 def parse_unit(source: Path) -> Unit:
-    """Parse one source file with what it includes from its folder.
+    """Parse one source file, and the headers that it includes from its folder.
 
     Raises:
         ToolflowError: the file cannot be read.
@@ -147,7 +147,7 @@ def parse_unit(source: Path) -> Unit:
 
 
 def tokens_of(cursor: cindex.Cursor) -> list[Token]:
-    """Return a cursor's tokens, those of preprocessor lines and comments left out."""
+    """Return a cursor's tokens without preprocessor lines and comments."""
     tokens: list[Token] = []
     directive = -1
     for token in cursor.get_tokens():
@@ -162,11 +162,11 @@ def tokens_of(cursor: cindex.Cursor) -> list[Token]:
 
 
 def active_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield (number, line) of the lines that are compiled where __SYNTHESIS__ is defined.
+    """Yield (number, line) of the lines that are compiled if __SYNTHESIS__ is defined.
 
-    Conditions that other macros decide are taken as holding, whichever way they are written.
+    A condition on other macros counts as true, and so does its `#else` branch.
     """
-    stack: list[tuple[bool, bool]] = []  # of each open condition: it holds, __SYNTHESIS__ decides it
+    stack: list[tuple[bool, bool]] = []  # for each open condition: is it true, does it depend on __SYNTHESIS__
     for number, line in enumerate(text.splitlines(), 1):
         directive = _CONDITION.match(line)
         if directive is None:
@@ -266,7 +266,7 @@ def _loop(cursor: cindex.Cursor) -> Loop:
 
 
 def _place(pragmas: list[Pragma], functions: list[Function]) -> None:
-    """Give each pragma to the innermost loop, else to the function, that it stands in."""
+    """Add each pragma to its function and to the innermost loop around it."""
     for pragma in pragmas:
         around = [f for f in functions if f.file == pragma.file and f.first_line <= pragma.line <= f.last_line]
         if not around:

@@ -1,7 +1,7 @@
 """Check that emitted C++ uses only what Vitis HLS and PandA-Bambu accept.
 
-What the vendor's classes may be used for is stated by the declarations of `hls_templates/portable`: anything
-else does not parse. The rules here are about the language and the pragmas.
+The declarations of `hls_templates/portable` define which parts of the vendor's classes may be used; other uses do not
+parse. The rules here check the language and the pragmas.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from toolflow.ir.errors import VerificationError
 
 ALLOWED_INCLUDES = ("ap_int.h", "hls_stream.h", "stdint.h")
 
-# Pragma -> words that may follow it, alone or before "=".
+# Pragma -> options that it may have, with or without a value.
 PRAGMAS: dict[str, frozenset[str]] = {
     "INTERFACE": frozenset({"m_axi", "s_axilite", "port", "bundle", "offset", "depth", "latency"})
     | {"max_read_burst_length", "max_write_burst_length", "num_read_outstanding", "num_write_outstanding"},
@@ -39,7 +39,7 @@ _FORBIDDEN = {
     Kind.CXX_FOR_RANGE_STMT: ("loop", "a loop must be a counted `for`, not a range-based one"),
     Kind.GOTO_STMT: ("loop", "control flow must be structured, not `goto`"),
     Kind.CXX_NEW_EXPR: ("heap", "memory must be static or local, not from `new`"),
-    Kind.CXX_DELETE_EXPR: ("heap", "memory must be static or local, not given back by `delete`"),
+    Kind.CXX_DELETE_EXPR: ("heap", "memory must be static or local, not freed by `delete`"),
     Kind.LAMBDA_EXPR: ("lambda", "a function must have a name, not be a lambda"),
     Kind.CXX_THROW_EXPR: ("exception", "an error must be a return value, not an exception"),
     Kind.CXX_TRY_STMT: ("exception", "an error must be a return value, not an exception"),
@@ -62,23 +62,23 @@ class Finding:
 
 
 def check_synthesisable(folder: Path, unit: str) -> list[Finding]:
-    """Return what keeps a unit's sources in `folder` from synthesis, in order of place; [] if nothing does.
+    """Return the broken rules of a unit's sources in `folder`, sorted by file and line; [] if there are none.
 
     Raises:
-        ToolflowError: the unit's source file is not there.
+        ToolflowError: the unit's source file does not exist.
     """
     return check_parsed(parse_unit(folder / f"{top_function(unit)}.cpp"))
 
 
 def check_parsed(parsed: Unit) -> list[Finding]:
-    """Return what keeps a parsed unit from synthesis, in order of place; [] if nothing does."""
+    """Return the broken rules of a parsed unit, sorted by file and line; [] if there are none."""
     found = [finding for rule in _RULES for finding in rule(parsed)]
     found += _top(parsed, parsed.source.stem)
     return sorted(set(found))
 
 
 def require_synthesisable(folder: Path, unit: str) -> None:
-    """Raise VerificationError, with every finding, where a unit's sources break a rule."""
+    """Raise VerificationError with all findings if a unit's sources break a rule."""
     found = check_synthesisable(folder, unit)
     if found:
         lines = "\n".join(f"  {finding}" for finding in found)
@@ -91,7 +91,7 @@ def _finding(unit: Unit, file: Path, line: int, rule: str, text: str) -> Finding
 
 
 def _subset(unit: Unit) -> Iterator[Finding]:
-    """Whatever is not declared by the portable headers: containers, printf, named streams, wide conversions."""
+    """Find what the portable headers do not declare: containers, printf, named streams, wide conversions."""
     for file, line, text in unit.diagnostics:
         yield _finding(unit, file, line, "subset", f"the C++ must parse with the portable headers: {text}")
 
@@ -129,7 +129,7 @@ def _pragmas(unit: Unit) -> Iterator[Finding]:
                 text = f"an option of {kind} must be one of {', '.join(sorted(PRAGMAS[kind]))}, not '{word}'"
                 yield _finding(unit, pragma.file, pragma.line, "pragma", text)
         if pragma not in owned:
-            text = f"a pragma must stand in a function, not outside: '{pragma.text}'"
+            text = f"a pragma must be inside a function, not outside: '{pragma.text}'"
             yield _finding(unit, pragma.file, pragma.line, "pragma", text)
             continue
         name = pragma.option("variable") or pragma.option("port")
@@ -149,12 +149,12 @@ def _loops(unit: Unit) -> Iterator[Finding]:
 
 
 def _loop_problem(unit: Unit, function: Function, loop: Loop) -> str:
-    """Return what is wrong with a `for`, "" if it counts to a bound that synthesis knows or is told."""
+    """Return the problem of a `for` loop, or "" if its bound is constant or given by LOOP_TRIPCOUNT."""
     variable, (_, condition, step) = loop.variable, loop.clauses
     if not variable:
-        return "a loop must begin with one counter's first value"
+        return "a loop must begin by setting one counter"
     if len(condition) < 3 or condition[0].text != variable or condition[1].text not in _COMPARISONS:
-        return f"a loop's condition must compare the counter '{variable}' with its bound first"
+        return f"a loop's condition must first compare the counter '{variable}' with its bound"
     steps = [token.text for token in step]
     constant_step = len(steps) == 3 and steps[:2] in ([variable, "+="], [variable, "-="])
     if steps not in ([variable, "++"], [variable, "--"], ["++", variable], ["--", variable]) and not (
@@ -167,7 +167,7 @@ def _loop_problem(unit: Unit, function: Function, loop: Loop) -> str:
     if variable in assigned or changed:
         return f"a loop must not change its counter or its bound: {', '.join(changed) or variable}"
     if not _constant(unit, function, bound) and not any(p.is_hls("LOOP_TRIPCOUNT") for p in loop.pragmas):
-        return "a loop's bound must be a constant, or its range be given by LOOP_TRIPCOUNT"
+        return "a loop's bound must be a constant, or LOOP_TRIPCOUNT must give its range"
     return ""
 
 
@@ -177,7 +177,7 @@ def _until(tokens: Sequence[Token], end: str) -> list[Token]:
 
 
 def _assigned(tokens: Sequence[Token]) -> set[str]:
-    """Return the names of plain variables that tokens assign to, or pass through ++ or --."""
+    """Return the names of the plain variables that an assignment, ++ or -- changes."""
     found = set()
     for n, token in enumerate(tokens):
         before = tokens[n - 1].text if n else ""
@@ -190,15 +190,15 @@ def _assigned(tokens: Sequence[Token]) -> set[str]:
 
 
 def _constant(unit: Unit, function: Function, tokens: Sequence[Token]) -> bool:
-    """Return whether an expression is known when the hardware is built."""
+    """Return whether an expression is constant when the hardware is built."""
     return not _unknown(unit, function, tokens)
 
 
 def _unknown(unit: Unit, function: Function, tokens: Sequence[Token]) -> list[str]:
-    """Return the names in an expression that are no constants; counters of unrolled loops around it are."""
+    """Return an expression's names that are not constant. Counters of unrolled loops around it are constant."""
     found = []
     offset = tokens[0].offset if tokens else 0
-    qualified_until = 0  # the end of a template's name in front of "::"
+    qualified_until = 0  # end of a template's name before "::"
     for n, token in enumerate(tokens):
         end = _past_angles(tokens, n + 1)
         if end > n + 1 and end < len(tokens) and tokens[end].text == "::":
@@ -218,7 +218,7 @@ def _unknown(unit: Unit, function: Function, tokens: Sequence[Token]) -> list[st
                 t for t in function.tokens if variable.extent.start.offset <= t.offset < variable.extent.end.offset
             ]
             texts = [t.text for t in value]
-            if "=" in texts:  # a constant of its own is as constant as its value
+            if "=" in texts:  # a const variable is constant if its value is
                 found += _unknown(unit, function, value[texts.index("=") + 1 :])
                 continue
         found.append(token.text)
@@ -234,9 +234,9 @@ def _holds(loop: Loop, offset: int) -> bool:
 
 
 def _bit_positions(unit: Unit) -> Iterator[Finding]:
-    """Bits of wide integers are picked at constant positions: also through parameters of functions."""
+    """Check that bits of wide integers are selected at constant positions, also if a parameter gives the position."""
     constant_parameters: set[tuple[str, int]] = set()
-    for _ in unit.functions:  # each round reaches the callers of the functions found in the one before
+    for _ in unit.functions:  # each round adds the callers of the functions of the round before
         size = len(constant_parameters)
         for function in unit.functions:
             for _, expression in _positions(function, constant_parameters):
@@ -262,7 +262,7 @@ def _positions(function: Function, constant_parameters: set[tuple[str, int]]) ->
 
 
 def _calls(tokens: Sequence[Token]) -> Iterator[tuple[str, str, list[list[Token]], int]]:
-    """Yield (name, token before, arguments, line) of what looks like a call, template arguments skipped."""
+    """Yield (name, token before, arguments, line) of each call-like sequence, without template arguments."""
     for n, token in enumerate(tokens):
         if not token.name:
             continue
@@ -272,7 +272,7 @@ def _calls(tokens: Sequence[Token]) -> Iterator[tuple[str, str, list[list[Token]
 
 
 def _past_angles(tokens: Sequence[Token], at: int) -> int:
-    """Return the place behind a list of template arguments that begins at `at`, or `at`."""
+    """Return the index after a list of template arguments that begins at `at`, or `at` if none begins there."""
     if at >= len(tokens) or tokens[at].text != "<":
         return at
     depth = 0
@@ -311,12 +311,12 @@ def _recursion(unit: Unit) -> Iterator[Finding]:
                 reached[name] |= reached[called]
     for function in unit.functions:
         if function.name in reached[function.name]:
-            text = f"a function must not call itself, not even through others: {function.name}"
+            text = f"a function must not call itself, directly or through others: {function.name}"
             yield _finding(unit, function.file, function.first_line, "recursion", text)
 
 
 def _dataflow(unit: Unit) -> Iterator[Finding]:
-    """A dataflow region is streams with a depth each, one producer and one consumer, and calls."""
+    """Check that a dataflow region has only calls and streams, each with a depth, one producer and one consumer."""
     for function in unit.functions:
         streams = {n for n, v in function.variables.items() if v.type.spelling.startswith("hls::stream")}
         depths = {p.option("variable") for p in function.pragmas if p.is_hls("STREAM") and p.option("depth")}
@@ -351,7 +351,7 @@ def _top(unit: Unit, top: str) -> Iterator[Finding]:
     covered = {p.option("port") for p in function.pragmas if p.is_hls("INTERFACE") and "s_axilite" in p.words}
     for name in (*function.parameters, "return"):
         if name not in covered:
-            text = f"every argument of {top} must have a control register (INTERFACE s_axilite), '{name}' has none"
+            text = f"every argument of {top} must have a control register (INTERFACE s_axilite); '{name}' has none"
             yield _finding(unit, function.file, function.first_line, "top", text)
 
 

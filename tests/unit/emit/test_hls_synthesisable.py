@@ -110,7 +110,7 @@ BAD = [
     ("#pragma HLS LOOP_TRIPCOUNT min=1 max=64\n    sum", "    sum", "loop", "LOOP_TRIPCOUNT"),
     ("for (int n = 0; n < words; n += 1) {", "for (int n = 0; n < words; n += sum) {", "loop", "by a constant"),
     ("for (int n = 0; n < words; n += 1) {", "for (int n = 0; n * 2 < words; n += 1) {", "loop", "compare the counter"),
-    ("for (int n = 0; n < words;", "int n;\n  for (n = 0, sum = 1; n < words;", "loop", "first value"),
+    ("for (int n = 0; n < words;", "int n;\n  for (n = 0, sum = 1; n < words;", "loop", "setting one counter"),
     ("    sum += in.read();", "    sum += in.read();\n    n += sum;", "loop", "must not change its counter"),
     ("    sum += in.read();", "    sum += in.read();\n    --count;", "loop", "or its bound: count"),
     # pragmas
@@ -119,7 +119,7 @@ BAD = [
     ("#pragma HLS PIPELINE II=1", "#pragma HLS PIPELINE II=1 rewind", "pragma", "not 'rewind'"),
     ("#pragma HLS UNROLL", "#pragma HLS BIND_STORAGE variable=wild type=RAM_S2P", "pragma", "not 'wild'"),
     ("port=in bundle=gmem0", "port=inn bundle=gmem0", "pragma", "not 'inn'"),
-    ("constexpr int words = 8;", "#pragma HLS INLINE\nconstexpr int words = 8;", "pragma", "must stand in a function"),
+    ("constexpr int words = 8;", "#pragma HLS INLINE\nconstexpr int words = 8;", "pragma", "must be inside a function"),
     ("#ifndef __SYNTHESIS__\n#pragma GCC", "#ifdef __SYNTHESIS__\n#pragma GCC", "pragma", "not 'GCC diagnostic push'"),
     # bits of wide integers
     ("#pragma HLS UNROLL\n", "", "bits", "not depend on n"),

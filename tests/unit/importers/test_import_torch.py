@@ -320,7 +320,7 @@ def test_every_problem_is_listed_at_once() -> None:
     assert any("dropout" in operator for _, operator, *_ in problems)
     text = str(caught.value)
     assert "aten.leaky_relu 'leaky_relu': the operator is not handled" in text
-    assert "use batch normalisation, which folds" in text
+    assert "use batch normalisation, which is folded into the convolution" in text
 
 
 def quantised(prepare: Callable[[nn.Module], nn.Module]) -> nn.Module:
@@ -343,7 +343,7 @@ QUANTISED: dict[str, Callable[[], nn.Module]] = {
 
 @pytest.mark.parametrize("name", QUANTISED)
 def test_a_module_that_simulates_quantisation_is_refused_in_one_sentence(name: str) -> None:
-    with pytest.raises(ToolflowError, match=r"^the model must be the float one, but its module '[^\n]*$") as caught:
+    with pytest.raises(ToolflowError, match=r"^the model must be the float model, but its module '[^\n]*$") as caught:
         import_module(QUANTISED[name](), SHAPE)
     assert "give the float model with the trained weights" in str(caught.value)
 
@@ -381,7 +381,7 @@ def test_a_recurrent_layer_is_no_random_number_and_the_operators_are_listed_once
     with pytest.raises(UnsupportedModelError) as caught:
         import_module(Recurrent(), (1, 8, 8))
     text = str(caught.value)
-    assert "'gru': the operator is not handled; there is no way to express a recurrent layer" in text
+    assert "'gru': the operator is not handled; no replacement exists for recurrent layers" in text
     assert "random" not in text
     assert text.count("two-dimensional convolution") == 1
     assert text.splitlines()[-1].startswith("operators that are handled: two-dimensional convolution")
@@ -416,7 +416,7 @@ def test_another_shape_than_the_modules_own_is_said(caplog: pytest.LogCaptureFix
     module = nn.Conv2d(4, 4, 1)
     module.input_shape = (4, 5, 5)  # type: ignore[assignment]
     assert import_module(module, SHAPE).input_shape == SHAPE
-    assert "the input's shape is (4, 9, 8) as asked for, not the module's own input_shape (4, 5, 5)" in caplog.messages
+    assert "the input's shape is (4, 9, 8) as requested, not the module's input_shape (4, 5, 5)" in caplog.messages
     caplog.clear()
     assert import_module(module, (4, 5, 5)).input_shape == (4, 5, 5)
     assert not [record for record in caplog.records if record.name.startswith("toolflow")]

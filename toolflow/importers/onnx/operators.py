@@ -1,4 +1,4 @@
-"""The ONNX operators that can be imported, each as a call of `vocabulary`."""
+"""The ONNX operators that can be imported: a function for each turns a node into nodes of the graph."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from toolflow.operators.window import Pads, Pair
 RELU_HINT = vocabulary.INSIDE
 REWRITES: Mapping[str, str] = {
     **dict.fromkeys(("LeakyRelu", "PRelu", "Elu", "Selu", "Gelu", "HardSwish", "Mish", "Softplus", "Tanh"), RELU_HINT),
-    "HardSigmoid": f"at the end leave it out, it keeps the order; inside {RELU_HINT}",
+    "HardSigmoid": f"at the output leave it out, it keeps the order of the classes; elsewhere {RELU_HINT}",
     **dict.fromkeys(
         ("LayerNormalization", "GroupNormalization", "InstanceNormalization", "LRN"), "use batch normalisation"
     ),
-    **dict.fromkeys(("If", "Loop", "Scan"), "export the one path that inference takes"),
-    "ConvTranspose": "there is no way to express up-sampling",
-    "Resize": "there is no way to express up-sampling",
+    **dict.fromkeys(("If", "Loop", "Scan"), "export only the branch that inference takes"),
+    "ConvTranspose": "no replacement exists for up-sampling",
+    "Resize": "no replacement exists for up-sampling",
 }
 QUANTISERS = frozenset(
     {
@@ -35,11 +35,7 @@ QUANTISERS = frozenset(
     }
 )  # fmt: skip
 DECISIONS = frozenset({"ArgMax", "TopK"})
-ENDINGS = DECISIONS | {
-    "LogSoftmax",
-    "Sigmoid",
-    "Softmax",
-}  # left out at the end, where they keep the order of the classes
+ENDINGS = DECISIONS | {"LogSoftmax", "Sigmoid", "Softmax"}  # left out at the output: they keep the order of the classes
 RESHAPING = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
@@ -49,7 +45,7 @@ def _pair(values: Sequence[int]) -> Pair:
 
 
 def _window(call: Call, x: Value, kernel: Pair) -> tuple[Pair, Pads, Pair] | None:
-    """Take strides, pads, dilations and auto_pad."""
+    """Return stride, pads and dilation from strides, pads, dilations and auto_pad; None after a problem."""
     strides, dilations = call.numbers("strides", (1, 1), 2), call.numbers("dilations", (1, 1), 2)
     mode = call.attribute("auto_pad", "NOTSET")
     pads = call.numbers("pads", (0, 0, 0, 0), 4)
@@ -92,7 +88,7 @@ def _conv(call: Call) -> Value | None:
     kernel = _pair(weight.shape[2:])
     given = call.numbers("kernel_shape", kernel, 2)
     if given is not None and tuple(given) != kernel:
-        call.problem("kernel_shape", given, f"{list(kernel)}, as the weight has it")
+        call.problem("kernel_shape", given, f"{list(kernel)}, the kernel of the weight")
         return None
     window = _window(call, x, kernel)
     if window is None:
@@ -136,7 +132,7 @@ def _matmul(call: Call) -> Value | None:
 def _batch_norm(call: Call) -> Value | None:
     x = call.value(0)
     arrays = [call.weight(index) for index in range(1, 5)]
-    call.attribute("momentum", 0.9)  # of the running statistics; means nothing in inference
+    call.attribute("momentum", 0.9)  # updates the running statistics in training only
     eps, training = call.attribute("epsilon", 1e-5), call.flag("training_mode", 0)
     if call.opset < 9 and not call.flag("spatial", 1):
         call.problem("spatial", 0, "1: statistics per channel")
@@ -165,7 +161,7 @@ def _clip(call: Call) -> Value | None:
 
 def _max_pool(call: Call) -> Value | None:
     x, size = call.value(0), call.numbers("kernel_shape", (), 2)
-    call.flag("storage_order", 0)  # of the indices, which nobody reads
+    call.flag("storage_order", 0)  # order of the indices, an output that is not used
     ceil_mode = call.flag("ceil_mode", 0)
     if x is None or size is None or not _is_map(call, x):
         return None
@@ -211,7 +207,7 @@ def _reduce_mean(call: Call) -> Value | None:
 
 
 def _sum_of(call: Call, sign: float) -> Value | None:
-    """Sum or difference: a + sign·b."""
+    """Import a sum or a difference: a + sign·b."""
     a, b = call.inputs.pop(0), call.inputs.pop(1)
     if isinstance(a, Value) and isinstance(b, Value):
         if sign != 1:
@@ -270,7 +266,7 @@ def _identity(call: Call) -> Value | None:
 
 def _dropout(call: Call) -> Value | None:
     x, training = call.value(0), call.constant(2)
-    call.constant(1)  # the ratio means nothing in inference
+    call.constant(1)  # the ratio: no effect in inference
     for name in ("ratio", "seed", "is_test"):
         call.attribute(name, None)
     if training is not None and training.any():
@@ -282,7 +278,7 @@ def _dropout(call: Call) -> Value | None:
 def _cast(call: Call) -> Value | None:
     x, to = call.value(0), call.attribute("to", TensorProto.FLOAT)
     for name in ("saturate", "round_mode"):
-        call.attribute(name, None)  # of 8-bit floats only
+        call.attribute(name, None)  # for 8-bit floats only
     if to not in FLOATS:
         known = to in TensorProto.DataType.values()
         call.problem("to", TensorProto.DataType.Name(to) if known else to, "a floating-point type")
@@ -301,7 +297,9 @@ def _pad(call: Call) -> Value | None:
     rank = 1 + len(x.shape)
     chosen = list(range(rank)) if axes is None else [vocabulary.position(axis, rank) for axis in axes]
     if min(chosen, default=0) < 0 or len(set(chosen)) < len(chosen) or len(pads) != 2 * len(chosen):
-        call.problem("pads, axes", f"{pads}, {axes}", f"two numbers for each of different axes of {rank}")
+        call.problem(
+            "pads, axes", f"{pads}, {axes}", f"two numbers for each axis, and each of the {rank} axes once at most"
+        )
         return None
     before, after = [0] * rank, [0] * rank
     for i, axis in enumerate(chosen):
@@ -310,7 +308,7 @@ def _pad(call: Call) -> Value | None:
 
 
 def _shape(call: Call) -> npt.NDArray[np.int64] | None:
-    """The shape is known, and the batch is what the file fixes it to, or 1."""
+    """Return the shape as a constant. The batch is the one that the file fixes, or 1."""
     x = call.value(0)
     start, end = call.attribute("start", 0), call.attribute("end", None)
     return None if x is None else np.array((call.batch, *x.shape)[start:end], np.int64)
@@ -331,12 +329,12 @@ def _sigmoid(call: Call) -> Value | None:
 
 
 def _arg_max(call: Call) -> Value | None:
-    """At the end it is left out: the device answers with the class, of equal scores with the first."""
+    """Leave ArgMax out at the output: the device returns the class, the first one of equal scores."""
     x, axis = call.value(0), call.attribute("axis", 0)
     call.flag("keepdims", 1)
     last = call.flag("select_last_index", 0)
     if last:
-        call.problem("select_last_index", 1, "0: of equal scores the device takes the first")
+        call.problem("select_last_index", 1, "0: the device takes the first of equal scores")
         return None
     return (
         None
@@ -346,9 +344,9 @@ def _arg_max(call: Call) -> Value | None:
 
 
 def _top_k(call: Call) -> Value | None:
-    """At the end it is left out: the device answers with the class and with every score."""
+    """Leave TopK out at the output: the device returns the class and all scores."""
     x, axis, largest = call.value(0), call.attribute("axis", -1), call.flag("largest", 1)
-    _ = call.attribute("k", None) if call.opset < 10 else call.constant(1)  # the first of the k is the class
+    _ = call.attribute("k", None) if call.opset < 10 else call.constant(1)  # the first of the k values is the class
     call.flag("sorted", 1)
     if not largest:
         call.problem("largest", 0, "1")

@@ -1,7 +1,7 @@
 """PyTorch module -> Graph, through the ATen operators that `torch.export` records.
 
-Export resolves modules, functions, tensor methods, in-place operations and Python control flow to one
-list of operators whose schemas name every argument, so that none can be missed.
+Export turns modules, functions, tensor methods, in-place operations and Python control flow into one list of
+operators. Each operator's schema names all of its arguments, so the importer cannot miss one.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from toolflow.ir.operator import Shape
 
 LOGGER = logging.getLogger(__name__)
 
-# modules of which a fake quantiser, an observer or a quantised layer is made; torch.ao.nn.intrinsic alone is float
+# modules that define fake quantisers, observers and quantised layers; torch.ao.nn.intrinsic itself has float layers
 QUANTISED = (
     "torch.ao.quantization.fake_quantize.", "torch.ao.quantization.observer.", "torch.ao.nn.qat.",
     "torch.ao.nn.intrinsic.qat.", "torch.ao.nn.quantized.", "torch.ao.nn.intrinsic.quantized.",
     "torch.ao.nn.quantizable.", "torchao.quantization.", "brevitas.",
 )  # fmt: skip
-BATCH = 2  # of the example input: export keeps it as a number, and 1 would hide a mix-up of images
+BATCH = 2  # of the example input: export makes it a constant; a batch of 1 would hide code that mixes images
 
-EMPTY = (torch.ops.aten.new_empty.default, torch.ops.aten.empty_like.default)  # only random numbers are drawn into it
+EMPTY = (torch.ops.aten.new_empty.default, torch.ops.aten.empty_like.default)  # filled with random numbers only
 ASSERTION = torch.ops.aten._assert_tensor_metadata.default  # computes nothing
 
 
@@ -50,13 +50,13 @@ def import_torch(
 
     Args:
         spec: package.module:factory or file.py:factory.
-        weights: state dict to load, .safetensors or what torch.save wrote.
+        weights: file of the state dict: .safetensors, or written by torch.save.
         input_shape: (C, H, W); by default the module's own attribute `input_shape`.
         output: key or position of the tensor to take, where the module returns several.
 
     Raises:
         ToolflowError: the model cannot be built, or its weights do not fit.
-        UnsupportedModelError: it holds something that cannot be imported; all of it is listed.
+        UnsupportedModelError: nodes cannot be imported; the message lists all of them.
     """
     module = build_module(spec)
     if weights is not None:
@@ -67,17 +67,17 @@ def import_torch(
 def import_module(
     module: nn.Module, input_shape: Shape | None = None, name: str = "model", output: str | None = None
 ) -> Graph:
-    """Import a module in inference mode; the module itself is left as it was.
+    """Import a module in inference mode. The module itself is not changed.
 
     Args:
         module: takes one float batch of images (N, C, H, W) and returns a tensor, or several in tuples or dicts.
         input_shape: (C, H, W); by default the module's own attribute `input_shape`.
-        name: of the graph.
+        name: name of the graph.
         output: key or position of the tensor to take ("out", "1", "aux.0"), where the module returns several.
 
     Raises:
-        UnsupportedModelError: it holds something that cannot be imported; all of it is listed.
-        ToolflowError: it cannot be exported.
+        UnsupportedModelError: nodes cannot be imported; the message lists all of them.
+        ToolflowError: the module cannot be exported.
     """
     _require_float(module)
     program = _export(module, _input_shape(module, input_shape))
@@ -96,27 +96,27 @@ def _input_shape(module: nn.Module, wanted: Shape | None) -> Shape:
     if not isinstance(own, tuple | list) or not all(isinstance(size, int) and size > 0 for size in own):
         raise ToolflowError(f"the module's input_shape must be (C, H, W) in positive whole numbers, not {own!r}")
     if wanted is not None and tuple(own) != wanted:
-        LOGGER.warning("the input's shape is %s as asked for, not the module's own input_shape %s", wanted, tuple(own))
+        LOGGER.warning("the input's shape is %s as requested, not the module's input_shape %s", wanted, tuple(own))
     return tuple(own) if wanted is None else wanted
 
 
 def _require_float(module: nn.Module) -> None:
-    """Refuse a module that simulates quantisation, or has been quantised: its rounding is not the toolflow's.
+    """Refuse a module that simulates quantisation or is quantised: its rounding differs from the toolflow's.
 
     Raises:
-        ToolflowError: it is one; names the first place.
+        ToolflowError: a submodule is of this kind; the message names the first one.
     """
     for path, child in module.named_modules():
         kinds = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(child).__mro__)
         if any(kind.startswith(QUANTISED) for kind in kinds):
             raise ToolflowError(
-                f"the model must be the float one, but its module '{path}' ({type(child).__name__}) quantises or "
-                f"simulates it: {QUANTISED_HINT} (--weights takes the trained state dict)"
+                f"the model must be the float model, but its module '{path}' ({type(child).__name__}) quantises or "
+                f"simulates quantisation: {QUANTISED_HINT} (--weights takes the trained state dict)"
             )
 
 
 def _export(module: nn.Module, shape: Shape) -> torch.export.ExportedProgram:
-    """Record the module's operators, functional and with every in-place operation resolved."""
+    """Record the module's operators; in-place operations become functional ones."""
     dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
     example = torch.zeros(BATCH, *shape, dtype=dtype)
     training = {child: child.training for child in module.modules()}
@@ -138,7 +138,7 @@ def _export(module: nn.Module, shape: Shape) -> torch.export.ExportedProgram:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what export prints and logs about its inner workings from the user; errors still raise."""
+    """Hide what export prints and logs about its internals. Errors are still raised."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)  # an error that matters is raised too
     try:
@@ -150,7 +150,7 @@ def _quiet() -> Iterator[None]:
 
 
 class _Walk:
-    """Goes through an exported program, node by node."""
+    """Builds a graph from an exported program, node by node."""
 
     def __init__(self, program: torch.export.ExportedProgram, name: str, wanted: str | None) -> None:
         self._program = program
@@ -175,7 +175,7 @@ class _Walk:
         return build.finish(Place(self._name, "output"), result if isinstance(result, Value) else None)
 
     def _constants(self, placeholders: list[fx.Node]) -> None:
-        """Give parameters, buffers and literal tensors their values."""
+        """Store the values of parameters, buffers and literal tensors."""
         stored: Mapping[str, Any] = {**self._program.constants, **self._program.state_dict}
         by_name = {node.name: node for node in placeholders}
         for spec in self._program.graph_signature.input_specs:
@@ -183,7 +183,7 @@ class _Walk:
                 self._values[by_name[spec.arg.name]] = stored[spec.target].detach()
 
     def _keep_one_output(self) -> fx.Node:
-        """Cut the program down to the wanted output, and return its node."""
+        """Remove what the wanted output does not need, and return the output's node."""
         graph = self._program.graph
         specs = [spec for spec in self._program.graph_signature.output_specs if spec.kind is OutputKind.USER_OUTPUT]
         tree = pytree.tree_unflatten(specs, self._program.call_spec.out_spec)
@@ -205,7 +205,7 @@ class _Walk:
         inputs = [self._values[n] for n in node.all_input_nodes]
         place = _place(node)
         if node.target is operator.getitem and (args[0] is None or isinstance(args[0], Value)):
-            # Only values of several outputs are indexed: the first is the result, the rest must not be used.
+            # An operator with several outputs: the first is the result, the others must not be used.
             if args[1] != 0 and args[0] is not None:
                 build.problem(place, "output", args[1], "the first output only")
                 return None
@@ -223,7 +223,7 @@ class _Walk:
             build.problem(place, "", "the operator", vocabulary.OPERATORS, REWRITES.get(packet, ""))
             return self._stand_in(build, node, place)
         if any(value is None for value in inputs):
-            return self._stand_in(build, node, place)  # its input failed already
+            return self._stand_in(build, node, place)  # the problem of its input is already recorded
         call = Call.bind(build, place, node, args, kwargs)
         before = len(build.problems)
         result = handler(call)
@@ -240,7 +240,7 @@ class _Walk:
 
 
 def _computed(build: GraphBuilder, place: Place, node: fx.Node, args: Any, kwargs: Any) -> Any:
-    """Return what a node of constants computes, None after a problem."""
+    """Evaluate a node whose inputs are all constants; return None after a problem."""
     try:
         return node.target(*args, **kwargs)  # type: ignore[operator]
     except Exception as error:  # whatever PyTorch's own code raises
@@ -249,7 +249,7 @@ def _computed(build: GraphBuilder, place: Place, node: fx.Node, args: Any, kwarg
 
 
 def _place(node: fx.Node) -> Place:
-    """Name a node after the module that it is: 'layer1.0.conv1', or 'layer1.0.add' for a call in its forward."""
+    """Name a node after its module: 'layer1.0.conv1', or 'layer1.0.add' for a call in a forward method."""
     target = str(node.target).removesuffix(".default")
     call = target.split(".")[1] if "." in target else node.name
     stack = list(node.meta.get("nn_module_stack", {}).values())

@@ -1,4 +1,4 @@
-"""The ATen operators that can be imported, each as a call of `vocabulary`."""
+"""The ATen operators that can be imported: a function for each turns a recorded call into nodes of the graph."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ aten = torch.ops.aten
 DROPOUT_HINT = "pass training=self.training to F.dropout"
 QUANTISED_HINT = "give the float model with the trained weights; the toolflow quantises it"
 RELU_HINT = vocabulary.INSIDE
-RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # PyTorch tags them as random, for the dropout inside
+RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # PyTorch tags them as random: they can hold dropout
 REWRITES: Mapping[str, str] = {
-    **dict.fromkeys(RECURRENT, "there is no way to express a recurrent layer"),
+    **dict.fromkeys(RECURRENT, "no replacement exists for recurrent layers"),
     **dict.fromkeys(
         ("leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "hardswish", "softplus", "tanh"), RELU_HINT
     ),
-    "hardsigmoid": f"at the end leave it out, it keeps the order; inside {RELU_HINT}",
-    **dict.fromkeys(("group_norm", "layer_norm", "instance_norm"), "use batch normalisation, which folds"),
+    "hardsigmoid": f"at the output leave it out, it keeps the order of the classes; elsewhere {RELU_HINT}",
+    **dict.fromkeys(
+        ("group_norm", "layer_norm", "instance_norm"), "use batch normalisation, which is folded into the convolution"
+    ),
     **dict.fromkeys(("matmul", "mm", "bmm", "einsum"), "use nn.Linear or a 1×1 convolution with constant weights"),
     **dict.fromkeys(("max", "amax"), "use nn.AdaptiveMaxPool2d(1) for the maximum over height and width"),
     **dict.fromkeys(("max_pool1d", "avg_pool1d"), "pool the map (C, H, W) before it is flattened"),
@@ -45,7 +47,7 @@ REWRITES: Mapping[str, str] = {
 class Call:
     """One call of an operator, with the argument of every name in its schema.
 
-    A handler takes the arguments that it understands; what it leaves must have its default.
+    A handler takes the arguments that it supports. The others must have their default values (`check_rest`).
     """
 
     build: GraphBuilder
@@ -66,7 +68,7 @@ class Call:
         return cls(build, place, node, bound, defaults)
 
     def take(self, name: str) -> Any:
-        """Return an argument and count it as understood."""
+        """Return an argument; `check_rest` then no longer checks it."""
         return self.args.pop(name)
 
     def tensor(self, name: str = "self") -> Value:
@@ -74,7 +76,7 @@ class Call:
         return self.take(name)  # type: ignore[no-any-return]
 
     def constant(self, name: str) -> Array | None:
-        """Take an argument that must be constant, as float64; None, and a problem noted, if it is not."""
+        """Take an argument that must be constant, as float64. If it is not, record a problem and return None."""
         value = self.take(name)
         if isinstance(value, Value):
             self.problem(name, "computed from the image", "a constant")
@@ -88,11 +90,11 @@ class Call:
         return (int(values[0]), int(values[-1]))
 
     def problem(self, attribute: str, value: object, allowed: str, rewrite: str = "") -> None:
-        """Note a problem of this call."""
+        """Record a problem of this call."""
         self.build.problem(self.place, attribute, value, allowed, rewrite)
 
     def check_rest(self) -> None:
-        """Note every argument that the handler did not take and that is not at its default."""
+        """Record a problem for each argument that the handler did not take and that is not its default."""
         for name, value in self.args.items():
             default = self.defaults.get(name)
             if not isinstance(value, Value | torch.Tensor) and value == default:
@@ -132,7 +134,7 @@ def _conv(call: Call) -> Value | None:
 
 
 def _same(kernel: Sequence[int], dilation: Pair) -> Pads:
-    """PyTorch's padding='same': the odd element goes behind."""
+    """Return the pads of padding='same': PyTorch adds an odd element at the bottom and on the right."""
     total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
     return (total[0] // 2, total[1] // 2, total[0] - total[0] // 2, total[1] - total[1] // 2)
 
@@ -150,7 +152,7 @@ def _linear(call: Call) -> Value | None:
 
 def _batch_norm(call: Call) -> Value | None:
     x = call.tensor("input")
-    call.take("momentum")  # of the running statistics; means nothing in inference
+    call.take("momentum")  # updates the running statistics in training only
     channels = x.shape[0]
     arrays = {}
     for name, source, neutral in (
@@ -209,7 +211,7 @@ def _avg_pool(call: Call) -> Value | None:
 
 
 def _adaptive(call: Call) -> Value | None:
-    """Adaptive pooling: global where the output is 1×1, plain where the output divides the input."""
+    """Import adaptive pooling to 1×1, or to a size that divides the input: both have one fixed window."""
     x, size = call.tensor(), call.pair("output_size")
     is_max = "max" in str(call.node.target)
     if len(x.shape) != 3 or any(x.shape[1 + axis] % size[axis] for axis in (0, 1)):
@@ -225,7 +227,7 @@ def _mean(call: Call) -> Value | None:
 
 
 def _global_mean(call: Call) -> Value | None:
-    """adaptive_avg_pool1d to one number, behind a flattened map."""
+    """Import adaptive_avg_pool1d with one output, on a flattened map."""
     size = list(call.take("output_size"))
     if size != [1]:
         call.problem("output_size", size, "[1]")
@@ -285,9 +287,9 @@ def _cat(call: Call) -> Value | None:
 
 
 def _reshape(call: Call) -> Value | None:
-    """Everything that keeps the elements' order: view, reshape, flatten, squeeze, unsqueeze."""
+    """Import an operator that keeps the order of the elements: view, reshape, flatten, squeeze, unsqueeze."""
     x = call.tensor()
-    call.args.clear()  # the shape that results says it all
+    call.args.clear()  # only the output's shape matters
     shape = [int(size) for size in call.node.meta["val"].shape]
     batch = int(call.node.args[0].meta["val"].shape[0])  # type: ignore[union-attr]
     if not shape or shape[0] != batch:
@@ -314,9 +316,9 @@ def _channel_shuffle(call: Call) -> Value | None:
 
 
 def _split(call: Call) -> list[Value | None]:
-    """Parts along one axis, of one size (the last one perhaps smaller) or of the sizes that are given."""
+    """Import a split along one axis, into parts of one size (the last may be smaller) or of given sizes."""
     x, axis = call.tensor(), call.take("dim")
-    call.args.clear()  # the shapes that result say the sizes
+    call.args.clear()  # the shapes of the outputs give the sizes
     sizes = [int(result.shape[axis]) for result in call.node.meta["val"]]
     ends = np.cumsum(sizes)
     return [
@@ -333,18 +335,18 @@ def _index_select(call: Call) -> Value | None:
 
 
 def _index(call: Call) -> Value | None:
-    """x[:, [2, 1, 0]]: numbers along one axis."""
+    """Import x[:, [2, 1, 0]]: constant indices along one axis."""
     x, indices = call.tensor(), call.take("indices")
     given = [(axis, index) for axis, index in enumerate(indices) if index is not None]
     if len(given) != 1 or isinstance(given[0][1], Value) or given[0][1].ndim != 1 or given[0][1].dtype == torch.bool:
-        call.problem("indices", "of several axes, or computed", "constant numbers along one axis")
+        call.problem("indices", "of several axes, or computed from the image", "constant indices along one axis")
         return None
     axis, index = given[0]
     return vocabulary.take(call.build, call.place, x, axis, as_array(index).astype(np.int64))
 
 
 def _select(call: Call) -> Value | None:
-    """x[:, 2]: one number along an axis, which goes."""
+    """Import x[:, 2]: a constant index along an axis, which is removed."""
     return vocabulary.take(call.build, call.place, call.tensor(), call.take("dim"), np.array(call.take("index")))
 
 
@@ -372,7 +374,7 @@ def _identity(call: Call) -> Value | None:
     if call.args.get("train", False):
         call.problem("train", True, "False", DROPOUT_HINT)
         return None
-    call.args.clear()  # probability, memory format and the like do not change a value
+    call.args.clear()  # neither the probability nor the memory format changes a value
     return x
 
 
@@ -395,7 +397,7 @@ def _sigmoid(call: Call) -> Value | None:
 
 
 def _is_end(node: fx.Node) -> bool:
-    """Return whether a node's result is the output, perhaps seen in another shape, and nothing else."""
+    """Return whether a node's only use is the model's output, directly or through reshapes."""
     if len(node.users) != 1:
         return False
     user = next(iter(node.users))
