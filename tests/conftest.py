@@ -1,4 +1,4 @@
-"""What every test shares: data, markers, determinism, and a CI in which nothing is skipped."""
+"""Shared by all tests: data, markers, determinism, and the rule that CI skips no test."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out long tests unless asked for: deselected, which is no skip."""
+    """Deselect long tests unless they are requested. A deselected test is not a skipped one."""
     left_out = [item for item in items if item.get_closest_marker("long")]
     if left_out and not config.getoption("--run-long"):
         config.hook.pytest_deselected(items=left_out)
@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skip into a failure where no test may be skipped."""
+    """Turn a skip into a failure if no test may be skipped."""
     report = yield
     if report.skipped and not hasattr(report, "wasxfail") and item.config.getoption("--fail-on-skip"):
         report.outcome = "failed"
@@ -60,7 +60,7 @@ def pytest_runtest_makereport(
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """The same for a module that skips itself as a whole."""
+    """Turn the skip of a whole module into a failure if no test may be skipped."""
     report = yield
     if report.skipped and collector.config.getoption("--fail-on-skip"):
         report.outcome = "failed"
@@ -73,7 +73,7 @@ def _reason(longrepr: object) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what the conformance suites compared, and which tests belong among the long ones."""
+    """Report what the conformance suites compared, and which tests should be marked as long."""
     passed = terminalreporter.stats.get("passed", [])
     for line in summary(passed):
         terminalreporter.write_line(f"conformance of {line}")
@@ -86,7 +86,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real images and pretrained weights; the test is skipped where there is none."""
+    """The folder of real images and pretrained weights; without it the test is skipped."""
     named = os.environ.get(SHARED_DATA_VARIABLE)
     folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
     if not folder.is_dir():
@@ -96,7 +96,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def simulators(request: pytest.FixtureRequest) -> Path:
-    """The folder of built simulators: kept between runs, and used again while nothing that they depend on changed."""
+    """The folder of built simulators. They are reused in later runs while their sources and tools are unchanged."""
     cache = request.config.cache
     assert cache is not None
     return cache.mkdir("simulators")

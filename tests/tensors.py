@@ -1,4 +1,4 @@
-"""Compare the tensors of two runs of a network."""
+"""Compare the tensors of two runs."""
 
 from __future__ import annotations
 

@@ -18,6 +18,6 @@ def net():
 
 
 def module_file(folder: Path, *layers: str) -> str:
-    """Write a module of these layers, each an expression; return what a command takes as MODEL."""
+    """Write a module with these layers, each a Python expression; return the argument MODEL for a command."""
     (folder / "net.py").write_text(_MODULE.format(layers=", ".join(layers)))
     return f"{folder / 'net.py'}:net"

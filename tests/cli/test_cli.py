@@ -185,7 +185,7 @@ def test_every_command_helps_with_examples(name: str) -> None:
 
 @pytest.mark.parametrize("spelling", ["--pattern", "--sparsity"])
 def test_a_former_name_of_an_option_still_works(spelling: str, tmp_path: Path) -> None:
-    """It reads the same value; messages and help have the new name alone."""
+    """Both names set the same value. Messages and help have only the new name."""
     (tmp_path / "images.npz").touch()
     given = ["model.onnx", "--calibration", str(tmp_path / "images.npz"), "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(app, ["quantise", *given, spelling, "3:15"])

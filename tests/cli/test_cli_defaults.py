@@ -38,7 +38,7 @@ def _defaults(signed: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _option(command: Callable[..., Any], name: str) -> Any:
-    """Return what Typer is told about an option."""
+    """Return the arguments that an option is declared with."""
     return inspect.signature(command).parameters[name].annotation.__metadata__[0]
 
 

@@ -1,4 +1,4 @@
-"""The listing says what the words of a program say."""
+"""The listing agrees with the words of the program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor finds what is wrong: planted name clashes, versions, tools."""
+"""`doctor` finds planted problems: name clashes, versions, missing tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Option texts become values, or one clear message."""
+"""Option texts are parsed into values, or refused with one clear message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`toolflow prune` from outside: what it writes, what it says, and runs that are cut short."""
+"""`toolflow prune` as a user runs it: output files, messages, and interrupted runs."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_without_training(model: str, tmp_path: Path) -> None:
 
 
 def test_tiles_are_searched_before_pruning(model: str, tmp_path: Path) -> None:
-    """Whatever accuracy it costs: F(4x4,3x3) has fewer multiplications; a layer with a pattern of its own keeps it."""
+    """The loss limit allows any accuracy, so F(4x4,3x3) is chosen. A layer with its own pattern keeps it."""
     given = ("--pattern", "2:4", "--tile", "auto", "--layer-pattern", "6=dense", "--search-loss", "1", "--json")
     result = _prune(model, tmp_path / "out", *given, "--calibration", str(tmp_path / "labelled.npz"))
     assert result.exit_code == 0, result.stderr
@@ -111,7 +111,7 @@ def test_a_search_judges_layers_that_stay_direct_and_dense_as_such(model: str, t
 
 @pytest.mark.parametrize(("own", "tile"), [("2=0", 0), ("2=2", 2), ("2=2, 6=4", 2)])
 def test_no_search_changes_a_tile_that_is_given(model: str, tmp_path: Path, own: str, tile: int) -> None:
-    """Layer 2 would get F(4x4,3x3), as above; with every tile given there is nothing to search."""
+    """A search would give layer 2 F(4x4,3x3), as above. All tiles are given, so nothing is searched."""
     given = ("--pattern", "2:4", "--tile", "auto", "--layer-tile", own, "--search-loss", "1", "--json")
     result = _prune(model, tmp_path / "out", *given, "--calibration", str(tmp_path / "labelled.npz"))
     assert result.exit_code == 0, result.stderr
@@ -126,7 +126,7 @@ def test_no_search_changes_a_tile_that_is_given(model: str, tmp_path: Path, own:
 
 
 def test_what_was_left_open_is_searched(model: str, tmp_path: Path) -> None:
-    """Tile, pattern and bits of each layer; the folder says which networks were judged."""
+    """Tile, pattern and bits of each layer are searched. The folder lists the networks that were judged."""
     data = str(tmp_path / "labelled.npz")
     given = ["quantise", model, "--calibration", data, "--out", str(tmp_path / "q"), "--single", "--json"]
     given += ["--tile", "auto", "--pattern", "auto", "--layer-bits", "auto", "--search-loss", "1"]
@@ -149,7 +149,7 @@ def test_what_was_left_open_is_searched(model: str, tmp_path: Path) -> None:
 
 
 def test_narrow_units_are_finetuned(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A unit of 8 bits stays as it was; cut short, the same command goes on behind the epoch that was finished."""
+    """A unit of 8 bits is not changed. After an interrupt, the same command continues after the last finished epoch."""
     data, test = str(tmp_path / "labelled.npz"), str(tmp_path / "test.npz")
     given = ["quantise", model, "--calibration", test, "--low-bits", "3", "--tile", "2", "--json"]
     trained = [*given, "--finetune", data, "--finetune-recipe", "epochs=2, rate=0.01", "--out", str(tmp_path / "q")]
@@ -190,7 +190,7 @@ def test_narrow_units_are_finetuned(model: str, tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_build_with_searched_tiles_is_finetuned(model: str, tmp_path: Path) -> None:
-    """From a pruned network, whose dense one teaches, to a project that tells of it."""
+    """The dense network is the teacher of the pruned one, and the project's summary reports the training."""
     data, test = str(tmp_path / "labelled.npz"), str(tmp_path / "test.npz")
     out = tmp_path / "b"
     given = ["build", model, "--calibration", test, "--board", "zcu104", "--single", "--high-bits", "4"]
@@ -243,7 +243,7 @@ def test_a_finetune_of_nothing_is_told(model: str, tmp_path: Path) -> None:
 
 
 def test_a_build_tells_how_its_network_was_pruned_and_searched(model: str, tmp_path: Path) -> None:
-    """From pruned weights with bits searched to a program; the engine's weights are as narrow as the layers'."""
+    """Pruned weights and searched bits give a program; the engine's weights are as narrow as those of the layers."""
     data = str(tmp_path / "labelled.npz")
     pruned = _prune(model, tmp_path / "p", "--pattern", "2:4", "--tile", "2", "--calibration", data)
     assert pruned.exit_code == 0, pruned.stderr
@@ -269,7 +269,7 @@ def test_a_build_tells_how_its_network_was_pruned_and_searched(model: str, tmp_p
 
 
 def test_an_interrupted_search_goes_on(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though no stage was finished: what was measured and judged stays beside the output, and is gone at the end."""
+    """No stage was finished, but the search's measurements are kept beside the output until it ends."""
     out = tmp_path / "out"
     given = [
         "quantise",
@@ -405,7 +405,7 @@ def test_a_pattern_of_single_layers_is_the_steps_name(model: str, tmp_path: Path
 
 
 def test_what_a_pruned_file_fixes_and_where_it_may_lie(model: str, tmp_path: Path) -> None:
-    """Nothing is searched that it fixes; it is not replaced by what is made of it; its layers have no QONNX form."""
+    """What the file fixes is not searched, the output never replaces the file, and its layers have no QONNX form."""
     data = str(tmp_path / "plain.npz")
     made = _prune(model, tmp_path / "p", "--pattern", "2:4", "--tile", "2", "--calibration", data)
     assert made.exit_code == 0, made.stderr
@@ -456,7 +456,7 @@ def test_what_a_pruned_file_is_not(
 
 
 def test_options_change_nothing_of_a_pruned_file(model: str, tmp_path: Path) -> None:
-    """What it holds dense or direct stays so, though the pattern is named again."""
+    """Layers that are dense or direct in the file stay so, also if the pattern is given again."""
     data = str(tmp_path / "plain.npz")
     form = ["--tile", "2", "--layer-pattern", "2=dense", "--layer-tile", "2=0"]
     made = _prune(model, tmp_path / "p", "--pattern", "2:4", *form, "--calibration", data)

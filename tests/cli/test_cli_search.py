@@ -1,4 +1,4 @@
-"""Searches from outside: for the cycles of a board, by every command that has one."""
+"""Searches for the cycles of a board, in each command that has a search."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SMALL = "lanes_k=4,lanes_p=1,slots=1,sub_row=8,drain_k=4,transform_cycles=1"  # 
 
 
 def test_cycles_of_a_board_are_searched_for(model: str, tmp_path: Path) -> None:
-    """By every command; those without a board of their own say what they save without one."""
+    """Each command searches; a command without a board says what it minimises instead."""
     data = str(tmp_path / "labelled.npz")
     given = ["--tile", "auto", "--search-loss", "1", "--board", "pynq-z2", "--engine", SMALL, "--json"]
     quantised = ["quantise", model, "--calibration", data, "--single", "--pattern", "auto"]
@@ -74,7 +74,7 @@ def test_cycles_of_a_board_are_searched_for(model: str, tmp_path: Path) -> None:
 
 
 def _ran(folder: Path, said: str) -> list[str]:
-    """Return the stages that ran."""
+    """Return the names of the stages that ran."""
     stages = json.loads((folder / "toolflow.json").read_text())["stages"]
     return [name for name in stages if f"{name}: unchanged, reused" not in said]
 
@@ -95,7 +95,7 @@ def _cycles(summary: Any) -> float:
     ],
 )
 def test_a_search_for_nothing_is_refused(model: str, tmp_path: Path, options: list[str], message: str) -> None:
-    """Before anything is computed, and nothing is left behind."""
+    """The command stops before it computes anything, and leaves no files."""
     data = ["--calibration", str(tmp_path / "labelled.npz")]
     quantised = CliRunner().invoke(app, ["quantise", model, "--out", str(tmp_path / "out"), *data, *options])
     for result in (quantised, _prune(model, tmp_path / "out", "--pattern", "2:4", *data, *options)):
@@ -114,7 +114,7 @@ def test_a_percentile_without_its_ranges_is_refused(model: str, tmp_path: Path) 
 
 
 def test_bits_of_any_width_are_no_boards(model: str, tmp_path: Path) -> None:
-    """A board changes nothing about them, and it is said what would."""
+    """The message says that a board has no effect on them, and which option has."""
     quantised = ["quantise", model, "--calibration", str(tmp_path / "labelled.npz"), "--single", "--layer-bits", "auto"]
     quantised += ["--search-loss", "1", "--out", str(tmp_path / "q")]
     refused = CliRunner().invoke(app, [*quantised, "--board", "pynq-z2"])
@@ -144,7 +144,7 @@ def test_an_engine_without_tiles_leaves_them_out(model: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("tile", ["auto", "2", "0"])
 def test_layers_that_no_tile_computes(tmp_path: Path, tile: str) -> None:
-    """A large kernel that is named is searched for with its pattern; what gives the results stays direct."""
+    """A large kernel is searched if its pattern is given. The last layer stays direct."""
     np.savez(tmp_path / "plain.npz", x=images(122, seed=1)[2:])
     data = ["--calibration", str(tmp_path / "plain.npz")]
     board = ["--board", "pynq-z2", "--engine", SMALL, "--search-loss", "1"] if tile == "auto" else []

@@ -1,4 +1,4 @@
-"""What the conformance suites of RTL and HLS do: every case on one engine shape, compared with the executor."""
+"""The conformance check of RTL and HLS: all cases on one engine shape, compared with the numpy executor."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _check_prediction(config: EngineConfig, run: Run, cycles: tuple[int, ...]) -
 
 
 def check_shape(shape: str, dut: Dut, simulators: Path) -> list[str]:
-    """All cases, once without stalls and once with random ones and other images; batches below and above the lanes.
+    """Run all cases without stalls, then with random stalls and other images, in batches below and above the lanes.
 
     Returns the cases that were compared.
     """
@@ -93,7 +93,7 @@ def check_shape(shape: str, dut: Dut, simulators: Path) -> list[str]:
 
 
 def check_sweep(shape: str, dut: Dut, simulators: Path) -> None:
-    """Every mode, n and width of weights, every map traced; some of the networks extreme, some under stalls."""
+    """Run every mode, n and weight width, with all maps traced; some networks are extreme, some have stalls."""
     config = fitted(shape)
     simulation = build_unit(config, dut, simulators / f"{dut}_{shape}")
     runs, options = [], []
@@ -104,7 +104,7 @@ def check_sweep(shape: str, dut: Dut, simulators: Path) -> None:
 
 
 def check_shape_at_length(shape: str, dut: Dut, simulators: Path) -> None:
-    """Random and extreme networks, every map traced, several seeds of stalls, up to three passes."""
+    """Run random and extreme networks with all maps traced, several seeds of stalls and up to three passes."""
     config = fitted(shape)
     simulation = build_unit(config, dut, simulators / f"{dut}_{shape}")
     for seed in range(100, 103):

@@ -1,4 +1,4 @@
-"""Seeded random integer networks for the conformance suites: small, with saturation on purpose."""
+"""Small random integer networks for the conformance suites. They saturate on purpose."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class NetworkBuilder:
         groups: int = 1,
         pattern: Pattern | None = None,
     ) -> str:
-        """Add a convolution, with a residual if one is named, sub-row-balanced where there is a pattern."""
+        """Add a convolution, with a residual if one is named, and sub-row-balanced if there is a pattern."""
         size = (kernel, kernel) if isinstance(kernel, int) else kernel
         bits = weight_bits or self.weight_bits
         weight = self._integers(symmetric(bits), (channels, self.shapes[source][0] // groups, *size))
@@ -103,7 +103,7 @@ class NetworkBuilder:
         out: IntegerType | None = None,
         pads: tuple[int, int, int, int] = (0, 0, 0, 0),
     ) -> str:
-        """Add a convolution in the Winograd domain, its taps sub-row-balanced where there is a pattern.
+        """Add a convolution in the Winograd domain; its taps are sub-row-balanced if there is a pattern.
 
         Weights lie between `limits`, which may be wider than those of the inner layers.
         """
@@ -142,7 +142,7 @@ class NetworkBuilder:
         return self._plain(name, op, (source,), self.types[source])
 
     def flatten(self, name: str, source: str) -> str:
-        """Add a flattening."""
+        """Add a flatten node."""
         return self._plain(name, Flatten(), (source,), self.types[source])
 
     def shortcut(self, name: str, source: str, op: Shortcut) -> str:
@@ -219,7 +219,7 @@ class NetworkBuilder:
         return node.name
 
     def _pruned(self, weight: np.ndarray, pattern: Pattern | None, shared: bool = False) -> np.ndarray:
-        """Return the weights on a random support; of taps that share, some keep few values and others many."""
+        """Return the weights on a random support. If taps share their values, some keep few and others many."""
         if pattern is None:
             return weight
         saliency = self.rng.random(weight.shape)

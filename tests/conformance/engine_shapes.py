@@ -1,4 +1,4 @@
-"""Engine shapes that the conformance suites run on; depths are fitted to each network."""
+"""The engine shapes of the conformance suites; depths are fitted to each network."""
 
 from __future__ import annotations
 

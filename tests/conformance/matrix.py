@@ -1,4 +1,4 @@
-"""The matrix of conformance: every operator's cases, on every engine shape, with random and with all-extreme data.
+"""The conformance matrix: the cases of every operator, on every engine shape, with random and with extreme data.
 
 It is built once for each engine shape and level; the end of a run says how much of it was compared (`part.py`).
 """

@@ -1,4 +1,4 @@
-"""What one engine compared of the conformance matrix, and what all of them did together."""
+"""The part of the conformance matrix that one engine compares, and the summary over all engines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Part:
 
     @contextmanager
     def cell(self, case: str, data: str) -> Iterator[None]:
-        """Compare one network within the block."""
+        """Compare one network in a `with` block."""
         try:
             yield
         except Exception as error:  # whatever it is, the other networks are compared too
@@ -37,7 +37,7 @@ class Part:
             self.cases.append(case)
 
     def end(self, request: pytest.FixtureRequest) -> None:
-        """Fail where a network differed; else note for the end of the run what was compared."""
+        """Fail if a network differed; otherwise record what was compared for the summary."""
         assert not self.differing, "\n".join([f"{len(self.differing)} networks differ", *self.differing[:NAMED]])
         assert self.cases, "no network was compared"
         request.node.user_properties.append((PROPERTY, [self.level, self.shape, self.cases]))

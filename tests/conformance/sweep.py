@@ -1,4 +1,4 @@
-"""Conformance networks of many layers: every mode × every n of n:S × every width of weights, each network a part."""
+"""Conformance networks of many layers that together hold every mode × every n of n:S × every weight width."""
 
 from __future__ import annotations
 

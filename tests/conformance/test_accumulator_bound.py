@@ -1,4 +1,4 @@
-"""Tiles whose accumulators reach the greatest value that their weights allow, on engines of exactly that width."""
+"""Tiles whose accumulators reach the largest value that their weights allow, on engines of exactly this width."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EXPONENT = {2: MAX_EXPONENT, 4: 5}  # with the latter 40 bits, the most that an 
 
 
 def at_the_bound(tile: int, seed: int) -> tuple[QuantisedGraph, np.ndarray, int]:
-    """Return one tile of extreme weights, the image that takes an accumulator to its bound, and the width of that."""
+    """Return a tile of extreme weights, the image that brings an accumulator to its bound, and the bound's width."""
     form, rng = WINOGRAD[tile], np.random.default_rng(seed)
     weight = rng.choice(np.array([-128, 127]), (OUTPUTS, CHANNELS, form.taps, form.taps))
     exponent = np.full((form.taps, form.taps), EXPONENT[tile])
@@ -69,7 +69,7 @@ def engine(graph: QuantisedGraph, tile: int) -> EngineConfig:
 @pytest.mark.parametrize("tile", [2, 4])
 @pytest.mark.parametrize("seed", range(3))
 def test_program(tile: int, seed: int) -> None:
-    """Every bit is needed: an engine with one less answers otherwise."""
+    """Every bit is needed: an engine with one bit less gives another result."""
     graph, images, bits = at_the_bound(tile, seed)
     config = engine(graph, tile)
     assert config.accumulator_bits == bits

@@ -18,7 +18,7 @@ from toolflow.plan.schedule.needs import fit_depths
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_hls_equals_reference(shape: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """All cases on one engine that is large enough for each, every second one all extremes."""
+    """Run all cases on one engine that is large enough for each; every second case has extreme data."""
     cases = ((case, ("extreme", "random")[number % 2]) for number, case in enumerate(cases_of(SHAPES[shape])))
     made = list(networks(shape, SHAPES[shape], cases))
     fitted = [fit_depths(network.graph, SHAPES[shape]) for network in made]

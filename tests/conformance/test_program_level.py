@@ -35,7 +35,7 @@ def check(
     cases: Iterable[str],
     request: pytest.FixtureRequest,
 ) -> None:
-    """Compare each case with both kinds of data, each network on an engine of just the depths that it needs."""
+    """Compare each case with both kinds of data, on an engine with exactly the depths that the network needs."""
     part = Part("program", shape)
     for network in networks(shape, config, product(cases, DATA)):
         with part.cell(network.case, network.data):

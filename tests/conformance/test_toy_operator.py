@@ -44,7 +44,7 @@ ENGINE = {"lanes_k": 4, "lanes_p": 2, "slots": 1}
 
 
 class Network(nn.Module):
-    """The rectifier behind `blocks` must move in front of it, to the convolution."""
+    """A network whose rectifier after `blocks` must move before it, to the convolution."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ def _tables() -> dict[int, dict[object, int]]:
 
 @pytest.fixture(scope="module", autouse=True)
 def changed_tables() -> Iterator[set[int]]:
-    """The toolflow with the operators; the tables that they were added to, by identity."""
+    """Add the operators to the toolflow, and yield the identities of the tables that changed."""
     before = _tables()
     with pytest.MonkeyPatch.context() as patch:
         add_to_toolflow(patch)
@@ -94,7 +94,7 @@ def changed_tables() -> Iterator[set[int]]:
 
 @pytest.fixture(scope="module", params=["pytorch", "onnx"])
 def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Graph:
-    """The network as an importer gives it; its answers are those of the framework that it comes from."""
+    """The imported network. Its outputs equal those of the framework that it comes from."""
     x = random_array(2, *SHAPE)
     if request.param == "pytorch":
         module = Network().eval()
@@ -151,7 +151,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
     indirect=["source"],
 )
 def test_a_project_is_equal_on_every_level(source: Source, levels: list[str], tmp_path: Path) -> None:
-    """Each level that a simulator runs has a test of its own, as it takes long to build."""
+    """Levels that need a simulator have their own test because building it takes long."""
     precision = Precision(scales="fixed-point")
     build(Request(source, precision, "ulx3s-85f", ENGINE, units=Units.SINGLE), tmp_path / "project")
     found = verify(tmp_path / "project", levels, images=4)

@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: the command line as a user types it, small models, damaged files."""
+"""Shared by the end-to-end tests: commands as a user types them, small models, damaged files."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def unsupported():
 
 
 def toolflow(*arguments: str | Path) -> Result:
-    """Run a command in this process; what it printed is separate by stream."""
+    """Run a command in this process; the result has stdout and stderr separately."""
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def write_models(folder: Path) -> tuple[Path, Path, Path]:
-    """Write the models, and random labelled images of (1, 8, 8) and of (3, 1, 1)."""
+    """Write the models, and random labelled images of shapes (1, 8, 8) and (3, 1, 1)."""
     models = folder / "models.py"
     models.write_text(MODELS, encoding="utf-8")
     rng = np.random.default_rng(3)
@@ -70,13 +70,13 @@ def train_digits(folder: Path) -> None:
 
 
 def digest_all(folder: Path) -> dict[str, bytes]:
-    """Return every file below a folder with its bytes."""
+    """Return the bytes of every file below a folder, by path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @contextmanager
 def flipped(path: Path, byte: int, mask: int = 0x80) -> Iterator[None]:
-    """Flip bits of one byte of a file for the time of a block."""
+    """Flip bits of one byte of a file inside a `with` block."""
     original = path.read_bytes()
     damaged = bytearray(original)
     damaged[byte] ^= mask

@@ -41,7 +41,7 @@ def load_example(name: str) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pair, dict[str, npt.NDArray[np.uint8]], Normalisation]:
-    """The digits pair, 3 and 8 bits, fixed point; images of each part; their normalisation."""
+    """The digits network at 3 and 8 bits with fixed-point scales, the images of each part, and their normalisation."""
     example = load_example("digits")
     folder = tmp_path_factory.mktemp("digits")
     example.write(folder)

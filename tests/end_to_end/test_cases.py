@@ -1,4 +1,4 @@
-"""Models as other people write them: scripts that make a model and its images, and what becomes of each.
+"""Models as other people write them: scripts make a model and its images, and the toolflow must handle each.
 
 The scripts lie beside the real data; each says in its docstring what a user expects.
 """
@@ -41,7 +41,7 @@ def quantised(made: Path, model: object, images: str = "images.npz", *more: obje
 
 
 def runs_rightly(made: Path) -> Result:
-    """Check that the engine runs every node, and that the labels, onnxruntime's answers, are met."""
+    """Check that the engine runs every node, and that its answers equal the labels, which onnxruntime gave."""
     checked = toolflow("check", made / "model.onnx")
     assert checked.exit_code == 0, checked.stderr
     accuracy = quantised(made, made / "model.onnx", "images.npz", "--single")["accuracy"]

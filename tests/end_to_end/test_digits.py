@@ -1,4 +1,4 @@
-"""The first example from training to simulated RTL, through the command line, each artefact checked."""
+"""The digits example from training to simulated RTL, through the command line, with checks of every artefact."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def source(trained: Path) -> list[str | Path]:
-    """Return the model and its images as every command takes them."""
+    """Return the arguments of the model and its images, the same for every command."""
     weights, images = trained / "digits.safetensors", trained / "calibration.npz"
     return [f"{DIGITS}:digits", "--weights", weights, "--calibration", images, "--scales", "fixed-point"]
 
 
 def build_arguments(trained: Path, out: Path) -> list[str | Path]:
-    """Return the build of the cascade."""
+    """Return the arguments of the cascade's build."""
     target = ["--board", "ulx3s-85f", "--engine", ENGINE, "--cascade", "--low-bits", "3"]
     return ["build", *source(trained), *target, "--out", out]
 
@@ -365,7 +365,7 @@ def test_estimate_on_another_board_compares_designs(project: Path) -> None:
 def test_an_objective_that_is_named_is_searched_for(
     goal: str, pair_of: Callable[[float, float], float], project: Path
 ) -> None:
-    """Also the one that the build was made for: its engines stand there without the option."""
+    """This includes the objective of the build, which `estimate` uses without the option."""
     options = ["--engine", ENGINE, "--forwarded", "1", "--objective", goal]
     result = toolflow("estimate", project, *options, "--json")
     assert result.exit_code == 0, result.stderr

@@ -1,4 +1,4 @@
-"""The fuzzer finds a fault that is planted, makes it small, goes on where it ended; what it found stays mended."""
+"""The fuzzer finds and minimises a planted fault and continues an ended run; its earlier finds stay fixed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ JOB = Job("network", 0)
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The originals of every file that is damaged."""
+    """The undamaged files."""
     return originals(tmp_path_factory.mktemp("originals"))
 
 
@@ -100,7 +100,7 @@ def test_what_is_drawn_follows_from_the_seed() -> None:
 
 
 def few_seeds(monkeypatch: pytest.MonkeyPatch, folder: Path, outcome: str, stage: str) -> Case:
-    """Run networks without HLS until one fails, and return the case that was kept of it."""
+    """Run networks without HLS until one fails, and return its kept case."""
     campaign = Campaign(7, folder / "out", folder / "found", 3, 0)
     drawn = case_of
     monkeypatch.setattr("fuzz.networks.case_of", lambda c, j: replace(drawn(c, j), levels=("program",)))

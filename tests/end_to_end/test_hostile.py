@@ -1,4 +1,4 @@
-"""Mistakes and interrupts through the real command line: one clear message, a code, and nothing lost."""
+"""User mistakes and interrupts on the real command line: one clear message, an exit code, and no lost file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def arguments(place: Path, **changed: str | Path) -> list[str]:
-    """Return a build that succeeds, but for what is changed."""
+    """Return the arguments of a build that succeeds unless an argument is changed."""
     values: dict[str, str | Path] = {
         "model": f"{place / 'models.py'}:small",
         "input-shape": "1,8,8",
@@ -136,7 +136,7 @@ def test_an_image_of_one_pixel_is_built_and_exact(place: Path) -> None:
 
 
 def test_an_interrupt_keeps_what_was_there_and_a_rerun_completes(place: Path) -> None:
-    """SIGINT reaches a build while it plans; quantisation, which was finished, is not done again."""
+    """A build gets SIGINT while it plans. The next run reuses the finished quantisation."""
     out = place / "out"
     first = toolflow(*arguments(place), *FAST, "--single")
     assert first.exit_code == 0, first.stderr
@@ -187,7 +187,7 @@ def test_equal_builds_are_equal_files(place: Path) -> None:
 
 
 def test_a_disk_without_room_is_said(place: Path) -> None:
-    """Files may have at most 8 KiB, by the system's own limit; nothing is left behind."""
+    """The system limits files to 8 KiB; the command leaves no files."""
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))"
     launch = [LAUNCH[0], "-B", "-c", f"{limit}; {LAUNCH[2]}"]
     rng = np.random.default_rng(5)

@@ -1,4 +1,4 @@
-"""The README of an emitted project: what it names is there, and what it says to type works as written."""
+"""The README of an emitted project: the files that it names exist, and its commands work as written."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _built(folder: Path, board: str, *options: str) -> Path:
 
 @pytest.fixture(params=["zynq", "ecp5"])
 def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A copy of one of them, for a test that writes into it."""
+    """A copy of a project, for a test that writes into it."""
     return _copy(request.getfixturevalue(request.param), tmp_path)
 
 
@@ -62,7 +62,7 @@ def _readme(project: Path) -> str:
 
 
 def _missing(project: Path) -> list[str]:
-    """Return the paths inside the project that its README names and that are not there."""
+    """Return the paths that the project's README names but that do not exist."""
     words = [word.removeprefix("../").rstrip(".") for word in re.findall(r"[\w./-]+", _readme(project))]
     inside = [word for word in words if word.split("/")[0] in FOLDERS and "/" in word and word != MADE]
     inside += [word for word in words if re.fullmatch(r"\w+\.(json|svg|npz)", word)]
@@ -71,20 +71,20 @@ def _missing(project: Path) -> list[str]:
 
 
 def _block(project: Path, text: str, language: str = "sh") -> str:
-    """Return the one block of commands that holds `text`."""
+    """Return the only block of commands that contains `text`."""
     blocks = re.findall(rf"^```{language}\n(.*?)^```$", _readme(project), flags=re.MULTILINE | re.DOTALL)
     (found,) = (block for block in blocks if text in block)
     return str(found)
 
 
 def _results(project: Path) -> list[str]:
-    """Return the paths of the README's table of results."""
+    """Return the paths in the README's table of results."""
     table = _readme(project).partition("| result | |\n")[2].partition("\n\n")[0]
     return re.findall(r"`(build/[^`]+)`", table)
 
 
 def _type(project: Path, commands: str, tools: Path) -> str:
-    """Run commands as a user would, with the stand-ins of `tools` first on PATH."""
+    """Run commands as a user would, with the stub programs of `tools` first on PATH."""
     _executable(tools, "python", f'exec "{sys.executable}" "$@"')
     _executable(tools, "python3", f'exec "{sys.executable}" "$@"')
     stubs = {"STUB_LOG": str(tools / "calls.log"), "STUB_BOARD_PARTS": "", "XILINX_SEARCH": ""}

@@ -1,4 +1,4 @@
-"""A script makes the project that the command line makes, and is told what happens meanwhile."""
+"""A script makes the same project as the command line, and receives notes and progress."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STAGES = ["quantise", "calibrate", "plan", "emit", "report"]
 
 
 class Recorder:
-    """Events kept as they come."""
+    """Events that are recorded in order."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []

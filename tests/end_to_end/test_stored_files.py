@@ -52,7 +52,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recorded(project: Path) -> list[str]:
-    """Return every file that the build made."""
+    """Return the paths of the files that the build made."""
     manifest = read_manifest(project)
     assert manifest is not None
     return [path for stage in manifest.stages.values() for path in stage.files]
@@ -60,7 +60,7 @@ def recorded(project: Path) -> list[str]:
 
 @contextmanager
 def without(path: Path) -> Iterator[None]:
-    """Take a file away for the time of a block."""
+    """Remove a file inside a `with` block."""
     aside = path.rename(path.with_name(f"{path.name}.aside"))
     try:
         yield
@@ -69,7 +69,7 @@ def without(path: Path) -> Iterator[None]:
 
 
 def test_every_file_that_was_built_is_checked(project: Path) -> None:
-    """Each is damaged, then missing: data stop the verification, an edited source is named, weights are compared."""
+    """Each file is damaged, then removed. Data stop the verification, sources are named, and weights are compared."""
     built = open_project(project)
     paths = recorded(project)
     assert {path.partition("/")[0] for path in paths} >= {
@@ -131,7 +131,7 @@ def test_a_manifest_that_is_none_is_named(project: Path, text: str | None, said:
 def test_a_project_that_cannot_be_written_is_said_before_minutes_are_spent(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The superuser may write anywhere: what the system answers is put in its mouth."""
+    """The superuser may write anywhere, so the system's answer is replaced."""
     access = os.access
     monkeypatch.setattr(
         os, "access", lambda path, mode: not (path == project and mode & os.W_OK) and access(path, mode)
@@ -143,7 +143,7 @@ def test_a_project_that_cannot_be_written_is_said_before_minutes_are_spent(
 
 @contextmanager
 def edited(*paths: Path) -> Iterator[None]:
-    """Append to sources what is no code, for the time of a block."""
+    """Append invalid code to sources inside a `with` block."""
     contents = [path.read_bytes() for path in paths]
     try:
         for path, content in zip(paths, contents, strict=True):
@@ -155,7 +155,7 @@ def edited(*paths: Path) -> Iterator[None]:
 
 
 def test_a_difference_comes_before_a_level_that_could_not_be_run(project: Path) -> None:
-    """The C++ of one unit does not compile and so breaks a rule of synthesis too; the other's verdicts are kept."""
+    """The C++ of one unit does not compile, which breaks a synthesis rule too. The other unit's verdicts are kept."""
     with edited(project / "hls" / "cascade_low.hpp"):
         result = toolflow("verify", project, "--levels", "program,hls", "--images", "2", "--json")
     assert "changed since the build, and run as they are: hls/cascade_low.hpp" in result.stderr
@@ -180,7 +180,7 @@ def test_a_simulator_that_cannot_be_built_has_an_exit_code_of_its_own(project: P
 
 
 def below(process: int) -> dict[int, str]:
-    """Return the processes below one, with their names."""
+    """Return the descendants of a process, with their names."""
     found: dict[int, str] = {}
     last = {process}
     while last:
@@ -199,7 +199,7 @@ def below(process: int) -> dict[int, str]:
 def test_a_signal_to_verify_ends_the_compilers_too(
     project: Path, number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
-    """It comes while make runs g++ for a simulator; the verdicts so far are kept, and the project holds together."""
+    """The signal comes while make runs g++. The verdicts so far are kept, and the project stays intact."""
     environment = {**ENVIRONMENT, "XDG_CACHE_HOME": str(tmp_path)}  # Verilator's own runtime must be compiled too
     shutil.rmtree(project.with_name("p.simulators"), ignore_errors=True)
     command = [*LAUNCH, "verify", str(project), "--levels", "program,rtl", "--images", "2"]

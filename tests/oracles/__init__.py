@@ -1,1 +1,1 @@
-"""Independent oracles: second readings of what the project defines, written from the texts alone."""
+"""Independent oracles: second implementations of the project's definitions, written from the documents alone."""

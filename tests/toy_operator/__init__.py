@@ -1,4 +1,4 @@
-"""Two operators that the toolflow does not have, and all that adding them takes: a folder, and a line in each importer.
+"""Two operators that the toolflow lacks, and what adding them takes: a folder each, and a line in each importer.
 
 `space_to_depth` moves integers, `negate` rounds. Their folders are here and not in `toolflow/operators`, and the
 lines are set for one test.

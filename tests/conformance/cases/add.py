@@ -10,7 +10,7 @@ from toolflow.operators.shortcut.spec import Shortcut
 
 
 def _residual(channels: int, signed: bool) -> Case:
-    """A convolution whose drain adds its own input."""
+    """Return a convolution whose drain adds the convolution's input."""
 
     def build(weight_bits: int, activation_bits: int, seed: int, extreme: bool) -> tuple[NetworkBuilder, str]:
         builder = NetworkBuilder((2, 5, 4), weight_bits, activation_bits, 8, seed, extreme)
@@ -22,7 +22,7 @@ def _residual(channels: int, signed: bool) -> Case:
 
 
 def _maps(channels: int) -> Case:
-    """An addition of two maps that are read elsewhere too."""
+    """Return an addition of two maps that other nodes read too."""
 
     def build(weight_bits: int, activation_bits: int, seed: int, extreme: bool) -> tuple[NetworkBuilder, str]:
         builder = NetworkBuilder((2, 4, 3), weight_bits, activation_bits, 8, seed, extreme)
@@ -34,7 +34,7 @@ def _maps(channels: int) -> Case:
 
 
 def _shortcut(channels: int, before: int, after: int) -> Case:
-    """The channel-padded, sub-sampled shortcut of the CIFAR ResNets."""
+    """Return the channel-padded, sub-sampled shortcut of the CIFAR ResNets."""
 
     def build(weight_bits: int, activation_bits: int, seed: int, extreme: bool) -> tuple[NetworkBuilder, str]:
         builder = NetworkBuilder((3, 7, 6), weight_bits, activation_bits, 8, seed, extreme)
@@ -49,7 +49,7 @@ def _shortcut(channels: int, before: int, after: int) -> Case:
 
 
 def _few_rows(channels: int) -> Case:
-    """Positions shorter than what the drain takes for a residual's word, or for results that leave one by one."""
+    """Return positions with fewer steps than the drain needs to read a residual's word or to write single results."""
 
     def build(weight_bits: int, activation_bits: int, seed: int, extreme: bool) -> tuple[NetworkBuilder, str]:
         builder = NetworkBuilder((3, 8, 7), weight_bits, activation_bits, 8, seed, extreme)
@@ -62,7 +62,7 @@ def _few_rows(channels: int) -> Case:
 
 
 def _pooled_concat(widths: tuple[int, int], shortcut: bool) -> Case:
-    """A residual of a pooled concat, whose operands begin at whole words: its channels have gaps."""
+    """Return a residual of a pooled concat. Its operands begin at whole words, so its channels have gaps."""
 
     def build(weight_bits: int, activation_bits: int, seed: int, extreme: bool) -> tuple[NetworkBuilder, str]:
         builder = NetworkBuilder((2, 5, 4), weight_bits, activation_bits, 8, seed, extreme)

@@ -20,7 +20,7 @@ def _case(shape: tuple[int, int, int], channels: int, op: AvgPool, signed: bool)
 
 
 def _joined() -> Case:
-    """Two pools with edges side by side: their pixels are further apart than their own words."""
+    """Return a concat of two pools with edges: the distance of their pixels is larger than their own words."""
 
     def build(weight_bits: int, activation_bits: int, seed: int, extreme: bool) -> tuple[NetworkBuilder, str]:
         builder = NetworkBuilder((2, 5, 6), weight_bits, activation_bits, 8, seed, extreme)

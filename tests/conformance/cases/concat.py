@@ -8,7 +8,7 @@ from toolflow.operators.max_pool.spec import MaxPool
 
 
 def _case(widths: tuple[int, ...], nested: bool) -> Case:
-    """Branches of several widths side by side, read by a pooling and a convolution."""
+    """Return a concat of branches of several widths, read by a pooling and a convolution."""
 
     def build(weight_bits: int, activation_bits: int, seed: int, extreme: bool) -> tuple[NetworkBuilder, str]:
         builder = NetworkBuilder((2, 5, 5), weight_bits, activation_bits, 8, seed, extreme)

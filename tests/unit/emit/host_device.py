@@ -1,4 +1,4 @@
-"""A board without a board: registers and memory of a design, backed by the numpy executor.
+"""A simulated board: the registers and the memory of a design, with the numpy executor as engine.
 
 Memory is seen twice, by the processor and by the engines, and the two agree only where the driver flushed or
 invalidated: a forgotten call shows.

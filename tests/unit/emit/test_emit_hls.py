@@ -1,4 +1,4 @@
-"""The emitted HLS sources: golden files, no needless writes, messages for what is missing."""
+"""The emitted HLS sources: golden files, no unnecessary writes, and messages if something is missing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PORT_BYTES = {"program": 1 << 12, "weights": 1 << 16, "images": 6145, "results":
 
 
 def test_golden_files(tmp_path: Path) -> None:
-    """The composed files are those of tests/golden/hls; TOOLFLOW_REFRESH_GOLDEN=1 writes them anew."""
+    """The composed files equal those of tests/golden/hls; TOOLFLOW_REFRESH_GOLDEN=1 writes new ones."""
     written = [path for path in emit_hls(CONFIG, "high", tmp_path, PORT_BYTES) if path.parent == tmp_path]
     assert [path.name for path in written] == ["cascade_high.hpp", "cascade_high.cpp", "cascade_high_tb.cpp"]
     for path in written:
@@ -63,7 +63,7 @@ def test_a_generated_file_says_what_made_it(tmp_path: Path) -> None:
 
 
 def interfaces(folder: Path, unit: str) -> dict[str, dict[str, str]]:
-    """Return the options of every memory port in an emitted unit, its own name left out."""
+    """Return the options of each memory port of an emitted unit, without the port's name."""
     text = (folder / f"cascade_{unit}.cpp").read_text(encoding="utf-8")
     found = {}
     for line in re.findall(r"#pragma HLS INTERFACE m_axi (.*)", text):
@@ -74,7 +74,7 @@ def interfaces(folder: Path, unit: str) -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("bus_bits", [64, 128, 256, 512])
 def test_ports_of_a_master_have_equal_options(bus_bits: int, tmp_path: Path) -> None:
-    """Else the tool ignores them; what is in flight fills the block RAMs that are counted, and no more."""
+    """Otherwise the tool ignores them. Outstanding bursts fill exactly the block RAMs that the model counts."""
     config = CONFIG.model_copy(update={"bus_bits": bus_bits})
     emit_hls(config, "low", tmp_path, PORT_BYTES)
     ports = interfaces(tmp_path, "low")
@@ -135,7 +135,7 @@ def test_a_unit_must_be_an_identifier(unit: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["odd", "tiles"])
 @pytest.mark.parametrize("options", [["-O0"], ["-O3"], ["-O2", "-DCASCADE_AP_TYPES"]])
 def test_no_warning(options: list[str], name: str, tmp_path: Path) -> None:
-    """-Wall -Wextra say nothing, at other levels of optimisation than the one that all other tests build with."""
+    """g++ gives no warning with -Wall -Wextra at the optimisation levels that the other tests do not use."""
     emit_hls(CONFIGURATIONS[name], "low", tmp_path)
     command = ["g++", "-std=c++17", "-Wall", "-Wextra", *options, f"-I{ap_types_folder()}", "-c"]
     for name in ("cascade_low.cpp", "cascade_low_tb.cpp"):
@@ -144,7 +144,7 @@ def test_no_warning(options: list[str], name: str, tmp_path: Path) -> None:
 
 
 def test_native_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Built once, again only when a source changed; sources that are there are compiled as they are."""
+    """The program is rebuilt only if a source changed. Existing sources are compiled unchanged."""
     config = CONFIGURATIONS["one_lane"]
     binary = build_native(tmp_path, config, "low")
     built_at = binary.stat().st_mtime_ns
@@ -165,7 +165,7 @@ def test_native_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_test_bench_finds_differences_and_writes_past_the_end(tmp_path: Path) -> None:
-    """Its exit codes: 1 for other results than expected, 2 for a missing file, 3 for an error, 4 for the guard."""
+    """Exit codes: 1 for different results, 2 for a missing file, 3 for an engine error, 4 for a write past the end."""
     config = CONFIGURATIONS["one_lane"]
     binary = build_native(tmp_path, config, "low")
     job = tmp_path / "job"

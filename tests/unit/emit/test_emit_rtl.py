@@ -1,4 +1,4 @@
-"""Emitted SystemVerilog: what is in it, and that it is left alone where nothing changed."""
+"""Emitted SystemVerilog: its contents, and that unchanged files are not rewritten."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def test_the_widths_of_the_synthesis_give_the_same_bits(name: str, sources: Path
     ],
 )
 def test_a_fault_in_the_tiles_is_seen(file: str, old: str, new: str, tmp_path: Path) -> None:
-    """Also exponents that live on in the next pass, where nothing has set them."""
+    """This includes exponents that are wrongly kept in the next pass."""
     config = CONFIGURATIONS["small_tiles"]
     emit_hls(config, "high", tmp_path)
     source = tmp_path / "lib" / file

@@ -1,4 +1,4 @@
-"""A bad program ends with its code: no hang, nothing written, whatever field is bad."""
+"""A bad program ends with its error code, without a hang and without writing, for every bad field."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run(binary: Path, job: Job, program: bytes, count: int | None = None) -> tup
 
 
 def with_crc(words: np.ndarray) -> bytes:
-    """Return the program with its CRC made right again."""
+    """Return the program with a corrected CRC."""
     count = int(words[4])
     words[15] = zlib.crc32(words[:15].tobytes() + words[16 : 16 + 16 * count].tobytes())
     return words.tobytes()
@@ -70,7 +70,7 @@ def change_header(job: Job, word: int, value: int, *, crc: bool = True) -> bytes
 
 
 def refused(binary: Path, job: Job, program: bytes, count: int | None = None) -> int:
-    """Return the error code after checking that nothing was written."""
+    """Check that nothing was written, and return the error code."""
     error, results = run(binary, job, program, count)
     assert not any(results)
     return error
@@ -172,7 +172,7 @@ def test_instructions(binary: Path, job: Job, opcode: Opcode, nth: int, values: 
 
 @pytest.mark.parametrize("far", [1 << 19, 1 << 26, (1 << 32) - CONFIG.bus_bytes])
 def test_it_stops_where_a_buffer_ends(binary: Path, job: Job, far: int) -> None:
-    """No program states how long the buffers are: what leaves them ends as on a bus, and nothing is written there."""
+    """A program does not state the length of buffers. An access outside ends like a bus error and writes nothing."""
     assert refused(binary, job, change(job, Opcode.TABLE, 0, {"in_base": far})) == 6
     assert refused(binary, job, change_header(job, 5, far)) == 6
     assert run(binary, job, change(job, Opcode.STORE_MAP, 0, {"out_base": far}))[0] == 7
@@ -183,7 +183,7 @@ def test_it_stops_where_a_buffer_ends(binary: Path, job: Job, far: int) -> None:
 
 
 def test_no_field_can_make_it_hang_or_write_past_its_memories(binary: Path, job: Job) -> None:
-    """Random values in random fields, the CRC right: it ends, with a code or with results."""
+    """Random values in random fields with a valid CRC: the engine ends with an error code or with results."""
     rng = np.random.default_rng(11)
     _, instructions = decode_program(job.program)
     codes = set()

@@ -1,4 +1,4 @@
-"""Every rule of the check finds its bad case, and the emitted sources break none."""
+"""Each rule of the check finds its bad case, and the emitted sources break no rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bad tile ends with its code before anything is written, whatever field is bad."""
+"""A bad tile ends with its error code before anything is written, for every bad field."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_taps_that_are_not_used_are_free(binary: Path, job: Job) -> None:
 
 
 def test_no_field_can_make_it_hang_or_write_past_its_memories(binary: Path, job: Job) -> None:
-    """Random values in random fields of tiles, the CRC right: it ends with the executor's code."""
+    """Random values in random fields of tiles with a valid CRC: the engine ends with the executor's error code."""
     rng = np.random.default_rng(12)
     _, instructions = decode_program(job.program)
     places = [n for n, i in enumerate(instructions) if i.tile or i.opcode is Opcode.TAPS]
@@ -145,7 +145,7 @@ def test_no_field_can_make_it_hang_or_write_past_its_memories(binary: Path, job:
 
 
 def test_results_are_the_executors(binary: Path, job: Job) -> None:
-    """Bits of the tiles' weights, biases and shifts, flipped: what changes is what the executor says."""
+    """Flipped bits in weights, biases and shifts of tiles change the results exactly as in the executor."""
     rng = np.random.default_rng(5)
     good = run(binary, job, job.program)[1]
     seen = 0

@@ -90,7 +90,7 @@ def test_requantise_at_the_ends_of_every_range(units: Path) -> None:
 
 
 def test_a_shift_counts_by_its_low_six_bits(units: Path) -> None:
-    """Beyond 57 everything rounds to 0, as it must."""
+    """With a shift above 57 every value rounds to 0."""
 
     def rounded(shift: int) -> bytes:
         largest = (1 << 39) - 1

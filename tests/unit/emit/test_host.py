@@ -1,4 +1,4 @@
-"""The emitted host code, in Python and in C++, on a simulated board."""
+"""The emitted Python and C++ host code on a simulated board."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def images() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def units(images: np.ndarray) -> dict[str, CompiledProgram]:
-    """A low and a high unit; the threshold lies at the median, so that both halves are met."""
+    """A low and a high unit. The threshold is the median, so that half of the images are forwarded."""
     narrow = EngineConfig(lanes_k=4, lanes_p=4, weight_bits=4, activation_bits=4, bus_bits=64)
     wide = EngineConfig(lanes_k=8, lanes_p=2, bus_bits=256)
     trial = _expected(_compiled(4, 1, ConfidenceRule(30, 1, 2, 0), narrow), images)

@@ -1,4 +1,4 @@
-"""Loops whose initiation interval is known by hand: each bound is found, and what is not there is not."""
+"""Loops whose initiation interval is known by hand: each bound is found, and no other."""
 
 from __future__ import annotations
 
@@ -317,7 +317,7 @@ def test_a_fault_in_the_library_is_found(file: str, old: str, new: str, why: str
 
 
 def test_banks_read_after_they_are_written_are_found(tmp_path: Path) -> None:
-    """A load behind a store of the same cycle closes a loop over multiplier and requantisation."""
+    """A load after a store in the same cycle closes a recurrence over multiplier and requantisation."""
     emit_hls(CONFIGURATIONS["low"], "low", tmp_path)
     header = tmp_path / "lib" / "convolve.hpp"
     text = header.read_text(encoding="utf-8")

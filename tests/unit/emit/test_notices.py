@@ -1,4 +1,4 @@
-"""What is emitted says under which licence it is, and names everything that it needs of others."""
+"""Emitted files state their licence and name all third-party code that they need."""
 
 from __future__ import annotations
 

@@ -294,7 +294,7 @@ def test_a_step_without_a_unit_names_the_units(tmp_path: Path, step: str) -> Non
 
 
 def routed_at(project: Project, frequency: str) -> None:
-    """Put a nextpnr into the project's path that reports its frequency twice: the last one counts."""
+    """Put a nextpnr stub on the project's PATH that reports two frequencies; the last one counts."""
     lines = [f"Info: Max frequency for clock 'ap_clk': {each}" for each in ("9.99 MHz (FAIL at 50.00 MHz)", frequency)]
     said = "\n".join(f'echo "{line}"' for line in lines)
     project.executable("nextpnr-ecp5", f'echo nextpnr-ecp5 "$@" >> "$STUB_LOG"\n{said}')

@@ -1,4 +1,4 @@
-"""Instructions, headers and weight packets survive the way to bytes and back."""
+"""Instructions, headers and weight packets are equal after encoding and decoding."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEADER = Header(0x0123456789ABCDEF, 4096, 64, 10, 369, 1, 3, -5, 17)
 
 @given(st.data())
 def test_instruction_round_trip(data: st.DataObject) -> None:
-    """Any value that fits a field comes back."""
+    """A value that fits its field is decoded unchanged."""
     values = {}
     for name, (_, _, width, signed) in LAYOUT.items():
         if name not in ("opcode", "flags"):
@@ -65,7 +65,7 @@ def test_program_round_trip_and_damage() -> None:
 
 
 def test_what_lies_behind_the_end_is_not_decoded() -> None:
-    """No engine runs it; the CRC covers it all the same."""
+    """No engine runs these words, but the CRC covers them."""
     load, end = Instruction(Opcode.LOAD, levels=1), Instruction(Opcode.END)
     words = np.frombuffer(encode_program(HEADER, (load, end, load), b"", 16), dtype="<u4").copy()
     words[16 + 2 * 16] = 255  # no opcode
@@ -163,7 +163,7 @@ def test_signature_names_the_configuration() -> None:
     ],
 )
 def test_inconsistent_engine(values: dict[str, int], text: str) -> None:
-    """Parameters that do not go together are refused with the reason."""
+    """Inconsistent parameters are refused with the reason."""
     with pytest.raises(ValueError, match=text):
         EngineConfig(**values)  # type: ignore[arg-type]
 
@@ -206,7 +206,7 @@ def test_an_array_that_no_primitive_builds(values: dict[str, object], text: str)
 
 
 def test_how_the_array_is_built_is_no_part_of_the_signature() -> None:
-    """Whoever adds a parameter decides here whether programs of earlier versions still suit."""
+    """A new parameter must be listed here: do programs of earlier versions still run with it?"""
     packed = EngineConfig(dsp_primitive="dsp48e2", pack_p=2, slots=4, chain=4)
     assert packed.packing is not None
     assert (packed.packing.spacing, packed.packing.chain) == (18, 4)

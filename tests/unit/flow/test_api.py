@@ -169,7 +169,7 @@ def test_texts_are_read_as_the_values_that_they_name() -> None:
 
 
 class Tiny:
-    """An object that is no value of the API."""
+    """An object of a type that the API does not accept."""
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_wrong_values_of_a_source_are_refused(values: dict[str, Any], message: s
     ],
 )
 def test_wrong_arguments_are_refused(call: str, values: dict[str, Any], message: str, tmp_path: Path) -> None:
-    """Folders are texts here."""
+    """Folders are given as text."""
     place = {} if call == "check" else {"folder": str(tmp_path)}
     with pytest.raises(ToolflowError, match=message):
         getattr(toolflow.flow, call)(**{**place, **values})

@@ -1,4 +1,4 @@
-"""The output folder: complete or untouched, resumed, reused, and nobody else's files lost."""
+"""The output folder is complete or untouched, runs are resumed and reused, and other files are never lost."""
 
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ def test_later_outputs_need_a_build(tmp_path: Path) -> None:
 
 
 def test_a_stage_of_which_more_is_asked_is_made_again(out: Path, terminal: Terminal) -> None:
-    """A command that needs one output more cannot take what another left; one that needs less can."""
+    """A command that needs one more output cannot reuse the stage; one that needs fewer can."""
     log: list[str] = []
 
     def run(outputs: list[str]) -> bool:
@@ -307,7 +307,7 @@ def test_a_stage_of_which_more_is_asked_is_made_again(out: Path, terminal: Termi
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_a_full_disk_says_what_was_written_and_where(out: Path, terminal: Terminal, hidden: bool) -> None:
-    """Zipfile makes another error of it, as it closes an archive that it could not write."""
+    """Module zipfile raises another error when it closes an archive that it could not write."""
     _build(out, terminal)
     before = _content(out)
 

@@ -1,4 +1,4 @@
-"""What a search has to choose from."""
+"""The options that a search chooses from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read of a built project."""
+"""Reading a built project."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from toolflow.ir.unit import UnitName
 
 @pytest.mark.parametrize("low", [UnitName.LOW, "low"])
 def test_the_low_unit_alone_has_the_rule(low: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if its name comes as plain text, as from a command line."""
+    """This holds also if the unit's name is plain text, as on a command line."""
     monkeypatch.setattr(Project, "graph", lambda project, name: name)
     planned: Any = SimpleNamespace(units={name: SimpleNamespace(graph=name, engine=None) for name in UnitName})
     nothing: Any = None

@@ -1,4 +1,4 @@
-"""The JSON files of a build: what earlier versions wrote is migrated or refused, and no field changes in silence."""
+"""The JSON files of a build: earlier versions are migrated or refused, and a changed field needs a new version."""
 
 from __future__ import annotations
 
@@ -130,21 +130,21 @@ def test_commands_end_with_two_on_a_newer_project(name: str, arguments: tuple[st
 
 
 def _fields(record: type[Record]) -> dict[str, Any]:
-    """Return a record's version, and all keys that it may hold with what they may be, by type."""
+    """Return a record's version, and the allowed keys of each part with the types of their values."""
     schema = record.model_json_schema()
     parts = {record.__name__: schema, **schema.get("$defs", {})}
     return {"version": record.current(), "keys": {name: _keys(part) for name, part in sorted(parts.items())}}
 
 
 def _keys(part: dict[str, Any]) -> dict[str, str] | str:
-    """Return what each key of an object may be, or what a value without keys may be."""
+    """Return the allowed type of each key of an object, or of a value without keys."""
     if "properties" not in part:
         return _values(part)
     return {name: _values(schema) for name, schema in sorted(part["properties"].items())}
 
 
 def _values(schema: dict[str, Any]) -> str:
-    """Return in short what a JSON schema allows."""
+    """Return a short text for the values that a JSON schema allows."""
     return json.dumps(_without_texts(schema), sort_keys=True).replace('"', "")
 
 

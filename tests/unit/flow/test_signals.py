@@ -1,4 +1,4 @@
-"""Signals at awkward moments: the exit code, the message, and no process left behind."""
+"""Signals at awkward moments: exit code, message, and no remaining process."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ SLOW_CLEANING = """
 
 
 def start(body: str) -> subprocess.Popen[str]:
-    """Run a command with this body, and return when it has said that it is ready."""
+    """Start a command with this body, and return when it reports that it is ready."""
     script = COMMAND.format(body=body.strip())
     process = subprocess.Popen([sys.executable, "-c", script], stdout=-1, stderr=-1, text=True)
     assert process.stdout is not None
@@ -80,7 +80,7 @@ def start(body: str) -> subprocess.Popen[str]:
 
 
 def alive(process: int) -> bool:
-    """Return whether a process runs; one that has ended and that nobody has asked about does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

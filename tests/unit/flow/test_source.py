@@ -1,4 +1,4 @@
-"""A finished stage is reused only while the model that its source gives is the same."""
+"""A finished stage is reused only while its source gives the same model."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _save_weights(path: Path, seed: int) -> None:
 
 
 def test_a_run_is_reused_until_the_factory_loads_other_weights(tmp_path: Path) -> None:
-    """The toolflow knows nothing of the file; the request is one object, as in a notebook."""
+    """The toolflow does not know this file. One request object is used twice, as in a notebook."""
     weights = tmp_path / "tiny.pt"
     _save_weights(weights, 1)
     (tmp_path / "net.py").write_text(SELF_LOADING.format(weights=weights))

@@ -1,4 +1,4 @@
-"""What the tests of importers and passes share: tiny ONNX models, runners and a comparison of graphs."""
+"""Shared by the tests of importers and passes: tiny ONNX models, runners and a comparison of graphs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def onnx_model(
 
 
 def saved(model: onnx.ModelProto, folder: Path) -> Path:
-    """Write a model as it is, without any check."""
+    """Write a model without any check."""
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
     return path

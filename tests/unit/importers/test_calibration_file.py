@@ -1,4 +1,4 @@
-"""Calibration files: what is read, how floats become pixels, and one clear message for each mistake."""
+"""Calibration files: contents, conversion of floats to pixels, and one clear message for each mistake."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_floats_that_mean_and_std_are_yet_to_change_are_warned_of(tmp_path: Path
 
 
 def test_nothing_is_unfolded_before_its_header_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small file can unfold to any size; here x takes 40 MB of a machine that has 64."""
+    """A small file can decompress to any size; here x takes 40 MB on a machine with 64 MB."""
     path = tmp_path / "bomb.npz"
     np.savez_compressed(path, x=np.zeros((40, 1000, 1000, 1), np.uint8), y=np.zeros(40, int))
     assert path.stat().st_size < 100_000

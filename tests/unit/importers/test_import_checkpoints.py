@@ -1,4 +1,4 @@
-"""Weights that belong to a module, in every form that training leaves them in, and files that are none."""
+"""Checkpoints in every form that training scripts write, and files that are no checkpoints."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def zeros() -> dict[str, torch.Tensor]:
 
 
 def momentum() -> dict[str, object]:
-    """An optimiser's state dict: it holds tensors too, under numbers."""
+    """Return an optimiser's state dict: it also holds tensors, under numeric keys."""
     model = torch.nn.Conv2d(3, 2, 1)
     optimiser = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
     model(torch.zeros(1, 3, 4, 4)).sum().backward()

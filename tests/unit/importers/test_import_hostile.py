@@ -1,4 +1,4 @@
-"""Files that are broken, foreign, hostile or beyond what is supported: one clear message each."""
+"""Broken, foreign, hostile and unsupported files: one clear message each."""
 
 from __future__ import annotations
 

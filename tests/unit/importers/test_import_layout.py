@@ -1,4 +1,4 @@
-"""Transposes, channel shuffles, splits and means in steps: what only moves elements costs nothing, or one 1×1 layer."""
+"""Transposes, channel shuffles, splits and means in steps: moving elements costs nothing, or one 1×1 layer."""
 
 from __future__ import annotations
 

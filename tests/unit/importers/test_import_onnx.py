@@ -1,4 +1,4 @@
-"""ONNX operators and every attribute of theirs, against onnxruntime."""
+"""ONNX operators with all their attributes, against onnxruntime."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def imported(
 
 
 def imported_or_untouched(folder: Path, node: NodeProto, shape: Dims, opset: int = 17) -> None:
-    """A window in the padding alone has no integer meaning and must be refused; all others must be right."""
+    """A window that is only padding has no integer meaning and must be refused; all others must be equal."""
     try:
         imported(folder, [node], {}, shape, opset)
     except UnsupportedModelError as error:

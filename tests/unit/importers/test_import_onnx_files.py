@@ -1,4 +1,4 @@
-"""ONNX files as people have them: several outputs, dead branches, decisions, operator sets, functions, quantisers."""
+"""ONNX files from practice: several outputs, dead branches, ArgMax and TopK, operator sets, functions, quantisers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One network gives one graph, through PyTorch and through ONNX files of several exporters and versions."""
+"""A network gives the same graph from PyTorch and from ONNX files of several exporters and versions."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ PAIR = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
 class Apply(nn.Module):
-    """A function as a module, with whatever layers it uses."""
+    """A function as a module, with the layers that it uses."""
 
     def __init__(self, function: Callable[..., Tensor], *layers: nn.Module) -> None:
         super().__init__()
@@ -459,7 +459,7 @@ def test_weights_must_be_finite() -> None:
 
 
 class TwoHeads(nn.Module):
-    """A segmentation network's form: the logits and an auxiliary head, by name or by position."""
+    """A network with two outputs, as for segmentation: logits and an auxiliary head, by name or position."""
 
     input_shape = (3, 8, 8)
 

@@ -48,14 +48,14 @@ class Normalised(nn.Module):
 
 
 def normed() -> nn.Sequential:
-    """The same as a batch norm in front of the first convolution."""
+    """Return the same normalisation as a batch norm before the first convolution."""
     norm = nn.BatchNorm2d(3, eps=0.0, affine=False)
     norm.running_mean, norm.running_var = torch.tensor(MEAN).float(), torch.tensor(STD**2).float()
     return nn.Sequential(norm, *network())
 
 
 def scaled() -> nn.Sequential:
-    """The same as a depthwise 1×1 convolution."""
+    """Return the same normalisation as a depthwise 1×1 convolution."""
     first = nn.Conv2d(3, 3, 1, groups=3)
     with torch.no_grad():
         first.weight.copy_(torch.tensor(1 / STD).view(3, 1, 1, 1))

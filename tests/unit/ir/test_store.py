@@ -1,4 +1,4 @@
-"""Quantised graphs survive the disk; damage is said."""
+"""Quantised graphs are equal after saving and loading, and damage is reported."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_digest_sees_one_weight(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "version"])
 def test_damage_is_said(damage: str, tmp_path: Path) -> None:
-    """A missing, truncated or foreign file ends in one message."""
+    """A missing, truncated or foreign file gives one message."""
     builder, output = ALL_CASES["linear/(2,1,1)->()->3"].build(8, 8, 2, False)
     text, data = save_quantised(builder.build(output), tmp_path / "low")
     if damage == "missing":
@@ -67,7 +67,7 @@ def stored(tmp_path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def refused(tmp_path: Path, document: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
-    """Store what was changed and return what reading it says."""
+    """Store the changed network and return the message of reading it."""
     (tmp_path / "high.json").write_text(json.dumps(document))
     np.savez(tmp_path / "high.npz", **arrays)  # type: ignore[arg-type]  # numpy's stub takes a flag among the arrays
     with pytest.raises(ToolflowError) as caught:
@@ -177,7 +177,7 @@ def test_an_input_table_of_another_shape_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".json", ".npz"])
 def test_no_damage_reaches_a_computation(suffix: str, tmp_path: Path) -> None:
-    """Bits flipped and tails cut at random: the file is refused, or what it holds computes."""
+    """Bits are flipped and ends cut at random: the file is refused, or its network still runs."""
     stored(tmp_path)
     path = tmp_path / f"high{suffix}"
     original, rng = path.read_bytes(), np.random.default_rng(11)

@@ -70,7 +70,7 @@ def test_packing_round_trip(problem: tuple[Pattern, np.ndarray], shared: bool) -
 @settings(max_examples=60, deadline=None)
 @given(patterns())
 def test_taps_share_what_is_worth_most(problem: tuple[Pattern, np.ndarray]) -> None:
-    """As many values as without sharing, and no exchange of one tap's value for another's would be worth more."""
+    """Sharing keeps the same number of values, and no exchange of values between taps would increase their total."""
     pattern, weight = problem
     saliency = np.abs(weight) * (1 + np.arange(weight.shape[3]))
     worth = worth_of(saliency, pattern.sub_row)
@@ -89,7 +89,7 @@ def test_taps_share_what_is_worth_most(problem: tuple[Pattern, np.ndarray]) -> N
 
 
 def test_a_support_is_kept() -> None:
-    """Weights that obey keep their own values, those of magnitude 0 aside, however their taps share."""
+    """Weights that obey the pattern keep all values except zeros, with every kind of sharing."""
     weight = np.zeros((1, 4, 2, 1))
     weight[0, :, 0, 0] = 9, 1, 2, 0
     weight[0, :, 1, 0] = 0, 5, 0, 0
@@ -146,7 +146,7 @@ def test_a_text() -> None:
 
 
 def test_json_form() -> None:
-    """A pair, which is checked as it is read; a repr like it, which digests of graphs hold."""
+    """A pattern is a pair in JSON and is checked on reading. Graph digests depend on its repr."""
     adapter = TypeAdapter(Pattern)
     assert adapter.dump_json(Pattern(3, 16)) == b"[3,16]"
     assert adapter.validate_json("[3,16]", strict=True) == adapter.validate_python([3, 16]) == Pattern(3, 16)

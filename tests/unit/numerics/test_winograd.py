@@ -60,7 +60,7 @@ def test_exact_weights_give_multiples_of_the_direct_sums(problem) -> None:  # ty
 
 @pytest.mark.parametrize(("case", "bits"), TRANSFORMED.items())
 def test_width_of_transformed_operands(case: tuple[int, int, bool], bits: int) -> None:
-    """The width is reached: some tile of extremes needs all of it, and none needs more."""
+    """Some tile of extreme values needs the full width, and no tile needs more."""
     tile, width, signed = case
     form, kind = WINOGRAD[tile], IntegerType(width, signed)
     assert transformed_type(form, kind).bits == bits
@@ -76,7 +76,7 @@ def test_width_of_transformed_operands(case: tuple[int, int, bool], bits: int) -
 
 @pytest.mark.parametrize("tile", [2, 4])
 def test_width_of_outputs_is_reached_and_never_left(tile: int) -> None:
-    """The worst tile of each output lies within `output_bits`, and one of them leaves the next narrower type."""
+    """The worst tile of each output fits `output_bits`, and one of them does not fit one bit less."""
     form, rng, kind = WINOGRAD[tile], np.random.default_rng(5), IntegerType(8, signed=False)
     u = rng.integers(-127, 128, (3, 4, form.taps, form.taps))
     exponent = rng.integers(0, 4, (form.taps, form.taps))

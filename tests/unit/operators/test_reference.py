@@ -156,12 +156,12 @@ def shortcut(node: QuantisedNode, inputs: list[Map], shape: tuple[int, ...]) -> 
 
 
 def concat(node: QuantisedNode, inputs: list[Map], shape: tuple[int, ...]) -> Map:
-    """Side by side."""
+    """Put the operands side by side."""
     return [channel for x in inputs for channel in x]
 
 
 def pad(node: QuantisedNode, inputs: list[Map], shape: tuple[int, ...]) -> Map:
-    """Zeros, and the map written into them."""
+    """Write the map into zeros."""
     op, x = node.op, inputs[0]
     assert isinstance(op, Pad)
     out = [[[0] * shape[2] for _ in range(shape[1])] for _ in range(shape[0])]

@@ -1,4 +1,4 @@
-"""`check` names what becomes of every node, and what keeps it from the engine."""
+"""`check` reports for each node how it runs, or why it does not."""
 
 from __future__ import annotations
 

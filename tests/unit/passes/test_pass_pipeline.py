@@ -1,4 +1,4 @@
-"""Every pass, alone and in order: what it does, what it must leave, and that no value changes."""
+"""Each pass alone and all in order: what a pass changes, what it keeps, and that no value changes."""
 
 from __future__ import annotations
 

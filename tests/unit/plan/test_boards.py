@@ -1,4 +1,4 @@
-"""Boards: the shipped files, names, and every guard shown to fire."""
+"""Boards: the shipped files, their names, and a failing case for each check."""
 
 from __future__ import annotations
 

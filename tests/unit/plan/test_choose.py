@@ -53,7 +53,7 @@ def test_a_fixed_parameter_out_of_range_is_named_with_its_range(fixed: dict[str,
 
 
 def resnet(bits: int, size: int = 16) -> QuantisedGraph:
-    """Two stages of residual blocks with the padded shortcut between them."""
+    """Return two stages of residual blocks with a padded shortcut between them."""
     b = NetworkBuilder((3, size, size), bits, bits, 8, 3)
     x = b.conv("stem", "image", 16, 3, pads=(1, 1, 1, 1), weight_bits=8)
     y = b.conv("a1", x, 16, 3, pads=(1, 1, 1, 1))
@@ -66,7 +66,7 @@ def resnet(bits: int, size: int = 16) -> QuantisedGraph:
 
 
 def large_maps(size: int) -> QuantisedGraph:
-    """A map of 32 channels at full size, then little."""
+    """Return a network with a full-size map of 32 channels and small layers after it."""
     b = NetworkBuilder((3, size, size), 8, 8, 8, 3)
     wide = b.conv("wide", "image", 32, 1)
     rest = size // 8
@@ -133,7 +133,7 @@ def test_weight_traffic_is_the_streams_length() -> None:
 
 
 def test_words_are_as_long_as_a_patterns_sub_rows() -> None:
-    """Where the bus is wide enough: words of 16 channels would wait for the fullest half of each 32."""
+    """This holds if the bus is wide enough. Words of 16 channels would wait for the fuller half of each 32."""
     b = NetworkBuilder((3, 8, 8), 8, 8, 8, 5)
     x = b.conv("sparse", b.conv("wide", "image", 64, 1), 64, pads=(1, 1, 1, 1), pattern=Pattern(4, 32))
     graph = b.build(b.linear("fc", b.flatten("flat", b.conv("narrow", x, 8, 8)), 10, out=RESULT))
@@ -171,7 +171,7 @@ def test_depths_are_all_that_follows_from_a_network() -> None:
 
 
 def test_an_engine_alone_is_as_fast_and_sooner_found() -> None:
-    """Those that would leave room for another unit are left out, and only those."""
+    """Only engines that would leave room for another unit are omitted."""
     board = load_board("pynq-z2")
     both = (timed_engines(HIGH, 8, {}, board, alone=alone) for alone in (False, True))
     for_pairs, alone = ([c for c in timed if not c.resources.over(board.usable)] for timed in both)

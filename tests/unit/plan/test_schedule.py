@@ -139,7 +139,7 @@ def test_stored_maps_follow_the_last_step_that_writes_them() -> None:
 
 
 def test_a_program_follows_from_the_schedule_alone() -> None:
-    """Without the network at hand, and with each place, window and region in the instruction that it belongs to."""
+    """Encoding does not read the network. Each place, window and region is in the instruction that it belongs to."""
     schedule = fitted(make_schedule(network(), ENGINE))
     compiled = compile_program(network(), schedule.config)
     alone = lower(replace(schedule, graph=cast(QuantisedGraph, None)), ACCEPT_ALL)
@@ -179,7 +179,7 @@ def in_bands(schedule: Schedule, seed: int) -> Schedule:
 
 
 def test_bands_of_rows_compute_what_whole_maps_do() -> None:
-    """Every operator, residuals and tiles among them, whatever row its second band begins at, and as much work."""
+    """This holds for every operator and for every first row of the second band; the work is the same."""
 
     def results(compiled: CompiledProgram, images: npt.NDArray[np.uint8]) -> bytes:
         packed = compiled.pack_images(images)
@@ -233,7 +233,7 @@ def words(place: BankPlace, region: Region | None = None) -> list[int]:
 
 
 def overwritten(schedule: Schedule) -> list[str]:
-    """Return the steps that read a word which something else than their operand was written to last."""
+    """Return the steps that read a word that was last overwritten by another tensor than their operand."""
     graph, found = schedule.graph, []
     held: dict[int, str] = {}  # the tensor that was written to a word last
 

@@ -1,4 +1,4 @@
-"""The shape of the source tree: imports go one way, files stay small, nothing is left unfinished."""
+"""The source tree: imports go one way, files stay small, and nothing is unfinished."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the Python sources that a test may spoil."""
+    """A copy of the Python sources that a test may change."""
     for package in ("toolflow", "quant", "rtl_sim"):
         for path in (REPOSITORY / package).rglob("*.py"):
             target = tmp_path / path.relative_to(REPOSITORY)
@@ -116,7 +116,7 @@ def test_files_stay_small() -> None:
 
 
 def test_commands_stay_thin() -> None:
-    """They declare options, make a request of them, call the flow and show the result."""
+    """A command declares options, makes a request, calls the flow and shows the result."""
     lengths = {path.name: _own_lines(path.read_text()) for path in (REPOSITORY / "toolflow" / "cli").glob("*.py")}
     commands = {name: lines for name, lines in lengths.items() if lines is not None}
     assert {name: lines for name, lines in commands.items() if lines > LONGEST_COMMAND_LINES} == {}

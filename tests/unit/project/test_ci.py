@@ -1,4 +1,4 @@
-"""The guards of the test run itself: no skip passes unseen, long tests wait to be asked for."""
+"""The rules of the test run: a skip in CI fails, and long tests run only on request."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_is_long(): pass
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
-    """A small repository with this project's conftest; there is no real data beside it."""
+    """A small repository with this project's conftest and without real data."""
     tests = tmp_path / "repository/tests"
     tests.mkdir(parents=True)
     shutil.copyfile(REPOSITORY / "tests/conftest.py", tests / "conftest.py")

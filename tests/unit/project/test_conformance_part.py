@@ -1,4 +1,4 @@
-"""A network that differs fails its engine's test by name, and what passed is counted."""
+"""A differing network fails its engine's test with its name, and passed networks are counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documents agree with the project: links, commands and options exist, and tables are those of the record."""
+"""The documents agree with the project: links, commands and options exist, and tables equal the recorded results."""
 
 from __future__ import annotations
 

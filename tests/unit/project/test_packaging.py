@@ -148,7 +148,7 @@ def test_the_constraints_are_within_the_ranges_that_were_tried() -> None:
 
 
 def test_the_constraints_are_what_the_tests_run_with() -> None:
-    """And they leave none open that another package asks for."""
+    """The constraints also cover the dependencies of all packages."""
     installed = {name: importlib.metadata.version(name).partition("+")[0] for name in _needed()}
     assert installed == _constraints()
 

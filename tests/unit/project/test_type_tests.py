@@ -1,4 +1,4 @@
-"""Nobody but the operators, the importers and the passes asks for an operator's type: traits say what it is."""
+"""Only operators, importers and passes test an operator's type; all other code uses traits."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def names_of(tree: ast.Module, classes: set[str]) -> set[str]:
 
 
 def only(node: ast.AST, names: set[str]) -> bool:
-    """Tell whether an expression holds names, all of them out of `names`."""
+    """Return whether an expression consists of names, all of them in `names`."""
     found = [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
     return bool(found) and set(found) <= names
 

@@ -1,4 +1,4 @@
-"""Small float networks with seeded random weights that between them hold every operator."""
+"""Small float networks with seeded random weights. Together they hold every operator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAME = (1, 1, 1, 1)
 
 
 def images(count: int, seed: int = 0, size: int = 12, channels: int = 3) -> npt.NDArray[np.uint8]:
-    """Return smooth random images and, in front, one all black and one all white."""
+    """Return a black image, a white image, and smooth random images."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (count, size // 4, size // 4, channels))
     out = np.clip(np.kron(coarse, np.ones((1, 4, 4, 1))) + rng.normal(0, 30, (count, size, size, channels)), 0, 255)
@@ -99,7 +99,7 @@ def wide_network() -> Graph:
 
 
 def image_network() -> Graph:
-    """The image read by everything that can: a layer, a residual, pools, a pad, a shortcut."""
+    """Return a network in which a layer, a residual, pools, a pad and a shortcut read the image."""
     b = Builder(3)
     whole = b.node("sum", Add(), b.conv("same", "image", (3, 3, 3, 3), Conv(pads=SAME)), "image")
     pooled = b.node("both", Add(RELU), b.node("top", MaxPool((2, 2), (2, 2)), "image"),

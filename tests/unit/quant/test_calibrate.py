@@ -24,7 +24,7 @@ PLAIN = CalibrationOptions(tolerance=0.02, margin=None)
 
 
 def synthetic(images: int, classes: int, seed: int, noise: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Logits of a high-precision unit that is often right, and of a noisier low-precision one."""
+    """Return logits of a high-precision unit that is often right and of a noisier low-precision unit."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, classes, images)
     real = generator.normal(0, 1.2, (images, classes))
@@ -74,7 +74,7 @@ def test_metric_is_the_hardware_test(pairs: list[tuple[int, int]], threshold: in
 
 
 def test_modelled_loss_generalises_better_than_counted() -> None:
-    """Over many small calibration sets the loss on other images spreads less around the tolerance."""
+    """With the model, the loss on other images varies less around the tolerance, over many small calibration sets."""
     low, high, labels = synthetic(8000, 10, 4)
     spread = {}
     for estimate in ("modelled", "counted"):
@@ -91,7 +91,7 @@ def test_modelled_loss_generalises_better_than_counted() -> None:
 
 @pytest.mark.parametrize("estimate", ["modelled", "counted"])
 def test_margin_holds_on_other_sets(estimate: Literal["modelled", "counted"]) -> None:
-    """Of calibrations with a margin of 0.8, about four in five keep the tolerance on a set of the same size."""
+    """With a margin of 0.8, about 80 % of calibrations keep the tolerance on another set of the same size."""
     low, high, labels = synthetic(40_000, 10, 13, noise=0.6)
     kept = {0.8: 0, None: 0}
     for margin in kept:

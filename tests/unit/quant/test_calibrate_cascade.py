@@ -1,4 +1,4 @@
-"""Calibration of two small networks on the integers that their units answer."""
+"""Calibration of two small networks on the integer outputs of their units."""
 
 from __future__ import annotations
 

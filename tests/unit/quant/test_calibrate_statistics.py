@@ -49,7 +49,7 @@ def test_wilson_interval() -> None:
 
 
 def test_intervals_hold_what_they_are_of() -> None:
-    """Also where nothing or everything was lost, for every number of images: a picture draws both ends from there."""
+    """This includes no loss and total loss, for every number of images: a plot draws both ends from the value."""
     for images in range(1, 200):
         lost = np.arange(images + 1)
         for given in (lost, lost[::-1]):

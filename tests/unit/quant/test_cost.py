@@ -1,4 +1,4 @@
-"""What options of layers cost: against networks that are quantised in that form."""
+"""The cost of layer options, against networks that are quantised in this form."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_patterns_cost_what_their_fullest_words_take(pattern: Pattern) -> None:
 @pytest.mark.parametrize("pattern", [Pattern(8, 16), Pattern(5, 16), Pattern(2, 8), Pattern(3, 4), Pattern(9, 32)])
 @pytest.mark.parametrize("channels", [16, 32, 40, 52])
 def test_a_stand_in_is_as_full_as_what_it_stands_for(pattern: Pattern, channels: int) -> None:
-    """Its words of 8 hold at most as many values, and those of 16 no more than the pattern; random supports."""
+    """With random supports, words of 8 and of 16 channels hold no more values than in the pattern."""
     rng = np.random.default_rng(channels)
     for outputs, shared in itertools.product((4, 30), (False, True)):
         saliency = rng.random((outputs, channels, 3, 3)) * (rng.random((3, 3)) if shared else 1)

@@ -1,4 +1,4 @@
-"""Which design is built: chosen on the rule's images, reported on others, and what is said of those not built."""
+"""The design decision: chosen on calibration images, reported on held-out images, with a reason for each design."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCALE = 2.0**-10
 
 
 def answered(low_right: int, accepted: int, images: int = 100, high_right: int | None = None) -> Measure:
-    """A unit that answers the first `low_right` images rightly and keeps the first `accepted`."""
+    """Return the measure of a low unit that is right on the first `low_right` images and keeps the first `accepted`."""
     high = np.arange(images) < (images if high_right is None else high_right)
     return measure(Answers(np.arange(images) < low_right, high, labelled=True), np.arange(images) < accepted)
 
@@ -33,7 +33,7 @@ def answered(low_right: int, accepted: int, images: int = 100, high_right: int |
 def artefacts(
     rule_low: int, rule_forwarded: int, held_low: int, held_forwarded: int, keeps: bool, without_margin: float = 1.0
 ) -> tuple[Calibration, CascadeReport]:
-    """A calibration and a report of a hundred images each, with the figures given; the tolerance is 5 points."""
+    """Return a calibration and a report on 100 images each, with these figures and a tolerance of 5 points."""
     logits = np.random.default_rng(0).integers(-900, 900, (20, 3))
     calibration = calibrate(logits, logits, None, SCALE, CalibrationOptions(tolerance=0.05)).model_copy(
         update={
@@ -91,7 +91,7 @@ def test_decisions(forwarded: int, keeps: bool, cycles: UnitCycles, choice: str,
 
 
 def test_the_low_unit_is_not_chosen_on_the_images_that_report_on_it() -> None:
-    """Without a loss on held-out images it is not built where those of the rule did not show it, and vice versa."""
+    """The calibration images decide, whatever the loss on held-out images is."""
     lucky = decided(PAIR, 90, 80, 100, 80, keeps=False)
     assert lucky.choice == "single high"
     low = lucky.alternative(DesignKind.SINGLE_LOW)
@@ -174,7 +174,7 @@ def test_no_design_fits() -> None:
 @pytest.mark.parametrize("tolerance", [0.02, 0.06, 0.1])
 @pytest.mark.parametrize("seed", range(4))
 def test_whether_the_low_unit_keeps_the_tolerance(labelled: bool, tolerance: float, seed: int) -> None:
-    """Against a count of the calibration images, and its interval written out."""
+    """Compare with a count over the calibration images, and with the interval's formula."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 4, 400)
     real = generator.normal(0, 800, (400, 4))
@@ -206,7 +206,7 @@ def test_whether_the_low_unit_keeps_the_tolerance(labelled: bool, tolerance: flo
 
 
 def test_advice_can_be_followed() -> None:
-    """A number of images only where it can be had; else other tolerances."""
+    """The advice gives a number of images only if it is realistic, otherwise another tolerance."""
     close = measure(Answers(np.arange(10000) >= 99, np.ones(10000, dtype=bool), labelled=True), np.ones(10000, bool))
     (text,) = held_out_warnings(close, 0.01)
     assert "times as large" not in text
@@ -227,7 +227,7 @@ def test_advice_can_be_followed() -> None:
 
 
 def _marks(axes: Axes) -> dict[str, list[float]]:
-    """Return the places of the points with error bars."""
+    """Return the coordinates of the points with error bars."""
     bars = [mark for mark in axes.containers if isinstance(mark, ErrorbarContainer)]
     return {str(mark.get_label()): np.asarray(mark.lines[0].get_xydata())[0].tolist() for mark in bars}
 
@@ -261,7 +261,7 @@ def test_the_picture_of_images_without_labels_that_all_agree_or_none(agreeing: i
 
 
 def test_a_rule_that_keeps_no_image_is_not_doubted_for_its_loss() -> None:
-    """A smaller tolerance would not forward more."""
+    """A smaller tolerance could not forward more images."""
     logits = np.random.default_rng(0).integers(-900, 900, (20, 2))
     calibration = calibrate(logits, logits, None, SCALE, CalibrationOptions(tolerance=0.01))
     assert calibration.threshold == NEVER

@@ -1,4 +1,4 @@
-"""When a network's answers are said to be no classifier's: against permuted labels, and from the commands."""
+"""Warnings about a network that does not classify: against permuted labels, and from the commands."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_one_class_for_all_images() -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_chance_is_what_permuted_labels_give(seed: int) -> None:
-    """Clearly better answers are not doubted, those of permuted labels are, whatever the labels' shares."""
+    """Answers that are clearly better give no warning, answers to permuted labels do, for any shares of the labels."""
     rng = np.random.default_rng(seed)
     shares = rng.dirichlet(np.full(2 + seed % 5, 0.7))
     labels = np.concatenate([np.arange(len(shares)), rng.choice(len(shares), 500, p=shares)])
@@ -113,7 +113,7 @@ def test_doubts_are_said_by_the_commands(model: str, labelled: bool, said: str, 
 
 
 def test_an_input_that_is_almost_constant_is_said_by_the_commands(tmp_path: Path) -> None:
-    """The first layer's input stands in the document, and what is unlikely of it among the warnings."""
+    """The document reports the first layer's input, and the warnings say what is unlikely about it."""
     (tmp_path / "models.py").write_text(MODEL, encoding="utf-8")
     images = np.random.default_rng(0).integers(0, 256, (90, 8, 8, 1), dtype=np.uint8)
     np.savez(tmp_path / "images.npz", x=images, mean=[0.5], scale=1e-5)

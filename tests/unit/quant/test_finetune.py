@@ -1,4 +1,4 @@
-"""Training with rounding in the loop: gradients, grids, and integers that are those that were trained."""
+"""Training with rounding in the loop: gradients, grids, and equality of trained and exported integers."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def narrow(dense: Graph, data: TrainingImages) -> Variant:
 
 
 def _error(variant: Variant, dense: Graph, data: TrainingImages) -> float:
-    """Return the mean square of what the integers answer less what the float network does."""
+    """Return the mean squared difference between the outputs of the integer network and of the float network."""
     wanted = float_logits(dense, torch.as_tensor(NORMALISATION.apply(data.images)).float()).numpy()
     scale = variant.graph.types[variant.graph.output].scale
     return float(np.square(logits_of(variant.graph, data.images) * scale - wanted).mean())
 
 
 def test_rounding_to_train_through() -> None:
-    """Values are on the grid and cut off at its ends; gradients pass where they are not."""
+    """Values are on the grid and clipped at its ends; gradients pass where values are not clipped."""
     x = torch.tensor([-9.0, -4.2, -0.26, 0.24, 0.26, 3.6, 9.0], requires_grad=True)
     y = rounded(x, torch.tensor(0.5), -8, 7)
     assert y.tolist() == [-4.0, -4.0, -0.5, 0.0, 0.5, 3.5, 3.5]
@@ -129,7 +129,7 @@ def test_the_integers_are_those_that_were_trained(
 
 
 def test_gains_that_would_turn_signs_are_held(narrow: Variant, data: TrainingImages) -> None:
-    """-4 with its sign turned would need 4, which 3 bits do not hold."""
+    """-4 with the other sign would need 4, which does not fit 3 bits."""
     x = data.inputs(data.images, torch.device("cpu"))
     network = TrainableNetwork(narrow.model.graph).quantised(narrow.model.types, narrow.model.weights()).with_norms(x)
     for layer in network.convolutions():
@@ -167,7 +167,7 @@ def test_the_fixed_point_family_is_refused(dense: Graph, data: TrainingImages) -
 def test_finetuning_brings_a_narrow_network_nearer(
     narrow: Variant, dense: Graph, data: TrainingImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To the float network's answers, in integers."""
+    """Its integer outputs come closer to those of the float network."""
     monkeypatch.setattr(quant.training.loop, "augmented", lambda images, *_: images)
     made = finetune(narrow, dense, data.images, data, replace(RECIPE, epochs=30))
     assert _error(made, dense, data) < 0.8 * _error(narrow, dense, data)

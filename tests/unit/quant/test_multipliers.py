@@ -1,4 +1,4 @@
-"""Scales as 16-bit multipliers: nearest, powers of two exact, what cannot be held refused."""
+"""Scales as 16-bit multipliers: the nearest value, exact powers of two, and refusal of what does not fit."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_ratios_that_no_multiplier_holds_are_refused(ratio: float, residual: flo
 
 @given(st.floats(2.0**-40, 60000), st.floats(2.0**-40, 60000), st.sampled_from([0, MAX_RESIDUAL_SHIFT]), st.booleans())
 def test_what_is_found_fits_and_what_is_refused_does_not(ratio: float, residual: float, left: int, exact: bool) -> None:
-    """Against a search of every shift: refused only where no multipliers of 16 bits are there, else one of them."""
+    """Compare with a search over all shifts: a scale is refused only if no 16-bit multiplier exists."""
     if exact:
         ratio, residual = (2.0 ** math.frexp(r)[1] for r in (ratio, residual))
     possible = [

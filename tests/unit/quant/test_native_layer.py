@@ -1,4 +1,4 @@
-"""Layers in C++ against torch in double precision, and what happens where they cannot be built."""
+"""Layers in C++ against torch in double precision, and the fallback if the library cannot be built."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SIZES = [(7, 9), (8, 8), (5, 4)]
 
 @pytest.fixture(params=list(LAYERS))
 def layer(request: pytest.FixtureRequest) -> tuple[Layer, torch.Tensor, torch.Tensor]:
-    """A layer, its weight (float32), and which of it there is."""
+    """A layer with its float32 weight and the parts that it has."""
     op, shape, pattern = LAYERS[request.param]
     weight = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     kept = np.ones(shape, dtype=bool) if pattern is None else project(weight.abs().numpy(), pattern)
@@ -64,7 +64,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.fixture(params=[8, 16], ids=["8 lanes", "16 lanes"], scope="module")
 def width(request: pytest.FixtureRequest) -> Iterator[int]:
-    """The library as it is for processors with registers of so many values; each runs on every processor."""
+    """The library for one register width; every variant runs on every processor."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quant.training.native.library, "FLAGS", (*FLAGS, f"-DVECTOR_LANES={request.param}"))
         library.cache_clear()
@@ -73,7 +73,7 @@ def width(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def _close(ours: torch.Tensor | None, theirs: torch.Tensor | None) -> None:
-    """Within what float32 does to sums of this size."""
+    """Compare within the rounding error of float32 sums of this size."""
     assert ours is not None
     assert theirs is not None
     torch.testing.assert_close(ours.double(), theirs, rtol=1e-4, atol=2e-5 * float(theirs.detach().abs().max()))
@@ -133,7 +133,7 @@ def test_inference_is_that_of_torch(layer: tuple[Layer, torch.Tensor, torch.Tens
 
 
 def test_what_is_no_number_stays_so() -> None:
-    """A training that has lost its way must be seen, whatever clamps behind it."""
+    """A diverged training must be visible, even if a clamp follows."""
     x = torch.randn(WIDEST_LANES, 2, 4, 4)
     x[0, 0, 0, 0] = torch.nan
     layer, weight = NativeLayer(Conv(pads=SAME), (3, 2, 3, 3), None), torch.ones(3, 2, 3, 3)
@@ -182,7 +182,7 @@ def test_a_network_trains_alike_with_the_library_and_without(monkeypatch: pytest
 
 
 def test_a_layer_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the library cannot allocate is an error of Python's, not the end of the process."""
+    """A failed allocation in the library raises a Python error and does not end the process."""
     layer, weight = NativeLayer(Conv(), (1, 1, 1, 1), None), torch.ones(1, 1, 1, 1)
     described = NativeLayer.described
 
@@ -227,7 +227,7 @@ def test_batches() -> None:
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """An empty cache folder, and a library that was not asked for yet."""
+    """An empty cache folder, and a library that is not yet loaded."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     library.cache_clear()
     yield tmp_path / "cache" / "cascade-toolflow"

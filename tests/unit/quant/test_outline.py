@@ -1,4 +1,4 @@
-"""The network's shapes before quantisation: they ask of an engine's memories what the quantised network asks."""
+"""The network's shapes before quantisation need the same memory as the quantised network."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Branches(nn.Module):
 
 
 def branches(folder: Path, size: int) -> Graph:
-    """Residual, concat, pooling, strides: what the memory map must place."""
+    """Return a network with residual, concat, pooling and strides, which the memory map must place."""
     torch.manual_seed(0)
     (folder / "model.py").write_text(MODEL.format(size=size))
     return simplify(load_model(f"{folder / 'model.py'}:Branches", None, None))

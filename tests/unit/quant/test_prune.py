@@ -57,7 +57,7 @@ def _inputs(count: int) -> torch.Tensor:
 
 
 def _error(wanted: Graph, found: Graph) -> float:
-    """Error energy over signal energy, of logits on images that pruning has not seen."""
+    """Return error energy over signal energy of the logits, on images that pruning has not seen."""
     truth, guess = float_logits(wanted, _inputs(64)), float_logits(found, _inputs(64))
     return float(((truth - guess) ** 2).mean() / truth.var())
 
@@ -120,7 +120,7 @@ def test_wide_layers_are_solved_a_few_channels_at_a_time(
 
 
 def _cut(dense: Graph, choices: dict[str, Choice]) -> Graph:
-    """The network with the values of each layer that are largest, and nothing else."""
+    """Return the network with only the largest values of each layer."""
     formed = shaped(dense, choices)
     return replace(formed, nodes=tuple(_largest(node, choices) for node in formed.nodes))
 
@@ -150,7 +150,7 @@ def test_multiplications(dense: Graph, pruned: Graph) -> None:
 
 
 def test_multiplications_of_taps_that_share() -> None:
-    """Each tap counts what it keeps itself, of a shorter last sub-row no more than it has."""
+    """Each tap counts the values that it keeps; a shorter last sub-row has no more than its channels."""
     held = np.zeros((2, 6, 4, 4))
     held[:, :, 1, 1] = 1  # all of both sub-rows: 4 and 2 channels
     for y, x in np.ndindex(4, 4):

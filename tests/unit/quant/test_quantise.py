@@ -1,4 +1,4 @@
-"""Quantisation: Brevitas' inference and the integer reference are one network; widths and notes are as asked."""
+"""Quantisation: Brevitas' inference equals the integer reference, and widths and notes are as requested."""
 
 from __future__ import annotations
 

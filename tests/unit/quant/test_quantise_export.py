@@ -1,4 +1,4 @@
-"""QONNX files of both families, executed by qonnx; what hls4ml must refuse."""
+"""QONNX files of both families, run by qonnx, and networks that hls4ml must refuse."""
 
 from __future__ import annotations
 

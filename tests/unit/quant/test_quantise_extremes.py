@@ -1,4 +1,4 @@
-"""Layers whose weights, biases or outputs are tiny, huge or nothing: right answers, or a refusal with the name."""
+"""Layers with tiny, huge or zero weights, biases or outputs: equal results, or a refusal that names the layer."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_weights_of_zero_answer_their_bias(family: Literal["multiplier", "fixed-
 @pytest.mark.parametrize("form", [{}, {"tile": 2}, {"tile": 4}, {"pattern": (4, 8)}, {"pattern": (4, 8), "tile": 4}])
 @pytest.mark.parametrize("x", [np.zeros_like(CALIBRATION[:8]), CALIBRATION[:8] // 16 + np.uint8(100)])
 def test_weights_keep_the_mean_that_no_bias_makes_up_for(form: dict[str, object], x: npt.NDArray[np.uint8]) -> None:
-    """Inputs that hardly vary tell nothing about the weights but through their mean."""
+    """Nearly constant inputs determine only the mean of the output, not the single weights."""
     graph = network("mid", (1, None))
     variant = quantise(graph, x, NORMALISATION, QuantiseConfig.model_validate({"bias_correction": False, **form}))
     for node in variant.graph.nodes:
@@ -148,7 +148,7 @@ def test_no_bias_of_a_classifier_over_dying_features_is_cut(family: Literal["mul
 
 
 def test_what_no_multiplier_holds_is_refused_by_name_before_any_weight_is_rounded() -> None:
-    """Both channels' sums are cancelled down to nothing: a step of them is millions of the output's."""
+    """The sums of both channels cancel almost to zero, so one step of a sum is millions of output steps."""
     graph = network("fc", (1, None))
     weight = np.zeros((5, 8))
     weight[:, 0], weight[:, 1] = 1e14, -1e14

@@ -1,4 +1,4 @@
-"""Histograms of activations: every value is counted, however many there are."""
+"""Histograms of activations count every value, for any number of values."""
 
 from __future__ import annotations
 

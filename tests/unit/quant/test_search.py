@@ -1,4 +1,4 @@
-"""The search of tiles, patterns and bits: what it measures, what it selects, what it ends with."""
+"""The search of tiles, patterns and bits: its measurements, its selection and its result."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _option(cost: int, divergence: float, weight_bits: int = 8) -> Option:
 
 
 def _made(seed: int) -> Sensitivities:
-    """Three layers over two groups of tensors, everything random."""
+    """Return random measurements of three layers and two groups of tensors."""
     rng = np.random.default_rng(seed)
     layers = {
         name: tuple(
@@ -66,7 +66,7 @@ def _made(seed: int) -> Sensitivities:
 
 @dataclass(frozen=True)
 class _Table(Prices):
-    """Prices that are given."""
+    """Fixed prices."""
 
     table: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
 
@@ -100,7 +100,7 @@ def _cost(found: Sensitivities, layers: dict[str, Option], groups: dict[str, int
 @pytest.mark.parametrize("saves", ["multiplications", "bit-operations", "cycles"])
 @pytest.mark.parametrize("seed", range(12))
 def test_selection_is_the_cheapest_of_all(seed: int, saves: str) -> None:
-    """Against every combination there is, on every engine."""
+    """Compare with all combinations on all engines."""
     found = _made(seed)
     prices = OPERATIONS.get(saves) or _engines(found, seed)
     combinations = []
@@ -394,7 +394,7 @@ def test_a_network_that_does_not_fit_is_refused() -> None:
 
 
 def test_a_search_that_was_cut_short_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing is measured or judged twice, and the end is that of a search that was not cut."""
+    """Nothing is measured or judged twice, and the result equals that of an uninterrupted search."""
     graph = residual_network()
     truth = float_classes(graph, JUDGED, NORMALISATION.apply)
     space, kept = Space((0, 2), (None,), (8, 5), (8,)), tmp_path / "kept"
@@ -433,7 +433,7 @@ def test_a_search_that_was_cut_short_goes_on(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_what_the_user_fixed_stays() -> None:
-    """Bits, tile and pattern of single layers, in what is measured and in what comes out."""
+    """Bits, tile and pattern of single layers are fixed in the measurements and in the result."""
     arrangement = arrange(residual_network())
     x = torch.as_tensor(NORMALISATION.apply(CALIBRATION[:8])).float()
     given = QuantiseConfig(overrides={"a1": (7, 5), "stem": (6, 7)}, tiles={"a2": 0}, patterns={"b2": Pattern(2, 4)})

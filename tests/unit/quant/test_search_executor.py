@@ -1,4 +1,4 @@
-"""Executors of a search: they get data, and no more candidates than the budget allows."""
+"""Executors of a search get data only, and no more candidates than the budget allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training with tiles and patterns: gradients, the support, steps, and runs that are cut short."""
+"""Training with tiles and patterns: gradients, the support, steps, and interrupted runs."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _maps(graph: Graph, data: TrainingImages) -> dict[str, torch.Tensor]:
 
 
 def test_the_maps_that_teach(dense: Graph, data: TrainingImages) -> None:
-    """Those behind additions, hosted by a layer or not; where nothing is added those of all layers but the last."""
+    """The maps after additions teach; in a network without additions, those of all layers except the last."""
     x = data.inputs(data.images, torch.device("cpu"))
     with torch.no_grad():
         _, maps = TrainableNetwork(dense).eval().logits_and_maps(x)
@@ -142,7 +142,7 @@ def test_the_maps_that_teach(dense: Graph, data: TrainingImages) -> None:
 def test_maps_that_teach_bring_the_maps_nearer(
     dense: Graph, choices: dict[str, Choice], data: TrainingImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Than answers alone do, in as many epochs."""
+    """They bring the maps nearer than outputs alone do in as many epochs."""
     monkeypatch.setattr(quant.training.loop, "augmented", lambda images, *_: images)
     unlabelled = TrainingImages(data.images, None, NORMALISATION)
     wanted = _maps(dense, data)
@@ -250,7 +250,7 @@ def test_a_resumed_run_gives_the_same_weights(
     data: TrainingImages,
     whole: tuple[Graph, list[quant.training.loop.Event]],
 ) -> None:
-    """Interrupted in its first epoch, behind its first step, in a later epoch, and in its last one."""
+    """It is interrupted in its first epoch, after its first step, in a later epoch, and in its last epoch."""
     checkpoint, told = Checkpoint(tmp_path / "state", "origin"), []
 
     def interrupt(count: int, text: str) -> None:
@@ -325,7 +325,7 @@ def test_augmented_images_are_shifted_and_mirrored() -> None:
 
 
 def test_kernels_are_trained_at_norm_one(dense: Graph, choices: dict[str, Choice], data: TrainingImages) -> None:
-    """However large they are in the network; one of zeros stays as it is."""
+    """This holds for kernels of any size; a kernel of zeros is not changed."""
     node = dense.by_name["b2"]
     weight = node.weights["weight"] * np.array([1e-4, 0, *[10] * (len(node.weights["weight"]) - 2)]).reshape(
         -1, 1, 1, 1

@@ -1,4 +1,4 @@
-"""Layers whose outputs read few channels: a report says which they are, and what they cost."""
+"""Layers whose outputs read few channels: the report names them and their cost."""
 
 from __future__ import annotations
 

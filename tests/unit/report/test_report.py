@@ -1,4 +1,4 @@
-"""The summary as data, as tables, as a page and as a picture."""
+"""The summary as data, tables, generated page and plot."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_a_verification_shows_its_verdict_first() -> None:
 
 
 def test_a_design_that_is_faster_than_what_was_built_is_not_called_slower() -> None:
-    """A pair that was asked for, or one that forwards more of the held-out images than of those that chose it."""
+    """A pair that was requested, or a pair that forwards more held-out images than calibration images."""
     decision = summary().decision
     assert decision is not None
     single = decision.alternative(DesignKind.SINGLE_HIGH)

@@ -1,4 +1,4 @@
-"""The fault campaign on the executor: what is drawn is hit, and green faults are invisible."""
+"""The fault campaign on the executor: each fault hits its target, and undetected faults are unobservable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TILED_RESIDUAL = "winograd/modes,F4"
 
 
 def test_program_level_turns_red() -> None:
-    """At least 100 faults; whatever stays green is unobservable, and most are seen."""
+    """Run at least 100 faults: most are detected, and undetected ones are unobservable."""
     unit, images = unit_and_images()
     compiled = compile_program(unit.graph, unit.config, unit.rule)
     faults = draw_faults(compiled, 120, seed=3)

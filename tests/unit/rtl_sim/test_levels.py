@@ -1,4 +1,4 @@
-"""The levels are what lies in their folder: a module put there is found, run and shown."""
+"""Levels are found by their folder: a module that is added there is run and listed."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_level_of_another_name_than_its_module_is_refused(folder: Path) -> Non
 
 
 def test_a_level_that_cannot_be_run_shows_the_first_line_of_the_reason(folder: Path, tmp_path: Path) -> None:
-    """What a compiler says comes behind a colon, in the lines below."""
+    """A compiler's output follows the colon at the end of the first line."""
     (folder / "added.py").write_text(dedent(REFUSING))
     verdict = find_levels()["added"].check(subject(tmp_path))
     assert verdict.equal is None

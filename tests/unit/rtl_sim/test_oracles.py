@@ -1,4 +1,4 @@
-"""Brevitas' and hls4ml's verdict on stored networks: they agree, and they see a wrong reference."""
+"""Brevitas and hls4ml judge stored networks: they agree with the reference and detect a wrong one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def stored(network: str, family: Family, folder: Path) -> QuantisedGraph:
 
 
 def ask(oracle: str, graph: QuantisedGraph, work: Path) -> Verdict:
-    """Return what a level says of the reference; it reads neither engine nor binaries."""
+    """Return a level's verdict on the reference. The level reads neither the engine nor the binaries."""
     unit = Unit(UnitName.SINGLE, graph, EngineConfig())
     nothing = Binaries(b"", b"")
     subject = Subject(work, unit, load_board("zcu104"), nothing, HELD_OUT, work, RunOptions(), print)

@@ -1,4 +1,4 @@
-"""Where simulators are built: beside the project, or where make can."""
+"""Simulators are built beside the project, or elsewhere if make cannot build there."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_cache_that_make_cannot_use_is_not_used(tmp_path: Path, monkeypatch: p
 def test_simulators_of_a_project_on_a_disk_that_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The superuser may write anywhere: what the system answers is put in its mouth."""
+    """The superuser may write anywhere, so the system's answer is replaced."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     writable = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "shared" and writable(path, mode))

@@ -1,4 +1,4 @@
-"""The comparison of levels: it finds the first element, and it can fail."""
+"""The comparison of levels finds the first differing element, and it can fail."""
 
 from __future__ import annotations
 
