@@ -21,6 +21,7 @@ Estimate the longest register-to-register paths of a unit, or of one module, on 
 
   python -m rtl_sim.timing --engine lanes_k=8,lanes_p=4,bus_bits=64,bank_depth=1024,weight_depth=256 --family xc7
   python -m rtl_sim.timing --engine lanes_k=8,lanes_p=2,tile=2,transform_depth=64 --part xck26-sfvc784-2LV-c --modules
+  python -m rtl_sim.timing --engine lanes_k=8,lanes_p=4 --top cascade_decode --family xc7
   python -m rtl_sim.timing --top cascade_requantise -G AccumulatorBits=26 --family xc7
 
 Yosys (pyosys) synthesises the unit, which takes one to three minutes for a small engine. Netlists are kept in the

@@ -17,7 +17,7 @@ from pathlib import Path
 from rtl_sim.simulate.places import cache_folder
 from rtl_sim.timing.netlist import Netlist, read_netlist
 from toolflow.emit.hls import top_function
-from toolflow.emit.rtl import emit_rtl
+from toolflow.emit.rtl import emit_rtl, with_default_engine
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 
@@ -37,7 +37,7 @@ def unit_netlist(config: EngineConfig, family: str) -> Netlist:
 
 
 def module_netlist(config: EngineConfig, family: str, top: str, parameters: Mapping[str, str]) -> Netlist:
-    """Return the netlist of one module of a unit's sources with these parameters, as SystemVerilog literals.
+    """Return the netlist of one module of a unit with these parameters besides, as SystemVerilog literals.
 
     Raises:
         ToolflowError: as `unit_netlist`.
@@ -47,7 +47,10 @@ def module_netlist(config: EngineConfig, family: str, top: str, parameters: Mapp
         files = emit_rtl(config, UNIT, Path(name) / "rtl")
         if top != top_function(UNIT):
             files = [file for file in files if file.stem != top_function(UNIT)]
-        texts = {f"rtl/{file.name}": file.read_text(encoding="utf-8") for file in files}
+        texts = {
+            f"rtl/{file.name}": with_default_engine(file.read_text(encoding="utf-8"), config)
+            for file in files  # of a module alone, the package's engine is the unit's
+        }
     chosen = "".join(f" -G {name}={value}" for name, value in parameters.items())
     script = [
         f"read_slang --threads 1 {' '.join(texts)} --top {top}{chosen}",
