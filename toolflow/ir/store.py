@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, PositiveInt, TypeAdapter, ValidationError
 
 from toolflow.ir.arrays import read_arrays
+from toolflow.ir.artefacts import Record, load_record, save_record
 from toolflow.ir.errors import UNREADABLE, ToolflowError
 from toolflow.ir.operator import Operator
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode, TensorType, verify_quantised
@@ -21,8 +22,7 @@ from toolflow.numerics.requantise import Requantise
 from toolflow.numerics.srbs import Pattern
 from toolflow.numerics.types import IntegerType
 
-SCHEMA_VERSION = 1
-_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 _RULE_ARRAYS = ("bias", "multiplier", "shift", "residual_multiplier", "residual_shift")
 
 
@@ -46,10 +46,20 @@ class _StoredNode(BaseModel):
     clip: tuple[int, int] | None
 
 
-class _StoredGraph(BaseModel):
+class StoredGraph(Record):
+    """The JSON file of a quantised graph; its arrays are in the `.npz` beside it.
+
+    Attributes:
+        schema_version: 1.
+        source: hash of what the graph came from.
+        name, variant, family, input_name, input_shape, output: as in `QuantisedGraph`.
+        types: type of every tensor by name.
+        nodes: nodes in topological order.
+    """
+
     model_config = _STRICT
 
-    schema_version: int
+    schema_version: Literal[1] = 1
     source: str
     name: str
     variant: str
@@ -80,30 +90,29 @@ def save_quantised(graph: QuantisedGraph, stem: Path, source: str = "") -> tuple
                 if getattr(rule, name) is not None:
                     arrays[f"{index}.rule.{name}"] = getattr(rule, name)
         nodes.append(
-            {
-                "name": node.name,
-                "kind": node.op.kind,
-                "attributes": {f.name: _plain(getattr(node.op, f.name)) for f in fields(node.op)},  # type: ignore[arg-type]
-                "inputs": node.inputs,
-                "weights": sorted(node.weights),
-                "weight_bits": node.weight_bits,
-                "clip": None if rule is None else [rule.lower, rule.upper],
-            }
+            _StoredNode(
+                name=node.name,
+                kind=node.op.kind,
+                attributes={f.name: _plain(getattr(node.op, f.name)) for f in fields(node.op)},  # type: ignore[arg-type]
+                inputs=node.inputs,
+                weights=tuple(sorted(node.weights)),
+                weight_bits=node.weight_bits,
+                clip=None if rule is None else (rule.lower, rule.upper),
+            )
         )
-    document = {
-        "schema_version": SCHEMA_VERSION,
-        "source": source,
-        "name": graph.name,
-        "variant": graph.variant,
-        "family": graph.family,
-        "input_name": graph.input_name,
-        "input_shape": graph.input_shape,
-        "output": graph.output,
-        "types": {name: {**asdict(kind.integer), "scale": kind.scale} for name, kind in graph.types.items()},
-        "nodes": nodes,
-    }
+    document = StoredGraph(
+        source=source,
+        name=graph.name,
+        variant=graph.variant,
+        family=graph.family,  # type: ignore[arg-type]  # checked by the model
+        input_name=graph.input_name,
+        input_shape=graph.input_shape,  # type: ignore[arg-type]  # checked by the model
+        output=graph.output,
+        types={name: _StoredType(**asdict(kind.integer), scale=kind.scale) for name, kind in graph.types.items()},
+        nodes=tuple(nodes),
+    )
     text, data = stem.with_name(f"{stem.name}.json"), stem.with_name(f"{stem.name}.npz")
-    text.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    save_record(document, text)
     np.savez_compressed(data, **arrays)  # type: ignore[arg-type]  # numpy's stub takes a flag among the arrays
     return text, data
 
@@ -119,13 +128,8 @@ def load_quantised(stem: Path, operators: Mapping[str, type[Operator]]) -> Quant
         ToolflowError: a file is missing or damaged, or of another schema version.
     """
     text, data = stem.with_name(f"{stem.name}.json"), stem.with_name(f"{stem.name}.npz")
+    stored, arrays = load_record(StoredGraph, text), read_arrays(data)
     try:
-        raw = text.read_text(encoding="utf-8")
-        version = json.loads(raw)["schema_version"]
-        if version != SCHEMA_VERSION:
-            raise ValueError(f"its schema version must be {SCHEMA_VERSION}, not {version}")
-        stored = _StoredGraph.model_validate_json(raw, strict=True)
-        arrays = read_arrays(data)
         graph = QuantisedGraph(
             name=stored.name,
             variant=stored.variant,
@@ -143,9 +147,9 @@ def load_quantised(stem: Path, operators: Mapping[str, type[Operator]]) -> Quant
         if arrays:
             raise ValueError(f"no node has the array '{min(arrays)}'")
     except (*UNREADABLE, ToolflowError) as error:
-        said = _first(error) if isinstance(error, ValidationError) else str(error) or type(error).__name__
+        said = str(error) or type(error).__name__
         raise ToolflowError(
-            f"{text} and {data.name} must hold a quantised graph, but cannot be read ({said}): build it again"
+            f"{text} and {data.name} must hold a quantised graph, but cannot be read ({said}): build again"
         ) from error
     return graph
 

@@ -21,6 +21,7 @@ from toolflow.flow.project import open_project, read_decision, read_quantised, r
 from toolflow.flow.records import DecisionRecord, PlanRecord, PruneRecord, QuantiseRecord
 from toolflow.ir.artefacts import Record, load_record
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.store import StoredGraph
 from toolflow.ir.unit import VariantName
 from toolflow.numerics.srbs import Pattern
 from toolflow.report.summary import Summary, read_summary
@@ -31,7 +32,7 @@ FIELDS = Path(__file__).parent / "record_fields.json"
 REFRESH = "TOOLFLOW_REFRESH_GOLDEN"
 RECORDS: tuple[type[Record], ...] = (
     Calibration, CascadeReport, DecisionRecord, Manifest, PlanRecord, PrunedNetwork, PruneRecord, QuantiseRecord,
-    Summary,
+    StoredGraph, Summary,
 )  # fmt: skip
 
 

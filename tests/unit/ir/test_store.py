@@ -51,7 +51,7 @@ def test_damage_is_said(damage: str, tmp_path: Path) -> None:
         data.write_bytes(data.read_bytes()[:100])
     else:
         text.write_text(text.read_text().replace('"schema_version": 1', '"schema_version": 9'))
-    with pytest.raises(ToolflowError, match="build it again"):
+    with pytest.raises(ToolflowError, match="build again"):
         load_quantised(tmp_path / "low", by_kind())
 
 
@@ -73,8 +73,11 @@ def refused(tmp_path: Path, document: dict[str, Any], arrays: dict[str, np.ndarr
     with pytest.raises(ToolflowError) as caught:
         load_quantised(tmp_path / "high", by_kind())
     said = str(caught.value)
-    assert said.startswith(f"{tmp_path / 'high.json'} and high.npz must hold a quantised graph, but cannot be read (")
-    assert said.endswith("): build it again")
+    if f"{tmp_path / 'high.json'} is damaged (" not in said:  # its form is right, its graph is wrong
+        assert said.startswith(
+            f"{tmp_path / 'high.json'} and high.npz must hold a quantised graph, but cannot be read ("
+        )
+    assert said.endswith("): build again")
     return said
 
 
@@ -101,13 +104,13 @@ def node(document: dict[str, Any], name: str) -> dict[str, Any]:
             lambda d: d["types"]["stem"].update(bits=33),
             "tensor 'stem' must have at most 32 bits and a positive scale, no",
         ),
-        (lambda d: d["types"]["stem"].update(signed=1), "types.stem.signed: Input should be a valid boolean"),
+        (lambda d: d["types"]["stem"].update(signed=1), "Input should be a valid boolean, at 'types.stem.signed'"),
         (lambda d: d["types"].pop("stem"), "tensor 'stem' has no integer type"),
         (lambda d: d["types"].update(odd=d["types"]["stem"]), "the type of 'odd' is no tensor's"),
         (lambda d: d.update(output="nothing"), "the output 'nothing' is made by no node"),
-        (lambda d: d.update(input_shape=[2, 5]), "input_shape.2: Field required"),
-        (lambda d: d.update(input_shape=[2, 5, 0]), "input_shape.2: Input should be greater than 0"),
-        (lambda d: d.update(family="floating"), "family: Input should be 'fixed-point' or 'multiplier'"),
+        (lambda d: d.update(input_shape=[2, 5]), "it has no 'input_shape.2'"),
+        (lambda d: d.update(input_shape=[2, 5, 0]), "Input should be greater than 0, at 'input_shape.2'"),
+        (lambda d: d.update(family="floating"), "Input should be 'fixed-point' or 'multiplier', at 'family'"),
         (lambda d: node(d, "pool").update(kind="relu"), "relu 'pool' must have the attributes "),
         (lambda d: node(d, "pool").update(kind="magic"), "the operator of 'pool' must be one of add, avg_pool, "),
         (lambda d: node(d, "pool")["attributes"].update(ceil_mode=7), "max_pool 'pool': ceil_mode: Input should be a"),
@@ -128,7 +131,7 @@ def node(document: dict[str, Any], name: str) -> dict[str, Any]:
             "conv 'branch1' must have a residual multipl",
         ),
         (lambda d: node(d, "stem").update(inputs=["pool"]), "node 'stem' reads ['pool'], which no earlier node makes"),
-        (lambda d: d.update(extra=1), "extra: Extra inputs are not permitted"),
+        (lambda d: d.update(extra=1), "Extra inputs are not permitted, at 'extra'"),
     ],
 )
 def test_a_document_that_describes_no_network_is_refused(
@@ -190,7 +193,7 @@ def test_no_damage_reaches_a_computation(suffix: str, tmp_path: Path) -> None:
         try:
             graph = load_quantised(tmp_path / "high", by_kind())
         except ToolflowError as error:
-            refusals += "high.json" in str(error)
+            refusals += f"high{suffix}" in str(error)
         else:
             run(graph, images)
     assert refusals > 50
