@@ -325,7 +325,7 @@ def test_systemverilog_has_the_same_sizes() -> None:
         "TileParametersBits": kept_parameter_bits(tiles=True) - kept_parameter_bits(tiles=False),
     }
     assert {name: _constant(_package(), name) for name in constants} == constants
-    assert f"maximum(BusBits, {8 * RESULT_HEAD.itemsize})" in _text(f"{RTL}/cascade_store.sv")
+    assert f"maximum(Engine.bus_bits, {8 * RESULT_HEAD.itemsize})" in _text(f"{RTL}/cascade_store.sv")
 
 
 def test_the_resource_model_knows_the_depth_of_the_read_fifos() -> None:
