@@ -1,5 +1,6 @@
 // Everything that follows from an engine's parameters. `Config` has the numbers and switches of EngineConfig as
-// static constexpr members, `operand_bits`, `bank_ultra` (banks in UltraRAM) and `signature`.
+// static constexpr members, `operand_bits`, `bank_ultra` (banks in UltraRAM) and `signature`, and of its packing
+// `weight_step`, `operand_step`, `packed_weight_bits`, `packed_operand_bits` and `symmetric_weights`.
 #ifndef CASCADE_SHAPE_HPP
 #define CASCADE_SHAPE_HPP
 
@@ -41,6 +42,12 @@ struct Shape {
   static constexpr int rows_ahead = larger(smaller(Config::weight_depth, 512), 2);
   static constexpr int product_bits = Config::weight_bits + Config::operand_bits;
   static constexpr int sum_bits = product_bits + log2_floor(Config::slots);
+  // Products that share a multiplier: the width of a chain's sum and of a field, and whether the fields of a lane's
+  // channels are neighbours, or those of a channel's lanes.
+  static constexpr int packed_bits = Config::packed_weight_bits + Config::packed_operand_bits + log2_floor(Config::chain);
+  static constexpr bool weights_first = Config::pack_p == 1 || Config::weight_step < Config::operand_step;
+  static constexpr int spacing = weights_first && Config::pack_k > 1 ? Config::weight_step : Config::operand_step;
+  static constexpr int field_bits = larger(spacing, 2);
 
   // Winograd tiles. An engine without them compiles what would serve the smallest, and never runs it.
   static constexpr int tile = larger(Config::tile, 2);  // m, outputs in each direction

@@ -30,6 +30,32 @@ SHAPES: dict[str, EngineConfig] = {
     ),
     "tile_4_scalar": EngineConfig(lanes_k=3, lanes_p=1, sub_row=2, input_lanes=2, bus_bits=64, tile=4),
     "tile_4_one": EngineConfig(lanes_k=2, lanes_p=1, sub_row=1, input_lanes=1, bus_bits=64, tile=4),
+    "position_pairs": EngineConfig(lanes_k=6, lanes_p=4, slots=4, dsp_primitive="dsp48e2", pack_p=2, chain=4),
+    "weight_pairs": EngineConfig(
+        lanes_k=8, lanes_p=3, slots=2, drain_k=2, dsp_primitive="dsp48e1", pack_k=2, chain=2, gather=False
+    ),
+    "chain_of_8": EngineConfig(
+        lanes_k=4, lanes_p=2, slots=16, sub_row=16, dsp_primitive="dsp48e2", pack_k=2, chain=8, gather=False
+    ),
+    "quads": EngineConfig(
+        lanes_k=8,
+        lanes_p=2,
+        slots=4,
+        drain_k=4,
+        weight_bits=4,
+        activation_bits=4,
+        dsp_primitive="dsp48e2",
+        pack_k=2,
+        pack_p=2,
+        chain=4,
+        gather=False,
+    ),
+    "tile_2_pairs": EngineConfig(
+        lanes_k=4, lanes_p=2, slots=4, drain_k=2, tile=2, dsp_primitive="dsp48e2", pack_k=2, chain=2, gather=False
+    ),
+    "small_pairs": EngineConfig(
+        lanes_k=3, lanes_p=2, slots=2, weight_bits=5, activation_bits=5, dsp_primitive="mult18x18d", pack_p=2, chain=2
+    ),
     "mixed_other": EngineConfig(lanes_k=7, lanes_p=2, weight_bits=8, activation_bits=5, slots=2),
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from toolflow.emit.render import banner, render, sources, write_if_changed
-from toolflow.engine.config import ARRAY, EngineConfig
+from toolflow.engine.config import EngineConfig
 from toolflow.engine.errors import ErrorCode
 from toolflow.engine.registers import PAGE_BYTES, Register
 from toolflow.ir.errors import ToolflowError
@@ -70,9 +70,8 @@ def emit_hls(config: EngineConfig, unit: str, folder: Path, port_bytes: Mapping[
     for port, size in (port_bytes or {}).items():
         depths[MASTERS[port]] = max(depths.get(MASTERS[port], 1), -(-size // config.bus_bytes))
     burst = burst_beats(config)
-    parameters = [
-        (name, value) for name, value in config.model_dump(exclude=ARRAY).items() if not isinstance(value, str)
-    ]
+    parameters = [(name, value) for name, value in config.model_dump().items() if not isinstance(value, str)]
+    packing = config.packing
     values = {
         "banner": banner(config),
         "unit": unit,
@@ -83,6 +82,11 @@ def emit_hls(config: EngineConfig, unit: str, folder: Path, port_bytes: Mapping[
             *parameters,
             ("operand_bits", config.operand_bits),
             ("bank_ultra", config.bank_memory == "ultra"),
+            ("weight_step", packing.weight_step),
+            ("operand_step", packing.operand_step),
+            ("packed_weight_bits", packing.weight_bits),
+            ("packed_operand_bits", packing.operand_bits),
+            ("symmetric_weights", packing.weights.lower == -packing.weights.upper),
         ],
         "bus_bits": config.bus_bits,
         "masters": MASTERS,

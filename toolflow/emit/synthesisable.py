@@ -28,6 +28,7 @@ PRAGMAS: dict[str, frozenset[str]] = {
     "ALLOCATION": frozenset({"function", "instances", "limit"}),
     "ARRAY_PARTITION": frozenset(["variable", "complete", "cyclic", "block", "factor", "dim"]),
     "AGGREGATE": frozenset({"variable"}),
+    "BIND_OP": frozenset(["variable", "op", "impl"]),
     "BIND_STORAGE": frozenset(["variable", "type", "impl"]),
     "DEPENDENCE": frozenset(["variable", "inter", "intra", "RAW", "WAR", "WAW", "distance", "true", "false"]),
     "LOOP_TRIPCOUNT": frozenset({"min", "max"}),

@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from toolflow.numerics.packing import PRIMITIVES, Interval, Packing, packing_of
+from toolflow.numerics.packing import PRIMITIVES, Interval, Packing, one_product, packing_of
 from toolflow.numerics.types import IntegerType, smallest_signed_bits
 from toolflow.numerics.winograd import WINOGRAD, transformed_range
 
@@ -157,10 +157,10 @@ class EngineConfig(BaseModel):
         return Interval(min(lower), max(upper))
 
     @property
-    def packing(self) -> Packing | None:
-        """How products share a DSP block; None where no primitive is instantiated."""
+    def packing(self) -> Packing:
+        """How products share a multiplier."""
         if self.dsp_primitive == "none":
-            return None
+            return one_product(self.weight_bits, self.operands)
         return packing_of(self.dsp_primitive, self.weight_bits, self.operands, self.pack_k, self.pack_p, self.chain)
 
     @property

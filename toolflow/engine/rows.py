@@ -100,10 +100,13 @@ def layer_weights(
 def plan_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
     """Choose the cheapest walk: dense where every channel is used, else indexed over what is not 0.
 
+    An engine without gather walks every layer densely, a grouped one over the channels of all groups.
     Indices take room in the weight stream: a tile carries them where they save a value of each word on average, and not
     for a weight here and there that happens to be 0.
     """
     dense = _dense_walk(config, layer)
+    if not config.gather:
+        return dense
     if layer.groups == 1:
         sparse = _sparse_walk(config, layer, dense)
         saved = (dense.rows(layer.taps) - sparse.rows(layer.taps)) * config.slots

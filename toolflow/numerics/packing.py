@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 
+from toolflow.numerics.types import smallest_signed_bits
+
 ENDLESS = 64  # a chain so long is longer than any engine's: messages give no number
 
 
@@ -88,6 +90,16 @@ class Packing:
         return min((step for step in (self.weight_step, self.operand_step) if step), default=0)
 
     @property
+    def weight_bits(self) -> int:
+        """Bits of the packed weights, signed."""
+        return _bits(_packed(self.weights, self.weight_step))
+
+    @property
+    def operand_bits(self) -> int:
+        """Bits of the packed operands, signed."""
+        return _bits(_packed(self.operands, self.operand_step))
+
+    @property
     def shifts(self) -> tuple[int, ...]:
         """The place of each field, lowest first."""
         return tuple(sorted({w + a for w in {0, self.weight_step} for a in {0, self.operand_step}}))
@@ -108,6 +120,11 @@ class Packing:
             fields.append(((packed + half) & (2 * half - 1)) - half)
             packed = (packed - fields[-1]) >> self.spacing
         return (*fields, packed)
+
+
+def one_product(weight_bits: int, operands: Interval) -> Packing:
+    """Return the packing of a multiplier that synthesis infers: one product, no chain."""
+    return Packing(0, 0, all_weights(weight_bits), operands, 1)
 
 
 @cache  # planners ask for every shape of an engine
@@ -198,6 +215,10 @@ def _chain(block: Primitive, weights: Interval, operands: Interval, weight_step:
     if spacing := min((step for step in (weight_step, operand_step) if step), default=0):
         chain = min(chain, (weights * operands).most(spacing))
     return chain
+
+
+def _bits(values: Interval) -> int:
+    return smallest_signed_bits(values.lower, values.upper)
 
 
 def _packed(values: Interval, step: int) -> Interval:
