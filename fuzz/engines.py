@@ -8,9 +8,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from rtl_sim.simulate.runner import Simulation, build_simulation
+from rtl_sim.levels import engine_level
+from rtl_sim.simulate.job import RunOptions
+from rtl_sim.verify import Executor
 from toolflow.emit.hls import emit_hls
-from toolflow.emit.hls_native import build_native
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.unit import UnitName
@@ -30,23 +31,19 @@ class Builds:
 
     folder: Path
 
-    def sources(self, config: EngineConfig, level: str) -> Path:
-        """Return the folder of an engine's emitted sources, for "hls" or "rtl"."""
-        folder = self._folder(config) / level
-        emit = emit_hls if level == "hls" else emit_rtl
-        emit(config, UNIT, folder)
-        return folder
+    def executor(self, name: str, config: EngineConfig, options: RunOptions) -> Executor:
+        """Return the executor of a level, which builds what it needs when it first runs.
 
-    def native(self, config: EngineConfig) -> Path:
-        """Return the program that the emitted C++ is compiled to."""
-        return build_native(self.sources(config, "hls"), config, UNIT, work=self._folder(config) / "native")
-
-    def simulator(self, config: EngineConfig) -> Simulation:
-        """Return the simulator of the emitted SystemVerilog."""
-        return build_simulation(config, "rtl", self._folder(config) / "simulator", self.sources(config, "rtl"))
-
-    def _folder(self, config: EngineConfig) -> Path:
-        return self.folder / f"{config.signature:016x}"
+        Args:
+            name: name of an engine level of `rtl_sim.levels`.
+            config: the engine.
+            options: options of the bench.
+        """
+        level, place = engine_level(name), self.folder / f"{config.signature:016x}"
+        if level.sources:
+            emit = emit_rtl if name == "rtl" else emit_hls
+            emit(config, UNIT, place / level.sources.format(unit=UNIT))
+        return level.executor(place, UNIT, place / "build", options)
 
 
 def draw_engines(seed: int, count: int) -> list[EngineConfig]:

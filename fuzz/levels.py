@@ -19,9 +19,8 @@ from fuzz.engines import UNIT, Builds
 from quant.config import Normalisation, QuantiseConfig
 from quant.float_network import model_output
 from quant.quantise import Variant, quantise
-from rtl_sim.simulate.executors import NativeExecutor, SimulationExecutor
 from rtl_sim.simulate.job import RunOptions
-from rtl_sim.verify import Executor, ProgramExecutor, Unit, locate, verify_level
+from rtl_sim.verify import Executor, Unit, locate, verify_level
 from toolflow.engine.config import EngineConfig
 from toolflow.importers.images.pixels import PixelMap
 from toolflow.importers.images.plausible import unusable
@@ -92,10 +91,10 @@ def run_case(case: Case, builds: Builds, progress: Progress) -> None:
     with progress.at("plan"):
         config = _engine(case, made.graph)
     unit = Unit(UNIT, made.graph, config, None if case.rule is None else ConfidenceRule(*case.rule))
+    options = RunOptions(seed=case.seed, stall_probability=case.stalls)
     for name in case.levels:
-        with progress.at(f"{name} build"):
-            executor = _executor(name, case, config, builds)
         with progress.at(name):
+            executor = builds.executor(name, config, options)
             _compare(name, unit, executor, images, traced=name != "rtl" or case.seed % 2 == 0)
         progress.equal.append(name)
 
@@ -144,19 +143,6 @@ def _engine(case: Case, graph: QuantisedGraph) -> EngineConfig:
     bits = max(case.quantise["weight_bits"], case.quantise["activation_bits"])
     timed = timed_engines(graph, bits, {}, board, alone=True, batch=case.batch)
     return best_single(timed, board, "the network").config
-
-
-def _executor(name: str, case: Case, config: EngineConfig, builds: Builds) -> Executor:
-    """Return the executor of a level, after building what it needs."""
-    if name == "program":
-        return ProgramExecutor()
-    if name == "hls":
-        binary = builds.native(config)
-        return NativeExecutor(binary.parent, _binary=binary)
-    options = RunOptions(seed=case.seed, stall_probability=case.stalls)
-    simulation = builds.simulator(config)
-    folder = simulation.simulator.folder
-    return SimulationExecutor("rtl", folder, folder, options, _simulation=simulation)
 
 
 def _compare(name: str, unit: Unit, executor: Executor, images: UInt8Array, *, traced: bool) -> None:
