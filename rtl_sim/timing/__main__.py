@@ -9,20 +9,19 @@ from itertools import islice
 
 from pydantic import ValidationError
 
-from rtl_sim.timing.delays import grade_delays, part_delays
 from rtl_sim.timing.paths import TimingGraph
 from rtl_sim.timing.report import derated_mhz, distinct_paths, path_line, path_lines, worst_by_module
 from rtl_sim.timing.synthesis import FAMILIES, check_family, module_netlist, unit_netlist
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
+from toolflow.plan.clock.delays import grade_delays, part_delays
 
 DESCRIPTION = """\
 Estimate the longest register-to-register paths of a unit, or of one module, on AMD devices.
 
   python -m rtl_sim.timing --engine lanes_k=8,lanes_p=4,bus_bits=64,bank_depth=1024,weight_depth=256 --family xc7
   python -m rtl_sim.timing --engine lanes_k=8,lanes_p=2,tile=2,transform_depth=64 --part xck26-sfvc784-2LV-c --modules
-  python -m rtl_sim.timing --engine lanes_k=8,lanes_p=4 --top cascade_decode --family xc7
-  python -m rtl_sim.timing --top cascade_requantise -G AccumulatorBits=26 --family xc7
+  python -m rtl_sim.timing --top cascade_walker --engine lanes_k=8,lanes_p=4,bus_bits=64 --family xc7
 
 Yosys (pyosys) synthesises the unit, which takes one to three minutes for a small engine. Netlists are kept in the
 user's cache by the hash of the sources: asking again takes seconds. The delays are in boards/delays. Ports count as

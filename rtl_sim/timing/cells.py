@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable
 
 from rtl_sim.timing.arcs import CellTiming
-from rtl_sim.timing.delays import Delays
 from rtl_sim.timing.dsp import dsp_block
 from rtl_sim.timing.netlist import Cell, Pin, pins
 from toolflow.ir.errors import ToolflowError
+from toolflow.plan.clock.delays import Delays
 
 
 def cell_timing(cell: Cell, delays: Delays) -> CellTiming:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 
 from rtl_sim.timing.arcs import CellTiming
-from rtl_sim.timing.delays import Delays
 from rtl_sim.timing.netlist import Cell, Pin, pins
+from toolflow.plan.clock.delays import Delays
 
 _OPERANDS, _FACTORS, _ADDENDS = ("#operands", 0), ("#factors", 0), ("#addends", 0)
 _TO_OPERANDS = {"A": "AREG", "B": "BREG", "D": "DREG", "ACIN": "AREG", "BCIN": "BREG", "INMODE": "INMODEREG"}

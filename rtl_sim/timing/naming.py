@@ -19,10 +19,17 @@ class End:
     Attributes:
         name: of a register, memory or port, without generate blocks and the prefixes of instances.
         module: the module that holds it, "drain" for cascade_drain; for a memory, with the one around it: "bank.ram".
+        driven: whether the name is that of a signal that the register drives, its own being lost.
     """
 
     name: str
     module: str
+    driven: bool = False
+
+    @property
+    def text(self) -> str:
+        """The name, and the module if the name does not tell it."""
+        return f"{self.name} (a register of {self.module})" if self.driven else self.name
 
     @property
     def register(self) -> str:
@@ -40,13 +47,13 @@ def path_end(netlist: Netlist, cell: Cell | None, pin: Pin | None, net: int | No
         return End(short_name(name), ".".join(instances(name)[-2:]))
     names = [name for _, bit in pins(cell.outputs) for name in netlist.names.get(bit, ())][:_NAMES]
     kind = PurePath(cell.source.split(":")[0]).stem.removeprefix("cascade_")
-    own = [name for name in names if instances(name)[-1:] == [kind]]
+    own = [name for name in names if kind and instances(name)[-1:] in ([kind], [])]  # no instance: a module alone
     if own:
         name = min(own, key=len)
         return End(short_name(name), kind)
     if names:  # a register whose own name was lost: a signal that it drives
         name = short_name(max(names, key=lambda each: (each.count("."), -len(each))))
-        return End(f"{name} (a register of {kind})" if kind else name, kind or (instances(names[0]) or [PORTS])[-1])
+        return End(name, kind or (instances(names[0]) or [PORTS])[-1], driven=bool(kind))
     return End(f"{cell.kind} at {cell.source}" if kind else f"{cell.kind} {cell.name}", kind or UNNAMED)
 
 

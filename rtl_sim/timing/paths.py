@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from rtl_sim.timing.arcs import CellTiming
 from rtl_sim.timing.cells import cell_timing, is_lut
-from rtl_sim.timing.delays import Delays
 from rtl_sim.timing.netlist import Cell, Netlist, Pin, pins
 from toolflow.ir.errors import ToolflowError
+from toolflow.plan.clock.delays import Delays
 
 _SHOWN = 8  # cells of a loop that an error lists
 

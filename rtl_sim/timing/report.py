@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
 from rtl_sim.timing.naming import End, path_end, short_name, without_index
 from rtl_sim.timing.netlist import Netlist
 from rtl_sim.timing.paths import Path, Step, TimingGraph
+from rtl_sim.timing.synthesis import check_family, unit_netlist
+from toolflow.engine.config import EngineConfig
+from toolflow.plan.clock.delays import part_delays
+from toolflow.plan.clock.estimate import DERATING
 
-DERATING = 1.15
 _SIDE_INPUTS = 3
 
 
@@ -25,6 +29,27 @@ class Found(NamedTuple):
 def derated_mhz(delay_ns: float) -> float:
     """Return the clock that is planned with: the estimate's, divided by `DERATING`."""
     return 1000.0 / delay_ns / DERATING
+
+
+@dataclass(frozen=True)
+class UnitTiming:
+    """The longest path of a unit: its delay, and the path in words, cell by cell."""
+
+    path_ns: float
+    lines: tuple[str, ...]
+
+
+def unit_timing(config: EngineConfig, family: str, part: str) -> UnitTiming:
+    """Return the longest path of a unit's own netlist on a part; the synthesis takes minutes.
+
+    Raises:
+        ToolflowError: as `unit_netlist` and `part_delays`.
+    """
+    check_family(family)
+    delays = part_delays(family, part)
+    graph = TimingGraph(unit_netlist(config, family), delays)
+    worst = next(found_paths(graph))
+    return UnitTiming(worst.path.delay_ns, (path_line(worst), *path_lines(graph.netlist, worst)))
 
 
 def found_paths(graph: TimingGraph) -> Iterator[Found]:
@@ -65,7 +90,7 @@ def path_line(found: Found) -> str:
     levels = f"{path.luts} LUTs" + (f" + {path.carries} carry" if path.carries else "")
     last = path.steps[-1]
     pin = f".{last.enters[0]}" if last.enters and last.cell and last.enters[0] != "D" else ""
-    return f"{path.delay_ns:6.2f} ns  {levels:18}  {found.start.name} → {found.end.name}{pin}"
+    return f"{path.delay_ns:6.2f} ns  {levels:18}  {found.start.text} → {found.end.text}{pin}"
 
 
 def path_lines(netlist: Netlist, found: Found) -> Sequence[str]:
@@ -79,7 +104,7 @@ def path_lines(netlist: Netlist, found: Found) -> Sequence[str]:
         kind = step.cell.kind if step.cell else "port"
         port = step.enters[0] if step.enters else ""
         named = f"{kind}.{port}" if number == last and port != "D" else kind
-        name = {0: found.start.name, last: found.end.name}.get(number) or _cell_name(netlist, step)
+        name = {0: found.start.text, last: found.end.text}.get(number) or _cell_name(netlist, step)
         lines.append(
             f"  {arrival:8.2f}  {step.net_ns:6.2f}  {step.cell_ns:6.2f}  {fan_out}  {named:10}  {name}".rstrip()
         )

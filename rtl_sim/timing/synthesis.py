@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 
 UNIT = "single"
+_PACKAGE = "cascade_pkg"
 FAMILIES = ("xc7", "xcup")
 _KEPT = 40  # netlists in the cache
 _LOG_LINES = 12
@@ -37,7 +39,13 @@ def unit_netlist(config: EngineConfig, family: str) -> Netlist:
 
 
 def module_netlist(config: EngineConfig, family: str, top: str, parameters: Mapping[str, str]) -> Netlist:
-    """Return the netlist of one module of a unit with these parameters besides, as SystemVerilog literals.
+    """Return the netlist of one module of a unit's sources, in an engine of this configuration.
+
+    Args:
+        config: parameters of the engine.
+        family: of the device.
+        top: the module.
+        parameters: of the module, as SystemVerilog literals.
 
     Raises:
         ToolflowError: as `unit_netlist`.
@@ -45,12 +53,11 @@ def module_netlist(config: EngineConfig, family: str, top: str, parameters: Mapp
     check_family(family)
     with tempfile.TemporaryDirectory() as name:
         files = emit_rtl(config, UNIT, Path(name) / "rtl")
-        if top != top_function(UNIT):
-            files = [file for file in files if file.stem != top_function(UNIT)]
-        texts = {
-            f"rtl/{file.name}": with_default_engine(file.read_text(encoding="utf-8"), config)
-            for file in files  # of a module alone, the package's engine is the unit's
-        }
+        texts = {file.stem: file.read_text(encoding="utf-8") for file in files}
+    if top not in texts:
+        raise ToolflowError(f"rtl_sim/rtl holds no module {top}")
+    texts[_PACKAGE] = with_default_engine(texts[_PACKAGE], config)
+    texts = {f"rtl/{stem}.sv": texts[stem] for stem in _needed(texts, top)}
     chosen = "".join(f" -G {name}={value}" for name, value in parameters.items())
     script = [
         f"read_slang --threads 1 {' '.join(texts)} --top {top}{chosen}",
@@ -58,6 +65,17 @@ def module_netlist(config: EngineConfig, family: str, top: str, parameters: Mapp
         "write_json netlist.json",
     ]
     return read_netlist(json.loads(_run_yosys(script, texts)), top)
+
+
+def _needed(texts: Mapping[str, str], top: str) -> list[str]:
+    """Return the files that a module is made of, in the order of `texts`: a change elsewhere leaves its netlist."""
+    needed, pending = set(), [_PACKAGE, top]
+    while pending:
+        stem = pending.pop()
+        if stem not in needed:
+            needed.add(stem)
+            pending += [name for name in re.findall(r"\bcascade_\w+", texts[stem]) if name in texts]
+    return [stem for stem in texts if stem in needed]
 
 
 def check_family(family: str) -> None:

@@ -346,7 +346,7 @@ def test_estimate_of_a_build_is_its_prediction(project: Path) -> None:
         assert {run["images"]: run["predicted_cycles"] for run in found["runs"]} == predicted
     shown = toolflow("estimate", project).stdout
     assert "conv2" in shown
-    assert "as built: scarcest resource: " in shown
+    assert "as built: bounds: " in shown
 
 
 def test_estimate_on_another_board_compares_designs(project: Path) -> None:

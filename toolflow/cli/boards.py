@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from toolflow.cli.command import command
 from toolflow.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from toolflow.plan.boards.board import Board
 
 
 @command
@@ -38,13 +41,24 @@ def boards(
         table.add_row(board.name, board.part, f"{board.clock_mhz} MHz", *amounts, bandwidth)
     documents = [
         {
-            **board.model_dump(),
+            **board.model_dump(exclude={"own_clock_mhz", "own_clock_basis"}),
+            "clock_mhz": board.clock_mhz,
+            "clock_basis": board.clock_basis,
+            "clock_path": board.clock_path,
             "usable": board.usable.by_name(),
             "available": board.available.by_name(),
             "sustained_bytes_per_s": board.sustained_bytes_per_s,
         }
         for board in shown
     ]
-    bases = dict.fromkeys(board.clock_basis for board in shown if board.clock_basis)
+    clocks = [line for board in shown for line in _clock_lines(board)]
     notes = [f"note: {note}" for board in shown if (note := unchecked_amounts(board.part))]
-    terminal.result({"boards": documents}, table, *(f"clock: {basis}" for basis in bases), *notes)
+    terminal.result({"boards": documents}, table, *clocks, *notes)
+
+
+def _clock_lines(board: Board) -> list[str]:
+    """Return where a board's clock comes from, and those of engines with tiles."""
+    if board.clock_estimate is None:
+        return [f"clock of {board.name}: {board.clock_basis}"] if board.clock_basis else []
+    tiled = ", ".join(f"{board.with_tile(tile).clock_mhz} MHz with tile {tile}" for tile in (2, 4))
+    return [f"clock of {board.name}: {board.clock_basis}; {tiled}"]

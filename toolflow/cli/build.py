@@ -29,6 +29,7 @@ def build(
     single: options.Single = False,
     cascade: options.Cascade = False,
     engine: options.Engine = None,
+    clock: options.Clock = None,
     objective: options.ObjectiveGoal = "throughput",
     batch: options.StartBatch = None,
     ranges: options.Ranges = "mse",
@@ -93,6 +94,7 @@ def build(
         tolerance,
         search_loss,
         parsing.parse_finetuning(finetune, finetune_recipe),
+        clock,
     )
     summary = build(request, out, terminal)
     terminal.result(summary.model_dump(mode="json"), *summary_tables(summary))

@@ -45,6 +45,16 @@ Forwarded = Annotated[
 ]
 
 
+Netlist = Annotated[
+    bool,
+    typer.Option(
+        "--netlist",
+        help="Also synthesise each engine (pyosys, minutes) and show the longest path of its own netlist.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
 @command
 def estimate(
     terminal: Terminal,
@@ -54,6 +64,8 @@ def estimate(
     objective: OtherGoal = None,
     batch: options.StartBatch = None,
     forwarded: Forwarded = None,
+    clock: options.Clock = None,
+    netlist: Netlist = False,
 ) -> None:
     """Predict cycles of each layer, utilisation, resources and bottlenecks.
 
@@ -71,5 +83,5 @@ def estimate(
         from toolflow.flow import estimate as predict
         from toolflow.report.design_tables import estimate_tables
 
-    found = predict(folder, board, parse_engine(engine), objective, batch, forwarded, terminal)
+    found = predict(folder, board, parse_engine(engine), objective, batch, forwarded, terminal, clock, netlist)
     terminal.result(found.document(), *estimate_tables(found))

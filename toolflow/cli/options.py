@@ -84,6 +84,15 @@ Engine = Annotated[
         rich_help_panel=_BOARD,
     ),
 ]
+Clock = Annotated[
+    int | None,
+    typer.Option(
+        "--clock",
+        metavar="MHZ",
+        help="Clock to plan for, as routed or as wanted; default: the board file's, or the estimate.",
+        rich_help_panel=_BOARD,
+    ),
+]
 Calibration = Annotated[
     Path,
     typer.Option(

@@ -130,9 +130,17 @@ def open_project(folder: Path) -> Project:
     return Project(
         folder,
         plan,
-        load_board(plan.board),
+        _board(plan),
         load_record(Calibration, calibration) if calibration.exists() else None,
     )
+
+
+def _board(plan: PlanRecord) -> Board:
+    """Return the board at the clock that the engines were planned for."""
+    board = load_board(plan.board)
+    if plan.clock is None:
+        return board.with_tile(max(unit.engine.tile for unit in plan.units.values()))
+    return board.at_clock(plan.clock.mhz, plan.clock.basis, plan.clock.path)
 
 
 def read_report(folder: Path) -> CascadeReport:

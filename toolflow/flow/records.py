@@ -137,18 +137,28 @@ class PlannedUnit(Part):
         return ResourceCount(**self.resources)
 
 
+class PlannedClock(Part):
+    """A clock, where it comes from, and the path that limits it; "" for what is not known."""
+
+    mhz: int = Field(ge=1)
+    basis: str
+    path: str
+
+
 class PlanRecord(Record):
     """What `plan.json` holds: the engines of a build.
 
     Attributes:
         board: name or path, as the user gave it.
+        clock: the clock that they were planned for; None in files of earlier versions.
         goal, batch: what the engines were chosen for (`Objective`).
         units: by name.
-        bound: what bounds the design.
+        bound: what bounds the design (`bounds`).
     """
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     board: str
+    clock: PlannedClock | None = None
     goal: Goal
     batch: Annotated[int, Field(ge=1)] | None
     units: dict[UnitName, PlannedUnit] = Field(min_length=1)
@@ -156,7 +166,7 @@ class PlanRecord(Record):
 
     @classmethod
     def migrated(cls, document: dict[str, Any], version: int) -> dict[str, Any]:
-        """Files of version 1 may be from before engines were chosen for a batch and a goal."""
+        """Files of version 1 may be from before engines were chosen for a batch and a goal; up to 3, no clock."""
         return {"goal": "throughput", "batch": None, "bound": "", **document}
 
     @property

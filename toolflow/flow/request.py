@@ -13,11 +13,11 @@ from toolflow.flow.finetuning import Finetuning
 from toolflow.flow.precision import AUTO, Precision
 from toolflow.flow.search import Search, allowed_loss, require_board
 from toolflow.flow.source import Source
-from toolflow.flow.values import as_number, require_kind
+from toolflow.flow.values import as_number, as_whole, require_kind
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.unit import VariantName
-from toolflow.plan.boards.board import Board, board_source, load_board
+from toolflow.plan.boards.board import CLOCK_GIVEN, MAX_CLOCK_MHZ, Board, board_source, load_board
 from toolflow.plan.explore.objective import THROUGHPUT, Objective
 
 
@@ -44,6 +44,7 @@ class Request:
         tolerance: accuracy that the cascade may lose against its high-precision unit: 0.01 is one point.
         search_loss: accuracy that a search may lose; None for 0.003.
         finetuning: finetuning of units below 8 bits; None for none.
+        clock: the clock in MHz to plan for; None for the board's own, or the estimate.
 
     Raises:
         ToolflowError: a value is out of its range, or values contradict each other.
@@ -58,6 +59,7 @@ class Request:
     tolerance: float = 0.01
     search_loss: float | None = None
     finetuning: Finetuning | None = None
+    clock: int | None = None
 
     def __post_init__(self) -> None:
         require_kind("source", self.source, Source)
@@ -65,6 +67,8 @@ class Request:
         if self.finetuning is not None:
             require_kind("finetuning", self.finetuning, Finetuning)
         as_number("--tolerance", self.tolerance)
+        if self.clock is not None:
+            as_whole("--clock", self.clock, 1, MAX_CLOCK_MHZ)
         if self.units not in tuple(Units):
             raise ToolflowError(f"units must be one of {', '.join(Units)}, not {self.units!r}")
         object.__setattr__(self, "units", Units(self.units))
@@ -109,7 +113,8 @@ class Request:
         """
         if self.board is None:
             raise ToolflowError("a board must be given to build for: see 'toolflow boards'")
-        return load_board(self.board)
+        board = load_board(self.board)
+        return board if self.clock is None else board.at_clock(self.clock, CLOCK_GIVEN)
 
     @property
     def files(self) -> tuple[Path | None, ...]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
-from toolflow.report.designs import Estimate
+from rtl_sim.timing.report import derated_mhz
+from toolflow.report.designs import Design, Estimate, UnitEstimate
 from toolflow.report.tables import RESOURCE_NAMES, grouped_sentences, layer_table, percent
 
 
@@ -17,8 +19,19 @@ def estimate_tables(found: Estimate) -> list[RenderableType]:
     shown += [_speed(found), _amounts(found)]
     for design in found.designs:
         shown += [f"{design.name}, {s}" for unit in design.units for s in grouped_sentences(unit.unit, unit.runs[-1])]
-    shown += [f"{design.name}: scarcest resource: {design.bound}" for design in found.designs]
+    shown += [f"{design.name}: bounds: {design.bound}" for design in found.designs]
+    if found.board.clock_path:
+        shown.append(f"clock: the longest path is {found.board.clock_path}")
+    shown += [_timing(design, unit) for design in found.designs for unit in design.units if unit.timing]
     return shown
+
+
+def _timing(design: Design, unit: UnitEstimate) -> Text:
+    """The longest path of an engine's netlist, cell by cell; `Text` keeps the brackets of indices."""
+    assert unit.timing is not None
+    ns = unit.timing.path_ns
+    clock = f"{ns:.2f} ns, {1000 / ns:.0f} MHz, {derated_mhz(ns):.0f} MHz to plan with"
+    return Text("\n".join((f"{design.name}, {unit.unit}: its own netlist: {clock}", *unit.timing.lines)))
 
 
 def _speed(found: Estimate) -> Table:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from rtl_sim.timing.report import UnitTiming
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.unit import DesignKind
 from toolflow.plan.boards.board import Board
@@ -14,13 +15,22 @@ from toolflow.report.summary import Run
 
 @dataclass(frozen=True)
 class UnitEstimate:
-    """One engine: its parameters, starts by batch, predicted amounts, and cycles per image of the last of them."""
+    """One engine.
+
+    Attributes:
+        unit, config: its name and parameters.
+        runs: starts by batch.
+        resources: predicted amounts.
+        cycles_per_image: of the last run.
+        timing: the longest path of its own netlist; None if it was not synthesised.
+    """
 
     unit: str
     config: EngineConfig
     runs: tuple[Run, ...]
     resources: ResourceCount
     cycles_per_image: float
+    timing: UnitTiming | None = None
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,7 @@ class Design:
         forwarded_share: share of images that a pair's low unit forwards; None for a single unit.
         units: the engines.
         cycles_per_image: at the batch planned for, over both units and the forwarded share.
-        bound: the resource that is used most.
+        bound: shares of DSPs, LUTs, block RAM and others, the clock, and how busy the ports to the memory are.
     """
 
     kind: DesignKind | None
@@ -63,6 +73,7 @@ class Estimate:
             "board": board.name,
             "clock_mhz": board.clock_mhz,
             "clock_basis": board.clock_basis,
+            "clock_path": board.clock_path,
             "usable": board.usable.by_name(),
             "designs": [
                 {
@@ -76,6 +87,7 @@ class Estimate:
                             "engine": unit.config.model_dump(),
                             "resources": unit.resources.by_name(),
                             "runs": [run.model_dump(mode="json") for run in unit.runs],
+                            "timing": None if unit.timing is None else asdict(unit.timing),
                         }
                         for unit in design.units
                     ],

@@ -47,20 +47,35 @@ def test_usable_amounts_are_rounded_down_shares() -> None:
     assert usable.amounts() == (37_240, 53_200, 176, 112, 0)
 
 
-def test_clocks_are_estimates_that_control_paths_allow_and_say_so() -> None:
-    estimated = {"PYNQ-Z2": 60, "ZC706": 90, "ZCU102": 115, "ZCU104": 115, "KV260": 115, "ULX3S-85F": 50}
-    assert {name: board.clock_mhz for name, board in all_boards().items()} == estimated
-    for name, board in all_boards().items():
-        assert board.clock == f"{estimated[name]} MHz (estimated, not routed by the vendor's tool)"
+def test_clocks_of_shipped_boards_are_the_recorded_estimates() -> None:
+    for board in all_boards().values():
+        if board.family == "ecp5":
+            assert (board.clock_mhz, board.clock_estimate) == (50, None)
+            continue
+        estimate = board.clock_estimate
+        assert estimate is not None
+        assert board.clock_mhz == int(1000 / estimate.path_ns / 1.15)
+        basis = f"estimate {1000 / estimate.path_ns:.0f} MHz ÷ 1.15, not routed by the vendor's tool"
+        assert board.clock == f"{board.clock_mhz} MHz ({basis})"
+        assert board.clock_path.startswith(f"{estimate.path_ns:.1f} ns, ")
 
 
-def test_a_board_file_need_not_say_where_its_clock_comes_from(tmp_path: Path) -> None:
-    path = _write(tmp_path, "zcu104", lambda d: (d.pop("clock_basis"), d.update(clock_mhz=250)))
-    assert load_board(path).clock == "250 MHz"
+def test_a_clock_of_the_file_comes_before_the_estimate(tmp_path: Path) -> None:
+    path = _write(tmp_path, "zcu104", lambda d: d.update(clock_mhz=250))
+    board = load_board(path)
+    assert (board.clock, board.clock_path, board.with_tile(4).clock_mhz) == ("250 MHz", "", 250)
+    path = _write(tmp_path, "zcu104", lambda d: d.update(clock_mhz=250, clock_basis="routed by Vivado"))
+    assert load_board(path).clock == "250 MHz (routed by Vivado)"
+
+
+def test_a_clock_that_is_given_keeps_its_reason() -> None:
+    board = load_board("kv260").at_clock(123, "given with --clock", "a path")
+    assert (board.clock, board.clock_path) == ("123 MHz (given with --clock)", "a path")
+    assert load_board("kv260").clock_mhz != 123
 
 
 def test_bandwidth_per_cycle_counts_efficiency_and_clock() -> None:
-    assert load_board("PYNQ-Z2").sustained_bytes_per_cycle == pytest.approx(2.1e9 * 0.75 / 60e6)
+    assert load_board("PYNQ-Z2").at_clock(60, "").sustained_bytes_per_cycle == pytest.approx(2.1e9 * 0.75 / 60e6)
 
 
 @pytest.mark.parametrize(("text", "nearest"), [("zcu14", "ZCU104"), ("ulx3s", "ULX3S-85F"), ("pynq", "PYNQ-Z2")])
@@ -95,7 +110,21 @@ def test_a_users_file_is_read_by_its_path(tmp_path: Path) -> None:
 BAD: list[tuple[str, Edit, str]] = [
     ("zcu104", lambda d: d.update(lut=1), "lut: no such field"),
     ("zcu104", lambda d: d["resources"].update(ff=1), "resources.ff: no such field"),
-    ("zcu104", lambda d: d.pop("clock_mhz"), "clock_mhz: field required"),
+    (
+        "ulx3s-85f",
+        lambda d: (d.pop("clock_mhz"), d.pop("clock_basis")),
+        "clock_mhz must be given, since none can be estimated: timing of ECP5 is not estimated",
+    ),
+    (
+        "zcu104",
+        lambda d: d.update(clock_basis="routed"),
+        "clock_basis says where clock_mhz comes from, and there is no clock_mhz",
+    ),
+    (
+        "zcu104",
+        lambda d: d.update(part="xczu7ev-ffvc1156-4-e"),
+        "the speed grade of the part xczu7ev-ffvc1156-4-e must be one of",
+    ),
     ("zcu104", lambda d: d.update(clock_mhz="200"), "clock_mhz: input should be a valid integer, not '200'"),
     ("zcu104", lambda d: d.update(clock_mhz=0), "clock_mhz: input should be greater than 0, not 0"),
     (

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from quant.cascade.artefacts import Calibration
+from rtl_sim.timing.report import unit_timing
 from toolflow.engine.config import EngineConfig
 from toolflow.flow.engine_parameters import require_engine
 from toolflow.flow.events import SILENT, Events, Progress
@@ -27,10 +29,11 @@ from toolflow.ir.artefacts import load_record
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.unit import DesignKind, VariantName
-from toolflow.plan.boards.board import Board, load_board
-from toolflow.plan.explore.choose import best_pair, best_single, bound_by, timed_engines
+from toolflow.plan.boards.board import CLOCK_GIVEN, MAX_CLOCK_MHZ, Board, load_board
+from toolflow.plan.explore.choose import Candidate, best_pair, best_single, bounds, timed_engines
 from toolflow.plan.explore.estimate import estimate as predict
 from toolflow.plan.explore.objective import Goal, Objective
+from toolflow.plan.explore.shapes import engine_tile
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.report.designs import Design, Estimate, UnitEstimate
 from toolflow.report.from_artefacts import run_section
@@ -46,6 +49,8 @@ def estimate(
     batch: int | None = None,
     forwarded_share: float | None = None,
     events: Events = SILENT,
+    clock: int | None = None,
+    netlist: bool = False,
 ) -> Estimate:
     """Predict cycles of each layer, utilisation, resources and bottlenecks.
 
@@ -60,9 +65,11 @@ def estimate(
         batch: images of a start; None for those of the objective.
         forwarded_share: share of images that the low unit forwards; None for the build's.
         events: receives notes and progress.
+        clock: the clock in MHz; None for the build's, the board's own, or the estimate.
+        netlist: whether to synthesise each engine with pyosys, for the longest path of its own netlist: minutes.
 
     Raises:
-        ToolflowError: the folder holds no quantised networks, or no board is known.
+        ToolflowError: the folder holds no quantised networks, no board is known, or timing cannot be estimated.
         DoesNotFitError: no engine fits the board.
     """
     folder = as_path("folder", folder)
@@ -74,6 +81,8 @@ def estimate(
         objective = Objective.of(objective, None)
     if batch is not None:
         as_whole("--batch", batch, 1)
+    if clock is not None:
+        as_whole("--clock", clock, 1, MAX_CLOCK_MHZ)
     with events.progress("open the project"):
         built = open_project(folder) if (folder / PLAN).exists() else None
     if not (folder / QUANTISED).exists():
@@ -81,20 +90,41 @@ def estimate(
     if board is None and built is None:
         raise ToolflowError(f"--board must be given: {folder} holds no plan for a board")
     target = built.board if built is not None and board is None else load_board(str(board))
+    if clock is not None:
+        target = target.at_clock(clock, CLOCK_GIVEN)
     own = Objective() if built is None else built.plan.objective
     if objective is not None:
         own = objective
     wanted = own if batch is None else Objective(own.goal, batch)
     if built is not None and board is None and not engine and forwarded_share is None and objective is None:
-        return Estimate(target, (_as_built(built, wanted),))
-    with events.progress(f"search engines for {target.name}") as progress:
-        designs = _searched(folder, target, engine or {}, wanted, forwarded_share, progress)
+        designs = [_as_built(built, target, wanted)]
+    else:
+        bits = {name: variant.config.weight_bits for name, variant in read_quantised(folder).variants.items()}
+        graphs = {name: load_graph(folder, name) for name in bits}
+        target = target.with_tile(engine_tile(graphs.values(), engine or {}))
+        with events.progress(f"search engines for {target.name}") as progress:
+            timed = {
+                name: timed_engines(graph, bits[name], engine or {}, target, progress.advance, batch=wanted.batch)
+                for name, graph in graphs.items()
+            }
+            designs = _best(folder, graphs, timed, target, wanted, forwarded_share, progress)
+    if netlist:
+        designs = [_with_paths(design, target, events) for design in designs]
     return Estimate(target, tuple(designs))
 
 
-def _as_built(project: Project, objective: Objective) -> Design:
+def _with_paths(design: Design, board: Board, events: Events) -> Design:
+    """Return a design with the longest path of each engine's own netlist."""
+    units = []
+    for unit in design.units:
+        with events.progress(f"synthesise the engine of {design.name}: {unit.unit}"):
+            units.append(replace(unit, timing=unit_timing(unit.config, board.family, board.part)))
+    return replace(design, units=tuple(units))
+
+
+def _as_built(project: Project, board: Board, objective: Objective) -> Design:
     units = tuple(
-        _unit(name, project.graph(unit.graph), unit.engine, unit.amounts, project.board, objective)
+        _unit(name, project.graph(unit.graph), unit.engine, unit.amounts, board, objective)
         for name, unit in project.plan.units.items()
     )
     share = None
@@ -103,21 +133,16 @@ def _as_built(project: Project, objective: Objective) -> Design:
     return Design(None, share, units, _cycles(units, share, objective), project.plan.bound)
 
 
-def _searched(
+def _best(
     folder: Path,
+    graphs: Mapping[VariantName, QuantisedGraph],
+    timed: Mapping[VariantName, list[Candidate]],
     board: Board,
-    fixed: Mapping[str, int | str],
     objective: Objective,
     forwarded_share: float | None,
     progress: Progress,
 ) -> list[Design]:
     """Return the fastest design of every kind that fits; report what the others lack."""
-    bits = {name: variant.config.weight_bits for name, variant in read_quantised(folder).variants.items()}
-    graphs = {name: load_graph(folder, name) for name in bits}
-    timed = {
-        name: timed_engines(graphs[name], bits[name], fixed, board, progress.advance, batch=objective.batch)
-        for name in bits
-    }
     designs: list[Design] = []
     refused: list[DoesNotFitError] = []
     for name, found in timed.items():
@@ -127,7 +152,7 @@ def _searched(
             refused.append(error)
             continue
         unit = _unit(name, graphs[name], best.config, best.resources, board, objective)
-        designs.append(Design(_ALONE[name], None, (unit,), unit.cycles_per_image, bound_by(best.resources, board)))
+        designs.append(Design(_ALONE[name], None, (unit,), unit.cycles_per_image, bounds([best], board)))
     if not designs:
         raise refused[-1]
     for shortage in refused:
@@ -144,7 +169,7 @@ def _searched(
         _unit(name, graphs[name], found.config, found.resources, board, objective)
         for name, found in zip(VariantName, pair, strict=True)
     )
-    bound = bound_by(pair[0].resources + pair[1].resources, board)
+    bound = bounds(pair, board)
     return [*designs, Design(DesignKind.RESIDENT_PAIR, share, units, _cycles(units, share, objective), bound)]
 
 

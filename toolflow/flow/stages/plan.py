@@ -12,7 +12,7 @@ from quant.cascade.decide import Decision, UnitCycles, decide
 from toolflow.flow.events import Progress
 from toolflow.flow.graphs import load_graph
 from toolflow.flow.project import CALIBRATION, DECISION, PLAN, read_report
-from toolflow.flow.records import DecisionRecord, PlannedUnit, PlanRecord
+from toolflow.flow.records import DecisionRecord, PlannedClock, PlannedUnit, PlanRecord
 from toolflow.flow.request import Request, Units
 from toolflow.flow.stages.stage import Stage
 from toolflow.ir.artefacts import load_record, save_record
@@ -20,9 +20,9 @@ from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.graph import Graph
 from toolflow.ir.unit import DesignKind, UnitName, VariantName
 from toolflow.plan.boards.board import Board, board_source
-from toolflow.plan.explore.choose import Candidate, best_pair, best_single, bound_by, require_room, timed_engines
+from toolflow.plan.explore.choose import Candidate, best_pair, best_single, bounds, require_room, timed_engines
 from toolflow.plan.explore.objective import Objective
-from toolflow.plan.resources.count import ResourceCount
+from toolflow.plan.explore.shapes import engine_tile
 
 Designed = dict[UnitName, tuple[VariantName, Candidate]]  # the units of a design, with their networks
 
@@ -58,11 +58,12 @@ def require_room_for_one(
 
 def plan(folder: Path, request: Request, progress: Progress) -> None:
     """Write plan.json, and decision.json if there are two variants."""
-    board = request.board_to_build()
     bits = {name: request.bits(name) for name in request.variants}
+    graphs = {name: load_graph(folder, name) for name in bits}
+    board = request.board_to_build().with_tile(engine_tile(graphs.values(), request.engine))
     timed = {
         name: timed_engines(
-            load_graph(folder, name), bits[name], request.engine, board, progress.advance, batch=request.objective.batch
+            graphs[name], bits[name], request.engine, board, progress.advance, batch=request.objective.batch
         )
         for name in bits
     }
@@ -79,6 +80,7 @@ def _inputs(request: Request) -> dict[str, Any]:
     return {
         "board": board_source(str(request.board)),
         "engine": dict(request.engine),
+        "clock": request.clock,
         "objective": asdict(request.objective),
         "units": request.units,
         "variants": request.variants,
@@ -163,12 +165,12 @@ def _write_plan(
         )
         for name, (graph, candidate) in units.items()
     }
-    total = sum((candidate.resources for _, candidate in units.values()), start=ResourceCount())
     plan = PlanRecord(
         board=str(request.board),
+        clock=PlannedClock(mhz=board.clock_mhz, basis=board.clock_basis, path=board.clock_path),
         goal=request.objective.goal,
         batch=request.objective.batch,
         units=planned,
-        bound=bound_by(total, board),
+        bound=bounds([candidate for _, candidate in units.values()], board),
     )
     save_record(plan, folder / PLAN)

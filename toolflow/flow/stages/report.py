@@ -206,7 +206,7 @@ def _accuracies(project: Project, quantised: QuantiseRecord, data: Images, folde
 
 
 def _notes(project: Project, quantised: QuantiseRecord) -> tuple[str, ...]:
-    notes = [f"scarcest resource: {project.plan.bound}"]
+    notes = [f"bounds: {project.plan.bound}"]
     notes += quantised.notes
     for planned in project.plan.units.values():
         notes += quantised.variants[planned.graph].notes

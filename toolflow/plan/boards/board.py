@@ -11,14 +11,18 @@ from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards.checks import device_problems, memory_problems
+from toolflow.plan.clock.delays import part_fabric
+from toolflow.plan.clock.estimate import ClockEstimate, estimate_clock
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.family import families, family_of
 
 BOARDS_FOLDER = Path(__file__).resolve().parents[3] / "boards"
+MAX_CLOCK_MHZ = 1000
+CLOCK_GIVEN = "given with --clock"
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
@@ -78,8 +82,8 @@ class Board(BaseModel):
         board_part: pattern of the Vivado board file, "" if there is none.
         family: name of a file of boards/families, as xc7 (7 series), xcup (UltraScale+) or ecp5.
         flow: "zynq" (Vitis HLS and Vivado, block design) or "nextpnr" (Yosys and nextpnr).
-        clock_mhz: clock that the engine is planned for.
-        clock_basis: where that clock comes from, as reports show it; "" if the file does not say.
+        own_clock_mhz: the clock to plan for, in files `clock_mhz`; None for the one that is estimated.
+        own_clock_basis: where that clock comes from, as reports show it, in files `clock_basis`; "" if nobody said.
         axi_data_bits: widest data port to the external memory.
     """
 
@@ -90,12 +94,14 @@ class Board(BaseModel):
     board_part: str = ""
     family: str
     flow: Literal["zynq", "nextpnr"]
-    clock_mhz: int = Field(gt=0, le=1000)
-    clock_basis: str = Field(default="", max_length=80, pattern=r"^[^\n|]*$")
+    own_clock_mhz: int | None = Field(default=None, alias="clock_mhz", gt=0, le=MAX_CLOCK_MHZ)
+    own_clock_basis: str = Field(default="", alias="clock_basis", max_length=80, pattern=r"^[^\n|]*$")
     axi_data_bits: Literal[64, 128, 256, 512]
     resources: Resources
     usable_shares: UsableShares = UsableShares()
     memory: ExternalMemory
+    _tile: int = PrivateAttr(default=0)  # the largest tile of the engines whose clock is estimated
+    _clock_path: str = PrivateAttr(default="")
 
     @field_validator("family")
     @classmethod
@@ -119,9 +125,58 @@ class Board(BaseModel):
         expected_flow = family_of(self.family).flow
         if self.flow != expected_flow:
             problems.append(f"flow must be {expected_flow} for family {self.family}, not {self.flow}")
+        if self.own_clock_mhz is None:
+            problems += self._clock_problems()
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _clock_problems(self) -> list[str]:
+        """Return why no clock can be estimated."""
+        if self.own_clock_basis:
+            return ["clock_basis says where clock_mhz comes from, and there is no clock_mhz"]
+        try:
+            part_fabric(self.family, self.part)
+        except ToolflowError as error:
+            return [f"clock_mhz must be given, since none can be estimated: {error}"]
+        return []
+
+    def with_tile(self, tile: int) -> Board:
+        """Return the board with the clock of engines with tiles up to `tile`, unless it has its own."""
+        changed = self.model_copy()
+        changed._tile = tile
+        return changed
+
+    def at_clock(self, mhz: int, basis: str, path: str = "") -> Board:
+        """Return the board with a clock of its own, its reason, and the path that limits it."""
+        changed = self.model_copy(update={"own_clock_mhz": mhz, "own_clock_basis": basis})
+        changed._clock_path = path
+        return changed
+
+    @property
+    def clock_estimate(self) -> ClockEstimate | None:
+        """The estimate that the clock follows from; None if the board has its own clock."""
+        if self.own_clock_mhz is not None:
+            return None
+        return estimate_clock(self.family, self.part, self.usable, self._tile)
+
+    @property
+    def clock_mhz(self) -> int:
+        """The clock that engines are planned for."""
+        estimate = self.clock_estimate
+        return self.own_clock_mhz or 0 if estimate is None else estimate.planned_mhz
+
+    @property
+    def clock_basis(self) -> str:
+        """Where the clock comes from, as reports show it; "" if nobody said."""
+        estimate = self.clock_estimate
+        return self.own_clock_basis if estimate is None else estimate.basis
+
+    @property
+    def clock_path(self) -> str:
+        """The path that limits the clock, in words; "" if it is not known."""
+        estimate = self.clock_estimate
+        return self._clock_path if estimate is None else estimate.limit
 
     @property
     def clock(self) -> str:

@@ -34,11 +34,12 @@ from toolflow.plan.schedule.needs import fitted
 from toolflow.plan.schedule.schedule import make_schedule
 
 __all__ = [
-    "Candidate", "UnitRequest", "best_pair", "best_single", "bound_by", "candidates", "check_engine", "explain",
+    "Candidate", "UnitRequest", "best_pair", "best_single", "bounds", "candidates", "check_engine", "explain",
     "require_room", "timed_engines",
 ]  # fmt: skip
 
 SLACK = 1.03  # among designs this close to the fastest, the smallest is taken, first among those without UltraRAM
+_BOUNDS = ("dsps", "luts", "block_rams")
 LUT_BITS = 5  # multipliers in LUTs are tried up to this width
 
 
@@ -185,15 +186,20 @@ def best_pair(
     return first, second
 
 
-def bound_by(amounts: ResourceCount, board: Board) -> str:
-    """Return the scarcest resource of a design, as text."""
-    shares = amounts.shares(board.usable)
-    name = max(shares, key=lambda key: shares[key])
-    return f"{_resource_name(name, board)}: {shares[name]:.0%} of what is usable"
+def bounds(units: Sequence[Candidate], board: Board) -> str:
+    """Return what bounds a design, in a fixed order: DSPs, LUTs, block RAM, clock, and the ports to the memory.
+
+    Of the ports it is the share of cycles in which they are busy if all units work all the time.
+    """
+    shares = sum((unit.resources for unit in units), start=ResourceCount()).shares(board.usable)
+    others = sorted(set(shares) - set(_BOUNDS), key=list(shares).index)
+    used = [f"{_resource_name(name, board)} {shares[name]:.0%}" for name in (*_BOUNDS, *others) if shares[name]]
+    memory = sum(unit.memory_cycles / unit.cycles_per_image for unit in units)
+    return f"{', '.join(used)} of what is usable; clock {board.clock_mhz} MHz; memory ports {memory:.0%} busy"
 
 
 def explain(candidate: Candidate, board: Board) -> str:
-    """Return the bottlenecks of an engine as text: its cycles, its memory traffic, and the scarcest resource."""
+    """Return the bottlenecks of an engine as text: its cycles, its memory traffic, and its `bounds`."""
     cycles: Counter[str] = Counter()
     for instruction in candidate.report.instructions:
         cycles[instruction.bound] += instruction.cycles
@@ -201,7 +207,7 @@ def explain(candidate: Candidate, board: Board) -> str:
     spent = ", ".join(f"{name} {share / total:.0%}" for name, share in cycles.most_common() if share / total >= 0.01)
     bandwidth = candidate.memory_cycles / candidate.cycles_per_image
     limit = "the external memory bounds it" if bandwidth >= 1 else f"external memory {bandwidth:.0%} busy"
-    return f"cycles: {spent}; {limit}; {bound_by(candidate.resources, board)}"
+    return f"cycles: {spent}; {limit}; {bounds([candidate], board)}"
 
 
 def _candidate(graph: QuantisedGraph, shape: EngineConfig, board: Board, batch: int | None) -> Candidate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -142,6 +142,11 @@ def _fewest_rows(graph: QuantisedGraph, slots: int) -> int:
 def largest_tile(graph: QuantisedGraph) -> int:
     """Return the largest Winograd tile of a network, 0 if no layer is transformed."""
     return max((node.op.tile for node in graph.nodes), default=0)
+
+
+def engine_tile(graphs: Iterable[QuantisedGraph], fixed: Mapping[str, int | str]) -> int:
+    """Return the largest tile of the engines that run some networks: the fixed one, or the largest of the networks."""
+    return int(fixed["tile"]) if "tile" in fixed else max(map(largest_tile, graphs))
 
 
 def sub_rows(graph: QuantisedGraph) -> set[int]:

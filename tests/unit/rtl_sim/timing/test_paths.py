@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from rtl_sim.timing.delays import Delays, grade_delays
 from rtl_sim.timing.netlist import Netlist
 from rtl_sim.timing.paths import Path, TimingGraph
 from tests.unit.rtl_sim.timing.netlists import Builder
 from toolflow.ir.errors import ToolflowError
+from toolflow.plan.clock.delays import Delays, grade_delays
 
 D = grade_delays("xc7", "1")
 F = D.flip_flop

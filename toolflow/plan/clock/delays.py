@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from toolflow.ir.errors import ToolflowError
 
-DELAYS_FOLDER = Path(__file__).resolve().parents[2] / "boards" / "delays"
+DELAYS_FOLDER = Path(__file__).resolve().parents[3] / "boards" / "delays"
 
 
 class _Delays(BaseModel):
@@ -113,54 +115,94 @@ class Delays(_Delays):
     dsp: DspDelays
 
 
-def part_delays(family: str, part: str) -> Delays:
-    """Return the delays of a part by its full number, which holds its speed grade.
+@dataclass(frozen=True)
+class Fabric:
+    """One kind of logic of a family.
+
+    Attributes:
+        name: in the family's file.
+        delays: at the grade whose scale is 1.
+        grades: factor of every delay by speed grade.
+    """
+
+    name: str
+    delays: Delays
+    grades: Mapping[str, float]
+    part_pattern: str
+
+    def at(self, grade: str, what: str) -> Delays:
+        """Return the delays at a speed grade.
+
+        Raises:
+            ToolflowError: there is no such grade; the text says `what` it is of.
+        """
+        return Delays.model_validate(_scaled(self.delays.model_dump(by_alias=True), self.scale(grade, what)))
+
+    def scale(self, grade: str, what: str) -> float:
+        """Return the factor of a speed grade, as "1" or "2LV".
+
+        Raises:
+            ToolflowError: as `at`.
+        """
+        if grade.upper() not in self.grades:
+            raise ToolflowError(f"the speed grade of {what} must be one of {', '.join(self.grades)}, not {grade}")
+        return self.grades[grade.upper()]
+
+
+def part_fabric(family: str, part: str) -> tuple[Fabric, str]:
+    """Return the fabric of a part and its speed grade, from its full number.
 
     Raises:
         ToolflowError: the family is ECP5, or no file, fabric or grade fits.
     """
-    fabrics = _fabrics(family)
-    found = [fabric for fabric in fabrics.values() if re.match(fabric["part_pattern"], part.lower())]
+    found = [fabric for fabric in fabrics(family).values() if re.match(fabric.part_pattern, part.lower())]
     if not found:
         raise ToolflowError(f"boards/delays/{family}.yaml has no fabric whose part_pattern fits the part {part}")
     grade = re.search(r"-(\d[A-Za-z]*)(-[A-Za-z]+)?$", part)
     if grade is None:
         raise ToolflowError(f"the part {part} must end with its speed grade, as in xc7z020clg400-1")
-    return _graded(found[0], grade[1].upper(), f"the part {part}")
+    found[0].scale(grade[1], f"the part {part}")
+    return found[0], grade[1].upper()
 
 
-def grade_delays(family: str, grade: str, fabric: str | None = None) -> Delays:
-    """Return the delays of a family at a speed grade, as "1" or "2LV", of the file's first fabric if none is named.
+def part_delays(family: str, part: str) -> Delays:
+    """Return the delays of a part.
 
     Raises:
-        ToolflowError: the family is ECP5, or there is no such fabric or grade.
+        ToolflowError: as `part_fabric`.
     """
-    fabrics = _fabrics(family)
-    name = fabric or next(iter(fabrics))
-    if name not in fabrics:
-        raise ToolflowError(f"the fabric of {family} must be one of {', '.join(fabrics)}, not {name}")
-    return _graded(fabrics[name], grade.upper(), family)
+    fabric, grade = part_fabric(family, part)
+    return fabric.at(grade, f"the part {part}")
+
+
+def grade_delays(family: str, grade: str) -> Delays:
+    """Return the delays of the first fabric of a family's file at a speed grade.
+
+    Raises:
+        ToolflowError: the family is ECP5, or there is no such grade.
+    """
+    return next(iter(fabrics(family).values())).at(grade, family)
 
 
 @cache
-def _fabrics(family: str) -> dict[str, dict[str, Any]]:
-    """Return the fabrics of a family's file by name, in the order of the file."""
-    path = DELAYS_FOLDER / f"{family}.yaml"
+def fabrics(family: str) -> Mapping[str, Fabric]:
+    """Return the fabrics of a family by name, in the order of its file.
+
+    Raises:
+        ToolflowError: the family is ECP5, or has no file.
+    """
     if family == "ecp5":
         raise ToolflowError(
-            "timing of ECP5 is not estimated: nextpnr-ecp5 places and routes the design (scripts/run.sh route)"
+            "timing of ECP5 is not estimated: nextpnr-ecp5 places and routes the unit (scripts/run.sh route)"
         )
+    path = DELAYS_FOLDER / f"{family}.yaml"
     if not path.is_file():
         raise ToolflowError(f"there are no delays for the family {family}: {path} does not exist")
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8"))["fabrics"])
-
-
-def _graded(fabric: dict[str, Any], grade: str, what: str) -> Delays:
-    scales = fabric["grades"]
-    if grade not in scales:
-        raise ToolflowError(f"the speed grade of {what} must be one of {', '.join(scales)}, not {grade}")
-    base = {name: value for name, value in fabric.items() if name not in ("part_pattern", "grades")}
-    return Delays.model_validate(_scaled(base, scales[grade]))
+    return {
+        name: Fabric(name, Delays.model_validate(data), grades, pattern)
+        for name, data in yaml.safe_load(path.read_text(encoding="utf-8"))["fabrics"].items()
+        for grades, pattern in [(data.pop("grades"), data.pop("part_pattern"))]
+    }
 
 
 def _scaled(value: Any, scale: float) -> Any:

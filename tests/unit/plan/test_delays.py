@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rtl_sim.timing.delays import DELAYS_FOLDER, grade_delays, part_delays
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards.board import all_boards
+from toolflow.plan.clock.delays import DELAYS_FOLDER, grade_delays, part_delays
 
 
 def test_every_amd_board_has_delays() -> None:
