@@ -79,7 +79,7 @@ def test_a_script_builds_what_the_command_builds(tmp_path: Path) -> None:
     events = Recorder()
     summary = build(request, script, events)
     assert summary.board.name == "ULX3S-85F"
-    assert events.begun == events.ended == STAGES
+    assert events.begun == events.ended == [f"import {request.source.model}", *STAGES]
     again = toolflow("build", *options, "--out", script)
     assert again.exit_code == 0, again.stderr
     assert [f"{name}: unchanged, reused" in again.stderr for name in STAGES] == [True] * len(STAGES)
@@ -100,7 +100,7 @@ def test_a_script_quantises_and_builds_from_there(tmp_path: Path) -> None:
     events = Recorder()
     build(request, tmp_path / "out", events)
     assert "quantise: unchanged, reused" in events.notes
-    assert events.begun == STAGES[1:]
+    assert events.begun == [f"import {request.source.model}", *STAGES[1:]]
 
 
 def test_a_script_estimates_and_verifies_what_the_commands_do(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_script_estimates_and_verifies_what_the_commands_do(tmp_path: Path) ->
     summary = json.loads(shown.stdout)
     for document in (summary, expected := checked.summary.model_dump(mode="json")):
         for check in document["verification"]:
-            del check["seconds"]
+            del check["seconds"], check["finished"]
     assert summary == expected
     with pytest.raises(
         ToolflowError, match="levels must be of brevitas, hls4ml, program, hls, cosim, rtl, not 'files'"
@@ -142,7 +142,7 @@ def test_a_script_prunes_what_the_command_prunes(tmp_path: Path) -> None:
     source = replace(_request(tmp_path)[0].source, model=model)
     events = Recorder()
     record = prune(PruneRequest(source, Pattern(1, 2), 0), tmp_path / "script", events)
-    assert events.begun == ["measure", "prune"]
+    assert events.begun == [f"import {model}", "measure", "prune"]
     options = ["--pattern", "1:2", "--tile", "0", "--input-shape", "1,8,8", "--calibration", str(source.calibration)]
     result = toolflow("prune", model, *options, "--out", tmp_path / "command", "--json")
     assert result.exit_code == 0, result.stderr
