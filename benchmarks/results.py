@@ -93,6 +93,19 @@ TABLES = {
         "`synth_xilinx` and `synth_ecp5` of Yosys 0.70, each engine as a whole, flattened; no row was used to fit the "
         "model. An engine is lanes_k × lanes_p × slots; block RAMs are of 36 Kb, on ECP5 of 18 Kb.",
     ),
+    "clock_paths": Table(
+        "Longest paths by the estimate",
+        "Delay models of `boards/delays` on netlists of Yosys 0.70; no vendor's tool has routed a design. The clock to "
+        "plan with is the estimate divided by 1.15.",
+    ),
+    "clock_rule": Table(
+        "The planner's clock against an engine's own netlist",
+        "Engines that are not in the record. *Rule* is the longest path that the planner takes for the board.",
+    ),
+    "ecp5_routing": Table(
+        "Units on the ULX3S-85F",
+        "Yosys 0.70 and nextpnr-ecp5, LFE5U-85F-6, each unit alone and without pins.",
+    ),
     "tile_cost": Table(
         "LUTs of gather and transforms",
         "LUTs for each multiplier of the array, Yosys 0.70 for xcup, each unit alone. *Replaces* is the LUTs of the "

@@ -109,7 +109,7 @@ def _run_yosys(script: list[str], texts: Mapping[str, str]) -> str:
             (work / "rtl").mkdir()
             for file, text in texts.items():
                 (work / file).write_text(text, encoding="utf-8")
-            _run_script(script, work)
+            run_script(script, work)
             part = kept.with_suffix(f".{os.getpid()}")
             part.write_bytes(gzip.compress((work / "netlist.json").read_bytes(), compresslevel=1))
             part.replace(kept)
@@ -118,7 +118,7 @@ def _run_yosys(script: list[str], texts: Mapping[str, str]) -> str:
     return gzip.decompress(kept.read_bytes()).decode()
 
 
-def _run_script(script: list[str], work: Path) -> None:
+def run_script(script: list[str], work: Path) -> None:
     """Run a Yosys script in a process of its own, whose log and memory end with it.
 
     Raises:

@@ -109,7 +109,7 @@ def emit_scripts(board: Board, units: Sequence[UnitSources], folder: Path) -> tu
         "name": DESIGN_NAME,
         "board": board,
         "processor": processor(board),
-        "nextpnr_device": _nextpnr_device(board),
+        "nextpnr_device": nextpnr_device(board),
         "units": described,
     }
     scripts = folder / "scripts"
@@ -153,7 +153,7 @@ def _configuration_hash(board: Board, units: Sequence[UnitSources]) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
-def _nextpnr_device(board: Board) -> str:
+def nextpnr_device(board: Board) -> str:
     """Return nextpnr-ecp5's device options, "" for other families."""
     if board.flow != "nextpnr":
         return ""
