@@ -1,7 +1,7 @@
 // Takes finished positions out of the array, or tiles of them out of the fold: DrainK output channels per lane and
 // cycle, each through bias, residual, requantise and clip, into the bank (granule by granule) or into the results.
 // Residual words come through the bank's read port in cycles in which the walker does not want it; after
-// one cycle of waiting the drain goes first. Latency from a channel's turn to its write: 8 cycles.
+// one cycle of waiting the drain goes first. Latency from a channel's turn to its write: two cycles and the requantiser's.
 module cascade_drain
   import cascade_pkg::*;
 #(
@@ -56,12 +56,13 @@ module cascade_drain
   localparam int unsigned Parts = Granule / Engine.drain_k;  // chunks in a granule
   localparam int unsigned PartBits = index_width(Parts);
   localparam int unsigned GranuleIndexBits = index_width(Granules);
-  localparam int unsigned Latency = 6;  // of cascade_requantise
   localparam int unsigned PaceBits = index_width(Engine.drain_k + 1);
   localparam int unsigned FinishBits = $clog2(Engine.drain_k + 3);
   localparam int unsigned OperandBits = ActivationBits + 1;
   localparam int unsigned ChunkElementBits = Engine.drain_k * ActivationBits;
   localparam int unsigned BiasBits = Engine.tile == 0 ? 32 : 40;
+  localparam int unsigned TotalBits = maximum(Engine.accumulator_bits, BiasBits) + 1;
+  localparam int unsigned Latency = requantise_latency(TotalBits, port_bits(Engine));
 
   typedef logic [StoreBits-1:0] store_t;
   typedef logic signed [17:0] residual_channel_t;
@@ -274,7 +275,8 @@ module cascade_drain
         .AccumulatorBits(Engine.accumulator_bits),
         .BiasBits(BiasBits),
         .ResidualBits(OperandBits),
-        .ResidualShiftMax(Engine.tile == 0 ? 0 : 15)
+        .ResidualShiftMax(Engine.tile == 0 ? 0 : 15),
+        .PortBits(port_bits(Engine))
       ) i_requantise (
         .clk,
         .accumulator(chosen[d][p]),

@@ -13,6 +13,7 @@ package cascade_pkg;
   localparam int unsigned WalkBits = 34;  // a bank address before its range is checked
   localparam int unsigned StoreBits = 24;  // the same where the address only ever grows
   localparam int unsigned ResultBits = 16;
+  localparam int unsigned ShiftBits = 6;  // of a requantisation
   localparam int unsigned RecordBits = 128;  // one channel's parameters
   localparam int unsigned MaxTaps = 36;  // of a tile
   localparam int unsigned ExponentBits = 4;  // of a tap in TAPS; the highest must be 0
@@ -188,6 +189,11 @@ package cascade_pkg;
     return $clog2(largest + 1) + 1;
   endfunction
 
+  // Cycles of cascade_requantise: one more where two DSP blocks multiply the total.
+  function automatic int unsigned requantise_latency(int unsigned total_bits, int unsigned port_bits);
+    return total_bits > port_bits ? 8 : 7;
+  endfunction
+
   // CRC-32 of zlib (reflected 0x04C11DB7) after one more little-endian word.
   function automatic logic [31:0] crc32_word(logic [31:0] crc, logic [31:0] word);
     logic [31:0] value;
@@ -341,6 +347,15 @@ package cascade_pkg;
   endfunction
   function automatic int unsigned element_bits(engine_t engine);
     return engine.tile == 0 ? engine.activation_bits : operand_bits(engine);
+  endfunction
+
+  // Width of the wider operand of the device's DSP blocks, signed.
+  function automatic int unsigned port_bits(engine_t engine);
+    case (engine.dsp_primitive)
+      DspPrimitiveDsp48e2: return 27;
+      DspPrimitiveMult18x18d: return 18;
+      default: return 25;
+    endcase
   endfunction
 
 endpackage

@@ -1,19 +1,22 @@
 // Feeds single modules of the engine from files and writes what comes out, for test_rtl_modules.py.
 // Everything is driven at the falling edge, so that no order of events within a rising edge matters.
 
-module requantise_bench #(
+module requantise_bench
+  import cascade_pkg::*;
+#(
   parameter string Name = "",
   parameter int unsigned AccumulatorBits = 32,
   parameter int unsigned BiasBits = 32,
   parameter int unsigned ResidualBits = 9,
-  parameter int unsigned ResidualShiftMax = 0
+  parameter int unsigned ResidualShiftMax = 0,
+  parameter int unsigned PortBits = 25
 ) (
   input  logic  clk,
   input  string folder,
   input  logic  go,
   output logic  finished
 );
-  localparam int unsigned Latency = 6;
+  localparam int unsigned Latency = requantise_latency(maximum(AccumulatorBits, BiasBits) + 1, PortBits);
   logic signed [AccumulatorBits-1:0] accumulator;
   logic signed [BiasBits-1:0] bias;
   logic signed [ResidualBits-1:0] residual;
@@ -25,7 +28,8 @@ module requantise_bench #(
     .AccumulatorBits(AccumulatorBits),
     .BiasBits(BiasBits),
     .ResidualBits(ResidualBits),
-    .ResidualShiftMax(ResidualShiftMax)
+    .ResidualShiftMax(ResidualShiftMax),
+    .PortBits(PortBits)
   ) dut (.*);
 
   initial begin
@@ -385,10 +389,12 @@ module modules_bench;
   always #1 clk = !clk;
   string folder;
   logic go = 1'b0;
-  logic [8:0] finished;
+  logic [9:0] finished;
 
-  requantise_bench #(.Name("requantise_small"), .AccumulatorBits(8), .ResidualBits(4)) i_small (
+  requantise_bench #(.Name("requantise_small"), .AccumulatorBits(8), .BiasBits(8), .ResidualBits(4)) i_small (
     .clk, .folder, .go, .finished(finished[0]));
+  requantise_bench #(.Name("requantise_block"), .AccumulatorBits(24), .BiasBits(24)) i_block (
+    .clk, .folder, .go, .finished(finished[9]));
   requantise_bench #(.Name("requantise_full")) i_full (.clk, .folder, .go, .finished(finished[1]));
   requantise_bench #(.Name("requantise_tile"), .AccumulatorBits(40), .BiasBits(40), .ResidualShiftMax(15)) i_tile (
     .clk, .folder, .go, .finished(finished[8]));

@@ -247,6 +247,7 @@ def outputs(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("modules_run")
     for name, rows in (
         ("requantise_small", requantise_small()),
+        ("requantise_block", requantise_full(24)),
         ("requantise_full", requantise_full()),
         ("requantise_tile", requantise_full(40, tuple(range(16)))),
     ):
@@ -275,7 +276,7 @@ def outputs(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["requantise_small", "requantise_full", "requantise_tile"])
+@pytest.mark.parametrize("name", ["requantise_small", "requantise_block", "requantise_full", "requantise_tile"])
 def test_requantise(outputs: Path, name: str) -> None:
     rows = np.loadtxt(outputs / f"{name}.in", dtype=np.int64)
     got = np.loadtxt(outputs / f"{name}.out", dtype=np.int64)

@@ -35,7 +35,7 @@ class Latencies:
 
     memory: int = 64
     start: int = 160
-    convolution: int = 16
+    convolution: int = 17
     transform: int = 12
     pool: int = 5
     mover: int = 11

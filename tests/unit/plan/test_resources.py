@@ -236,8 +236,8 @@ def test_a_wide_total_takes_one_more_multiplier_on_ecp5() -> None:
     for family, blocks in wide.items():
         assert dsps(BASE, family)["requantisers"] == 4 * 3
         assert dsps(tiled(2), family)["requantisers"] == 4 * blocks
-        assert dsps(changed(accumulator_bits=36), family)["requantisers"] == 4 * 3
-        assert dsps(changed(accumulator_bits=37), family)["requantisers"] == 4 * blocks
+        assert dsps(changed(accumulator_bits=34), family)["requantisers"] == 4 * 3
+        assert dsps(changed(accumulator_bits=35), family)["requantisers"] == 4 * blocks
 
 
 def test_each_family_keeps_products_in_luts_by_the_rule_of_its_own_synthesis() -> None:
