@@ -133,7 +133,7 @@ def _block_ram(cell: Cell, d: Delays) -> CellTiming:
     timing = CellTiming(clocks=[(port, 0) for port in cell.inputs if "CLK" in port])
     for pin, _ in pins(cell.outputs):
         side = "A" if re.match("DO(UT)?P?A", pin[0]) else "B"
-        registered = cell.parameters.get(f"DO{side}_REG", 0)
+        registered = cell.parameters.get(f"DO{side}_REG", int(cell.kind.endswith("E2")))  # the primitives' defaults
         timing.launches.append((pin, b.registered_output if registered else b.output))
     for pin, _ in pins(cell.inputs):
         port = pin[0]

@@ -177,7 +177,7 @@ class TimingGraph:
         source = self._source(cell, bit)
         if cell.kind == "INV" and self._driver_kind(source).startswith("LUT"):
             return _Edge(source, number, enters, leaves, 0.0, 0.0)  # the LUT in front takes it
-        if cell.kind.startswith("CARRY") and enters[0] == "S" and not is_lut(self._driver_kind(source)):
+        if cell.kind.startswith("CARRY") and enters[0] == "S" and not _is_any_lut(self._driver_kind(source)):
             delay += self.delays.lut  # S is reached through a LUT only
         return _Edge(source, number, enters, leaves, self._net_ns(source, cell, enters), delay)
 
@@ -190,7 +190,7 @@ class TimingGraph:
         driver, port, kind = self._driver_kind(net), pin[0], cell.kind
         fan_out = self._fan_out.get(net, 1)
         if kind.startswith("CARRY") and (
-            (port == "CI" and driver.startswith("CARRY")) or (port == "S" and is_lut(driver))
+            (port == "CI" and driver.startswith("CARRY")) or (port == "S" and _is_any_lut(driver))
         ):
             return 0.0
         if kind.startswith("MUXF") and port != "S" and fan_out == 1:
@@ -254,6 +254,11 @@ class TimingGraph:
 def shares_slice(driver: str) -> bool:
     """Return whether a cell's output reaches a flip-flop of its own slice without a net."""
     return driver.startswith(("LUT", "CARRY", "MUXF", "RAM32", "RAM64", "SRL", "INV"))
+
+
+def _is_any_lut(kind: str) -> bool:
+    """Return whether a cell becomes a LUT: an inverter does where no LUT absorbs it."""
+    return is_lut(kind) or kind == "INV"
 
 
 def _loop_text(names: Sequence[str]) -> str:

@@ -99,6 +99,17 @@ def test_own_sum_of_a_bit_and_an_operand_that_is_no_lut() -> None:
     assert _worst(b.netlist()).delay_ns == pytest.approx(own)
 
 
+def test_an_inverter_in_front_of_a_carry_is_the_lut_beside_it() -> None:
+    b = Builder()
+    b.flip_flop("a", "0")
+    b.cell("inv", "INV", {"I": "a", "O": "n"})
+    b.cell("carry", "CARRY4", {"CI": "0", "S": ["n", "0", "0", "0"], "DI": ["0"] * 4, "O": ["sum", "u1", "u2", "u3"]})
+    b.flip_flop("q", "sum")
+    path = _worst(b.netlist())
+    assert path.delay_ns == pytest.approx(F.output + D.net.of(1) + D.lut + D.carry.own_sum + F.data)
+    assert (path.luts, path.carries) == (1, 1)
+
+
 def test_wide_multiplexers_take_no_net_from_their_luts() -> None:
     b = Builder()
     b.flip_flop("a", "0")
@@ -145,6 +156,15 @@ def test_block_ram_with_and_without_output_register(registered: bool) -> None:
     b.flip_flop("q", "x")
     output = D.block_ram.registered_output if registered else D.block_ram.output
     assert _worst(b.netlist()).delay_ns == pytest.approx(output + D.net.of(1) + D.lut + F.data)
+
+
+@pytest.mark.parametrize(("kind", "output"), [("RAMB18E1", "output"), ("RAMB18E2", "registered_output")])
+def test_block_ram_without_parameters_has_its_primitives_registers(kind: str, output: str) -> None:
+    b = Builder()
+    b.cell("memory", kind, {"CLKBWRCLK": "clock", "DOBDO": ["d"]})
+    b.flip_flop("q", "d")
+    expected = getattr(D.block_ram, output) + D.net.of(1) + F.data
+    assert _worst(b.netlist()).delay_ns == pytest.approx(expected)
 
 
 def test_block_ram_captures_its_address() -> None:
@@ -197,6 +217,17 @@ def test_dsp_block_by_its_registers(registers: dict[str, int], expected: list[fl
     b.cell("dsp", "DSP48E1", {"CLK": "clock", "A": ["a"], "B": ["0"], "P": ["p"]}, **{**none, **registers})
     b.flip_flop("q", "p")
     delays = [path.delay_ns for path in TimingGraph(b.netlist(), D).paths()]
+    assert sorted(delays) == pytest.approx(sorted(expected))
+
+
+def test_dsp_block_without_parameters_has_all_registers() -> None:
+    b = Builder()
+    b.flip_flop("a", "0")
+    b.cell("dsp", "DSP48E2", {"CLK": "clock", "A": ["a"], "P": ["p"]})
+    b.flip_flop("q", "p")
+    d = D.dsp
+    delays = [path.delay_ns for path in TimingGraph(b.netlist(), D).paths()]
+    expected = [d.multiply, F.output + D.net.of(1) + d.input, d.add, d.output + D.net.of(1) + F.data]
     assert sorted(delays) == pytest.approx(sorted(expected))
 
 
