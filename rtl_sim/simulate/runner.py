@@ -30,6 +30,7 @@ Dut = Literal["rtl", "hls"]
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 TOP = "cascade_bench"
 SHIM = BENCH / "cascade_hls_shim.sv"
+PRIMITIVES = BENCH.parent / "primitives"  # models of the vendors' cells that engines instantiate
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,9 @@ def _rtl_design(config: EngineConfig, sources: Path, top: Path) -> Design:
     defines = {"CASCADE_DUT": top.stem}
     if instance:
         defines["CASCADE_RETIRED"] = f"dut.{instance[1]}.retired_count"
-    return Design(TOP, (*rtl_sources(sources), *_bench_sources()), defines, _parameters(config))
+    return Design(
+        TOP, (*rtl_sources(sources), *sorted(PRIMITIVES.glob("*.sv")), *_bench_sources()), defines, _parameters(config)
+    )
 
 
 def _parameters(config: EngineConfig) -> dict[str, int]:

@@ -51,7 +51,7 @@ SHAPES: dict[str, EngineConfig] = {
         gather=False,
     ),
     "tile_2_pairs": EngineConfig(
-        lanes_k=4, lanes_p=2, slots=4, drain_k=2, tile=2, dsp_primitive="dsp48e2", pack_k=2, chain=2, gather=False
+        lanes_k=4, lanes_p=2, slots=4, drain_k=2, tile=2, dsp_primitive="dsp48e2", pack_k=2, gather=False
     ),
     "small_pairs": EngineConfig(
         lanes_k=3, lanes_p=2, slots=2, weight_bits=5, activation_bits=5, dsp_primitive="mult18x18d", pack_p=2, chain=2

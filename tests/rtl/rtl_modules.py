@@ -15,7 +15,8 @@ from toolflow.engine.config import EngineConfig
 
 RTL = Path(__file__).parents[2] / "rtl_sim" / "rtl"
 PACKAGE = RTL / "cascade_pkg.sv"
-WAIVERS = RTL / "cascade.vlt"
+PRIMITIVES = sorted((RTL.parent / "primitives").glob("*.sv"))  # models of the vendors' cells
+WAIVERS = (RTL / "cascade.vlt", RTL.parent / "primitives" / "primitives.vlt")
 BENCHES = Path(__file__).parent
 BUILD_OPTIONS = (
     *("--binary", "--timing", "--assert", "-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style"),
@@ -24,8 +25,9 @@ BUILD_OPTIONS = (
 
 
 def modules() -> list[Path]:
-    """Return every file of the engine that holds a module."""
-    return sorted(path for path in RTL.glob("cascade_*.sv") if path != PACKAGE)
+    """Return every file of the engine but its first package, packages first."""
+    files = (path for path in RTL.glob("cascade_*.sv") if path != PACKAGE)
+    return sorted(files, key=lambda path: (not path.stem.endswith("_pkg"), path.name))
 
 
 def verilator(*arguments: str | Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -48,21 +50,22 @@ def lint(top: str, config: EngineConfig | None = None) -> subprocess.CompletedPr
         if config is not None:
             package = Path(folder) / PACKAGE.name
             package.write_text(with_default_engine(PACKAGE.read_text(), config))
-        return verilator("--lint-only", "-Wall", WAIVERS, package, *modules(), "--top", top)
+        return verilator("--lint-only", "-Wall", *WAIVERS, package, *modules(), *PRIMITIVES, "--top", top)
 
 
-def build_bench(folder: Path, top: str, sources: Sequence[Path] = ()) -> Path:
+def build_bench(folder: Path, top: str, sources: Sequence[Path] = (), more: Sequence[str] = ()) -> Path:
     """Compile one of the benches and return the program.
 
     Args:
         folder: where it is built.
         top: the bench's module and file.
         sources: files of the engine to take instead of those of the same name.
+        more: files beside the bench that it needs, in the order of compilation.
     """
+    benches = [BENCHES / f"{name}.sv" for name in (*more, top)]
     instead = {path.name: path for path in sources}
     files = [instead.get(path.name, path) for path in modules() if path.stem != "cascade_engine"]
-    bench = BENCHES / f"{top}.sv"
-    done = verilator(*BUILD_OPTIONS, "--Mdir", folder, PACKAGE, *files, bench, "--top", top)
+    done = verilator(*BUILD_OPTIONS, "--Mdir", folder, PACKAGE, *files, *PRIMITIVES, *benches, "--top", top)
     assert done.returncode == 0, done.stderr
     return folder / f"V{top}"
 

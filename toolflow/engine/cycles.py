@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import INSTRUCTION_WORDS, Opcode
-from toolflow.engine.positions import Bound, position_cycles, tile_cycles
+from toolflow.engine.positions import Bound, position_cycles, sums_latency, tile_cycles
 from toolflow.engine.steps import Compute, Load, Part, Pool, Step, StoreMap, StoreResults
 from toolflow.engine.weight_port import WeightPort
 
@@ -26,7 +26,7 @@ class Latencies:
     Attributes:
         memory: from a read address to its first beat.
         start: from the start bit to the first instruction, the program's two readings left out.
-        convolution: a CONV's pipeline, from its last step to the next instruction.
+        convolution: a CONV's pipeline, from its last step to the next instruction, beside the sum over the slots.
         transform: of the input transform's pipeline, before a layer's first tile.
         pool: the same for MAXPOOL.
         mover: the same for TABLE, LOAD and STORE_MAP, memory latency left out.
@@ -35,7 +35,7 @@ class Latencies:
 
     memory: int = 64
     start: int = 160
-    convolution: int = 17
+    convolution: int = 16
     transform: int = 12
     pool: int = 5
     mover: int = 11
@@ -190,4 +190,4 @@ def _conv(config: EngineConfig, layer: Compute, time: int, weights: WeightPort, 
     if late > spent:
         bound = "weights"
     ending = each.last - each.cycles[each.bound] + each.draining if each else 0
-    return time + ending + wait.convolution, bound
+    return time + ending + wait.convolution + sums_latency(config), bound

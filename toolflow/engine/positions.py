@@ -15,7 +15,9 @@ from toolflow.engine.steps import Compute
 from toolflow.numerics.winograd import WINOGRAD
 
 SHORTEST_TAP = 2  # cycles between the ends of two taps
-FETCH = 6  # cycles from a position's last step until its residual is read; the next one's last step waits for that
+# Cycles from a position's last step until its residual is read, beside those of the sum over the slots; the next
+# position's last step waits for that.
+FETCH = 5
 Bound = Literal["array", "drain", "transform", "weights", "memory", "control"]
 
 
@@ -64,8 +66,15 @@ def drain_cycles(config: EngineConfig, first: int, channels: int, residual: bool
     return max(beats, max(last_word, 0) // config.drain_k * pace + _fetch(config))
 
 
+def sums_latency(config: EngineConfig) -> int:
+    """Return the cycles from the operands of the array to their sum over all slots (`cascade_products_pkg.sv`)."""
+    if config.dsp_primitive in ("dsp48e1", "dsp48e2"):  # a column of blocks, each one cycle after the one before
+        return 3 + config.chain + (config.slots // config.chain).bit_length() - 1
+    return (2 if config.dsp_primitive == "none" else 3) + config.slots.bit_length() - 1
+
+
 def _fetch(config: EngineConfig) -> int:
-    return FETCH + (config.slots > 1)  # an adder tree is one cycle more
+    return FETCH + sums_latency(config)
 
 
 def _reads(walk: Walk, cycle: int) -> bool:
