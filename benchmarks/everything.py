@@ -66,6 +66,10 @@ def steps(data: Path, work: Path) -> dict[str, list[str]]:
             python, str(benchmarks / "winograd_cycles.py"), "--work", str(work / "winograd_cycles"), "--record",
         ],
         "resources": [python, str(benchmarks / "yosys_resources.py"), "check", "--record"],
+        "worst_paths": [python, str(benchmarks / "worst_paths.py"), "--record"],
+        "engine_area": [python, str(benchmarks / "engine_area.py"), "--record"],
+        "board_speed": [python, str(benchmarks / "board_speed.py"), "resnet20", str(resnet20), "--rtl", "--record"],
+        "board_speed_resnet8": [python, str(benchmarks / "board_speed.py"), "resnet8", "--rtl", "--record"],
         "tile_cost": [python, str(benchmarks / "tile_cost.py"), "--record"],
     }  # fmt: skip
 

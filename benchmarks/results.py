@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "benchmarks" / "results.json"
 PAGE = ROOT / "docs" / "results-tables.md"
 README = ROOT / "README.md"
-FIGURES = "figures"  # the table of single figures
+FIGURES, SILICON = "figures", "silicon"  # the tables of single figures
 BEGIN, END = "<!-- written by benchmarks/results.py -->", "<!-- end -->"
 
 Value = float | int | str
@@ -42,6 +42,22 @@ TABLES = {
     FIGURES: Table(
         "Figures with a bound",
         "A figure outside its bound is marked **missed**; [results.md](results.md) says what was tried.",
+    ),
+    SILICON: Table(
+        "Area, clock and speed of the engine",
+        "*Before* is commit fb484ae, before products were packed into DSP blocks and paths were cut. Areas are of "
+        "whole units by Yosys 0.70, paths by the timing estimate. Images/s are at its clock ÷ 1.15, unless one is "
+        "named. "
+        "A figure outside its bound is marked **missed**; [results.md](results.md) says what was tried.",
+    ),
+    "board_speed": Table(
+        "Dense 8-bit units that have a board for themselves",
+        "The planner's engine with an image in every lane. *Bounds* are shares of what is usable of the board.",
+    ),
+    "board_cascade": Table(
+        "Designs of ResNet-20 by board",
+        "Every design that fits, images/s at the board's estimated clock with the share that held-out images forward; "
+        "*chosen* is the fastest that keeps 0.5 points on calibration images.",
     ),
     "cascade": Table(
         "Cascade of ResNet-20 on the ZCU104",
@@ -154,16 +170,30 @@ def record(
     *,
     at_most: float | None = None,
     at_least: float | None = None,
+    before: Value | None = None,
+    table: str = FIGURES,
     command: str | None = None,
 ) -> None:
-    """Record a single figure, with the bound that it has to keep, if any; `command` is else the running program's."""
-    bounds = {key: bound for key, bound in (("at_most", at_most), ("at_least", at_least)) if bound is not None}
-    _store({"table": FIGURES, "row": name, "values": {"value": value}, "unit": unit, **bounds}, command)
+    """Record a single figure.
+
+    Args:
+        name: of the figure.
+        value: what was measured.
+        unit: of the value and its bounds.
+        at_most: the most that it may be.
+        at_least: the least that it may be.
+        before: what it was before, in the same unit, or in words.
+        table: FIGURES, or SILICON, which shows what was before.
+        command: None for the running program's.
+    """
+    given = (("at_most", at_most), ("at_least", at_least), ("before", before))
+    more = {key: number for key, number in given if number is not None}
+    _store({"table": table, "row": name, "values": {"value": value}, "unit": unit, **more}, command)
 
 
 def record_row(table: str, row: str, values: Mapping[str, Value]) -> None:
     """Record a row of a table: values by the column's title, which names the unit."""
-    if table not in TABLES or table == FIGURES:
+    if table not in TABLES or table in (FIGURES, SILICON):
         raise ValueError(f"table must be one of {', '.join(TABLES)} with columns, not {table}")
     _store({"table": table, "row": row, "values": dict(values)}, None)
 
@@ -229,19 +259,33 @@ def render(entries: Sequence[Entry]) -> str:
     ]
     for key, table in TABLES.items():
         rows = [entry for entry in entries if entry["table"] == key]
-        parts += [f"## {table.title}\n", f"{table.text}\n", _figures(rows) if key == FIGURES else _rows(rows)]
+        if not rows:
+            continue
+        parts += [
+            f"## {table.title}\n",
+            f"{table.text}\n",
+            _figures(rows, key) if key in (FIGURES, SILICON) else _rows(rows),
+        ]
     return "\n".join(parts)
 
 
-def _figures(rows: Sequence[Entry]) -> str:
+def _figures(rows: Sequence[Entry], table: str) -> str:
     commands = list(dict.fromkeys(entry["command"] for entry in rows))
-    lines = ["| figure | bound | measured | command | commit |", "|---|---|---|---|---|"]
+    columns = ["figure", *(["before"] if table == SILICON else []), "bound", "measured", "command", "commit"]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for entry in rows:
         mark = "" if met(entry) else " **missed**"
         where = f"[{commands.index(entry['command']) + 1}]"
-        cells = [entry["row"], _bound(entry), _with_unit(entry) + mark, where, f"{entry['commit']}, {entry['date']}"]
+        before = [_before(entry)] if table == SILICON else []
+        measured = _with_unit(entry) + mark
+        cells = [entry["row"], *before, _bound(entry), measured, where, f"{entry['commit']}, {entry['date']}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", *(f"{n}. `{command}`" for n, command in enumerate(commands, 1)), ""])
+
+
+def _before(entry: Entry) -> str:
+    before = entry.get("before", "")
+    return before if isinstance(before, str) else f"{_text(before)} {entry['unit']}".strip()
 
 
 def _bound(entry: Entry) -> str:
