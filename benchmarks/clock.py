@@ -24,7 +24,14 @@ from rtl_sim.timing.synthesis import unit_netlist
 from toolflow.engine.config import EngineConfig
 from toolflow.plan.boards.board import all_boards
 from toolflow.plan.clock.delays import fabrics, part_fabric
-from toolflow.plan.clock.estimate import RECORD_PATH, ClockRecord, RecordedEngine, RecordedPath, estimate_clock
+from toolflow.plan.clock.estimate import (
+    DERATING,
+    RECORD_PATH,
+    ClockRecord,
+    RecordedEngine,
+    RecordedPath,
+    estimate_clock,
+)
 
 Config = Mapping[str, int | str]
 
@@ -36,11 +43,13 @@ def _config(lanes_k: int, lanes_p: int, slots: int, accumulator_bits: int, **mor
 
 
 RECORDED: Mapping[str, Config] = {
-    "4 x 1 x 1": _config(4, 1, 1, 26),
     "8 x 4 x 1": _config(8, 4, 1, 26),
-    "16 x 8 x 2": _config(16, 8, 2, 26, bus_bits=128),
     "8 x 2 x 1 tile 2": _config(8, 2, 1, 30, tile=2, transform_cycles=2, transform_depth=64),
+    "8 x 4 x 2 W4A4 in LUTs, S = 16": _config(
+        8, 4, 2, 20, drain_k=2, sub_row=16, weight_bits=4, activation_bits=4, multiplier="lut", bus_bits=128
+    ),
     "8 x 1 x 1 tile 4": _config(8, 1, 1, 36, drain_k=2, tile=4, transform_cycles=2, transform_depth=144),
+    "16 x 8 x 2": _config(16, 8, 2, 26, bus_bits=128),
 }
 HELD_OUT: Mapping[str, Config] = {
     "12 x 3 x 1 W6A6": _config(12, 3, 1, 24, drain_k=4, sub_row=4, weight_bits=6, activation_bits=6),
@@ -65,8 +74,8 @@ def measure(config: Config, family: str) -> tuple[dict[str, float], dict[str, Re
     return count_cells(Counter(cell.kind for cell in netlist.cells)).by_name(), found
 
 
-def write_record(families: Sequence[str], only: Sequence[str]) -> None:
-    """Measure the engines of the record, or those named, and write it after each."""
+def write_record(families: Sequence[str], only: Sequence[str], recorded: bool) -> None:
+    """Measure the engines of the record, or those named, and write it after each; `recorded`: results.json too."""
     known: dict[str, RecordedEngine] = {}
     if RECORD_PATH.exists():
         old = ClockRecord.model_validate_json(RECORD_PATH.read_text(encoding="utf-8"))
@@ -87,10 +96,29 @@ def write_record(families: Sequence[str], only: Sequence[str]) -> None:
             )
             for key, path in own_paths.items():
                 print(f"{name}: {key} {path.ns:.2f} ns, {path.text}", flush=True)
+            if recorded:
+                record_paths(name, family, own_paths)
             engines = tuple(known[each] for each in RECORDED if each in known)
             document = ClockRecord(made_by="benchmarks/clock.py", yosys=f"pyosys {version('pyosys')}", engines=engines)
             text = json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False)
             RECORD_PATH.write_text(text + "\n", encoding="utf-8")
+
+
+def record_paths(name: str, family: str, paths: Mapping[str, RecordedPath]) -> None:
+    """Record the path of an engine on the boards of a family, each part once."""
+    seen: set[tuple[str, str]] = set()
+    for board in all_boards().values():
+        if board.family != family:
+            continue
+        fabric, grade = part_fabric(family, board.part)
+        if (fabric.name, grade) in seen:
+            continue
+        seen.add((fabric.name, grade))
+        path = paths[f"{family}/{fabric.name}"]
+        ns = path.ns * fabric.scale(grade, board.part)
+        row = {"path": f"{ns:.2f} ns", "estimate": f"{1000 / ns:.0f} MHz"}
+        row |= {"to plan with": f"{1000 / ns / DERATING:.0f} MHz", "longest path": path.text}
+        record_row("clock_paths", f"{name}, {board.part}", row)
 
 
 def check(families: Sequence[str], recorded: bool) -> None:
@@ -124,7 +152,7 @@ def main() -> int:
     add_record_option(parser)
     arguments = parser.parse_args()
     if arguments.command == "record":
-        write_record(arguments.families, arguments.only)
+        write_record(arguments.families, arguments.only, arguments.record)
     else:
         check(arguments.families, arguments.record)
     return 0

@@ -4,8 +4,8 @@
 
 DATA holds the pretrained weights and the images. Each program's output is shown and kept in WORK/NAME.log;
 one that fails does not stop the others. The figures go to benchmarks/results.json, the tables to
-docs/results-tables.md and README.md. About an hour and a half on two cores, and hours more for `resources`
-where its syntheses are not kept from an earlier run.
+docs/results-tables.md and README.md. About an hour and a half on two cores, and hours more for `resources`, `clock`
+and `ecp5_routing` where their syntheses are not kept from an earlier run.
 """
 
 from __future__ import annotations
@@ -71,6 +71,10 @@ def steps(data: Path, work: Path) -> dict[str, list[str]]:
         "board_speed": [python, str(benchmarks / "board_speed.py"), "resnet20", str(resnet20), "--rtl", "--record"],
         "board_speed_resnet8": [python, str(benchmarks / "board_speed.py"), "resnet8", "--rtl", "--record"],
         "tile_cost": [python, str(benchmarks / "tile_cost.py"), "--record"],
+        "clock": [python, str(benchmarks / "clock.py"), "check", "--record"],
+        "ecp5_routing": [
+            python, str(benchmarks / "ecp5_routing.py"), "--work", str(work / "ecp5_routing"), "--record",
+        ],
     }  # fmt: skip
 
 
