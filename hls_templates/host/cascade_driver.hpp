@@ -72,7 +72,8 @@ inline const char* error_text(std::uint32_t code) {
       "a read on the memory bus failed",
       "a write on the memory bus failed",
       "a layer has too many weight rows for the engine, or a count is wrong",
-      "the number of images was 0"};
+      "the number of images was 0",
+      "the weight stream holds a weight that the engine's packed multipliers do not take"};
   return code < sizeof(texts) / sizeof(texts[0]) ? texts[code] : "unknown";
 }
 

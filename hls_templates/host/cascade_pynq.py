@@ -39,6 +39,7 @@ ERRORS = {
     7: "a write on the memory bus failed",
     8: "a layer has too many weight rows for the engine, or a count is wrong",
     9: "the number of images was 0",
+    10: "the weight stream holds a weight that the engine's packed multipliers do not take",
 }
 
 

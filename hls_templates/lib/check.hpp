@@ -261,6 +261,7 @@ inline int check_instruction(const Instruction& i, const Taps& taps, const Heade
 #pragma HLS INLINE
 #endif
   if (i.reserved != 0 || i.reserved_high != 0 || i.flags >> 5 != 0) return error_opcode;
+  if (i.opcode == op_conv && i.indexed() && !Config::gather) return error_opcode;
   switch (i.opcode) {
     case op_table:
       return check_table<Config>(i);

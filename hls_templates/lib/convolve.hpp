@@ -104,9 +104,10 @@ inline Schedule schedule_of(const Instruction& i, const Sum (&sums)[most_taps], 
   return of;
 }
 
-// `half` of the transformed words holds the group's first tile, unless the tile is to be made `first`.
+// `half` of the transformed words holds the group's first tile, unless the tile is to be made `first`. Returns whether
+// the array takes all weights.
 template <class Config>
-void convolve_group(const Instruction& i, const Group& group, const Taps& taps, bool first, bool& half,
+bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, bool first, bool& half,
                     hls::stream<Parameters>& parameter_stream, hls::stream<WeightRow<Config> >& rows,
                     WeightRow<Config> (&replay)[Config::weight_depth], Transformed<Config>& transformed,
                     Banks<Config>& bank, Results<Config>& result) {
@@ -190,6 +191,7 @@ void convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
   Stages stages = first_stages();
   Fold fold = first_fold();
   fold.chunk = static_cast<uint16_t>(group.chunks);  // nothing to fold
+  bool taken = true;
   for (uint64_t n = 0; n < cycles; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=8 max=1048576
@@ -287,6 +289,7 @@ void convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
       if (done == 0) {
         row = rows.read();
         replay[row_number] = row;
+        taken = taken && takes_row<Config>(row);
       } else {
         row = replay[row_number];
       }
@@ -347,20 +350,25 @@ void convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
       ++cycle;
     }
   }
+  return taken;
 }
 
+// Returns whether the array takes all weights.
 template <class Config>
-void convolve(const Instruction& i, const Taps& taps, hls::stream<Parameters>& parameters,
+bool convolve(const Instruction& i, const Taps& taps, hls::stream<Parameters>& parameters,
               hls::stream<WeightRow<Config> >& rows, WeightRow<Config> (&replay)[Config::weight_depth],
               Transformed<Config>& transformed, Banks<Config>& bank, Results<Config>& result) {
   bool half = false;  // of the transformed words that the array reads
+  bool taken = true;
   for (unsigned int index = 0; index < i.groups; ++index) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
 #endif
     const Group group = group_of<Config>(i, index);
-    convolve_group<Config>(i, group, taps, index == 0, half, parameters, rows, replay, transformed, bank, result);
+    taken = convolve_group<Config>(i, group, taps, index == 0, half, parameters, rows, replay, transformed, bank,
+                                   result) && taken;
   }
+  return taken;
 }
 
 }  // namespace cascade

@@ -9,18 +9,20 @@
 
 namespace cascade {
 
-// `lanes` lanes hold an image of this pass, the first of them image `first_image`.
+// `lanes` lanes hold an image of this pass, the first of them image `first_image`. `taken` says whether the array takes
+// all weights: from the first one on that it does not, nothing is stored.
 template <class Config>
 void run_core(const Header header, unsigned int first_image, unsigned int lanes,
               hls::stream<Instruction>& instructions, hls::stream<Beat<Config> >& data,
               hls::stream<Parameters>& parameters, hls::stream<WeightRow<Config> >& rows,
-              hls::stream<StoreOrder>& orders, hls::stream<Beat<Config> >& records) {
+              hls::stream<StoreOrder>& orders, hls::stream<Beat<Config> >& records, bool& taken) {
   static Granule<Config> bank[Config::lanes_p][Shape<Config>::granules][Config::bank_depth];
   static Int<result_bits> result[Config::lanes_p][Config::drain_k][Shape<Config>::result_rows];
   static UInt<8> table[Shape<Config>::table_lanes][Config::table_words * 256];
   static WeightRow<Config> replay[Config::weight_depth];
   static Slice<Config> transformed[Config::lanes_p][Shape<Config>::slices][2 * Config::transform_depth];
   Taps taps = no_taps();
+  bool all_taken = true;
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=bank complete dim=1
 #pragma HLS ARRAY_PARTITION variable=bank complete dim=2
@@ -50,7 +52,7 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
     if (i.opcode == op_table) fill_tables<Config>(i, data, table);
     if (i.opcode == op_taps) taps = decode_taps(i);
     if (i.opcode == op_conv) {
-      convolve<Config>(i, taps, parameters, rows, replay, transformed, bank, result);
+      all_taken = convolve<Config>(i, taps, parameters, rows, replay, transformed, bank, result) && all_taken;
     }
     if (i.opcode == op_max_pool) max_pool<Config>(i, bank);
     if (i.opcode == op_load || i.opcode == op_store_result || i.opcode == op_store_map) {
@@ -61,8 +63,8 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
         const uint32_t image = first_image + lane;
         const int p = static_cast<int>(lane);
         if (i.opcode == op_load) load_image<Config>(i, p, data, table, bank);
-        if (i.opcode == op_store_result) send_result<Config>(header, image, p, result, orders, records);
-        if (i.opcode == op_store_map) send_map<Config>(i, image, p, bank, orders, records);
+        if (i.opcode == op_store_result && all_taken) send_result<Config>(header, image, p, result, orders, records);
+        if (i.opcode == op_store_map && all_taken) send_map<Config>(i, image, p, bank, orders, records);
       }
     }
   }
@@ -70,6 +72,7 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
   last.first = 0;
   last.count = 0;
   orders.write(last);
+  taken = all_taken;
 }
 
 }  // namespace cascade

@@ -15,7 +15,7 @@ namespace cascade {
 template <class Config, class Depths, class ProgramMemory, class WeightMemory, class ImageMemory, class ResultMemory>
 void run_pass(ProgramMemory program, WeightMemory weights, ImageMemory images, ResultMemory results,
               const Header header, unsigned int instruction_count, unsigned int image_beats, unsigned int weight_count,
-              unsigned int first_image, unsigned int lanes) {
+              unsigned int first_image, unsigned int lanes, bool& taken) {
 #ifdef __SYNTHESIS__
 #pragma HLS DATAFLOW
 #endif
@@ -41,7 +41,7 @@ void run_pass(ProgramMemory program, WeightMemory weights, ImageMemory images, R
                         packets);
   fetch_weights<Config>(weights, weight_count, weight_beats);
   cut_weights<Config>(packets, weight_beats, parameters, rows);
-  run_core<Config>(header, first_image, lanes, instructions, data, parameters, rows, orders, records);
+  run_core<Config>(header, first_image, lanes, instructions, data, parameters, rows, orders, records, taken);
   store_records<Config>(results, orders, records);
 }
 
@@ -49,17 +49,19 @@ template <class Config, class ProgramMemory, class WeightMemory, class ImageMemo
 void run(ProgramMemory program, WeightMemory weights, ImageMemory images, ResultMemory results,
          unsigned int image_count, unsigned int* status) {
   Header header;
-  const int error = check_program<Config>(program, image_count, header);
+  int error = check_program<Config>(program, image_count, header);
   const unsigned int passes = error == error_none ? divide_up(image_count, Config::lanes_p) : 0;
-  for (unsigned int pass = 0; pass < passes; ++pass) {
+  for (unsigned int pass = 0; pass < passes && error == error_none; ++pass) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1250
 #endif
     const unsigned int first_image = pass * Config::lanes_p;
     const unsigned int left = image_count - first_image;
+    bool taken = true;
     run_pass<Config, Shape<Config> >(program, weights, images, results, header, header.instructions,
                                      header.image_pitch / Shape<Config>::bus_bytes, header.weight_beats, first_image,
-                                     left < Config::lanes_p ? left : Config::lanes_p);
+                                     left < Config::lanes_p ? left : Config::lanes_p, taken);
+    if (!taken) error = error_weight;
   }
   *status = static_cast<unsigned int>(error);
 }

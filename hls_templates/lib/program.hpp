@@ -29,6 +29,7 @@ constexpr int error_opcode = 4;
 constexpr int error_address = 5;
 constexpr int error_count = 8;
 constexpr int error_no_images = 9;
+constexpr int error_weight = 10;
 
 struct Header {
   uint32_t instructions;

@@ -39,7 +39,8 @@ package cascade_pkg;
     ErrorAxiRead = 4'd6,
     ErrorAxiWrite = 4'd7,
     ErrorCount = 4'd8,
-    ErrorNoImages = 4'd9
+    ErrorNoImages = 4'd9,
+    ErrorWeight = 4'd10
   } error_e;
 
   typedef struct packed {

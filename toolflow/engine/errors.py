@@ -34,6 +34,7 @@ class ErrorCode(IntEnum):
     AXI_WRITE = 7, "a write on the memory bus failed"
     COUNT = 8, "a layer has too many weight rows for the engine, or a count is wrong"
     NO_IMAGES = 9, "the number of images was 0"
+    WEIGHT = 10, "the weight stream holds a weight that the engine's packed multipliers do not take"
 
 
 class EngineFaultError(ToolflowError):

@@ -155,6 +155,8 @@ class _Engine:
 
     def conv(self, i: Instruction, stream: memoryview) -> memoryview:
         c = self.config
+        if Flag.INDEXED in i.flags and not c.gather:
+            raise EngineFaultError(ErrorCode.OPCODE, f"'{i.name or i.opcode.name}' has indices, the engine no gather")
         positions = i.out_height * i.out_width
         self._counts(positions and i.channels and i.rows and i.groups == -(-i.channels // c.lanes_k), i)
         self._counts(i.sub_rows and i.steps_last and (i.steps or i.sub_rows == 1 or i.tile), i)
@@ -174,12 +176,15 @@ class _Engine:
         between = Flag.RESIDUAL in i.flags and i.residual_offset % c.drain_k
         self._in_range(not between, i, "residual between the channels of a chunk")
         indexed = Flag.INDEXED in i.flags
+        smallest = c.packing.weights.lower
         for group in range(i.groups):
             channels = min(c.lanes_k, i.channels - group * c.lanes_k)
             try:
                 packet, used = unpack(c, stream, channels, i.rows, indexed)
             except ToolflowError as error:
                 raise EngineFaultError(ErrorCode.COUNT, str(error)) from error
+            if packet.values.min() < smallest:
+                raise EngineFaultError(ErrorCode.WEIGHT, f"'{i.name or i.opcode.name}' has a weight below {smallest}")
             stream = stream[used:]
             acc = self._direct(i, group, packet) if form is None else self._tiled(i, form, packet)
             self._drain(i, group, packet, self._wrapped(acc)[..., :channels])

@@ -35,11 +35,19 @@ class Packet:
 
 
 def suited(config: EngineConfig, packet: Packet, name: str) -> Packet:
-    """Return the packet of the layer `name`, which an engine without tiles may only take in part.
+    """Return the packet of the layer `name`, which not every engine takes.
 
     Raises:
-        ToolflowError: it has a bias of more than 32 bits or a residual shift, and the engine no tiles.
+        ToolflowError: it has a bias of more than 32 bits or a residual shift, and the engine no tiles; or it has a
+            weight that the engine's packing excludes.
     """
+    smallest = int(packet.values.min(initial=0))
+    if smallest < config.packing.weights.lower:
+        raise ToolflowError(
+            f"'{name}': {smallest} is a weight, or a digit of one, that {config.dsp_primitive} with "
+            f"pack_k={config.pack_k}, pack_p={config.pack_p} and chain={config.chain} does not take: quantise to "
+            f"weights of at least {config.packing.weights.lower}, or take a shorter chain"
+        )
     left = int(packet.residual_shift.max(initial=0))
     if config.tile == 0 and (not fits_signed(packet.bias, PLAIN_BIAS_BITS) or left):
         largest = int(np.abs(packet.bias).max())
