@@ -149,12 +149,7 @@ class EngineConfig(BaseModel):
     @property
     def operands(self) -> Interval:
         """All values of the multipliers' second operand."""
-        kinds = [IntegerType(self.activation_bits, signed) for signed in (False, True)]
-        forms = [form for m, form in WINOGRAD.items() if m <= self.tile]
-        ranges = [transformed_range(form, kind) for form in forms for kind in kinds]
-        lower = [kind.lower for kind in kinds] + [low for low, _ in ranges]
-        upper = [kind.upper for kind in kinds] + [high for _, high in ranges]
-        return Interval(min(lower), max(upper))
+        return operands_of(self.activation_bits, self.tile)
 
     @property
     def packing(self) -> Packing:
@@ -162,6 +157,11 @@ class EngineConfig(BaseModel):
         if self.dsp_primitive == "none":
             return one_product(self.weight_bits, self.operands)
         return packing_of(self.dsp_primitive, self.weight_bits, self.operands, self.pack_k, self.pack_p, self.chain)
+
+    @property
+    def products_per_block(self) -> int:
+        """Products that one multiplier makes in a cycle."""
+        return self.pack_k * self.pack_p
 
     @property
     def digit_bits(self) -> int:
@@ -200,6 +200,17 @@ class EngineConfig(BaseModel):
         """
         text = json.dumps(self.model_dump(exclude={"bank_memory", *ARRAY}), sort_keys=True).encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")
+
+
+@cache  # planners ask for every shape
+def operands_of(activation_bits: int, tile: int) -> Interval:
+    """Return all values of activations of either sign, and of their transforms for tiles of up to `tile`."""
+    kinds = [IntegerType(activation_bits, signed) for signed in (False, True)]
+    forms = [form for m, form in WINOGRAD.items() if m <= tile]
+    ranges = [transformed_range(form, kind) for form in forms for kind in kinds]
+    lower = [kind.lower for kind in kinds] + [low for low, _ in ranges]
+    upper = [kind.upper for kind in kinds] + [high for _, high in ranges]
+    return Interval(min(lower), max(upper))
 
 
 @cache

@@ -100,19 +100,19 @@ def layer_weights(
 def plan_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
     """Choose the cheapest walk: dense where every channel is used, else indexed over what is not 0.
 
-    An engine without gather walks every layer densely, a grouped one over the channels of all groups.
+    An engine without gather walks every word that it reads densely, also the words of a grouped layer's own channels.
     Indices take room in the weight stream: a tile carries them where they save a value of each word on average, and not
     for a weight here and there that happens to be 0.
     """
     dense = _dense_walk(config, layer)
-    if not config.gather:
+    if layer.groups == 1 and not config.gather:
         return dense
     if layer.groups == 1:
         sparse = _sparse_walk(config, layer, dense)
         saved = (dense.rows(layer.taps) - sparse.rows(layer.taps)) * config.slots
         return sparse if saved >= (layer.taps * dense.sub_rows if layer.tiled else 1) else dense
-    indexed = _indexed_walk(config, layer)
-    return indexed if indexed.rows(layer.taps) < dense.rows(layer.taps) else dense
+    own = _own_walk(config, layer)
+    return own if own.rows(layer.taps) < dense.rows(layer.taps) else dense
 
 
 def group_rows(
@@ -186,7 +186,8 @@ def _sparse_walk(config: EngineConfig, layer: LayerWeights, dense: Walk) -> Walk
     return Walk(dense.sub_rows, int(every[:-1].max(initial=1)), int(every[-1]), 0, indexed=True)
 
 
-def _indexed_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
+def _own_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
+    """Walk only the words in which a group's own input channels lie."""
     outputs, depth = layer.digits.shape[1:3]
     per_group = outputs // layer.groups
     straight = bool(np.array_equal(layer.channel, np.arange(len(layer.channel)))) and layer.input_digits == 1
@@ -201,8 +202,8 @@ def _indexed_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
             most = max(most, int(np.bincount(row).max()))
     if step == 0:
         sub_rows = layer.pixel_words * layer.input_digits
-    steps = -(-most // config.slots)
-    return Walk(sub_rows, steps, steps, step, indexed=True)
+    steps = -(-(most if config.gather else config.sub_row) // config.slots)
+    return Walk(sub_rows, steps, steps, step, indexed=config.gather)
 
 
 def _elements(config: EngineConfig, layer: LayerWeights, group: int) -> Int64Array:

@@ -158,11 +158,15 @@ def packing_of(primitive: str, weight_bits: int, operands: Interval, pack_k: int
     )
 
 
-def longest_chains(primitive: str, weight_bits: int, operands: Interval) -> dict[tuple[int, int], int]:
-    """Return the longest chain of each (pack_k, pack_p) that a primitive takes."""
+@cache
+def longest_chains(
+    primitive: str, weight_bits: int, operands: Interval, every_weight: bool = False
+) -> Mapping[tuple[int, int], int]:
+    """Return the longest chain of each (pack_k, pack_p) that a primitive takes, without excluding a weight if asked."""
     found = {}
     for pack in product((1, 2), (1, 2)):
-        chains = [packing.chain for packing in _packings(primitive, weight_bits, operands, *pack)]
+        packings = _packings(primitive, weight_bits, operands, *pack)
+        chains = [p.chain for p in packings if not every_weight or p.weights == all_weights(weight_bits)]
         if chains:
             found[pack] = max(chains)
     return found

@@ -13,6 +13,7 @@ from tests.conformance.cases import ALL_CASES
 from toolflow.engine.config import FITTED, EngineConfig
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
+from toolflow.numerics.packing import longest_chains
 from toolflow.numerics.srbs import Pattern
 from toolflow.operators.avg_pool.spec import AvgPool
 from toolflow.operators.max_pool.spec import MaxPool
@@ -87,12 +88,13 @@ def with_shares(board: Board, **shares: float) -> Board:
     return board.model_copy(update={"usable_shares": UsableShares(**shares)})
 
 
+@pytest.mark.parametrize("gather", [True, False])
 @pytest.mark.parametrize("lanes", list(product((8, 12, 32), (2, 8), (1, 4), (8, 16))), ids=str)
-def test_demand_agrees_with_the_cycle_model(lanes: tuple[int, int, int, int]) -> None:
-    shape = EngineConfig(lanes_k=lanes[0], lanes_p=lanes[1], slots=lanes[2], sub_row=lanes[3], drain_k=2)
+def test_demand_agrees_with_the_cycle_model(lanes: tuple[int, int, int, int], gather: bool) -> None:
+    shape = EngineConfig(lanes_k=lanes[0], lanes_p=lanes[1], slots=lanes[2], sub_row=lanes[3], drain_k=2, gather=gather)
     config, report = estimate(HIGH, shape, shape.lanes_p)
     asked = demand(HIGH, shape)
-    quick = asked.fit(shape)
+    quick = shape.model_copy(update=asked.depths(shape))
     assert config.bank_depth - 1 <= quick.bank_depth <= config.bank_depth  # a word that the last group overruns
     assert quick.result_depth == config.result_depth
     assert quick.weight_depth == pytest.approx(config.weight_depth, rel=0.1)
@@ -104,11 +106,13 @@ def test_tiles_of_wide_weights_run_on_narrow_multipliers() -> None:
     """The planner ranks them by their levels, and asks for no multiplier of their width."""
     builder, output = ALL_CASES["winograd/wide modes,F4"].build(4, 4, 1, False)
     graph = builder.build(output)
-    fixed: dict[str, int | str] = {"lanes_k": 8, "lanes_p": 2, "sub_row": 8, "drain_k": 4, "transform_cycles": 1}
+    fixed: dict[str, int | str] = {
+        "lanes_k": 8, "lanes_p": 2, "sub_row": 8, "slots": 1, "drain_k": 4, "transform_cycles": 1,
+    }  # fmt: skip
     timed = timed_engines(graph, 4, fixed, load_board("zcu104"))
     assert {(c.config.weight_bits, c.config.activation_bits) for c in timed} >= {(4, 4)}
     timed = [c for c in timed if c.config.weight_bits == 4]
-    slow = next(c for c in timed if c.config.slots == 1)
+    slow = timed[0]
     array = sum(i.cycles for i in slow.report.instructions if i.macs)
     assert demand(graph, slow.config).cycles_per_pass(slow.config) == pytest.approx(array, rel=0.12)
 
@@ -143,6 +147,55 @@ def test_words_are_as_long_as_a_patterns_sub_rows() -> None:
     assert best.config.sub_row == 32
     shorter = best_single(timed_engines(graph, 8, {**fixed, "sub_row": 16}, board), board, "it")
     assert best.cycles_per_image < 0.8 * shorter.cycles_per_image
+
+
+@pytest.mark.parametrize(
+    ("board", "bits", "packed"),
+    [
+        ("kv260", 8, ("dsp48e2", 2, 1, False)),
+        ("pynq-z2", 8, ("dsp48e1", 2, 1, False)),
+        ("kv260", 4, ("dsp48e2", 2, 2, False)),
+        ("ulx3s-85f", 8, ("mult18x18d", 1, 1, False)),
+    ],
+)
+def test_dense_networks_are_packed_as_densely_as_the_family_takes(
+    board: str, bits: int, packed: tuple[str, int, int, bool]
+) -> None:
+    fixed: dict[str, int | str] = {"lanes_k": 16, "lanes_p": 2, "slots": 2, "multiplier": "dsp", "weight_bits": bits}
+    target = load_board(board)
+    config = best_single(timed_engines(HIGH if bits == 8 else LOW, bits, fixed, target), target, "it").config
+    assert (config.dsp_primitive, config.pack_k, config.pack_p, config.gather) == packed
+    assert config.chain == min(2, longest_chains(config.dsp_primitive, bits, config.operands)[packed[1:3]])
+    unpacked = {**fixed, "dsp_primitive": "none", "lanes_p": 1}
+    plain = best_single(timed_engines(HIGH, 8, unpacked, target), target, "it").config
+    assert (plain.dsp_primitive, plain.pack_k, plain.pack_p, plain.chain) == ("none", 1, 1, 1)
+
+
+def test_a_sparse_network_keeps_gather_and_takes_pairs_of_positions() -> None:
+    b = NetworkBuilder((16, 8, 8), 8, 8, 8, 5)
+    x = b.conv("sparse", "image", 32, pads=(1, 1, 1, 1), pattern=Pattern(2, 16))
+    graph = b.build(b.linear("fc", b.flatten("flat", b.conv("narrow", x, 8, 8)), 10, out=RESULT))
+    target = load_board("kv260")
+    config = best_single(timed_engines(graph, 8, {"lanes_p": 4, "slots": 2}, target), target, "it").config
+    assert (config.gather, config.pack_k, config.pack_p, config.chain) == (True, 1, 2, 2)
+
+
+def test_a_weight_that_a_packing_excludes_is_not_left_out_of_the_network() -> None:
+    """Chains of two pairs on a DSP48E1 do not take −128: with such a weight the planner takes chains of one."""
+    b = NetworkBuilder((8, 8, 8), 8, 8, 8, 5)
+    graph = b.build(b.linear("fc", b.flatten("flat", b.conv("inner", "image", 16)), 10, out=RESULT))
+    target, fixed = load_board("pynq-z2"), {"lanes_k": 16, "lanes_p": 1, "slots": 4}
+    assert best_single(timed_engines(graph, 8, fixed, target), target, "it").config.chain == 2
+    graph.nodes[0].weights["weight"][0, 0, 0, 0] = -128
+    config = best_single(timed_engines(graph, 8, fixed, target), target, "it").config
+    assert (config.pack_k, config.chain) == (2, 1)
+    compile_program(graph, config)
+    excluding = config.model_copy(update={"chain": 2})
+    with pytest.raises(
+        ToolflowError,
+        match="'inner': -128 is a weight, or a digit of one, that dsp48e1 with pack_k=2, pack_p=1 and chain=2 does not",
+    ):
+        compile_program(graph, excluding)
 
 
 def test_no_shape_that_fits_is_faster() -> None:

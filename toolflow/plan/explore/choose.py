@@ -8,6 +8,7 @@ and share the memory, so an image takes max(t_low, p·t_high, (bytes_low + p·by
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ __all__ = [
     "require_room", "timed_engines",
 ]  # fmt: skip
 
-SLACK = 1.03  # among designs this close to the fastest, the smallest is taken, first among those without UltraRAM
+SLACK = 1.02  # among designs this close to the fastest, the smallest is taken, first among those without UltraRAM
 _BOUNDS = ("dsps", "luts", "block_rams")
 LUT_BITS = 5  # multipliers in LUTs are tried up to this width
 
@@ -250,7 +251,7 @@ def _shortage(timed: Sequence[Candidate | RankedShape], board: Board, what: str)
 def _nearest_change(config: EngineConfig, board: Board) -> str:
     """Return the smallest change that fits: fewer lanes, a smaller map memory, or another board."""
     smaller = [
-        config.model_copy(update={"lanes_p": p, "lanes_k": k, "slots": s, "drain_k": 1})
+        _repacked(config.model_copy(update={"lanes_p": p, "lanes_k": k, "slots": s, "drain_k": 1}))
         for p, k, s in product(_halves(config.lanes_p), _halves(config.lanes_k), _halves(config.slots))
     ]
     fitting = [held for held in (_held(c, board) for c in smaller) if held]
@@ -269,6 +270,17 @@ def _nearest_change(config: EngineConfig, board: Board) -> str:
                 f"not {config.bank_depth}: take smaller images or a smaller network"
             )
     return "No shipped board holds it: take fewer bits, smaller images or a smaller network"
+
+
+def _repacked(config: EngineConfig) -> EngineConfig:
+    """Return an engine whose chains and pairs are no larger than its slots, channels and lanes allow."""
+    return config.model_copy(
+        update={
+            "chain": min(config.chain, config.slots),
+            "pack_k": math.gcd(config.pack_k, config.lanes_k),
+            "pack_p": math.gcd(config.pack_p, config.lanes_p),
+        }
+    )
 
 
 def _held(config: EngineConfig, board: Board) -> EngineConfig | None:

@@ -15,6 +15,7 @@ from toolflow.engine.places import ResultPlace
 from toolflow.engine.positions import drain_cycles
 from toolflow.engine.steps import Compute
 from toolflow.ir.quantised import QuantisedGraph
+from toolflow.numerics.packing import all_weights
 from toolflow.plan.schedule.needs import fitted
 from toolflow.plan.schedule.schedule import make_schedule
 
@@ -32,6 +33,7 @@ class LayerDemand:
         own_channels: whether an output channel reads channels of its own only (depthwise, pooling).
         tile: Winograd tile, 0 for none; `positions` are then tiles.
         words: transformed words of a tile.
+        indexed: whether its rows carry indices.
         residual, to_result: whether a residual is added, and whether the outputs are results.
     """
 
@@ -44,6 +46,7 @@ class LayerDemand:
     own_channels: bool
     tile: int = 0
     words: int = 0
+    indexed: bool = False
     residual: bool = False
     to_result: bool = False
 
@@ -57,11 +60,11 @@ class LayerDemand:
         return max(taps, self.words * shape.transform_cycles)
 
     def rows_of(self, shape: EngineConfig) -> int:
-        """Return the weight rows of a group; where channels are their own, a row for every word it covers."""
+        """Return the weight rows of a group; where channels are their own, those of every word it covers."""
         if self.own_channels:
             width = min(shape.lanes_k, self.channels)
             offset = shape.sub_row - shape.granule if shape.lanes_k < self.channels else 0
-            steps = sum(steps * count for steps, count in self.steps)
+            steps = sum(-(-steps // shape.slots) * count for steps, count in self.steps)
             return self.levels * self.sub_rows * steps * -(-(offset + width) // shape.sub_row)
         return sum(count * rows for rows, count in self._rows_of_taps(shape))
 
@@ -80,16 +83,18 @@ class Demand:
     Attributes:
         layers: the layers that the array computes.
         probe: the engine with one slot that the network was compiled for, with the depths that it needs.
+        every_weight: whether a weight, or a digit of one, is the smallest of its width.
     """
 
     layers: tuple[LayerDemand, ...]
     probe: EngineConfig
+    every_weight: bool
 
-    def fit(self, shape: EngineConfig) -> EngineConfig:
-        """Return a shape with the depths that the network needs, within a word and the rows of odd groups."""
+    def depths(self, shape: EngineConfig) -> dict[str, int]:
+        """Return the parameters that the network needs of a shape, within a word and the rows of odd groups."""
         needed = {name: getattr(self.probe, name) for name in FITTED}
         needed["weight_depth"] = max(layer.rows_of(shape) for layer in self.layers)
-        return shape.model_copy(update=needed)
+        return needed
 
     def cycles_per_pass(self, shape: EngineConfig) -> int:
         """Return the cycles in which array or drain work on one image per lane."""
@@ -98,6 +103,11 @@ class Demand:
             total += -(-layer.channels // shape.lanes_k) * layer.positions * layer.cycles_of(shape)
         return total
 
+    def row_bytes_per_pass(self, shape: EngineConfig) -> float:
+        """Return the bytes of all weight rows."""
+        groups = ((layer, -(-layer.channels // shape.lanes_k)) for layer in self.layers)
+        return sum(count * layer.rows_of(shape) * shape.row_bits(layer.indexed) for layer, count in groups) / 8
+
 
 def demand(graph: QuantisedGraph, base: EngineConfig) -> Demand:
     """Compile `graph` for one small engine with the widths and the sub-row of `base`.
@@ -105,9 +115,15 @@ def demand(graph: QuantisedGraph, base: EngineConfig) -> Demand:
     Raises:
         ToolflowError: the network holds something that no such engine runs.
     """
-    probe = base.model_copy(update={"lanes_k": base.sub_row, "lanes_p": 1, "slots": 1, "drain_k": 1})
+    plain = {"dsp_primitive": "none", "pack_k": 1, "pack_p": 1, "chain": 1}
+    probe = base.model_copy(update={**plain, "lanes_k": base.sub_row, "lanes_p": 1, "slots": 1, "drain_k": 1})
     schedule = make_schedule(graph, probe)
-    return Demand(tuple(_layer(step) for step in schedule.computes), fitted(schedule).config)
+    smallest = all_weights(base.weight_bits).lower
+    return Demand(
+        tuple(_layer(step) for step in schedule.computes),
+        fitted(schedule).config,
+        any(int(step.weights.digits.min(initial=0)) <= smallest for step in schedule.computes),
+    )
 
 
 def _layer(step: Compute) -> LayerDemand:
@@ -121,6 +137,7 @@ def _layer(step: Compute) -> LayerDemand:
         step.walk.channel_step > 0,
         step.tile,
         step.transformed_words,
+        step.walk.indexed,
         step.residual is not None,
         isinstance(step.out, ResultPlace),
     )

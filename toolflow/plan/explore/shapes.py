@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any
 
 from pydantic import ValidationError
 
-from toolflow.engine.config import FITTED, EngineConfig, deepest_memories, smallest_values
+from toolflow.engine.config import ARRAY, FITTED, EngineConfig, deepest_memories, operands_of, smallest_values
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
+from toolflow.numerics.packing import longest_chains
 from toolflow.plan.boards.board import Board
 from toolflow.plan.explore.demand import Demand, demand
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.estimate import estimate_resources
+from toolflow.plan.resources.family import family_of
 from toolflow.plan.resources.features import dsps
 from toolflow.plan.schedule.memory import allocate
 from toolflow.plan.schedule.prepare import prepare, result_tensor
 
 LANES_K = (4, 8, 12, 16, 24, 32, 48, 64)
-LANES_P = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+LANES_P = (*range(1, 9), *range(10, 17), *range(18, 33, 2), 40, 48, 56, 64)
 SLOTS = (1, 2, 4, 8, 16)
 SUB_ROWS = (8, 16)
 DRAIN_K = (1, 2, 4, 8)
@@ -31,6 +34,7 @@ MAX_BUS_BITS = 128
 # Budgets of one unit of a pair: its share of LUTs, flip-flops and memories, and its share of DSPs.
 LOGIC_SHARES = (1.0, 0.75, 0.55, 0.4, 0.25, 0.12)
 DSP_SHARES = (1.0, 0.7, 0.4, 0.15)
+GATHER_GAIN = 1.02  # engines with gather are tried if they are so much faster
 PER_BUDGET = 4  # number of shapes that are timed for each budget
 
 
@@ -57,40 +61,72 @@ class UnitRequest:
 
 
 @dataclass(frozen=True)
+class Form:
+    """What a network asks of the shape of its engines.
+
+    Attributes:
+        tile: its largest Winograd tile, 0 if no layer is transformed.
+        patterned: S of its patterns n:S.
+        gather: values to try: without it, sparse and grouped layers take the time of dense ones.
+        every_weight: whether a weight, or a digit of one, is the smallest that there is, which some packings exclude.
+    """
+
+    tile: int = 0
+    patterned: frozenset[int] = frozenset()
+    gather: tuple[bool, ...] = (True, False)
+    every_weight: bool = False
+
+
+@dataclass(frozen=True)
 class RankedShape:
-    """A shape with memory depths, its resources, and the cycles per image of its array and drain."""
+    """A shape with memory depths, and the cycles per image of its array and drain."""
 
     config: EngineConfig
-    resources: ResourceCount
+    family: str
     cycles_per_image: float
+
+    @cached_property
+    def dsps(self) -> int:
+        """DSP blocks, which are quick to count."""
+        return sum(dsps(self.config, self.family).values())
+
+    @cached_property
+    def resources(self) -> ResourceCount:
+        """What the shape takes; predicted if it is asked for."""
+        return estimate_resources(self.config, self.family).total
 
 
 def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
     """Return the allowed shapes, fastest first, whether they fit the board or not.
 
-    Of two that differ in the memory of their banks only, the one without UltraRAM comes first.
-
-    Those with too many multipliers are left out, if others remain.
+    Of two that are equally fast, the one that drains fewer channels comes first, then the one without UltraRAM.
+    Those with too many DSP blocks are left out, if others remain.
 
     Raises:
         ToolflowError: the parameters that the user fixed allow no shape.
     """
-    demands: dict[int, Demand] = {}
+    demands: dict[tuple[int, bool], Demand] = {}
+    paces: dict[tuple[int, ...], tuple[dict[str, int], int]] = {}  # depths and cycles of a pass, whatever lanes_p is
     ranked = []
     r = request
-    form = largest_tile(r.graph), sub_rows(r.graph)
-    shapes = allowed_shapes(r.weight_bits, r.activation_bits, r.multipliers, r.fixed or {}, board, *form)
-    possible = [s for s in shapes if sum(dsps(s, board.family).values()) <= board.usable.dsps]
-    for shape in possible or shapes:
-        if shape.sub_row not in demands:
-            demands[shape.sub_row] = demand(request.graph, shape)
-        needs = demands[shape.sub_row]
-        config = needs.fit(shape)
-        images = request.batch or config.lanes_p
-        passes = -(-images // config.lanes_p)
-        cycles = passes * needs.cycles_per_pass(config) / images
-        ranked.append(RankedShape(config, estimate_resources(config, board.family).total, cycles))
-    return sorted(ranked, key=lambda r: (r.cycles_per_image, r.resources.urams, r.resources.luts))
+    shapes = allowed_shapes(r.weight_bits, r.activation_bits, r.multipliers, r.fixed or {}, board, form_of(r, board))
+    for shape in shapes:
+        words = shape.sub_row, shape.gather
+        pace = *words, shape.lanes_k, shape.slots, shape.drain_k, shape.transform_cycles
+        if pace not in paces:
+            if words not in demands:
+                demands[words] = demand(request.graph, shape)
+            paces[pace] = demands[words].depths(shape), demands[words].cycles_per_pass(shape)
+        depths, cycles = paces[pace]
+        images = request.batch or shape.lanes_p
+        passes = -(-images // shape.lanes_p)
+        ranked.append(RankedShape(shape.model_copy(update=depths), board.family, passes * cycles / images))
+    few = board.usable.dsps
+    possible = [shape for shape in ranked if shape.dsps <= few]
+    return sorted(
+        possible or ranked,
+        key=lambda r: (r.cycles_per_image, r.config.drain_k, r.config.multipliers, r.config.bank_memory),
+    )
 
 
 def smallest_engines(
@@ -125,7 +161,7 @@ def smallest_engines(
             narrowest = {name: smallest_values()[name] for name in FITTED if name not in depths}
             held = {name: min(value, deepest[name]) for name, value in depths.items()}
             config = shape.model_copy(update={**narrowest, **held})
-            found.append(RankedShape(config, estimate_resources(config, board.family).total, 0.0))
+            found.append(RankedShape(config, board.family, 0.0))
     return found
 
 
@@ -149,9 +185,29 @@ def engine_tile(graphs: Iterable[QuantisedGraph], fixed: Mapping[str, int | str]
     return int(fixed["tile"]) if "tile" in fixed else max(map(largest_tile, graphs))
 
 
-def sub_rows(graph: QuantisedGraph) -> set[int]:
-    """Return the S of every pattern n:S in a network."""
-    return {node.op.pattern.sub_row for node in graph.nodes if node.op.pattern}
+def form_of(request: UnitRequest, board: Board) -> Form:
+    """Return what the network asks of the shape of its engines.
+
+    Raises:
+        ToolflowError: the network holds something that no engine runs, or no shape is allowed.
+    """
+    graph = request.graph
+    tile = largest_tile(graph)
+    patterned = frozenset(node.op.pattern.sub_row for node in graph.nodes if node.op.pattern)
+    r = request
+    one: dict[str, int | str] = {"lanes_p": 1, "slots": 1, "drain_k": 1}
+    fixed = {**one, **{name: value for name, value in (r.fixed or {}).items() if name not in ARRAY}}
+    fixed["dsp_primitive"] = "none"
+    form = Form(tile, patterned, (True,))
+    probe = allowed_shapes(r.weight_bits, r.activation_bits, r.multipliers, fixed, board, form)[0]
+    plain = probe.model_copy(update={"gather": False})
+    gathered, dense = demand(graph, probe), demand(graph, plain)
+    times = [
+        max(needs.cycles_per_pass(shape), needs.row_bytes_per_pass(shape) / board.sustained_bytes_per_cycle)
+        for needs, shape in ((gathered, probe), (dense, plain))
+    ]
+    gains = times[1] > GATHER_GAIN * times[0]
+    return Form(tile, patterned, (True, False) if gains else (False,), gathered.every_weight)
 
 
 def longest_word(fixed: Mapping[str, int | str], board: Board) -> int:
@@ -179,8 +235,11 @@ def worth_timing(ranked: list[RankedShape], usable: ResourceCount, alone: bool =
         for shape in ranked:
             if len(found) == PER_BUDGET:
                 break
-            if not shape.resources.over(budget):
-                found.setdefault(shape.config.model_copy(update={"bank_memory": "block"}), shape.config)
+            if shape.dsps > budget.dsps:
+                continue
+            blocks = shape.config.model_copy(update={"bank_memory": "block"})
+            if blocks not in found and not shape.resources.over(budget):
+                found[blocks] = shape.config
         chosen.update(dict.fromkeys(found.values()))
     if not chosen:
         nearest = sorted(ranked, key=lambda r: max(r.resources.shares(usable).values()))
@@ -194,43 +253,73 @@ def allowed_shapes(
     multipliers: tuple[str, ...],
     fixed: Mapping[str, int | str],
     board: Board,
-    tile: int = 0,
-    patterned: Collection[int] = (),
+    form: Form | None = None,
 ) -> list[EngineConfig]:
-    """Return every shape that the parameters allow; arguments as in `UnitRequest`, the last two from the network.
+    """Return every shape that the parameters allow; arguments as in `UnitRequest`.
 
     A word as long as a pattern's sub-row is tried if the bus is wide enough: a shorter word waits for the fullest part.
+    Products are packed into DSP blocks as densely as the family's blocks take them.
 
     Raises:
         ToolflowError: no shape is allowed.
     """
+    form = form or Form()
     base: dict[str, int | str] = {
         "weight_bits": weight_bits,
         "activation_bits": activation_bits,
         "bus_bits": min(board.axi_data_bits, MAX_BUS_BITS),
-        "tile": tile,
+        "tile": form.tile,
+        "dsp_primitive": family_of(board.family).dsp.primitive,
     }
     lists: dict[str, tuple[int, ...] | tuple[str, ...]] = {
         "lanes_k": LANES_K,
         "lanes_p": LANES_P,
         "slots": SLOTS,
-        "sub_row": tuple(sorted({*SUB_ROWS, *(s for s in patterned if s > max(SUB_ROWS))})),
+        "sub_row": tuple(sorted({*SUB_ROWS, *(s for s in form.patterned if s > max(SUB_ROWS))})),
         "drain_k": DRAIN_K,
         "multiplier": multipliers,
+        "gather": form.gather,
         "bank_memory": ("block", "ultra") if board.available.urams else ("block",),
     }
-    if tile:
+    if form.tile:
         lists["transform_cycles"] = TRANSFORM_CYCLES
     free = {name: values for name, values in lists.items() if name not in fixed}
+    shapes = [{**base, **fixed, **dict(zip(free, values, strict=True))} for values in product(*free.values())]
+    shapes = [{**shape, **_packed(shape, form.every_weight), **fixed} for shape in shapes]
+    # Checking is slow: what has more multipliers than the board has DSP blocks is checked if nothing else is left.
+    small = [shape for shape in shapes if shape["multiplier"] == "lut" or _blocks(shape) <= board.usable.dsps]
     found, refused = [], None
-    for values in product(*free.values()):
+    for shape in small or shapes:
         try:
-            found.append(EngineConfig.model_validate({**base, **fixed, **dict(zip(free, values, strict=True))}))
+            found.append(EngineConfig.model_validate(shape))
         except ValidationError as error:
             refused = error
     if not found and refused is not None:
         raise ToolflowError(f"--engine: {_explain(dict(refused.errors()[0]))}") from refused
     return found
+
+
+def _blocks(shape: Mapping[str, Any]) -> int:
+    """Return the DSP blocks of an array."""
+    packed = shape.get("pack_k", 1) * shape.get("pack_p", 1)
+    return int(shape["lanes_k"] * shape["lanes_p"] * shape["slots"] // packed)
+
+
+def _packed(shape: Mapping[str, Any], every_weight: bool) -> dict[str, Any]:
+    """Return the parameters that pack the products of a shape most densely, in the longest chains.
+
+    Without gather, pairs of weights come before pairs of positions: their chains may be longer.
+    """
+    if shape["multiplier"] == "lut" or shape["dsp_primitive"] == "none":
+        return {"dsp_primitive": "none"}
+    operands = operands_of(shape["activation_bits"], shape["tile"])
+    longest = longest_chains(shape["dsp_primitive"], shape["weight_bits"], operands, every_weight)
+    for pack_k, pack_p in ((2, 2), (2, 1), (1, 2), (1, 1)):
+        divides = shape["lanes_k"] % pack_k == 0 and shape["lanes_p"] % pack_p == 0
+        if divides and (pack_k, pack_p) in longest and not (shape["gather"] and pack_k > 1):
+            chain = min(shape["slots"], 1 << (longest[pack_k, pack_p].bit_length() - 1))
+            return {"pack_k": pack_k, "pack_p": pack_p, "chain": chain}
+    return {"dsp_primitive": "none"}
 
 
 def _explain(problem: dict[str, Any]) -> str:

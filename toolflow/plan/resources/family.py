@@ -52,10 +52,12 @@ class Dsp(_Data):
     """DSP blocks.
 
     Attributes:
+        primitive: the block, by its name in `numerics/packing.py`.
         least_product_bits: synthesis leaves a narrower product in LUTs, whatever it is meant for.
         two_block_total_bits: total of a requantiser that two blocks multiply, if a wider one takes a third.
     """
 
+    primitive: Literal["dsp48e1", "dsp48e2", "mult18x18d"]
     least_product_bits: int
     two_block_total_bits: int | None = None
 

@@ -29,7 +29,8 @@ def product_bits(config: EngineConfig) -> int:
 def as_built(config: EngineConfig, family: str) -> EngineConfig:
     """Return the engine that the family's synthesis makes: products too narrow for its DSP blocks are left in LUTs."""
     too_narrow = product_bits(config) < family_of(family).dsp.least_product_bits
-    return config.model_copy(update={"multiplier": "lut"}) if too_narrow else config
+    inferred = config.dsp_primitive == "none"
+    return config.model_copy(update={"multiplier": "lut"}) if too_narrow and inferred else config
 
 
 def word_bits(config: EngineConfig) -> int:
@@ -49,13 +50,15 @@ def multiplexer(inputs: float) -> float:
 
 def _array(c: EngineConfig) -> Terms:
     """Terms of LUTs and of flip-flops; `registers` are those that no synthesiser can move into a DSP block."""
+    if c.dsp_primitive != "none":
+        return _packed_array(c)
     accumulators = c.lanes_k * c.lanes_p
     sum_bits = product_bits(c) + (c.slots - 1).bit_length()
     in_dsp = c.multiplier == "dsp"
-    weights = c.lanes_k * c.slots * (2 * c.weight_bits + c.index_bits)
+    weights = c.lanes_k * c.slots * (2 * c.weight_bits + c.index_bits * c.gather)
     return {
-        "gather": c.multipliers * tiles.element_bits(c) * multiplexer(c.sub_row),
-        "operands": c.multipliers * tiles.element_bits(c),
+        "gather": _gather(c),
+        "operands": (c.multipliers if c.gather else c.lanes_p * c.slots) * tiles.element_bits(c),
         "accumulators": accumulators * c.accumulator_bits,
         "sums": accumulators * (c.slots - 1) * sum_bits,
         "partial_products": 0 if in_dsp else c.multipliers * c.weight_bits * c.operand_bits,
@@ -67,6 +70,39 @@ def _array(c: EngineConfig) -> Terms:
         "products_summed": c.multipliers * product_bits(c) if in_dsp and c.slots > 1 else 0,
         "products_alone": c.multipliers * product_bits(c) if in_dsp and c.slots == 1 else 0,
         "products_lut": 0 if in_dsp else c.multipliers * (product_bits(c) + c.operand_bits),
+    }
+
+
+def _gather(c: EngineConfig) -> float:
+    """LUTs that choose elements: for each multiplier, or for each lane and slot."""
+    if c.gather:
+        return c.multipliers * tiles.element_bits(c) * multiplexer(c.sub_row)
+    return c.lanes_p * c.slots * tiles.element_bits(c) * multiplexer(c.sub_row / c.slots)
+
+
+def _packed_array(c: EngineConfig) -> Terms:
+    """The same of chains of DSP blocks, which hold the operands, the products and their sums.
+
+    Slot n of a chain takes weights and elements n cycles late.
+    """
+    accumulators = c.lanes_k * c.lanes_p
+    sum_bits = product_bits(c) + (c.slots - 1).bit_length()
+    summed = accumulators * (c.slots // c.chain - 1) * sum_bits
+    late = c.slots // c.chain * c.chain * (c.chain - 1) // 2  # of all slots together
+    weights = c.lanes_k * (c.slots + late) * (c.weight_bits + c.index_bits * c.gather)
+    words = c.lanes_p * c.sub_row * tiles.element_bits(c)
+    delays = words * (c.chain - 1) if c.gather else c.lanes_p * late * c.operand_bits
+    return {
+        "gather": _gather(c),
+        "operands": 0,
+        "accumulators": accumulators * c.accumulator_bits,
+        "sums": summed,
+        "partial_products": 0,
+        "weights": weights,
+        "registers": 2 * accumulators * c.accumulator_bits + words + delays + weights + summed,
+        "products_summed": 0,
+        "products_alone": 0,
+        "products_lut": 0,
     }
 
 
@@ -227,7 +263,7 @@ def memories(config: EngineConfig) -> tuple[MemoryUse, ...]:
     return (
         MemoryUse("banks", c.lanes_p, c.bank_depth, c.granule * c.activation_bits, granules, ultra),
         MemoryUse("banks", c.lanes_p, c.result_depth, RESULT_BITS),
-        MemoryUse("replay buffer", 1, 2 * c.weight_depth, c.row_bits(True)),
+        MemoryUse("replay buffer", 1, 2 * c.weight_depth, c.row_bits(c.gather)),
         MemoryUse("movers", 1, 2 * chunks, parameter_bits(c), c.drain_k),
         MemoryUse("movers", table_lanes(c), 256 * c.table_words, 8),
         MemoryUse("ports and FIFOs", 2, READ_FIFO_BEATS, c.bus_bits),
@@ -258,7 +294,7 @@ def dsps(config: EngineConfig, family: str) -> dict[str, int]:
     two_blocks = family_of(family).dsp.two_block_total_bits
     requantiser = 3 if two_blocks is None or tiles.total_bits(config) <= two_blocks else 4
     return {
-        "array": config.multipliers if as_built(config, family).multiplier == "dsp" else 0,
+        "array": config.multipliers // config.products_per_block if as_built(config, family).multiplier == "dsp" else 0,
         "requantisers": requantiser * config.lanes_p * config.drain_k,
         "confidence": int(config.confidence),
     }
