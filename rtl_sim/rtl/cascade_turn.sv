@@ -45,7 +45,7 @@ module cascade_turn
   localparam int unsigned SubRowBits = $clog2(Engine.sub_row);
   localparam int unsigned Granule = granule_channels(Engine);
   localparam int unsigned Parts = Granule / Engine.drain_k;  // chunks in a granule
-  localparam int unsigned GroupBits = $clog2(Engine.lanes_k + 1);
+  localparam int unsigned GroupBits = $clog2(Engine.lanes_k + 2);
 
   typedef logic [StoreBits-1:0] store_t;
   typedef logic [StoreBits:0] store_sum_t;
