@@ -151,7 +151,8 @@ def _draw_quantise(rng: random.Random, engine: EngineConfig, network: Network) -
         "weight_bits": bits,
         "activation_bits": engine.activation_bits if rng.random() < 0.8 else rng.randint(2, engine.activation_bits),
         "first_last_bits": rng.choice([8, 8, 8, rng.randint(2, 8)]),
-        "digit_bits": engine.digit_bits,
+        # without the smallest weight where a packing excludes it
+        "digit_bits": engine.digit_bits - (engine.packing.weights.lower == -engine.packing.weights.upper),
         "tile": tile,
         "pattern": [rng.randint(1, sub_row), sub_row] if patterned else None,
         "family": family,

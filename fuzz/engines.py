@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.unit import UnitName
+from toolflow.numerics.packing import PRIMITIVES
 
 UNIT = UnitName.SINGLE
 # (weight bits, activation bits) of the multipliers, taken in turn; so are the tiles
@@ -27,7 +29,7 @@ TILED_ACCUMULATOR_BITS = 40
 
 @dataclass(frozen=True)
 class Builds:
-    """The compiled programs and simulators: a folder for each engine, named after its signature."""
+    """The compiled programs and simulators: a folder for each engine, named by a hash of its parameters."""
 
     folder: Path
 
@@ -39,7 +41,8 @@ class Builds:
             config: the engine.
             options: options of the bench.
         """
-        level, place = engine_level(name), self.folder / f"{config.signature:016x}"
+        parameters = hashlib.sha256(config.model_dump_json().encode()).hexdigest()
+        level, place = engine_level(name), self.folder / parameters[:16]
         if level.sources:
             emit = emit_rtl if name == "rtl" else emit_hls
             emit(config, UNIT, place / level.sources.format(unit=UNIT))
@@ -47,27 +50,32 @@ class Builds:
 
 
 def draw_engines(seed: int, count: int) -> list[EngineConfig]:
-    """Return `count` engines. Widths and tiles are taken in turn, all other parameters at random."""
+    """Return `count` engines. Widths and tiles are taken in turn, all other parameters at random.
+
+    Two of three are built of instantiated DSP blocks.
+    """
     rng = random.Random(f"engines {seed}")
     found: list[EngineConfig] = []
     while len(found) < count:
         widths, tile = WIDTHS[len(found) % len(WIDTHS)], TILES[len(found) % len(TILES)]
         try:
-            config = _draw(rng, widths, tile)
+            config = _draw(rng, widths, tile, packed=len(found) % 3 > 0)
         except ValidationError:
             continue
         found.append(config)
     return found
 
 
-def _draw(rng: random.Random, widths: tuple[int, int], tile: int) -> EngineConfig:
+def _draw(rng: random.Random, widths: tuple[int, int], tile: int, packed: bool) -> EngineConfig:
     sub_row = rng.choice([1, 2, 4, 8, 8, 8, 16, 16, 32])
     lanes_k = rng.choice([1, 2, 3, 4, 5, 6, 8, 8, 12, 16, 20])
+    slots = rng.choice([1, 1, 2, 4, 8, 16])
+    multiplier = "lut" if max(widths) <= 5 and not packed and rng.random() < 0.7 else "dsp"
     return EngineConfig.model_validate(
         {
             "lanes_k": lanes_k,
             "lanes_p": rng.choice([1, 1, 2, 2, 3, 4, 8]),
-            "slots": rng.choice([1, 1, 2, 4, 8, 16]),
+            "slots": slots,
             "drain_k": rng.choice([1, 1, 2, 4, 8]),
             "sub_row": sub_row,
             "weight_bits": widths[0],
@@ -82,8 +90,21 @@ def _draw(rng: random.Random, widths: tuple[int, int], tile: int) -> EngineConfi
             "tile": tile,
             "transform_cycles": rng.choice([1, 1, 2, 4]) if tile else 1,
             "transform_depth": rng.randint(300, 1200) if tile else 1,
-            "multiplier": "lut" if max(widths) <= 5 and rng.random() < 0.7 else "dsp",
+            "multiplier": multiplier,
+            **(_draw_packing(rng, slots) if packed else {"gather": rng.random() < 0.7}),
             "bank_memory": rng.choice(["block", "block", "ultra"]),
             "confidence": rng.random() < 0.7,
         }
     )
+
+
+def _draw_packing(rng: random.Random, slots: int) -> dict[str, object]:
+    """Return how products share a DSP block, which not every block takes."""
+    pack_k = rng.choice([1, 2])
+    return {
+        "dsp_primitive": rng.choice(list(PRIMITIVES)),
+        "pack_k": pack_k,
+        "pack_p": rng.choice([1, 2, 2]),
+        "chain": rng.choice([chain for chain in (1, 2, 4, 8) if chain <= slots]),
+        "gather": pack_k == 1 and rng.random() < 0.6,
+    }
