@@ -102,7 +102,10 @@ def emit_scripts(board: Board, units: Sequence[UnitSources], folder: Path) -> tu
     """
     _check(board, units)
     addresses = control_addresses(board, [unit.unit for unit in units])
-    described = [{**vars(unit), "top": unit.top, "control_base": addresses[unit.unit]} for unit in units]
+    described = [
+        {**vars(unit), "top": unit.top, "control_base": addresses[unit.unit], "blocks": _declared_blocks(unit)}
+        for unit in units
+    ]
     context: dict[str, object] = {
         "version": __version__,
         "configuration": _configuration_hash(board, units),
@@ -123,10 +126,19 @@ def emit_scripts(board: Board, units: Sequence[UnitSources], folder: Path) -> tu
             texts[f"hls_{unit['unit']}.tcl"] = render(_PACKAGE, "scripts/hls_unit.tcl.j2", **per_unit)
     for name in _VENDOR_FILES if vendor else ():
         texts[name] = resource(_PACKAGE, "scripts", name).read_text(encoding="utf-8")
+    for path in dict.fromkeys(path for unit in units for path in _declared_blocks(unit)):
+        name = path.removeprefix("scripts/")
+        texts[name] = resource("rtl_sim", *name.split("/")).read_text(encoding="utf-8")
     for name, text in texts.items():
         write_if_changed(scripts / name, text)
     (scripts / "run.sh").chmod(0o755)
     return tuple(scripts / name for name in sorted(texts))
+
+
+def _declared_blocks(unit: UnitSources) -> tuple[str, ...]:
+    """Return the declarations of the vendor's blocks that a unit instantiates, for Yosys, which takes its own cells."""
+    block = unit.config.dsp_primitive
+    return () if block == "none" else (f"scripts/primitives/{block.upper()}.sv",)
 
 
 def _check(board: Board, units: Sequence[UnitSources]) -> None:

@@ -370,6 +370,20 @@ def test_yosys_synthesises_for_the_boards_family(tmp_path: Path, board: str, fam
     assert f"synth_xilinx -family {family} -top cascade_low" in script
 
 
+def test_yosys_reads_the_declaration_of_the_block_that_an_array_instantiates(tmp_path: Path) -> None:
+    packed = EngineConfig(lanes_p=4, dsp_primitive="dsp48e2", pack_p=2)
+    units = [
+        UnitSources(name, config, (), "hls/lib", (f"rtl/{name}/cascade_{name}.sv",))
+        for name, config in (("low", packed), ("high", EngineConfig()))
+    ]
+    files = emit_scripts(load_board("kv260"), units, tmp_path)
+    assert tmp_path / "scripts/primitives/DSP48E2.sv" in files
+    low, high = ((tmp_path / f"scripts/yosys_{name}.ys").read_text() for name in ("low", "high"))
+    assert "rtl/low/cascade_low.sv scripts/primitives/DSP48E2.sv --top cascade_low" in low
+    assert "primitives" not in high
+    assert "(* blackbox *)" in (tmp_path / "scripts/primitives/DSP48E2.sv").read_text()
+
+
 def test_unchanged_scripts_are_not_rewritten(tmp_path: Path) -> None:
     project = Project(tmp_path, "zcu104", ["single"])
     before = {path: path.stat().st_mtime_ns for path in project.files}
