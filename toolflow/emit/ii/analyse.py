@@ -133,8 +133,8 @@ def _interval(
     claims = _claims(memories, source, cursor, accesses)
     graph = Graph(body, accesses, claims, delays, cycle_ns)
     longest, through = graph.slowest(memories=False), graph.slowest(memories=True)
-    register = _cycles(longest, cycle_ns)
-    memory = _cycles(through, cycle_ns) if through is not None and through.through else 1
+    register = 1 if longest is None else longest.interval(cycle_ns)
+    memory = through.interval(cycle_ns) if through is not None and through.through else 1
     if max(ports, memory, register) == 1:
         why = ""
     elif ports >= max(memory, register):
@@ -143,12 +143,6 @@ def _interval(
         why = _story(through if memory >= register else longest, memories.debug)
     chain = 0.0 if longest is None else longest.nanoseconds / longest.distance
     return Interval(*key, source.name, wanted, ports, memory, register, why, round(chain, 2))
-
-
-def _cycles(recurrence: Recurrence | None, cycle_ns: float) -> int:
-    if recurrence is None:
-        return 1
-    return max(1, math.ceil(recurrence.nanoseconds / recurrence.distance / cycle_ns - 1e-6))
 
 
 def _ports(body: Body, accesses: list[Access]) -> tuple[int, str]:

@@ -121,10 +121,15 @@ class Body:
                     runner = post[runner]
         return found
 
-    def between(self, block: str, ends: list[str]) -> list[str]:
-        """Blocks, with branches, on the ways to `ends` from the nearest block that all ways to `block` take."""
+    def deciding(self, block: str, values: dict[str, str]) -> list[str]:
+        """Blocks whose branch decides which value a phi takes.
+
+        Args:
+            block: the block of the phi.
+            values: its incoming value of each block that leads to it.
+        """
         top = self.dominators[block]
-        found, waiting = set[str](), deque(ends)
+        found, waiting = set[str](), deque(values)
         while waiting:
             name = waiting.popleft()
             if name in found:
@@ -132,7 +137,13 @@ class Body:
             found.add(name)
             if name != top:
                 waiting.extend(self.predecessors[name])
-        return sorted(found, key=self.order.__getitem__)
+        possible: dict[str, set[str]] = {}  # values that the phi may take after each block
+        for name in sorted(found, key=self.order.__getitem__, reverse=True):
+            after = self.following(self.function.blocks[name])
+            possible[name] = set[str]().union(*(possible[other] for other in after if other in possible))
+            if block in after:
+                possible[name].add(values[name])
+        return [name for name, taken in possible.items() if len(taken) > 1]
 
 
 def loops_of(function: Function) -> list[Body]:

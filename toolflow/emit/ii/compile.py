@@ -2,6 +2,8 @@
 
 The sources are compiled from a copy in which `UNROLL` is what clang calls it; a loop inside a pipelined one is
 unrolled too, as an HLS compiler does. Lines stay where they are, so that debug information leads back to the sources.
+The target is SPIR, since others pass the members of a small struct as one integer. Stores of several branches stay
+apart, since one store to a chosen address would look like an access to every part of a memory.
 clang comes with the wheel `ziglang`; it needs neither the network nor a cache.
 """
 
@@ -31,10 +33,11 @@ _TOP_TEXT = """\
 #pragma clang attribute pop
 """
 _FLAGS = (
-    "--target=x86_64-unknown-linux-gnu", "-S", "-emit-llvm", "-O1", "-g", "-std=c++17", "-w", "-D__SYNTHESIS__",
-    "-nostdinc", "-nostdinc++", "-fno-builtin", "-fno-exceptions", "-fno-unroll-loops", "-fno-vectorize",
-    "-fno-slp-vectorize", "-fno-discard-value-names", "-Xclang", "-fexperimental-assignment-tracking=disabled",
-    "-mllvm", "-indvars-widen-indvars=false",
+    "--target=spir64-unknown-unknown", "-Xclang", "-fexperimental-max-bitint-width=8192", "-S", "-emit-llvm", "-O1",
+    "-g", "-std=c++17", "-w", "-D__SYNTHESIS__", "-nostdinc", "-nostdinc++", "-fno-builtin", "-fno-exceptions",
+    "-fno-unroll-loops", "-fno-vectorize", "-fno-slp-vectorize", "-fno-discard-value-names", "-Xclang",
+    "-fexperimental-assignment-tracking=disabled", "-mllvm", "-indvars-widen-indvars=false", "-mllvm",
+    "-sink-common-insts=false",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,15 +32,29 @@ class Recurrence:
 
     Attributes:
         operations: its operations in order; None stands for the conditions of a block.
-        nanoseconds: of one round.
+        delays: nanoseconds of each.
         distance: iterations that a round spans.
         through: memories (no registers) that it passes through.
     """
 
     operations: tuple[Instruction | None, ...]
-    nanoseconds: float
+    delays: tuple[float, ...]
     distance: int
     through: tuple[str, ...]
+
+    @property
+    def nanoseconds(self) -> float:
+        """The delay of one round."""
+        return sum(self.delays)
+
+    def interval(self, cycle_ns: float) -> int:
+        """Return the initiation interval that it allows.
+
+        An operation that fits into a cycle does not cross its end, as in a scheduler. The round begins with the
+        operation that leaves the fewest cycles.
+        """
+        rounds = (self.delays[n:] + self.delays[:n] for n in range(len(self.delays)))
+        return max(1, math.ceil(min(_cycles_of(each, cycle_ns) for each in rounds) / self.distance))
 
 
 @dataclass(frozen=True)
@@ -49,6 +64,18 @@ class Claims:
     no_intra: frozenset[str] = frozenset()
     no_inter: frozenset[str] = frozenset()
     distance: dict[str, int] = field(default_factory=dict)
+
+
+def _cycles_of(delays: Iterable[float], cycle_ns: float) -> int:
+    """Return the cycles of operations one after the other."""
+    cycles, used = 0, 0.0  # whole ones, nanoseconds of the one that has begun
+    for delay in delays:
+        if delay <= cycle_ns < used + delay - EPSILON:
+            cycles, used = cycles + 1, 0.0
+        used += delay
+        whole = max(math.ceil(used / cycle_ns - EPSILON) - 1, 0)
+        cycles, used = cycles + whole, used - whole * cycle_ns
+    return cycles + 1
 
 
 class Graph:
@@ -118,7 +145,7 @@ class Graph:
         delay = self.delays.of(i, self.widths)
         for value in i.operands:
             self._edge(value, target, delay)
-        for name in self.body.between(block, list(i.labels)):
+        for name in self.body.deciding(block, dict(zip(i.labels, i.operands, strict=True))):
             for condition in self.body.function.blocks[name].instructions[-1].operands[:1]:
                 self._edge(condition, target, delay)
 
@@ -233,7 +260,7 @@ class Graph:
         names = [self.through.get((edge.source, edge.target), "") for edge in cycle]
         return Recurrence(
             tuple(self.nodes[edge.target] for edge in cycle),
-            sum(edge.delay for edge in cycle),
+            tuple(edge.delay for edge in cycle),
             sum(edge.distance for edge in cycle),
             tuple(dict.fromkeys(name for name in names if name)),
         )
