@@ -32,15 +32,15 @@ struct Schedule {
   unsigned int filling;     // cycles until a transformed tile is there
   unsigned int settled;     // cycle of the next turn in which the outputs are there
   unsigned int length;      // cycles of a turn
-  Window window;            // what the array walks: a kernel, or a tile's taps (height) and their levels (width)
+  Window window;            // what the array walks: a kernel, or a tile's taps (rows) and their levels (columns)
 };
 
 // One sum: all of a position, or a tap of a tile.
 struct Sum {
-  unsigned int steps;       // in each sub-row
-  unsigned int steps_last;  // in the last one
-  unsigned int rows;        // weight rows
-  unsigned int length;      // cycles
+  uint8_t last_step;       // of each sub-row
+  uint8_t last_step_last;  // of the last sub-row
+  unsigned int rows;       // weight rows
+  unsigned int last_cycle;
 };
 
 inline unsigned int longer(unsigned int a, unsigned int b) {
@@ -48,11 +48,13 @@ inline unsigned int longer(unsigned int a, unsigned int b) {
 }
 
 inline Sum sum_of_tap(const Instruction& i, const Taps& taps, unsigned int tap, unsigned int chunks) {
+  const unsigned int steps = steps_of_tap(i, taps, tap);
+  const unsigned int steps_last = last_steps_of_tap(i, taps, tap);
   Sum sum;
-  sum.steps = steps_of_tap(i, taps, tap);
-  sum.steps_last = last_steps_of_tap(i, taps, tap);
-  sum.rows = i.levels * ((i.sub_rows - 1u) * sum.steps + sum.steps_last);
-  sum.length = longer(longer(sum.rows, chunks), shortest_turn);
+  sum.last_step = static_cast<uint8_t>(steps - 1);
+  sum.last_step_last = static_cast<uint8_t>(steps_last - 1);
+  sum.rows = i.levels * ((i.sub_rows - 1u) * steps + steps_last);
+  sum.last_cycle = longer(longer(sum.rows, chunks), shortest_turn) - 1;
   return sum;
 }
 
@@ -77,9 +79,7 @@ inline Schedule schedule_of(const Instruction& i, const Sum (&sums)[most_taps], 
   of.filling = 0;
   of.settled = 0;
   of.length = longer(longer(i.rows + group.residual_words, group.chunks), shortest_turn);
-  of.window.height = i.kernel_h;
-  of.window.width = i.kernel_w;
-  of.window.words = i.sub_rows;
+  of.window = window_of(i.kernel_h, i.kernel_w, i.sub_rows);
   if (of.tiled) {
     const unsigned int width = i.tile + 2u;
     of.span = i.tile;
@@ -91,15 +91,14 @@ inline Schedule schedule_of(const Instruction& i, const Sum (&sums)[most_taps], 
 #pragma HLS LOOP_TRIPCOUNT min=16 max=36
 #pragma HLS PIPELINE II=1
 #endif
-      sums_length += sums[tap].length;
+      sums_length += sums[tap].last_cycle + 1;
     }
     of.reads = of.sums * i.sub_rows * Shape<Config>::slices;
     of.filling = of.reads + of.sums + width;
     of.settled = longer(group.chunks, shortest_turn);
     of.length = longer(longer(sums_length, of.filling),
                        of.reads + of.span * of.span * group.residual_words);
-    of.window.height = static_cast<uint16_t>(of.sums);
-    of.window.width = i.levels;
+    of.window = window_of(of.sums, i.levels, i.sub_rows);
   }
   return of;
 }
@@ -176,19 +175,25 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
   unsigned int sum = 0;
   unsigned int sum_cycle = 0;  // within the sum
   Sum whole;                   // the only sum of a position
-  whole.steps = i.steps;
-  whole.steps_last = i.steps_last;
+  whole.last_step = static_cast<uint8_t>(i.steps - 1);
+  whole.last_step_last = static_cast<uint8_t>(i.steps_last - 1);
   whole.rows = i.rows;
-  whole.length = of.length;
+  whole.last_cycle = of.length - 1;
   const Sum first_sum = of.tiled ? sums[0] : whole;
   Sum present = first_sum;
-  Tap tap = first_tap();
-  unsigned int step = 0;              // within the sub-row
+  Tap tap = first_tap(of.window);
+  uint8_t step = 0;                   // within the sub-row
   unsigned int row_number = 0;        // within the turn
   unsigned int transformed_word = 0;  // first of the tap within the tile
+  const Cells drained_cells = cells_of(of.span, group.chunks);
+  const Cells fetched_cells = cells_of(of.span, group.residual_words);
+  const uint8_t last_tap = static_cast<uint8_t>(i.tile + 1);  // of a tile, in each direction
+  const unsigned int last_cycle = of.length - 1;
+  unsigned int turn_end = filling ? of.filling - 1 : last_cycle;  // last cycle of this turn
   Cell leaving = first_cell();        // of the turn that drains
   Cell fetched = first_cell();        // of the residuals
-  Stages stages = first_stages();
+  Stages stages;
+  restart_stages(stages);
   Fold fold = first_fold();
   fold.chunk = static_cast<uint16_t>(group.chunks);  // nothing to fold
   bool taken = true;
@@ -261,7 +266,7 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
       if (!of.tiled || inside_outputs(i, at)) {
         drain_chunk<Config>(i, group, leaving.part, at, total, residual, cell, parameters, pending, bank, result);
       }
-      next_cell(of.span, group.chunks, leaving);
+      next_cell(drained_cells, leaving);
     }
     if (folds) {
       fold_chunk<Config>(i, fold, taps, held, grown, partial, outputs);
@@ -277,7 +282,7 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
         residual[p][cell * S::residual_words + fetched.part] = word[p];
       }
     }
-    if (fetches) next_cell(of.span, group.residual_words, fetched);
+    if (fetches) next_cell(fetched_cells, fetched);
 
     if (transforms) {
       transform_cycle<Config>(i, cycle, of.reads, word, place.inside, !half, stages, column, middle, row_words,
@@ -305,24 +310,25 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
       // A tile's level is a column of its window, a direct layer's is its whole window.
       const bool level_begins = in_sum != 0 && step == 0 && tap.q == 0 && (of.tiled || (tap.kx == 0 && tap.ky == 0));
       multiply_accumulate<Config>(operand, row, i.indexed(), step, in_sum == 0, level_begins, accumulator);
-      const unsigned int steps = tap.q + 1 == i.sub_rows ? present.steps_last : present.steps;
       ++row_number;
-      ++step;
-      if (step == steps) {
+      if (step == (tap.last_word ? present.last_step_last : present.last_step)) {
         step = 0;
+        if (tap.last_word && tap.kx == of.window.last_column) transformed_word += i.sub_rows;
         next_tap(of.window, tap);
-        if (tap.q == 0 && tap.kx == 0) transformed_word += i.sub_rows;
+      } else {
+        ++step;
       }
     }
-    const bool sum_ends = busy && sum < of.sums && in_sum + 1 == present.length;
+    const bool sum_ends = busy && sum < of.sums && in_sum == present.last_cycle;
     if (sum_ends) hold_sums<Config>(accumulator, held);
-    if (of.tiled && sum_ends) next_fold(i.tile + 2u, sum == 0, odd, fold);
+    if (of.tiled && sum_ends) next_fold(last_tap, sum == 0, odd, fold);
     sum_cycle = sum_ends ? 0 : sum_cycle + 1;
     if (Config::tile != 0 && sum_ends) {
       ++sum;
       if (sum < of.sums) present = sums[sum];
     }
-    if (cycle + 1 == (filling ? of.filling : of.length)) {
+    if (cycle == turn_end) {
+      turn_end = last_cycle;
       cycle = 0;
       sum = 0;
       present = first_sum;
@@ -333,7 +339,7 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
       fetched = first_cell();
       if (of.tiled) {
         half = !half;
-        stages = first_stages();
+        restart_stages(stages);
         next_tile(i, ahead);
       }
       if (!filling) {

@@ -17,8 +17,8 @@ void max_pool(const Instruction& i, Banks<Config>& bank) {
   const unsigned int taps = static_cast<unsigned int>(i.kernel_h) * i.kernel_w;
   const uint64_t cycles = static_cast<uint64_t>(positions) * i.sub_rows * taps;
   Position position = first_position(i);
-  Tap tap = first_tap();
-  unsigned int done = 0;  // taps of this word
+  const Window window = window_of(i.kernel_h, i.kernel_w, i.sub_rows);
+  Tap tap = first_tap(window);
   UInt<Config::activation_bits> lowest = 0;
   if (i.input_signed()) lowest = keep_unsigned<Config::activation_bits>(1u << (Config::activation_bits - 1));
   for (uint64_t n = 0; n < cycles; ++n) {
@@ -28,7 +28,9 @@ void max_pool(const Instruction& i, Banks<Config>& bank) {
 #pragma HLS DEPENDENCE variable=bank inter false
 #endif
     const Place place = place_of(i, position, tap, 0);
-    const bool last = done + 1 == taps;
+    const bool first = tap.kx == 0 && tap.ky == 0;
+    const bool column_ends = tap.kx == window.last_column;
+    const bool last = column_ends && tap.ky == window.last_row;
     for (int p = 0; p < Config::lanes_p; ++p) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
@@ -39,25 +41,19 @@ void max_pool(const Instruction& i, Banks<Config>& bank) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-        const UInt<Config::activation_bits> best = done == 0 ? lowest : largest[p].element[e];
+        const UInt<Config::activation_bits> best = first ? lowest : largest[p].element[e];
         const bool greater =
             number<Config>(word.element[e], i.input_signed()) > number<Config>(best, i.input_signed());
         largest[p].element[e] = place.inside && greater ? word.element[e] : best;
       }
       if (last) write_word<Config>(bank, p, position.out_word + tap.q, largest[p]);
     }
-    done = last ? 0 : done + 1;
     // Kernel columns first, then kernel rows, then the next word, then the next position.
-    if (tap.kx + 1 != i.kernel_w) {
-      tap.kx = static_cast<uint8_t>(tap.kx + 1);
-    } else {
-      tap.kx = 0;
-      tap.ky = static_cast<uint8_t>(last ? 0 : tap.ky + 1);
-      if (last) {
-        tap.q = static_cast<uint16_t>(tap.q + 1 == i.sub_rows ? 0 : tap.q + 1);
-        if (tap.q == 0) next_position(i, position);
-      }
-    }
+    const bool word_ends = tap.q == window.last_word;
+    tap.kx = static_cast<uint8_t>(column_ends ? 0 : tap.kx + 1);
+    if (column_ends) tap.ky = static_cast<uint8_t>(last ? 0 : tap.ky + 1);
+    if (last) tap.q = static_cast<uint16_t>(word_ends ? 0 : tap.q + 1);
+    if (last && word_ends) next_position(i, position);
   }
 }
 

@@ -223,16 +223,46 @@ inline unsigned int channels_of_group(const Instruction& i, unsigned int group, 
   return left < lanes_k ? left : lanes_k;
 }
 
-// CRC-32 of zlib (reflected 0x04C11DB7) after one more little-endian word.
-inline uint32_t crc_word(uint32_t crc, uint32_t word) {
-  uint32_t value = crc ^ word;
-  for (int bit = 0; bit < 32; ++bit) {
+// What bit `bit` of a word adds to a CRC-32 of zlib (reflected 0x04C11DB7) after this word.
+constexpr uint32_t crc_of_bit(int bit) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  uint32_t value = 1u << bit;
+  for (int n = 0; n < 32; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
     value = (value >> 1) ^ ((value & 1) != 0 ? 0xedb88320u : 0u);
   }
   return value;
+}
+
+// The CRC after one more little-endian word: the exclusive or of what its bits add, as a tree.
+inline uint32_t crc_word(uint32_t crc, uint32_t word) {
+  const uint32_t value = crc ^ word;
+  uint32_t sum[32];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=sum complete
+#endif
+  for (int bit = 0; bit < 32; ++bit) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    sum[bit] = (value >> bit & 1) != 0 ? crc_of_bit(bit) : 0u;
+  }
+  for (int level = 4; level >= 0; --level) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    for (int n = 0; n < 1 << level; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      sum[n] ^= sum[n + (1 << level)];
+    }
+  }
+  return sum[0];
 }
 
 }  // namespace cascade

@@ -42,26 +42,24 @@ struct Stage {
   bool odd;  // of the t x t blocks
 };
 
-inline Stage first_stage() {
+inline void restart_stage(Stage& stage) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
-  Stage stage;
   stage.outer = 0;
   stage.inner = 0;
   stage.slice = 0;
   stage.q = 0;
   stage.odd = false;
-  return stage;
 }
 
-inline void next_stage(unsigned int taps, unsigned int slices, Stage& stage) {
+inline void next_stage(uint8_t last_tap, uint8_t last_slice, Stage& stage) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
-  const bool inner_ends = stage.inner + 1u == taps;
-  const bool block_ends = inner_ends && stage.outer + 1u == taps;
-  const bool word_ends = block_ends && stage.slice + 1u == slices;
+  const bool inner_ends = stage.inner == last_tap;
+  const bool block_ends = inner_ends && stage.outer == last_tap;
+  const bool word_ends = block_ends && stage.slice == last_slice;
   stage.inner = static_cast<uint8_t>(inner_ends ? 0 : stage.inner + 1);
   if (inner_ends) stage.outer = static_cast<uint8_t>(block_ends ? 0 : stage.outer + 1);
   if (block_ends) stage.slice = static_cast<uint8_t>(word_ends ? 0 : stage.slice + 1);
@@ -220,15 +218,13 @@ struct Stages {
   Stage write;
 };
 
-inline Stages first_stages() {
+inline void restart_stages(Stages& stages) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
-  Stages stages;
-  stages.column = first_stage();
-  stages.row = first_stage();
-  stages.write = first_stage();
-  return stages;
+  restart_stage(stages.column);
+  restart_stage(stages.row);
+  restart_stage(stages.write);
 }
 
 // One cycle of the transform of a tile, of which `reads` words come out of the banks, into a half of `transformed`.
@@ -240,20 +236,22 @@ inline void transform_cycle(const Instruction& i, unsigned int cycle, unsigned i
 #pragma HLS INLINE
 #endif
   const unsigned int taps = i.tile + 2u;
+  const uint8_t last_tap = static_cast<uint8_t>(taps - 1);
+  const uint8_t last_slice = Shape<Config>::slices - 1;
   const unsigned int rows_after = taps * taps;
   const unsigned int writes_after = rows_after + taps;
   // The last stage first: each takes what the one before it left a cycle ago.
   if (cycle >= writes_after && cycle < writes_after + reads) {
     write_transformed<Config>(i, stages.write, half, made, transformed);
-    next_stage(taps, Shape<Config>::slices, stages.write);
+    next_stage(last_tap, last_slice, stages.write);
   }
   if (cycle >= rows_after && cycle < rows_after + reads) {
     transform_row<Config>(i, stages.row, middle, row, made);
-    next_stage(taps, Shape<Config>::slices, stages.row);
+    next_stage(last_tap, last_slice, stages.row);
   }
   if (cycle < reads) {
     transform_column<Config>(i, stages.column, word, inside, column, middle);
-    next_stage(taps, Shape<Config>::slices, stages.column);
+    next_stage(last_tap, last_slice, stages.column);
   }
 }
 
@@ -317,11 +315,11 @@ inline Fold first_fold() {
 }
 
 // To the next tap, of a new tile where `first` says so.
-inline void next_fold(unsigned int taps, bool first, bool half, Fold& fold) {
+inline void next_fold(uint8_t last_tap, bool first, bool half, Fold& fold) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
-  const bool row_ends = fold.column + 1u == taps;
+  const bool row_ends = fold.column == last_tap;
   fold.row = static_cast<uint8_t>(first ? 0 : fold.row + (row_ends ? 1 : 0));
   fold.column = static_cast<uint8_t>(first || row_ends ? 0 : fold.column + 1);
   fold.chunk = 0;

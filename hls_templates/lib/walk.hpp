@@ -1,10 +1,19 @@
-// Where the windows of CONV and MAXPOOL stand: counters that step once per cycle, no divisions.
+// Where the windows of CONV and MAXPOOL stand: counters that step once per cycle, no divisions. A counter is compared with
+// the last value that it takes, which stays the same during a loop: the sum of a step is never compared in the same cycle.
 #ifndef CASCADE_WALK_HPP
 #define CASCADE_WALK_HPP
 
 #include "program.hpp"
 
 namespace cascade {
+
+// The last value of a counter that takes `count` values from 0 on.
+inline uint16_t last_of(unsigned int count) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  return static_cast<uint16_t>(count - 1);
+}
 
 // Output positions in row-major order, with the address of each one's output.
 struct Position {
@@ -32,7 +41,7 @@ inline void next_position(const Instruction& i, Position& p) {
 #endif
   p.out_word += i.out_words;
   p.out_result += i.channels;
-  if (p.x + 1 == i.out_width) {
+  if (p.x == last_of(i.out_width)) {
     p.x = 0;
     p.y = static_cast<uint16_t>(p.y + 1);
   } else {
@@ -83,13 +92,29 @@ inline Cell first_cell() {
   return cell;
 }
 
-// To the next part; after the last one `row` is m.
-inline void next_cell(unsigned int m, unsigned int parts, Cell& cell) {
+// The last of a tile's rows and columns, and of a cell's parts.
+struct Cells {
+  uint8_t last_row;
+  uint16_t last_part;
+};
+
+inline Cells cells_of(unsigned int m, unsigned int parts) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
-  const bool cell_ends = cell.part + 1u == parts;
-  const bool row_ends = cell_ends && cell.column + 1u == m;
+  Cells cells;
+  cells.last_row = static_cast<uint8_t>(m - 1);
+  cells.last_part = last_of(parts);
+  return cells;
+}
+
+// To the next part; after the last one `row` is m.
+inline void next_cell(const Cells& cells, Cell& cell) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  const bool cell_ends = cell.part == cells.last_part;
+  const bool row_ends = cell_ends && cell.column == cells.last_row;
   cell.part = static_cast<uint16_t>(cell_ends ? 0 : cell.part + 1);
   if (cell_ends) cell.column = static_cast<uint8_t>(row_ends ? 0 : cell.column + 1);
   if (row_ends) cell.row = static_cast<uint8_t>(cell.row + 1);
@@ -114,21 +139,33 @@ inline bool inside_outputs(const Instruction& i, const Position& p) {
   return p.y < i.out_height && p.x < i.out_width;
 }
 
-// What a window has of taps, and each of them of words.
+// The last of a window's rows and columns of taps, and of a tap's words.
 struct Window {
-  uint16_t height;
-  uint16_t width;
-  uint16_t words;
+  uint8_t last_row;
+  uint8_t last_column;
+  uint16_t last_word;
 };
+
+inline Window window_of(unsigned int height, unsigned int width, unsigned int words) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  Window window;
+  window.last_row = static_cast<uint8_t>(height - 1);
+  window.last_column = static_cast<uint8_t>(width - 1);
+  window.last_word = last_of(words);
+  return window;
+}
 
 // One tap of a window: word q of kernel position (ky, kx).
 struct Tap {
   uint8_t ky;
   uint8_t kx;
   uint16_t q;
+  bool last_word;  // whether q is the window's last word: a register, which the steps of the word are chosen by
 };
 
-inline Tap first_tap() {
+inline Tap first_tap(const Window& window) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
@@ -136,6 +173,7 @@ inline Tap first_tap() {
   tap.ky = 0;
   tap.kx = 0;
   tap.q = 0;
+  tap.last_word = window.last_word == 0;
   return tap;
 }
 
@@ -144,10 +182,11 @@ inline void next_tap(const Window& window, Tap& tap) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
-  const bool word_ends = tap.q + 1 == window.words;
-  const bool column_ends = word_ends && tap.kx + 1 == window.width;
-  const bool row_ends = column_ends && tap.ky + 1 == window.height;
+  const bool word_ends = tap.last_word;
+  const bool column_ends = word_ends && tap.kx == window.last_column;
+  const bool row_ends = column_ends && tap.ky == window.last_row;
   tap.q = static_cast<uint16_t>(word_ends ? 0 : tap.q + 1);
+  tap.last_word = word_ends ? window.last_word == 0 : tap.q == window.last_word;
   if (word_ends) tap.kx = static_cast<uint8_t>(column_ends ? 0 : tap.kx + 1);
   if (column_ends) tap.ky = static_cast<uint8_t>(row_ends ? 0 : tap.ky + 1);
 }
