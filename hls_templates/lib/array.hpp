@@ -96,7 +96,7 @@ inline void take_operands(const Words<Config>& word, bool inside, bool is_signed
 #pragma HLS UNROLL
 #endif
       operand[p][e] = 0;
-      if (inside) operand[p][e] = number<Config>(word[p].element[e], is_signed);
+      if (inside) operand[p][e] = number<Config>(word[p][e], is_signed);
     }
   }
 }

@@ -7,9 +7,10 @@
 namespace cascade {
 
 template <class Config>
-struct Word {
-  UInt<Config::activation_bits> element[Config::sub_row];
-};
+using Word = UInt<Config::activation_bits>[Config::sub_row];
+// A word where a memory holds it whole.
+template <class Config>
+using WholeWord = Packed<Config::sub_row, Config::activation_bits>;
 
 template <class Config>
 inline void read_word(const Banks<Config>& bank, int lane, unsigned int address, Word<Config>& word) {
@@ -26,7 +27,7 @@ inline void read_word(const Banks<Config>& bank, int lane, unsigned int address,
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-      word.element[g * S::granule + e] = element<S::granule, Config::activation_bits>(part, e);
+      word[g * S::granule + e] = element<S::granule, Config::activation_bits>(part, e);
     }
   }
 }
@@ -46,9 +47,35 @@ inline void write_word(Banks<Config>& bank, int lane, unsigned int address, cons
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-      set_element<S::granule, Config::activation_bits>(part, e, word.element[g * S::granule + e]);
+      set_element<S::granule, Config::activation_bits>(part, e, word[g * S::granule + e]);
     }
     bank[lane][g][address] = part;
+  }
+}
+
+template <class Config>
+inline void join_word(const Word<Config>& word, WholeWord<Config>& whole) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  for (int e = 0; e < Config::sub_row; ++e) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    set_element<Config::sub_row, Config::activation_bits>(whole, e, word[e]);
+  }
+}
+
+template <class Config>
+inline void cut_word(const WholeWord<Config>& whole, Word<Config>& word) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  for (int e = 0; e < Config::sub_row; ++e) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    word[e] = element<Config::sub_row, Config::activation_bits>(whole, e);
   }
 }
 

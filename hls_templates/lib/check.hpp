@@ -211,6 +211,10 @@ inline int check_conv(const Instruction& i, const Taps& taps) {
 
 inline int check_taps(const Instruction& i) {
   const Taps taps = decode_taps(i);
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=taps.exponent complete
+#pragma HLS ARRAY_PARTITION variable=taps.steps complete
+#endif
   bool fit = true;
   for (int n = 0; n < most_taps; ++n) {
 #ifdef __SYNTHESIS__
@@ -323,6 +327,10 @@ inline int check_program(Memory program, unsigned int image_count, Header& heade
 
   int error = error_none;
   Taps taps = no_taps();
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=taps.exponent complete
+#pragma HLS ARRAY_PARTITION variable=taps.steps complete
+#endif
   bool ended = false;
   unsigned int used = 0;
   Wide beats = 0;

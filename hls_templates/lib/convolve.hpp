@@ -142,7 +142,6 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
   if (Config::tile == 0) {
 #pragma HLS ARRAY_PARTITION variable=residual complete dim=0
   } else {
-#pragma HLS AGGREGATE variable=residual
 #pragma HLS ARRAY_PARTITION variable=residual complete dim=1
   }
 #endif
@@ -279,7 +278,7 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-        residual[p][cell * S::residual_words + fetched.part] = word[p];
+        join_word<Config>(word[p], residual[p][cell * S::residual_words + fetched.part]);
       }
     }
     if (fetches) next_cell(fetched_cells, fetched);
@@ -291,6 +290,10 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
 
     if (computes) {
       WeightRow<Config> row;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=row.value complete
+#pragma HLS ARRAY_PARTITION variable=row.index complete
+#endif
       if (done == 0) {
         row = rows.read();
         replay[row_number] = row;

@@ -10,7 +10,7 @@ namespace cascade {
 
 // Residual words of two turns of the array (convolve.hpp): one that drains and one that is computed.
 template <class Config>
-using Residuals = Word<Config>[Config::lanes_p][2 * Shape<Config>::cells * Shape<Config>::residual_words];
+using Residuals = WholeWord<Config>[Config::lanes_p][2 * Shape<Config>::cells * Shape<Config>::residual_words];
 // Outputs that wait for the rest of their granule.
 template <class Config>
 using Pending = UInt<Config::activation_bits>[Config::lanes_p][Shape<Config>::granule];
@@ -73,18 +73,18 @@ inline void drain_chunk(const Instruction& i, const Group& group, unsigned int c
 #endif
     Int<result_bits> out[Config::drain_k];
     Word<Config> own;
-    if (adds) own = residual[p][cell * S::residual_words + residual_word];
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=out complete
-#pragma HLS ARRAY_PARTITION variable=own.element complete
+#pragma HLS ARRAY_PARTITION variable=own complete
 #endif
+    if (adds) cut_word<Config>(residual[p][cell * S::residual_words + residual_word], own);
     for (int d = 0; d < Config::drain_k; ++d) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
       Int<Config::activation_bits + 1> r = 0;
       if (adds && residual_channel + d < i.residual_channels) {
-        r = number<Config>(own.element[(residual_channel + d) & (Config::sub_row - 1)], i.residual_signed());
+        r = number<Config>(own[(residual_channel + d) & (Config::sub_row - 1)], i.residual_signed());
       }
       const Int<Config::accumulator_bits> sum =
           keep_signed<Config::accumulator_bits>(static_cast<int64_t>(total[p][d]));

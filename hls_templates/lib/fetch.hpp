@@ -138,6 +138,9 @@ inline void cut_rows(unsigned int rows, hls::stream<Beat<Config> >& beats, hls::
     if (left == 0) {
       for (int b = 0; b < Layout::beats; ++b) {
         UInt<chunk_bits> part[S::chunks];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=part complete
+#endif
         cut_beat<Config>(beats.read(), part);
         for (int c = 0; c < S::chunks; ++c) {
 #ifdef __SYNTHESIS__
@@ -149,6 +152,10 @@ inline void cut_rows(unsigned int rows, hls::stream<Beat<Config> >& beats, hls::
       left = Layout::per_beat;
     }
     WeightRow<Config> row;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=row.value complete
+#pragma HLS ARRAY_PARTITION variable=row.index complete
+#endif
     cut_row<Config, Indexed>(chunk, row);
     out.write(row);
     drop_row<Config, Indexed>(chunk);

@@ -72,7 +72,7 @@ void load_image(const Instruction& i, int lane, hls::stream<Beat<Config> >& data
 #pragma HLS ARRAY_PARTITION variable=slicer.byte complete
 #pragma HLS ARRAY_PARTITION variable=slice complete
 #pragma HLS ARRAY_PARTITION variable=left complete
-#pragma HLS ARRAY_PARTITION variable=word.element complete
+#pragma HLS ARRAY_PARTITION variable=word complete
 #endif
   slicer.left = 0;
   for (int j = 0; j < Shape<Config>::table_lanes; ++j) {
@@ -96,7 +96,7 @@ void load_image(const Instruction& i, int lane, hls::stream<Beat<Config> >& data
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-      word.element[j] = 0;
+      word[j] = 0;
     }
     for (int j = 0; j < Shape<Config>::table_lanes; ++j) {
 #ifdef __SYNTHESIS__
@@ -107,7 +107,7 @@ void load_image(const Instruction& i, int lane, hls::stream<Beat<Config> >& data
       const Int<S::digit_bits> low = keep_signed<S::digit_bits>(static_cast<int64_t>(value));
       const int cut = i.levels > 1 ? static_cast<int>(low) : static_cast<int>(value);
       if (j < i.in_words) {
-        word.element[j] = keep_unsigned<Config::activation_bits>(static_cast<uint64_t>(static_cast<int64_t>(cut)));
+        word[j] = keep_unsigned<Config::activation_bits>(static_cast<uint64_t>(static_cast<int64_t>(cut)));
       }
       left[j] = keep_signed<8>((static_cast<int64_t>(value) - static_cast<int64_t>(low)) >> S::digit_bits);
     }

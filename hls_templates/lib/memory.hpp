@@ -93,6 +93,9 @@ inline void read_block(Memory memory, unsigned int index, uint32_t (&word)[block
 #pragma HLS PIPELINE II=1
 #endif
     UInt<chunk_bits> chunk[Shape<Config>::chunks];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=chunk complete
+#endif
     cut_beat<Config>(memory[first + beat], chunk);
     for (int i = 0; i < words_per_beat; ++i) {
 #ifdef __SYNTHESIS__

@@ -36,15 +36,18 @@ void max_pool(const Instruction& i, Banks<Config>& bank) {
 #pragma HLS UNROLL
 #endif
       Word<Config> word;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=word complete
+#endif
       read_word<Config>(bank, p, place.address, word);
       for (int e = 0; e < Config::sub_row; ++e) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-        const UInt<Config::activation_bits> best = first ? lowest : largest[p].element[e];
+        const UInt<Config::activation_bits> best = first ? lowest : largest[p][e];
         const bool greater =
-            number<Config>(word.element[e], i.input_signed()) > number<Config>(best, i.input_signed());
-        largest[p].element[e] = place.inside && greater ? word.element[e] : best;
+            number<Config>(word[e], i.input_signed()) > number<Config>(best, i.input_signed());
+        largest[p][e] = place.inside && greater ? word[e] : best;
       }
       if (last) write_word<Config>(bank, p, position.out_word + tap.q, largest[p]);
     }

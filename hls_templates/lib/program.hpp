@@ -173,6 +173,11 @@ struct Taps {
 
 inline Taps no_taps() {
   Taps taps;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#pragma HLS ARRAY_PARTITION variable=taps.exponent complete
+#pragma HLS ARRAY_PARTITION variable=taps.steps complete
+#endif
   for (int n = 0; n < most_taps; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
@@ -199,6 +204,13 @@ inline Taps decode_taps(const Instruction& i) {
                              join_halves(i.rows, i.residual_row_words),
                              i.residual_base};
   Taps taps;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#pragma HLS ARRAY_PARTITION variable=exponents complete
+#pragma HLS ARRAY_PARTITION variable=steps complete
+#pragma HLS ARRAY_PARTITION variable=taps.exponent complete
+#pragma HLS ARRAY_PARTITION variable=taps.steps complete
+#endif
   for (int n = 0; n < most_taps; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL

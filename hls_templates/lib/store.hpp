@@ -71,6 +71,9 @@ void send_map(const Instruction& i, uint32_t image, int lane, const Banks<Config
 #pragma HLS PIPELINE II=1
 #endif
     Word<Config> word;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=word complete
+#endif
     read_word<Config>(bank, lane, n < words ? i.in_base + n : 0, word);
     const unsigned int slot = n & (words_per_beat - 1);
     for (unsigned int w = 0; w < words_per_beat; ++w) {
@@ -81,7 +84,7 @@ void send_map(const Instruction& i, uint32_t image, int lane, const Banks<Config
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-        if (w == slot) byte[w * Config::sub_row + e] = n < words ? UInt<8>(word.element[e]) : UInt<8>(0);
+        if (w == slot) byte[w * Config::sub_row + e] = n < words ? UInt<8>(word[e]) : UInt<8>(0);
       }
     }
     if (slot + 1 == words_per_beat) beats.write(join_bytes<Config>(byte));

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clang.cindex import Type, TypeKind
+
 from toolflow.emit.cxx import Function, Kind, Loop, Token, Unit, parse_unit
 from toolflow.emit.hls import top_function
 from toolflow.ir.errors import VerificationError
@@ -45,6 +47,7 @@ _FORBIDDEN = {
     Kind.CXX_THROW_EXPR: ("exception", "an error must be a return value, not an exception"),
     Kind.CXX_TRY_STMT: ("exception", "an error must be a return value, not an exception"),
 }
+_STORAGE = ("ARRAY_PARTITION", "BIND_STORAGE", "AGGREGATE")
 _ASSIGNMENTS = {"=", "+=", "-=", "*=", "/=", "%=", "<<=", ">>=", "&=", "|=", "^="}
 _COMPARISONS = {"<", "<=", ">", ">=", "!="}
 
@@ -300,6 +303,30 @@ def _arguments(tokens: Sequence[Token], opening: int) -> list[list[Token]]:
     return [argument for argument in arguments if argument]
 
 
+def _arrays(unit: Unit) -> Iterator[Finding]:
+    """Each array of a function says whether it is registers or a memory, also where it is a member."""
+    for function in unit.functions:
+        told = {p.option("variable") for p in function.pragmas if any(p.is_hls(kind) for kind in _STORAGE)}
+        for name, variable in function.variables.items():
+            arrays = _arrays_of(name, variable.type)
+            missing = ", ".join(array for array in arrays if name not in told and array not in told)
+            if missing:
+                text = f"an array must be partitioned or bound to a memory ({', '.join(_STORAGE)}): {missing}"
+                yield _finding(unit, function.file, variable.location.line, "array", text)
+
+
+def _is_array(kind: Type) -> bool:
+    return kind.get_canonical().kind in (TypeKind.CONSTANTARRAY, TypeKind.DEPENDENTSIZEDARRAY)
+
+
+def _arrays_of(name: str, kind: Type) -> list[str]:
+    """Return a variable's name, if it is an array, or the names of its members that are."""
+    if _is_array(kind):
+        return [name]
+    members = kind.get_canonical().get_declaration().get_children()
+    return [f"{name}.{c.spelling}" for c in members if c.kind is Kind.FIELD_DECL and _is_array(c.type)]
+
+
 def _recursion(unit: Unit) -> Iterator[Finding]:
     names = {function.name for function in unit.functions}
     calls = {name: set[str]() for name in names}
@@ -363,6 +390,7 @@ _RULES: tuple[Callable[[Unit], Iterator[Finding]], ...] = (
     _pragmas,
     _loops,
     _bit_positions,
+    _arrays,
     _recursion,
     _dataflow,
 )

@@ -121,6 +121,14 @@ BAD = [
     ("port=in bundle=gmem0", "port=inn bundle=gmem0", "pragma", "not 'inn'"),
     ("constexpr int words = 8;", "#pragma HLS INLINE\nconstexpr int words = 8;", "pragma", "must be inside a function"),
     ("#ifndef __SYNTHESIS__\n#pragma GCC", "#ifdef __SYNTHESIS__\n#pragma GCC", "pragma", "not 'GCC diagnostic push'"),
+    # arrays
+    ("  *out = sum;", "  unsigned int a[2];\n  a[count & 1] = 1;\n  *out = a[0];", "array", "AGGREGATE): a"),
+    (
+        "  *out = sum;",
+        "  struct Pair { unsigned int both[2]; } pair;\n  pair.both[count & 1] = 1;\n  *out = pair.both[0];",
+        "array",
+        "pair.both",
+    ),
     # bits of wide integers
     ("#pragma HLS UNROLL\n", "", "bits", "not depend on n"),
     ("byte_of<Config>(wide, n)", "byte_of<Config>(wide, sum)", "bits", "not depend on sum"),
