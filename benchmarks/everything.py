@@ -67,6 +67,7 @@ def steps(data: Path, work: Path) -> dict[str, list[str]]:
         ],
         "resources": [python, str(benchmarks / "yosys_resources.py"), "check", "--record"],
         "worst_paths": [python, str(benchmarks / "worst_paths.py"), "--record"],
+        "hls_intervals": [python, str(benchmarks / "hls_intervals.py"), "--record"],
         "engine_area": [python, str(benchmarks / "engine_area.py"), "--record"],
         "board_speed": [python, str(benchmarks / "board_speed.py"), "resnet20", str(resnet20), "--rtl", "--record"],
         "board_speed_resnet8": [python, str(benchmarks / "board_speed.py"), "resnet8", "--rtl", "--record"],
