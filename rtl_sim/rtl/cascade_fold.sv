@@ -103,27 +103,36 @@ module cascade_fold
     exponent <= exponents[tap];
   end
 
-  // A coefficient of A times what is 3 times larger already at the outer taps of F(4,3).
-  function automatic value_t term(value_t value, int unsigned out, logic [2:0] tap_1d);
-    logic zero;
+  // How a tap enters an output: a coefficient of A times what is 3 times larger already at the outer taps of F(4,3).
+  typedef struct packed {
+    logic       zero;
     logic [1:0] shift;
+    logic       minus;
+  } term_t;
+
+  function automatic term_t term_of(int unsigned out, logic [2:0] tap_1d);
+    term_t term;
     if (is_4) begin
-      zero = (tap_1d == 3'd0 && out != 0) || (tap_1d == 3'd5 && out != 3);
+      term.zero = (tap_1d == 3'd0 && out != 0) || (tap_1d == 3'd5 && out != 3);
       case (tap_1d)
-        3'd0: shift = 2'd1;
-        3'd1, 3'd2: shift = 2'd2;
-        3'd5: shift = 2'd3;
-        default: shift = 2'(out);
+        3'd0: term.shift = 2'd1;
+        3'd1, 3'd2: term.shift = 2'd2;
+        3'd5: term.shift = 2'd3;
+        default: term.shift = 2'(out);
       endcase
     end else begin
-      zero = (tap_1d == 3'd0 && out != 0) || (tap_1d == 3'd3 && out != 1);
-      shift = tap_1d == 3'd0 || tap_1d == 3'd3 ? 2'd1 : 2'd0;
+      term.zero = (tap_1d == 3'd0 && out != 0) || (tap_1d == 3'd3 && out != 1);
+      term.shift = tap_1d == 3'd0 || tap_1d == 3'd3 ? 2'd1 : 2'd0;
     end
-    return zero ? '0 : value << shift;
+    term.minus = out % 2 == 1 && (tap_1d == 3'd2 || tap_1d == (is_4 ? 3'd4 : 3'd3));
+    return term;
   endfunction
 
-  function automatic logic minus(int unsigned out, logic [2:0] tap_1d);
-    return out % 2 == 1 && (tap_1d == 3'd2 || tap_1d == (is_4 ? 3'd4 : 3'd3));
+  // One adder adds or subtracts: a further lowest bit makes the carry of the complement.
+  function automatic value_t sum_of(value_t partial, value_t value, term_t term);
+    value_t share;
+    share = (term.zero ? '0 : value << term.shift) ^ {Engine.accumulator_bits{term.minus}};
+    return value_t'(({partial, term.minus} + {share, term.minus}) >> 1);
   endfunction
 
   function automatic logic outer(logic [2:0] tap_1d);
@@ -133,6 +142,8 @@ module cascade_fold
   // Along a row of taps: Z[j], for each chunk.
   values_t shifted, scaled;
   values_t [Engine.tile-1:0] z_before, z;
+  term_t [Engine.tile-1:0] row_term;  // of `adding`
+  logic row_starts, row_ends;
   always_ff @(posedge clk) begin
     for (int unsigned d = 0; d < Engine.drain_k; d++) begin
       for (int unsigned p = 0; p < Engine.lanes_p; p++) begin
@@ -142,19 +153,18 @@ module cascade_fold
     for (int unsigned e = 0; e < Elements; e++) begin
       scaled[e] <= shifted[e] + (outer(scaling.tap_x) ? shifted[e] << 1 : '0);
     end
+    for (int unsigned j = 0; j < Engine.tile; j++) row_term[j] <= term_of(j, scaling.tap_x);
+    row_starts <= scaling.tap_x == '0;
+    row_ends <= scaling.tap_x == last_tap;
   end
   always_comb begin
     for (int unsigned j = 0; j < Engine.tile; j++) begin
       for (int unsigned e = 0; e < Elements; e++) begin
-        automatic value_t partial = adding.tap_x == '0 ? '0 : z_before[j][e];
-        automatic value_t share = term(scaled[e], j, adding.tap_x);
-        z[j][e] = minus(j, adding.tap_x) ? partial - share : partial + share;
+        z[j][e] = sum_of(row_starts ? '0 : z_before[j][e], scaled[e], row_term[j]);
       end
     end
   end
 
-  logic row_ends;
-  assign row_ends = adding.tap_x == last_tap;
   cascade_ram #(
     .Depth(1 << ChunkBits),
     .PieceBits($bits(z)),
@@ -179,11 +189,11 @@ module cascade_fold
   } sweep_t;
 
   sweep_t sweep, sweep_scaling, sweep_adding;
-  logic sweep_starts, last_row, y_finished;
+  logic sweep_starts, last_row, y_starts, y_finished;
+  term_t column_term;  // of `sweep_adding`
   values_t [Engine.tile-1:0] row_z, row_scaled, y_before, y;
   assign sweep_starts = adding.valid && row_ends && adding.chunk == '0;
   assign last_row = sweep.row == last_output;
-  assign y_finished = sweep_adding.tap_y == last_tap;
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin
@@ -212,20 +222,16 @@ module cascade_fold
         row_scaled[j][e] <= row_z[j][e] + (outer(sweep_scaling.tap_y) ? row_z[j][e] << 1 : '0);
       end
     end
+    for (int unsigned r = 0; r < Engine.tile; r++) begin
+      if (32'(sweep_scaling.row) == r) column_term <= term_of(r, sweep_scaling.tap_y);
+    end
+    y_starts <= sweep_scaling.tap_y == '0;
+    y_finished <= sweep_scaling.tap_y == last_tap;
   end
   always_comb begin
     for (int unsigned j = 0; j < Engine.tile; j++) begin
       for (int unsigned e = 0; e < Elements; e++) begin
-        automatic value_t partial = sweep_adding.tap_y == '0 ? '0 : y_before[j][e];
-        automatic value_t share = '0;
-        automatic logic subtract = 1'b0;
-        for (int unsigned r = 0; r < Engine.tile; r++) begin
-          if (32'(sweep_adding.row) == r) begin
-            share = term(row_scaled[j][e], r, sweep_adding.tap_y);
-            subtract = minus(r, sweep_adding.tap_y);
-          end
-        end
-        y[j][e] = subtract ? partial - share : partial + share;
+        y[j][e] = sum_of(y_starts ? '0 : y_before[j][e], row_scaled[j][e], column_term);
       end
     end
   end

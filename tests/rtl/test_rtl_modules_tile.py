@@ -300,7 +300,7 @@ def test_planted_faults_are_found(tmp_path: Path) -> None:
     """One coefficient of each transform changed, and levels walk on: the comparisons that pass above fail."""
     faults = {
         "cascade_transform": ("near = is_4 && (turn == 3'd1 ||", "near = is_4 && (turn == 3'd3 ||"),
-        "cascade_fold": ("3'd1, 3'd2: shift = 2'd2;", "3'd1, 3'd2: shift = 2'd1;"),
+        "cascade_fold": ("3'd1, 3'd2: term.shift = 2'd2;", "3'd1, 3'd2: term.shift = 2'd1;"),
         "cascade_tile_walker": ("buffer_address <= tap_address;", "buffer_address <= address_next;"),
     }
     for module, (right, wrong) in faults.items():
