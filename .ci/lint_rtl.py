@@ -9,13 +9,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+from rtl_sim.primitives import models
 from tests.conformance.engine_shapes import SHAPES
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 WAIVERS = sorted((REPOSITORY / "rtl_sim").glob("*/*.vlt"))
-PRIMITIVES = sorted((REPOSITORY / "rtl_sim/primitives").glob("*.sv"))
 UNIT = "single"
 
 
@@ -23,7 +23,7 @@ def lint(config: EngineConfig, root: Path, folder: Path) -> str:
     """Return what Verilator says of one configuration, "" if it finds nothing."""
     sources = emit_rtl(config, UNIT, folder)
     done = subprocess.run(
-        [root / "bin/verilator", "--lint-only", "-Wall", "--top", f"cascade_{UNIT}", *WAIVERS, *PRIMITIVES, *sources],
+        [root / "bin/verilator", "--lint-only", "-Wall", "--top", f"cascade_{UNIT}", *WAIVERS, *models(), *sources],
         env={**os.environ, "VERILATOR_ROOT": str(root)},
         stdin=subprocess.DEVNULL,
         capture_output=True,

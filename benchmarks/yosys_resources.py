@@ -32,6 +32,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from benchmarks.results import add_record_option, record, record_row
+from rtl_sim.primitives import models
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
 from toolflow.plan.resources.count import ResourceCount
@@ -112,14 +113,7 @@ HELD_OUT_NARROW = (_config(8, 4, 1, 1, 8, (3, 3, 16), bus_bits=64),)
 # modules that grow with nothing else of an engine with tiles than the tile
 TILE_STEADY = ("decode", "sequencer", "requantise", "tile_reader", "tile_walker")
 # modules that are counted as a part of another: what engine and core hold beside their modules is one part
-PARTS_OF = {
-    "core": "engine",
-    "convolve": "engine",
-    "countdown": "walker",
-    "select": "drain",
-    "turn": "drain",
-    "place": "drain",
-}
+PARTS_OF = {"core": "engine", "convolve": "engine", "select": "drain", "place": "drain"}
 
 # modules that depend on nothing but the bus width and on whether there is a confidence unit
 STEADY = (
@@ -184,7 +178,8 @@ def synthesise(config: EngineConfig, family: str, by_module: bool, without: Sequ
             *(f"blackbox cascade_{kind}$*" for kind in without),
         ]
     with tempfile.TemporaryDirectory(dir=_made(CACHE)) as name:
-        text = "".join(path.read_text(encoding="utf-8") for path in emit_rtl(config, "single", Path(name) / "rtl"))
+        files = [*emit_rtl(config, "single", Path(name) / "rtl"), *models()]
+        text = "".join(path.read_text(encoding="utf-8") for path in files)
     return run_yosys([*lines, synth], text, f"{_label(config)} for {family}")
 
 

@@ -17,6 +17,7 @@ module cascade_array
   input  logic                                      rst_n,
   input  logic                                      input_signed,
   input  logic                                      indexed,
+  output error_e                                    problem,
   input  logic                                      step_valid,
   input  logic                                      step_word,
   input  logic                                      step_inside,
@@ -82,6 +83,22 @@ module cascade_array
       control[0] <= '{valid: step_valid, first: step_first, shift: step_shift, last: step_last};
       for (int unsigned age = 0; age < Latency; age++) control[age+1] <= control[age];
     end
+  end
+
+  // A packing that excludes the smallest weight would sum it wrongly.
+  if (array_packing(Engine).symmetric) begin : g_excluded
+    logic [Engine.slots-1:0] smallest;
+    always_ff @(posedge clk) begin
+      for (int unsigned s = 0; s < Engine.slots; s++) begin
+        smallest[s] <= 1'b0;
+        for (int unsigned k = 0; k < Engine.lanes_k; k++) begin
+          if (weight[k][s] == {1'b1, {Engine.weight_bits - 1{1'b0}}} && control[slot_delay(Engine, s)].valid) smallest[s] <= 1'b1;
+        end
+      end
+    end
+    assign problem = smallest != '0 ? ErrorWeight : ErrorNone;
+  end else begin : g_every
+    assign problem = ErrorNone;
   end
 
   // The accumulator's other input goes through its LUTs: the sum is added with its carry below the lowest bit.

@@ -2,6 +2,7 @@
 // Checks only: no ports, no logic.
 module cascade_bounds
   import cascade_pkg::*;
+  import cascade_products_pkg::*;
 #(
   parameter engine_t Engine = DefaultEngine
 ) ();
@@ -59,5 +60,25 @@ module cascade_bounds
       Engine.table_words < 1 || Engine.table_words > 64) begin : g_check_13
     $fatal(1, "cascade_engine: result_depth must be 1 to 2^14 and table_words 1 to 64, not %0d and %0d",
            Engine.result_depth, Engine.table_words);
+  end
+  if (Engine.pack_k < 1 || Engine.pack_k > 2 || Engine.lanes_k % maximum(Engine.pack_k, 1) != 0 ||
+      Engine.pack_p < 1 || Engine.pack_p > 2 || Engine.lanes_p % maximum(Engine.pack_p, 1) != 0) begin : g_check_14
+    $fatal(1, "cascade_engine: pack_k and pack_p must be 1 or 2 and divide lanes_k = %0d and lanes_p = %0d, not %0d and %0d",
+           Engine.lanes_k, Engine.lanes_p, Engine.pack_k, Engine.pack_p);
+  end
+  if (!is_power_of_two(Engine.chain) || Engine.chain > Engine.slots) begin : g_check_15
+    $fatal(1, "cascade_engine: chain must divide slots = %0d, not be %0d", Engine.slots, Engine.chain);
+  end
+  if (Engine.pack_k > 1 && Engine.gather) begin : g_check_16
+    $fatal(1, "cascade_engine: gather must be 0 with pack_k = %0d, whose channels share an element", Engine.pack_k);
+  end
+  if (Engine.dsp_primitive == DspPrimitiveNone) begin : g_check_17
+    if (Engine.pack_k * Engine.pack_p * Engine.chain != 1) begin : g_check
+      $fatal(1, "cascade_engine: pack_k, pack_p and chain need a dsp_primitive, not %0d, %0d and %0d with none",
+             Engine.pack_k, Engine.pack_p, Engine.chain);
+    end
+  end else if (!array_packing(Engine).possible) begin : g_check_18
+    $fatal(1, "cascade_engine: the dsp_primitive does not take pack_k = %0d, pack_p = %0d and chain = %0d",
+           Engine.pack_k, Engine.pack_p, Engine.chain);
   end
 endmodule

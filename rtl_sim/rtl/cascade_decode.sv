@@ -211,7 +211,9 @@ module cascade_decode
       OpEnd: ;
       default: found = ErrorOpcode;
     endcase
-    if (i.reserved0 != '0 || i.reserved15 != '0 || i.flags.reserved != '0) found = ErrorOpcode;
+    if (i.reserved0 != '0 || i.reserved15 != '0 || i.flags.reserved != '0 ||
+        (!Engine.gather && i.opcode == OpConv && i.flags.indexed))
+      found = ErrorOpcode;
   end
 
   always_ff @(posedge clk) begin

@@ -28,7 +28,7 @@ module cascade_operands
   output logic signed [Engine.weight_bits-1:0] weight[Engine.lanes_k][Engine.slots],
   output logic signed [OperandBits-1:0]        operand[Choices][Engine.slots][Engine.lanes_p]
 );
-  localparam int unsigned Depth = is_column(Engine.dsp_primitive) ? Engine.chain : 1;
+  localparam int unsigned Depth = slot_delay(Engine, Engine.slots - 1) + 1;
 
   typedef logic signed [Engine.weight_bits-1:0] weight_t;
   typedef logic signed [OperandBits-1:0] operand_t;
@@ -49,7 +49,7 @@ module cascade_operands
   endfunction
 
   for (genvar s = 0; s < Engine.slots; s++) begin : g_slot
-    localparam int unsigned Late = s % Depth;
+    localparam int unsigned Late = slot_delay(Engine, s);
     weight_t value[Late+1][Engine.lanes_k];
     always_ff @(posedge clk) begin
       for (int unsigned k = 0; k < Engine.lanes_k; k++) begin

@@ -195,11 +195,6 @@ package cascade_pkg;
     return total_bits > port_bits ? 8 : 7;
   endfunction
 
-  // Tiles of 2^shift outputs that cover so many rows or columns of outputs.
-  function automatic logic [15:0] tiles_in(logic [15:0] outputs, logic [1:0] shift);
-    return 16'((17'(outputs) + (17'd1 << shift) - 17'd1) >> shift);
-  endfunction
-
   // CRC-32 of zlib (reflected 0x04C11DB7) after one more little-endian word.
   function automatic logic [31:0] crc32_word(logic [31:0] crc, logic [31:0] word);
     logic [31:0] value;
@@ -338,9 +333,10 @@ package cascade_pkg;
     return engine.weight_bits < engine.activation_bits ? engine.weight_bits : engine.activation_bits;
   endfunction
 
-  // Bits of a weight row, with or without its indices, and of the widest item of the weight stream.
+  // Bits of a weight row, with or without its indices (an engine without gather takes none), and of the widest item of
+  // the weight stream.
   function automatic int unsigned row_bits(engine_t engine, bit indexed);
-    return engine.lanes_k * engine.slots * (engine.weight_bits + (indexed ? index_bits(engine) : 0));
+    return engine.lanes_k * engine.slots * (engine.weight_bits + (indexed && engine.gather ? index_bits(engine) : 0));
   endfunction
   function automatic int unsigned item_bits(engine_t engine);
     return maximum(row_bits(engine, 1'b1), RecordBits);

@@ -110,6 +110,20 @@ package cascade_products_pkg;
     return engine.pack_k * engine.pack_p > 1;
   endfunction
 
+  // Where the products of one block lie; of engines that leave their multipliers to synthesis, anywhere.
+  function automatic packing_t array_packing(engine_t engine);
+    packing_t packing;
+    packing = '{possible: 1'b1, symmetric: 1'b0, weight_step: '0, operand_step: '0};
+    if (engine.dsp_primitive == DspPrimitiveNone) return packing;
+    return packing_of(engine.dsp_primitive, engine.pack_k, engine.pack_p, engine.chain, engine.weight_bits,
+                      longint'(least_operand(engine)), longint'(greatest_operand(engine)));
+  endfunction
+
+  // Cycles by which a slot takes its weights and elements later than slot 0.
+  function automatic int unsigned slot_delay(engine_t engine, int unsigned slot);
+    return is_column(engine.dsp_primitive) ? slot % engine.chain : 0;
+  endfunction
+
   // Elements that are chosen for each lane and slot: each channel's, or one for all of them.
   function automatic int unsigned choices(engine_t engine);
     return engine.gather ? engine.lanes_k : 1;

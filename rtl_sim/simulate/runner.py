@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from rtl_sim.primitives import models
 from rtl_sim.simulate.exchange import MEMORY_BYTES, read_outcome, write_job
 from rtl_sim.simulate.hls_model import build_model
 from rtl_sim.simulate.job import FILL, Job, Outcome, RunOptions, SimulationError
@@ -30,7 +31,6 @@ Dut = Literal["rtl", "hls"]
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 TOP = "cascade_bench"
 SHIM = BENCH / "cascade_hls_shim.sv"
-PRIMITIVES = BENCH.parent / "primitives"  # models of the vendors' cells that engines instantiate
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,7 @@ def _rtl_design(config: EngineConfig, sources: Path, top: Path) -> Design:
     defines = {"CASCADE_DUT": top.stem}
     if instance:
         defines["CASCADE_RETIRED"] = f"dut.{instance[1]}.retired_count"
-    return Design(
-        TOP, (*rtl_sources(sources), *sorted(PRIMITIVES.glob("*.sv")), *_bench_sources()), defines, _parameters(config)
-    )
+    return Design(TOP, (*rtl_sources(sources), *models(), *_bench_sources()), defines, _parameters(config))
 
 
 def _parameters(config: EngineConfig) -> dict[str, int]:

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from rtl_sim.primitives import models
 from rtl_sim.simulate.places import cache_folder
-from rtl_sim.simulate.runner import PRIMITIVES
 from rtl_sim.timing.netlist import Netlist, read_netlist
 from toolflow.emit.hls import top_function
 from toolflow.emit.rtl import emit_rtl, with_default_engine
@@ -53,8 +53,9 @@ def module_netlist(config: EngineConfig, family: str, top: str, parameters: Mapp
     """
     check_family(family)
     with tempfile.TemporaryDirectory() as name:
-        files = [*emit_rtl(config, UNIT, Path(name) / "rtl"), *PRIMITIVES.glob("*.sv")]
-        texts = {file.stem: file.read_text(encoding="utf-8") for file in files}
+        files = emit_rtl(config, UNIT, Path(name) / "rtl")
+        # a block's model says its pins; Yosys takes the vendor's cell
+        texts = {file.stem: file.read_text(encoding="utf-8") for file in (*files, *models())}
     if top not in texts:
         raise ToolflowError(f"rtl_sim/rtl holds no module {top}")
     texts[_PACKAGE] = with_default_engine(texts[_PACKAGE], config)
@@ -75,7 +76,7 @@ def _needed(texts: Mapping[str, str], top: str) -> list[str]:
         stem = pending.pop()
         if stem not in needed:
             needed.add(stem)
-            pending += [name for name in re.findall(r"\w+", texts[stem]) if name in texts]
+            pending += [name for name in re.findall(r"\b(?:cascade_|DSP|MULT)\w+", texts[stem]) if name in texts]
     return [stem for stem in texts if stem in needed]
 
 

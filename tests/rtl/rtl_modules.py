@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from rtl_sim.primitives import models
 from rtl_sim.simulate.simulator import MAKE_FLAGS
 from toolflow.emit.rtl import with_default_engine
 from toolflow.engine.config import EngineConfig
 
 RTL = Path(__file__).parents[2] / "rtl_sim" / "rtl"
 PACKAGE = RTL / "cascade_pkg.sv"
-PRIMITIVES = sorted((RTL.parent / "primitives").glob("*.sv"))  # models of the vendors' cells
 WAIVERS = (RTL / "cascade.vlt", RTL.parent / "primitives" / "primitives.vlt")
 BENCHES = Path(__file__).parent
 BUILD_OPTIONS = (
@@ -50,10 +50,10 @@ def lint(top: str, config: EngineConfig | None = None) -> subprocess.CompletedPr
         if config is not None:
             package = Path(folder) / PACKAGE.name
             package.write_text(with_default_engine(PACKAGE.read_text(), config))
-        return verilator("--lint-only", "-Wall", *WAIVERS, package, *modules(), *PRIMITIVES, "--top", top)
+        return verilator("--lint-only", "-Wall", *WAIVERS, package, *modules(), *models(), "--top", top)
 
 
-def build_bench(folder: Path, top: str, sources: Sequence[Path] = (), more: Sequence[str] = ()) -> Path:
+def build_bench(folder: Path, top: str, sources: Sequence[Path] = (), more: Sequence[Path] = ()) -> Path:
     """Compile one of the benches and return the program.
 
     Args:
@@ -62,10 +62,10 @@ def build_bench(folder: Path, top: str, sources: Sequence[Path] = (), more: Sequ
         sources: files of the engine to take instead of those of the same name.
         more: files beside the bench that it needs, in the order of compilation.
     """
-    benches = [BENCHES / f"{name}.sv" for name in (*more, top)]
+    benches = [*more, BENCHES / f"{top}.sv"]
     instead = {path.name: path for path in sources}
     files = [instead.get(path.name, path) for path in modules() if path.stem != "cascade_engine"]
-    done = verilator(*BUILD_OPTIONS, "--Mdir", folder, PACKAGE, *files, *PRIMITIVES, *benches, "--top", top)
+    done = verilator(*BUILD_OPTIONS, "--Mdir", folder, PACKAGE, *files, *models(), *benches, "--top", top)
     assert done.returncode == 0, done.stderr
     return folder / f"V{top}"
 

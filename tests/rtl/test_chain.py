@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.rtl.rtl_modules import BENCHES, PACKAGE, PRIMITIVES, build_bench, modules, run_bench
+from rtl_sim.primitives import models
+from tests.rtl.rtl_modules import BENCHES, PACKAGE, build_bench, modules, run_bench
 from toolflow.numerics.packing import Interval, packing_of
 
 CASES = 12
@@ -30,7 +31,7 @@ endmodule
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[int, ...]]]:
     """What the bench counted: of each kind of check the numbers of its lines."""
     folder = tmp_path_factory.mktemp("chain")
-    program = build_bench(folder, "chain_bench", more=("chain_cases_pkg",))
+    program = build_bench(folder, "chain_bench", more=(BENCHES / "chain_cases_pkg.sv",))
     found: dict[str, list[tuple[int, ...]]] = {}
     for line in run_bench(program, folder).stdout.splitlines():
         kind, *numbers = line.split()
@@ -66,12 +67,12 @@ def prove(folder: Path, *proofs: str, **instead: str) -> list[bool]:
     """Return whether Yosys proves each (top with its parameters); `instead` holds other texts of files."""
     for path in (PACKAGE, *modules(), BENCHES / "chain_cases_pkg.sv", BENCHES / "chain_proofs.sv"):
         shutil.copy2(path, folder)
-    for path in PRIMITIVES:
+    for path in models():
         (folder / path.name).write_text(path.read_text().replace("(* blackbox *)", ""))
     for name, text in instead.items():
         (folder / f"{name}.sv").write_text(text)
     (folder / "wires.v").write_text(WIRES)
-    files = [PACKAGE.name, *(f"{name}.sv" for name in CHAIN), *(path.name for path in PRIMITIVES)]
+    files = [PACKAGE.name, *(f"{name}.sv" for name in CHAIN), *(path.name for path in models())]
     files += ["chain_cases_pkg.sv", "chain_proofs.sv"]
     script = ["from pyosys import libyosys as ys", "ys.yosys_setup()"]
     for proof in proofs:

@@ -52,10 +52,21 @@ def test_shape_lints(shape: str) -> None:
         ({"drain_k": 0}, "drain_k must divide gcd(lanes_k, sub_row) = 8, not be 0"),
         ({"lanes_k": 520}, "lanes_k must be 1 to 512 and lanes_p 1 to 128, not 520 and 8"),
         ({"bank_depth": 2097152}, "bank_depth must be 1 to 2^20 and weight_depth 1 to 2^16, not 2097152 and 1024"),
+        (
+            {"pack_p": 3},
+            "pack_k and pack_p must be 1 or 2 and divide lanes_k = 16 and lanes_p = 8, not 1 and 3",
+        ),
+        ({"chain": 2}, "chain must divide slots = 1, not be 2"),
+        ({"pack_k": 2}, "gather must be 0 with pack_k = 2, whose channels share an element"),
+        ({"pack_p": 2}, "pack_k, pack_p and chain need a dsp_primitive, not 1, 2 and 1 with none"),
+        (
+            {"pack_p": 2, "dsp_primitive": "mult18x18d"},
+            "the dsp_primitive does not take pack_k = 1, pack_p = 2 and chain = 1",
+        ),
         ({"table_words": 65}, "result_depth must be 1 to 2^14 and table_words 1 to 64, not 16 and 65"),
     ],
 )
-def test_bad_parameter_is_named(change: dict[str, int], text: str) -> None:
+def test_bad_parameter_is_named(change: dict[str, int | str], text: str) -> None:
     done = lint("cascade_engine", EngineConfig().model_copy(update=change))
     assert done.returncode != 0
     assert f"cascade_engine: {text}" in done.stderr
