@@ -113,7 +113,14 @@ HELD_OUT_NARROW = (_config(8, 4, 1, 1, 8, (3, 3, 16), bus_bits=64),)
 # modules that grow with nothing else of an engine with tiles than the tile
 TILE_STEADY = ("decode", "sequencer", "requantise", "tile_reader", "tile_walker")
 # modules that are counted as a part of another: what engine and core hold beside their modules is one part
-PARTS_OF = {"core": "engine", "convolve": "engine", "select": "drain", "place": "drain"}
+PARTS_OF = {
+    "core": "engine",
+    "convolve": "engine",
+    "countdown": "walker",
+    "select": "drain",
+    "turn": "drain",
+    "place": "drain",
+}
 
 # modules that depend on nothing but the bus width and on whether there is a confidence unit
 STEADY = (

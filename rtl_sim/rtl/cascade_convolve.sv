@@ -23,7 +23,7 @@ module cascade_convolve
   output error_e                           problem,
   output logic                             stalled,  // waiting for weights
   // weight rows and the channels' parameters
-  input  logic [17:0]                      level,
+  input  logic                             row_here,
   output logic                             row_step,
   output logic                             row_rewind,
   output logic                             row_release,
@@ -56,7 +56,7 @@ module cascade_convolve
   typedef logic signed [Engine.accumulator_bits-1:0] sum_t;
 
   logic drain_stalled, drain_fetched, handoff, pooling, tiled;
-  logic walk_stalled, walk_row_step, walk_row_rewind, walk_row_release, walk_read_wanted;
+  logic walk_stalled, walk_row_step, walk_row_rewind, walk_row_release, walk_read_near;
   logic walk_valid, walk_word, walk_inside, walk_first, walk_shift, walk_last;
   logic step_valid, step_word, step_first, step_shift, step_last;
   logic [BankBits-1:0] walk_read_address;
@@ -77,11 +77,11 @@ module cascade_convolve
       tile_problem != ErrorNone ? tile_problem : array_problem != ErrorNone ? array_problem : drain_problem;
 
   // The bank's read port: of the steps' words, or of the drain's residuals.
-  logic walker_wanted, walker_allowed, fetch_wanted, fetch_urgent, fetch_allowed;
+  logic walker_near, walker_allowed, fetch_wanted, fetch_urgent, fetch_allowed;
   logic [BankBits-1:0] walker_address, fetch_address;
-  assign fetch_allowed = fetch_urgent || !walker_wanted;
-  assign walker_allowed = !(fetch_wanted && fetch_urgent);
-  assign bank_read = fetch_wanted || walker_wanted;
+  assign fetch_allowed = fetch_urgent || !walker_near;
+  assign walker_allowed = !fetch_urgent;
+  assign bank_read = fetch_wanted || walker_near;
   assign bank_read_address = fetch_wanted && fetch_allowed ? fetch_address : walker_address;
 
   cascade_walker #(
@@ -94,11 +94,11 @@ module cascade_convolve
     .busy,
     .problem(walker_problem),
     .stalled(walk_stalled),
-    .level,
+    .row_here,
     .row_step(walk_row_step),
     .row_rewind(walk_row_rewind),
     .row_release(walk_row_release),
-    .read_wanted(walk_read_wanted),
+    .read_near(walk_read_near),
     .read_allowed(walker_allowed),
     .read_address(walk_read_address),
     .drain_stalled,
@@ -117,7 +117,7 @@ module cascade_convolve
     assign tile_problem = ErrorNone;
     assign stalled = walk_stalled;
     assign {row_step, row_rewind, row_release} = {walk_row_step, walk_row_rewind, walk_row_release};
-    assign walker_wanted = walk_read_wanted;
+    assign walker_near = walk_read_near;
     assign walker_address = walk_read_address;
     assign {step_valid, step_word, step_first, step_shift, step_last} =
         {walk_valid && !pooling, walk_word, walk_first, walk_shift, walk_last};
@@ -129,7 +129,7 @@ module cascade_convolve
     logic unused;
     assign unused = ^{operation_taps, tile_drained, tile_row, tile_column};
   end else begin : g_tile
-    logic tile_stalled, tile_row_step, tile_row_rewind, tile_row_release, tile_read_wanted, tile_choose, complete;
+    logic tile_stalled, tile_row_step, tile_row_rewind, tile_row_release, tile_read_near, tile_choose, complete;
     logic tile_valid, tile_step_word, tile_first, tile_shift, tile_last;
     logic [BankBits-1:0] tile_read_address;
     logic [IndexBits-1:0] tile_index;
@@ -146,11 +146,11 @@ module cascade_convolve
       .operation_taps,
       .problem(tile_problem),
       .stalled(tile_stalled),
-      .level,
+      .row_here,
       .row_step(tile_row_step),
       .row_rewind(tile_row_rewind),
       .row_release(tile_row_release),
-      .read_wanted(tile_read_wanted),
+      .read_near(tile_read_near),
       .read_allowed(walker_allowed),
       .read_address(tile_read_address),
       .bank_word,
@@ -178,7 +178,7 @@ module cascade_convolve
     assign stalled = walk_stalled || tile_stalled;
     assign {row_step, row_rewind, row_release} = tiled ? {tile_row_step, tile_row_rewind, tile_row_release} :
         {walk_row_step, walk_row_rewind, walk_row_release};
-    assign walker_wanted = tiled ? tile_read_wanted : walk_read_wanted;
+    assign walker_near = tiled ? tile_read_near : walk_read_near;
     assign walker_address = tiled ? tile_read_address : walk_read_address;
     assign {step_valid, step_word, step_first, step_shift, step_last} = tiled ?
         {tile_valid, tile_step_word, tile_first, tile_shift, tile_last} :

@@ -71,9 +71,8 @@ module cascade_core
 
   // Weights.
   logic item_valid, item_ready, item_is_record, item_last, loader_wrong_length;
-  logic row_ready, row_step, row_rewind, row_release, record_ready;
+  logic row_ready, row_here, row_step, row_rewind, row_release, record_ready;
   logic [ItemBits-1:0] item;
-  logic [17:0] level;
   logic [RowBits-1:0] step_row;
   assign item_ready = item_is_record ? record_ready : row_ready;
 
@@ -116,7 +115,7 @@ module cascade_core
     .step(row_step),
     .rewind(row_rewind),
     .release_group(row_release),
-    .level,
+    .row_here,
     .step_row
   );
 
@@ -252,7 +251,7 @@ module cascade_core
     .done(conv_done),
     .problem(conv_problem),
     .stalled(weight_stalled),
-    .level,
+    .row_here,
     .row_step,
     .row_rewind,
     .row_release,

@@ -1,7 +1,8 @@
 // Takes finished positions out of the array, or tiles of them out of the fold: DrainK output channels per lane and
 // cycle, each through bias, residual, requantise and clip, into the bank (granule by granule) or into the results.
-// Residual words come through the bank's read port in cycles in which the walker does not want it; after
-// one cycle of waiting the drain goes first. Latency from a channel's turn to its write: two cycles and the requantiser's.
+// Residual words come through the bank's read port in cycles in which the walker cannot use it; after one cycle of
+// waiting the drain goes first. What comes next is prepared in registers (cascade_turn), from which every decision
+// starts. Latency from a channel's turn to its write: two cycles and the requantiser's.
 module cascade_drain
   import cascade_pkg::*;
 #(
@@ -51,7 +52,6 @@ module cascade_drain
   output logic [ResultBits-1:0]                     result_data[Engine.lanes_p]
 );
   localparam int unsigned ActivationBits = Engine.activation_bits;
-  localparam int unsigned SubRowBits = $clog2(Engine.sub_row);
   localparam int unsigned ElementBits = index_bits(Engine);
   localparam int unsigned Parts = Granule / Engine.drain_k;  // chunks in a granule
   localparam int unsigned PartBits = index_width(Parts);
@@ -64,143 +64,8 @@ module cascade_drain
   localparam int unsigned TotalBits = maximum(Engine.accumulator_bits, BiasBits) + 1;
   localparam int unsigned Latency = requantise_latency(TotalBits, port_bits(Engine));
 
-  typedef logic [StoreBits-1:0] store_t;
-  typedef logic signed [17:0] residual_channel_t;
-
   instruction_t i;
   assign i = operation.code;
-
-  // Position and chunk at the drain's turn.
-  logic [15:0] groups_left;
-  logic [16:0] channels_left;  // of the map, from this group on
-  logic [16:0] group_left;  // of the group, from this chunk on
-  logic [16:0] group_channels, group_channels_next;
-  logic [ChunkBits-1:0] chunk;
-  store_t out_position, residual_position, result_position, out_address, residual_address;
-  store_t result_index;
-  logic [15:0] group_word, out_word;
-  logic [ElementBits-1:0] group_element, out_element;
-  logic [15:0] channel, group_channel;
-  residual_channel_t residual_channel, group_residual, next_word_channel, next_word_distance;
-  logic running, active, issue, waited, last_chunk, last_group, position_ends, tile_ends, map_ends, group_ends;
-  logic has_residual, needs_word, later_word, announced;
-  logic [PaceBits-1:0] pace;
-
-  assign group_channels = channels_left < 17'(Engine.lanes_k) ? channels_left : 17'(Engine.lanes_k);
-  assign group_channels_next = channels_left < 17'(2 * Engine.lanes_k) ? channels_left - 17'(Engine.lanes_k) :
-      17'(Engine.lanes_k);
-  assign active = handoff || running;
-  assign last_chunk = group_left <= 17'(Engine.drain_k);
-  assign last_group = groups_left == 16'd1;
-  assign position_ends = issue && last_chunk;
-  assign tile_drained = position_ends && tile_ends;
-  assign group_ends = position_ends && map_ends;
-
-  cascade_place #(
-    .Engine(Engine)
-  ) i_place (
-    .clk,
-    .start,
-    .operation,
-    .advance(position_ends),
-    .out_position,
-    .result_position,
-    .residual_position,
-    .tile_row,
-    .tile_column,
-    .tile_ends,
-    .map_ends
-  );
-
-  assign has_residual = i.flags.residual && residual_channel >= 0 &&
-      residual_channel < residual_channel_t'({1'b0, i.residual_channels});
-  assign needs_word = has_residual &&
-      (chunk == '0 || (residual_channel & residual_channel_t'(Engine.sub_row - 1)) == '0);
-  assign next_word_channel = residual_channel < 0 ? '0 :
-      (residual_channel | residual_channel_t'(Engine.sub_row - 1)) + residual_channel_t'(1);
-  assign next_word_distance = next_word_channel - residual_channel;
-  assign later_word = i.flags.residual && next_word_channel < residual_channel_t'({1'b0, i.residual_channels}) &&
-      next_word_distance < residual_channel_t'({1'b0, group_left});
-
-  assign fetch_wanted = active && pace == '0 && needs_word;
-  assign fetch_urgent = waited;
-  assign issue = active && pace == '0 && (!needs_word || fetch_allowed);
-  assign stalled = fetch_wanted && !fetch_allowed;
-  assign fetched = issue && !later_word && !announced;
-  assign residual_address = residual_position + (store_t'(residual_channel) >> SubRowBits);
-  assign fetch_address = BankBits'(residual_address);
-  assign out_address = out_position + store_t'(out_word);
-  assign result_index = result_position + store_t'(channel);
-  assign choose = issue;
-  assign choose_chunk = chunk;
-  assign parameters_read = issue;
-  assign parameters_chunk = chunk;
-  assign parameters_release = group_ends;
-
-  // First element and word of the next group: Engine.lanes_k channels further.
-  logic [16:0] group_step;
-  assign group_step = 17'(group_element) + 17'(Engine.lanes_k);
-
-  always_ff @(posedge clk) begin
-    if (!rst_n) begin
-      running <= 1'b0;
-      waited <= 1'b0;
-      announced <= 1'b0;
-      pace <= '0;
-    end else begin
-      running <= active && !tile_drained;
-      waited <= stalled;
-      announced <= (announced || fetched) && !position_ends;
-      if (issue && i.flags.to_result) pace <= PaceBits'(Engine.drain_k - 1);
-      else if (pace != '0) pace <= pace - 1'b1;
-    end
-
-    if (start) begin
-      groups_left <= i.groups;
-      channels_left <= 17'(i.channels);
-      group_left <= i.channels < 16'(Engine.lanes_k) ? 17'(i.channels) : 17'(Engine.lanes_k);
-      chunk <= '0;
-      channel <= '0;
-      group_channel <= '0;
-      group_word <= '0;
-      out_word <= '0;
-      group_element <= '0;
-      out_element <= '0;
-      residual_channel <= -residual_channel_t'({1'b0, i.residual_offset});
-      group_residual <= -residual_channel_t'({1'b0, i.residual_offset});
-    end else if (issue) begin
-      chunk <= chunk + 1'b1;
-      channel <= channel + 16'(Engine.drain_k);
-      group_left <= group_left - 17'(Engine.drain_k);
-      residual_channel <= residual_channel + residual_channel_t'(Engine.drain_k);
-      out_element <= out_element + ElementBits'(Engine.drain_k);
-      if (32'(out_element) + Engine.drain_k == Engine.sub_row) begin
-        out_element <= '0;
-        out_word <= out_word + 16'd1;
-      end
-      if (last_chunk) begin
-        chunk <= '0;
-        channel <= group_channel;
-        group_left <= group_channels;
-        residual_channel <= group_residual;
-        out_element <= group_element;
-        out_word <= group_word;
-        if (map_ends) begin
-          groups_left <= groups_left - 16'd1;
-          channels_left <= channels_left - 17'(Engine.lanes_k);
-          group_left <= group_channels_next;
-          group_channel <= group_channel + 16'(Engine.lanes_k);
-          channel <= group_channel + 16'(Engine.lanes_k);
-          group_residual <= group_residual + residual_channel_t'(Engine.lanes_k);
-          residual_channel <= group_residual + residual_channel_t'(Engine.lanes_k);
-          group_element <= ElementBits'(32'(group_step) % Engine.sub_row);
-          out_element <= ElementBits'(32'(group_step) % Engine.sub_row);
-          group_word <= group_word + 16'(group_step >> SubRowBits);
-          out_word <= group_word + 16'(group_step >> SubRowBits);
-        end
-      end
-    end
-  end
 
   // What goes along with a chunk through the requantiser.
   typedef struct packed {
@@ -215,7 +80,73 @@ module cascade_drain
     logic out_of_range;
   } chunk_t;
 
-  chunk_t turn, late;
+  // The chunk whose turn it is.
+  chunk_t turn;
+  logic issue, position_ends, turn_tile_ends, group_ends, instruction_ends, needs_word, later_word, word_outside;
+  logic running, active, waited, announced;
+  logic [PaceBits-1:0] pace;
+  logic [ElementBits-1:0] turn_element;
+  logic [Engine.drain_k-1:0] turn_residual_wanted;
+
+  assign active = handoff || running;
+  assign fetch_wanted = active && pace == '0 && needs_word;
+  assign fetch_urgent = waited;
+  assign issue = active && pace == '0 && (!needs_word || fetch_allowed);
+  assign stalled = fetch_wanted && !fetch_allowed;
+  assign fetched = issue && !later_word && !announced;
+  assign tile_drained = issue && turn_tile_ends;
+  assign choose = issue;
+  assign parameters_read = issue;
+  assign parameters_chunk = choose_chunk;
+  assign parameters_release = issue && group_ends;
+
+  cascade_turn #(
+    .Engine(Engine)
+  ) i_turn (
+    .clk,
+    .start,
+    .operation,
+    .advance(issue),
+    .chunk(choose_chunk),
+    .tile_row,
+    .tile_column,
+    .position_ends,
+    .tile_ends(turn_tile_ends),
+    .group_ends,
+    .instruction_ends,
+    .needs_word,
+    .later_word,
+    .word_address(fetch_address),
+    .residual_element(turn_element),
+    .residual_wanted(turn_residual_wanted),
+    .wanted(turn.wanted),
+    .granule_ends(turn.write),
+    .part(turn.part),
+    .granule(turn.granule),
+    .bank_address(turn.bank_address),
+    .result_address(turn.result_address),
+    .output_outside(turn.out_of_range),
+    .word_outside
+  );
+  assign turn.valid = issue;
+  assign turn.final_chunk = instruction_ends;
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      running <= 1'b0;
+      waited <= 1'b0;
+      announced <= 1'b0;
+      pace <= '0;
+    end else begin
+      running <= active && !tile_drained;
+      waited <= stalled;
+      announced <= (announced || fetched) && !(issue && position_ends);
+      if (issue && i.flags.to_result) pace <= PaceBits'(Engine.drain_k - 1);
+      else if (pace != '0) pace <= pace - 1'b1;
+    end
+  end
+
+  chunk_t late;
   chunk_t pipeline[Latency+1];
   logic fetch_now;  // the bank's word is this chunk's
   logic [Engine.drain_k-1:0] residual_wanted;
@@ -224,23 +155,6 @@ module cascade_drain
   logic signed [15:0] requantised[Engine.drain_k][Engine.lanes_p];
   logic out_of_range;
 
-  always_comb begin
-    logic [15:0] element;
-    element = 16'(out_element);
-    turn.valid = issue;
-    turn.final_chunk = group_ends && last_group;
-    turn.part = PartBits'((element % 16'(Granule)) / 16'(Engine.drain_k));
-    turn.write = last_chunk || 32'(turn.part) == Parts - 1;
-    turn.granule = GranuleIndexBits'(element / 16'(Granule));
-    turn.bank_address = BankBits'(out_address);
-    turn.result_address = ResultAddressBits'(result_index);
-    for (int unsigned d = 0; d < Engine.drain_k; d++) turn.wanted[d] = 17'(d) < group_left;
-    turn.out_of_range = i.flags.to_result ?
-        result_index >= store_t'(Engine.result_depth) ||
-        result_index + (last_chunk ? store_t'(group_left) - 1'b1 : store_t'(Engine.drain_k - 1)) >=
-        store_t'(Engine.result_depth) :
-        out_address >= store_t'(Engine.bank_depth);
-  end
   assign late = pipeline[Latency];
 
   always_ff @(posedge clk) begin
@@ -250,14 +164,11 @@ module cascade_drain
     end else begin
       pipeline[0] <= turn;
       for (int unsigned n = 0; n < Latency; n++) pipeline[n+1] <= pipeline[n];
-      out_of_range <= issue && (turn.out_of_range || (needs_word && residual_address >= store_t'(Engine.bank_depth)));
+      out_of_range <= issue && (turn.out_of_range || word_outside);
     end
     fetch_now <= needs_word;
-    residual_element <= ElementBits'(residual_channel);
-    for (int unsigned d = 0; d < Engine.drain_k; d++) begin
-      residual_wanted[d] <= has_residual &&
-          residual_channel + residual_channel_t'(d) < residual_channel_t'({1'b0, i.residual_channels});
-    end
+    residual_element <= turn_element;
+    residual_wanted <= turn_residual_wanted;
     if (pipeline[0].valid && fetch_now) residual_word <= bank_word;
   end
   assign problem = out_of_range ? ErrorAddress : ErrorNone;

@@ -195,6 +195,11 @@ package cascade_pkg;
     return total_bits > port_bits ? 8 : 7;
   endfunction
 
+  // Tiles of 2^shift outputs that cover so many rows or columns of outputs.
+  function automatic logic [15:0] tiles_in(logic [15:0] outputs, logic [1:0] shift);
+    return 16'((17'(outputs) + (17'd1 << shift) - 17'd1) >> shift);
+  endfunction
+
   // CRC-32 of zlib (reflected 0x04C11DB7) after one more little-endian word.
   function automatic logic [31:0] crc32_word(logic [31:0] crc, logic [31:0] word);
     logic [31:0] value;

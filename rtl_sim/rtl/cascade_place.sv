@@ -22,7 +22,7 @@ module cascade_place
   typedef logic [StoreBits-1:0] store_t;
 
   instruction_t i;
-  logic [15:0] rows_left, columns_left;  // of the map, from this position's tile on
+  logic last_column, last_row;  // of the map's tiles
   assign i = operation.code;
 
   always_ff @(posedge clk) begin
@@ -31,27 +31,26 @@ module cascade_place
   end
 
   if (Engine.tile == 0) begin : g_position
-    logic last_column;
     store_t residual_line;
     assign {tile_row, tile_column} = '0;
     assign tile_ends = 1'b1;
-    assign last_column = columns_left == 16'd1;
-    assign map_ends = last_column && rows_left == 16'd1;
+    assign map_ends = last_column && last_row;
+    cascade_countdown i_columns (
+      .clk, .start, .total(i.out_width), .step(advance), .last(last_column)
+    );
+    cascade_countdown i_rows (
+      .clk, .start, .total(i.out_height), .step(advance && last_column), .last(last_row)
+    );
 
     always_ff @(posedge clk) begin
       if (start || (advance && map_ends)) begin
-        rows_left <= i.out_height;
-        columns_left <= i.out_width;
         out_position <= store_t'(i.out_base);
         residual_line <= store_t'(i.residual_base);
         residual_position <= store_t'(i.residual_base);
       end else if (advance) begin
         out_position <= out_position + store_t'(i.out_words);
         residual_position <= residual_position + store_t'(i.residual_pixel_words);
-        columns_left <= columns_left - 16'd1;
         if (last_column) begin
-          columns_left <= i.out_width;
-          rows_left <= rows_left - 16'd1;
           residual_line <= residual_line + store_t'(i.residual_row_words);
           residual_position <= residual_line + store_t'(i.residual_row_words);
         end
@@ -63,21 +62,29 @@ module cascade_place
       store_t residual;
     } place_t;
 
+    typedef logic [OutputBits-1:0] output_t;
     logic [1:0] tile_bits;
-    logic [2:0] tile;
+    output_t last_output, row_last, column_last;  // of a tile, and of this one
     logic row_ends, line_ends;
     place_t origin, position, row, tile_start, line;  // of the tile's row, the tile, the row of tiles
     place_t column_step, row_step, position_next, row_next, tile_next, line_next;
     assign tile_bits = i.tile == 8'd4 ? 2'd2 : i.tile == 8'd2 ? 2'd1 : 2'd0;
-    assign tile = 3'd1 << tile_bits;
+    assign last_output = output_t'((3'd1 << tile_bits) - 3'd1);
     assign out_position = position.out;
     assign residual_position = position.residual;
 
-    assign row_ends = 16'(tile_column) == 16'(tile) - 16'd1 || 16'(tile_column) == columns_left - 16'd1;
-    assign tile_ends = row_ends &&
-        (16'(tile_row) == 16'(tile) - 16'd1 || 16'(tile_row) == rows_left - 16'd1);
-    assign line_ends = tile_ends && columns_left <= 16'(tile);
-    assign map_ends = line_ends && rows_left <= 16'(tile);
+    assign column_last = last_output & (last_column ? output_t'(i.out_width) - 1'b1 : '1);
+    assign row_last = last_output & (last_row ? output_t'(i.out_height) - 1'b1 : '1);
+    assign row_ends = tile_column == column_last;
+    assign tile_ends = row_ends && tile_row == row_last;
+    assign line_ends = tile_ends && last_column;
+    assign map_ends = line_ends && last_row;
+    cascade_countdown i_columns (
+      .clk, .start, .total(tiles_in(i.out_width, tile_bits)), .step(advance && tile_ends), .last(last_column)
+    );
+    cascade_countdown i_rows (
+      .clk, .start, .total(tiles_in(i.out_height, tile_bits)), .step(advance && line_ends), .last(last_row)
+    );
 
     assign origin = '{out: store_t'(i.out_base), residual: store_t'(i.residual_base)};
     assign column_step = '{out: store_t'(i.out_words), residual: store_t'(i.residual_pixel_words)};
@@ -93,8 +100,6 @@ module cascade_place
 
     always_ff @(posedge clk) begin
       if (start || (advance && map_ends)) begin
-        rows_left <= i.out_height;
-        columns_left <= i.out_width;
         tile_row <= '0;
         tile_column <= '0;
         position <= origin;
@@ -112,14 +117,11 @@ module cascade_place
         end
         if (tile_ends) begin
           tile_row <= '0;
-          columns_left <= columns_left - 16'(tile);
           position <= tile_next;
           row <= tile_next;
           tile_start <= tile_next;
         end
         if (line_ends) begin
-          columns_left <= i.out_width;
-          rows_left <= rows_left - 16'(tile);
           position <= line_next;
           row <= line_next;
           tile_start <= line_next;

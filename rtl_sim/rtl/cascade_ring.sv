@@ -1,6 +1,7 @@
 // Weight rows between loader and array: a ring of twice the rows that one group may have, so that the next
 // group arrives while the present one is read once for each position. Cost: one memory of
-// 2 * WeightDepth rows. A row is read in the cycle of its step and appears in the next.
+// 2 * WeightDepth rows. A row is read in the cycle of its step and appears in the next. A row that is pushed can be
+// read in the next cycle; the place of a group that is released is free two cycles later.
 module cascade_ring
   import cascade_pkg::*;
 #(
@@ -13,21 +14,27 @@ module cascade_ring
   output logic               row_ready,
   input  logic [RowBits-1:0] row,
   input  logic [15:0]        rows,  // of the group that is read
-  input  logic               step,  // the present row is used
+  output logic               row_here,  // the present row can be used
+  input  logic               step,  // it is used
   input  logic               rewind,  // with step: the position ends
   input  logic               release_group,  // with rewind: the group ends
-  output logic [17:0]        level,  // rows of the group that are here, and those of the next
   output logic [RowBits-1:0] step_row
 );
   localparam int unsigned Depth = 2 * Engine.weight_depth;
   localparam int unsigned AddressBits = index_width(Depth);
+  localparam int unsigned LevelBits = AddressBits + 1;
 
   logic [AddressBits-1:0] write_pointer, read_pointer, base, base_next;
   logic [AddressBits:0] base_sum;
-  logic push;
+  logic [LevelBits-1:0] level;  // rows of the present group and of the next one
+  logic [LevelBits-1:0] unread;  // rows that have not been read yet
+  logic fresh, fresh_next;  // the present position is its group's first: later ones find every row
+  logic push, taken, released;
 
-  assign row_ready = level < 18'(Depth);
+  assign row_ready = level != LevelBits'(Depth);
   assign push = row_valid && row_ready;
+  assign taken = step && fresh;
+  assign fresh_next = step && rewind ? release_group : fresh;
   assign base_sum = (AddressBits + 1)'(base) + (AddressBits + 1)'(rows);
   assign base_next = base_sum >= (AddressBits + 1)'(Depth) ? AddressBits'(base_sum - (AddressBits + 1)'(Depth)) :
       AddressBits'(base_sum);
@@ -42,11 +49,19 @@ module cascade_ring
       read_pointer <= '0;
       base <= '0;
       level <= '0;
+      unread <= '0;
+      fresh <= 1'b1;
+      row_here <= 1'b0;
+      released <= 1'b0;
     end else begin
       if (push) write_pointer <= after(write_pointer);
       if (step) read_pointer <= release_group ? base_next : rewind ? base : after(read_pointer);
       if (step && release_group) base <= base_next;
-      level <= level + 18'(push) - (step && release_group ? 18'(rows) : 18'd0);
+      released <= step && release_group;
+      level <= level + LevelBits'(push) - (released ? LevelBits'(rows) : '0);
+      unread <= unread + LevelBits'(push) - LevelBits'(taken);
+      fresh <= fresh_next;
+      row_here <= !fresh_next || push || unread > LevelBits'(1) || (unread[0] && !taken);
     end
   end
 
@@ -62,4 +77,10 @@ module cascade_ring
     .read_address(read_pointer),
     .read_data(step_row)
   );
+
+`ifndef SYNTHESIS
+  always_ff @(posedge clk) begin
+    if (rst_n) assert (!(step && !row_here)) else $error("%m: a row was used that is not here");
+  end
+`endif
 endmodule

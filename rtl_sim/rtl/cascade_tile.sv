@@ -17,12 +17,12 @@ module cascade_tile
   output error_e                                           problem,
   output logic                                             stalled,  // waiting for weights
   // weight rows
-  input  logic [17:0]                                      level,
+  input  logic                                             row_here,
   output logic                                             row_step,
   output logic                                             row_rewind,
   output logic                                             row_release,
   // the bank's read port
-  output logic                                             read_wanted,
+  output logic                                             read_near,
   input  logic                                             read_allowed,
   output logic [BankBits-1:0]                              read_address,
   input  logic [Engine.sub_row*Engine.activation_bits-1:0] bank_word[Engine.lanes_p],
@@ -64,7 +64,7 @@ module cascade_tile
     .start,
     .operation,
     .problem(input_problem),
-    .read_wanted,
+    .read_near,
     .read_allowed,
     .read_address,
     .bank_word,
@@ -85,7 +85,7 @@ module cascade_tile
     .operation_taps,
     .problem(walker_problem),
     .stalled,
-    .level,
+    .row_here,
     .row_step,
     .row_rewind,
     .row_release,

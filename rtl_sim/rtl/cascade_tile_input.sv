@@ -18,7 +18,7 @@ module cascade_tile_input
   input  operation_t                            operation,
   output error_e                                problem,
   // the bank's read port
-  output logic                                  read_wanted,
+  output logic                                  read_near,
   input  logic                                  read_allowed,
   output logic [BankBits-1:0]                   read_address,
   input  logic [WordBits-1:0]                   bank_word[Engine.lanes_p],
@@ -46,7 +46,7 @@ module cascade_tile_input
   assign four = Engine.tile == 4 && i.tile == 8'd4;
 
   // Reading stops one cycle before what follows it, so that every word that was asked for finds its place.
-  logic enable, move;
+  logic enable, stopped, move;
   logic word_valid, word_inside;
   logic [SliceBits-1:0] word_slice;
   cascade_tile_reader #(
@@ -57,8 +57,9 @@ module cascade_tile_input
     .start,
     .operation,
     .enable,
+    .stopped,
     .problem,
-    .read_wanted,
+    .read_near,
     .read_allowed,
     .read_address,
     .word_valid,
@@ -149,15 +150,16 @@ module cascade_tile_input
   );
 
   // Where the word that comes next belongs.
-  logic half, first, block_ends, word_ends, tile_ends, out_last;
+  logic half, first, last_word, block_ends, word_ends, tile_ends, out_last;
   logic [5:0] tap;
   logic [SliceBits-1:0] slice, out_slice;
-  logic [15:0] words_left;
   logic [BufferBits-1:0] word, address, out_address;
-  assign first = tap == '0 && slice == '0 && words_left == i.sub_rows;
   assign block_ends = tap == (four ? 6'd35 : 6'd15);
   assign word_ends = block_ends && 32'(slice) == Engine.transform_cycles - 1;
-  assign tile_ends = word_ends && words_left == 16'd1;
+  assign tile_ends = word_ends && last_word;
+  cascade_countdown i_words (
+    .clk, .start, .total(i.sub_rows), .step(out_soon && move && word_ends), .last(last_word)
+  );
 
   // Full halves; a tile's first word waits for a free one.
   logic [1:0] full;
@@ -167,6 +169,7 @@ module cascade_tile_input
   assign free = full == '0 || (full == 2'd1 && !filled);
   assign held_back = (blocked || (out_soon && first && move)) && !free;
   assign enable = !held_back;
+  assign stopped = blocked && full == 2'd2;
 
   function automatic logic [BufferBits-1:0] base(logic of_half);
     return of_half ? BufferBits'(Engine.transform_depth) : '0;
@@ -186,13 +189,14 @@ module cascade_tile_input
       half <= 1'b0;
       tap <= '0;
       slice <= '0;
-      words_left <= i.sub_rows;
+      first <= 1'b1;
       word <= '0;
       address <= '0;
     end else if (out_soon && move) begin
       out_address <= address;
       out_slice <= slice;
       out_last <= tile_ends;
+      first <= tile_ends;
       tap <= tap + 6'd1;
       address <= address + BufferBits'(i.sub_rows);
       if (block_ends) begin
@@ -202,13 +206,11 @@ module cascade_tile_input
       end
       if (word_ends) begin
         slice <= '0;
-        words_left <= words_left - 16'd1;
         word <= word + 1'b1;
         address <= word + 1'b1;
       end
       if (tile_ends) begin
         half <= !half;
-        words_left <= i.sub_rows;
         word <= base(!half);
         address <= base(!half);
       end

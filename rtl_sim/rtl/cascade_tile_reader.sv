@@ -1,7 +1,8 @@
 // The address generator of tiles' inputs: for every output-channel group and tile, every word of a pixel (in
 // `TransformCycles` slices of its channels) and every column of the tile, the t inputs of that column. It runs as far
 // ahead as the transform behind it lets it. Outside the map nothing is read.
-// Latency: bank address in the cycle of the read, the word's flags one cycle later, with the bank's word.
+// The read at the bank's port is held in registers, and the next one is prepared behind it. Latency: the first read 2
+// cycles after `start`; the word's flags one cycle after the read, with the bank's word.
 module cascade_tile_reader
   import cascade_pkg::*;
 #(
@@ -14,9 +15,10 @@ module cascade_tile_reader
   input  logic                 start,
   input  operation_t           operation,
   input  logic                 enable,
+  input  logic                 stopped,  // `enable` is low, as registers say
   output error_e               problem,
   // the bank's read port
-  output logic                 read_wanted,
+  output logic                 read_near,  // a read may come in this cycle
   input  logic                 read_allowed,
   output logic [BankBits-1:0]  read_address,
   // one cycle after the read
@@ -31,40 +33,60 @@ module cascade_tile_reader
 
   instruction_t i;
   logic four;
+  logic [1:0] tile_bits;
   logic [2:0] tile, last_tap;
   assign i = operation.code;
   assign four = i.tile == 8'd4;
+  assign tile_bits = four ? 2'd2 : 2'd1;
   assign tile = four ? 3'd4 : 3'd2;
   assign last_tap = four ? 3'd5 : 3'd3;
 
-  // What is left, the present one included; rows and columns of the output map, from this tile on.
-  logic [15:0] groups_left, rows_left, columns_left, words_left;
+  // The read at the port.
+  logic here, here_in_map, here_outside;
+  logic [SliceBits-1:0] here_slice;
+  logic go;
+  assign read_near = here && here_in_map && !stopped;
+  assign go = here && enable && (read_allowed || !here_in_map);
+
+  // The one behind it, and the loops that make it, inner ones first.
   logic [SliceBits-1:0] slice;
   logic [2:0] row, column;
   coordinate_t tile_y, tile_x;
   address_t line_start, tile_start, word_start, column_start, address;
-  logic busy, go, in_map;
+  logic busy, advance, in_map;
+  logic last_word, last_column, last_row, last_group;
   logic column_ends, block_ends, word_ends, tile_ends, line_ends, map_ends;
 
+  assign advance = busy && (go || !here);
   assign column_ends = row == last_tap;
   assign block_ends = column_ends && column == last_tap;
   assign word_ends = block_ends && 32'(slice) == Engine.transform_cycles - 1;
-  assign tile_ends = word_ends && words_left == 16'd1;
-  assign line_ends = tile_ends && columns_left <= 16'(tile);
-  assign map_ends = line_ends && rows_left <= 16'(tile);
+  assign tile_ends = word_ends && last_word;
+  assign line_ends = tile_ends && last_column;
+  assign map_ends = line_ends && last_row;
+
+  cascade_countdown i_words (
+    .clk, .start, .total(i.sub_rows), .step(advance && word_ends), .last(last_word)
+  );
+  cascade_countdown i_columns (
+    .clk, .start, .total(tiles_in(i.out_width, tile_bits)), .step(advance && tile_ends), .last(last_column)
+  );
+  cascade_countdown i_rows (
+    .clk, .start, .total(tiles_in(i.out_height, tile_bits)), .step(advance && line_ends), .last(last_row)
+  );
+  cascade_countdown i_groups (
+    .clk, .start, .total(i.groups), .step(advance && map_ends), .last(last_group)
+  );
 
   coordinate_t y, x;
   assign y = tile_y + coordinate_t'({1'b0, row});
   assign x = tile_x + coordinate_t'({1'b0, column});
   assign in_map = y >= 0 && y < coordinate_t'({1'b0, i.in_height}) && x >= 0 && x < coordinate_t'({1'b0, i.in_width});
-  assign read_wanted = busy && enable && in_map;
-  assign read_address = BankBits'(address);
-  assign go = busy && enable && (!in_map || read_allowed);
 
   address_t column_next, tile_next, line_next;
   assign column_next = column_start + address_t'(i.in_words);
-  assign tile_next = tile_start + (address_t'(i.in_words) << (four ? 2 : 1));
-  assign line_next = line_start + (address_t'(i.in_row_words) << (four ? 2 : 1));
+  assign tile_next = tile_start + (address_t'(i.in_words) << tile_bits);
+  assign line_next = line_start + (address_t'(i.in_row_words) << tile_bits);
 
   coordinate_t origin_y, origin_x;
   assign origin_y = -coordinate_t'({1'b0, i.pad_top});
@@ -73,13 +95,9 @@ module cascade_tile_reader
   always_ff @(posedge clk) begin
     if (!rst_n) busy <= 1'b0;
     else if (start) busy <= 1'b1;
-    else if (go && map_ends && groups_left == 16'd1) busy <= 1'b0;
+    else if (advance && map_ends && last_group) busy <= 1'b0;
 
     if (start) begin
-      groups_left <= i.groups;
-      rows_left <= i.out_height;
-      columns_left <= i.out_width;
-      words_left <= i.sub_rows;
       slice <= '0;
       row <= '0;
       column <= '0;
@@ -90,7 +108,7 @@ module cascade_tile_reader
       word_start <= operation.origin;
       column_start <= operation.origin;
       address <= operation.origin;
-    end else if (go) begin
+    end else if (advance) begin
       row <= row + 3'd1;
       address <= address + address_t'(i.in_row_words);
       if (column_ends) begin
@@ -107,14 +125,11 @@ module cascade_tile_reader
       end
       if (word_ends) begin
         slice <= '0;
-        words_left <= words_left - 16'd1;
         word_start <= word_start + 1'b1;
         column_start <= word_start + 1'b1;
         address <= word_start + 1'b1;
       end
       if (tile_ends) begin
-        words_left <= i.sub_rows;
-        columns_left <= columns_left - 16'(tile);
         tile_x <= tile_x + coordinate_t'({1'b0, tile});
         tile_start <= tile_next;
         word_start <= tile_next;
@@ -122,8 +137,6 @@ module cascade_tile_reader
         address <= tile_next;
       end
       if (line_ends) begin
-        columns_left <= i.out_width;
-        rows_left <= rows_left - 16'(tile);
         tile_x <= origin_x;
         tile_y <= tile_y + coordinate_t'({1'b0, tile});
         line_start <= line_next;
@@ -133,8 +146,6 @@ module cascade_tile_reader
         address <= line_next;
       end
       if (map_ends) begin
-        groups_left <= groups_left - 16'd1;
-        rows_left <= i.out_height;
         tile_y <= origin_y;
         line_start <= operation.origin;
         tile_start <= operation.origin;
@@ -148,16 +159,30 @@ module cascade_tile_reader
   logic out_of_range;
   always_ff @(posedge clk) begin
     if (!rst_n) begin
+      here <= 1'b0;
       word_valid <= 1'b0;
       out_of_range <= 1'b0;
     end else begin
+      if (go || !here) here <= busy;
       word_valid <= go;
-      out_of_range <= go && in_map && address >= address_t'(Engine.bank_depth);
+      out_of_range <= go && here_outside;
+    end
+    if (advance) begin
+      here_in_map <= in_map;
+      here_outside <= in_map && address >= address_t'(Engine.bank_depth);
+      here_slice <= slice;
+      read_address <= BankBits'(address);
     end
     if (go) begin
-      word_inside <= in_map;
-      word_slice <= slice;
+      word_inside <= here_in_map;
+      word_slice <= here_slice;
     end
   end
   assign problem = out_of_range ? ErrorAddress : ErrorNone;
+
+`ifndef SYNTHESIS
+  always_ff @(posedge clk) begin
+    if (rst_n) assert (!(go && stopped)) else $error("%m: a read was made that was not announced");
+  end
+`endif
 endmodule

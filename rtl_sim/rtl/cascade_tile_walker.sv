@@ -20,7 +20,7 @@ module cascade_tile_walker
   output error_e                problem,
   output logic                  stalled,  // waiting for weights
   // weight rows
-  input  logic [17:0]           level,
+  input  logic                  row_here,
   output logic                  row_step,
   output logic                  row_rewind,
   output logic                  row_release,
@@ -46,59 +46,76 @@ module cascade_tile_walker
 
   instruction_t i;
   logic four;
-  logic [15:0] tile;
+  logic [1:0] tile_bits;
   logic [2:0] taps;
   assign i = operation.code;
   assign four = i.tile == 8'd4;
-  assign tile = four ? 16'd4 : 16'd2;
+  assign tile_bits = four ? 2'd2 : 2'd1;
   assign taps = four ? 3'd6 : 3'd4;
 
-  // What is left, the present one included; rows and columns of the map, from this tile on.
-  logic [15:0] groups_left, rows_left, columns_left, words_left;
-  logic [7:0] levels_left, steps_left;
+  // The loops, inner ones last, and what they still have to do.
+  logic [15:0] words_left;
+  logic [7:0] steps_left;
   logic [7:0] tap_steps, next_tap_steps;  // in each sub-row of the present tap, and of the next one
   logic [5:0] next_tap;
-  logic [2:0] tap_rows_left, tap_columns_left;
-  logic [16:0] channels_left, row;
+  logic [16:0] channels_left;
   logic [IndexBits-1:0] index;
   logic [SpacingBits-1:0] spacing;
   logic [SpacingBits+1:0] row_spacing;
   logic [BufferBits-1:0] tap_address, address_next;  // the tap's first word, and what follows the present step's
-  logic half, new_word, new_level, new_tap, new_tile, draining, busy;
+  logic half, new_word, new_level, new_tap, new_tile, tap_free, tap_row_free, draining, busy;
 
-  logic last_step, last_word, last_level, last_tap, last_group, row_here, go;
-  logic level_ends, tap_ends, tap_row_ends, tile_ends, line_ends, map_ends;
-  assign last_step = steps_left == 8'd1;
-  assign last_word = words_left == 16'd1;
-  assign last_level = levels_left == 8'd1;
-  assign last_tap = tap_rows_left == 3'd1 && tap_columns_left == 3'd1;
-  assign last_group = groups_left == 16'd1;
+  logic last_step, last_word, last_level, last_tap_column, last_tap_row, last_column, last_row, last_group, go;
+  logic level_ends, tap_ends, tap_row_ends, tile_ends, line_ends, map_ends, next_word_last;
   assign level_ends = last_step && last_word;
   assign tap_ends = level_ends && last_level;
-  assign tap_row_ends = tap_ends && tap_columns_left == 3'd1;
-  assign tile_ends = tap_ends && last_tap;
-  assign line_ends = tile_ends && columns_left <= tile;
-  assign map_ends = line_ends && rows_left <= tile;
+  assign tap_row_ends = tap_ends && last_tap_column;
+  assign tile_ends = tap_row_ends && last_tap_row;
+  assign line_ends = tile_ends && last_column;
+  assign map_ends = line_ends && last_row;
+  assign next_word_last = last_word ? i.sub_rows == 16'd1 : words_left == 16'd2;
 
-  assign row_here = 18'(row) < level;
-  assign go = busy && row_here && (!new_tile || tile_here) && (!tap_ends || spacing == '0) &&
-      (!tap_row_ends || row_spacing == '0) && (!tile_ends || !draining);
+  cascade_countdown #(.Bits(8)) i_levels (
+    .clk, .start, .total(i.levels), .step(go && level_ends), .last(last_level)
+  );
+  cascade_countdown #(.Bits(3)) i_tap_columns (
+    .clk, .start, .total(taps), .step(go && tap_ends), .last(last_tap_column)
+  );
+  cascade_countdown #(.Bits(3)) i_tap_rows (
+    .clk, .start, .total(taps), .step(go && tap_row_ends), .last(last_tap_row)
+  );
+  cascade_countdown i_columns (
+    .clk, .start, .total(tiles_in(i.out_width, tile_bits)), .step(go && tile_ends), .last(last_column)
+  );
+  cascade_countdown i_rows (
+    .clk, .start, .total(tiles_in(i.out_height, tile_bits)), .step(go && line_ends), .last(last_row)
+  );
+  cascade_countdown i_groups (
+    .clk, .start, .total(i.groups), .step(go && map_ends), .last(last_group)
+  );
+
+  assign go = busy && row_here && (!new_tile || tile_here) && (!tap_ends || tap_free) &&
+      (!tap_row_ends || tap_row_free) && (!tile_ends || !draining);
   assign stalled = busy && !row_here;
   assign row_step = go;
   assign row_rewind = tile_ends;
   assign row_release = map_ends;
   assign buffer_read = go && new_word;
-  assign tile_read = buffer_read && last_word && last_level && last_tap;
+  assign tile_read = buffer_read && last_word && last_level && last_tap_column && last_tap_row;
   assign address_next = buffer_address + BufferBits'(new_word);
 
   // Chunks of the group, and cycles between the last steps of two taps and of two rows of taps.
-  logic [16:0] chunks;
+  // One cycle late at a new group, whose channels are never more than those of the group before.
+  logic [ChunkBits:0] chunks;
   logic [SpacingBits-1:0] spacing_next;
   logic [SpacingBits+1:0] row_spacing_next;
-  assign chunks = ((channels_left < 17'(LanesK) ? channels_left : 17'(LanesK)) + 17'(Engine.drain_k - 1)) >> DrainBits;
-  assign last_chunk = ChunkBits'(chunks - 17'd1);
-  assign spacing_next = chunks > 17'd2 ? SpacingBits'(chunks - 17'd1) : SpacingBits'(1);
-  assign row_spacing_next = ((SpacingBits + 2)'(chunks) << (four ? 2 : 1)) - 1'b1;
+  assign last_chunk = ChunkBits'(chunks - 1'b1);
+  assign spacing_next = chunks > (ChunkBits + 1)'(2) ? SpacingBits'(chunks) - 1'b1 : SpacingBits'(1);
+  assign row_spacing_next = ((SpacingBits + 2)'(chunks) << tile_bits) - 1'b1;
+
+  function automatic logic [ChunkBits:0] chunks_of(logic [16:0] channels);
+    return (ChunkBits + 1)'(((channels < 17'(LanesK) ? channels : 17'(LanesK)) + 17'(Engine.drain_k - 1)) >> DrainBits);
+  endfunction
 
   function automatic logic [7:0] steps_of(logic [7:0] own);
     return own != '0 ? own : i.steps;
@@ -113,34 +130,39 @@ module cascade_tile_walker
       busy <= 1'b0;
       spacing <= '0;
       row_spacing <= '0;
+      tap_free <= 1'b1;
+      tap_row_free <= 1'b1;
       draining <= 1'b0;
     end else begin
-      if (spacing != '0) spacing <= spacing - 1'b1;
-      if (row_spacing != '0) row_spacing <= row_spacing - 1'b1;
-      if (tile_drained) draining <= 1'b0;
       if (start) busy <= 1'b1;
-      else if (go) begin
-        if (tap_ends) spacing <= spacing_next;
-        if (tap_row_ends) row_spacing <= row_spacing_next;
-        if (tile_ends) draining <= 1'b1;
-        if (map_ends && last_group) busy <= 1'b0;
+      else if (go && map_ends && last_group) busy <= 1'b0;
+      if (go && tap_ends) begin
+        spacing <= spacing_next;
+        tap_free <= 1'b0;
+      end else begin
+        if (spacing != '0) spacing <= spacing - 1'b1;
+        tap_free <= spacing <= SpacingBits'(1);
       end
+      if (go && tap_row_ends) begin
+        row_spacing <= row_spacing_next;
+        tap_row_free <= 1'b0;
+      end else begin
+        if (row_spacing != '0) row_spacing <= row_spacing - 1'b1;
+        tap_row_free <= row_spacing <= (SpacingBits + 2)'(1);
+      end
+      draining <= (draining && !tile_drained) || (go && tile_ends);
     end
 
     next_tap_steps <= steps_of(operation_taps.steps[next_tap]);  // taps end 2 cycles apart: it is there in time
+    chunks <= chunks_of(start ? 17'(i.channels) : channels_left);
     if (start) begin
       tap_steps <= steps_of(operation_taps.steps[0]);
       next_tap <= 6'd1;
-      groups_left <= i.groups;
-      rows_left <= i.out_height;
-      columns_left <= i.out_width;
-      tap_rows_left <= taps;
-      tap_columns_left <= taps;
-      levels_left <= i.levels;
       words_left <= i.sub_rows;
+      last_word <= i.sub_rows == 16'd1;
       steps_left <= steps_in(steps_of(operation_taps.steps[0]), i.sub_rows == 16'd1);
+      last_step <= steps_in(steps_of(operation_taps.steps[0]), i.sub_rows == 16'd1) == 8'd1;
       channels_left <= 17'(i.channels);
-      row <= '0;
       index <= '0;
       half <= 1'b0;
       buffer_address <= '0;
@@ -150,53 +172,34 @@ module cascade_tile_walker
       new_tap <= 1'b1;
       new_tile <= 1'b1;
     end else if (go) begin
-      row <= tile_ends ? '0 : row + 17'd1;
       new_word <= last_step;
       new_level <= level_ends && !last_level;
       new_tap <= tap_ends;
       new_tile <= tile_ends;
       steps_left <= steps_left - 8'd1;
+      last_step <= steps_left == 8'd2;
       index <= index + IndexBits'(Engine.slots);
       buffer_address <= address_next;
       if (last_step) begin
         index <= '0;
-        words_left <= words_left - 16'd1;
-        steps_left <= steps_in(tap_steps, words_left == 16'd2);
+        words_left <= last_word ? i.sub_rows : words_left - 16'd1;
+        last_word <= next_word_last;
+        steps_left <= steps_in(tap_ends ? next_tap_steps : tap_steps, next_word_last);
+        last_step <= steps_in(tap_ends ? next_tap_steps : tap_steps, next_word_last) == 8'd1;
       end
-      if (level_ends) begin
-        words_left <= i.sub_rows;
-        steps_left <= steps_in(tap_ends ? next_tap_steps : tap_steps, i.sub_rows == 16'd1);
-        levels_left <= levels_left - 8'd1;
-        buffer_address <= tap_address;
-      end
+      if (level_ends) buffer_address <= tap_address;
       if (tap_ends) begin
         tap_steps <= next_tap_steps;
         next_tap <= next_tap == (four ? 6'd35 : 6'd15) ? '0 : next_tap + 6'd1;
-        levels_left <= i.levels;
         buffer_address <= address_next;
         tap_address <= address_next;
-        tap_columns_left <= tap_columns_left - 3'd1;
-      end
-      if (tap_row_ends) begin
-        tap_columns_left <= taps;
-        tap_rows_left <= tap_rows_left - 3'd1;
       end
       if (tile_ends) begin
-        tap_rows_left <= taps;
-        columns_left <= columns_left - tile;
         half <= !half;
         buffer_address <= half ? '0 : BufferBits'(Engine.transform_depth);
         tap_address <= half ? '0 : BufferBits'(Engine.transform_depth);
       end
-      if (line_ends) begin
-        columns_left <= i.out_width;
-        rows_left <= rows_left - tile;
-      end
-      if (map_ends) begin
-        rows_left <= i.out_height;
-        groups_left <= groups_left - 16'd1;
-        channels_left <= channels_left - 17'(LanesK);
-      end
+      if (map_ends) channels_left <= channels_left - 17'(LanesK);
     end
   end
 

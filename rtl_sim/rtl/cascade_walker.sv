@@ -1,8 +1,9 @@
 // The address generator of CONV and MAXPOOL: one step per cycle, without a gap between taps, positions and
 // groups. MAXPOOL walks as a convolution of one step per tap whose groups are the words of a pixel.
 // A step waits for its weight row, for the bank's read port and, where it is a position's last, for the
-// drain to be free when the position arrives there. Latency: bank address in the cycle of the step, the
-// step's flags (`step_*`) one cycle later, with the bank's word and the weight row.
+// drain to be free when the position arrives there; all of these are registers, and so are the ends of the loops.
+// Latency: bank address in the cycle of the step, the step's flags (`step_*`) one cycle later, with the bank's word
+// and the weight row.
 module cascade_walker
   import cascade_pkg::*;
 #(
@@ -18,12 +19,12 @@ module cascade_walker
   output error_e               problem,
   output logic                 stalled,  // waiting for weights
   // weight rows
-  input  logic [17:0]          level,
+  input  logic                 row_here,
   output logic                 row_step,
   output logic                 row_rewind,
   output logic                 row_release,
   // the bank's read port
-  output logic                 read_wanted,
+  output logic                 read_near,  // a read may come in this cycle
   input  logic                 read_allowed,
   output logic [BankBits-1:0]  read_address,
   // the drain
@@ -59,65 +60,79 @@ module cascade_walker
   assign steps = pooling ? 8'd1 : i.steps;
   assign steps_last = pooling ? 8'd1 : i.steps_last;
 
-  // Loop counters: what is left, the present one included.
-  logic [15:0] groups_left, rows_left, columns_left, words_left;
-  logic [7:0] levels_left, taps_h_left, taps_w_left, steps_left;
-  logic [31:0] group_channel;  // first input channel of the group
-  logic [31:0] group_channel_next;
+  // The loops, inner ones last, and what they still have to do.
+  logic [15:0] words_left;
+  logic [7:0] steps_left;
   logic [16:0] channels_left;
   logic [16:0] row;  // of the position
+  logic [31:0] group_channel_next;  // first input channel of the next group
   address_t line_start, position_start, level_row_start, tap_start, address;
   coordinate_t position_y, position_x, tap_y, tap_x;
   logic new_word, new_level, first_step;
   logic [IndexBits-1:0] index;
   logic [SpacingBits-1:0] spacing, spacing_next;
-  logic fetches_open;
+  logic fetches_open, drain_free, drain_free_next;
+  logic held;  // the position's last step waits for the drain, and did so in the cycle before
 
   logic last_step, last_word, last_tap_w, last_tap_h, last_level, last_column, last_row, last_group;
-  logic tap_row_ends, window_ends, position_ends, line_ends, map_ends;
-  logic row_here, drain_ready, wants, go, in_map;
+  logic word_ends, tap_row_ends, window_ends, position_ends, line_ends, map_ends;
+  logic next_word_last, handed_over, go, in_map;
 
-  assign last_step = steps_left == 8'd1;
-  assign last_word = words_left == 16'd1;
-  assign last_tap_w = taps_w_left == 8'd1;
-  assign last_tap_h = taps_h_left == 8'd1;
-  assign last_level = levels_left == 8'd1;
-  assign last_column = columns_left == 16'd1;
-  assign last_row = rows_left == 16'd1;
-  assign last_group = groups_left == 16'd1;
-  assign tap_row_ends = last_step && last_word && last_tap_w;
+  assign word_ends = last_step && last_word;
+  assign tap_row_ends = word_ends && last_tap_w;
   assign window_ends = tap_row_ends && last_tap_h;
   assign position_ends = window_ends && last_level;
   assign line_ends = position_ends && last_column;
   assign map_ends = line_ends && last_row;
+  assign next_word_last = last_word ? sub_rows == 16'd1 : words_left == 16'd2;
 
-  assign row_here = pooling || 18'(row) < level;
-  assign drain_ready = pooling || !position_ends || (spacing == '0 && !fetches_open);
-  assign wants = busy && row_here && drain_ready;
-  assign stalled = busy && !row_here;
-  assign read_wanted = wants && new_word;
-  assign go = wants && (!new_word || read_allowed);
+  cascade_countdown #(.Bits(8)) i_taps_w (
+    .clk, .start, .total(i.kernel_w), .step(go && word_ends), .last(last_tap_w)
+  );
+  cascade_countdown #(.Bits(8)) i_taps_h (
+    .clk, .start, .total(i.kernel_h), .step(go && tap_row_ends), .last(last_tap_h)
+  );
+  cascade_countdown #(.Bits(8)) i_levels (
+    .clk, .start, .total(levels), .step(go && window_ends), .last(last_level)
+  );
+  cascade_countdown i_columns (
+    .clk, .start, .total(i.out_width), .step(go && position_ends), .last(last_column)
+  );
+  cascade_countdown i_rows (
+    .clk, .start, .total(i.out_height), .step(go && line_ends), .last(last_row)
+  );
+  cascade_countdown i_groups (
+    .clk, .start, .total(groups), .step(go && map_ends), .last(last_group)
+  );
+
+  assign stalled = busy && !pooling && !row_here;
+  assign read_near = busy && new_word && !held;
+  assign go = busy && (row_here || pooling) && (drain_free || !position_ends) && (read_allowed || !new_word);
   assign read_address = BankBits'(address);
   assign in_map = tap_y >= 0 && tap_y < coordinate_t'({1'b0, i.in_height}) &&
       tap_x >= 0 && tap_x < coordinate_t'({1'b0, i.in_width});
   assign row_step = go && !pooling;
   assign row_rewind = position_ends;
   assign row_release = map_ends;
+  assign handed_over = go && position_ends && !pooling;
+  assign drain_free_next = (spacing == '0 || (spacing == SpacingBits'(1) && !drain_stalled)) &&
+      (!fetches_open || drain_fetched);
 
   // Cycles between the last steps of two positions that the drain needs for the first of them.
-  always_comb begin
-    logic [16:0] here, chunks;
-    here = channels_left < 17'(Engine.lanes_k) ? channels_left : 17'(Engine.lanes_k);
-    chunks = (here + 17'(Engine.drain_k - 1)) >> DrainBits;
+  function automatic logic [SpacingBits-1:0] spacing_of(logic [16:0] channels);
+    logic [16:0] chunks;
+    chunks = ((channels < 17'(Engine.lanes_k) ? channels : 17'(Engine.lanes_k)) + 17'(Engine.drain_k - 1)) >> DrainBits;
     if (i.flags.to_result) chunks = chunks << DrainBits;
-    spacing_next = SpacingBits'(chunks - 17'd1);
-  end
+    return SpacingBits'(chunks - 17'd1);
+  endfunction
 
   function automatic logic [7:0] steps_of(logic is_last);
     return is_last ? steps_last : steps;
   endfunction
 
-  assign group_channel_next = group_channel + 32'(channel_step);
+  function automatic logic one_step(logic is_last);
+    return is_last ? steps_last == 8'd1 : steps == 8'd1;
+  endfunction
 
   address_t tap_next, tap_row_next, position_next, line_next, group_next;
   assign tap_next = tap_start + address_t'(operation.tap_column_step);
@@ -138,29 +153,32 @@ module cascade_walker
       busy <= 1'b0;
       spacing <= '0;
       fetches_open <= 1'b0;
+      drain_free <= 1'b1;
+      held <= 1'b0;
     end else begin
-      if (spacing != '0 && !drain_stalled) spacing <= spacing - 1'b1;
-      if (drain_fetched) fetches_open <= 1'b0;
       if (start) busy <= 1'b1;
-      else if (go) begin
-        if (map_ends && last_group) busy <= 1'b0;
-        if (position_ends && !pooling) begin
-          spacing <= spacing_next;
-          fetches_open <= i.flags.residual;
-        end
+      else if (go && map_ends && last_group) busy <= 1'b0;
+      if (handed_over) begin
+        spacing <= spacing_next;
+        fetches_open <= i.flags.residual;
+        drain_free <= spacing_next == '0 && !i.flags.residual;
+      end else begin
+        if (spacing != '0 && !drain_stalled) spacing <= spacing - 1'b1;
+        if (drain_fetched) fetches_open <= 1'b0;
+        drain_free <= drain_free_next;
       end
+      held <= busy && position_ends && !drain_free && !drain_free_next;
     end
 
+    // One cycle late at a new group, whose channels are never more than those of the group before.
+    spacing_next <= spacing_of(start ? 17'(i.channels) : channels_left);
+
     if (start) begin
-      groups_left <= groups;
-      rows_left <= i.out_height;
-      columns_left <= i.out_width;
-      levels_left <= levels;
-      taps_h_left <= i.kernel_h;
-      taps_w_left <= i.kernel_w;
       words_left <= sub_rows;
+      last_word <= sub_rows == 16'd1;
       steps_left <= steps_of(sub_rows == 16'd1);
-      group_channel <= '0;
+      last_step <= one_step(sub_rows == 16'd1);
+      group_channel_next <= 32'(channel_step);
       channels_left <= 17'(i.channels);
       row <= '0;
       index <= '0;
@@ -182,24 +200,22 @@ module cascade_walker
       new_word <= last_step;
       new_level <= window_ends && !last_level;
       steps_left <= steps_left - 8'd1;
+      last_step <= steps_left == 8'd2;
       index <= index + IndexBits'(Engine.slots);
       if (last_step) begin
         index <= '0;
-        words_left <= words_left - 16'd1;
-        steps_left <= steps_of(words_left == 16'd2);
+        words_left <= last_word ? sub_rows : words_left - 16'd1;
+        last_word <= next_word_last;
+        steps_left <= steps_of(next_word_last);
+        last_step <= one_step(next_word_last);
         address <= address + 1'b1;
       end
-      if (last_step && last_word) begin
-        words_left <= sub_rows;
-        steps_left <= steps_of(sub_rows == 16'd1);
-        taps_w_left <= taps_w_left - 8'd1;
+      if (word_ends) begin
         tap_x <= tap_x + coordinate_t'({1'b0, i.dilation_w});
         tap_start <= tap_next;
         address <= tap_next;
       end
       if (tap_row_ends) begin
-        taps_w_left <= i.kernel_w;
-        taps_h_left <= taps_h_left - 8'd1;
         tap_x <= position_x;
         tap_y <= tap_y + coordinate_t'({1'b0, i.dilation_h});
         level_row_start <= tap_row_next;
@@ -207,16 +223,12 @@ module cascade_walker
         address <= tap_row_next;
       end
       if (window_ends) begin
-        taps_h_left <= i.kernel_h;
-        levels_left <= levels_left - 8'd1;
         tap_y <= position_y;
         level_row_start <= position_start;
         tap_start <= position_start;
         address <= position_start;
       end
       if (position_ends) begin
-        levels_left <= levels;
-        columns_left <= columns_left - 16'd1;
         position_x <= position_x_next;
         position_y <= position_y_next;
         tap_x <= position_x_next;
@@ -227,8 +239,6 @@ module cascade_walker
         address <= position_next;
       end
       if (line_ends) begin
-        columns_left <= i.out_width;
-        rows_left <= rows_left - 16'd1;
         line_start <= line_next;
         position_start <= line_next;
         level_row_start <= line_next;
@@ -236,9 +246,7 @@ module cascade_walker
         address <= line_next;
       end
       if (map_ends) begin
-        rows_left <= i.out_height;
-        groups_left <= groups_left - 16'd1;
-        group_channel <= group_channel_next;
+        group_channel_next <= group_channel_next + 32'(channel_step);
         channels_left <= channels_left - 17'(Engine.lanes_k);
         line_start <= group_next;
         position_start <= group_next;
@@ -274,4 +282,10 @@ module cascade_walker
     end
   end
   assign problem = step_out_of_range ? ErrorAddress : step_count_wrong ? ErrorCount : ErrorNone;
+
+`ifndef SYNTHESIS
+  always_ff @(posedge clk) begin
+    if (rst_n) assert (!(go && held)) else $error("%m: a step was made whose read was not announced");
+  end
+`endif
 endmodule

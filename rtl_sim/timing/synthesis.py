@@ -76,7 +76,7 @@ def _needed(texts: Mapping[str, str], top: str) -> list[str]:
         stem = pending.pop()
         if stem not in needed:
             needed.add(stem)
-            pending += [name for name in re.findall(r"\b(?:cascade_|DSP|MULT)\w+", texts[stem]) if name in texts]
+            pending += [name for name in re.findall(r"\w+", texts[stem]) if name in texts]
     return [stem for stem in texts if stem in needed]
 
 

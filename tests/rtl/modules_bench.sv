@@ -196,11 +196,11 @@ module walker_bench
   output logic  finished
 );
   logic rst_n, in_valid, in_ready, out_valid, out_ready, last, start, busy, stalled;
-  logic row_step, row_rewind, row_release, read_wanted, read_allowed, drain_stalled, drain_fetched;
+  logic row_step, row_rewind, row_release, read_near, read_allowed, drain_stalled, drain_fetched;
   logic step_valid, step_word, step_inside, step_first, step_shift, step_last;
   logic [1:0] step_index;
   logic [9:0] read_address, address;
-  logic [17:0] level;
+  logic row_here;
   instruction_t in_instruction;
   operation_t operation;
   error_e problem;
@@ -226,7 +226,7 @@ module walker_bench
   cascade_walker #(
     .Engine(engine())
   ) i_walker (.*);
-  always_ff @(posedge clk) if (read_wanted && read_allowed) address <= read_address;
+  always_ff @(posedge clk) if (read_near && read_allowed) address <= read_address;
 
   initial begin
     int in, out, waits;
@@ -236,7 +236,7 @@ module walker_bench
     rst_n = 1'b0;
     {in_valid, out_ready, start, drain_stalled} = '0;
     {read_allowed, drain_fetched} = '1;
-    level = 18'h3FFFF;
+    row_here = 1'b1;
     wait (go);
     in = $fopen({folder, "/", Name, ".in"}, "r");
     out = $fopen({folder, "/", Name, ".out"}, "w");
@@ -259,7 +259,7 @@ module walker_bench
         if (waits != 0) begin
           random = random * 32'd1664525 + 32'd1013904223;
           read_allowed = random[31];
-          level = random[30] ? 18'h3FFFF : '0;
+          row_here = random[30];
         end
         @(negedge clk);
         cycles++;
@@ -270,7 +270,7 @@ module walker_bench
         end
       end
       $fdisplay(out, "end %0d %0d", steps, cycles);
-      {read_allowed, level} = '1;
+      {read_allowed, row_here} = '1;
       out_ready = 1'b1;
       @(negedge clk);
       out_ready = 1'b0;

@@ -82,7 +82,7 @@ module input_bench
   localparam int unsigned WordBits = SubRow * ActivationBits;
   localparam int unsigned OperandBits = operand_width(Tile, ActivationBits);
   logic rst_n, in_valid, in_ready, out_valid, out_ready, last, start, taps_valid;
-  logic read_wanted, read_allowed, tile_here, tile_read, buffer_read;
+  logic read_near, read_allowed, tile_here, tile_read, buffer_read;
   logic [9:0] read_address;
   logic [8:0] buffer_address;
   logic [WordBits-1:0] bank_word[LanesP];
@@ -114,7 +114,7 @@ module input_bench
     .Engine(engine())
   ) i_input (.*);
   always_ff @(posedge clk) begin
-    if (read_wanted && read_allowed) for (int p = 0; p < LanesP; p++) bank_word[p] <= bank[p][read_address];
+    if (read_near && read_allowed) for (int p = 0; p < LanesP; p++) bank_word[p] <= bank[p][read_address];
   end
 
   initial begin
@@ -288,7 +288,7 @@ module walk_bench
   logic advance, tile_ends, map_ends;
   logic [1:0] step_index;
   logic [8:0] buffer_address, address;
-  logic [17:0] level;
+  logic row_here;
   logic last_chunk;
   logic [StoreBits-1:0] out_position, result_position, residual_position;
   logic [OutputBits-1:0] tile_row, tile_column;
@@ -331,7 +331,7 @@ module walk_bench
     automatic pauses random = new;
     finished = 1'b0;
     {rst_n, in_valid, out_ready, start, advance, tile_drained} = '0;
-    {level, tile_here} = '1;
+    {row_here, tile_here} = '1;
     wait (go);
     in = $fopen({folder, "/", Name, ".in"}, "r");
     out = $fopen({folder, "/", Name, ".out"}, "w");
@@ -353,7 +353,7 @@ module walk_bench
       for (int n = 0; n < steps; cycles++) begin
         if (waits != 0) begin
           tile_here = random.next();
-          level = random.next() ? 18'h3FFFF : '0;
+          row_here = random.next();
         end
         tile_drained = waits == 0 || random.next();
         #0;
@@ -367,7 +367,7 @@ module walk_bench
         if (problem != ErrorNone) $fdisplay(out, "problem %0d", problem);
       end
       $fdisplay(out, "cycles %0d", cycles);
-      {level, tile_here} = '1;
+      {row_here, tile_here} = '1;
       repeat (positions) begin
         $fdisplay(out, "%0d %0d %0d %0d %0d %0d", out_position, residual_position, tile_row, tile_column, tile_ends,
                   map_ends);

@@ -36,7 +36,7 @@ class Latencies:
     memory: int = 64
     start: int = 160
     convolution: int = 16
-    transform: int = 12
+    transform: int = 13
     pool: int = 5
     mover: int = 11
     image: int = 1
