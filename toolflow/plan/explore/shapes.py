@@ -235,11 +235,8 @@ def worth_timing(ranked: list[RankedShape], usable: ResourceCount, alone: bool =
         for shape in ranked:
             if len(found) == PER_BUDGET:
                 break
-            if shape.dsps > budget.dsps:
-                continue
-            blocks = shape.config.model_copy(update={"bank_memory": "block"})
-            if blocks not in found and not shape.resources.over(budget):
-                found[blocks] = shape.config
+            if shape.dsps <= budget.dsps and not shape.resources.over(budget):
+                found.setdefault(shape.config.model_copy(update={"bank_memory": "block"}), shape.config)
         chosen.update(dict.fromkeys(found.values()))
     if not chosen:
         nearest = sorted(ranked, key=lambda r: max(r.resources.shares(usable).values()))
@@ -286,8 +283,8 @@ def allowed_shapes(
     free = {name: values for name, values in lists.items() if name not in fixed}
     shapes = [{**base, **fixed, **dict(zip(free, values, strict=True))} for values in product(*free.values())]
     shapes = [{**shape, **_packed(shape, form.every_weight), **fixed} for shape in shapes]
-    # Checking is slow: what has more multipliers than the board has DSP blocks is checked if nothing else is left.
-    small = [shape for shape in shapes if shape["multiplier"] == "lut" or _blocks(shape) <= board.usable.dsps]
+    # Checking is slow: what has too many multipliers for the board is checked if nothing else is left.
+    small = [shape for shape in shapes if _has_room(shape, board)]
     found, refused = [], None
     for shape in small or shapes:
         try:
@@ -299,10 +296,12 @@ def allowed_shapes(
     return found
 
 
-def _blocks(shape: Mapping[str, Any]) -> int:
-    """Return the DSP blocks of an array."""
-    packed = shape.get("pack_k", 1) * shape.get("pack_p", 1)
-    return int(shape["lanes_k"] * shape["lanes_p"] * shape["slots"] // packed)
+def _has_room(shape: Mapping[str, Any], board: Board) -> bool:
+    """Return whether the multipliers alone fit a board: at least a LUT for each bit of a partial product."""
+    multipliers = shape["lanes_k"] * shape["lanes_p"] * shape["slots"]
+    if shape["multiplier"] == "lut":
+        return bool(multipliers * shape["weight_bits"] * shape["activation_bits"] <= board.usable.luts)
+    return bool(multipliers // (shape.get("pack_k", 1) * shape.get("pack_p", 1)) <= board.usable.dsps)
 
 
 def _packed(shape: Mapping[str, Any], every_weight: bool) -> dict[str, Any]:
