@@ -200,12 +200,23 @@ package cascade_pkg;
     return 16'((17'(outputs) + (17'd1 << shift) - 17'd1) >> shift);
   endfunction
 
-  // CRC-32 of zlib (reflected 0x04C11DB7) after one more little-endian word.
-  function automatic logic [31:0] crc32_word(logic [31:0] crc, logic [31:0] word);
+  // CRC-32 of zlib (reflected 0x04C11DB7): 32 steps of its register are linear. Row n names the bits whose parity is
+  // bit n, so that synthesis sees trees of parities and not the 32 steps one behind the other.
+  typedef logic [31:0][31:0] parities_t;
+  function automatic parities_t crc32_parities();
     logic [31:0] value;
-    value = crc ^ word;
-    for (int unsigned i = 0; i < 32; i++) value = (value >> 1) ^ (value[0] ? 32'hEDB8_8320 : 32'd0);
-    return value;
+    crc32_parities = '0;
+    for (int unsigned bit_in = 0; bit_in < 32; bit_in++) begin
+      value = 32'd1 << bit_in;
+      for (int unsigned i = 0; i < 32; i++) value = (value >> 1) ^ (value[0] ? 32'hEDB8_8320 : 32'd0);
+      for (int unsigned n = 0; n < 32; n++) crc32_parities[n][bit_in] = value[n];
+    end
+  endfunction
+  localparam parities_t Crc32Parities = crc32_parities();
+
+  // The CRC after one more little-endian word.
+  function automatic logic [31:0] crc32_word(logic [31:0] crc, logic [31:0] word);
+    for (int unsigned n = 0; n < 32; n++) crc32_word[n] = ^((crc ^ word) & Crc32Parities[n]);
   endfunction
 
   // What is fixed when an engine is built: the fields of toolflow.engine.config.EngineConfig, in its order.

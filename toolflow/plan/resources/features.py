@@ -289,7 +289,7 @@ def dsps(config: EngineConfig, family: str) -> dict[str, int]:
     """Return the DSP blocks of each part.
 
     A requantiser multiplies its total by 17 bits, in two blocks (ECP5: three, if it is wide), and the residual in
-    another.
+    another. The decoder multiplies sizes by strides.
     """
     two_blocks = family_of(family).dsp.two_block_total_bits
     requantiser = 3 if two_blocks is None or tiles.total_bits(config) <= two_blocks else 4
@@ -297,4 +297,5 @@ def dsps(config: EngineConfig, family: str) -> dict[str, int]:
         "array": config.multipliers // config.products_per_block if as_built(config, family).multiplier == "dsp" else 0,
         "requantisers": requantiser * config.lanes_p * config.drain_k,
         "confidence": int(config.confidence),
+        "control": 1,
     }
