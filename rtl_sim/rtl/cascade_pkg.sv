@@ -148,7 +148,7 @@ package cascade_pkg;
     logic [31:0] bias_low;
   } record_t;
 
-  // The first two are those of engines with tiles, whose sums are finer.
+  // The residual's shift is that of engines with tiles, whose sums are finer.
   typedef struct packed {
     logic [3:0]  residual_shift;
     logic [7:0]  bias_high;
@@ -157,7 +157,6 @@ package cascade_pkg;
     logic [15:0] multiplier;
     logic [31:0] bias_low;
   } parameters_t;
-  localparam int unsigned TileParametersBits = 12;
 
   // Bits that index `count` things; at least 1.
   function automatic int unsigned index_width(int unsigned count);
@@ -243,6 +242,7 @@ package cascade_pkg;
     int unsigned    weight_bits;
     int unsigned    activation_bits;
     int unsigned    accumulator_bits;
+    int unsigned    bias_bits;
     int unsigned    bus_bits;
     int unsigned    bank_depth;
     int unsigned    weight_depth;
@@ -272,6 +272,7 @@ package cascade_pkg;
     weight_bits: 8,
     activation_bits: 8,
     accumulator_bits: 32,
+    bias_bits: 40,
     bus_bits: 128,
     bank_depth: 4096,
     weight_depth: 1024,

@@ -24,7 +24,6 @@ from toolflow.engine.records import (
     PARAMETER_RECORD_BYTES,
     RESULT_BITS,
     RESULT_HEAD,
-    kept_parameter_bits,
 )
 from toolflow.engine.registers import PAGE_BYTES, Control, Register
 from toolflow.numerics.confidence import MAX_N
@@ -329,7 +328,6 @@ def test_systemverilog_has_the_same_sizes() -> None:
         "RecordBits": 8 * PARAMETER_RECORD_BYTES,
         "MaxTaps": isa.MAX_TAPS,
         "ExponentBits": isa.EXPONENT_BITS,
-        "TileParametersBits": kept_parameter_bits(tiles=True) - kept_parameter_bits(tiles=False),
     }
     assert {name: _constant(_package(), name) for name in constants} == constants
     assert f"maximum(Engine.bus_bits, {8 * RESULT_HEAD.itemsize})" in _text(f"{RTL}/cascade_store.sv")
