@@ -111,7 +111,7 @@ inline int check_load(const Instruction& i, const Header& header) {
   if (i.in_words == 0 || i.sub_rows == 0 || i.levels == 0 || pixels == 0) return error_count;
   if (i.sub_rows > Config::table_words || i.in_words > Shape<Config>::table_lanes) return error_address;
   if (!power_of_two(i.in_words) || (i.out_words == 0 && pixels > 1)) return error_count;
-  if (!output_fits<Config>(i, product(i.sub_rows, i.levels))) return error_address;
+  if (!output_fits<Config>(i, digits_together<Config>(i) ? 1 : product(i.sub_rows, i.levels))) return error_address;
   static_assert(Config::table_words * Shape<Config>::table_lanes < 1 << 16, "bytes of a pixel fill a uint16_t");
   const uint16_t pixel_bytes = static_cast<uint16_t>(product(i.sub_rows, i.in_words));
   const bool pitch_fits = header.image_pitch % Shape<Config>::bus_bytes == 0 &&

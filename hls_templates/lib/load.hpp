@@ -67,11 +67,13 @@ void load_image(const Instruction& i, int lane, hls::stream<Beat<Config> >& data
   Slicer<Config> slicer;
   UInt<8> slice[Shape<Config>::table_lanes];
   Int<8> left[Shape<Config>::table_lanes];  // of each entry, digits not yet cut
+  UInt<Config::activation_bits> digits[Shape<Config>::entry_digits][Shape<Config>::table_lanes];  // of each entry
   Word<Config> word;
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=slicer.byte complete
 #pragma HLS ARRAY_PARTITION variable=slice complete
 #pragma HLS ARRAY_PARTITION variable=left complete
+#pragma HLS ARRAY_PARTITION variable=digits complete dim=0
 #pragma HLS ARRAY_PARTITION variable=word complete
 #endif
   slicer.left = 0;
@@ -81,7 +83,10 @@ void load_image(const Instruction& i, int lane, hls::stream<Beat<Config> >& data
 #endif
     left[j] = 0;
   }
-  const unsigned int words = static_cast<unsigned int>(i.out_height) * i.out_width * i.sub_rows * i.levels;
+  // The digits of a pixel share a word if it holds them all; otherwise they are written one after the other.
+  const bool together = digits_together<Config>(i);
+  const unsigned int levels = together ? 1u : i.levels;
+  const unsigned int words = static_cast<unsigned int>(i.out_height) * i.out_width * i.sub_rows * levels;
   unsigned int digit = 0;
   unsigned int q = 0;
   uint32_t pixel = i.out_base;  // its first word
@@ -92,27 +97,43 @@ void load_image(const Instruction& i, int lane, hls::stream<Beat<Config> >& data
 #pragma HLS DEPENDENCE variable=bank inter false
 #endif
     if (digit == 0) slicer.take(data, i.in_words, slice);
-    for (int j = 0; j < Config::sub_row; ++j) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-      word[j] = 0;
-    }
     for (int j = 0; j < Shape<Config>::table_lanes; ++j) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-      if (digit == 0) left[j] = keep_signed<8>(static_cast<int64_t>(table[j][q * 256 + slice[j]]));
-      const Int<8> value = left[j];
-      const Int<S::digit_bits> low = keep_signed<S::digit_bits>(static_cast<int64_t>(value));
-      const int cut = i.levels > 1 ? static_cast<int>(low) : static_cast<int>(value);
-      if (j < i.in_words) {
-        word[j] = keep_unsigned<Config::activation_bits>(static_cast<uint64_t>(static_cast<int64_t>(cut)));
+      Int<8> value = left[j];
+      if (digit == 0) value = keep_signed<8>(static_cast<int64_t>(table[j][q * 256 + slice[j]]));
+      for (int d = 0; d < S::entry_digits; ++d) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+        const Int<S::digit_bits> low = keep_signed<S::digit_bits>(static_cast<int64_t>(value));
+        const int64_t cut = i.levels > 1 ? static_cast<int64_t>(low) : static_cast<int64_t>(value);
+        digits[d][j] = keep_unsigned<Config::activation_bits>(static_cast<uint64_t>(cut));
+        value = keep_signed<8>((static_cast<int64_t>(value) - static_cast<int64_t>(low)) >> S::digit_bits);
+        if (d == 0) left[j] = value;
       }
-      left[j] = keep_signed<8>((static_cast<int64_t>(value) - static_cast<int64_t>(low)) >> S::digit_bits);
+    }
+    for (int e = 0; e < Config::sub_row; ++e) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      word[e] = 0;
+      for (int d = 0; d < S::entry_digits; ++d) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+        for (int j = 0; j < Shape<Config>::table_lanes; ++j) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+          const bool written = j < i.in_words && (d == 0 || (together && d < i.levels));
+          if (written && e == d * i.in_words + j) word[e] = digits[d][j];
+        }
+      }
     }
     write_word<Config>(bank, lane, pixel + digit * i.sub_rows + q, word);
-    if (digit + 1 != i.levels) {
+    if (digit + 1 != levels) {
       ++digit;
     } else {
       digit = 0;

@@ -7,7 +7,7 @@
 namespace cascade {
 
 constexpr uint32_t program_magic = 0x31465443;
-constexpr uint32_t program_version = 3;
+constexpr uint32_t program_version = 4;
 // A damaged count must not make the engine read gigabytes before the CRC can tell.
 constexpr unsigned int max_instructions = 4096;
 constexpr int leading_places = 8;  // of the order of values, that the confidence unit keeps
@@ -118,6 +118,15 @@ inline Header decode_header(const uint32_t (&word)[block_words]) {
   header.threshold = static_cast<int32_t>(word[9]);
   header.weight_beats = word[10];
   return header;
+}
+
+// Whether a LOAD writes all digits of a pixel into one word.
+template <class Config>
+inline bool digits_together(const Instruction& i) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  return i.sub_rows == 1 && static_cast<unsigned int>(i.levels) * i.in_words <= Config::sub_row;
 }
 
 inline Instruction decode_instruction(const uint32_t (&word)[block_words]) {

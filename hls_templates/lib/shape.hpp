@@ -13,12 +13,18 @@ constexpr int bias_bits = 40;
 constexpr int block_words = 16;  // header and instructions: blocks of 16 words of 32 bits
 constexpr int chunk_bits = 64;   // beats are cut into chunks, which every compiler indexes well
 
+// Balanced digits of `bits` bits that hold every signed byte; `count` of them reach up to `largest`.
+constexpr int digits_of_byte(int bits, int largest, int count) {
+  return largest >= 127 ? count : digits_of_byte(bits, (largest << bits) + (1 << (bits - 1)) - 1, count + 1);
+}
+
 template <class Config>
 struct Shape {
   // S elements of a word lie in `granules` memories; the drain writes one granule at a time.
   static constexpr int granule = common_divisor(Config::lanes_k, Config::sub_row);
   static constexpr int granules = Config::sub_row / granule;
   static constexpr int digit_bits = smaller(Config::weight_bits, Config::activation_bits);
+  static constexpr int entry_digits = digits_of_byte(digit_bits, 0, 0);  // of an entry of the input tables
   static constexpr int index_bits = larger(log2_floor(Config::sub_row), 1);
   static constexpr int sub_row_shift = log2_floor(Config::sub_row);
 
@@ -28,10 +34,7 @@ struct Shape {
 
   static constexpr int row_values = Config::lanes_k * Config::slots;
   static constexpr int dense_row_bits = row_values * Config::weight_bits;
-  static constexpr int indexed_row_bits = row_values * (Config::weight_bits + (Config::gather ? index_bits : 0));
-  // A row of an engine without gather keeps no indices: as little as a type may have.
-  static constexpr int kept_indices = Config::gather ? Config::slots : 1;
-  static constexpr int kept_index_bits = Config::gather ? index_bits : 1;
+  static constexpr int indexed_row_bits = row_values * (Config::weight_bits + index_bits);
   static constexpr int row_chunks = (indexed_row_bits + Config::bus_bits - 1) / Config::bus_bits * chunks;
 
   // A pixel of several words fills them: its tables cover the whole word.
@@ -79,7 +82,7 @@ struct Parameters {
 template <class Config>
 struct WeightRow {
   Packed<Config::slots, Config::weight_bits> value[Config::lanes_k];
-  Packed<Shape<Config>::kept_indices, Shape<Config>::kept_index_bits> index[Config::lanes_k];
+  Packed<Config::slots, Shape<Config>::index_bits> index[Config::lanes_k];
 };
 
 template <class Config>

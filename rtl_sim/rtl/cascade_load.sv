@@ -1,8 +1,8 @@
 // TABLE and LOAD: cuts beats into slices of bytes (one pixel word each), one per cycle. TABLE writes them
 // into the input tables; LOAD looks every byte up there and writes the words into the lanes' banks, image
-// by image, an input wider than the array as several words of balanced digits (one per cycle each).
-// The addresses of all images are asked for at once, so only the first waits for the memory. Before that, the bytes of
-// an image are counted by an adder: a cycle for each of its words, one for each doubling of a slice's size, and one more.
+// by image. An input wider than the array is cut into balanced digits: side by side in one word if it holds all
+// digits of a pixel, else in several words, one per cycle.
+// The addresses of all images are asked for at once, so only the first waits for the memory.
 module cascade_load
   import cascade_pkg::*;
 #(
@@ -38,46 +38,54 @@ module cascade_load
   localparam int unsigned BeatBytes = Engine.bus_bits / 8;
   localparam int unsigned ByteBits = $clog2(BeatBytes);
   localparam int unsigned SliceBits = index_width($clog2(Engine.sub_row) + 1);  // log2 of a slice's bytes
-  localparam int unsigned PixelBits = $clog2(maximum(Engine.bank_depth, 256) + 1);
-  localparam int unsigned SizeBits = PixelBits + $clog2(Engine.table_words + 1) + $clog2(Engine.sub_row) + 1;
   localparam int unsigned TableDepth = Engine.table_words * 256;
   localparam int unsigned TableBits = index_width(TableDepth);
   localparam int unsigned WordIndexBits = index_width(Engine.table_words);
   localparam int unsigned ValueBits = 10;  // an entry and, between its digits, one more than its range
+  localparam int unsigned EntryDigits = digits_of_entry();
+
+  // Balanced digits that hold every signed entry.
+  function automatic int unsigned digits_of_entry();
+    int unsigned largest;
+    largest = 0;
+    for (int unsigned n = 1; n <= 8; n++) begin
+      largest = (largest << DigitBits) + (1 << (DigitBits - 1)) - 1;
+      if (largest >= 127) return n;
+    end
+    return 8;
+  endfunction
 
   typedef logic [StoreBits-1:0] store_t;
   typedef logic signed [ValueBits-1:0] value_t;
-  typedef logic [WordIndexBits-1:0] word_index_t;
 
   instruction_t i;
   logic is_table;
   logic [SliceBits-1:0] slice_log;
-  logic [PixelBits-1:0] pixels;  // the decoder has compared them with the bank
-  logic [7:0] digits;
-  logic one_pixel, one_digit, table_here;
-  logic [TableLanes-1:0] used;  // lanes of a slice; like the three above, settled before the first slice comes
+  logic [31:0] pixels;
+  logic [7:0] digits;  // written one after the other
+  logic together;  // digits side by side in one word
   assign i = operation.code;
   assign is_table = i.opcode == OpTable;
-  assign pixels = is_table ? PixelBits'(256) : PixelBits'(operation.pixels);
-  assign digits = i.levels;
+  assign pixels = is_table ? 32'd256 : operation.pixels;
+  assign together = i.sub_rows == 16'd1 && 32'(i.levels) <= Engine.sub_row >> slice_log;
+  assign digits = together ? 8'd1 : i.levels;
   always_comb begin
     slice_log = '0;
     for (int unsigned n = 0; n <= $clog2(Engine.sub_row); n++) if (i.in_words[n]) slice_log = SliceBits'(n);
   end
 
   // Requests: first the number of beats of an image, then one request per image.
-  typedef enum logic [2:0] {Idle, Count, Double, Round, Ask} state_e;
+  typedef enum logic [1:0] {Idle, Count, Ask} state_e;
   state_e state;
   logic [15:0] words_left;
-  logic [SizeBits-1:0] bytes, more_bytes;  // of an image, rounded up in the end
-  logic [SliceBits-1:0] doubles_left;
+  logic [31:0] slices;
+  logic [39:0] image_bytes;
   logic [LaneBits:0] requests_left;
-  logic image_too_long, too_long, out_of_range;
+  logic too_long, out_of_range;
 
-  assign more_bytes = state == Count ? SizeBits'(pixels) : state == Double ? bytes : SizeBits'(BeatBytes - 1);
-  assign image_too_long = !is_table && 40'(bytes) > 40'(image_pitch);
+  assign image_bytes = 40'(slices) << slice_log;
   assign request_valid = state == Ask;
-  assign request_beats = 32'(bytes >> ByteBits);
+  assign request_beats = 32'((image_bytes + 40'(BeatBytes - 1)) >> ByteBits);
   assign problem = too_long || out_of_range ? ErrorAddress : ErrorNone;
 
   always_ff @(posedge clk) begin
@@ -86,56 +94,40 @@ module cascade_load
       too_long <= 1'b0;
     end else begin
       // An image never reaches into the next one, nor the last one past its buffer.
-      too_long <= state == Round && image_too_long;
+      too_long <= state == Count && words_left == '0 && !is_table && image_bytes > 40'(image_pitch);
       case (state)
         Idle: if (start) state <= Count;
-        Count: if (words_left == 16'd1) state <= slice_log == '0 ? Round : Double;
-        Double: if (doubles_left == SliceBits'(1)) state <= Round;
-        Round: state <= image_too_long ? Idle : Ask;
+        Count: if (words_left == '0) state <= !is_table && image_bytes > 40'(image_pitch) ? Idle : Ask;
         Ask: if (request_ready && requests_left == (LaneBits + 1)'(1)) state <= Idle;
         default: state <= Idle;
       endcase
     end
     if (start) begin
       words_left <= i.sub_rows;
-      bytes <= '0;
-      doubles_left <= slice_log;
+      slices <= '0;
       requests_left <= is_table ? (LaneBits + 1)'(1) : images;
-      request_address <= is_table ? program_address : image_address;
-    end else if (state == Ask) begin
-      if (request_ready) begin
-        requests_left <= requests_left - 1'b1;
-        request_address <= request_address + AxiAddressBits'(image_pitch);
-      end
-    end else begin
-      if (state == Count) words_left <= words_left - 16'd1;
-      if (state == Double) doubles_left <= doubles_left - 1'b1;
-      if (state != Idle) bytes <= bytes + more_bytes;
-      if (state == Round && is_table) request_address <= request_address + AxiAddressBits'(i.in_base);
+      request_address <= is_table ? program_address + AxiAddressBits'(i.in_base) : image_address;
+    end else if (state == Count) begin
+      words_left <= words_left - 16'd1;
+      if (words_left != '0) slices <= slices + pixels;
+    end else if (state == Ask && request_ready) begin
+      requests_left <= requests_left - 1'b1;
+      request_address <= request_address + AxiAddressBits'(image_pitch);
     end
-    one_pixel <= pixels == PixelBits'(1);
-    one_digit <= digits == 8'd1;
-    table_here <= is_table;
-    for (int unsigned j = 0; j < TableLanes; j++) used[j] <= j < 32'(i.in_words);
   end
-
-  // A pixel has no more words than the tables cover.
-  function automatic logic is_last_word(word_index_t word);
-    return Engine.table_words == 1 || (WordIndexBits + 1)'(word) + 1'b1 == (WordIndexBits + 1)'(i.sub_rows);
-  endfunction
 
   // Slices.
   logic [Engine.bus_bits-1:0] beat, beat_shifted;
   logic [ByteBits:0] slices_left;
   logic have, take_slice, last_slice;
-  logic [PixelBits-1:0] pixels_left;
-  word_index_t slice_word;
+  logic [31:0] pixels_left;
+  logic [WordIndexBits-1:0] slice_word;
   logic [7:0] slice_value;
-  logic last_word, last_pixel, table_ready;
+  logic last_word, table_ready;
 
-  assign take_slice = have && (table_here || table_ready);
-  assign last_word = is_last_word(slice_word);
-  assign last_slice = last_pixel && last_word;
+  assign take_slice = have && (is_table || table_ready);
+  assign last_word = 16'(slice_word) + 16'd1 == i.sub_rows;
+  assign last_slice = pixels_left == 32'd1 && last_word;
   assign data_ready = !have || (take_slice && slices_left == (ByteBits + 1)'(1) && !last_slice);
   always_comb begin
     beat_shifted = beat;
@@ -158,22 +150,19 @@ module cascade_load
       beat <= beat_shifted;
       slices_left <= slices_left - 1'b1;
     end
-    if (state == Count) begin
+    if (start) begin
       pixels_left <= pixels;
-      last_pixel <= one_pixel;
       slice_word <= '0;
       slice_value <= '0;
     end else if (take_slice) begin
       // A table goes word by word, an image pixel by pixel.
-      if (table_here) begin
+      if (is_table) begin
         slice_value <= slice_value + 8'd1;
         if (slice_value == 8'hFF) slice_word <= slice_word + 1'b1;
+        if (last_word) pixels_left <= pixels_left - 32'd1;
       end else begin
         slice_word <= last_word ? '0 : slice_word + 1'b1;
-      end
-      if (last_word) begin
-        pixels_left <= last_pixel ? pixels : pixels_left - 1'b1;
-        last_pixel <= last_pixel ? one_pixel : pixels_left == PixelBits'(2);
+        if (last_word) pixels_left <= last_slice ? pixels : pixels_left - 32'd1;
       end
     end
   end
@@ -196,10 +185,10 @@ module cascade_load
       .PieceBits(8)
     ) i_table (
       .clk,
-      .write_enable(take_slice && table_here && used[j]),
+      .write_enable(take_slice && is_table && 32'(j) < 32'(i.in_words)),
       .write_address,
       .write_data(beat[8*j+:8]),
-      .read_enable(take_slice && !table_here),
+      .read_enable(take_slice && !is_table),
       .read_address,
       .read_data(entry[j])
     );
@@ -208,30 +197,44 @@ module cascade_load
   // Digits and words.
   value_t value[TableLanes];
   value_t value_next[TableLanes];
-  logic [Engine.activation_bits-1:0] element[TableLanes];
+  logic signed [DigitBits-1:0] digit[TableLanes][EntryDigits];  // of each value
+  logic [Engine.sub_row-1:0][Engine.activation_bits-1:0] elements;
   logic value_valid, last_digit, word_written;
   logic [7:0] digits_left;
-  logic [15:0] digit_offset;
-  word_index_t word;
+  logic [15:0] word, digit_offset;
   store_t pixel_address, address;
-  logic [PixelBits-1:0] write_pixels_left;
-  logic last_write_pixel;
+  logic [31:0] write_pixels_left;
   logic [LaneBits:0] lanes_left;
   logic [Engine.lanes_p-1:0] lane;
   logic pixel_ends, image_ends;
 
+  assign last_digit = digits_left == 8'd1;
   assign value_ready = !value_valid || last_digit;
   assign word_written = value_valid && last_digit;
   assign address = pixel_address + store_t'(digit_offset) + store_t'(word);
-  assign pixel_ends = word_written && is_last_word(word);
-  assign image_ends = pixel_ends && last_write_pixel;
+  assign pixel_ends = word_written && word + 16'd1 == i.sub_rows;
+  assign image_ends = pixel_ends && write_pixels_left == 32'd1;
 
   always_comb begin
     for (int unsigned j = 0; j < TableLanes; j++) begin
-      logic signed [DigitBits-1:0] digit;
-      digit = value[j][DigitBits-1:0];
-      element[j] = one_digit ? value[j][Engine.activation_bits-1:0] : (Engine.activation_bits)'(digit);
-      value_next[j] = (value[j] - value_t'(digit)) >>> DigitBits;
+      value_t left;
+      left = value[j];
+      for (int unsigned d = 0; d < EntryDigits; d++) begin
+        digit[j][d] = left[DigitBits-1:0];
+        left = (left - value_t'(digit[j][d])) >>> DigitBits;
+        if (d == 0) value_next[j] = left;
+      end
+    end
+    elements = '0;
+    for (int unsigned n = 0; n <= $clog2(TableLanes); n++) begin
+      for (int unsigned e = 0; e < Engine.sub_row; e++) begin
+        int unsigned d, j;
+        d = e >> n;
+        j = e - (d << n);
+        if (slice_log == SliceBits'(n) && j < TableLanes && d < EntryDigits && (d == 0 || (together && 8'(d) < i.levels)))
+          elements[e] = i.levels == 8'd1 ? value[j][Engine.activation_bits-1:0] :
+              (Engine.activation_bits)'(digit[j][d]);
+      end
     end
   end
 
@@ -243,44 +246,37 @@ module cascade_load
       done <= 1'b0;
       out_of_range <= 1'b0;
     end else begin
-      if (take_slice && !table_here) entry_valid <= 1'b1;
+      if (take_slice && !is_table) entry_valid <= 1'b1;
       else if (value_ready) entry_valid <= 1'b0;
       if (entry_valid && value_ready) value_valid <= 1'b1;
       else if (word_written) value_valid <= 1'b0;
       bank_write <= value_valid && address < store_t'(Engine.bank_depth);
       out_of_range <= value_valid && address >= store_t'(Engine.bank_depth);
-      done <= table_here ? take_slice && last_slice : image_ends && lanes_left == (LaneBits + 1)'(1);
+      done <= is_table ? take_slice && last_slice : image_ends && lanes_left == (LaneBits + 1)'(1);
     end
     if (value_ready) begin
       for (int unsigned j = 0; j < TableLanes; j++) value[j] <= ValueBits'($signed(entry[j]));
       digits_left <= digits;
-      last_digit <= one_digit;
       digit_offset <= '0;
     end else begin
       value <= value_next;
       digits_left <= digits_left - 8'd1;
-      last_digit <= digits_left == 8'd2;
       digit_offset <= digit_offset + i.sub_rows;
     end
     bank_lanes <= lane;
     bank_address <= BankBits'(address);
-    bank_data <= '0;
-    for (int unsigned j = 0; j < TableLanes; j++) begin
-      if (used[j]) bank_data[j*Engine.activation_bits+:Engine.activation_bits] <= element[j];
-    end
-    if (state == Count) begin
+    bank_data <= elements;
+    if (start) begin
       word <= '0;
       pixel_address <= store_t'(i.out_base);
       write_pixels_left <= pixels;
-      last_write_pixel <= one_pixel;
       lanes_left <= images;
       lane <= (Engine.lanes_p)'(1);
     end else if (word_written) begin
-      word <= pixel_ends ? '0 : word + 1'b1;
+      word <= pixel_ends ? '0 : word + 16'd1;
       if (pixel_ends) begin
         pixel_address <= image_ends ? store_t'(i.out_base) : pixel_address + store_t'(i.out_words);
-        write_pixels_left <= image_ends ? pixels : write_pixels_left - 1'b1;
-        last_write_pixel <= image_ends ? one_pixel : write_pixels_left == PixelBits'(2);
+        write_pixels_left <= image_ends ? pixels : write_pixels_left - 32'd1;
       end
       if (image_ends) begin
         lane <= lane << 1;

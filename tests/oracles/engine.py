@@ -77,7 +77,8 @@ class Oracle:
         bits = self.c.digit_bits
         for pixel in range(i.out_height * i.out_width):
             for q in range(i.sub_rows):
-                words = [[0] * self.c.sub_row for _ in range(i.levels)]
+                together = i.levels > 1 and i.sub_rows == 1 and i.levels * i.in_words <= self.c.sub_row
+                words = [[0] * self.c.sub_row for _ in range(1 if together else i.levels)]
                 for j in range(i.in_words):
                     x = self.table[q, j, self.images[at]]
                     at += 1
@@ -88,9 +89,12 @@ class Oracle:
                     for d in range(i.levels):
                         e = signed(x, bits)
                         x = (x - e) >> bits
-                        words[d][j] = e
-                for d in range(i.levels):
-                    self.write(i.out_base + pixel * i.out_words + d * i.sub_rows + q, words[d])
+                        if together:
+                            words[0][d * i.in_words + j] = e
+                        else:
+                            words[d][j] = e
+                for d, word in enumerate(words):
+                    self.write(i.out_base + pixel * i.out_words + d * i.sub_rows + q, word)
 
     def write(self, word: int, elements: list[int] | list[Element]) -> None:
         for j, value in enumerate(elements):

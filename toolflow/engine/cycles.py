@@ -34,11 +34,11 @@ class Latencies:
     """
 
     memory: int = 64
-    start: int = 150
+    start: int = 160
     convolution: int = 16
     transform: int = 13
     pool: int = 5
-    mover: int = 13
+    mover: int = 11
     image: int = 1
 
 
@@ -164,9 +164,9 @@ def _load(config: EngineConfig, step: Load, part: Part, images: int, wait: Laten
         entries = image.words * 256
         beats = -(-entries * image.slice_bytes // config.bus_bytes)
         return wait.memory + max(beats, entries) + wait.mover
-    words = image.height * image.width * image.words
-    beats = -(-words * image.slice_bytes // config.bus_bytes)
-    return wait.memory + images * (max(words * step.digits, beats) + wait.image) + wait.mover
+    beats = -(-image.bytes // config.bus_bytes)
+    written = image.height * image.width * step.out.words
+    return wait.memory + images * (max(written, beats) + wait.image) + wait.mover
 
 
 def _conv(config: EngineConfig, layer: Compute, time: int, weights: WeightPort, wait: Latencies) -> tuple[int, Bound]:

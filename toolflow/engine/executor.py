@@ -14,6 +14,7 @@ import numpy.typing as npt
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.errors import EngineFaultError, ErrorCode
 from toolflow.engine.isa import INSTRUCTION_WORDS, Flag, Instruction, Opcode
+from toolflow.engine.places import digit_step
 from toolflow.engine.program import (
     COUNT_WORD,
     CRC_WORD,
@@ -134,7 +135,9 @@ class _Engine:
         self._counts(pixels and digits, i)
         self._pixel_words(i)
         self._moves(i)
-        end = i.out_base + (pixels - 1) * i.out_words + digits * q
+        step = digit_step(width, q, digits, self.config.sub_row)
+        stored = -(-digits * step // self.config.sub_row)
+        end = i.out_base + (pixels - 1) * i.out_words + stored
         self._in_range(end <= self.config.bank_depth, i, "load")
         pitch = self.header.image_pitch_bytes
         self._in_range(pixels * q * width <= pitch and pitch % self.config.bus_bytes == 0, i, "image")
@@ -143,15 +146,17 @@ class _Engine:
         raw = raw.reshape(self.count, pixels, q, width)
         entries = self.table[np.arange(q)[:, None], np.arange(width)[None, :], raw]
         if digits > 1:
-            signed = entries.view(np.int8).astype(np.int64)
-            words = np.moveaxis(cut_digits(signed, digits, self.config.digit_bits), 0, 2)
+            values = cut_digits(entries.view(np.int8).astype(np.int64), digits, self.config.digit_bits)
         else:
-            words = entries[:, :, None].astype(np.int64)
-        words = words.reshape(self.count, pixels, digits * q, width) & ((1 << self.config.activation_bits) - 1)
-        full = np.zeros((*words.shape[:3], self.config.sub_row), dtype=np.uint8)
-        full[..., :width] = words
-        address = i.out_base + np.arange(pixels)[:, None] * i.out_words + np.arange(digits * q)
-        self.bank[:, address] = full
+            values = entries[None].astype(np.int64)
+        values &= (1 << self.config.activation_bits) - 1
+        elements = np.zeros((self.count, pixels, stored * self.config.sub_row), dtype=np.uint8)
+        for d in range(digits):
+            for word in range(q):
+                first = d * step + word * self.config.sub_row
+                elements[:, :, first : first + width] = values[d, :, :, word]
+        address = i.out_base + np.arange(pixels)[:, None] * i.out_words + np.arange(stored)
+        self.bank[:, address] = elements.reshape(self.count, pixels, stored, self.config.sub_row)
 
     def conv(self, i: Instruction, stream: memoryview) -> memoryview:
         c = self.config

@@ -106,6 +106,26 @@ class ImageFormat:
         """Bytes of a pixel that fill one bank word."""
         return self.pixel_bytes // self.words
 
+    def digit_step(self, digits: int, sub_row: int) -> int:
+        """Return the elements from one digit of a pixel to the next in words of `sub_row` elements."""
+        return digit_step(self.slice_bytes, self.words, digits, sub_row)
+
+    def words_of(self, digits: int, sub_row: int) -> int:
+        """Return the bank words of a pixel whose elements are cut into so many digits."""
+        return -(-digits * self.digit_step(digits, sub_row) // sub_row)
+
+
+def digit_step(slice_elements: int, words: int, digits: int, sub_row: int) -> int:
+    """Return the elements from one digit of a pixel to the next: digits share a word if it holds all of them.
+
+    Args:
+        slice_elements: elements of a word that a digit fills.
+        words: words that a digit fills.
+        digits: into which every element is cut.
+        sub_row: S, elements of a word.
+    """
+    return slice_elements if words == 1 < digits and digits * slice_elements <= sub_row else words * sub_row
+
 
 def align(count: int, unit: int) -> int:
     """Return the least multiple of `unit` that is no less than `count`."""

@@ -59,8 +59,9 @@ class LayerWeights:
         digits: int64 (weight digits, K, C/groups, kh, kw), lowest digit first.
         groups: channel groups.
         channel: int64 (C,): element of each input channel inside a pixel's words.
-        pixel_words: words of a pixel for one digit of the input.
-        input_digits: digits into which the input is cut; digit d lies d·pixel_words further.
+        pixel_words: words of a pixel, with all digits of the input.
+        input_digits: digits into which the input is cut.
+        digit_step: elements from one digit of the input to the next, if there are several.
         tiled: whether the taps are those of a tile, each of which walks all levels before the next one.
     """
 
@@ -69,6 +70,7 @@ class LayerWeights:
     channel: Int64Array
     pixel_words: int
     input_digits: int
+    digit_step: int
     tiled: bool = False
 
     @property
@@ -90,11 +92,12 @@ def layer_weights(
     channel: Int64Array,
     pixel_words: int,
     input_digits: int,
+    digit_step: int,
     tiled: bool = False,
 ) -> LayerWeights:
     """Cut weights (K, C/groups, kh, kw) into digits, or take them as they are where one digit is enough."""
     digits = cut_digits(weight, weight_digits, digit_bits) if weight_digits > 1 else weight[None]
-    return LayerWeights(digits, groups, channel, pixel_words, input_digits, tiled)
+    return LayerWeights(digits, groups, channel, pixel_words, input_digits, digit_step, tiled)
 
 
 def plan_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
@@ -164,25 +167,26 @@ def _joined(config: EngineConfig, parts: list[tuple[Int64Array, int]]) -> Int64A
 
 
 def _dense_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
-    sub_rows = layer.pixel_words * layer.input_digits
-    used = int(layer.channel.max()) % config.sub_row + 1
+    used = (int(layer.channel.max()) + (layer.input_digits - 1) * layer.digit_step) % config.sub_row + 1
     last = -(-used // config.slots)
-    full = last if layer.pixel_words == 1 else config.sub_row // config.slots
-    return Walk(sub_rows, full, last, 0, indexed=False)
+    whole = layer.pixel_words == layer.input_digits  # each digit fills one word, as far as the last one does
+    full = last if whole else config.sub_row // config.slots
+    return Walk(layer.pixel_words, full, last, 0, indexed=False)
 
 
 def _sparse_walk(config: EngineConfig, layer: LayerWeights, dense: Walk) -> Walk:
     """Walk every sub-row over the values that differ from 0, as many as the fullest one holds, of a tile tap by tap."""
     used = (layer.digits != 0).any(axis=0)
     words = np.zeros((len(used), layer.pixel_words * config.sub_row, *used.shape[2:]), dtype=bool)
-    words[:, layer.channel] = used
+    for d in range(layer.input_digits):
+        words[:, layer.channel + d * layer.digit_step] = used
     most = fullest(words, config.sub_row)
     steps = np.maximum(-(-most // config.slots), 1)
     if layer.tiled:
         own = steps.max(axis=0)
         tap_steps = tuple(own.reshape(-1).tolist())
         return Walk(dense.sub_rows, int(own.max()), int(steps[-1].max()), 0, indexed=True, tap_steps=tap_steps)
-    every = np.tile(steps.max(axis=(1, 2)), layer.input_digits)
+    every = steps.max(axis=(1, 2))
     return Walk(dense.sub_rows, int(every[:-1].max(initial=1)), int(every[-1]), 0, indexed=True)
 
 
@@ -196,12 +200,13 @@ def _own_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
     for group in range(-(-outputs // config.lanes_k)):
         element = _elements(config, layer, group)
         first = group * step // config.sub_row
-        words = element // config.sub_row - first
+        digits = [element + d * layer.digit_step for d in range(layer.input_digits)]
+        words = np.concatenate(digits, axis=1) // config.sub_row - first
         sub_rows = max(sub_rows, int(words.max()) + 1)
         for row in words:
             most = max(most, int(np.bincount(row).max()))
     if step == 0:
-        sub_rows = layer.pixel_words * layer.input_digits
+        sub_rows = layer.pixel_words
     steps = -(-(most if config.gather else config.sub_row) // config.slots)
     return Walk(sub_rows, steps, steps, step, indexed=config.gather)
 
@@ -228,7 +233,7 @@ def _dense_taps(config: EngineConfig, layer: LayerWeights, group: int, first: in
         for d in range(layer.input_digits):
             digit = levels - 1 - level - d
             if 0 <= digit < weight_digits:
-                place = element + (d * layer.pixel_words - first) * config.sub_row
+                place = element + d * layer.digit_step - first * config.sub_row
                 taps[level, :, :, place, lanes] = mine[digit]
     return taps.reshape(levels, kernel_h, kernel_w, sub_rows, config.sub_row, config.lanes_k)
 

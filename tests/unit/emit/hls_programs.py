@@ -69,7 +69,7 @@ class ProgramBuilder:
         return base
 
     def image(self, height: int, width: int, channels: int, digits: int = 1) -> list[Map]:
-        """TABLE and LOAD; one map for each digit (they share words)."""
+        """TABLE and LOAD; a map for each digit, or one of all digits that share a word."""
         c = self.config
         if channels <= c.input_lanes:
             slice_bytes, q = 1 << (channels - 1).bit_length(), 1
@@ -81,7 +81,8 @@ class ProgramBuilder:
         entries = self.rng.integers(max(lower, -128), min(upper, 127) + 1, q * 256 * slice_bytes)
         self.tables = entries.astype(np.int8).tobytes()
         is_signed = True if digits > 1 else self.flip()
-        words = digits * q
+        together = q == 1 and digits * slice_bytes <= c.sub_row
+        words = 1 if together else digits * q
         base = self.allocate(height * width * words)
         fill = Instruction(Opcode.TABLE, in_words=slice_bytes, sub_rows=q)
         load = Instruction(
@@ -97,6 +98,8 @@ class ProgramBuilder:
         self.instructions += [fill, load]
         used = height * width * q * slice_bytes
         self.image_bytes = used + -used % c.bus_bytes
+        if together:
+            return [Map(base, height, width, 1, channels if digits == 1 else digits * slice_bytes, is_signed)]
         return [Map(base + d * q, height, width, words, channels, is_signed) for d in range(digits)]
 
     def conv(

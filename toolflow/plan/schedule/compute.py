@@ -19,7 +19,7 @@ from toolflow.numerics.digits import digits_needed
 from toolflow.numerics.winograd import KERNEL
 from toolflow.operators.convolution import Convolution
 from toolflow.operators.folders import edges_of, hardware_of, sampling_of
-from toolflow.plan.schedule.memory import as_map
+from toolflow.plan.schedule.memory import as_map, image_format
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _step(maps: Maps, node: QuantisedNode, form: Convolution) -> Compute:
     if form.tile > config.tile:
         raise DoesNotFitError(f"'{node.name}' has tile {form.tile}, the engine transforms up to {config.tile}")
     source, digits = maps.place(node.inputs[0]), maps.digits(node.inputs[0])
-    weights = _weights(form, config, source, digits)
+    weights = _weights(maps, form, source, digits)
     return Compute(
         name=node.name,
         tensor=node.name,
@@ -113,14 +113,14 @@ def _step(maps: Maps, node: QuantisedNode, form: Convolution) -> Compute:
     )
 
 
-def _weights(form: Convolution, config: EngineConfig, source: BankPlace, digits: int) -> LayerWeights:
-    weight_digits = 1
+def _weights(maps: Maps, form: Convolution, source: BankPlace, digits: int) -> LayerWeights:
+    config, weight_digits = maps.config, 1
     if form.weight_bits > config.weight_bits:
         weight_digits = digits_needed(int(form.weight.min()), int(form.weight.max()), config.digit_bits)
     channel = np.array(source.channel, dtype=np.int64)
-    pixel_words, tiled = source.words // digits, form.tile > 0
+    step = image_format(maps.graph, config.sub_row).digit_step(digits, config.sub_row) if digits > 1 else 0
     return layer_weights(
-        form.weight, form.groups, weight_digits, config.digit_bits, channel, pixel_words, digits, tiled
+        form.weight, form.groups, weight_digits, config.digit_bits, channel, source.words, digits, step, form.tile > 0
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from toolflow.engine.places import BankPlace
+from toolflow.engine.places import BankPlace, ImageFormat
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedGraph
@@ -29,6 +29,15 @@ class _Layout:
 def as_map(shape: Shape) -> tuple[int, int, int]:
     """Return (C, H, W); a flat vector is a map of one pixel."""
     return (shape[0], shape[1], shape[2]) if len(shape) == 3 else (shape[0], 1, 1)
+
+
+def image_format(graph: QuantisedGraph, sub_row: int) -> ImageFormat:
+    """Return how an image of a network lies in external memory, for words of `sub_row` elements."""
+    channels, height, width = graph.input_shape
+    words = -(-channels // sub_row)
+    return ImageFormat(
+        channels, height, width, 1 << (channels - 1).bit_length() if words == 1 else words * sub_row, words
+    )
 
 
 def allocate(graph: QuantisedGraph, sub_row: int, input_digits: int, in_result: str) -> MemoryMap:
@@ -61,8 +70,8 @@ def allocate(graph: QuantisedGraph, sub_row: int, input_digits: int, in_result: 
 
 
 def _layouts(graph: QuantisedGraph, sub_row: int, input_digits: int) -> dict[str, _Layout]:
-    words = -(-graph.input_shape[0] // sub_row)
-    layouts = {graph.input_name: _Layout(words * input_digits, tuple(range(graph.input_shape[0])))}
+    words = image_format(graph, sub_row).words_of(input_digits, sub_row)
+    layouts = {graph.input_name: _Layout(words, tuple(range(graph.input_shape[0])))}
     for node in graph.nodes:
         shape = graph.shapes[node.name]
         if node.op.hardware.keeps_layout:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.places import BankPlace, ExternalPlace, ImageFormat, Region, ResultPlace, align
+from toolflow.engine.places import BankPlace, ExternalPlace, Region, ResultPlace, align
 from toolflow.engine.records import result_record_bytes
 from toolflow.engine.steps import Compute, Load, Pool, Step, StoreMap, StoreResults
 from toolflow.ir.errors import ToolflowError
@@ -20,7 +20,7 @@ from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
 from toolflow.numerics.digits import digits_needed
 from toolflow.operators.folders import window_of
 from toolflow.plan.schedule.compute import Maps, compute_steps
-from toolflow.plan.schedule.memory import allocate, as_map
+from toolflow.plan.schedule.memory import allocate, as_map, image_format
 from toolflow.plan.schedule.prepare import prepare, result_tensor
 
 
@@ -135,10 +135,7 @@ def _steps(maps: Maps, node: QuantisedNode) -> Iterator[Step]:
 
 def _load(maps: Maps) -> Load:
     graph, config = maps.graph, maps.config
-    channels, height, width = graph.input_shape
-    words = -(-channels // config.sub_row)
-    pixel = 1 << (channels - 1).bit_length() if words == 1 else words * config.sub_row
-    image = ImageFormat(channels, height, width, pixel, words)
+    image = image_format(graph, config.sub_row)
     source = ExternalPlace(0, align(image.bytes, config.bus_bytes))
     return Load(graph.input_name, image, source, maps.places[graph.input_name], maps.input_digits, graph.input_table)
 
