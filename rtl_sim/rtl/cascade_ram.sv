@@ -1,7 +1,8 @@
 // Simple dual-port memory: one write port with an enable for each piece of a word, one read port.
 // Cost: block RAM or LUT RAM, as the synthesiser sees fit, or UltraRAM where `Style` is "ultra" (AMD's
 // `ram_style`). Latency: 1; the output keeps its value while nothing is read. Words hold nothing before they are
-// written. Reading the word that is written at the same edge gives the old one.
+// written. Reading the word that is written at the same edge gives the old one where `ReadFirst`, else nothing that may
+// be used (it comes inverted in simulation): some families build logic around a block RAM for the old one.
 module cascade_ram
   import cascade_pkg::*;
 #(
@@ -9,6 +10,7 @@ module cascade_ram
   parameter int unsigned Pieces = 1,
   parameter int unsigned PieceBits = 8,
   parameter string Style = "auto",
+  parameter bit ReadFirst = 1'b0,
   localparam int unsigned AddressBits = index_width(Depth)
 ) (
   input  logic                          clk,
@@ -19,7 +21,8 @@ module cascade_ram
   input  logic [AddressBits-1:0]        read_address,
   output logic [Pieces*PieceBits-1:0]   read_data
 );
-  (* ram_style = Style *)
+  localparam bit Unchecked = !ReadFirst;
+  (* ram_style = Style, no_rw_check = Unchecked *)
   logic [Pieces*PieceBits-1:0] memory[Depth];
 
   always_ff @(posedge clk) begin
@@ -27,5 +30,10 @@ module cascade_ram
       if (write_enable[i]) memory[write_address][i*PieceBits+:PieceBits] <= write_data[i*PieceBits+:PieceBits];
     end
     if (read_enable) read_data <= memory[read_address];
+`ifndef SYNTHESIS
+    if (read_enable && write_enable != '0 && write_address == read_address && !ReadFirst) begin
+      read_data <= ~memory[read_address];
+    end
+`endif
   end
 endmodule

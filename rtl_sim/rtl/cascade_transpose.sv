@@ -61,7 +61,8 @@ module cascade_transpose
   cascade_ram #(
     .Depth(1 << (2 * PlaceBits)),
     .PieceBits(WordBits),
-    .Style("distributed")
+    .Style("distributed"),
+    .ReadFirst(1'b1)
   ) i_ram (
     .clk,
     .write_enable(writing),
