@@ -70,7 +70,7 @@ module cascade_convolve
   sum_t chosen[Engine.drain_k][Engine.lanes_p];
   sum_t drain_chosen[Engine.drain_k][Engine.lanes_p];
   error_e walker_problem, array_problem, drain_problem;
-  assign pooling = operation.code.opcode == OpMaxPool;
+  assign pooling = operation.code.opcode[2];  // CONV and MAXPOOL alone come here
   assign pool_step = walk_valid && pooling;
   assign {pool_inside, pool_first, pool_last} = {walk_inside, walk_first, walk_last};
   assign problem = walker_problem != ErrorNone ? walker_problem :
@@ -174,7 +174,7 @@ module cascade_convolve
       .folded
     );
 
-    assign tiled = operation.code.opcode == OpConv && operation.code.tile != '0;
+    assign tiled = |operation.code.tile[2:1];  // 2 or 4
     assign stalled = walk_stalled || tile_stalled;
     assign {row_step, row_rewind, row_release} = tiled ? {tile_row_step, tile_row_rewind, tile_row_release} :
         {walk_row_step, walk_row_rewind, walk_row_release};

@@ -68,7 +68,7 @@ module cascade_place
     logic row_ends, line_ends;
     place_t origin, position, row, tile_start, line;  // of the tile's row, the tile, the row of tiles
     place_t column_step, row_step, position_next, row_next, tile_next, line_next;
-    assign tile_bits = i.tile == 8'd4 ? 2'd2 : i.tile == 8'd2 ? 2'd1 : 2'd0;
+    assign tile_bits = i.tile[2:1];  // of 1, 2 or 4
     assign last_output = output_t'((3'd1 << tile_bits) - 3'd1);
     assign out_position = position.out;
     assign residual_position = position.residual;

@@ -21,8 +21,7 @@ module cascade_ram
   input  logic [AddressBits-1:0]        read_address,
   output logic [Pieces*PieceBits-1:0]   read_data
 );
-  localparam bit Unchecked = !ReadFirst;
-  (* ram_style = Style, no_rw_check = Unchecked *)
+  (* ram_style = Style, no_rw_check = !ReadFirst *)
   logic [Pieces*PieceBits-1:0] memory[Depth];
 
   always_ff @(posedge clk) begin

@@ -59,7 +59,8 @@ module cascade_ring
       if (step && release_group) base <= base_next;
       released <= step && release_group;
       level <= level + LevelBits'(push) - (released ? LevelBits'(rows) : '0);
-      unread <= unread + LevelBits'(push) - LevelBits'(taken);
+      if (push && !taken) unread <= unread + 1'b1;
+      if (taken && !push) unread <= unread - 1'b1;
       fresh <= fresh_next;
       row_here <= !fresh_next || push || unread > LevelBits'(1) || (unread[0] && !taken);
     end

@@ -108,7 +108,7 @@ module cascade_tile
   ) i_fold (
     .clk,
     .rst_n,
-    .four(operation.code.tile == 8'd4),
+    .four(operation.code.tile[2]),
     .exponents(operation_taps.exponents),
     .handoff,
     .last_chunk,

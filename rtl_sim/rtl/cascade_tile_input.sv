@@ -43,7 +43,7 @@ module cascade_tile_input
   instruction_t i;
   logic four;
   assign i = operation.code;
-  assign four = Engine.tile == 4 && i.tile == 8'd4;
+  assign four = Engine.tile == 4 && i.tile[2];
 
   // Reading stops one cycle before what follows it, so that every word that was asked for finds its place.
   logic enable, stopped, move;

@@ -36,7 +36,7 @@ module cascade_tile_reader
   logic [1:0] tile_bits;
   logic [2:0] tile, last_tap;
   assign i = operation.code;
-  assign four = i.tile == 8'd4;
+  assign four = i.tile[2];  // 4, not 2
   assign tile_bits = four ? 2'd2 : 2'd1;
   assign tile = four ? 3'd4 : 3'd2;
   assign last_tap = four ? 3'd5 : 3'd3;

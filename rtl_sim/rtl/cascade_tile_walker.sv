@@ -49,7 +49,7 @@ module cascade_tile_walker
   logic [1:0] tile_bits;
   logic [2:0] taps;
   assign i = operation.code;
-  assign four = i.tile == 8'd4;
+  assign four = i.tile[2];  // 4, not 2
   assign tile_bits = four ? 2'd2 : 2'd1;
   assign taps = four ? 3'd6 : 3'd4;
 

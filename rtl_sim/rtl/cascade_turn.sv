@@ -1,5 +1,6 @@
 // Which chunk the drain takes next, where its residual comes from and where its outputs go, in the order of PROGRAM.md.
-// All outputs are registers, prepared while the turn before is waited for: the drain's own decisions start from them.
+// All outputs but `output_outside` are registers, prepared while the turn before is waited for: the drain's decisions
+// start from them.
 // Latency: the first turn is there 2 cycles after `start`, the next one in the cycle after `advance`.
 // Cost: counters and additions of the place, the channels and the residual's channels, and the registers of one turn.
 module cascade_turn
@@ -60,8 +61,7 @@ module cascade_turn
   logic [16:0] channels_left;  // of the map, from the next group on; negative if there are none
   group_t group_left, group_channels;  // of the group, from this chunk on, and all
   logic [ChunkBits-1:0] next_chunk;
-  store_t out_position, residual_position, result_position, out_word_address, residual_address, result_index;
-  store_sum_t result_last;
+  store_t out_position, residual_position, result_position, out_word_address, residual_address;
   logic [15:0] group_word, out_word;
   logic [ElementBits-1:0] group_element, out_element;
   logic [15:0] channel, group_channel;
@@ -157,20 +157,34 @@ module cascade_turn
 
   // The residual: a word is read with the first channel of the group that lies in it. Another follows if the next
   // word, or the first one, begins within the group and within the residual.
+  localparam int unsigned ReachBits = GroupBits + SubRowBits + 1;
+  typedef logic [ReachBits-1:0] reach_t;
+  logic any_residual;
+  residual_channel_t last_word;  // of the residual
   assign residual_channels = residual_channel_t'({1'b0, i.residual_channels});
   assign residual_ahead = residual_channel < 0;
   assign has_residual = i.flags.residual && !residual_ahead && residual_channel < residual_channels;
   assign word_starts = next_chunk == '0 || (residual_channel & residual_channel_t'(Engine.sub_row - 1)) == '0;
   assign reaches = residual_ahead ? residual_channel + residual_channel_t'({1'b0, group_left}) > 0 :
-      Engine.sub_row - (32'(residual_channel) & (Engine.sub_row - 1)) < 32'(group_left);
-  assign continues = residual_ahead ? residual_channels != '0 :
-      (residual_channel | residual_channel_t'(Engine.sub_row - 1)) + residual_channel_t'(1) < residual_channels;
+      reach_t'(Engine.sub_row) <
+      (reach_t'(residual_channel) & reach_t'(Engine.sub_row - 1)) + reach_t'(group_left);
+  assign continues = any_residual && (residual_ahead || (residual_channel >>> SubRowBits) < last_word);
+  always_ff @(posedge clk) begin
+    any_residual <= i.flags.residual && i.residual_channels != '0;
+    last_word <= (residual_channels - residual_channel_t'(1)) >>> SubRowBits;
+  end
   assign residual_address = residual_position + (store_t'(residual_channel) >> SubRowBits);
 
   assign out_word_address = out_position + store_t'(out_word);
-  assign result_index = result_position + store_t'(channel);
-  assign result_last = store_sum_t'(result_index) + (last_chunk ? store_sum_t'(group_left) - store_sum_t'(1) :
-      store_sum_t'(Engine.drain_k - 1));
+
+  // A result's range is checked at its turn: the sum would come too late before it.
+  store_t result_index;
+  store_sum_t result_last;
+  group_t more_results;  // of the chunk, beside its first
+  logic word_address_outside;
+  assign result_address = ResultAddressBits'(result_index);
+  assign result_last = store_sum_t'(result_index) + store_sum_t'(more_results);
+  assign output_outside = i.flags.to_result ? result_last >= store_sum_t'(Engine.result_depth) : word_address_outside;
 
   always_ff @(posedge clk) begin
     if (take) begin
@@ -182,7 +196,7 @@ module cascade_turn
       group_ends <= map_ends;
       instruction_ends <= map_ends && last_group;
       needs_word <= has_residual && word_starts;
-      later_word <= i.flags.residual && reaches && continues;
+      later_word <= reaches && continues;
       word_address <= BankBits'(residual_address);
       word_outside <= has_residual && word_starts && residual_address >= store_t'(Engine.bank_depth);
       residual_element <= ElementBits'(residual_channel);
@@ -194,9 +208,9 @@ module cascade_turn
       granule <= GranuleBits'(16'(out_element) / 16'(Granule));
       granule_ends <= last_chunk || (32'(out_element) % Granule) / Engine.drain_k == Parts - 1;
       bank_address <= BankBits'(out_word_address);
-      result_address <= ResultAddressBits'(result_index);
-      output_outside <= i.flags.to_result ? result_last >= store_sum_t'(Engine.result_depth) :
-          out_word_address >= store_t'(Engine.bank_depth);
+      result_index <= result_position + store_t'(channel);
+      more_results <= last_chunk ? group_left - 1'b1 : group_t'(Engine.drain_k - 1);
+      word_address_outside <= out_word_address >= store_t'(Engine.bank_depth);
     end
   end
 endmodule

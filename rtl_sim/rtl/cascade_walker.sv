@@ -52,7 +52,7 @@ module cascade_walker
   logic [15:0] sub_rows, groups, channel_step;
   logic [7:0] levels, steps, steps_last;
   assign i = operation.code;
-  assign pooling = i.opcode == OpMaxPool;
+  assign pooling = i.opcode[2];  // it walks for CONV and MAXPOOL alone
   assign sub_rows = pooling ? 16'd1 : i.sub_rows;
   assign groups = pooling ? i.sub_rows : i.groups;
   assign channel_step = pooling ? 16'(Engine.sub_row) : i.channel_step;
@@ -64,7 +64,6 @@ module cascade_walker
   logic [15:0] words_left;
   logic [7:0] steps_left;
   logic [16:0] channels_left;
-  logic [16:0] row;  // of the position
   logic [31:0] group_channel_next;  // first input channel of the next group
   address_t line_start, position_start, level_row_start, tap_start, address;
   coordinate_t position_y, position_x, tap_y, tap_x;
@@ -76,6 +75,7 @@ module cascade_walker
 
   logic last_step, last_word, last_tap_w, last_tap_h, last_level, last_column, last_row, last_group;
   logic word_ends, tap_row_ends, window_ends, position_ends, line_ends, map_ends;
+  logic last_weights;  // the row is the last one that the packet has for a position
   logic next_word_last, handed_over, go, in_map;
 
   assign word_ends = last_step && last_word;
@@ -94,6 +94,9 @@ module cascade_walker
   );
   cascade_countdown #(.Bits(8)) i_levels (
     .clk, .start, .total(levels), .step(go && window_ends), .last(last_level)
+  );
+  cascade_countdown i_weights (
+    .clk, .start, .total(i.rows), .step(go), .last(last_weights)
   );
   cascade_countdown i_columns (
     .clk, .start, .total(i.out_width), .step(go && position_ends), .last(last_column)
@@ -114,16 +117,16 @@ module cascade_walker
   assign row_step = go && !pooling;
   assign row_rewind = position_ends;
   assign row_release = map_ends;
-  assign handed_over = go && position_ends && !pooling;
+  assign handed_over = go && position_ends;
   assign drain_free_next = (spacing == '0 || (spacing == SpacingBits'(1) && !drain_stalled)) &&
       (!fetches_open || drain_fetched);
 
   // Cycles between the last steps of two positions that the drain needs for the first of them.
   function automatic logic [SpacingBits-1:0] spacing_of(logic [16:0] channels);
-    logic [16:0] chunks;
-    chunks = ((channels < 17'(Engine.lanes_k) ? channels : 17'(Engine.lanes_k)) + 17'(Engine.drain_k - 1)) >> DrainBits;
-    if (i.flags.to_result) chunks = chunks << DrainBits;
-    return SpacingBits'(chunks - 17'd1);
+    logic [16:0] others;  // of the group, beside its first channel
+    others = channels - 17'd1;
+    if (others >= 17'(Engine.lanes_k)) others = 17'(Engine.lanes_k - 1);
+    return SpacingBits'(i.flags.to_result ? others | 17'(Engine.drain_k - 1) : others >> DrainBits);
   endfunction
 
   function automatic logic [7:0] steps_of(logic is_last);
@@ -139,7 +142,6 @@ module cascade_walker
   assign tap_row_next = level_row_start + address_t'(operation.tap_row_step);
   assign position_next = position_start + address_t'(operation.column_step);
   assign line_next = line_start + address_t'(operation.row_step);
-  assign group_next = operation.origin + (address_t'(group_channel_next) >> SubRowBits);
 
   coordinate_t origin_y, origin_x, position_y_next, position_x_next;
   assign origin_y = -coordinate_t'({1'b0, i.pad_top});
@@ -159,18 +161,22 @@ module cascade_walker
       if (start) busy <= 1'b1;
       else if (go && map_ends && last_group) busy <= 1'b0;
       if (handed_over) begin
-        spacing <= spacing_next;
-        fetches_open <= i.flags.residual;
-        drain_free <= spacing_next == '0 && !i.flags.residual;
+        if (!pooling) begin
+          spacing <= spacing_next;
+          fetches_open <= i.flags.residual;
+        end
+        drain_free <= (pooling || (spacing_next == '0 && !i.flags.residual)) && !map_ends;
       end else begin
         if (spacing != '0 && !drain_stalled) spacing <= spacing - 1'b1;
         if (drain_fetched) fetches_open <= 1'b0;
-        drain_free <= drain_free_next;
+        drain_free <= drain_free_next && !start;
       end
       held <= busy && position_ends && !drain_free && !drain_free_next;
     end
 
-    // One cycle late at a new group, whose channels are never more than those of the group before.
+    // Both are one cycle late at a new group: its channels are never more than those of the group before, and no group
+    // ends in its first cycle (`drain_free`).
+    group_next <= operation.origin + (address_t'(group_channel_next) >> SubRowBits);
     spacing_next <= spacing_of(start ? 17'(i.channels) : channels_left);
 
     if (start) begin
@@ -180,7 +186,6 @@ module cascade_walker
       last_step <= one_step(sub_rows == 16'd1);
       group_channel_next <= 32'(channel_step);
       channels_left <= 17'(i.channels);
-      row <= '0;
       index <= '0;
       new_word <= 1'b1;
       new_level <= 1'b0;
@@ -195,7 +200,6 @@ module cascade_walker
       tap_y <= origin_y;
       tap_x <= origin_x;
     end else if (go) begin
-      row <= position_ends ? '0 : row + 17'd1;
       first_step <= position_ends;
       new_word <= last_step;
       new_level <= window_ends && !last_level;
@@ -268,8 +272,8 @@ module cascade_walker
       step_valid <= go;
       step_out_of_range <= go && new_word && in_map && address >= address_t'(Engine.bank_depth);
       // The walk must use the packet's rows, and the groups must be those of the channels.
-      step_count_wrong <= busy && !pooling && (row >= 17'(i.rows) || channels_left == '0 || channels_left[16] ||
-          (go && position_ends && row + 17'd1 != 17'(i.rows)) ||
+      step_count_wrong <= busy && !pooling && (channels_left == '0 || channels_left[16] ||
+          (go && position_ends != last_weights) ||
           (last_group && channels_left > 17'(Engine.lanes_k)));
     end
     if (go) begin
