@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rtl_sim.primitives import models
 from tests.rtl.rtl_modules import RTL, build_bench, run_bench, verilator
 
 
@@ -73,6 +74,6 @@ def test_mult18x18d_is_a_signed_product_three_cycles_later(outputs: tuple[str, l
 def test_another_mode_is_refused(file: str, change: tuple[str, str], text: str, tmp_path: Path) -> None:
     source = (RTL / f"{file}.sv").read_text()
     (tmp_path / f"{file}.sv").write_text(source.replace(*change))
-    done = verilator("--lint-only", "-Wno-lint", tmp_path / f"{file}.sv", *"--top", file)
+    done = verilator("--lint-only", "-Wno-lint", tmp_path / f"{file}.sv", *models(), "--top", file)
     assert done.returncode != 0
     assert text in done.stderr
