@@ -179,6 +179,7 @@ def _row_fault(config: EngineConfig, packet: _Packet, kind: Kind, rng: np.random
 def _parameter_fault(config: EngineConfig, packet: _Packet, kind: Kind, rng: np.random.Generator) -> Fault:
     fields = [PARAMETER_RECORD[name] for name in _RECORD_FIELDS[kind]]
     places = [field.low + n for field in fields if config.tile or not field.tiles_only for n in range(field.kept)]
+    places = places[: config.bias_bits] if kind == "bias" else places
     k, bit = int(rng.integers(packet.channels)), int(rng.integers(len(places)))
     place = f"{packet.layer.name}, record {k} of group {packet.group}, bit {bit}"
     return Fault(kind, place, packet.parameters + 8 * PARAMETER_RECORD_BYTES * k + places[bit])

@@ -200,7 +200,8 @@ inline void multiply_accumulate(const Operands<Config>& operand, const WeightRow
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-      const UInt<S::index_bits> own = element<Config::slots, S::index_bits>(row.index[k], s);
+      const UInt<S::index_bits> own =
+          element<S::kept_indices, S::kept_index_bits>(row.index[k], Config::gather ? s : 0);
       weight[s] = pack_weights<Config>(row, k, s);
       chosen[s] = UInt<S::index_bits>((step * Config::slots + s) & (Config::sub_row - 1));
       if (Config::gather && indexed) chosen[s] = own;

@@ -98,7 +98,8 @@ inline void cut_row(const UInt<chunk_bits> (&chunk)[Shape<Config>::row_chunks], 
       set_element<Config::slots, Config::weight_bits>(row.value[k], s, value);
       UInt<S::index_bits> index = 0;
       if (Indexed) index = row_bits<S::index_bits, S::row_chunks>(chunk, S::dense_row_bits + n * S::index_bits);
-      set_element<Config::slots, S::index_bits>(row.index[k], s, index);
+      set_element<S::kept_indices, S::kept_index_bits>(row.index[k], Config::gather ? s : 0,
+                                                       keep_unsigned<S::kept_index_bits>(index));
     }
   }
 }
@@ -226,8 +227,8 @@ void cut_weights(hls::stream<PacketOrder>& packets, hls::stream<Beat<Config> >& 
 #endif
       const unsigned int left = order.channels - group * Config::lanes_k;
       cut_parameters<Config>(left < Config::lanes_k ? left : Config::lanes_k, beats, parameters);
-      if (order.indexed) {
-        cut_rows<Config, true>(order.rows, beats, rows);
+      if (Config::gather && order.indexed) {
+        cut_rows<Config, Config::gather>(order.rows, beats, rows);
       } else {
         cut_rows<Config, false>(order.rows, beats, rows);
       }

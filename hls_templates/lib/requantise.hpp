@@ -7,7 +7,6 @@
 namespace cascade {
 
 // (2^39 + 2^39) * (2^16 - 1) + (2^8 * 2^16 << 15) lies within 2^56, and twice that within 2^57.
-constexpr int total_bits = 41;
 constexpr int scaled_bits = 57;
 constexpr int shift_mask = 63;     // of a record's byte
 constexpr int residual_shift_mask = 15;
@@ -38,10 +37,11 @@ inline Int<result_bits> requantise(Int<Config::accumulator_bits> accumulator, co
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
-  const Int<total_bits> total = Int<total_bits>(accumulator) + of.bias;
+  constexpr int total_bits = larger(Config::accumulator_bits, Config::bias_bits) + 1;
+  const Int<total_bits> total = Int<total_bits>(accumulator) + keep_signed<Config::bias_bits>(of.bias);
   const int places = Config::tile == 0 ? 0 : of.residual_shift & residual_shift_mask;
   const Int<scaled_bits> added = Int<scaled_bits>(residual) * of.residual_multiplier;
-  const Int<scaled_bits> scaled = total * of.multiplier + (added << places);
+  const Int<scaled_bits> scaled = Int<scaled_bits>(total) * of.multiplier + (added << places);
   return rounded_within(scaled, of.shift, lower, upper);
 }
 

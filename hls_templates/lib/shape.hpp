@@ -34,7 +34,10 @@ struct Shape {
 
   static constexpr int row_values = Config::lanes_k * Config::slots;
   static constexpr int dense_row_bits = row_values * Config::weight_bits;
-  static constexpr int indexed_row_bits = row_values * (Config::weight_bits + index_bits);
+  static constexpr int indexed_row_bits = row_values * (Config::weight_bits + (Config::gather ? index_bits : 0));
+  // A row of an engine without gather keeps no indices: as little as a type may have.
+  static constexpr int kept_indices = Config::gather ? Config::slots : 1;
+  static constexpr int kept_index_bits = Config::gather ? index_bits : 1;
   static constexpr int row_chunks = (indexed_row_bits + Config::bus_bits - 1) / Config::bus_bits * chunks;
 
   // A pixel of several words fills them: its tables cover the whole word.
@@ -82,7 +85,7 @@ struct Parameters {
 template <class Config>
 struct WeightRow {
   Packed<Config::slots, Config::weight_bits> value[Config::lanes_k];
-  Packed<Config::slots, Shape<Config>::index_bits> index[Config::lanes_k];
+  Packed<Shape<Config>::kept_indices, Shape<Config>::kept_index_bits> index[Config::lanes_k];
 };
 
 template <class Config>

@@ -1,7 +1,9 @@
 // AXI4 read master: turns (address, beats) into bursts and returns the beats in order.
 // A burst is asked for only when its beats fit the FIFO, so data under way never waits on the bus and
 // two masters on one in-order memory cannot block each other. Cost: FifoBeats words of block RAM.
-// `stop` ends new requests; `idle` then says that every beat asked for has arrived.
+// `stop` ends new requests; `idle` then says that every beat asked for has arrived. `failed` tells an error response,
+// another identifier than 0, and a number of RLAST that is not that of the bursts when nothing is under way.
+// Latency from a request to its first address: 3 cycles, and as many between two bursts.
 module cascade_axi_read
   import cascade_pkg::*;
 #(
@@ -28,7 +30,9 @@ module cascade_axi_read
   input  logic                      m_axi_rvalid,
   output logic                      m_axi_rready,
   input  logic [BusBits-1:0]        m_axi_rdata,
-  input  logic [1:0]                m_axi_rresp
+  input  logic [0:0]                m_axi_rid,
+  input  logic [1:0]                m_axi_rresp,
+  input  logic                      m_axi_rlast
 );
   localparam int unsigned BeatBytes = BusBits / 8;
   localparam int unsigned ByteBits = $clog2(BeatBytes);
@@ -39,7 +43,7 @@ module cascade_axi_read
     $fatal(1, "cascade_axi_read: BurstBeats must be at most FifoBeats %0d and 256, not %0d", FifoBeats, BurstBeats);
   end
 
-  typedef enum logic [1:0] {Idle, Split, Ask} state_e;
+  typedef enum logic [1:0] {Idle, Split, Wait, Ask} state_e;
   state_e state;
   logic [AxiAddressBits-1:0] address;
   logic [31:0] beats;
@@ -47,7 +51,8 @@ module cascade_axi_read
   logic [PageBits:0] page_left;
   logic [CountBits-1:0] reserved;  // asked for and not yet taken by the user
   logic [CountBits-1:0] under_way;  // asked for and not yet arrived
-  logic asked, arrived, taken, fits;
+  logic [CountBits-1:0] bursts;  // whose last beat has not arrived
+  logic asked, arrived, taken, released, fits, last_burst, ended, miscounted;
 
   assign page_left = (PageBits + 1)'(1 << PageBits) - {1'b0, address[11:ByteBits]};
   always_comb begin
@@ -55,12 +60,14 @@ module cascade_axi_read
     if (beats < 32'(BurstBeats)) length_next = LengthBits'(beats);
     if (32'(page_left) < 32'(length_next)) length_next = LengthBits'(page_left);
   end
-  assign fits = 32'(reserved) + 32'(length_next) <= FifoBeats;
+  assign fits = 32'(reserved) + 32'(length) <= FifoBeats;
 
   assign request_ready = state == Idle && !stop;
   assign asked = m_axi_arvalid && m_axi_arready;
   assign arrived = m_axi_rvalid && m_axi_rready;
   assign taken = data_valid && data_ready;
+  assign ended = arrived && m_axi_rlast;
+  assign miscounted = under_way == '0 && bursts != '0;
   assign idle = state != Ask && under_way == '0;
   assign m_axi_arvalid = state == Ask;
   assign m_axi_araddr = address;
@@ -69,33 +76,37 @@ module cascade_axi_read
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       state <= Idle;
-      address <= '0;
-      beats <= '0;
-      length <= '0;
+      bursts <= '0;
+      released <= 1'b0;
       reserved <= '0;
       under_way <= '0;
       failed <= 1'b0;
     end else begin
-      failed <= arrived && m_axi_rresp[1];
+      failed <= (arrived && (m_axi_rresp[1] || m_axi_rid != '0)) || miscounted;
+      bursts <= bursts + CountBits'(asked) - CountBits'(ended);
       under_way <= under_way + (asked ? CountBits'(length) : '0) - CountBits'(arrived);
-      reserved <= reserved + (asked ? CountBits'(length) : '0) - CountBits'(taken);
+      released <= taken;
+      reserved <= reserved + (asked ? CountBits'(length) : '0) - CountBits'(released);
       case (state)
         Idle:
-        if (request_valid && request_ready && request_beats != '0) begin
+        if (request_valid && request_ready) begin
           address <= {request_address[AxiAddressBits-1:ByteBits], ByteBits'(0)};
           beats <= request_beats;
           state <= Split;
         end
-        Split:
-        if (!stop && fits) begin
+        Split: begin
           length <= length_next;
-          state <= Ask;
+          state <= beats == '0 ? Idle : Wait;
+        end
+        Wait: begin
+          last_burst <= beats == 32'(length);
+          if (!stop && fits) state <= Ask;
         end
         Ask:
         if (m_axi_arready) begin
           address <= address + (AxiAddressBits'(length) << ByteBits);
           beats <= beats - 32'(length);
-          state <= beats == 32'(length) ? Idle : Split;
+          state <= last_burst ? Idle : Split;
         end
         default: state <= Idle;
       endcase

@@ -1,6 +1,7 @@
 // AXI4 write master: turns (address, beats) and a stream of beats into bursts.
 // A burst begins only when all its beats are in the FIFO, so a burst under way always ends.
 // Cost: FifoBeats words of memory. `stop` ends new bursts; `idle` says that every response has come.
+// Latency from a request, or the end of a burst, to the next burst: 3 cycles.
 module cascade_axi_write
   import cascade_pkg::*;
 #(
@@ -43,7 +44,7 @@ module cascade_axi_write
     $fatal(1, "cascade_axi_write: BurstBeats must be at most FifoBeats %0d and 256, not %0d", FifoBeats, BurstBeats);
   end
 
-  typedef enum logic [1:0] {Idle, Split, Burst} state_e;
+  typedef enum logic [1:0] {Idle, Split, Wait, Burst} state_e;
   state_e state;
   logic [AxiAddressBits-1:0] address;
   logic [31:0] beats;
@@ -51,7 +52,7 @@ module cascade_axi_write
   logic [PageBits:0] page_left;
   logic [CountBits-1:0] held;
   logic [OpenBits-1:0] open;
-  logic address_sent, sent, begins, ends, pushed;
+  logic address_sent, sent, begins, ends, pushed, last_burst;
 
   assign page_left = (PageBits + 1)'(1 << PageBits) - {1'b0, address[11:ByteBits]};
   always_comb begin
@@ -61,7 +62,7 @@ module cascade_axi_write
   end
 
   assign request_ready = state == Idle && !stop;
-  assign begins = state == Split && !stop && 32'(held) >= 32'(length_next) && open != '1;
+  assign begins = state == Wait && !stop && 32'(held) >= 32'(length) && open != '1;
   assign sent = m_axi_wvalid && m_axi_wready;
   assign pushed = data_valid && data_ready;
   // Address and data are offered at once: a slave may wait for either before it takes the other.
@@ -79,13 +80,8 @@ module cascade_axi_write
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       state <= Idle;
-      address <= '0;
-      beats <= '0;
-      length <= '0;
-      left <= '0;
       held <= '0;
       open <= '0;
-      address_sent <= 1'b0;
       failed <= 1'b0;
     end else begin
       failed <= m_axi_bvalid && m_axi_bresp[1];
@@ -95,23 +91,26 @@ module cascade_axi_write
       if (m_axi_awvalid && m_axi_awready) address_sent <= 1'b1;
       case (state)
         Idle:
-        if (request_valid && request_ready && request_beats != '0) begin
+        if (request_valid && request_ready) begin
           address <= {request_address[AxiAddressBits-1:ByteBits], ByteBits'(0)};
           beats <= request_beats;
           state <= Split;
         end
-        Split:
-        if (begins) begin
+        Split: begin
           length <= length_next;
           left <= length_next;
           address_sent <= 1'b0;
-          state <= Burst;
+          state <= beats == '0 ? Idle : Wait;
+        end
+        Wait: begin
+          last_burst <= beats == 32'(length);
+          if (begins) state <= Burst;
         end
         Burst:
         if (ends) begin
           address <= address + (AxiAddressBits'(length) << ByteBits);
           beats <= beats - 32'(length);
-          state <= beats == 32'(length) ? Idle : Split;
+          state <= last_burst ? Idle : Split;
         end
         default: state <= Idle;
       endcase

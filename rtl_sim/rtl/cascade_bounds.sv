@@ -46,6 +46,9 @@ module cascade_bounds
   if (Engine.accumulator_bits < 8 || Engine.accumulator_bits > 40) begin : g_check_9
     $fatal(1, "cascade_engine: accumulator_bits must be 8 to 40, not %0d", Engine.accumulator_bits);
   end
+  if (Engine.bias_bits < 8 || Engine.bias_bits > 40) begin : g_check_20
+    $fatal(1, "cascade_engine: bias_bits must be 8 to 40, not %0d", Engine.bias_bits);
+  end
   if (Engine.tile != 0 && Engine.tile != 2 && Engine.tile != 4) begin : g_check_10
     $fatal(1, "cascade_engine: tile must be 0, 2 or 4, not %0d", Engine.tile);
   end

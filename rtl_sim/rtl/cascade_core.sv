@@ -324,6 +324,10 @@ module cascade_core
     .data(write_data)
   );
 
+  // The loader's problem, where the core waits for what does not come.
+  logic wrong_length;
+  always_ff @(posedge clk) wrong_length <= rst_n && loader_wrong_length && (weight_stalled || pass_ends);
+
   assign unit_done = load_done || conv_done || pool_done || store_done;
   always_comb begin
     problem = ErrorNone;
@@ -331,7 +335,7 @@ module cascade_core
     else if (conv_problem != ErrorNone) problem = conv_problem;
     else if (pool_problem != ErrorNone) problem = pool_problem;
     else if (store_problem != ErrorNone) problem = store_problem;
-    else if (loader_wrong_length && (weight_stalled || pass_ends)) problem = ErrorCount;
+    else if (wrong_length) problem = ErrorCount;
   end
 
 `ifndef SYNTHESIS

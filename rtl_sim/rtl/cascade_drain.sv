@@ -60,8 +60,7 @@ module cascade_drain
   localparam int unsigned FinishBits = $clog2(Engine.drain_k + 3);
   localparam int unsigned OperandBits = ActivationBits + 1;
   localparam int unsigned ChunkElementBits = Engine.drain_k * ActivationBits;
-  localparam int unsigned BiasBits = Engine.tile == 0 ? 32 : 40;
-  localparam int unsigned TotalBits = maximum(Engine.accumulator_bits, BiasBits) + 1;
+  localparam int unsigned TotalBits = maximum(Engine.accumulator_bits, Engine.bias_bits) + 1;
   localparam int unsigned Latency = requantise_latency(TotalBits, port_bits(Engine));
 
   instruction_t i;
@@ -184,14 +183,14 @@ module cascade_drain
           $signed({i.flags.residual_signed && element[ActivationBits-1], element}) : '0;
       cascade_requantise #(
         .AccumulatorBits(Engine.accumulator_bits),
-        .BiasBits(BiasBits),
+        .BiasBits(Engine.bias_bits),
         .ResidualBits(OperandBits),
         .ResidualShiftMax(Engine.tile == 0 ? 0 : 15),
         .PortBits(port_bits(Engine))
       ) i_requantise (
         .clk,
         .accumulator(chosen[d][p]),
-        .bias(BiasBits'({parameters[d].bias_high, parameters[d].bias_low})),
+        .bias(Engine.bias_bits'({parameters[d].bias_high, parameters[d].bias_low})),
         .residual,
         .multiplier(parameters[d].multiplier),
         .residual_multiplier(parameters[d].residual_multiplier),

@@ -91,9 +91,12 @@ module cascade_engine
     .Engine(Engine)
   ) i_bounds ();
 
-  logic clk, rst_n, clear;
+  logic clk, rst_n, masters_rst_n, clear;
   assign clk = ap_clk;
-  assign rst_n = ap_rst_n && !clear;
+  // The datapath is reset a cycle after it is asked for (no start comes before); a reset of the unit reaches the masters
+  // at once.
+  always_ff @(posedge ap_clk) rst_n <= ap_rst_n && !clear;
+  assign masters_rst_n = rst_n && ap_rst_n;
 
   // Registers and the run.
   logic start, done, fetch_start, checked, pass_ends, stop, writes_finished, masters_idle;
@@ -168,7 +171,7 @@ module cascade_engine
   logic [1:0][31:0] client_request_beats;
   logic [Engine.bus_bits-1:0] client_data;
   logic fetched_valid, fetched_ready, fetched_last, packet_valid, packet_ready;
-  instruction_t fetched_instruction;
+  logic [Engine.bus_bits-1:0] fetched_beat;
   packet_t packet;
   error_e fetch_problem;
   cascade_fetch #(
@@ -192,7 +195,7 @@ module cascade_engine
     .data(client_data),
     .core_valid(fetched_valid),
     .core_ready(fetched_ready),
-    .core_instruction(fetched_instruction),
+    .core_beat(fetched_beat),
     .core_last(fetched_last),
     .packet_valid,
     .packet_ready,
@@ -211,7 +214,7 @@ module cascade_engine
     .header,
     .in_valid(fetched_valid),
     .in_ready(fetched_ready),
-    .in_instruction(fetched_instruction),
+    .in_beat(fetched_beat),
     .in_last(fetched_last),
     .out_valid(next_valid),
     .out_ready(next_ready),
@@ -266,7 +269,7 @@ module cascade_engine
     .BusBits(Engine.bus_bits)
   ) i_read (
     .clk,
-    .rst_n,
+    .rst_n(masters_rst_n),
     .stop,
     .idle(read_idle),
     .failed(read_failed),
@@ -284,7 +287,9 @@ module cascade_engine
     .m_axi_rvalid(m_axi_gmem0_rvalid),
     .m_axi_rready(m_axi_gmem0_rready),
     .m_axi_rdata(m_axi_gmem0_rdata),
-    .m_axi_rresp(m_axi_gmem0_rresp)
+    .m_axi_rid(m_axi_gmem0_rid),
+    .m_axi_rresp(m_axi_gmem0_rresp),
+    .m_axi_rlast(m_axi_gmem0_rlast)
   );
 
   logic weights_request_valid, weights_request_ready, weights_data_valid, weights_data_ready;
@@ -295,7 +300,7 @@ module cascade_engine
     .BusBits(Engine.bus_bits)
   ) i_weights (
     .clk,
-    .rst_n,
+    .rst_n(masters_rst_n),
     .stop,
     .idle(weights_idle),
     .failed(weights_failed),
@@ -313,7 +318,9 @@ module cascade_engine
     .m_axi_rvalid(m_axi_gmem1_rvalid),
     .m_axi_rready(m_axi_gmem1_rready),
     .m_axi_rdata(m_axi_gmem1_rdata),
-    .m_axi_rresp(m_axi_gmem1_rresp)
+    .m_axi_rid(m_axi_gmem1_rid),
+    .m_axi_rresp(m_axi_gmem1_rresp),
+    .m_axi_rlast(m_axi_gmem1_rlast)
   );
 
   logic write_request_valid, write_request_ready, write_data_valid, write_data_ready;
@@ -324,7 +331,7 @@ module cascade_engine
     .BusBits(Engine.bus_bits)
   ) i_write (
     .clk,
-    .rst_n,
+    .rst_n(masters_rst_n),
     .stop,
     .idle(write_idle),
     .finished(writes_finished),
@@ -376,9 +383,9 @@ module cascade_engine
   assign m_axi_gmem1_arcache = Cache;
   assign m_axi_gmem1_arprot = '0;
   assign m_axi_gmem1_arqos = '0;
-  // With one identifier and counted beats these say nothing new.
+  // With one identifier and counted responses this says nothing new.
   logic unused;
-  assign unused = ^{m_axi_gmem0_bid, m_axi_gmem0_rid, m_axi_gmem0_rlast, m_axi_gmem1_rid, m_axi_gmem1_rlast};
+  assign unused = ^m_axi_gmem0_bid;
 
   // Units.
   error_e unit_problem;

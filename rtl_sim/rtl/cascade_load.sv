@@ -2,7 +2,8 @@
 // into the input tables; LOAD looks every byte up there and writes the words into the lanes' banks, image
 // by image. An input wider than the array is cut into balanced digits: side by side in one word if it holds all
 // digits of a pixel, else in several words, one per cycle.
-// The addresses of all images are asked for at once, so only the first waits for the memory.
+// The addresses of all images are asked for at once, so only the first waits for the memory. Before that, the bytes of
+// an image are counted by an adder: a cycle for each of its words, one for each doubling of a slice's size, and one more.
 module cascade_load
   import cascade_pkg::*;
 #(
@@ -38,6 +39,8 @@ module cascade_load
   localparam int unsigned BeatBytes = Engine.bus_bits / 8;
   localparam int unsigned ByteBits = $clog2(BeatBytes);
   localparam int unsigned SliceBits = index_width($clog2(Engine.sub_row) + 1);  // log2 of a slice's bytes
+  localparam int unsigned PixelBits = $clog2(maximum(Engine.bank_depth, 256) + 1);
+  localparam int unsigned SizeBits = PixelBits + $clog2(Engine.table_words + 1) + $clog2(Engine.sub_row) + 1;
   localparam int unsigned TableDepth = Engine.table_words * 256;
   localparam int unsigned TableBits = index_width(TableDepth);
   localparam int unsigned WordIndexBits = index_width(Engine.table_words);
@@ -57,35 +60,41 @@ module cascade_load
 
   typedef logic [StoreBits-1:0] store_t;
   typedef logic signed [ValueBits-1:0] value_t;
+  typedef logic [WordIndexBits-1:0] word_index_t;
 
   instruction_t i;
   logic is_table;
   logic [SliceBits-1:0] slice_log;
-  logic [31:0] pixels;
-  logic [7:0] digits;  // written one after the other
+  logic [PixelBits-1:0] pixels;  // the decoder has compared them with the bank
   logic together;  // digits side by side in one word
+  // What follows from the instruction is settled before the first slice comes.
+  logic one_pixel, table_here;
+  logic uncut;  // entries are elements
+  logic [7:0] digits;  // written one after the other
+  logic one_digit;
+  logic [EntryDigits-1:0][TableLanes-1:0] used;  // digits and lanes of a slice that a word holds
   assign i = operation.code;
   assign is_table = i.opcode == OpTable;
-  assign pixels = is_table ? 32'd256 : operation.pixels;
+  assign pixels = is_table ? PixelBits'(256) : PixelBits'(operation.pixels);
   assign together = i.sub_rows == 16'd1 && 32'(i.levels) <= Engine.sub_row >> slice_log;
-  assign digits = together ? 8'd1 : i.levels;
   always_comb begin
     slice_log = '0;
     for (int unsigned n = 0; n <= $clog2(Engine.sub_row); n++) if (i.in_words[n]) slice_log = SliceBits'(n);
   end
 
   // Requests: first the number of beats of an image, then one request per image.
-  typedef enum logic [1:0] {Idle, Count, Ask} state_e;
+  typedef enum logic [2:0] {Idle, Count, Double, Round, Ask} state_e;
   state_e state;
   logic [15:0] words_left;
-  logic [31:0] slices;
-  logic [39:0] image_bytes;
+  logic [SizeBits-1:0] bytes, more_bytes;  // of an image, rounded up in the end
+  logic [SliceBits-1:0] doubles_left;
   logic [LaneBits:0] requests_left;
-  logic too_long, out_of_range;
+  logic image_too_long, too_long, out_of_range;
 
-  assign image_bytes = 40'(slices) << slice_log;
+  assign more_bytes = state == Count ? SizeBits'(pixels) : state == Double ? bytes : SizeBits'(BeatBytes - 1);
+  assign image_too_long = !is_table && 40'(bytes) > 40'(image_pitch);
   assign request_valid = state == Ask;
-  assign request_beats = 32'((image_bytes + 40'(BeatBytes - 1)) >> ByteBits);
+  assign request_beats = 32'(bytes >> ByteBits);
   assign problem = too_long || out_of_range ? ErrorAddress : ErrorNone;
 
   always_ff @(posedge clk) begin
@@ -94,40 +103,61 @@ module cascade_load
       too_long <= 1'b0;
     end else begin
       // An image never reaches into the next one, nor the last one past its buffer.
-      too_long <= state == Count && words_left == '0 && !is_table && image_bytes > 40'(image_pitch);
+      too_long <= state == Round && image_too_long;
       case (state)
         Idle: if (start) state <= Count;
-        Count: if (words_left == '0) state <= !is_table && image_bytes > 40'(image_pitch) ? Idle : Ask;
+        Count: if (words_left == 16'd1) state <= slice_log == '0 ? Round : Double;
+        Double: if (doubles_left == SliceBits'(1)) state <= Round;
+        Round: state <= image_too_long ? Idle : Ask;
         Ask: if (request_ready && requests_left == (LaneBits + 1)'(1)) state <= Idle;
         default: state <= Idle;
       endcase
     end
     if (start) begin
       words_left <= i.sub_rows;
-      slices <= '0;
+      bytes <= '0;
+      doubles_left <= slice_log;
       requests_left <= is_table ? (LaneBits + 1)'(1) : images;
-      request_address <= is_table ? program_address + AxiAddressBits'(i.in_base) : image_address;
-    end else if (state == Count) begin
-      words_left <= words_left - 16'd1;
-      if (words_left != '0) slices <= slices + pixels;
-    end else if (state == Ask && request_ready) begin
-      requests_left <= requests_left - 1'b1;
-      request_address <= request_address + AxiAddressBits'(image_pitch);
+      request_address <= is_table ? program_address : image_address;
+    end else if (state == Ask) begin
+      if (request_ready) begin
+        requests_left <= requests_left - 1'b1;
+        request_address <= request_address + AxiAddressBits'(image_pitch);
+      end
+    end else begin
+      if (state == Count) words_left <= words_left - 16'd1;
+      if (state == Double) doubles_left <= doubles_left - 1'b1;
+      if (state != Idle) bytes <= bytes + more_bytes;
+      if (state == Round && is_table) request_address <= request_address + AxiAddressBits'(i.in_base);
+    end
+    one_pixel <= pixels == PixelBits'(1);
+    uncut <= i.levels == 8'd1;
+    digits <= together ? 8'd1 : i.levels;
+    one_digit <= together || i.levels == 8'd1;
+    table_here <= is_table;
+    for (int unsigned d = 0; d < EntryDigits; d++) begin
+      for (int unsigned j = 0; j < TableLanes; j++)
+        used[d][j] <= j < 32'(i.in_words) && (d == 0 || (together && 8'(d) < i.levels));
     end
   end
+
+  // A pixel has no more words than the tables cover.
+  function automatic logic is_last_word(word_index_t word);
+    return Engine.table_words == 1 || (WordIndexBits + 1)'(word) + 1'b1 == (WordIndexBits + 1)'(i.sub_rows);
+  endfunction
 
   // Slices.
   logic [Engine.bus_bits-1:0] beat, beat_shifted;
   logic [ByteBits:0] slices_left;
   logic have, take_slice, last_slice;
-  logic [31:0] pixels_left;
-  logic [WordIndexBits-1:0] slice_word;
+  logic [PixelBits-1:0] pixels_left;
+  word_index_t slice_word;
   logic [7:0] slice_value;
-  logic last_word, table_ready;
+  logic last_word, last_pixel, table_ready;
 
-  assign take_slice = have && (is_table || table_ready);
-  assign last_word = 16'(slice_word) + 16'd1 == i.sub_rows;
-  assign last_slice = pixels_left == 32'd1 && last_word;
+  assign take_slice = have && (table_here || table_ready);
+  assign last_word = is_last_word(slice_word);
+  assign last_slice = last_pixel && last_word;
   assign data_ready = !have || (take_slice && slices_left == (ByteBits + 1)'(1) && !last_slice);
   always_comb begin
     beat_shifted = beat;
@@ -150,19 +180,22 @@ module cascade_load
       beat <= beat_shifted;
       slices_left <= slices_left - 1'b1;
     end
-    if (start) begin
+    if (state == Count) begin
       pixels_left <= pixels;
+      last_pixel <= one_pixel;
       slice_word <= '0;
       slice_value <= '0;
     end else if (take_slice) begin
       // A table goes word by word, an image pixel by pixel.
-      if (is_table) begin
+      if (table_here) begin
         slice_value <= slice_value + 8'd1;
         if (slice_value == 8'hFF) slice_word <= slice_word + 1'b1;
-        if (last_word) pixels_left <= pixels_left - 32'd1;
       end else begin
         slice_word <= last_word ? '0 : slice_word + 1'b1;
-        if (last_word) pixels_left <= last_slice ? pixels : pixels_left - 32'd1;
+      end
+      if (last_word) begin
+        pixels_left <= last_pixel ? pixels : pixels_left - 1'b1;
+        last_pixel <= last_pixel ? one_pixel : pixels_left == PixelBits'(2);
       end
     end
   end
@@ -185,10 +218,10 @@ module cascade_load
       .PieceBits(8)
     ) i_table (
       .clk,
-      .write_enable(take_slice && is_table && 32'(j) < 32'(i.in_words)),
+      .write_enable(take_slice && table_here && used[0][j]),
       .write_address,
       .write_data(beat[8*j+:8]),
-      .read_enable(take_slice && !is_table),
+      .read_enable(take_slice && !table_here),
       .read_address,
       .read_data(entry[j])
     );
@@ -201,19 +234,20 @@ module cascade_load
   logic [Engine.sub_row-1:0][Engine.activation_bits-1:0] elements;
   logic value_valid, last_digit, word_written;
   logic [7:0] digits_left;
-  logic [15:0] word, digit_offset;
+  logic [15:0] digit_offset;
+  word_index_t word;
   store_t pixel_address, address;
-  logic [31:0] write_pixels_left;
+  logic [PixelBits-1:0] write_pixels_left;
+  logic last_write_pixel;
   logic [LaneBits:0] lanes_left;
   logic [Engine.lanes_p-1:0] lane;
   logic pixel_ends, image_ends;
 
-  assign last_digit = digits_left == 8'd1;
   assign value_ready = !value_valid || last_digit;
   assign word_written = value_valid && last_digit;
   assign address = pixel_address + store_t'(digit_offset) + store_t'(word);
-  assign pixel_ends = word_written && word + 16'd1 == i.sub_rows;
-  assign image_ends = pixel_ends && write_pixels_left == 32'd1;
+  assign pixel_ends = word_written && is_last_word(word);
+  assign image_ends = pixel_ends && last_write_pixel;
 
   always_comb begin
     for (int unsigned j = 0; j < TableLanes; j++) begin
@@ -231,9 +265,8 @@ module cascade_load
         int unsigned d, j;
         d = e >> n;
         j = e - (d << n);
-        if (slice_log == SliceBits'(n) && j < TableLanes && d < EntryDigits && (d == 0 || (together && 8'(d) < i.levels)))
-          elements[e] = i.levels == 8'd1 ? value[j][Engine.activation_bits-1:0] :
-              (Engine.activation_bits)'(digit[j][d]);
+        if (slice_log == SliceBits'(n) && j < TableLanes && d < EntryDigits && used[d][j])
+          elements[e] = uncut ? value[j][Engine.activation_bits-1:0] : (Engine.activation_bits)'(digit[j][d]);
       end
     end
   end
@@ -246,37 +279,41 @@ module cascade_load
       done <= 1'b0;
       out_of_range <= 1'b0;
     end else begin
-      if (take_slice && !is_table) entry_valid <= 1'b1;
+      if (take_slice && !table_here) entry_valid <= 1'b1;
       else if (value_ready) entry_valid <= 1'b0;
       if (entry_valid && value_ready) value_valid <= 1'b1;
       else if (word_written) value_valid <= 1'b0;
       bank_write <= value_valid && address < store_t'(Engine.bank_depth);
       out_of_range <= value_valid && address >= store_t'(Engine.bank_depth);
-      done <= is_table ? take_slice && last_slice : image_ends && lanes_left == (LaneBits + 1)'(1);
+      done <= table_here ? take_slice && last_slice : image_ends && lanes_left == (LaneBits + 1)'(1);
     end
     if (value_ready) begin
       for (int unsigned j = 0; j < TableLanes; j++) value[j] <= ValueBits'($signed(entry[j]));
       digits_left <= digits;
+      last_digit <= one_digit;
       digit_offset <= '0;
     end else begin
       value <= value_next;
       digits_left <= digits_left - 8'd1;
+      last_digit <= digits_left == 8'd2;
       digit_offset <= digit_offset + i.sub_rows;
     end
     bank_lanes <= lane;
     bank_address <= BankBits'(address);
     bank_data <= elements;
-    if (start) begin
+    if (state == Count) begin
       word <= '0;
       pixel_address <= store_t'(i.out_base);
       write_pixels_left <= pixels;
+      last_write_pixel <= one_pixel;
       lanes_left <= images;
       lane <= (Engine.lanes_p)'(1);
     end else if (word_written) begin
-      word <= pixel_ends ? '0 : word + 16'd1;
+      word <= pixel_ends ? '0 : word + 1'b1;
       if (pixel_ends) begin
         pixel_address <= image_ends ? store_t'(i.out_base) : pixel_address + store_t'(i.out_words);
-        write_pixels_left <= image_ends ? pixels : write_pixels_left - 32'd1;
+        write_pixels_left <= image_ends ? pixels : write_pixels_left - 1'b1;
+        last_write_pixel <= image_ends ? one_pixel : write_pixels_left == PixelBits'(2);
       end
       if (image_ends) begin
         lane <= lane << 1;

@@ -1,5 +1,5 @@
 // The channels' parameters of two groups: the loader fills one set while the drain reads the other.
-// Cost: one memory of 2 * LanesK records, without what engines without tiles do not use. Latency of a read: 1.
+// Cost: one memory of 2 * LanesK records, without what the engine does not use. Latency of a read: 1.
 module cascade_parameters
   import cascade_pkg::*;
 #(
@@ -18,30 +18,39 @@ module cascade_parameters
   output parameters_t [Engine.drain_k-1:0] parameters
 );
   localparam int unsigned PartBits = index_width(Engine.drain_k);
-  localparam int unsigned KeptBits = $bits(parameters_t) - (Engine.tile == 0 ? TileParametersBits : 0);
+  localparam int unsigned FactorsBits = 6 + 2 * 16;  // a shift, two multipliers
+  localparam int unsigned ResidualShiftBits = Engine.tile == 0 ? 0 : 4;
+  localparam int unsigned KeptBits = Engine.bias_bits + FactorsBits + ResidualShiftBits;
 
   logic [1:0] sets;
   logic write_set, read_set, push, freed;
   logic [ChunkBits-1:0] chunk;
   logic [PartBits-1:0] part;
   logic [Engine.drain_k-1:0] part_enable;
-  parameters_t kept;
+  logic [KeptBits-1:0] kept;
   logic [Engine.drain_k-1:0][KeptBits-1:0] read;
 
   assign record_ready = sets != 2'd2;
   assign push = record_valid && record_ready;
   assign freed = read_enable && release_group;
-  assign kept.residual_shift = record_in.residual_shift[3:0];
-  assign kept.bias_high = record_in.bias_high;
-  assign kept.bias_low = record_in.bias_low;
-  assign kept.multiplier = record_in.multiplier;
-  assign kept.residual_multiplier = record_in.residual_multiplier;
-  assign kept.shift = record_in.shift[5:0];
+  assign kept = KeptBits'({
+    record_in.residual_shift[3:0],
+    record_in.shift[5:0],
+    record_in.residual_multiplier,
+    record_in.multiplier,
+    Engine.bias_bits'({record_in.bias_high, record_in.bias_low})
+  });
   always_comb begin
     part_enable = '0;
     part_enable[part] = push;
   end
-  always_comb for (int unsigned d = 0; d < Engine.drain_k; d++) parameters[d] = parameters_t'(read[d]);
+  always_comb begin
+    for (int unsigned d = 0; d < Engine.drain_k; d++) begin
+      {parameters[d].bias_high, parameters[d].bias_low} = 40'($signed(read[d][Engine.bias_bits-1:0]));
+      {parameters[d].residual_shift, parameters[d].shift, parameters[d].residual_multiplier, parameters[d].multiplier} =
+          (4 + FactorsBits)'(read[d] >> Engine.bias_bits);
+    end
+  end
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin
@@ -74,7 +83,7 @@ module cascade_parameters
     .clk,
     .write_enable(part_enable),
     .write_address({write_set, chunk}),
-    .write_data({Engine.drain_k{KeptBits'(kept)}}),
+    .write_data({Engine.drain_k{kept}}),
     .read_enable,
     .read_address({read_set, read_chunk}),
     .read_data(read)

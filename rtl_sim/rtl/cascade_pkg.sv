@@ -148,7 +148,7 @@ package cascade_pkg;
     logic [31:0] bias_low;
   } record_t;
 
-  // The first two are those of engines with tiles, whose sums are finer.
+  // The residual's shift is that of engines with tiles, whose sums are finer.
   typedef struct packed {
     logic [3:0]  residual_shift;
     logic [7:0]  bias_high;
@@ -157,7 +157,6 @@ package cascade_pkg;
     logic [15:0] multiplier;
     logic [31:0] bias_low;
   } parameters_t;
-  localparam int unsigned TileParametersBits = 12;
 
   // Bits that index `count` things; at least 1.
   function automatic int unsigned index_width(int unsigned count);
@@ -200,12 +199,23 @@ package cascade_pkg;
     return 16'((17'(outputs) + (17'd1 << shift) - 17'd1) >> shift);
   endfunction
 
-  // CRC-32 of zlib (reflected 0x04C11DB7) after one more little-endian word.
-  function automatic logic [31:0] crc32_word(logic [31:0] crc, logic [31:0] word);
+  // CRC-32 of zlib (reflected 0x04C11DB7): 32 steps of its register are linear. Row n names the bits whose parity is
+  // bit n, so that synthesis sees trees of parities and not the 32 steps one behind the other.
+  typedef logic [31:0][31:0] parities_t;
+  function automatic parities_t crc32_parities();
     logic [31:0] value;
-    value = crc ^ word;
-    for (int unsigned i = 0; i < 32; i++) value = (value >> 1) ^ (value[0] ? 32'hEDB8_8320 : 32'd0);
-    return value;
+    crc32_parities = '0;
+    for (int unsigned bit_in = 0; bit_in < 32; bit_in++) begin
+      value = 32'd1 << bit_in;
+      for (int unsigned i = 0; i < 32; i++) value = (value >> 1) ^ (value[0] ? 32'hEDB8_8320 : 32'd0);
+      for (int unsigned n = 0; n < 32; n++) crc32_parities[n][bit_in] = value[n];
+    end
+  endfunction
+  localparam parities_t Crc32Parities = crc32_parities();
+
+  // The CRC after one more little-endian word.
+  function automatic logic [31:0] crc32_word(logic [31:0] crc, logic [31:0] word);
+    for (int unsigned n = 0; n < 32; n++) crc32_word[n] = ^((crc ^ word) & Crc32Parities[n]);
   endfunction
 
   // What is fixed when an engine is built: the fields of toolflow.engine.config.EngineConfig, in its order.
@@ -232,6 +242,7 @@ package cascade_pkg;
     int unsigned    weight_bits;
     int unsigned    activation_bits;
     int unsigned    accumulator_bits;
+    int unsigned    bias_bits;
     int unsigned    bus_bits;
     int unsigned    bank_depth;
     int unsigned    weight_depth;
@@ -261,6 +272,7 @@ package cascade_pkg;
     weight_bits: 8,
     activation_bits: 8,
     accumulator_bits: 32,
+    bias_bits: 40,
     bus_bits: 128,
     bank_depth: 4096,
     weight_depth: 1024,

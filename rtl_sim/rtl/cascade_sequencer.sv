@@ -36,10 +36,10 @@ module cascade_sequencer
   output logic                      next_ready,
   input  operation_t                next_operation,
   input  logic                      next_last,
-  input  logic                      taps_valid,  // a TAPS before `next_operation`
+  input  logic                      taps_valid,  // a TAPS before `next_operation`, not yet counted
   output logic                      taps_ready,
   input  taps_t                     taps,
-  output taps_t                     operation_taps,  // what the last TAPS of the pass said
+  output taps_t                     operation_taps,  // what the last TAPS before it said
   output operation_t                operation,
   output logic                      load_start,
   output logic                      conv_start,
@@ -48,14 +48,13 @@ module cascade_sequencer
   input  logic                      unit_done,
   output logic [31:0]               retired_count
 );
-  typedef enum logic [3:0] {Idle, Check, Strides, Dispatch, Run, Skip, PassEnd, Flush, Finish, Reset} state_e;
+  typedef enum logic [3:0] {Idle, Check, Dispatch, Run, Skip, PassEnd, Flush, Finish, Reset} state_e;
   state_e state;
   logic [31:0] images_left;
-  logic [AxiAddressBits-1:0] image_stride, record_stride;
-  logic [LaneBits:0] lanes_left;
+  logic [32+LaneBits:0] image_stride, record_stride;  // of a pass; the header does not change in a run
   logic running, stopped;
 
-  assign stop = state == Finish;
+  assign stop = state == Finish || state == Reset;
   assign clear = state == Reset;
   assign pass_ends = state == PassEnd;
   assign fetch_start = state == Idle && start && image_count != '0;
@@ -94,8 +93,7 @@ module cascade_sequencer
             error <= image_count == '0 ? ErrorNoImages : ErrorNone;
             state <= image_count == '0 ? Finish : Check;
           end
-          Check: if (checked) state <= Strides;
-          Strides: if (lanes_left == '0) state <= Dispatch;
+          Check: if (checked) state <= Dispatch;
           Dispatch:
           if (taps_valid) begin
             retired_count <= retired_count + 32'd1;
@@ -137,6 +135,8 @@ module cascade_sequencer
       end
     end
 
+    image_stride <= (33 + LaneBits)'(header.image_pitch) * (33 + LaneBits)'(Engine.lanes_p);
+    record_stride <= (33 + LaneBits)'(header.result_pitch) * (33 + LaneBits)'(Engine.lanes_p);
     case (state)
       Idle:
       if (start) begin
@@ -144,26 +144,17 @@ module cascade_sequencer
         image_index <= '0;
         image_address <= images_address;
         record_address <= results_address;
-        image_stride <= '0;
-        record_stride <= '0;
-        lanes_left <= (LaneBits + 1)'(Engine.lanes_p);
-        operation_taps <= '0;
-      end
-      Strides:
-      if (lanes_left != '0) begin
-        lanes_left <= lanes_left - 1'b1;
-        image_stride <= image_stride + AxiAddressBits'(header.image_pitch);
-        record_stride <= record_stride + AxiAddressBits'(header.result_pitch);
       end
       Dispatch:
-      if (taps_valid) operation_taps <= taps;
-      else if (next_valid) operation <= next_operation;
+      if (!taps_valid && next_valid) begin
+        operation <= next_operation;
+        operation_taps <= taps;
+      end
       PassEnd: begin
-        operation_taps <= '0;
         images_left <= images_left - Engine.lanes_p;
         image_index <= image_index + Engine.lanes_p;
-        image_address <= image_address + image_stride;
-        record_address <= record_address + record_stride;
+        image_address <= image_address + AxiAddressBits'(image_stride);
+        record_address <= record_address + AxiAddressBits'(record_stride);
       end
       default: ;
     endcase

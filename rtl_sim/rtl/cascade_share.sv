@@ -1,5 +1,5 @@
 // Lets two clients read through one AXI read master; a beat goes to the client that asked for it.
-// Client 0 goes first where both ask. Up to Open requests may be under way; latency 0.
+// Client 0 goes first where both ask. Up to Open requests, none of 0 beats, may be under way; latency 0.
 module cascade_share
   import cascade_pkg::*;
 #(
@@ -25,7 +25,8 @@ module cascade_share
 );
   logic winner, locked, locked_winner;
   logic order_in_ready, order_valid, order_client, order_pop;
-  logic [31:0] order_beats, taken;
+  logic [31:0] order_beats, beats_left;
+  logic active, client, last_beat, take;  // of the request whose beats come
 
   // Once offered, a request stays until it is taken.
   assign winner = locked ? locked_winner : !client_request_valid[0];
@@ -36,21 +37,31 @@ module cascade_share
     client_request_ready = '0;
     client_request_ready[winner] = request_ready && order_in_ready;
     client_data_valid = '0;
-    client_data_valid[order_client] = data_valid && order_valid;
+    client_data_valid[client] = data_valid && active;
   end
   assign client_data = data;
-  assign data_ready = order_valid && client_data_ready[order_client];
-  assign order_pop = data_valid && data_ready && taken + 32'd1 == order_beats;
+  assign data_ready = active && client_data_ready[client];
+  assign take = data_valid && data_ready;
+  assign order_pop = order_valid && (!active || (take && last_beat));
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       locked <= 1'b0;
       locked_winner <= 1'b0;
-      taken <= '0;
+      active <= 1'b0;
     end else begin
       locked <= request_valid && !request_ready;
       locked_winner <= winner;
-      if (data_valid && data_ready) taken <= order_pop ? '0 : taken + 32'd1;
+      if (order_pop) active <= 1'b1;
+      else if (take && last_beat) active <= 1'b0;
+    end
+    if (order_pop) begin
+      client <= order_client;
+      beats_left <= order_beats;
+      last_beat <= order_beats == 32'd1;
+    end else if (take) begin
+      beats_left <= beats_left - 32'd1;
+      last_beat <= beats_left == 32'd2;
     end
   end
 
@@ -60,11 +71,17 @@ module cascade_share
   ) i_order (
     .clk,
     .rst_n,
-    .in_valid(client_request_valid[winner] && request_ready && request_beats != '0),
+    .in_valid(client_request_valid[winner] && request_ready),
     .in_ready(order_in_ready),
     .in_data({winner, request_beats}),
     .out_valid(order_valid),
     .out_ready(order_pop),
     .out_data({order_client, order_beats})
   );
+
+`ifndef SYNTHESIS
+  always_ff @(posedge clk) begin
+    if (rst_n) assert (!request_valid || request_beats != '0) else $error("%m: a request of 0 beats");
+  end
+`endif
 endmodule

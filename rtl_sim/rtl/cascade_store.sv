@@ -43,7 +43,7 @@ module cascade_store
   localparam int unsigned WordsPerBeat = Engine.bus_bits / MapBits;
   localparam int unsigned PlaceBits = $clog2(maximum(ResultsPerBeat, WordsPerBeat) + 1);
 
-  typedef enum logic [2:0] {Idle, Place, Request, Classify, Header, Body, Next} state_e;
+  typedef enum logic [2:0] {Idle, Size, Place, Request, Classify, Header, Body, Next} state_e;
   state_e state;
   instruction_t i;
   logic is_map;
@@ -52,13 +52,17 @@ module cascade_store
 
   // Beats and addresses of records.
   logic [31:0] map_beats, result_beats, needed_beats, record_beats, beats_left, factor;
+  logic too_small;
   logic [AxiAddressBits-1:0] stride, addend;
   logic [LaneBits:0] images_left;
   logic [LaneBits-1:0] lane;
   assign map_beats = (operation.map_words + 32'(WordsPerBeat - 1)) / WordsPerBeat;
   assign result_beats = header.result_pitch >> ByteBits;
-  assign needed_beats = 32'(HeaderBeats) + (header.classes + 32'(ResultsPerBeat - 1)) / ResultsPerBeat;
-  assign record_beats = is_map ? map_beats : result_beats;
+  always_ff @(posedge clk) begin
+    record_beats <= is_map ? map_beats : result_beats;
+    needed_beats <= 32'(HeaderBeats) + (header.classes + 32'(ResultsPerBeat - 1)) / ResultsPerBeat;
+    too_small <= !is_map && needed_beats > result_beats;
+  end
   assign stride = AxiAddressBits'(record_beats) << ByteBits;
   assign request_valid = state == Request;
   assign request_beats = record_beats;
@@ -110,9 +114,10 @@ module cascade_store
       problem <= ErrorNone;
       arriving <= read;
       case (state)
-        Idle: if (start) state <= Place;
+        Idle: if (start) state <= Size;
+        Size: state <= Place;
         Place:
-        if (!is_map && needed_beats > result_beats) begin
+        if (too_small) begin
           problem <= ErrorAddress;
           state <= Idle;
         end else if (factor == '0) state <= Request;
@@ -133,11 +138,11 @@ module cascade_store
       Idle: begin
         // Records of a map lie image by image from out_base on; those of results are counted by the core.
         factor <= is_map ? image_index : '0;
-        addend <= stride;
         request_address <= is_map ? results_address + AxiAddressBits'(i.out_base) : record_address;
         images_left <= images;
         lane <= '0;
       end
+      Size: addend <= stride;
       Place: begin
         if (factor[0]) request_address <= request_address + addend;
         addend <= addend << 1;

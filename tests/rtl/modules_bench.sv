@@ -201,11 +201,12 @@ module walker_bench
   logic [1:0] step_index;
   logic [9:0] read_address, address;
   logic row_here;
-  instruction_t in_instruction;
+  logic [BlockBits-1:0] in_beat;
   operation_t operation;
   error_e problem;
   function automatic engine_t engine();
     engine = DefaultEngine;
+    engine.bus_bits = BlockBits;  // a beat is an instruction
     engine.lanes_k = 4;
     engine.slots = 2;
     engine.drain_k = 2;
@@ -244,7 +245,7 @@ module walker_bench
     repeat (2) @(negedge clk);
     rst_n = 1'b1;
     while (2 == $fscanf(in, "%d %h", waits, words)) begin
-      in_instruction = words;
+      in_beat = words;
       in_valid = 1'b1;
       @(negedge clk);
       in_valid = 1'b0;
@@ -383,13 +384,65 @@ module control_bench
   end
 endmodule
 
+// A burst of four beats that the read master asks for, answered with what is wrong in `fault`: 1 an error response,
+// 2 another identifier, 3 no last beat, 4 two of them. Writes how often it failed.
+module read_bench (
+  input  logic  clk,
+  input  string folder,
+  input  logic  go,
+  output logic  finished
+);
+  localparam int unsigned BusBits = 64;
+  logic rst_n, failed, request_valid, arvalid, rvalid, rlast;
+  logic [0:0] rid;
+  logic [1:0] rresp;
+  cascade_axi_read #(.BusBits(BusBits)) dut (
+    .clk, .rst_n, .stop(1'b0), .idle(), .failed, .request_valid, .request_ready(), .request_address(64'd64),
+    .request_beats(32'd4), .data_valid(), .data_ready(1'b1), .data(), .m_axi_arvalid(arvalid), .m_axi_arready(1'b1),
+    .m_axi_araddr(), .m_axi_arlen(), .m_axi_rvalid(rvalid), .m_axi_rready(), .m_axi_rdata('0),
+    .m_axi_rid(rid), .m_axi_rresp(rresp), .m_axi_rlast(rlast));
+
+  initial begin
+    int out, failures;
+    finished = 1'b0;
+    wait (go);
+    out = $fopen({folder, "/read.out"}, "w");
+    for (int fault = 0; fault < 5; fault++) begin
+      failures = 0;
+      {rst_n, request_valid, rvalid, rlast, rid, rresp} = '0;
+      repeat (2) @(negedge clk);
+      rst_n = 1'b1;
+      request_valid = 1'b1;
+      while (!arvalid) @(negedge clk);
+      request_valid = 1'b0;
+      @(negedge clk);
+      for (int beat = 0; beat < 4; beat++) begin
+        rvalid = 1'b1;
+        rresp = fault == 1 && beat == 1 ? 2'b10 : 2'b00;
+        rid = 1'(fault == 2 && beat == 1);
+        rlast = (beat == 3 && fault != 3) || (beat == 1 && fault == 4);
+        @(negedge clk);
+        failures += 32'(failed);
+      end
+      rvalid = 1'b0;
+      repeat (3) begin
+        @(negedge clk);
+        failures += 32'(failed);
+      end
+      $fdisplay(out, "%0d", failures != 0);
+    end
+    $fclose(out);
+    finished = 1'b1;
+  end
+endmodule
+
 module modules_bench;
   import cascade_pkg::*;
   logic clk = 1'b0;
   always #1 clk = !clk;
   string folder;
   logic go = 1'b0;
-  logic [9:0] finished;
+  logic [10:0] finished;
 
   requantise_bench #(.Name("requantise_small"), .AccumulatorBits(8), .BiasBits(8), .ResidualBits(4)) i_small (
     .clk, .folder, .go, .finished(finished[0]));
@@ -406,6 +459,7 @@ module modules_bench;
     .clk, .folder, .go, .finished(finished[4]));
   confidence_bench i_confidence (.clk, .folder, .go, .finished(finished[5]));
   walker_bench i_walker (.clk, .folder, .go, .finished(finished[6]));
+  read_bench i_answered (.clk, .folder, .go, .finished(finished[10]));
   control_bench i_control (.clk, .folder, .go, .finished(finished[7]));
 
   // A master to which a beat comes that it did not ask for: its assertion must end the simulation.
@@ -413,7 +467,7 @@ module modules_bench;
   cascade_axi_read i_read (
     .clk, .rst_n(go), .stop(1'b0), .idle(), .failed(), .request_valid(1'b0), .request_ready(), .request_address('0),
     .request_beats('0), .data_valid(), .data_ready(1'b0), .data(), .m_axi_arvalid(), .m_axi_arready(1'b0),
-    .m_axi_araddr(), .m_axi_arlen(), .m_axi_rvalid(stray), .m_axi_rready(), .m_axi_rdata('0), .m_axi_rresp('0));
+    .m_axi_araddr(), .m_axi_arlen(), .m_axi_rvalid(stray), .m_axi_rready(), .m_axi_rdata('0), .m_axi_rid('0), .m_axi_rresp('0), .m_axi_rlast(1'b1));
 
   initial begin
     int in, out;

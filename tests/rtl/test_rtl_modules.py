@@ -344,6 +344,11 @@ def test_control(outputs: Path) -> None:
     assert (outputs / "control.out").read_text().splitlines() == expected
 
 
+def test_wrong_answers_of_the_bus(outputs: Path) -> None:
+    """An error response, another identifier, and too few or too many last beats are failures; a right burst is not."""
+    assert (outputs / "read.out").read_text().split() == ["0", "1", "1", "1", "1"]
+
+
 def test_assertions_are_live(bench: Path, outputs: Path) -> None:
     """A beat that nobody asked for ends the simulation with the module's own words."""
     done = run_bench(bench, outputs, "+stray")

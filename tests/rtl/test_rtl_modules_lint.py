@@ -114,8 +114,8 @@ def test_multipliers_and_memories_land_where_they_should(small: EngineConfig, mu
     log = yosys(config, script, tmp_path)
     cells = {name: int(count) for count, name in re.findall(r"^\s+(\d+)\s+(?:\d+\s+)?(DSP48E2|RAMB\w+)", log, re.M)}
     drain = 3 * config.lanes_p * config.drain_k  # accumulator times multiplier takes two, the residual one
-    confidence = 1
-    assert cells["DSP48E2"] == drain + confidence + (config.multipliers if multiplier == "dsp" else 0)
+    confidence = decode = 1
+    assert cells["DSP48E2"] == drain + confidence + decode + (config.multipliers if multiplier == "dsp" else 0)
     tile = "i_core.i_convolve.g_tile.i_tile"
     blocks = (f"{tile}.i_input.i_buffer.g_lane[0]", f"{tile}.i_input.i_buffer.g_lane[1]") if config.tile else ()
     for memory in (

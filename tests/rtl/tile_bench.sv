@@ -88,12 +88,13 @@ module input_bench
   logic [WordBits-1:0] bank_word[LanesP];
   logic [WordBits-1:0] bank[LanesP][BankDepth];
   logic [SubRow*OperandBits-1:0] buffer_word[LanesP];
-  instruction_t in_instruction;
+  logic [BlockBits-1:0] in_beat;
   operation_t operation;
   taps_t taps;
   error_e problem;
   function automatic engine_t engine();
     engine = DefaultEngine;
+    engine.bus_bits = BlockBits;  // a beat is an instruction
     engine.lanes_p = LanesP;
     engine.sub_row = SubRow;
     engine.activation_bits = ActivationBits;
@@ -132,7 +133,7 @@ module input_bench
     repeat (2) @(negedge clk);
     rst_n = 1'b1;
     while (4 == $fscanf(in, "%d %d %d %h", waits, tiles, words, code)) begin
-      in_instruction = code;
+      in_beat = code;
       in_valid = 1'b1;
       @(negedge clk);
       in_valid = 1'b0;
@@ -292,12 +293,13 @@ module walk_bench
   logic last_chunk;
   logic [StoreBits-1:0] out_position, result_position, residual_position;
   logic [OutputBits-1:0] tile_row, tile_column;
-  instruction_t in_instruction;
+  logic [BlockBits-1:0] in_beat;
   operation_t operation;
   taps_t taps;
   error_e problem;
   function automatic engine_t engine();
     engine = DefaultEngine;
+    engine.bus_bits = BlockBits;  // a beat is an instruction
     engine.lanes_k = 4;
     engine.slots = 2;
     engine.drain_k = 2;
@@ -338,10 +340,11 @@ module walk_bench
     repeat (2) @(negedge clk);
     rst_n = 1'b1;
     while (5 == $fscanf(in, "%d %d %d %h %h", waits, steps, positions, tap_code, code)) begin
-      in_instruction = tap_code;
+      in_beat = tap_code;
       in_valid = 1'b1;
       @(negedge clk);
-      in_instruction = code;  // the TAPS waits beside it
+      in_beat = code;  // the TAPS waits beside it
+      while (!in_ready) @(negedge clk);
       @(negedge clk);
       in_valid = 1'b0;
       while (!out_valid) @(negedge clk);

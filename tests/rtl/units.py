@@ -30,7 +30,7 @@ from toolflow.plan.schedule.needs import fit_depths
 UNIT = "single"
 DEPTHS = (
     *("bank_depth", "weight_depth", "transform_depth", "result_depth"),
-    *("input_lanes", "table_words", "accumulator_bits"),
+    *("input_lanes", "table_words", "accumulator_bits", "bias_bits"),
 )
 RULE = ConfidenceRule(k=3000, m=1, n=3, threshold=20000)
 Words = list[int]

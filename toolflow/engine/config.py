@@ -11,13 +11,15 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from toolflow.numerics.packing import PRIMITIVES, Interval, Packing, one_product, packing_of
+from toolflow.numerics.requantise import PLAIN_BIAS_BITS
 from toolflow.numerics.types import IntegerType, smallest_signed_bits
 from toolflow.numerics.winograd import WINOGRAD, transformed_range
 
 MAX_ACTIVATION_BITS = 8
 # parameters that follow from the networks that an engine is to hold
 FITTED = (
-    "accumulator_bits", "bank_depth", "input_lanes", "result_depth", "table_words", "transform_depth", "weight_depth",
+    "accumulator_bits", "bias_bits",
+    "bank_depth", "input_lanes", "result_depth", "table_words", "transform_depth", "weight_depth",
 )  # fmt: skip
 # parameters of how the array is built, which change no result
 ARRAY = {"dsp_primitive", "pack_k", "pack_p", "chain", "gather"}
@@ -35,6 +37,7 @@ class EngineConfig(BaseModel):
         weight_bits: width of a weight at the multiplier, signed.
         activation_bits: width of an activation in the banks, signed or unsigned by layer.
         accumulator_bits: width of an accumulator.
+        bias_bits: width of a bias.
         bus_bits: data width of both AXI masters.
         bank_depth: words of S activations in each lane's bank.
         weight_depth: rows in the replay buffer; one output-channel group must fit.
@@ -64,6 +67,7 @@ class EngineConfig(BaseModel):
     weight_bits: int = Field(default=8, ge=2, le=12)
     activation_bits: int = Field(default=8, ge=2, le=MAX_ACTIVATION_BITS)
     accumulator_bits: int = Field(default=32, ge=8, le=40)
+    bias_bits: int = Field(default=PLAIN_BIAS_BITS, ge=8, le=40)
     bus_bits: int = 128
     bank_depth: int = Field(default=4096, ge=1, le=1 << 20)
     weight_depth: int = Field(default=1024, ge=1, le=1 << 16)
@@ -164,6 +168,11 @@ class EngineConfig(BaseModel):
         return self.pack_k * self.pack_p
 
     @property
+    def total_bits(self) -> int:
+        """Width of the sum of an accumulator and a bias."""
+        return max(self.accumulator_bits, self.bias_bits) + 1
+
+    @property
     def digit_bits(self) -> int:
         """Width of one digit where a weight or an input is wider than the array (PROGRAM.md)."""
         return min(self.weight_bits, self.activation_bits)
@@ -196,9 +205,12 @@ class EngineConfig(BaseModel):
         """64-bit hash of every parameter that a program could notice, compared by the engine with the program's header.
 
         Which memory holds the banks is none of them. Neither is how products are packed: an engine answers an index or
-        a weight that it does not take with an error code.
+        a weight that it does not take with an error code. Biases of 32 bits are those of engines before `bias_bits`.
         """
-        text = json.dumps(self.model_dump(exclude={"bank_memory", *ARRAY}), sort_keys=True).encode()
+        known = self.model_dump(exclude={"bank_memory", *ARRAY})
+        if self.bias_bits == PLAIN_BIAS_BITS:
+            del known["bias_bits"]
+        text = json.dumps(known, sort_keys=True).encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")
 
 

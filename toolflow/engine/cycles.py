@@ -34,11 +34,11 @@ class Latencies:
     """
 
     memory: int = 64
-    start: int = 160
+    start: int = 150
     convolution: int = 16
     transform: int = 13
     pool: int = 5
-    mover: int = 11
+    mover: int = 13
     image: int = 1
 
 

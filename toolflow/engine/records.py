@@ -36,7 +36,7 @@ PARAMETER_RECORD = {
     "multiplier": RecordField(32, 16, 16),
     "residual_multiplier": RecordField(48, 16, 16),
     "shift": RecordField(64, 8, 6),
-    "bias_high": RecordField(72, 8, 8, signed=True, tiles_only=True),
+    "bias_high": RecordField(72, 8, 8, signed=True),
     "residual_shift": RecordField(80, 8, 4, tiles_only=True),
 }
 PARAMETER_DTYPE = np.dtype(
@@ -49,9 +49,10 @@ PARAMETER_DTYPE = np.dtype(
 )
 
 
-def kept_parameter_bits(tiles: bool) -> int:
-    """Return the bits of a parameter record that an engine with or without tiles keeps."""
-    return sum(field.kept for field in PARAMETER_RECORD.values() if tiles or not field.tiles_only)
+def kept_parameter_bits(config: EngineConfig) -> int:
+    """Return the bits of a parameter record that the engine keeps: of the bias the low `bias_bits`."""
+    others = [field for name, field in PARAMETER_RECORD.items() if name not in ("bias_low", "bias_high")]
+    return config.bias_bits + sum(field.kept for field in others if config.tile or not field.tiles_only)
 
 
 def result_header_bytes(config: EngineConfig) -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.records import PARAMETER_DTYPE, PARAMETER_RECORD_BYTES
 from toolflow.ir.errors import ToolflowError
-from toolflow.numerics.requantise import PLAIN_BIAS_BITS, fits_signed
+from toolflow.numerics.requantise import fits_signed
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -38,8 +38,8 @@ def suited(config: EngineConfig, packet: Packet, name: str) -> Packet:
     """Return the packet of the layer `name`, which not every engine takes.
 
     Raises:
-        ToolflowError: it has a bias of more than 32 bits or a residual shift, and the engine no tiles; or it has a
-            weight that the engine's packing excludes.
+        ToolflowError: a bias is wider than the engine's; there is a residual shift, and the engine has no tiles; or a
+            weight is one that the engine's packing excludes.
     """
     smallest = int(packet.values.min(initial=0))
     if smallest < config.packing.weights.lower:
@@ -48,13 +48,14 @@ def suited(config: EngineConfig, packet: Packet, name: str) -> Packet:
             f"pack_k={config.pack_k}, pack_p={config.pack_p} and chain={config.chain} does not take: quantise to "
             f"weights of at least {config.packing.weights.lower}, or take a shorter chain"
         )
-    left = int(packet.residual_shift.max(initial=0))
-    if config.tile == 0 and (not fits_signed(packet.bias, PLAIN_BIAS_BITS) or left):
+    if not fits_signed(packet.bias, config.bias_bits):
         largest = int(np.abs(packet.bias).max())
         raise ToolflowError(
-            f"'{name}': without tiles an engine takes biases of {PLAIN_BIAS_BITS} bits and residual shifts of 0, "
-            f"not {largest} and {left}"
+            f"'{name}': biases must fit the engine's bias_bits = {config.bias_bits}, not reach {largest}"
         )
+    left = int(packet.residual_shift.max(initial=0))
+    if config.tile == 0 and left:
+        raise ToolflowError(f"'{name}': without tiles an engine takes residual shifts of 0, not {left}")
     return packet
 
 

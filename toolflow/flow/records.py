@@ -156,7 +156,7 @@ class PlanRecord(Record):
         bound: what bounds the design (`bounds`).
     """
 
-    schema_version: Literal[4] = 4
+    schema_version: Literal[5] = 5
     board: str
     clock: PlannedClock | None = None
     goal: Goal

@@ -18,7 +18,6 @@ int main() {
       for (int s = 0; s < CONFIG::slots; ++s) {
         const uint64_t value = static_cast<uint64_t>(static_cast<int64_t>(record[k * CONFIG::slots + s]));
         set_element<CONFIG::slots, CONFIG::weight_bits>(row.value[k], s, keep_unsigned<CONFIG::weight_bits>(value));
-        set_element<CONFIG::slots, Shape<CONFIG>::index_bits>(row.index[k], s, 0);
       }
     }
     for (int p = 0; p < CONFIG::lanes_p; ++p) {

@@ -24,7 +24,6 @@ from toolflow.engine.records import (
     PARAMETER_RECORD_BYTES,
     RESULT_BITS,
     RESULT_HEAD,
-    kept_parameter_bits,
 )
 from toolflow.engine.registers import PAGE_BYTES, Control, Register
 from toolflow.numerics.confidence import MAX_N
@@ -291,16 +290,23 @@ def test_systemverilog_lays_out_blocks_as_they_are_encoded() -> None:
     }
     assert max(low + width for low, width in found.values()) == 32 * BLOCK_WORDS
     fetch = _text(f"{RTL}/cascade_fetch.sv")
-    header = re.findall(r"header\.(\w+) <= words\[(\d+)\](?:\[(\d+):(\d+)\])?;", fetch)
-    assert {
-        name: (int(word), int(low or 0), int(high or 31) - int(low or 0) + 1) for name, word, high, low in header
-    } == {name: place[:3] for name, place in HEADER.items() if name not in COMPARED}
+    of_word = {
+        int(word): text for word, text in re.findall(r"\n +4'd(\d+): (.*?)(?=\n +(?:4'd|default))", fetch, re.DOTALL)
+    }
+    header = [
+        (name, word, int(low or 0), int(high or 31))
+        for word, text in of_word.items()
+        for name, high, low in re.findall(r"header\.(\w+) <= [^;]*?\bword(?:\[(\d+):(\d+)\])?\)*;", text)
+    ]
+    assert {name: (word, low, high - low + 1) for name, word, low, high in header} == {
+        name: place[:3] for name, place in HEADER.items() if name not in COMPARED
+    }
     signature = HEADER["signature"].word
-    assert (
-        f"words[{HEADER['magic'].word}] != ProgramMagic || words[{HEADER['version'].word}] != ProgramVersion" in fetch
-    )
-    assert f"{{words[{signature + 1}], words[{signature}]}} != Signature" in fetch
-    assert f"crc_expected <= words[{HEADER['crc'].word}];" in fetch
+    assert "word != ProgramMagic" in of_word[HEADER["magic"].word]
+    assert "word != ProgramVersion" in of_word[HEADER["version"].word]
+    assert "word != Signature[31:0]" in of_word[signature]
+    assert "word != Signature[63:32]" in of_word[signature + 1]
+    assert of_word[HEADER["crc"].word] == "crc_expected <= word;"
 
 
 def test_systemverilog_knows_opcodes_flags_and_errors() -> None:
@@ -322,7 +328,6 @@ def test_systemverilog_has_the_same_sizes() -> None:
         "RecordBits": 8 * PARAMETER_RECORD_BYTES,
         "MaxTaps": isa.MAX_TAPS,
         "ExponentBits": isa.EXPONENT_BITS,
-        "TileParametersBits": kept_parameter_bits(tiles=True) - kept_parameter_bits(tiles=False),
     }
     assert {name: _constant(_package(), name) for name in constants} == constants
     assert f"maximum(Engine.bus_bits, {8 * RESULT_HEAD.itemsize})" in _text(f"{RTL}/cascade_store.sv")

@@ -213,12 +213,17 @@ def test_how_the_array_is_built_is_no_part_of_the_signature() -> None:
     assert EngineConfig().packing.shifts == (0,)
 
 
-@pytest.mark.parametrize(("bias", "left"), [(1 << 31, 0), (-(1 << 31) - 1, 0), (0, 1)])
-def test_what_an_engine_without_tiles_does_not_take_is_refused(bias: int, left: int) -> None:
+@pytest.mark.parametrize(
+    ("bias", "left", "text"),
+    [
+        (1 << 19, 0, "biases must fit the engine's bias_bits = 20, not reach 524288"),
+        (-(1 << 19) - 1, 0, "biases must fit the engine's bias_bits = 20, not reach 524289"),
+        (0, 1, "without tiles an engine takes residual shifts of 0, not 1"),
+    ],
+)
+def test_parameters_that_an_engine_does_not_take_are_refused(bias: int, left: int, text: str) -> None:
     one = np.ones(1, dtype=np.int64)
     packet = Packet(one * bias, one, one, one, one * left, one.reshape(1, 1, 1))
     assert suited(EngineConfig(tile=2), packet, "conv") is packet
-    with pytest.raises(
-        ToolflowError, match="'conv': without tiles an engine takes biases of 32 bits and residual shifts"
-    ):
-        suited(EngineConfig(), packet, "conv")
+    with pytest.raises(ToolflowError, match=f"'conv': {text}"):
+        suited(EngineConfig(bias_bits=20), packet, "conv")

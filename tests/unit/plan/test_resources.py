@@ -82,7 +82,7 @@ def test_a_product_too_narrow_for_a_dsp_stays_in_luts() -> None:
     assert estimate_resources(changed(weight_bits=3, activation_bits=4), "xc7").parts["array"].dsps == 0
 
 
-def test_a_requantiser_takes_three_dsps_per_lane_and_channel() -> None:
+def test_every_lane_and_channel_has_a_requantiser() -> None:
     assert estimate_resources(changed(drain_k=4), "xcup").parts["requantisers"].dsps == 3 * 4 * 4
 
 
@@ -150,7 +150,7 @@ TILE_TERMS = {
     "decode": ("tile", "large"),
     "sequencer": ("tile", "large"),
     "drain": ("tile", "large"),
-    "requantise": ("wide",),
+    "requantise": ("shifted_bits",),
     "engine": ("tile", "transformed", "folded"),
 }
 
@@ -228,16 +228,29 @@ def test_transformed_tiles_are_two_in_every_lane() -> None:
 
 def test_operands_and_parameters_of_tiles_are_wider() -> None:
     assert [product_bits(tiled(tile)) for tile in (0, 2, 4)] == [8 + 9, 8 + 11, 8 + 16]
-    assert [parameter_bits(tiled(tile)) for tile in (0, 2, 4)] == [70, 82, 82]
+    assert [parameter_bits(tiled(tile)) for tile in (0, 2, 4)] == [70, 74, 74]
 
 
-def test_a_wide_total_takes_one_more_multiplier_on_ecp5() -> None:
-    wide: dict[str, int] = {"xc7": 3, "xcup": 3, "ecp5": 4}
-    for family, blocks in wide.items():
-        assert dsps(BASE, family)["requantisers"] == 4 * 3
-        assert dsps(tiled(2), family)["requantisers"] == 4 * blocks
-        assert dsps(changed(accumulator_bits=34), family)["requantisers"] == 4 * 3
-        assert dsps(changed(accumulator_bits=35), family)["requantisers"] == 4 * blocks
+@pytest.mark.parametrize(
+    ("config", "blocks"),
+    [
+        (changed(accumulator_bits=17, bias_bits=16), {"xc7": 2, "xcup": 2, "ecp5": 2}),
+        (changed(accumulator_bits=20, bias_bits=24), {"xc7": 2, "xcup": 2, "ecp5": 3}),
+        (changed(accumulator_bits=25, bias_bits=24), {"xc7": 3, "xcup": 3, "ecp5": 3}),
+        (changed(accumulator_bits=35), {"xc7": 3, "xcup": 3, "ecp5": 4}),
+        (tiled(2), {"xc7": 3, "xcup": 3, "ecp5": 4}),  # a residual that is shifted is wide
+        (
+            changed(accumulator_bits=26, bias_bits=24, slots=4, dsp_primitive="dsp48e2", pack_p=2, chain=4),
+            {"xcup": 2},
+        ),
+    ],
+)
+def test_a_requantiser_takes_a_block_for_each_product_that_fits_one(
+    config: EngineConfig, blocks: dict[str, int]
+) -> None:
+    """By Yosys' count of cascade_requantise alone."""
+    found = {family: dsps(config, family)["requantisers"] for family in blocks}
+    assert found == {family: 4 * each for family, each in blocks.items()}
 
 
 def test_each_family_keeps_products_in_luts_by_the_rule_of_its_own_synthesis() -> None:

@@ -54,12 +54,12 @@ class Dsp(_Data):
     Attributes:
         primitive: the block, by its name in `numerics/packing.py`.
         least_product_bits: synthesis leaves a narrower product in LUTs, whatever it is meant for.
-        two_block_total_bits: total of a requantiser that two blocks multiply, if a wider one takes a third.
+        operand_bits: widest signed operand that one block multiplies by 17 bits, that two blocks do, and so on.
     """
 
     primitive: Literal["dsp48e1", "dsp48e2", "mult18x18d"]
     least_product_bits: int
-    two_block_total_bits: int | None = None
+    operand_bits: tuple[int, ...]
 
 
 class MemoryLimit(_Data):

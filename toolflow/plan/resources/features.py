@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.records import PARAMETER_RECORD_BYTES, RESULT_BITS, kept_parameter_bits
+from toolflow.numerics.requantise import MAX_RESIDUAL_SHIFT
 from toolflow.plan.resources import tile as tiles
 from toolflow.plan.resources.family import family_of
 
@@ -40,7 +41,7 @@ def word_bits(config: EngineConfig) -> int:
 
 def parameter_bits(config: EngineConfig) -> int:
     """Bits of an output channel's parameters, as the drain reads them."""
-    return kept_parameter_bits(config.tile > 0)
+    return kept_parameter_bits(config)
 
 
 def multiplexer(inputs: float) -> float:
@@ -122,7 +123,20 @@ def _drain(c: EngineConfig) -> Terms:
 
 def _requantise(c: EngineConfig) -> Terms:
     lanes = c.lanes_p * c.drain_k
-    return {"instances": lanes, "residual_bits": lanes * c.activation_bits, **tiles.requantise(c)}
+    cascaded = requantiser_blocks(c) > 1
+    return {
+        "instances": lanes,
+        "residual_bits": lanes * c.activation_bits,
+        "total_bits": lanes * c.total_bits,
+        "cascaded": lanes * cascaded,
+        **tiles.requantise(c),
+    }
+
+
+def requantiser_blocks(config: EngineConfig) -> int:
+    """DSP blocks for which the RTL cuts a requantiser's total (`port_bits` of cascade_pkg.sv)."""
+    port_bits = {"dsp48e2": 27, "mult18x18d": 18}.get(config.dsp_primitive, 25)
+    return 1 if config.total_bits <= port_bits else 2
 
 
 def _words(c: EngineConfig) -> Terms:
@@ -288,13 +302,19 @@ def _tile_memories(c: EngineConfig, chunks: int) -> tuple[MemoryUse, ...]:
 def dsps(config: EngineConfig, family: str) -> dict[str, int]:
     """Return the DSP blocks of each part.
 
-    A requantiser multiplies its total by 17 bits, in two blocks (ECP5: three, if it is wide), and the residual in
-    another.
+    A requantiser multiplies its total by 17 bits and its residual, which engines with tiles have shifted. The decoder
+    multiplies sizes by strides.
     """
-    two_blocks = family_of(family).dsp.two_block_total_bits
-    requantiser = 3 if two_blocks is None or tiles.total_bits(config) <= two_blocks else 4
+    widest = family_of(family).dsp.operand_bits
+    residual_bits = config.activation_bits + 1 + (MAX_RESIDUAL_SHIFT if config.tile else 0)
+    total, residual = (
+        next((n for n, most in enumerate(widest, 1) if bits <= most), len(widest) + 1)
+        for bits in (config.total_bits, residual_bits)
+    )
+    requantiser = max(total, requantiser_blocks(config)) + residual
     return {
         "array": config.multipliers // config.products_per_block if as_built(config, family).multiplier == "dsp" else 0,
         "requantisers": requantiser * config.lanes_p * config.drain_k,
         "confidence": int(config.confidence),
+        "control": 1,
     }

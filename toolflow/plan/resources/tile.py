@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from toolflow.engine.config import EngineConfig
-from toolflow.numerics.requantise import PLAIN_BIAS_BITS, TILE_BIAS_BITS
 
 Terms = Mapping[str, float]
 
@@ -13,11 +12,6 @@ Terms = Mapping[str, float]
 def element_bits(config: EngineConfig) -> int:
     """Bits of one channel in a word at the array: an activation, or what both it and a transformed one fit in."""
     return config.operand_bits if config.tile else config.activation_bits
-
-
-def total_bits(config: EngineConfig) -> int:
-    """Bits of accumulator + bias, which the requantiser multiplies."""
-    return max(config.accumulator_bits, TILE_BIAS_BITS if config.tile else PLAIN_BIAS_BITS) + 1
 
 
 def has_tiles(config: EngineConfig) -> int:
@@ -103,5 +97,5 @@ def convolve(c: EngineConfig) -> Terms:
 
 
 def requantise(c: EngineConfig) -> Terms:
-    """Terms of sums of more than 33 bits; those of engines with tiles also take in that residuals are shifted."""
-    return {"wide": c.lanes_p * c.drain_k * (total_bits(c) - (PLAIN_BIAS_BITS + 1))}
+    """Terms of shifted residuals."""
+    return {"shifted_bits": has_tiles(c) * c.lanes_p * c.drain_k * c.activation_bits}

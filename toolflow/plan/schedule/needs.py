@@ -10,6 +10,8 @@ from toolflow.engine.places import BankPlace
 from toolflow.engine.steps import Compute, Step
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
+from toolflow.numerics.requantise import Int64Array
+from toolflow.numerics.types import smallest_signed_bits
 from toolflow.plan.schedule.schedule import Schedule, make_schedule
 
 
@@ -66,8 +68,14 @@ def needs(schedule: Schedule) -> Mapping[str, int]:
         "input_lanes": min(image.pixel_bytes, schedule.config.sub_row),
         "table_words": image.words,
         "accumulator_bits": max(8, *(step.accumulator_bits for step in computes)),
+        "bias_bits": max(8, *(bias_bits(step.rule.bias) for step in computes)),
         "transform_depth": max(1, *(step.transformed_words for step in computes)),
     }
+
+
+def bias_bits(bias: Int64Array) -> int:
+    """Return the width that holds every bias (K,), two's complement."""
+    return smallest_signed_bits(int(bias.min(initial=0)), int(bias.max(initial=0)))
 
 
 def _in_banks(step: Step) -> Iterator[BankPlace]:
