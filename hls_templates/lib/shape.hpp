@@ -13,9 +13,17 @@ constexpr int bias_bits = 40;
 constexpr int block_words = 16;  // header and instructions: blocks of 16 words of 32 bits
 constexpr int chunk_bits = 64;   // beats are cut into chunks, which every compiler indexes well
 
-// Balanced digits of `bits` bits that hold every signed byte; `count` of them reach up to `largest`.
-constexpr int digits_of_byte(int bits, int largest, int count) {
-  return largest >= 127 ? count : digits_of_byte(bits, (largest << bits) + (1 << (bits - 1)) - 1, count + 1);
+// Balanced digits of `bits` bits that hold every signed byte.
+constexpr int digits_of_byte(int bits) {
+  int count = 0;
+  int largest = 0;
+  for (int n = 0; n < 8; ++n) {
+    if (largest < 127) {
+      largest = (largest << bits) + (1 << (bits - 1)) - 1;
+      ++count;
+    }
+  }
+  return count;
 }
 
 template <class Config>
@@ -24,7 +32,7 @@ struct Shape {
   static constexpr int granule = common_divisor(Config::lanes_k, Config::sub_row);
   static constexpr int granules = Config::sub_row / granule;
   static constexpr int digit_bits = smaller(Config::weight_bits, Config::activation_bits);
-  static constexpr int entry_digits = digits_of_byte(digit_bits, 0, 0);  // of an entry of the input tables
+  static constexpr int entry_digits = digits_of_byte(digit_bits);  // of an entry of the input tables
   static constexpr int index_bits = larger(log2_floor(Config::sub_row), 1);
   static constexpr int sub_row_shift = log2_floor(Config::sub_row);
 

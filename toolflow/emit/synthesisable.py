@@ -216,7 +216,8 @@ def _unknown(unit: Unit, function: Function, tokens: Sequence[Token]) -> list[st
             continue
         if token.text in {loop.variable for loop in function.loops if _unrolled(loop) and _holds(loop, offset)}:
             continue
-        variable = function.variables.get(token.text)
+        is_member = neighbours[0] in (".", "->")  # not the variable of this name, which it may be the value of
+        variable = None if is_member else function.variables.get(token.text)
         if variable is not None and variable.type.is_const_qualified():
             value = [
                 t for t in function.tokens if variable.extent.start.offset <= t.offset < variable.extent.end.offset
