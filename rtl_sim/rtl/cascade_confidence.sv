@@ -11,7 +11,7 @@ module cascade_confidence
   input  logic                         clk,
   input  logic                         rst_n,
   input  logic                         start,
-  input  logic [31:0]                  classes,
+  input  logic [31:0]                  classes,  // 1 to ResultDepth
   input  logic [15:0]                  k,
   input  logic [3:0]                   m,
   input  logic [3:0]                   n,
@@ -26,15 +26,18 @@ module cascade_confidence
   output logic [31:0]                  total
 );
   logic first_pass, second_pass, reading, valid, last_read;
-  logic [31:0] index, place;
+  logic [AddressBits-1:0] index, place, best_place;
+  logic [AddressBits:0] count;
   logic signed [ResultBits-1:0] best;
   logic largest_done;
 
   assign reading = first_pass || second_pass;
   assign read_enable = reading;
-  assign read_address = AddressBits'(index);
-  assign last_read = index + 32'd1 == classes;
-  assign largest_done = valid && !first_pass && !second_pass && place + 32'd1 == classes;
+  assign read_address = index;
+  assign count = (AddressBits + 1)'(classes);
+  assign last_read = {1'b0, index} + 1'b1 == count;
+  assign largest_done = valid && !first_pass && !second_pass && {1'b0, place} + 1'b1 == count;
+  assign best_class = 32'(best_place);
 
   // First pass: the largest result, the lowest index where there are several.
   logic searching;
@@ -51,11 +54,11 @@ module cascade_confidence
       else if (largest_done) searching <= 1'b0;
     end
     if (start) index <= '0;
-    else if (reading) index <= last_read ? '0 : index + 32'd1;
+    else if (reading) index <= last_read ? '0 : index + 1'b1;
     place <= index;
     if (searching && valid && (place == '0 || logit > best)) begin
       best <= logit;
-      best_class <= place;
+      best_place <= place;
     end
   end
 
@@ -70,6 +73,8 @@ module cascade_confidence
   end else begin : g_confidence
     localparam int unsigned Places = 32'(LeadingPlaces);
     localparam int unsigned TotalBits = 16 + AddressBits;
+    localparam int unsigned DifferenceBits = 16 + $clog2(Places) + 1;
+    localparam int unsigned RightBits = 32 + TotalBits;
     localparam int unsigned Latency = 4;  // from a result to its exponential
 
     // Second pass: x = (largest - result) * k >> 12, e = 2^-x from the table and a shift.
@@ -121,10 +126,10 @@ module cascade_confidence
     typedef enum logic [1:0] {Idle, Wait, Add, Multiply} state_e;
     state_e state;
     logic [2:0] j;
-    logic signed [31:0] difference;
-    logic signed [63:0] right, shifted;
+    logic signed [DifferenceBits-1:0] difference;
+    logic signed [RightBits-1:0] right, shifted;
 
-    assign numerator = difference;
+    assign numerator = 32'(difference);
     always_ff @(posedge clk) begin
       done <= 1'b0;
       if (!rst_n) begin
@@ -146,19 +151,19 @@ module cascade_confidence
         j <= '0;
         difference <= '0;
         right <= '0;
-        shifted <= 64'(threshold);
+        shifted <= RightBits'(threshold);
       end
       if (state == Wait) sum_left <= sum;
       if (state == Add) begin
         j <= j + 3'd1;
-        if (4'(j) < m) difference <= difference + 32'({1'b0, places[j]});
-        else if (4'(j) < n) difference <= difference - 32'({1'b0, places[j]});
+        if (4'(j) < m) difference <= difference + DifferenceBits'({1'b0, places[j]});
+        else if (4'(j) < n) difference <= difference - DifferenceBits'({1'b0, places[j]});
       end
       if (state == Multiply) begin
         if (sum_left[0]) right <= right + shifted;
         shifted <= shifted <<< 1;
         sum_left <= sum_left >> 1;
-        confident <= (64'(difference) <<< 16) >= right;
+        confident <= (RightBits'(difference) <<< 16) >= right;
       end
     end
   end
