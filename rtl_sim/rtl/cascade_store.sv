@@ -41,6 +41,7 @@ module cascade_store
   localparam int unsigned ResultsPerBeat = Engine.bus_bits / ResultBits;
   localparam int unsigned MapBits = Engine.sub_row * 8;  // a word in memory: one byte per element
   localparam int unsigned WordsPerBeat = Engine.bus_bits / MapBits;
+  localparam int unsigned ItemBits = $clog2(maximum(Engine.bank_depth, Engine.result_depth) + 1);
   localparam int unsigned PlaceBits = $clog2(maximum(ResultsPerBeat, WordsPerBeat) + 1);
 
   typedef enum logic [2:0] {Idle, Size, Place, Request, Classify, Header, Body, Next} state_e;
@@ -68,7 +69,7 @@ module cascade_store
   assign request_beats = record_beats;
 
   // Elements on their way into a beat: the first ends up lowest.
-  logic [31:0] item, items;
+  logic [ItemBits-1:0] item, items;
   logic [PlaceBits-1:0] asked, arrived, per_beat;
   logic read, read_zero, arriving, arriving_zero;
   logic [Engine.bus_bits-1:0] assembly;
@@ -80,11 +81,11 @@ module cascade_store
   logic [HeaderBits-1:0] header_bits;
 
   assign per_beat = is_map ? PlaceBits'(WordsPerBeat) : PlaceBits'(ResultsPerBeat);
-  assign items = is_map ? operation.map_words : header.classes;
+  assign items = is_map ? ItemBits'(operation.map_words) : ItemBits'(header.classes);
   assign read = state == Body && asked != per_beat;
-  assign read_zero = item >= items;
+  assign read_zero = item == items;
   assign bank_read = read && is_map;
-  assign bank_address = BankBits'(i.in_base + item);
+  assign bank_address = BankBits'(i.in_base) + BankBits'(item);
   assign result_read = class_read || (read && !is_map);
   assign result_address = class_read ? class_address : ResultAddressBits'(item);
   assign result_item = result_word[lane];
@@ -162,7 +163,7 @@ module cascade_store
       end
       Body: begin
         if (read) begin
-          item <= item + 32'd1;
+          if (!read_zero) item <= item + 1'b1;
           asked <= asked + 1'b1;
         end
         if (arriving) arrived <= arrived + 1'b1;
