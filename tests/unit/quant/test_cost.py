@@ -39,8 +39,9 @@ def test_options_cost_the_cycles_of_networks_in_their_form() -> None:
     with torch.no_grad():
         found = measure(arrangement, x, plain, space)
     base = quantise(graph, CALIBRATION[:8], NORMALISATION, plain).graph
-    fixed: dict[str, int | str] = {"lanes_k": 4, "lanes_p": 1, "slots": 1, "sub_row": 8, "drain_k": 4, "tile": 4}
-    engines = cycles(found, arrangement, base, plain, Target(BOARD, 8, fixed | {"transform_cycles": 1}))
+    shape: dict[str, int | str] = {"lanes_k": 4, "lanes_p": 1, "slots": 1, "sub_row": 8, "drain_k": 4}
+    fixed = shape | {"tile": 4, "transform_cycles": 1, "gather": True}
+    engines = cycles(found, arrangement, base, plain, Target(BOARD, 8, fixed))
     assert len(engines) == 1
     engine = engines[0].engine
     assert engine is not None
