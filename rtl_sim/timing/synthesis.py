@@ -22,10 +22,12 @@ from toolflow.emit.hls import top_function
 from toolflow.emit.rtl import emit_rtl, with_default_engine
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
+from toolflow.plan.clock.delays import fabrics
 
 UNIT = "single"
 _PACKAGE = "cascade_pkg"
 FAMILIES = ("xc7", "xcup")
+_NET_FAN_OUT = 16  # of the nets on long paths
 _KEPT = 40  # netlists in the cache
 _LOG_LINES = 12
 
@@ -63,10 +65,20 @@ def module_netlist(config: EngineConfig, family: str, top: str, parameters: Mapp
     chosen = "".join(f" -G {name}={value}" for name, value in parameters.items())
     script = [
         f"read_slang --threads 1 {' '.join(texts)} --top {top}{chosen}",
+        f"scratchpad -set synth_xilinx.abc9.W {_net_picoseconds(family)}",
         f"synth_xilinx -family {family} -flatten -noiopad -top {top}",
         "write_json netlist.json",
     ]
     return read_netlist(json.loads(_run_yosys(script, texts)), top)
+
+
+def _net_picoseconds(family: str) -> int:
+    """Return the delay of a net by which the mapper weighs levels of LUTs: that of the family's slowest fabric.
+
+    Yosys' own 300 ps makes a level too cheap: it takes more of them than the path that is estimated afterwards allows.
+    """
+    nets = [fabric.delays.net.of(_NET_FAN_OUT) for fabric in fabrics(family).values()]
+    return round(1000 * max(nets))
 
 
 def _needed(texts: Mapping[str, str], top: str) -> list[str]:
