@@ -74,6 +74,11 @@ def is_program(binary: bytes) -> bool:
     return int.from_bytes(magic, "little") == MAGIC
 
 
+def program_version(binary: bytes) -> int:
+    """Return the version that the header of a program states."""
+    return int.from_bytes(binary[4 * VERSION_WORD : 4 * VERSION_WORD + 4], "little")
+
+
 def decode_program(binary: bytes) -> tuple[Header, tuple[Instruction, ...]]:
     """Return header and instructions of a program binary, END the last of them: what lies behind it is never run.
 

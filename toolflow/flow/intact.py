@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from toolflow.emit.notices import NOTICES
 from toolflow.emit.project_readme import README
+from toolflow.engine.program import VERSION, is_program, program_version
 from toolflow.flow.manifest import MANIFEST, Manifest, file_digest, files_below
-from toolflow.flow.project import CURVE, WEIGHTS, Project
+from toolflow.flow.project import CURVE, WEIGHTS, BinaryPaths, Project
 from toolflow.ir.artefacts import load_record
 from toolflow.ir.errors import ToolflowError
 
@@ -47,3 +48,23 @@ def require_intact(project: Project) -> list[str]:
         named = "\n".join(f"  {text}" for text in sorted(wrong))
         raise ToolflowError(f"{folder} is not as it was built, so nothing was run:\n{named}\nFor each: {REMEDY}")
     return sorted(edited)
+
+
+def require_current_programs(project: Project) -> None:
+    """Refuse a project that an earlier version of the toolflow compiled: no level could run its programs.
+
+    Raises:
+        ToolflowError: names both versions of programs.
+    """
+    manifest = load_record(Manifest, project.folder / MANIFEST)
+    recorded = {path: digest for stage in manifest.stages.values() for path, digest in stage.files.items()}
+    for unit in project.plan.units:
+        path = BinaryPaths.of(project.folder, unit).program
+        inside = path.relative_to(project.folder).as_posix()
+        binary = path.read_bytes()
+        as_built = file_digest(path) == recorded.get(inside)  # a damaged header is for the levels to name
+        if as_built and is_program(binary) and program_version(binary) != VERSION:
+            raise ToolflowError(
+                f"{path} is a program of version {program_version(binary)}, and this version of the toolflow runs "
+                f"programs of version {VERSION}: run the same 'toolflow build' again, which keeps what has not changed"
+            )

@@ -254,7 +254,7 @@ class ProgramBuilder:
         size = len(values) * c.slots * bound << c.activation_bits - 2
         shift = max(size.bit_length() + 15 - c.activation_bits, 1)
         shift += growth
-        far = (1 << 39) - 1
+        far = (1 << c.bias_bits - 1) - 1
         bias = rng.integers(-size, size + 1, count) << growth
         return Packet(
             bias=np.where(rng.random(count) < 0.05, rng.choice([-far - 1, far], count), np.clip(bias, -far, far)),

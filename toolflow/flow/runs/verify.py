@@ -16,7 +16,7 @@ from rtl_sim.simulate.job import RunOptions
 from rtl_sim.simulate.places import work_folder
 from toolflow.flow.events import SILENT, Events
 from toolflow.flow.folder import record_outputs
-from toolflow.flow.intact import require_intact
+from toolflow.flow.intact import require_current_programs, require_intact
 from toolflow.flow.project import SUMMARY, BinaryPaths, Project, open_project
 from toolflow.flow.values import as_path, as_whole, refused
 from toolflow.flow.verdicts import Verdicts
@@ -98,6 +98,7 @@ def verify(
                 f"{folder} must be writable, as verdicts are entered in {SUMMARY}: copy it, or allow it"
             )
         edited = require_intact(project)
+        require_current_programs(project)
         summary = read_summary(folder / SUMMARY)
     if edited:
         events.note(f"changed since the build, and run as they are: {', '.join(edited)}")
