@@ -86,7 +86,7 @@ def test_a_board_that_is_too_small_is_told_by_how_much(place: Path) -> None:
 
 
 def test_a_pair_that_does_not_fit_keeps_the_finished_stages(place: Path) -> None:
-    result = toolflow(*arguments(place), *FAST, "--engine", "lanes_k=32,lanes_p=2,slots=1,multiplier=dsp", "--cascade")
+    result = toolflow(*arguments(place), *FAST, "--engine", "lanes_k=32,lanes_p=3,slots=1,multiplier=dsp", "--cascade")
     assert result.exit_code == 3
     assert "no pair of units fits ULX3S-85F" in result.stderr
     assert not (place / "out").exists()

@@ -17,7 +17,7 @@ from toolflow.engine.isa import LAYOUT, Flag, Opcode
 from toolflow.engine.program import decode_program
 
 CONFIG = EngineConfig(
-    lanes_k=4, lanes_p=2, drain_k=2, bank_depth=256, weight_depth=600, accumulator_bits=36,
+    lanes_k=4, lanes_p=2, drain_k=2, bank_depth=256, weight_depth=600, accumulator_bits=36, bias_bits=40,
     tile=4, transform_cycles=2, transform_depth=64,
 )  # fmt: skip
 
