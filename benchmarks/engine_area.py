@@ -22,10 +22,13 @@ from toolflow.engine.config import EngineConfig
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.estimate import estimate_resources
 
-_LARGE: Mapping[str, Any] = {"bank_depth": 1024, "weight_depth": 256, "bus_bits": 128, "accumulator_bits": 24}
+# Accumulators and biases as wide as the 8-bit layers of ResNet-20 need at most, and its 4-bit ones.
+_LARGE: Mapping[str, Any] = {
+    "bank_depth": 1024, "weight_depth": 256, "bus_bits": 128, "accumulator_bits": 24, "bias_bits": 24,
+}  # fmt: skip
 _DENSE: Mapping[str, Any] = {**_LARGE, "lanes_k": 16, "lanes_p": 8, "slots": 8, "gather": False}
 _PAIRS: Mapping[str, Any] = {"dsp_primitive": "dsp48e2", "pack_p": 2}
-_FOUR_BITS: Mapping[str, Any] = {"weight_bits": 4, "activation_bits": 4, "accumulator_bits": 18}
+_FOUR_BITS: Mapping[str, Any] = {"weight_bits": 4, "activation_bits": 4, "accumulator_bits": 18, "bias_bits": 18}
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ AREAS = {
     "smallest": Area(
         "Smallest engine, 4 × 1 × 1, W8A8, S = 8, bus 64, with confidence",
         "xc7",
-        {"lanes_k": 4, "lanes_p": 1, "bank_depth": 1024, "weight_depth": 256, "bus_bits": 64, "accumulator_bits": 26},
+        {**_LARGE, "lanes_k": 4, "lanes_p": 1, "bus_bits": 64},
         8000, None, ("about 12,000", ""), whole=True,
     ),
 }  # fmt: skip
@@ -118,11 +121,11 @@ def show(area: Area, *, recorded: bool) -> None:
 def show_requantiser(family: str, *, recorded: bool) -> None:
     """Print and record the LUTs of one requantiser with a 16-bit multiplier."""
     config = EngineConfig.model_validate(AREAS["smallest"].config)
-    netlist = module_netlist(config, family, "cascade_requantise", {"AccumulatorBits": "26"})
+    netlist = module_netlist(config, family, "cascade_requantise", {"AccumulatorBits": "24", "BiasBits": "24"})
     found = count_cells(Counter(cell.kind for cell in netlist.cells))
     print(f"requantiser, {family}: {found.luts:,.0f} LUTs, {found.dsps:,.0f} DSPs, {found.flip_flops:,.0f} flip-flops")
     if recorded:
-        name = f"One requantiser, 16-bit multiplier, accumulators of 26 bits, {family}: LUTs"
+        name = f"One requantiser, 16-bit multiplier, accumulator and bias of 24 bits, {family}: LUTs"
         record(name, int(found.luts), at_most=250, before=680, table=SILICON)
 
 
