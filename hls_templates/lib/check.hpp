@@ -354,6 +354,7 @@ inline int check_program(Memory program, unsigned int image_count, Header& heade
   }
   if (~crc != expected) return error_crc;
   if (header.instructions == 0) return error_count;
+  if (header.narrow != 0 && Config::narrow_bits == 0) return error_opcode;
   if (error == error_none && !ended) error = error_opcode;
   if (error == error_none && beats != header.weight_beats) error = error_count;
   header.instructions = used;

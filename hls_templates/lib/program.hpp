@@ -41,6 +41,7 @@ struct Header {
   uint8_t confidence_n;
   int32_t threshold;
   uint32_t weight_beats;
+  uint8_t narrow;  // of an engine with two precisions: whether this is a narrow program
 };
 
 struct Instruction {
@@ -117,6 +118,7 @@ inline Header decode_header(const uint32_t (&word)[block_words]) {
   header.confidence_n = static_cast<uint8_t>(word[8] >> 20 & 15);
   header.threshold = static_cast<int32_t>(word[9]);
   header.weight_beats = word[10];
+  header.narrow = static_cast<uint8_t>(word[11] >> 0 & 1);
   return header;
 }
 

@@ -43,6 +43,10 @@ module cascade_bounds
     $fatal(1, "cascade_engine: weight_bits must be 2 to 12 and activation_bits 2 to 8, not %0d and %0d",
            Engine.weight_bits, Engine.activation_bits);
   end
+  if (Engine.narrow_bits != 0) begin : g_check_21
+    $fatal(1, "cascade_engine: narrow_bits must be 0, as there are no programs of a second precision, not %0d",
+           Engine.narrow_bits);
+  end
   if (Engine.accumulator_bits < 8 || Engine.accumulator_bits > 40) begin : g_check_9
     $fatal(1, "cascade_engine: accumulator_bits must be 8 to 40, not %0d", Engine.accumulator_bits);
   end

@@ -105,6 +105,7 @@ module cascade_fetch
         end
         4'd9: header.threshold <= word;
         4'd10: header.weight_beats <= word;
+        4'd11: header.narrow <= word[0:0];
         4'd15: crc_expected <= word;
         default: ;
       endcase
@@ -163,11 +164,11 @@ module cascade_fetch
         AskCheck: if (request_ready) state <= Check;
         Check: if (block_ends && blocks_left == count_t'(1)) state <= Compare;
         Compare:
-        if (crc_equal && instructions != '0) begin
+        if (crc_equal && instructions != '0 && !header.narrow) begin
           checked <= 1'b1;
           state <= Stream;
         end else begin
-          problem <= crc_equal ? ErrorCount : ErrorCrc;
+          problem <= !crc_equal ? ErrorCrc : instructions == '0 ? ErrorCount : ErrorOpcode;
           state <= Idle;
         end
         default: ;

@@ -123,6 +123,7 @@ package cascade_pkg;
     logic [3:0]  confidence_n;
     logic [31:0] threshold;
     logic [31:0] weight_beats;
+    logic        narrow;
     logic [31:0] instructions;
   } header_t;
 
@@ -241,6 +242,7 @@ package cascade_pkg;
     int unsigned    sub_row;
     int unsigned    weight_bits;
     int unsigned    activation_bits;
+    int unsigned    narrow_bits;
     int unsigned    accumulator_bits;
     int unsigned    bias_bits;
     int unsigned    bus_bits;
@@ -271,6 +273,7 @@ package cascade_pkg;
     sub_row: 8,
     weight_bits: 8,
     activation_bits: 8,
+    narrow_bits: 0,
     accumulator_bits: 32,
     bias_bits: 40,
     bus_bits: 128,

@@ -70,6 +70,7 @@ def test_directed(simulations: dict[str, Simulation], run: Run, dut: str) -> Non
         "residual of no channel": (0, with_field(run, adds, "residual_channels", 0)),
         "residual of channels that are not there": (0, with_field(run, adds, "residual_offset", 1 << 14)),
         "map not at a beat": (5, with_field(run, stores, "out_base", instructions[stores].out_base + 1)),
+        "a narrow program": (4, edited(run.compiled.program, lambda words: words.__setitem__(11, 1))),
     }
     got = codes(simulations[dut], [run.job(program=program) for _, program in programs.values()])
     assert dict(zip(programs, got, strict=True)) == {name: code for name, (code, _) in programs.items()}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from functools import cache
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.packing import PRIMITIVES, Interval, Packing, one_product, packing_of
 from toolflow.numerics.requantise import PLAIN_BIAS_BITS
 from toolflow.numerics.types import IntegerType, smallest_signed_bits
@@ -30,12 +32,15 @@ class EngineConfig(BaseModel):
 
     Attributes:
         lanes_k: output channels computed at once.
-        lanes_p: positions computed at once; each lane holds one image of the batch.
+        lanes_p: positions computed at once; each lane holds one image of the batch. With two precisions these are the
+            lanes of narrow programs; wide ones have half of them.
         slots: weights that each (output channel, lane) consumes per cycle.
         drain_k: output channels that leave each lane's accumulators per cycle.
         sub_row: S, input channels in one word of a bank.
         weight_bits: width of a weight at the multiplier, signed.
         activation_bits: width of an activation in the banks, signed or unsigned by layer.
+        narrow_bits: width of weights and activations in narrow programs, half of `weight_bits` and `activation_bits`;
+            0 if the engine has one precision (PROGRAM.md, "Two precisions").
         accumulator_bits: width of an accumulator.
         bias_bits: width of a bias.
         bus_bits: data width of both AXI masters.
@@ -66,6 +71,7 @@ class EngineConfig(BaseModel):
     sub_row: int = Field(default=8, ge=1, le=64)
     weight_bits: int = Field(default=8, ge=2, le=12)
     activation_bits: int = Field(default=8, ge=2, le=MAX_ACTIVATION_BITS)
+    narrow_bits: Literal[0, 4] = 0
     accumulator_bits: int = Field(default=32, ge=8, le=40)
     bias_bits: int = Field(default=PLAIN_BIAS_BITS, ge=8, le=40)
     bus_bits: int = 128
@@ -105,7 +111,7 @@ class EngineConfig(BaseModel):
             problems.append(f"sub_row must be at most bus_bits / 8, not {self.sub_row} > {self.bus_bits // 8}")
         if self.granule % self.drain_k:
             problems.append(f"drain_k must divide gcd(lanes_k, sub_row) = {self.granule}, not be {self.drain_k}")
-        problems += self._packing_problems()
+        problems += self._packing_problems() or self._precision_problems()
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -134,6 +140,67 @@ class EngineConfig(BaseModel):
         except ValueError as error:
             problems.append(str(error))
         return problems
+
+    def _precision_problems(self) -> list[str]:
+        """Return what an engine with two precisions lacks."""
+        b = self.narrow_bits
+        if b == 0:
+            return []
+        blocks = ("dsp48e1", "dsp48e2")
+        wanted: dict[str, tuple[object, ...]] = {
+            "weight_bits": (2 * b,),
+            "activation_bits": (2 * b,),
+            "dsp_primitive": blocks,
+            "pack_k": (2,),
+            "pack_p": (1,),
+            "gather": (False,),
+            "tile": (0,),
+        }
+        problems = [
+            f"{name} must be {' or '.join(map(_word, values))}, not {_word(getattr(self, name))}"
+            for name, values in wanted.items()
+            if getattr(self, name) not in values
+        ]
+        if self.lanes_p % 2:
+            problems.append(f"lanes_p must be even, as a wide program has half of the lanes, not {self.lanes_p}")
+        if not problems:
+            for bits, pack_p in ((2 * b, 1), (b, 2)):
+                try:
+                    _of_two(self, bits, pack_p)
+                except ValueError as error:
+                    problems.append(str(error))
+        return [f"with narrow_bits={b} {problem}" for problem in problems]
+
+    def of(self, narrow: bool) -> EngineConfig:
+        """Return the engine as its wide programs see it, or as its narrow ones do: all that a program depends on.
+
+        An engine with one precision is what its programs see.
+
+        Raises:
+            ToolflowError: the engine has no narrow programs.
+        """
+        if self.narrow_bits:
+            return Precision.of_engine(self, narrow)
+        if narrow:
+            raise ToolflowError(
+                "a narrow program needs an engine with two precisions: take narrow_bits=4, with weight_bits=8, "
+                "activation_bits=8, pack_k=2 and gather=false on a board with dsp48e1 or dsp48e2"
+            )
+        return self
+
+    @property
+    def built(self) -> EngineConfig:
+        """The engine that is built: this one, or that whose precision this is."""
+        return self
+
+    @property
+    def narrow(self) -> bool:
+        """Whether this is what narrow programs see."""
+        return False
+
+    def fitted(self, parameters: Mapping[str, int]) -> EngineConfig:
+        """Return the engine with other values of parameters that follow from the networks (`FITTED`)."""
+        return EngineConfig(**{**self.model_dump(), **parameters})
 
     @property
     def granule(self) -> int:
@@ -168,6 +235,11 @@ class EngineConfig(BaseModel):
         return self.pack_k * self.pack_p
 
     @property
+    def row_weight_bits(self) -> int:
+        """Bits of a value in a weight row."""
+        return self.weight_bits
+
+    @property
     def total_bits(self) -> int:
         """Width of the sum of an accumulator and a bias."""
         return max(self.accumulator_bits, self.bias_bits) + 1
@@ -189,7 +261,7 @@ class EngineConfig(BaseModel):
 
     def row_bits(self, indexed: bool) -> int:
         """Bits of one weight row, with or without its indices."""
-        per_value = self.weight_bits + (self.index_bits if indexed else 0)
+        per_value = self.row_weight_bits + (self.index_bits if indexed else 0)
         return self.lanes_k * self.slots * per_value
 
     def rows_per_beat(self, indexed: bool) -> int:
@@ -205,13 +277,93 @@ class EngineConfig(BaseModel):
         """64-bit hash of every parameter that a program could notice, compared by the engine with the program's header.
 
         Which memory holds the banks is none of them. Neither is how products are packed: an engine answers an index or
-        a weight that it does not take with an error code. Biases of 32 bits are those of engines before `bias_bits`.
+        a weight that it does not take with an error code. Biases of 32 bits and one precision are those of engines
+        before `bias_bits` and `narrow_bits`.
         """
         known = self.model_dump(exclude={"bank_memory", *ARRAY})
         if self.bias_bits == PLAIN_BIAS_BITS:
             del known["bias_bits"]
+        if self.narrow_bits == 0:
+            del known["narrow_bits"]
         text = json.dumps(known, sort_keys=True).encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")
+
+
+def one_precision(config: EngineConfig) -> None:
+    """Refuse an engine with two precisions where a program of one of them is meant.
+
+    Raises:
+        ValueError: it has two.
+    """
+    if config.narrow_bits:
+        raise ValueError("an engine with two precisions must be given as its programs see it: config.of(narrow)")
+
+
+class Precision(EngineConfig):
+    """An engine with two precisions as the programs of one of them see it: an engine with one.
+
+    Narrow programs see all lanes, with multipliers and elements of `narrow_bits`; wide ones half of the lanes.
+    Executor, schedule, lowering and cycle model take it as any engine. What is built is `built`.
+
+    Attributes:
+        engine: the engine.
+    """
+
+    engine: EngineConfig
+
+    @classmethod
+    def of_engine(cls, engine: EngineConfig, narrow: bool) -> Self:
+        """Return what programs of one precision see of an engine that has two."""
+        seen: dict[str, object] = {"narrow_bits": 0, "engine": engine}
+        if narrow:
+            seen |= {"weight_bits": engine.narrow_bits, "activation_bits": engine.narrow_bits, "pack_p": 2}
+        else:
+            seen["lanes_p"] = engine.lanes_p // 2
+        return cls.model_validate({**engine.model_dump(), **seen})
+
+    def of(self, narrow: bool) -> EngineConfig:
+        """Return the same, or the other precision of the engine."""
+        return self.engine.of(narrow)
+
+    @property
+    def built(self) -> EngineConfig:
+        """The engine."""
+        return self.engine
+
+    @property
+    def narrow(self) -> bool:
+        """Whether this is what narrow programs see."""
+        return self.weight_bits < self.engine.weight_bits
+
+    def fitted(self, parameters: Mapping[str, int]) -> EngineConfig:
+        """Return this precision of the engine with other values of `FITTED` parameters."""
+        return self.engine.fitted(parameters).of(self.narrow)
+
+    @property
+    def packing(self) -> Packing:
+        """How products share a multiplier, with the weights on the same port in both precisions."""
+        return _of_two(self, self.weight_bits, self.pack_p)
+
+    @property
+    def row_weight_bits(self) -> int:
+        """Bits of a value in a weight row, the same in both precisions."""
+        return self.engine.weight_bits
+
+    @property
+    def signature(self) -> int:
+        """That of the engine."""
+        return self.engine.signature
+
+
+def _of_two(config: EngineConfig, bits: int, pack_p: int) -> Packing:
+    """Return the packing of the precision of so many bits and operands of a block, of an engine that has two."""
+    return packing_of(
+        config.dsp_primitive, bits, operands_of(bits, 0), config.pack_k, pack_p, config.chain, weights_wide=True
+    )
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @cache  # planners ask for every shape

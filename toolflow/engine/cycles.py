@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from toolflow.engine.config import EngineConfig
+from toolflow.engine.config import EngineConfig, one_precision
 from toolflow.engine.isa import INSTRUCTION_WORDS, Opcode
 from toolflow.engine.positions import Bound, position_cycles, sums_latency, tile_cycles
 from toolflow.engine.steps import Compute, Load, Part, Pool, Step, StoreMap, StoreResults
@@ -94,11 +94,12 @@ def predict(
     """Predict the cycles of `images` images.
 
     Args:
-        config: the engine.
+        config: the engine, as the program sees it (`EngineConfig.of`).
         steps: of the schedule.
         images: N of the start.
         latencies: constants; the defaults are the RTL engine's at the standard memory.
     """
+    one_precision(config)
     wait = latencies or Latencies()
     passes = -(-images // config.lanes_p)
     instructions = sum(len(step.parts) for step in steps)

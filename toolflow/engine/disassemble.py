@@ -59,8 +59,9 @@ def _header_lines(header: Header, count: int) -> list[str]:
             f"the {header.confidence_m} largest against the rest of the {header.confidence_n} largest, "
             f"k = {header.confidence_k}, threshold {header.threshold / 65536:.6f} ({header.threshold} / 65536)"
         )
+    precision = "of the narrow precision, " if header.narrow else ""
     return [
-        f"program     version {VERSION}, {count} instructions, engine signature 0x{header.signature:016x}",
+        f"program     version {VERSION}, {precision}{count} instructions, engine signature 0x{header.signature:016x}",
         f"images      one every {header.image_pitch_bytes} bytes",
         f"results     one every {header.result_pitch_bytes} bytes, {header.classes} values each",
         f"weights     {header.weight_beats} beats a pass",

@@ -48,17 +48,20 @@ FloatArray = npt.NDArray[np.float64]
 def run_program(config: EngineConfig, program: bytes, weights: bytes, images: bytes, image_count: int) -> bytes:
     """Execute a program on `image_count` images and return the bytes of the results region.
 
+    An engine with two precisions runs the program in the one that its header names.
+
     Raises:
         EngineFaultError: what the hardware would report in its status register.
     """
     if image_count < 1:
         raise EngineFaultError(ErrorCode.NO_IMAGES, f"the number of images must be 1 or more, not {image_count}")
     header, instructions = _checked_program(config, program)
+    if not instructions:
+        raise EngineFaultError(ErrorCode.COUNT, "the program has no instruction")
+    config = _seen(config, header)
     engine = _Engine(config, header, program, images, image_count)
     wanted = header.weight_beats * config.bus_bytes
     stream = memoryview(weights)[:wanted]
-    if not instructions:
-        raise EngineFaultError(ErrorCode.COUNT, "the program has no instruction")
     for instruction in instructions:
         if instruction.opcode is Opcode.END:
             break
@@ -85,6 +88,14 @@ def _checked_program(config: EngineConfig, program: bytes) -> tuple[Header, tupl
             f"the program is for engine {header.signature:016x}, this one is {config.signature:016x}",
         )
     return header, instructions
+
+
+def _seen(config: EngineConfig, header: Header) -> EngineConfig:
+    """Return the engine as this program sees it."""
+    try:
+        return config.of(bool(header.narrow))
+    except ToolflowError as error:
+        raise EngineFaultError(ErrorCode.OPCODE, str(error)) from error
 
 
 def _decode_code(words: npt.NDArray[np.uint32]) -> ErrorCode:
@@ -181,15 +192,16 @@ class _Engine:
         between = Flag.RESIDUAL in i.flags and i.residual_offset % c.drain_k
         self._in_range(not between, i, "residual between the channels of a chunk")
         indexed = Flag.INDEXED in i.flags
-        smallest = c.packing.weights.lower
+        weights = c.packing.weights
         for group in range(i.groups):
             channels = min(c.lanes_k, i.channels - group * c.lanes_k)
             try:
                 packet, used = unpack(c, stream, channels, i.rows, indexed)
             except ToolflowError as error:
                 raise EngineFaultError(ErrorCode.COUNT, str(error)) from error
-            if packet.values.min() < smallest:
-                raise EngineFaultError(ErrorCode.WEIGHT, f"'{i.name or i.opcode.name}' has a weight below {smallest}")
+            if packet.values.min() < weights.lower or packet.values.max() > weights.upper:
+                outside = f"has a weight outside {weights.lower} to {weights.upper}"
+                raise EngineFaultError(ErrorCode.WEIGHT, f"'{i.name or i.opcode.name}' {outside}")
             stream = stream[used:]
             acc = self._direct(i, group, packet) if form is None else self._tiled(i, form, packet)
             self._drain(i, group, packet, self._wrapped(acc)[..., :channels])

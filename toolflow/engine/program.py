@@ -33,6 +33,7 @@ class Header:
     confidence_n: int = bits(8, 20, 4)
     threshold: int = bits(9, 0, 32, signed=True)
     weight_beats: int = bits(10, 0, 32)
+    narrow: int = bits(11, 0, 1)
 
 
 HEADER_LAYOUT = layout_of(Header)

@@ -116,7 +116,7 @@ def _bits(values: Int64Array, width: int) -> npt.NDArray[np.uint8]:
 def _pack_rows(config: EngineConfig, values: Int64Array, indices: Int64Array | None) -> bytes:
     rows = len(values)
     indexed = indices is not None
-    bits = _bits(values.reshape(rows, -1), config.weight_bits)
+    bits = _bits(values.reshape(rows, -1), config.row_weight_bits)
     if indices is not None:
         bits = np.concatenate([bits, _bits(indices.reshape(rows, -1), config.index_bits)], axis=1)
     share = config.rows_per_beat(indexed)
@@ -143,10 +143,10 @@ def _unpack_rows(
         bits = bits.reshape(rows, -1)[:, :row_bits]
     per_row = config.lanes_k * config.slots
     shape = (rows, config.lanes_k, config.slots)
-    cut = per_row * config.weight_bits
-    raw = bits[:, :cut].reshape(rows, per_row, config.weight_bits).astype(np.int64)
-    values = raw @ (np.int64(1) << np.arange(config.weight_bits))
-    values -= (values >> (config.weight_bits - 1)) << config.weight_bits
+    cut = per_row * config.row_weight_bits
+    raw = bits[:, :cut].reshape(rows, per_row, config.row_weight_bits).astype(np.int64)
+    values = raw @ (np.int64(1) << np.arange(config.row_weight_bits))
+    values -= (values >> (config.row_weight_bits - 1)) << config.row_weight_bits
     if not indexed:
         return values.reshape(shape), None
     raw = bits[:, cut:].reshape(rows, per_row, config.index_bits).astype(np.int64)

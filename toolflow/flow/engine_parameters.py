@@ -10,7 +10,9 @@ from toolflow.flow.values import refused
 from toolflow.ir.errors import ToolflowError
 
 ENGINE_FIELDS: Mapping[str, object] = {
-    name: field.annotation for name, field in EngineConfig.model_fields.items() if field.annotation is not bool
+    name: field.annotation
+    for name, field in EngineConfig.model_fields.items()
+    if field.annotation is not bool and name != "narrow_bits"  # no plan has programs of two precisions
 }
 
 

@@ -156,7 +156,7 @@ class PlanRecord(Record):
         bound: what bounds the design (`bounds`).
     """
 
-    schema_version: Literal[5] = 5
+    schema_version: Literal[6] = 6
     board: str
     clock: PlannedClock | None = None
     goal: Goal

@@ -8,6 +8,18 @@ positions), or both, it makes all their products at once:
 A field is as wide as the smaller of the steps. Fields are signed: a negative one borrows from the one above it, and
 `take_apart` gives the borrow back. Sums of packed products are packed sums, until a field no longer fits; `chain` says
 how many products may be added before. Every bound is exact: the extremes of all operands, not their widths.
+
+A block of an engine with two precisions makes two products of a wide program, as pack_k=2 pack_p=1, and four of a
+narrow one, as pack_k=2 pack_p=2. In both the weights are on the block's wide port, so that only their step and the
+places of the fields change. With operands of either sign (`all` weights are taken, or all but the smallest):
+
+    block    program              weight_step  operand_step  chain        weights
+    dsp48e1  wide, 8 bits         16           -             up to 1      all
+    dsp48e1  wide, 8 bits         17           -             up to 2      without -128
+    dsp48e1  narrow, 4 bits       20           10            up to 4      all
+    dsp48e2  wide, 8 bits         18           -             up to 4      all
+    dsp48e2  wide, 8 bits         19           -             up to 8      without -128
+    dsp48e2  narrow, 4 bits       22           11            up to 8      all
 """
 
 from __future__ import annotations
@@ -128,7 +140,15 @@ def one_product(weight_bits: int, operands: Interval) -> Packing:
 
 
 @cache  # planners ask for every shape of an engine
-def packing_of(primitive: str, weight_bits: int, operands: Interval, pack_k: int, pack_p: int, chain: int) -> Packing:
+def packing_of(
+    primitive: str,
+    weight_bits: int,
+    operands: Interval,
+    pack_k: int,
+    pack_p: int,
+    chain: int,
+    weights_wide: bool = False,
+) -> Packing:
     """Return the packing of `pack_k` weights and `pack_p` operands whose sums of `chain` products can be taken apart.
 
     Fields lie as far apart as the block allows. If that is not enough for the chain, the smallest weight,
@@ -141,16 +161,17 @@ def packing_of(primitive: str, weight_bits: int, operands: Interval, pack_k: int
         pack_k: weights of a block, 1 or 2.
         pack_p: operands of a block, 1 or 2.
         chain: packed products that are summed.
+        weights_wide: whether the weights must be on the wide port; otherwise they are on either.
 
     Raises:
         ValueError: the block takes no such packing; the text says which it takes.
     """
-    for packing in _packings(primitive, weight_bits, operands, pack_k, pack_p):
+    for packing in _packings(primitive, weight_bits, operands, pack_k, pack_p, weights_wide):
         if packing.chain >= chain:
             return packing
     others = ", ".join(
         f"pack_k={k} pack_p={p} with {f'chains of up to {most}' if most < ENDLESS else 'any chain'}"
-        for (k, p), most in longest_chains(primitive, weight_bits, operands).items()
+        for (k, p), most in longest_chains(primitive, weight_bits, operands, weights_wide=weights_wide).items()
     )
     raise ValueError(
         f"{primitive} does not take pack_k={pack_k} pack_p={pack_p} with chain={chain} for weights of {weight_bits} "
@@ -160,12 +181,12 @@ def packing_of(primitive: str, weight_bits: int, operands: Interval, pack_k: int
 
 @cache
 def longest_chains(
-    primitive: str, weight_bits: int, operands: Interval, every_weight: bool = False
+    primitive: str, weight_bits: int, operands: Interval, every_weight: bool = False, weights_wide: bool = False
 ) -> Mapping[tuple[int, int], int]:
     """Return the longest chain of each (pack_k, pack_p) that a primitive takes, without excluding a weight if asked."""
     found = {}
     for pack in product((1, 2), (1, 2)):
-        packings = _packings(primitive, weight_bits, operands, *pack)
+        packings = _packings(primitive, weight_bits, operands, *pack, weights_wide)
         chains = [p.chain for p in packings if not every_weight or p.weights == all_weights(weight_bits)]
         if chains:
             found[pack] = max(chains)
@@ -178,7 +199,9 @@ def all_weights(weight_bits: int) -> Interval:
 
 
 @cache
-def _packings(primitive: str, weight_bits: int, operands: Interval, pack_k: int, pack_p: int) -> tuple[Packing, ...]:
+def _packings(
+    primitive: str, weight_bits: int, operands: Interval, pack_k: int, pack_p: int, weights_wide: bool
+) -> tuple[Packing, ...]:
     """Return the packings that a block takes: first those of every weight, then those of symmetric weights only.
 
     Of each, those with the longest chain come first.
@@ -190,7 +213,7 @@ def _packings(primitive: str, weight_bits: int, operands: Interval, pack_k: int,
         packings = [
             Packing(weight_step, operand_step, weights, operands, chain)
             for weight_step, operand_step in _steps(block, pack_k, pack_p)
-            if (chain := _chain(block, weights, operands, weight_step, operand_step))
+            if (chain := _chain(block, weights, operands, weight_step, operand_step, weights_wide))
         ]
         found += sorted(packings, key=lambda packing: -packing.chain)
     return tuple(found)
@@ -209,11 +232,14 @@ def _steps(block: Primitive, pack_k: int, pack_p: int) -> Iterator[tuple[int, in
             yield spacing * (pack_k - 1), spacing * (pack_p - 1)
 
 
-def _chain(block: Primitive, weights: Interval, operands: Interval, weight_step: int, operand_step: int) -> int:
+def _chain(
+    block: Primitive, weights: Interval, operands: Interval, weight_step: int, operand_step: int, weights_wide: bool
+) -> int:
     """Return how many packed products may be summed; 0 if the block does not even take one."""
     packed_weight, packed_operand = _packed(weights, weight_step), _packed(operands, operand_step)
     ports = (block.wide, block.narrow)
-    if not any(packed_weight.fits(a) and packed_operand.fits(b) for a, b in (ports, ports[::-1])):
+    choices = (ports,) if weights_wide else (ports, ports[::-1])
+    if not any(packed_weight.fits(a) and packed_operand.fits(b) for a, b in choices):
         return 0
     chain = (packed_weight * packed_operand).most(block.product)
     if spacing := min((step for step in (weight_step, operand_step) if step), default=0):

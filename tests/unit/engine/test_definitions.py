@@ -189,9 +189,9 @@ def _place(expression: str) -> BitField:
         return BitField(int(half[2]), _HALF[half[1]], 16)
     if byte := re.fullmatch(rf"byte_of<(\d)>\({_WHOLE}\)", expression):
         return BitField(int(byte[2]), 8 * int(byte[1]), 8)
-    nibble = re.fullmatch(rf"static_cast<uint8_t>\({_WHOLE} >> (\d+) & 15\)", expression)
-    assert nibble, expression
-    return BitField(int(nibble[1]), int(nibble[2]), 4)
+    few = re.fullmatch(rf"static_cast<uint8_t>\({_WHOLE} >> (\d+) & (1|15)\)", expression)
+    assert few, expression
+    return BitField(int(few[1]), int(few[2]), int(few[3]).bit_length())
 
 
 def _decoded(function: str) -> dict[str, BitField]:

@@ -152,3 +152,28 @@ def test_what_a_block_does_not_take_is_refused_with_what_it_takes() -> None:
     )
     with pytest.raises(ValueError, match="mult18x18d does not take pack_k=2 pack_p=2 with chain=1"):
         packing_of("mult18x18d", 4, EITHER4, 2, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("primitive", "bits", "pack_p", "chain", "steps", "smallest"),
+    [
+        ("dsp48e1", 8, 1, 1, (16, 0), -128),
+        ("dsp48e1", 8, 1, 2, (17, 0), -127),
+        ("dsp48e1", 4, 2, 4, (20, 10), -8),
+        ("dsp48e2", 8, 1, 4, (18, 0), -128),
+        ("dsp48e2", 8, 1, 8, (19, 0), -127),
+        ("dsp48e2", 4, 2, 8, (22, 11), -8),
+    ],
+)
+def test_weights_of_both_precisions_are_on_the_wide_port(
+    primitive: str, bits: int, pack_p: int, chain: int, steps: tuple[int, int], smallest: int
+) -> None:
+    """The packings of wide and narrow programs, whose place the engine's blocks can change between programs."""
+    operands = Interval(-(1 << bits - 1), (1 << bits) - 1)
+    packing = packing_of(primitive, bits, operands, 2, pack_p, chain, weights_wide=True)
+    assert (packing.weight_step, packing.operand_step, packing.weights.lower) == (*steps, smallest)
+    assert packing.weight_bits <= (25 if primitive == "dsp48e1" else 27)
+    assert packing.operand_bits <= 18
+    assert _wrong(primitive, packing, chain) == ""
+    with pytest.raises(ValueError, match=rf"pack_k=2 pack_p={pack_p} with chains of up to "):
+        packing_of(primitive, bits, operands, 2, pack_p, 100, weights_wide=True)

@@ -30,7 +30,7 @@ def compile_program(
 
     Args:
         graph: the integer network.
-        config: the engine; its depths must be large enough (`fit_depths`).
+        config: the engine; its depths must be large enough (`fit_depths`). With two precisions: `config.of(narrow)`.
         confidence: rule of the confidence unit; None accepts every image.
         trace: tensors whose raw words are stored to memory after the results (`CompiledProgram.unpack_trace`).
         trace_images: number of images of the traced run; it fixes where traces lie.
@@ -63,6 +63,7 @@ def lower(schedule: Schedule, rule: ConfidenceRule) -> CompiledProgram:
         confidence_n=rule.n,
         threshold=rule.threshold,
         weight_beats=len(weights) // config.bus_bytes,
+        narrow=int(config.narrow),
     )
     program = encode_program(header, instructions, _tables(schedule.load), config.bus_bytes)
     return CompiledProgram(schedule, header, instructions, program, weights)

@@ -38,7 +38,7 @@ def fitted(schedule: Schedule) -> Schedule:
             f"'{graph.name}' ({graph.variant}) fits no engine: with words of {config.sub_row} channels it needs "
             f"{' and '.join(beyond)}: take smaller images or a smaller network"
         )
-    return replace(schedule, config=EngineConfig(**{**config.model_dump(), **found}))
+    return replace(schedule, config=config.fitted(found))
 
 
 def check_fit(schedule: Schedule) -> None:

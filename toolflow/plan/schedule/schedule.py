@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from toolflow.engine.config import EngineConfig
+from toolflow.engine.config import EngineConfig, one_precision
 from toolflow.engine.places import BankPlace, ExternalPlace, Region, ResultPlace, align
 from toolflow.engine.records import result_record_bytes
 from toolflow.engine.steps import Compute, Load, Pool, Step, StoreMap, StoreResults
@@ -91,7 +91,9 @@ def make_schedule(graph: QuantisedGraph, config: EngineConfig) -> Schedule:
     Raises:
         DoesNotFitError: a layer has a tile or outputs that no depth of this engine takes.
         ToolflowError: the graph holds something that the engine does not run.
+        ValueError: the engine has two precisions; a schedule is of `config.of(narrow)`.
     """
+    one_precision(config)
     prepared = prepare(graph, config.drain_k)
     in_result = result_tensor(prepared)
     digits = _input_digits(prepared, config)
