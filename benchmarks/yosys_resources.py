@@ -112,8 +112,15 @@ HELD_OUT_NARROW = (_config(8, 4, 1, 1, 8, (3, 3, 16), bus_bits=64),)
 
 # modules that grow with nothing else of an engine with tiles than the tile
 TILE_STEADY = ("decode", "sequencer", "requantise", "tile_reader", "tile_walker")
-# modules that are counted as a part of another: what engine and core hold beside their modules is one part
+# modules that are counted as a part of another: what engine and core hold beside their modules is one part, and the
+# array is that of its modules
 PARTS_OF = {
+    "operands": "array",
+    "sums": "array",
+    "chain": "array",
+    "fields": "array",
+    "dsp48": "array",
+    "mult18x18d": "array",
     "core": "engine",
     "convolve": "engine",
     "countdown": "walker",

@@ -10,7 +10,7 @@ import pytest
 
 from toolflow.engine.config import EngineConfig
 from toolflow.plan.resources.count import ResourceCount
-from toolflow.plan.resources.estimate import estimate_resources, fitted_coefficients
+from toolflow.plan.resources.estimate import LaneAmounts, estimate_resources, fitted_coefficients
 from toolflow.plan.resources.family import families
 from toolflow.plan.resources.features import MODULES, dsps, memories, parameter_bits, product_bits
 
@@ -44,6 +44,27 @@ def test_the_model_is_near_what_yosys_made() -> None:
             if model[resource] != pytest.approx(amount, rel=TOLERANCE):
                 misses.append(f"{name}: {resource} {model[resource]}, not {amount}")
     assert not misses
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "config",
+    [
+        BASE,
+        changed(multiplier="lut", weight_bits=4, activation_bits=4, gather=False),
+        changed(slots=4, gather=False, dsp_primitive="dsp48e2", pack_k=2, pack_p=2, weight_bits=4, activation_bits=4),
+        tiled(4, slots=2, transform_cycles=2),
+        changed(bank_memory="ultra", drain_k=4),
+    ],
+)
+def test_lanes_are_counted_as_the_model_counts_them(config: EngineConfig, family: str) -> None:
+    """A single lane has no multiplexer of lanes; memories as wide as all lanes are rounded to whole blocks."""
+    amounts = LaneAmounts(config, family)
+    for lanes in (1, 2, 6, 30, 64):
+        exact = estimate_resources(config.model_copy(update={"lanes_p": lanes}), family).total.by_name()
+        near = amounts.of(lanes).by_name()
+        assert near == pytest.approx(exact, rel=0.02 if lanes == 1 else 0.01 if config.tile else 0.0005, abs=2), lanes
+        assert near["dsps"] == pytest.approx(exact["dsps"], abs=1e-6)
 
 
 def test_every_family_is_tested() -> None:

@@ -41,7 +41,7 @@ __all__ = [
 
 SLACK = 1.02  # among designs this close to the fastest, the smallest is taken, first among those without UltraRAM
 _BOUNDS = ("dsps", "luts", "block_rams")
-LUT_BITS = 5  # multipliers in LUTs are tried up to this width
+LUT_BITS = 8  # multipliers in LUTs are tried up to this width
 
 
 @dataclass(frozen=True)

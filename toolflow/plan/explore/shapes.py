@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -18,14 +17,13 @@ from toolflow.numerics.packing import longest_chains
 from toolflow.plan.boards.board import Board
 from toolflow.plan.explore.demand import Demand, demand
 from toolflow.plan.resources.count import ResourceCount
-from toolflow.plan.resources.estimate import estimate_resources
+from toolflow.plan.resources.estimate import LaneAmounts, estimate_resources
 from toolflow.plan.resources.family import family_of
-from toolflow.plan.resources.features import dsps
 from toolflow.plan.schedule.memory import allocate
 from toolflow.plan.schedule.prepare import prepare, result_tensor
 
 LANES_K = (4, 8, 12, 16, 24, 32, 48, 64)
-LANES_P = (*range(1, 9), *range(10, 17), *range(18, 33, 2), 40, 48, 56, 64)
+LANES_P = (*range(1, 9), *range(10, 17), *range(18, 33, 2), 36, 40, 48, 56, 64)
 SLOTS = (1, 2, 4, 8, 16)
 SUB_ROWS = (8, 16)
 DRAIN_K = (1, 2, 4, 8)
@@ -33,7 +31,7 @@ TRANSFORM_CYCLES = (1, 2, 4)
 MAX_BUS_BITS = 128
 # Budgets of one unit of a pair: its share of LUTs, flip-flops and memories, and its share of DSPs.
 LOGIC_SHARES = (1.0, 0.75, 0.55, 0.4, 0.25, 0.12)
-DSP_SHARES = (1.0, 0.7, 0.4, 0.15)
+DSP_SHARES = (1.0, 0.85, 0.7, 0.4, 0.15, 0.05)
 GATHER_GAIN = 1.02  # engines with gather are tried if they are so much faster
 PER_BUDGET = 4  # number of shapes that are timed for each budget
 
@@ -79,21 +77,11 @@ class Form:
 
 @dataclass(frozen=True)
 class RankedShape:
-    """A shape with memory depths, and the cycles per image of its array and drain."""
+    """A shape with memory depths, the cycles per image of its array and drain, and the resources that it takes."""
 
     config: EngineConfig
-    family: str
     cycles_per_image: float
-
-    @cached_property
-    def dsps(self) -> int:
-        """DSP blocks, which are quick to count."""
-        return sum(dsps(self.config, self.family).values())
-
-    @cached_property
-    def resources(self) -> ResourceCount:
-        """What the shape takes; predicted if it is asked for."""
-        return estimate_resources(self.config, self.family).total
+    resources: ResourceCount
 
 
 def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
@@ -107,6 +95,7 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
     """
     demands: dict[tuple[int, bool], Demand] = {}
     paces: dict[tuple[int, ...], tuple[dict[str, int], int]] = {}  # depths and cycles of a pass, whatever lanes_p is
+    sizes: dict[tuple[int | str, ...], LaneAmounts] = {}
     ranked = []
     r = request
     shapes = allowed_shapes(r.weight_bits, r.activation_bits, r.multipliers, r.fixed or {}, board, form_of(r, board))
@@ -118,11 +107,14 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
                 demands[words] = demand(request.graph, shape)
             paces[pace] = demands[words].depths(shape), demands[words].cycles_per_pass(shape)
         depths, cycles = paces[pace]
+        config = shape.model_copy(update=depths)
+        size = *pace, shape.multiplier, shape.dsp_primitive, shape.pack_k, shape.pack_p, shape.chain, shape.bank_memory
+        if size not in sizes:
+            sizes[size] = LaneAmounts(config, board.family)
         images = request.batch or shape.lanes_p
         passes = -(-images // shape.lanes_p)
-        ranked.append(RankedShape(shape.model_copy(update=depths), board.family, passes * cycles / images))
-    few = board.usable.dsps
-    possible = [shape for shape in ranked if shape.dsps <= few]
+        ranked.append(RankedShape(config, passes * cycles / images, sizes[size].of(shape.lanes_p)))
+    possible = [shape for shape in ranked if shape.resources.dsps <= board.usable.dsps]
     return sorted(
         possible or ranked,
         key=lambda r: (r.cycles_per_image, r.config.drain_k, r.config.multipliers, r.config.bank_memory),
@@ -161,7 +153,7 @@ def smallest_engines(
             narrowest = {name: smallest_values()[name] for name in FITTED if name not in depths}
             held = {name: min(value, deepest[name]) for name, value in depths.items()}
             config = shape.model_copy(update={**narrowest, **held})
-            found.append(RankedShape(config, board.family, 0.0))
+            found.append(RankedShape(config, 0.0, estimate_resources(config, board.family).total))
     return found
 
 
@@ -235,7 +227,7 @@ def worth_timing(ranked: list[RankedShape], usable: ResourceCount, alone: bool =
         for shape in ranked:
             if len(found) == PER_BUDGET:
                 break
-            if shape.dsps <= budget.dsps and not shape.resources.over(budget):
+            if shape.resources.fits(budget):
                 found.setdefault(shape.config.model_copy(update={"bank_memory": "block"}), shape.config)
         chosen.update(dict.fromkeys(found.values()))
     if not chosen:

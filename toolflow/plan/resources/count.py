@@ -45,6 +45,16 @@ class ResourceCount:
         """The amounts under their field names."""
         return dict(zip(RESOURCES, self.amounts(), strict=True))
 
+    def fits(self, limit: ResourceCount) -> bool:
+        """Return whether `limit` has enough of every resource."""
+        return (
+            self.luts <= limit.luts
+            and self.flip_flops <= limit.flip_flops
+            and self.dsps <= limit.dsps
+            and self.block_rams <= limit.block_rams
+            and self.urams <= limit.urams
+        )
+
     def over(self, limit: ResourceCount) -> dict[str, tuple[float, float]]:
         """Return (needed, available) of every resource of which `limit` has too little."""
         mine, theirs = self.by_name(), limit.by_name()

@@ -22,6 +22,7 @@ from toolflow.plan.resources.features import MODULES, as_built, dsps, memories
 from toolflow.plan.resources.memory import map_memory
 
 FIT_FILE = "fit.json"
+_PROBED_LANES = (2, 66)  # packings of lanes divide both
 Coefficients = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
@@ -50,6 +51,27 @@ def fitted_coefficients() -> Mapping[str, Coefficients]:
     text = resources.files("toolflow.plan.resources").joinpath(FIT_FILE).read_text(encoding="utf-8")
     coefficients: Mapping[str, Coefficients] = json.loads(text)["coefficients"]
     return coefficients
+
+
+class LaneAmounts:
+    """What engines take that differ in lanes_p alone: `ResourceEstimate.total` of two of them tells that of all others.
+
+    From two lanes on, every part of an engine is there once, or once for each lane. A memory as wide as all lanes, as
+    fold and transposer have, is rounded to whole blocks: with tiles the amounts are within 1 %.
+    """
+
+    def __init__(self, config: EngineConfig, family: str) -> None:
+        """Estimate two engines; `config` is one of the engines, with any lanes_p."""
+        few, more = (
+            estimate_resources(config.model_copy(update={"lanes_p": lanes}), family).total for lanes in _PROBED_LANES
+        )
+        each = 1 / (_PROBED_LANES[1] - _PROBED_LANES[0])
+        self.per_lane = more * each + few * -each
+        self.fixed = few + self.per_lane * -_PROBED_LANES[0]
+
+    def of(self, lanes_p: int) -> ResourceCount:
+        """Return what the engine with so many lanes takes; of a single lane, or by rounding, a few LUTs more."""
+        return self.fixed + self.per_lane * lanes_p
 
 
 def estimate_resources(config: EngineConfig, family: str) -> ResourceEstimate:
