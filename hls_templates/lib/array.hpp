@@ -17,8 +17,6 @@ using Accumulator = UInt<larger(Config::accumulator_bits, 32)>;
 
 template <class Config>
 using Accumulators = Accumulator<Config>[Config::lanes_p][Config::lanes_k];
-template <class Config>
-using Words = Word<Config>[Config::lanes_p];
 // What the multipliers pick from: a word of numbers in every lane.
 template <class Config>
 using Operands = Int<Config::operand_bits>[Config::lanes_p][Config::sub_row];
@@ -83,7 +81,8 @@ inline void take_sums(const Accumulators<Config>& held, unsigned int chunk, Leav
 
 // Words of the banks as operands, 0 outside the map.
 template <class Config>
-inline void take_operands(const Words<Config>& word, bool inside, bool is_signed, Operands<Config>& operand) {
+inline void take_operands(const Words<Config>& word, bool inside, bool is_signed, bool narrow,
+                          Operands<Config>& operand) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
@@ -96,18 +95,22 @@ inline void take_operands(const Words<Config>& word, bool inside, bool is_signed
 #pragma HLS UNROLL
 #endif
       operand[p][e] = 0;
-      if (inside) operand[p][e] = number<Config>(word[p][e], is_signed);
+      const UInt<Config::activation_bits> raw =
+          element_of<Config>(word[p], word[upper_bank<Config>(p)], e, narrow || p >= Shape<Config>::wide_lanes);
+      if (inside) operand[p][e] = number<Config>(raw, is_signed, narrow);
     }
   }
 }
 
-// Whether the array takes a row's weights: some packings leave no room for the smallest one.
+// Whether the array takes a row's weights: some packings leave no room for the smallest one, and a narrow program's have
+// fewer bits.
 template <class Config>
-inline bool takes_row(const WeightRow<Config>& row) {
+inline bool takes_row(const WeightRow<Config>& row, bool narrow) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
   bool takes = true;
+  bool fits = true;
   for (int k = 0; k < Config::lanes_k; ++k) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
@@ -118,14 +121,18 @@ inline bool takes_row(const WeightRow<Config>& row) {
 #endif
       const UInt<Config::weight_bits> raw = element<Config::slots, Config::weight_bits>(row.value[k], s);
       takes = takes && raw != UInt<Config::weight_bits>(1 << (Config::weight_bits - 1));
+      fits = fits && keep_signed<Config::weight_bits>(static_cast<int64_t>(raw)) ==
+                         keep_signed<Shape<Config>::bank_bits>(static_cast<int64_t>(raw));
     }
   }
+  if (Shape<Config>::two_precisions && narrow) return fits;
   return takes || !Config::symmetric_weights;
 }
 
 // The weights of a multiplier: pack_k channels of one slot, side by side.
 template <class Config>
-inline Int<Config::packed_weight_bits> pack_weights(const WeightRow<Config>& row, int first, int slot) {
+inline Int<Config::packed_weight_bits> pack_weights(const WeightRow<Config>& row, int first, int slot,
+                                                    bool narrow) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
@@ -135,52 +142,96 @@ inline Int<Config::packed_weight_bits> pack_weights(const WeightRow<Config>& row
 #pragma HLS UNROLL
 #endif
     const UInt<Config::weight_bits> raw = element<Config::slots, Config::weight_bits>(row.value[first + n], slot);
-    packed += keep_signed<Config::weight_bits>(static_cast<int64_t>(raw)) * (int64_t(1) << n * Config::weight_step);
+    const int64_t value = keep_signed<Config::weight_bits>(static_cast<int64_t>(raw));
+    packed += narrow ? value * (int64_t(1) << n * Config::narrow_weight_step)
+                     : value * (int64_t(1) << n * Config::weight_step);
   }
   return Int<Config::packed_weight_bits>(packed);
 }
 
-// The operands of a multiplier: the same element of pack_p lanes, side by side.
+// The operands of a multiplier: the same element of the lanes that share it, side by side. In a wide program of an engine
+// with two precisions that is one lane.
 template <class Config>
-inline Int<Config::packed_operand_bits> pack_operands(const Operands<Config>& operand, int first, int chosen) {
+inline Int<Config::packed_operand_bits> pack_operands(const Operands<Config>& operand, int first, int chosen,
+                                                      bool narrow) {
+  typedef Shape<Config> S;
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
   int64_t packed = 0;
-  for (int n = 0; n < Config::pack_p; ++n) {
+  const int step = S::two_precisions ? Config::narrow_operand_step : Config::operand_step;
+  for (int n = 0; n < S::block_lanes; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-    packed += operand[first + n][chosen] * (int64_t(1) << n * Config::operand_step);
+    const int64_t element = operand[first + n * S::block_lane_step][chosen];
+    if (n == 0 || !S::two_precisions || narrow) packed += element * (int64_t(1) << n * step);
   }
   return Int<Config::packed_operand_bits>(packed);
 }
 
-// The products of the sums of a chain, each of whose fields borrows from the next where it is negative.
+// Sums of products that lie in one packed sum, lowest first: each field borrows from the next where it is negative.
+template <int Fields, int FieldBits, int PackedBits, int SumBits>
+inline void take_fields(Int<PackedBits> packed, Int<SumBits> (&field)[Fields]) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  for (int n = 0; n < Fields - 1; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    const Int<FieldBits> lowest = keep_signed<FieldBits>(static_cast<int64_t>(packed));
+    field[n] = Int<SumBits>(lowest);
+    packed = (packed - lowest) >> FieldBits;
+  }
+  field[Fields - 1] = Int<SumBits>(packed);
+}
+
+// The sums of the products of a chain, by lane and channel.
 template <class Config>
-inline void take_apart(Int<Shape<Config>::packed_bits> packed,
-                       Int<Shape<Config>::sum_bits> (&sum)[Config::pack_p * Config::pack_k]) {
+using BlockSums = Int<Shape<Config>::sum_bits>[Shape<Config>::block_lanes][Config::pack_k];
+
+template <class Config>
+inline void take_apart(Int<Shape<Config>::packed_bits> packed, bool narrow, BlockSums<Config>& sum) {
   typedef Shape<Config> S;
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
   const int fields = Config::pack_p * Config::pack_k;
-  for (int n = 0; n < fields - 1; ++n) {
+  const int narrow_fields = S::block_lanes * Config::pack_k;
+  Int<S::sum_bits> field[fields];
+  Int<S::sum_bits> narrow_field[narrow_fields];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=field complete
+#pragma HLS ARRAY_PARTITION variable=narrow_field complete
+#endif
+  take_fields<fields, S::field_bits, S::packed_bits, S::sum_bits>(packed, field);
+  take_fields<narrow_fields, S::narrow_field_bits, S::packed_bits, S::sum_bits>(packed, narrow_field);
+  for (int p = 0; p < S::block_lanes; ++p) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-    const Int<S::field_bits> field = keep_signed<S::field_bits>(static_cast<int64_t>(packed));
-    sum[n] = Int<S::sum_bits>(field);
-    packed = (packed - field) >> S::field_bits;
+    for (int k = 0; k < Config::pack_k; ++k) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      if (S::two_precisions && narrow) {
+        sum[p][k] = narrow_field[k * S::block_lanes + p];
+      } else if (p < Config::pack_p) {
+        sum[p][k] = field[S::weights_first ? p * Config::pack_k + k : k * Config::pack_p + p];
+      } else {
+        sum[p][k] = 0;
+      }
+    }
   }
-  sum[fields - 1] = Int<S::sum_bits>(packed);
 }
 
 // One cycle of the array: every multiplier takes its weights and the element that their index picks, `chain` of them
 // are summed as they are, then taken apart.
 template <class Config>
 inline void multiply_accumulate(const Operands<Config>& operand, const WeightRow<Config>& row, bool indexed,
-                                unsigned int step, bool clear, bool shift, Accumulators<Config>& accumulator) {
+                                unsigned int step, bool clear, bool shift, bool narrow,
+                                Accumulators<Config>& accumulator) {
   typedef Shape<Config> S;
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
@@ -202,24 +253,24 @@ inline void multiply_accumulate(const Operands<Config>& operand, const WeightRow
 #endif
       const UInt<S::index_bits> own =
           element<S::kept_indices, S::kept_index_bits>(row.index[k], Config::gather ? s : 0);
-      weight[s] = pack_weights<Config>(row, k, s);
+      weight[s] = pack_weights<Config>(row, k, s, narrow);
       chosen[s] = UInt<S::index_bits>((step * Config::slots + s) & (Config::sub_row - 1));
       if (Config::gather && indexed) chosen[s] = own;
     }
-    for (int line = 0; line < Config::lanes_p / Config::pack_p; ++line) {
+    for (int line = 0; line < Config::lanes_p / S::block_lanes; ++line) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-      const int p = line * Config::pack_p;
-      Int<S::sum_bits> sum[Config::pack_p * Config::pack_k];
+      const int p = S::two_precisions ? line : line * Config::pack_p;
+      BlockSums<Config> sum;
 #ifdef __SYNTHESIS__
-#pragma HLS ARRAY_PARTITION variable=sum complete
+#pragma HLS ARRAY_PARTITION variable=sum complete dim=0
 #endif
-      for (int n = 0; n < Config::pack_p * Config::pack_k; ++n) {
+      for (int n = 0; n < S::block_lanes * Config::pack_k; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-        sum[n] = 0;
+        sum[n / Config::pack_k][n % Config::pack_k] = 0;
       }
       for (int chain = 0; chain < Config::slots / Config::chain; ++chain) {
 #ifdef __SYNTHESIS__
@@ -231,37 +282,40 @@ inline void multiply_accumulate(const Operands<Config>& operand, const WeightRow
 #pragma HLS UNROLL
 #endif
           const int s = chain * Config::chain + n;
-          const Int<Config::packed_operand_bits> elements = pack_operands<Config>(operand, p, chosen[s]);
+          const Int<Config::packed_operand_bits> elements = pack_operands<Config>(operand, p, chosen[s], narrow);
           const Int<S::packed_bits> product = Int<S::packed_bits>(weight[s]) * elements;
 #ifdef __SYNTHESIS__
-          if (Config::pack_k * Config::pack_p * Config::chain > 1) {
+          if (Config::pack_k * S::block_lanes * Config::chain > 1) {
 #pragma HLS BIND_OP variable=product op=mul impl=dsp
           }
 #endif
           packed += product;
         }
-        Int<S::sum_bits> part[Config::pack_p * Config::pack_k];
+        BlockSums<Config> part;
 #ifdef __SYNTHESIS__
-#pragma HLS ARRAY_PARTITION variable=part complete
+#pragma HLS ARRAY_PARTITION variable=part complete dim=0
 #endif
-        take_apart<Config>(packed, part);
-        for (int n = 0; n < Config::pack_p * Config::pack_k; ++n) {
+        take_apart<Config>(packed, narrow, part);
+        for (int n = 0; n < S::block_lanes * Config::pack_k; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-          sum[n] += part[n];
+          sum[n / Config::pack_k][n % Config::pack_k] += part[n / Config::pack_k][n % Config::pack_k];
         }
       }
-      for (int n = 0; n < Config::pack_p * Config::pack_k; ++n) {
+      for (int n = 0; n < S::block_lanes * Config::pack_k; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-        const int lane = p + (S::weights_first ? n / Config::pack_k : n % Config::pack_p);
-        const int channel = k + (S::weights_first ? n % Config::pack_k : n / Config::pack_p);
+        const int lane = p + n / Config::pack_k * S::block_lane_step;
+        const int channel = k + n % Config::pack_k;
         Accumulator<Config> before = 0;
         if (!clear) before = accumulator[lane][channel];
-        if (!clear && shift) before = accumulator[lane][channel] << S::digit_bits;
-        accumulator[lane][channel] = before + sum[n];
+        if (!clear && shift) {
+          before = narrow ? accumulator[lane][channel] << S::least_digit_bits
+                          : accumulator[lane][channel] << S::digit_bits;
+        }
+        accumulator[lane][channel] = before + sum[n / Config::pack_k][n % Config::pack_k];
       }
     }
   }

@@ -106,7 +106,7 @@ inline Schedule schedule_of(const Instruction& i, const Sum (&sums)[most_taps], 
 // `half` of the transformed words holds the group's first tile, unless the tile is to be made `first`. Returns whether
 // the array takes all weights.
 template <class Config>
-bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, bool first, bool& half,
+bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, bool narrow, bool first, bool& half,
                     hls::stream<Parameters>& parameter_stream, hls::stream<WeightRow<Config> >& rows,
                     WeightRow<Config> (&replay)[Config::weight_depth], Transformed<Config>& transformed,
                     Banks<Config>& bank, Results<Config>& result) {
@@ -263,7 +263,8 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
       }
       const unsigned int cell = (odd ? 0 : S::cells) + leaving.row * of.span + leaving.column;
       if (!of.tiled || inside_outputs(i, at)) {
-        drain_chunk<Config>(i, group, leaving.part, at, total, residual, cell, parameters, pending, bank, result);
+        drain_chunk<Config>(i, group, leaving.part, at, total, residual, cell, parameters, narrow, pending, bank,
+                            result);
       }
       next_cell(drained_cells, leaving);
     }
@@ -297,7 +298,7 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
       if (done == 0) {
         row = rows.read();
         replay[row_number] = row;
-        taken = taken && takes_row<Config>(row);
+        taken = taken && takes_row<Config>(row, narrow);
       } else {
         row = replay[row_number];
       }
@@ -308,11 +309,11 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
       if (of.tiled) {
         take_transformed<Config>(transformed, half, transformed_word + tap.q, operand);
       } else {
-        take_operands<Config>(word, place.inside, i.input_signed(), operand);
+        take_operands<Config>(word, place.inside, i.input_signed(), narrow, operand);
       }
       // A tile's level is a column of its window, a direct layer's is its whole window.
       const bool level_begins = in_sum != 0 && step == 0 && tap.q == 0 && (of.tiled || (tap.kx == 0 && tap.ky == 0));
-      multiply_accumulate<Config>(operand, row, i.indexed(), step, in_sum == 0, level_begins, accumulator);
+      multiply_accumulate<Config>(operand, row, i.indexed(), step, in_sum == 0, level_begins, narrow, accumulator);
       ++row_number;
       if (step == (tap.last_word ? present.last_step_last : present.last_step)) {
         step = 0;
@@ -364,7 +365,7 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
 
 // Returns whether the array takes all weights.
 template <class Config>
-bool convolve(const Instruction& i, const Taps& taps, hls::stream<Parameters>& parameters,
+bool convolve(const Instruction& i, const Taps& taps, bool narrow, hls::stream<Parameters>& parameters,
               hls::stream<WeightRow<Config> >& rows, WeightRow<Config> (&replay)[Config::weight_depth],
               Transformed<Config>& transformed, Banks<Config>& bank, Results<Config>& result) {
   bool half = false;  // of the transformed words that the array reads
@@ -374,8 +375,8 @@ bool convolve(const Instruction& i, const Taps& taps, hls::stream<Parameters>& p
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
 #endif
     const Group group = group_of<Config>(i, index);
-    taken = convolve_group<Config>(i, group, taps, index == 0, half, parameters, rows, replay, transformed, bank,
-                                   result) && taken;
+    taken = convolve_group<Config>(i, group, taps, narrow, index == 0, half, parameters, rows, replay, transformed,
+                                   bank, result) && taken;
   }
   return taken;
 }

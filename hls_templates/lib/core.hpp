@@ -44,6 +44,7 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
 #pragma HLS BIND_STORAGE variable=bank type=RAM_S2P
   }
 #endif
+  const bool narrow = Shape<Config>::two_precisions && header.narrow != 0;
   for (unsigned int n = 0; n < header.instructions; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
@@ -52,9 +53,9 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
     if (i.opcode == op_table) fill_tables<Config>(i, data, table);
     if (i.opcode == op_taps) taps = decode_taps(i);
     if (i.opcode == op_conv) {
-      all_taken = convolve<Config>(i, taps, parameters, rows, replay, transformed, bank, result) && all_taken;
+      all_taken = convolve<Config>(i, taps, narrow, parameters, rows, replay, transformed, bank, result) && all_taken;
     }
-    if (i.opcode == op_max_pool) max_pool<Config>(i, bank);
+    if (i.opcode == op_max_pool) max_pool<Config>(i, narrow, bank);
     if (i.opcode == op_load || i.opcode == op_store_result || i.opcode == op_store_map) {
       for (unsigned int lane = 0; lane < lanes; ++lane) {
 #ifdef __SYNTHESIS__
@@ -62,9 +63,9 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
 #endif
         const uint32_t image = first_image + lane;
         const int p = static_cast<int>(lane);
-        if (i.opcode == op_load) load_image<Config>(i, p, data, table, bank);
+        if (i.opcode == op_load) load_image<Config>(i, p, narrow, data, table, bank);
         if (i.opcode == op_store_result && all_taken) send_result<Config>(header, image, p, result, orders, records);
-        if (i.opcode == op_store_map && all_taken) send_map<Config>(i, image, p, bank, orders, records);
+        if (i.opcode == op_store_map && all_taken) send_map<Config>(i, image, p, narrow, bank, orders, records);
       }
     }
   }

@@ -45,12 +45,69 @@ inline Group group_of(const Instruction& i, unsigned int index) {
   return group;
 }
 
+// A word of a lane's residual.
+template <class Config>
+inline void take_residual(const Residuals<Config>& residual, int lane, unsigned int place, bool narrow,
+                          Elements<Config>& element) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  const bool as_is = narrow || lane >= Shape<Config>::wide_lanes;
+  Word<Config> lower;
+  Word<Config> upper;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=lower complete
+#pragma HLS ARRAY_PARTITION variable=upper complete
+#endif
+  cut_word<Config>(residual[lane][place], lower);
+  if (Shape<Config>::two_precisions) cut_word<Config>(residual[upper_bank<Config>(lane)][place], upper);
+  for (int e = 0; e < Config::sub_row; ++e) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    element[e] = element_of<Config>(lower, upper, e, as_is);
+  }
+}
+
+// A granule of every lane into the banks. One of a wide lane fills two of the memories of its two banks.
+template <class Config>
+inline void write_granule(Banks<Config>& bank, unsigned int address, unsigned int granule, bool narrow,
+                          const Pending<Config>& pending) {
+  typedef Shape<Config> S;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  for (int p = 0; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    for (int g = 0; g < S::granules; ++g) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      const int memory = p < S::wide_lanes ? g : S::granules + g;  // of the lane's two banks
+      const bool wide = S::two_precisions && !narrow;
+      Granule<Config> whole;
+      for (int e = 0; e < S::granule; ++e) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+        const UInt<S::bank_bits> half =
+            place_of_bank<Config, S::granule>(pending[wide_lane<Config>(p)], e, memory % 2 != 0, false);
+        const UInt<S::bank_bits> own = place_of_bank<Config, S::granule>(pending[p], e, false, true);
+        set_element<S::granule, S::bank_bits>(whole, e, wide ? half : own);
+      }
+      if (granule == static_cast<unsigned int>(wide ? memory / 2 : g)) bank[p][g][address] = whole;
+    }
+  }
+}
+
 // One cycle of the drain: drain_k channels of every lane are requantised, gathered into granules and stored. The
 // residual of the position lies in the words of `cell`.
 template <class Config>
 inline void drain_chunk(const Instruction& i, const Group& group, unsigned int chunk, const Position& position,
                         const Leaving<Config>& total, const Residuals<Config>& residual, unsigned int cell,
-                        const Parameters (&parameters)[Config::lanes_k], Pending<Config>& pending,
+                        const Parameters (&parameters)[Config::lanes_k], bool narrow, Pending<Config>& pending,
                         Banks<Config>& bank, Results<Config>& result) {
   typedef Shape<Config> S;
 #ifdef __SYNTHESIS__
@@ -72,38 +129,25 @@ inline void drain_chunk(const Instruction& i, const Group& group, unsigned int c
 #pragma HLS UNROLL
 #endif
     Int<result_bits> out[Config::drain_k];
-    Word<Config> own;
+    Elements<Config> own;
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=out complete
 #pragma HLS ARRAY_PARTITION variable=own complete
 #endif
-    if (adds) cut_word<Config>(residual[p][cell * S::residual_words + residual_word], own);
+    if (adds) take_residual<Config>(residual, p, cell * S::residual_words + residual_word, narrow, own);
     for (int d = 0; d < Config::drain_k; ++d) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
       Int<Config::activation_bits + 1> r = 0;
       if (adds && residual_channel + d < i.residual_channels) {
-        r = number<Config>(own[(residual_channel + d) & (Config::sub_row - 1)], i.residual_signed());
+        r = number<Config>(own[(residual_channel + d) & (Config::sub_row - 1)], i.residual_signed(), narrow);
       }
       const Int<Config::accumulator_bits> sum =
           keep_signed<Config::accumulator_bits>(static_cast<int64_t>(total[p][d]));
       out[d] = requantise<Config>(sum, parameters[lane_k + d], r, i.lower, i.upper);
       pending[p][(lane_k + d) % S::granule] =
           keep_unsigned<Config::activation_bits>(static_cast<uint64_t>(static_cast<int64_t>(out[d])));
-    }
-    Granule<Config> whole;
-    for (int e = 0; e < S::granule; ++e) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-      set_element<S::granule, Config::activation_bits>(whole, e, pending[p][e]);
-    }
-    for (int g = 0; g < S::granules; ++g) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-      if (!i.to_result() && granule_ends && granule == static_cast<unsigned int>(g)) bank[p][g][address] = whole;
     }
     for (int b = 0; b < Config::drain_k; ++b) {
 #ifdef __SYNTHESIS__
@@ -114,6 +158,7 @@ inline void drain_chunk(const Instruction& i, const Group& group, unsigned int c
       if (i.to_result() && lane_k + d < group.channels) result[p][b][(place + d) / Config::drain_k] = out[d];
     }
   }
+  if (!i.to_result() && granule_ends) write_granule<Config>(bank, address, granule, narrow, pending);
 }
 
 }  // namespace cascade

@@ -50,17 +50,22 @@ void run(ProgramMemory program, WeightMemory weights, ImageMemory images, Result
          unsigned int image_count, unsigned int* status) {
   Header header;
   int error = check_program<Config>(program, image_count, header);
-  const unsigned int passes = error == error_none ? divide_up(image_count, Config::lanes_p) : 0;
+  const bool wide = Shape<Config>::two_precisions && header.narrow == 0;
+  const unsigned int lanes = wide ? Shape<Config>::wide_lanes : Config::lanes_p;
+  unsigned int passes = 0;
+  if (error == error_none) {
+    passes = wide ? divide_up(image_count, Shape<Config>::wide_lanes) : divide_up(image_count, Config::lanes_p);
+  }
   for (unsigned int pass = 0; pass < passes && error == error_none; ++pass) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1250
 #endif
-    const unsigned int first_image = pass * Config::lanes_p;
+    const unsigned int first_image = pass * lanes;
     const unsigned int left = image_count - first_image;
     bool taken = true;
     run_pass<Config, Shape<Config> >(program, weights, images, results, header, header.instructions,
                                      header.image_pitch / Shape<Config>::bus_bytes, header.weight_beats, first_image,
-                                     left < Config::lanes_p ? left : Config::lanes_p, taken);
+                                     left < lanes ? left : lanes, taken);
     if (!taken) error = error_weight;
   }
   *status = static_cast<unsigned int>(error);

@@ -59,16 +59,28 @@ void fill_tables(const Instruction& i, hls::stream<Beat<Config> >& data, Tables<
   }
 }
 
-// One image into the bank of one lane.
+// The lowest digit of an entry. Of wide programs it is all that is left, so that the shift behind it does not matter.
 template <class Config>
-void load_image(const Instruction& i, int lane, hls::stream<Beat<Config> >& data, const Tables<Config>& table,
-                Banks<Config>& bank) {
+inline Int<8> digit_of(Int<8> value, bool narrow) {
+  typedef Shape<Config> S;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  const int64_t all = static_cast<int64_t>(value);
+  if (S::two_precisions && narrow) return keep_signed<S::least_digit_bits>(all);
+  return keep_signed<S::digit_bits>(all);
+}
+
+// One image into the bank, or the two banks, of one lane.
+template <class Config>
+void load_image(const Instruction& i, int lane, bool narrow, hls::stream<Beat<Config> >& data,
+                const Tables<Config>& table, Banks<Config>& bank) {
   typedef Shape<Config> S;
   Slicer<Config> slicer;
   UInt<8> slice[Shape<Config>::table_lanes];
   Int<8> left[Shape<Config>::table_lanes];  // of each entry, digits not yet cut
   UInt<Config::activation_bits> digits[Shape<Config>::entry_digits][Shape<Config>::table_lanes];  // of each entry
-  Word<Config> word;
+  Elements<Config> word;
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=slicer.byte complete
 #pragma HLS ARRAY_PARTITION variable=slice complete
@@ -107,10 +119,10 @@ void load_image(const Instruction& i, int lane, hls::stream<Beat<Config> >& data
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-        const Int<S::digit_bits> low = keep_signed<S::digit_bits>(static_cast<int64_t>(value));
+        const Int<8> low = digit_of<Config>(value, narrow);
         const int64_t cut = i.levels > 1 ? static_cast<int64_t>(low) : static_cast<int64_t>(value);
         digits[d][j] = keep_unsigned<Config::activation_bits>(static_cast<uint64_t>(cut));
-        value = keep_signed<8>((static_cast<int64_t>(value) - static_cast<int64_t>(low)) >> S::digit_bits);
+        value = keep_signed<8>((static_cast<int64_t>(value) - static_cast<int64_t>(low)) >> S::least_digit_bits);
         if (d == 0) left[j] = value;
       }
     }
@@ -132,7 +144,7 @@ void load_image(const Instruction& i, int lane, hls::stream<Beat<Config> >& data
         }
       }
     }
-    write_word<Config>(bank, lane, pixel + digit * i.sub_rows + q, word);
+    write_lane<Config>(bank, lane, pixel + digit * i.sub_rows + q, narrow, word);
     if (digit + 1 != levels) {
       ++digit;
     } else {

@@ -8,8 +8,9 @@
 namespace cascade {
 
 template <class Config>
-void max_pool(const Instruction& i, Banks<Config>& bank) {
-  Word<Config> largest[Config::lanes_p];
+void max_pool(const Instruction& i, bool narrow, Banks<Config>& bank) {
+  typedef Shape<Config> S;
+  Elements<Config> largest[Config::lanes_p];
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=largest complete dim=0
 #endif
@@ -21,6 +22,7 @@ void max_pool(const Instruction& i, Banks<Config>& bank) {
   Tap tap = first_tap(window);
   UInt<Config::activation_bits> lowest = 0;
   if (i.input_signed()) lowest = keep_unsigned<Config::activation_bits>(1u << (Config::activation_bits - 1));
+  if (i.input_signed() && narrow) lowest = keep_unsigned<Config::activation_bits>(1u << (S::bank_bits - 1));
   for (uint64_t n = 0; n < cycles; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=4 max=1048576
@@ -31,25 +33,50 @@ void max_pool(const Instruction& i, Banks<Config>& bank) {
     const bool first = tap.kx == 0 && tap.ky == 0;
     const bool column_ends = tap.kx == window.last_column;
     const bool last = column_ends && tap.ky == window.last_row;
+    Words<Config> word;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=word complete dim=0
+#endif
     for (int p = 0; p < Config::lanes_p; ++p) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-      Word<Config> word;
+      read_word<Config>(bank, p, place.address, word[p]);
+    }
+    for (int p = 0; p < Config::lanes_p; ++p) {
 #ifdef __SYNTHESIS__
-#pragma HLS ARRAY_PARTITION variable=word complete
+#pragma HLS UNROLL
 #endif
-      read_word<Config>(bank, p, place.address, word);
       for (int e = 0; e < Config::sub_row; ++e) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
+        const UInt<Config::activation_bits> own =
+            element_of<Config>(word[p], word[upper_bank<Config>(p)], e, narrow || p >= S::wide_lanes);
         const UInt<Config::activation_bits> best = first ? lowest : largest[p][e];
         const bool greater =
-            number<Config>(word[e], i.input_signed()) > number<Config>(best, i.input_signed());
-        largest[p][e] = place.inside && greater ? word[e] : best;
+            number<Config>(own, i.input_signed(), narrow) > number<Config>(best, i.input_signed(), narrow);
+        largest[p][e] = place.inside && greater ? own : best;
       }
-      if (last) write_word<Config>(bank, p, position.out_word + tap.q, largest[p]);
+    }
+    for (int p = 0; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      const bool upper_half = p >= S::wide_lanes;
+      Word<Config> most;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=most complete
+#endif
+      for (int e = 0; e < Config::sub_row; ++e) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+        const UInt<S::bank_bits> half =
+            place_of_bank<Config, Config::sub_row>(largest[wide_lane<Config>(p)], e, upper_half, false);
+        most[e] = narrow ? place_of_bank<Config, Config::sub_row>(largest[p], e, upper_half, true) : half;
+      }
+      if (last) write_word<Config>(bank, p, position.out_word + tap.q, most);
     }
     // Kernel columns first, then kernel rows, then the next word, then the next position.
     const bool word_ends = tap.q == window.last_word;

@@ -1,6 +1,8 @@
 // Everything that follows from an engine's parameters. `Config` has the numbers and switches of EngineConfig as
 // static constexpr members, `operand_bits`, `bank_ultra` (banks in UltraRAM) and `signature`, and of its packing
-// `weight_step`, `operand_step`, `packed_weight_bits`, `packed_operand_bits` and `symmetric_weights`.
+// `weight_step`, `operand_step`, `packed_weight_bits`, `packed_operand_bits` and `symmetric_weights`. With two
+// precisions these are of wide programs, the widths hold both, `narrow_weight_step` and `narrow_operand_step` are of
+// narrow ones.
 #ifndef CASCADE_SHAPE_HPP
 #define CASCADE_SHAPE_HPP
 
@@ -31,8 +33,13 @@ struct Shape {
   // S elements of a word lie in `granules` memories; the drain writes one granule at a time.
   static constexpr int granule = common_divisor(Config::lanes_k, Config::sub_row);
   static constexpr int granules = Config::sub_row / granule;
+  // Whether there are wide and narrow programs: then the wide ones have half of the lanes.
+  static constexpr bool two_precisions = Config::narrow_bits != 0;
+  static constexpr int wide_lanes = two_precisions ? Config::lanes_p / 2 : Config::lanes_p;
+  static constexpr int bank_bits = two_precisions ? Config::narrow_bits : Config::activation_bits;  // of an element
   static constexpr int digit_bits = smaller(Config::weight_bits, Config::activation_bits);
-  static constexpr int entry_digits = digits_of_byte(digit_bits);  // of an entry of the input tables
+  static constexpr int least_digit_bits = two_precisions ? Config::narrow_bits : digit_bits;
+  static constexpr int entry_digits = digits_of_byte(least_digit_bits);  // of an entry of the input tables
   static constexpr int index_bits = larger(log2_floor(Config::sub_row), 1);
   static constexpr int sub_row_shift = log2_floor(Config::sub_row);
 
@@ -62,9 +69,12 @@ struct Shape {
   // Products that share a multiplier: the width of a chain's sum and of a field, and whether the fields of a lane's
   // channels are neighbours, or those of a channel's lanes.
   static constexpr int packed_bits = Config::packed_weight_bits + Config::packed_operand_bits + log2_floor(Config::chain);
+  static constexpr int block_lanes = two_precisions ? 2 : Config::pack_p;  // lanes whose operands share a multiplier
+  static constexpr int block_lane_step = two_precisions ? wide_lanes : 1;
   static constexpr bool weights_first = Config::pack_p == 1 || Config::weight_step < Config::operand_step;
   static constexpr int spacing = weights_first && Config::pack_k > 1 ? Config::weight_step : Config::operand_step;
   static constexpr int field_bits = larger(spacing, 2);
+  static constexpr int narrow_field_bits = larger(Config::narrow_operand_step, 2);
 
   // Winograd tiles. An engine without them compiles what would serve the smallest, and never runs it.
   static constexpr int tile = larger(Config::tile, 2);  // m, outputs in each direction
@@ -97,7 +107,7 @@ struct WeightRow {
 };
 
 template <class Config>
-using Granule = Packed<Shape<Config>::granule, Config::activation_bits>;
+using Granule = Packed<Shape<Config>::granule, Shape<Config>::bank_bits>;
 template <class Config>
 using Banks = Granule<Config>[Config::lanes_p][Shape<Config>::granules][Config::bank_depth];
 // Word address mod drain_k chooses the memory, so that drain_k neighbours are written at once.

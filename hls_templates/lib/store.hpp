@@ -50,9 +50,9 @@ void send_result(const Header& header, uint32_t image, int lane, const Results<C
   }
 }
 
-// Raw words of one lane's bank, an element a byte.
+// Raw words of one lane, an element a byte.
 template <class Config>
-void send_map(const Instruction& i, uint32_t image, int lane, const Banks<Config>& bank,
+void send_map(const Instruction& i, uint32_t image, int lane, bool narrow, const Banks<Config>& bank,
               hls::stream<StoreOrder>& orders, hls::stream<Beat<Config> >& beats) {
   typedef Shape<Config> S;
   const unsigned int words_per_beat = S::bus_bytes / Config::sub_row;
@@ -70,11 +70,11 @@ void send_map(const Instruction& i, uint32_t image, int lane, const Banks<Config
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1048576
 #pragma HLS PIPELINE II=1
 #endif
-    Word<Config> word;
+    Elements<Config> word;
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=word complete
 #endif
-    read_word<Config>(bank, lane, n < words ? i.in_base + n : 0, word);
+    read_lane<Config>(bank, lane, n < words ? i.in_base + n : 0, narrow, word);
     const unsigned int slot = n & (words_per_beat - 1);
     for (unsigned int w = 0; w < words_per_beat; ++w) {
 #ifdef __SYNTHESIS__

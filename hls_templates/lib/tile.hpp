@@ -169,7 +169,7 @@ inline void transform_column(const Instruction& i, const Stage& stage, const Wor
       column[p][stage.inner][e] = 0;
       if (inside) {
         column[p][stage.inner][e] =
-            number<Config>(word[p][stage.slice * S::slice_channels + e], i.input_signed());
+            number<Config>(word[p][stage.slice * S::slice_channels + e], i.input_signed(), false);
       }
     }
     if (stage.inner + 1 == i.tile + 2) {

@@ -46,17 +46,18 @@ def _check(simulation: Simulation, config: EngineConfig, runs: list[Run], option
         assert run.equals(outcome.results), what
         assert outcome.outside_reads == (0, 0), what
         if simulation.dut == "rtl":
-            passes = -(-run.count // config.lanes_p)
+            passes = -(-run.count // run.compiled.config.lanes_p)
             assert outcome.cycles == outcome.cycles_seen, what
             assert outcome.signature == config.signature, what
             assert len(outcome.instruction_cycles) == passes * len(run.compiled.instructions), what
             if option.stall_probability == 0:
-                _check_prediction(config, run, outcome.instruction_cycles)
+                _check_prediction(run, outcome.instruction_cycles)
 
 
-def _check_prediction(config: EngineConfig, run: Run, cycles: tuple[int, ...]) -> None:
+def _check_prediction(run: Run, cycles: tuple[int, ...]) -> None:
     """Compare the cycles of convolutions with the cycle model."""
     c = run.compiled
+    config = c.config
     predicted = predict(config, c.schedule.steps, run.count).instructions
     elapsed = late = 0
     before = SHORT
@@ -77,7 +78,7 @@ def _check_prediction(config: EngineConfig, run: Run, cycles: tuple[int, ...]) -
 def check_shape(shape: str, dut: Dut, simulators: Path) -> list[str]:
     """Run all cases without stalls, then with random stalls and other images, in batches below and above the lanes.
 
-    Returns the cases that were compared.
+    An engine with two precisions runs each case in both, in turn. Returns the cases that were compared.
     """
     config = fitted(shape)
     simulation = build_unit(config, dut, simulators / f"{dut}_{shape}")
@@ -85,8 +86,9 @@ def check_shape(shape: str, dut: Dut, simulators: Path) -> list[str]:
     for number, name in enumerate(cases_of(config)):
         for stalls in (False, True):
             seed = 2 * number + stalls
-            count = 1 + (number + 2 * stalls) % (config.lanes_p + 1)
-            runs.append(make_run(config, name, count=count, seed=seed, extreme=number % 3 == 2, trace=number % 4 == 1))
+            seen = config.precisions[(number + stalls) % len(config.precisions)]
+            count = 1 + (number + 2 * stalls) % (seen.lanes_p + 1)
+            runs.append(make_run(seen, name, count=count, seed=seed, extreme=number % 3 == 2, trace=number % 4 == 1))
             options.append(_options(seed, stalls))
     _check(simulation, config, runs, options)
     return [run.name for run in runs]
@@ -110,10 +112,9 @@ def check_shape_at_length(shape: str, dut: Dut, simulators: Path) -> None:
     for seed in range(100, 103):
         draw = random.Random(seed)
         runs = [
-            make_run(
-                config, name, count=draw.randint(1, 3 * config.lanes_p), seed=seed + n, extreme=extreme, trace=True
-            )
+            make_run(seen, name, count=draw.randint(1, 3 * seen.lanes_p), seed=seed + n, extreme=extreme, trace=True)
             for n, name in enumerate(cases_of(config))
             for extreme in (False, True)
+            for seen in config.precisions
         ]
         _check(simulation, config, runs, [_options(seed + n, n % 3 != 0) for n in range(len(runs))])

@@ -56,8 +56,55 @@ SHAPES: dict[str, EngineConfig] = {
     "small_pairs": EngineConfig(
         lanes_k=3, lanes_p=2, slots=2, weight_bits=5, activation_bits=5, dsp_primitive="mult18x18d", pack_p=2, chain=2
     ),
+    "two_precisions": EngineConfig(
+        lanes_k=8,
+        lanes_p=4,
+        slots=4,
+        drain_k=2,
+        narrow_bits=4,
+        dsp_primitive="dsp48e2",
+        pack_k=2,
+        chain=4,
+        gather=False,
+    ),
+    "two_precisions_chain_of_8": EngineConfig(
+        lanes_k=4,
+        lanes_p=2,
+        slots=16,
+        sub_row=16,
+        narrow_bits=4,
+        dsp_primitive="dsp48e2",
+        pack_k=2,
+        chain=8,
+        gather=False,
+    ),
+    "two_precisions_dsp48e1": EngineConfig(
+        lanes_k=6,
+        lanes_p=6,
+        slots=2,
+        drain_k=2,
+        narrow_bits=4,
+        dsp_primitive="dsp48e1",
+        pack_k=2,
+        chain=2,
+        gather=False,
+    ),
+    "two_precisions_scalar": EngineConfig(
+        lanes_k=2,
+        lanes_p=2,
+        sub_row=1,
+        input_lanes=1,
+        bus_bits=64,
+        narrow_bits=4,
+        dsp_primitive="dsp48e1",
+        pack_k=2,
+        gather=False,
+    ),
     "mixed_other": EngineConfig(lanes_k=7, lanes_p=2, weight_bits=8, activation_bits=5, slots=2),
 }
+
+# The RTL has one precision: `cascade_bounds` refuses an engine with two.
+RTL_SHAPES = {name: config for name, config in SHAPES.items() if not config.narrow_bits}
 
 # Every width of the multipliers, with S of 2 to 16 and once 32 and 64, for the sweep of modes and patterns at length.
 SWEPT: dict[str, EngineConfig] = {

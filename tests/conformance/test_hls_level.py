@@ -19,10 +19,10 @@ from toolflow.plan.schedule.needs import fit_depths
 @pytest.mark.parametrize("shape", SHAPES)
 def test_hls_equals_reference(shape: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Run all cases on one engine that is large enough for each; every second case has extreme data."""
-    cases = ((case, ("extreme", "random")[number % 2]) for number, case in enumerate(cases_of(SHAPES[shape])))
-    made = list(networks(shape, SHAPES[shape], cases))
-    fitted = [fit_depths(network.graph, SHAPES[shape]) for network in made]
-    config = SHAPES[shape].model_copy(update={field: max(getattr(fit, field) for fit in fitted) for field in FITTED})
+    cases = [(case, ("extreme", "random")[number % 2]) for number, case in enumerate(cases_of(SHAPES[shape]))]
+    made = [(network, seen) for seen in SHAPES[shape].precisions for network in networks(shape, seen, cases)]
+    fitted = [fit_depths(network.graph, seen) for network, seen in made]
+    config = SHAPES[shape].fitted({field: max(getattr(fit, field) for fit in fitted) for field in FITTED})
     binary = build_native(tmp_path, config, "single")
 
     def execute(compiled: CompiledProgram, images: bytes, count: int) -> bytes:
@@ -32,7 +32,7 @@ def test_hls_equals_reference(shape: str, tmp_path: Path, request: pytest.Fixtur
         return raw
 
     part = Part("hls", shape)
-    for network in made:
+    for network, seen in made:
         with part.cell(network.case, network.data):
-            compare(network, config, execute)
+            compare(network, config.of(seen.narrow), execute)
     part.end(request)

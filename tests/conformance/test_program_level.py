@@ -37,12 +37,15 @@ def check(
 ) -> None:
     """Compare each case with both kinds of data, on an engine with exactly the depths that the network needs."""
     part = Part("program", shape)
-    for network in networks(shape, config, product(cases, DATA)):
-        with part.cell(network.case, network.data):
-            fitted = fit_depths(network.graph, config)
+    for seen in config.precisions:
+        for network in networks(shape, seen, product(cases, DATA)):
+            with part.cell(network.case, network.data):
+                fitted = fit_depths(network.graph, seen)
 
-            def execute(compiled: CompiledProgram, images: bytes, count: int, engine: EngineConfig = fitted) -> bytes:
-                return run_program(engine, compiled.program, compiled.weights, images, count)
+                def execute(
+                    compiled: CompiledProgram, images: bytes, count: int, engine: EngineConfig = fitted
+                ) -> bytes:
+                    return run_program(engine.built, compiled.program, compiled.weights, images, count)
 
-            compare(network, fitted, execute)
+                compare(network, fitted, execute)
     part.end(request)

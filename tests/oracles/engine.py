@@ -30,7 +30,7 @@ def round_half_even(value: Fraction) -> int:
 
 
 class Oracle:
-    """One engine; `run` executes a program on every image, one after the other."""
+    """One engine, as it is built; `run` executes a program of either precision on every image, one after the other."""
 
     def __init__(self, config: EngineConfig) -> None:
         self.c = config
@@ -44,6 +44,8 @@ class Oracle:
 
     def run(self, program: bytes, weights: bytes, images: bytes, count: int) -> dict[int, Element]:
         self.header, instructions = decode_program(program)
+        bits = self.c.narrow_bits if self.header.narrow else self.c.activation_bits
+        self.element_bits, self.digit_bits = bits, min(bits, self.c.weight_bits)
         self.program, self.images, self.weights = program, images, weights
         perform = {
             Opcode.TABLE: self.fill_tables,
@@ -74,7 +76,7 @@ class Oracle:
 
     def load(self, i: Instruction) -> None:
         at = self.image * self.header.image_pitch_bytes
-        bits = self.c.digit_bits
+        bits = self.digit_bits
         for pixel in range(i.out_height * i.out_width):
             for q in range(i.sub_rows):
                 together = i.levels > 1 and i.sub_rows == 1 and i.levels * i.in_words <= self.c.sub_row
@@ -98,13 +100,13 @@ class Oracle:
 
     def write(self, word: int, elements: list[int] | list[Element]) -> None:
         for j, value in enumerate(elements):
-            mask = (1 << self.c.activation_bits) - 1
+            mask = (1 << self.element_bits) - 1
             self.bank[word, j] = None if value is None else value & mask
 
     def read(self, word: int, j: int, is_signed: bool) -> Element:
         assert 0 <= word < self.c.bank_depth
         raw = self.bank.get((word, j))
-        return signed(raw, self.c.activation_bits) if raw is not None and is_signed else raw
+        return signed(raw, self.element_bits) if raw is not None and is_signed else raw
 
     def conv(self, i: Instruction) -> None:
         for g in range(i.groups):
@@ -137,7 +139,7 @@ class Oracle:
                 acc = [0] * len(parameters)
                 for level, q in itertools.product(range(i.levels), range(i.sub_rows)):
                     if level and q == 0:
-                        acc = [a << self.c.digit_bits for a in acc]
+                        acc = [a << self.digit_bits for a in acc]
                     steps = self.tap_steps[ky * t + kx] or i.steps
                     for step in range(min(steps, i.steps_last) if q == i.sub_rows - 1 else steps):
                         for k, s in itertools.product(range(len(parameters)), range(self.c.slots)):
@@ -215,7 +217,7 @@ class Oracle:
         row = 0
         for level in range(i.levels):
             if level:
-                acc = [a << c.digit_bits for a in acc]
+                acc = [a << self.digit_bits for a in acc]
             for ky in range(i.kernel_h):
                 for kx in range(i.kernel_w):
                     iy = oy * i.stride_h + ky * i.dilation_h - i.pad_top
@@ -252,7 +254,7 @@ class Oracle:
             self.result[position * i.channels + channel] = out
         else:
             word = i.out_base + position * i.out_words + channel // S
-            self.bank[word, channel % S] = out & ((1 << self.c.activation_bits) - 1)
+            self.bank[word, channel % S] = out & ((1 << self.element_bits) - 1)
 
     def max_pool(self, i: Instruction) -> None:
         for oy in range(i.out_height):

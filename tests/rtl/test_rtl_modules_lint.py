@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.engine_shapes import SHAPES
+from tests.conformance.engine_shapes import RTL_SHAPES
 from tests.rtl.rtl_modules import PACKAGE, RTL, lint, modules
 from toolflow.emit.rtl import with_default_engine
 from toolflow.engine.config import EngineConfig
@@ -29,9 +29,9 @@ def test_module_lints_alone(module: str) -> None:
     assert "Warning" not in done.stderr
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", RTL_SHAPES)
 def test_shape_lints(shape: str) -> None:
-    done = lint("cascade_engine", SHAPES[shape])
+    done = lint("cascade_engine", RTL_SHAPES[shape])
     assert done.returncode == 0, done.stderr
 
 

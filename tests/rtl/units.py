@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ class Run:
 def make_run(
     config: EngineConfig, name: str, *, count: int, seed: int, extreme: bool = False, trace: bool = False
 ) -> Run:
-    """Compile one case for `config` with random images; odd seeds ask the confidence unit."""
+    """Compile one case for `config`, as its programs see it, with random images; odd seeds ask the confidence unit."""
     graph = _graph(config, name, extreme)
     builder, _ = cases_of(config)[name].build(config.weight_bits, config.activation_bits, seed, extreme)
     images = builder.images(count)
@@ -97,9 +98,11 @@ def make_run(
 def fitted(shape: str) -> EngineConfig:
     """Return a shape with depths that hold each of its cases, random and extreme."""
     config, cases = (SHAPES[shape], cases_of) if shape in SHAPES else (SWEPT[shape], sweep_of)
-    needs = [fit_depths(_graph(config, name, extreme), config) for name in cases(config) for extreme in (False, True)]
-    depths = {depth: max(getattr(need, depth) for need in needs) for depth in DEPTHS}
-    return EngineConfig(**{**config.model_dump(), **depths})
+    needs = [
+        fit_depths(_graph(seen, name, extreme), seen)
+        for seen, name, extreme in product(config.precisions, cases(config), (False, True))
+    ]
+    return config.fitted({depth: max(getattr(need, depth) for need in needs) for depth in DEPTHS})
 
 
 def edited(program: bytes, edit: Callable[[Words], None], checked: bool = True) -> bytes:

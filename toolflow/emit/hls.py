@@ -71,7 +71,8 @@ def emit_hls(config: EngineConfig, unit: str, folder: Path, port_bytes: Mapping[
         depths[MASTERS[port]] = max(depths.get(MASTERS[port], 1), -(-size // config.bus_bytes))
     burst = burst_beats(config)
     parameters = [(name, value) for name, value in config.model_dump().items() if not isinstance(value, str)]
-    packing = config.packing
+    packing = config.of(narrow=False).packing
+    narrow = config.of(narrow=True).packing if config.narrow_bits else None
     values = {
         "banner": banner(config),
         "unit": unit,
@@ -84,9 +85,11 @@ def emit_hls(config: EngineConfig, unit: str, folder: Path, port_bytes: Mapping[
             ("bank_ultra", config.bank_memory == "ultra"),
             ("weight_step", packing.weight_step),
             ("operand_step", packing.operand_step),
-            ("packed_weight_bits", packing.weight_bits),
-            ("packed_operand_bits", packing.operand_bits),
+            ("packed_weight_bits", max(each.weight_bits for each in (packing, narrow) if each)),
+            ("packed_operand_bits", max(each.operand_bits for each in (packing, narrow) if each)),
             ("symmetric_weights", packing.weights.lower == -packing.weights.upper),
+            ("narrow_weight_step", narrow.weight_step if narrow else 0),
+            ("narrow_operand_step", narrow.operand_step if narrow else 0),
         ],
         "bus_bits": config.bus_bits,
         "masters": MASTERS,

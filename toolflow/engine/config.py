@@ -189,6 +189,11 @@ class EngineConfig(BaseModel):
         return self
 
     @property
+    def precisions(self) -> tuple[EngineConfig, ...]:
+        """What the programs of each precision see, of two the wide one first."""
+        return (self.of(narrow=False), self.of(narrow=True)) if self.narrow_bits else (self,)
+
+    @property
     def built(self) -> EngineConfig:
         """The engine that is built: this one, or that whose precision this is."""
         return self

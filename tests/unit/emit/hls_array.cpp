@@ -1,5 +1,6 @@
 // One cycle of the array behind standard input: CONFIG of the header UNIT. A record: lanes_k x slots weights and
-// lanes_p x sub_row operands as int32; what comes out: lanes_p x lanes_k sums as int32, of the slots in order.
+// lanes_p x sub_row operands as int32; what comes out: lanes_p x lanes_k sums as int32, of the slots in order. An argument
+// makes it the cycle of a narrow program.
 #include <stdio.h>
 
 #include UNIT
@@ -8,7 +9,7 @@
 
 using namespace cascade;
 
-int main() {
+int main(int count, char**) {
   static int32_t record[CONFIG::lanes_k * CONFIG::slots + CONFIG::lanes_p * CONFIG::sub_row];
   static WeightRow<CONFIG> row;
   static Operands<CONFIG> operand;
@@ -25,7 +26,7 @@ int main() {
         operand[p][e] = record[CONFIG::lanes_k * CONFIG::slots + p * CONFIG::sub_row + e];
       }
     }
-    multiply_accumulate<CONFIG>(operand, row, false, 0, true, false, accumulator);
+    multiply_accumulate<CONFIG>(operand, row, false, 0, true, false, count > 1, accumulator);
     for (int p = 0; p < CONFIG::lanes_p; ++p) {
       for (int k = 0; k < CONFIG::lanes_k; ++k) {
         const int32_t sum = static_cast<int32_t>(keep_signed<32>(static_cast<int64_t>(accumulator[p][k])));

@@ -123,6 +123,7 @@ class ProgramBuilder:
     ) -> Map:
         """One CONV; `into` = (base, words a pixel) places the output, else it gets a place of its own."""
         c = self.config
+        indexed = indexed and c.gather
         window = (tile + 2, tile + 2) if tile else kernel
         S, slots = c.sub_row, c.slots
         reach = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
@@ -343,6 +344,7 @@ class ProgramBuilder:
             confidence_n=n,
             threshold=self.draw(-70000, 70000),
             weight_beats=len(self.weights) // c.bus_bytes,
+            narrow=int(c.narrow),
         )
         program = encode_program(header, tuple(placed), self.tables, c.bus_bytes)
         images = self.rng.integers(0, 256, count * self.image_bytes, dtype=np.uint8)

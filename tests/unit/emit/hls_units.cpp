@@ -8,7 +8,7 @@
 
 struct UnitConfig {
   static constexpr int lanes_k = 8, lanes_p = 1, slots = 1, drain_k = 2, sub_row = 8, weight_bits = 8;
-  static constexpr int activation_bits = 8, accumulator_bits = 40, bias_bits = 40, bus_bits = 128, bank_depth = 16, weight_depth = 16;
+  static constexpr int activation_bits = 8, narrow_bits = 0, accumulator_bits = 40, bias_bits = 40, bus_bits = 128, bank_depth = 16, weight_depth = 16;
   static constexpr int result_depth = 1024, input_lanes = 4, table_words = 1;
   static constexpr int tile = 4, transform_cycles = 1, transform_depth = 36, operand_bits = 16;
   static constexpr bool confidence = true;

@@ -54,11 +54,17 @@ def build(config: EngineConfig, folder: Path, exact: bool, old: str = "", new: s
 
 
 def wrong(config: EngineConfig, binary: Path, weights: npt.NDArray[np.int32], operands: npt.NDArray[np.int32]) -> int:
-    """Return how many records differ: weights (n, lanes_k, slots) and operands (n, lanes_p, sub_row)."""
-    n = len(weights)
-    records = np.concatenate([weights.reshape(n, -1), operands.reshape(n, -1)], axis=1).astype("<i4")
-    raw = subprocess.run([binary], input=records.tobytes(), capture_output=True, check=True).stdout
-    found = np.frombuffer(raw, dtype="<i4").reshape(n, config.lanes_p, config.lanes_k)
+    """Return how many records differ: weights (n, lanes_k, slots) and operands (n, lanes_p, sub_row).
+
+    Of an engine with two precisions `config` is one of them; operands of a wide program's other lanes are 77.
+    """
+    n, lanes = len(weights), config.built.lanes_p
+    every = np.full((n, lanes, config.sub_row), 77)
+    every[:, : config.lanes_p] = operands
+    records = np.concatenate([weights.reshape(n, -1), every.reshape(n, -1)], axis=1).astype("<i4")
+    command = [str(binary), *(["narrow"] if config.narrow else [])]
+    raw = subprocess.run(command, input=records.tobytes(), capture_output=True, check=True).stdout
+    found = np.frombuffer(raw, dtype="<i4").reshape(n, lanes, config.lanes_k)[:, : config.lanes_p]
     wanted = np.einsum("nks,nps->npk", weights.astype(np.int64), operands.astype(np.int64))
     return int((found != wanted).any(axis=(1, 2)).sum())
 
@@ -87,6 +93,20 @@ def test_packed_products_are_those_products(name: str, tmp_path: Path) -> None:
     assert wrong(config, build(config, tmp_path, exact=False), *extremes(config, 20_000)) == 0
 
 
+@pytest.mark.parametrize(
+    ("primitive", "chain"), [("dsp48e1", 1), ("dsp48e1", 2), *(("dsp48e2", n) for n in (1, 2, 4, 8))]
+)
+def test_both_precisions_in_one_array(primitive: str, chain: int, tmp_path: Path) -> None:
+    """Two lanes of 8 bits and four of 4 bits, in the same blocks: every extreme of both."""
+    config = engine(min(2 * chain, 8), lanes_p=4, narrow_bits=4, dsp_primitive=primitive, pack_k=2, chain=chain)
+    binary = build(config, tmp_path, exact=chain == 2)
+    for seen in config.precisions:
+        weights, operands = extremes(seen, 300 if chain == 2 else 5_000)
+        # a block takes lanes p and p + 2
+        lanes = operands[:, [0, 0, 1, 1]] if seen.narrow else operands
+        assert wrong(seen, binary, weights, lanes) == 0
+
+
 @pytest.mark.parametrize("name", ["quads", "tile"])
 def test_the_widths_of_the_synthesis_give_the_same_bits(name: str, tmp_path: Path) -> None:
     config = ENGINES[name]
@@ -101,5 +121,14 @@ def test_every_quad_of_four_bits(tmp_path: Path) -> None:
 
 def test_a_field_that_is_a_bit_too_narrow_is_seen(tmp_path: Path) -> None:
     config = ENGINES["position pairs"]
-    binary = build(config, tmp_path, False, "operand_step = 18;", "operand_step = 17;")
+    binary = build(config, tmp_path, False, "int operand_step = 18;", "int operand_step = 17;")
     assert wrong(config, binary, *extremes(config, 100)) > 0
+
+
+def test_a_field_of_narrow_programs_that_is_a_bit_too_narrow_is_seen(tmp_path: Path) -> None:
+    config = engine(8, narrow_bits=4, dsp_primitive="dsp48e2", pack_k=2, chain=8)
+    binary = build(config, tmp_path, False, "narrow_operand_step = 11;", "narrow_operand_step = 10;")
+    wide, narrow = config.precisions
+    weights, operands = extremes(wide, 100)
+    assert wrong(wide, binary, weights, operands[:, :1]) == 0
+    assert wrong(narrow, binary, *extremes(narrow, 100)) > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,10 @@ CONFIGURATIONS = {
     "tiles": EngineConfig(
         lanes_k=6, lanes_p=2, slots=2, drain_k=2, weight_bits=9, accumulator_bits=37, bank_depth=2048,
         tile=4, transform_cycles=2, transform_depth=72,
+    ),
+    "two_precisions": EngineConfig(
+        lanes_k=6, lanes_p=4, slots=4, drain_k=2, narrow_bits=4, accumulator_bits=28, bank_depth=2048, input_lanes=8,
+        table_words=2, dsp_primitive="dsp48e2", pack_k=2, chain=4, gather=False,
     ),
     "small_tiles": EngineConfig(
         lanes_k=4, lanes_p=3, sub_row=4, weight_bits=12, activation_bits=5, accumulator_bits=40, bus_bits=64,
@@ -67,19 +72,19 @@ def compare(config: EngineConfig, binary: Path, job: Job) -> None:
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_every_opcode_and_flag(name: str, sources: Path) -> None:
     config = CONFIGURATIONS[name]
-    for seed in range(4):
-        count = config.lanes_p + 1 if seed == 0 else 1
-        compare(config, native(name, sources, False), everything(config, seed, count))
+    for seen, seed in product(config.precisions, range(4)):
+        count = seen.lanes_p + 1 if seed == 0 else 1
+        compare(config, native(name, sources, False), everything(seen, seed, count))
 
 
-@pytest.mark.parametrize("name", ["odd", "low", "tiles"])
+@pytest.mark.parametrize("name", ["odd", "low", "tiles", "two_precisions"])
 def test_the_widths_of_the_synthesis_give_the_same_bits(name: str, sources: Path) -> None:
-    config = CONFIGURATIONS[name]
-    job = everything(config, 7, config.lanes_p + 1)
-    arguments = job.program, job.weights, job.images, job.count, job.result_bytes
-    plain = run_native(native(name, sources, False), *arguments)
-    assert run_native(native(name, sources, True), *arguments) == plain
-    assert np.frombuffer(plain[1], dtype=np.uint8).any()
+    for seen in CONFIGURATIONS[name].precisions:
+        job = everything(seen, 7, seen.lanes_p + 1)
+        arguments = job.program, job.weights, job.images, job.count, job.result_bytes
+        plain = run_native(native(name, sources, False), *arguments)
+        assert run_native(native(name, sources, True), *arguments) == plain
+        assert np.frombuffer(plain[1], dtype=np.uint8).any()
 
 
 @pytest.mark.parametrize(
@@ -115,3 +120,31 @@ def test_a_fault_in_the_tiles_is_seen(file: str, old: str, new: str, tmp_path: P
     job = everything(config, 0, config.lanes_p + 1)
     with pytest.raises(AssertionError, match="bytes differ"):
         compare(config, build_native(tmp_path, config, "high"), job)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("banks.hpp", "(place % 2 * S::bank_bits)", "0"),
+        (
+            "array.hpp",
+            "narrow ? accumulator[lane][channel] << S::least_digit_bits",
+            "false ? accumulator[lane][channel]",
+        ),
+        ("drain.hpp", "wide ? memory / 2 : g", "g"),
+        ("load.hpp", "if (S::two_precisions && narrow) return", "if (false) return"),
+        ("pool.hpp", "if (i.input_signed() && narrow) lowest", "if (false) lowest"),
+        ("engine.hpp", "= wide ? Shape<Config>::wide_lanes :", "= false ? Shape<Config>::wide_lanes :"),
+    ],
+)
+def test_a_fault_in_one_of_two_precisions_is_seen(file: str, old: str, new: str, tmp_path: Path) -> None:
+    config = CONFIGURATIONS["two_precisions"]
+    emit_hls(config, "high", tmp_path)
+    source = tmp_path / "lib" / file
+    text = source.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    source.write_text(text.replace(old, new), encoding="utf-8")
+    binary = build_native(tmp_path, config, "high")
+    with pytest.raises(AssertionError, match=r"bytes differ|assert"):
+        for seen, seed in product(config.precisions, range(3)):
+            compare(config, binary, everything(seen, seed, seen.lanes_p + 1))

@@ -25,15 +25,21 @@ CONFIG = EngineConfig(
 SMALLEST = -128
 
 
-def _changed(job: Job, change_packet: Callable[[int, Packet], Packet]) -> Job:
+TWO = EngineConfig(
+    lanes_k=4, lanes_p=2, slots=8, drain_k=2, bank_depth=512, weight_depth=128, gather=False, narrow_bits=4,
+    dsp_primitive="dsp48e2", pack_k=2, chain=8,
+)  # fmt: skip
+
+
+def _changed(job: Job, change_packet: Callable[[int, Packet], Packet], config: EngineConfig = CONFIG) -> Job:
     """Return the job with every packet of its weight stream changed, by its number."""
     stream, packets = memoryview(job.weights), list[bytes]()
     _, instructions = decode_program(job.program)
     for i in (i for i in instructions if i.opcode is Opcode.CONV):
         for group in range(i.groups):
-            channels = min(CONFIG.lanes_k, i.channels - group * CONFIG.lanes_k)
-            packet, used = unpack(CONFIG, stream, channels, i.rows, False)
-            packets.append(pack(CONFIG, change_packet(len(packets), packet)))
+            channels = min(config.lanes_k, i.channels - group * config.lanes_k)
+            packet, used = unpack(config, stream, channels, i.rows, False)
+            packets.append(pack(config, change_packet(len(packets), packet)))
             stream = stream[used:]
     return replace(job, weights=b"".join(packets))
 
@@ -78,3 +84,28 @@ def test_an_excluded_weight_is_refused(number: int, binary: Path, job: Job) -> N
     error, results = run(binary, bad, bad.program)
     assert (error, executor_code(CONFIG, bad, bad.program)) == (10, 10)
     assert any(results) == (number == 2)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_native(tmp_path_factory.mktemp("two"), TWO, "single")
+
+
+@pytest.mark.parametrize(
+    ("narrow", "weight", "code"),
+    [(True, 7, 0), (True, -8, 0), (True, 8, 10), (True, -9, 10), (True, -128, 10), (False, -127, 0), (False, -128, 10)],
+)
+def test_each_precision_has_its_own_weights(narrow: bool, weight: int, code: int, both: Path) -> None:
+    """A row has the same width in both; chains of 8 exclude -128 in wide programs, and nothing in narrow ones."""
+    seen = TWO.of(narrow)
+    b = ProgramBuilder(seen, np.random.default_rng(9))
+    b.conv(b.image(5, 5, 3)[0], 6, (5, 5), to_result=True)
+
+    def plant(at: int, packet: Packet) -> Packet:
+        values = np.clip(packet.values, seen.packing.weights.lower, seen.packing.weights.upper)
+        values[-1, 1, 1] = weight
+        return replace(packet, values=values)
+
+    job = _changed(b.finish(3), plant, seen)
+    error, results = run(both, job, job.program)
+    assert (error, executor_code(TWO, job, job.program), any(results)) == (code, code, code == 0)

@@ -212,6 +212,9 @@ def test_parameters_of_the_library_are_those_of_the_configuration() -> None:
     used: set[str] = set()
     for file in resource("hls_templates", "lib").iterdir():
         used |= set(re.findall(r"Config::(\w+)", file.read_text(encoding="utf-8")))
-    packing = {"weight_step", "operand_step", "packed_weight_bits", "packed_operand_bits", "symmetric_weights"}
+    packing = {
+        "weight_step", "operand_step", "packed_weight_bits", "packed_operand_bits", "symmetric_weights",
+        "narrow_weight_step", "narrow_operand_step",
+    }  # fmt: skip
     # the switch stands for the word bank_memory, the packing for the word primitive
     assert used - {"signature", "operand_bits", "bank_ultra"} - packing == fields

@@ -93,3 +93,15 @@ def test_a_narrow_program_is_refused_where_there_is_one_precision() -> None:
     assert error.value.code is ErrorCode.COUNT
     assert disassemble(_program(single, 1)).startswith("program     version 4, of the narrow precision, 1 instructions")
     assert disassemble(_program(single, 0)).startswith("program     version 4, 1 instructions")
+
+
+@pytest.mark.parametrize(("primitive", "chains"), [("dsp48e1", (1, 2)), ("dsp48e2", (1, 2, 4, 8))])
+def test_a_chain_that_both_precisions_take_excludes_no_narrow_weight(primitive: str, chains: tuple[int, ...]) -> None:
+    for chain in (1, 2, 4, 8, 16):
+        changes = {"slots": 16, "sub_row": 16, "dsp_primitive": primitive, "chain": chain}
+        if chain in chains:
+            packing = EngineConfig(**{**BOTH, **changes}).of(narrow=True).packing
+            assert (packing.weights.lower, packing.weights.upper) == (-8, 7)
+        else:
+            with pytest.raises(ValueError, match=f"chain={chain}"):
+                EngineConfig(**{**BOTH, **changes})
