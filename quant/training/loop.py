@@ -29,6 +29,7 @@ from quant.training.images import Images, Labels, TrainingImages, augmented
 from quant.training.native.library import COMPILER, WIDEST_LANES, library
 from quant.training.recipe import Recipe
 from quant.training.steps import epochs_of_steps, gradual, patterns_of
+from quant.training.terms import MatchedMaps, Said, SoftAnswers, Term
 from quant.training.trainable import TrainableNetwork
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
@@ -38,7 +39,6 @@ Tensor = torch.Tensor
 NORM_IMAGES = 1024  # from which batch norms take their means and variances, before and after a step's training
 NORM_ELEMENTS = 1 << 26  # of one tensor over those images
 EVALUATED_AT_ONCE = 256
-SMALLEST_ENERGY = 1e-12  # of a map that is 0 everywhere
 
 
 class Event(TypedDict):
@@ -128,7 +128,16 @@ def prune_and_train(
 
 
 class Training:
-    """The state of one run."""
+    """The state of one run.
+
+    Args:
+        dense: the teacher.
+        data: the training images.
+        recipe: the training recipe.
+        watch: callbacks.
+        checkpoint: keeps the state; None to keep none.
+        terms: what of the teacher is learnt; None for its answers and its maps, as the recipe weighs them.
+    """
 
     def __init__(
         self,
@@ -137,7 +146,9 @@ class Training:
         recipe: Recipe,
         watch: Watch,
         checkpoint: Checkpoint | None,
+        terms: Sequence[Term] | None = None,
     ) -> None:
+        self.terms = (SoftAnswers(recipe.temperature), MatchedMaps(recipe.matched)) if terms is None else terms
         self.dense, self.data, self.recipe, self.watch, self.checkpoint = dense, data, recipe, watch, checkpoint
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.teacher = TrainableNetwork(dense).to(self.device).eval().requires_grad_(requires_grad=False)
@@ -264,19 +275,13 @@ class Training:
     def _loss(self, network: TrainableNetwork, x: Tensor, labels: Tensor | None) -> Tensor:
         if labels is not None and self.recipe.taught == 0:
             return functional.cross_entropy(network(x), labels)
-        heat = self.recipe.temperature
         with torch.no_grad():
-            answers, wanted = self.teacher.logits_and_maps(x)
-            meant = functional.log_softmax(answers / heat, 1)
-        logits, found = network.logits_and_maps(x)
-        said = functional.log_softmax(logits / heat, 1)
-        taught = functional.kl_div(said, meant, reduction="batchmean", log_target=True) * heat**2
-        for name in [name for name in wanted if name in found]:
-            energy = wanted[name].square().mean().clamp_min(SMALLEST_ENERGY)
-            taught = taught + self.recipe.matched * functional.mse_loss(found[name], wanted[name]) / energy
+            wanted = Said(*self.teacher.logits_and_maps(x))
+        said = Said(*network.logits_and_maps(x))
+        taught = torch.stack([term(said, wanted) for term in self.terms]).sum()
         if labels is None:
             return taught
-        return self.recipe.taught * taught + (1 - self.recipe.taught) * functional.cross_entropy(logits, labels)
+        return self.recipe.taught * taught + (1 - self.recipe.taught) * functional.cross_entropy(said.logits, labels)
 
 
 def classes_of(graph: Graph, images: Images, normalisation: Normalisation) -> Labels:

@@ -16,11 +16,13 @@ from toolflow.cli.boards import boards
 from toolflow.cli.build import build
 from toolflow.cli.check import check
 from toolflow.cli.command import Application
+from toolflow.cli.compress import compress
 from toolflow.cli.disassemble import disassemble
 from toolflow.cli.doctor import doctor
 from toolflow.cli.estimate import estimate
 from toolflow.cli.prune import prune
 from toolflow.cli.quantise import quantise
+from toolflow.cli.recipes import recipes
 from toolflow.cli.verify import verify
 
 FORMER_NAMES = {"sparsity": "pattern"}  # of options; accepted, and left out of the help
@@ -39,10 +41,12 @@ app = typer.Typer(
 )
 app.command()(build)
 app.command()(prune)
+app.command()(compress)
 app.command()(quantise)
 app.command()(estimate)
 app.command()(verify)
 app.command()(boards)
+app.command()(recipes)
 app.command()(check)
 app.command()(disassemble)
 app.command()(doctor)

@@ -66,6 +66,20 @@ def parse_layer_bits(text: str | None) -> dict[str, tuple[int, int]] | Auto:
     return bits
 
 
+def parse_settings(option: str, text: str | None) -> dict[str, str]:
+    """Return {name: value} of a list of settings, the values as texts.
+
+    Raises:
+        ToolflowError: the text is no list of NAME=VALUE, or a name is given twice.
+    """
+    return _by_name(option, text, "NAME=VALUE,..", "setting")
+
+
+def parse_workers(text: str) -> int | str:
+    """Return a number of workers, or an address as it is."""
+    return int(text) if text.isascii() and text.isdecimal() else text
+
+
 def parse_names(text: str | None) -> tuple[str, ...] | None:
     """Return the names of a list such as `--levels`, None if none is given."""
     return None if text is None else tuple(name.strip() for name in text.split(","))
@@ -141,13 +155,17 @@ def parse_layer_tiles(text: str | None) -> dict[str, int]:
 
 def _by_layer(option: str, text: str | None, form: str) -> dict[str, str]:
     """Return {layer: what it is to have} of a list in the given form."""
+    return _by_name(option, text, form, "layer")
+
+
+def _by_name(option: str, text: str | None, form: str, what: str) -> dict[str, str]:
     named: dict[str, str] = {}
     for part in text.split(",") if text else ():
         name, _, value = (piece.strip() for piece in part.rpartition("="))
         if not name:
             raise ToolflowError(f"{option} must be {form}, not '{part.strip()}'")
         if name in named:
-            raise ToolflowError(f"{option}: layer '{name}' must be given once, not twice")
+            raise ToolflowError(f"{option}: {what} '{name}' must be given once, not twice")
         named[name] = value
     return named
 

@@ -1,4 +1,4 @@
-"""The Python API of the toolflow: check, build, verify, estimate, quantise and prune without the command line.
+"""The Python API of the toolflow: build, verify, estimate, compress and the other commands as functions.
 
     from pathlib import Path
     from toolflow.flow import Precision, Request, Source, build
@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from toolflow.flow.compression import CompressRequest as CompressRequest
     from toolflow.flow.events import SILENT as SILENT
     from toolflow.flow.events import Events as Events
     from toolflow.flow.events import Progress as Progress
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from toolflow.flow.runs.build import build as build
     from toolflow.flow.runs.check import ModelCheck as ModelCheck
     from toolflow.flow.runs.check import check as check
+    from toolflow.flow.runs.compress import compress as compress
     from toolflow.flow.runs.estimate import estimate as estimate
     from toolflow.flow.runs.prune import prune as prune
     from toolflow.flow.runs.quantise import Quantised as Quantised
@@ -46,6 +48,7 @@ _HOMES = {
     "build": "toolflow.flow.runs.build",
     "quantise": "toolflow.flow.runs.quantise",
     "prune": "toolflow.flow.runs.prune",
+    "compress": "toolflow.flow.runs.compress",
     "verify": "toolflow.flow.runs.verify",
     "estimate": "toolflow.flow.runs.estimate",
     "ModelCheck": "toolflow.flow.runs.check",
@@ -53,6 +56,7 @@ _HOMES = {
     "Verification": "toolflow.flow.runs.verify",
     "Request": "toolflow.flow.request",
     "PruneRequest": "toolflow.flow.pruning",
+    "CompressRequest": "toolflow.flow.compression",
     "Units": "toolflow.flow.request",
     "Source": "toolflow.flow.source",
     "Precision": "toolflow.flow.precision",

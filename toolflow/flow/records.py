@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from quant.cascade.decide import Decision
 from quant.config import QuantiseConfig
+from quant.mechanisms.cost import Cost
 from quant.post_training.quality import LayerQuality
 from quant.sparsity.steps import PruneStep
 from quant.training.recipe import Recipe
@@ -252,3 +253,88 @@ class PruneRecord(Record):
     steps: tuple[MeasuredStep, ...]
     layers: tuple[PrunedLayer, ...]
     notes: tuple[str, ...]
+
+
+class CompressedImages(Part):
+    """The images of a compression.
+
+    Attributes:
+        trained: to train on.
+        judged: that candidates are judged on.
+        tested: that accuracies before and after are read on.
+        labelled: whether these have labels; else accuracies are agreement with the float network.
+    """
+
+    trained: int
+    judged: int
+    tested: int
+    labelled: bool
+
+
+class RecipeRecord(Part):
+    """A recipe as it was used.
+
+    Attributes:
+        name: of the recipe.
+        paper: where it was published.
+        settings: by name.
+    """
+
+    name: str
+    paper: str
+    settings: dict[str, Any]
+
+
+class CompressionStep(Part):
+    """A step of a recipe.
+
+    Attributes:
+        recipe: its name.
+        what: what was done.
+        accuracy: of the network after it, on the images that candidates are judged on.
+        cost: of the network after it, on the engine of the network before.
+    """
+
+    recipe: str
+    what: str
+    accuracy: float
+    cost: Cost
+
+
+class StepsRecord(Record):
+    """The steps of one recipe, in order."""
+
+    remedy: ClassVar[str] = "compress again"
+    schema_version: Literal[1] = 1
+    steps: tuple[CompressionStep, ...]
+
+
+class CompressionRecord(Record):
+    """What `recipe.json` holds: what recipes made of a network.
+
+    Attributes:
+        name: of the network.
+        board, clock_mhz: the board, and its clock.
+        engine: the engine that is best for the network before; costs are counted on it.
+        images: of the compression.
+        recipes: in order.
+        budget: share of the cycles that may remain; None if the recipes decide.
+        seed: of all random choices.
+        accuracy: of the network "before" and "after", on images that nothing else sees.
+        cost: of the network "before" and "after"; "planned anew" on the engine that is best for the network after.
+        steps: of all recipes, in order.
+    """
+
+    remedy: ClassVar[str] = "compress again"
+    schema_version: Literal[1] = 1
+    name: str
+    board: str
+    clock_mhz: int
+    engine: EngineConfig
+    images: CompressedImages
+    recipes: tuple[RecipeRecord, ...]
+    budget: float | None
+    seed: int
+    accuracy: dict[Literal["before", "after"], float]
+    cost: dict[Literal["before", "after", "planned anew"], Cost]
+    steps: tuple[CompressionStep, ...]

@@ -8,7 +8,7 @@ Channels that depend on each other are one class. A class is removed as a whole 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -91,6 +91,22 @@ class ChannelMap:
         """Return for each tensor which of its channels stay without these classes."""
         gone = np.array(sorted(removed), dtype=np.int64)
         return {name: ~np.isin(each, gone) for name, each in self.classes.items()}
+
+    def thinned(self, order: Sequence[int], count: int) -> set[int]:
+        """Return the first `count` classes of an order that can go together: every tensor keeps a channel."""
+        left = {name: len(each) for name, each in self.classes.items()}
+        members: dict[int, dict[str, int]] = {}
+        for name, each in self.classes.items():
+            for one in each.tolist():
+                held = members.setdefault(one, {})
+                held[name] = held.get(name, 0) + 1
+        gone: set[int] = set()
+        for one in order:
+            if len(gone) < count and all(left[name] > places for name, places in members[one].items()):
+                gone.add(one)
+                for name, places in members[one].items():
+                    left[name] -= places
+        return gone
 
     def without(self, removed: Collection[int]) -> Graph:
         """Return the network without these classes.

@@ -18,7 +18,14 @@ from toolflow.cli.main import app
 from toolflow.flow.intact import require_intact
 from toolflow.flow.manifest import Manifest
 from toolflow.flow.project import open_project, read_decision, read_quantised, read_report
-from toolflow.flow.records import DecisionRecord, PlanRecord, PruneRecord, QuantiseRecord
+from toolflow.flow.records import (
+    CompressionRecord,
+    DecisionRecord,
+    PlanRecord,
+    PruneRecord,
+    QuantiseRecord,
+    StepsRecord,
+)
 from toolflow.ir.artefacts import Record, load_record
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.store import StoredGraph
@@ -31,8 +38,8 @@ EARLIER = Path(__file__).parent / "earlier_projects"
 FIELDS = Path(__file__).parent / "record_fields.json"
 REFRESH = "TOOLFLOW_REFRESH_GOLDEN"
 RECORDS: tuple[type[Record], ...] = (
-    Calibration, CascadeReport, DecisionRecord, Manifest, PlanRecord, PrunedNetwork, PruneRecord, QuantiseRecord,
-    StoredGraph, Summary,
+    Calibration, CascadeReport, CompressionRecord, DecisionRecord, Manifest, PlanRecord, PrunedNetwork, PruneRecord,
+    QuantiseRecord, StepsRecord, StoredGraph, Summary,
 )  # fmt: skip
 
 

@@ -1,0 +1,13 @@
+"""Addition in ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from toolflow.ir.operator import Operator
+from toolflow.operators.onnx_nodes import OnnxNode
+
+
+def onnx_nodes(op: Operator, name: str, inputs: Sequence[str]) -> Sequence[OnnxNode]:
+    """Return Add."""
+    return [OnnxNode("Add", list(inputs))]
