@@ -70,16 +70,15 @@ class _Writer:
             self._chain(node.name, _nodes(node, [self._names[name] for name in node.inputs]))
 
     def _chain(self, name: str, nodes: list[OnnxNode]) -> None:
-        """Add nodes, the last of which makes the tensor `name`."""
+        """Add nodes, the last of which makes the tensor `name`; the first bears the name, by which it is imported."""
         before = ""
         for index, node in enumerate(nodes):
-            own = name if index == len(nodes) - 1 else f"{name}.step{index}"
+            own = f"{name}.{node.op_type.lower()}" if index else name
+            made = name if index == len(nodes) - 1 else f"{name}.step{index}"
             inputs = [self._input(f"{own}.input{place}", each, before) for place, each in enumerate(node.inputs)]
-            attributes = {
-                key: list(value) if isinstance(value, tuple) else value for key, value in node.attributes.items()
-            }
-            self.nodes.append(helper.make_node(node.op_type, inputs, [own], name=own, **attributes))  # type: ignore[arg-type]
-            before = own
+            values = {key: list(value) if isinstance(value, tuple) else value for key, value in node.attributes.items()}
+            self.nodes.append(helper.make_node(node.op_type, inputs, [made], name=own, **values))  # type: ignore[arg-type]
+            before = made
 
     def _input(self, name: str, given: str | npt.NDArray[Any], before: str) -> str:
         if isinstance(given, str):

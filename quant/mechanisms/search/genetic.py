@@ -40,7 +40,7 @@ class Genetic(Generic[Candidate]):
 
         Args:
             population: the first generation.
-            fitness: of the candidates of a generation, 0 or more.
+            fitness: of the candidates of a generation; only differences count.
             generations: after the first.
             rng: of all choices.
         """

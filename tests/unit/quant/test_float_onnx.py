@@ -49,6 +49,10 @@ def test_onnxruntime_and_the_importer_read_the_network(name: str, tmp_path: Path
     np.testing.assert_allclose(answers, expected.numpy(), rtol=1e-4, atol=1e-4)
     again = simplify(load_model(str(tmp_path / "net.onnx"), None, None, None))
     torch.testing.assert_close(model_output(again, x), expected, rtol=1e-4, atol=1e-4)
+    if name == "residual":
+        assert [node.name for node in again.nodes if node.op.has_weights] == [
+            node.name for node in graph.nodes if node.op.has_weights
+        ]
     names = {f"{node.name}.{weight}" for node in graph.nodes for weight in node.weights}
     assert safetensors.numpy.load_file(tmp_path / "net.safetensors").keys() == names
 

@@ -1,0 +1,106 @@
+"""Parts of recipes against oracles: brute force, published formulas, and networks that must be what genes say."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from quant.mechanisms.rewrite.channels import ChannelMap
+from quant.mechanisms.search.fixed_count import least_quadratic, repaired
+from quant.mechanisms.staircase import step_edges
+from quant.recipes.genecai import GRID, Ranks, Rates, fitness_of
+from tests.unit.quant.quantise_networks import residual_network
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_fixed_count_search_against_brute_force(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    factor = rng.normal(size=(12, 12))
+    error = factor @ factor.T
+    best = min(combinations(range(12), 5), key=lambda some: error[np.ix_(some, some)].sum())
+    chosen = least_quadratic(error, 5, 40, 60, rng)
+    assert np.flatnonzero(chosen).tolist() == list(best)
+    assert error[np.ix_(chosen, chosen)].sum() < np.sort(np.diag(error))[:5].sum() + 1e-9
+
+
+def test_a_repaired_choice_has_its_count() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        given = rng.random(9) < rng.random()
+        made = repaired(given, 4, rng)
+        assert made.sum() == 4
+        assert (made & given).sum() == min(4, given.sum())
+
+
+@pytest.mark.parametrize(
+    ("costs", "edges"),
+    [
+        ([4, 4, 4, 4, 8, 8, 8, 8, 12], [3, 7, 8]),
+        ([4, 4.1, 4.2, 4.3, 8, 8.1, 8.2, 8.3], [3, 7]),
+        ([1, 2, 3, 4], [0, 1, 2, 3]),
+        ([5, 5, 5], [2]),
+        ([5], [0]),
+    ],
+)
+def test_the_edges_of_a_staircase(costs: list[float], edges: list[int]) -> None:
+    assert step_edges(costs) == edges
+
+
+def test_the_fitness_is_the_published_formula() -> None:
+    assert fitness_of(-0.01, 1.0, 0.9, 0.8) == 0
+    assert fitness_of(0.2, 0.88, 0.9, 0.85) == pytest.approx(math.exp(20) / (2 + 1))
+    assert fitness_of(0.2, 0.83, 0.9, 0.85) == pytest.approx(math.exp(20) / (7 + 1 + math.exp(2)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_genes_of_ranks_and_their_network(seed: int) -> None:
+    """Each pair of genes gives ranks in eighths, and the factors have exactly these."""
+    space = Ranks.of(residual_network())
+    rng = np.random.default_rng(seed)
+    genes = tuple(float(each) / GRID for each in rng.integers(0, GRID + 1, space.genes))
+    made, place = space.network(genes), 0
+    for name, full in space.layers:
+        mine = genes[place : place + len(full)]
+        place += len(full)
+        if not any(mine):
+            assert f"{name}.first" not in made.by_name
+            continue
+        expected = [max(math.ceil(most * (1 - gene)), 1) for gene, most in zip(mine, full, strict=True)]
+        core = made.by_name[f"{name}.core" if len(full) == 2 else f"{name}.first"].weights["weight"].shape
+        assert [core[1], core[0]] == expected if len(full) == 2 else [core[0]] == expected
+    limits = (0.5,) * space.genes
+    for _ in range(20):
+        changed = space.mutated(genes, limits, rng)
+        assert all(0 <= gene <= 0.5 and (gene * GRID).is_integer() for gene in changed)
+    assert space.network((0.0,) * space.genes) is space.graph
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_genes_of_rates_and_their_network(seed: int) -> None:
+    """Only the first layers of the blocks shrink, by exactly the rate."""
+    graph = residual_network()
+    space = Rates.of(graph)
+    assert [width.layers for width in space.widths] == [("a1",), ("b1",)]
+    rng = np.random.default_rng(seed)
+    genes = tuple(rng.random(2).tolist())
+    made = space.network(genes)
+    for name, gene in zip(("a1", "b1"), genes, strict=True):
+        count = len(graph.by_name[name].weights["weight"])
+        assert len(made.by_name[name].weights["weight"]) == max(count - round(gene * count), 1)
+    assert all(0 <= gene <= 0.3 for gene in space.mutated(genes, (0.3, 0.3), rng))
+
+
+def test_channels_go_in_order_until_a_tensor_would_be_empty() -> None:
+    """The trunk's first tensor has 8 of its 16 classes: one of these stays, whatever is asked for."""
+    channels = ChannelMap.of(residual_network())
+    trunk = channels.widths[0].classes
+    first = set(channels.classes["stem"].tolist())
+    order = sorted(trunk, key=lambda each: (each not in first, each))
+    gone = channels.thinned(order, 16)
+    assert len(gone) == 15
+    assert len(first - gone) == 1
+    assert gone >= set(order[:7])
+    channels.without(gone)
