@@ -154,7 +154,7 @@ def _draw_quantise(rng: random.Random, engine: EngineConfig, network: Network) -
         # without the smallest weight where a packing excludes it
         "digit_bits": engine.digit_bits - (engine.packing.weights.lower == -engine.packing.weights.upper),
         "tile": tile,
-        "pattern": [rng.randint(1, sub_row), sub_row] if patterned else None,
+        "pattern": [rng.randint(1, sub_row), sub_row, rng.choice([1, 1, 2, 4])] if patterned else None,
         "family": family,
         "ranges": rng.choice(["mse", "mse", "percentile"]),
         "rounding": rng.choice(["gptq", "gptq", "nearest"]),

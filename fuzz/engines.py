@@ -91,7 +91,7 @@ def _draw(rng: random.Random, widths: tuple[int, int], tile: int, packed: bool) 
             "transform_cycles": rng.choice([1, 1, 2, 4]) if tile else 1,
             "transform_depth": rng.randint(300, 1200) if tile else 1,
             "multiplier": multiplier,
-            **(_draw_packing(rng, slots) if packed else {"gather": rng.random() < 0.7}),
+            **(_draw_packing(rng, slots) if packed else _draw_indices(rng, 1)),
             "bank_memory": rng.choice(["block", "block", "ultra"]),
             "confidence": rng.random() < 0.7,
         }
@@ -106,5 +106,11 @@ def _draw_packing(rng: random.Random, slots: int) -> dict[str, object]:
         "pack_k": pack_k,
         "pack_p": rng.choice([1, 2, 2]),
         "chain": rng.choice([chain for chain in (1, 2, 4, 8) if chain <= slots]),
-        "gather": pack_k == 1 and rng.random() < 0.6,
+        **_draw_indices(rng, pack_k),
     }
+
+
+def _draw_indices(rng: random.Random, pack_k: int) -> dict[str, object]:
+    """Return whether rows carry indices, and how many output channels share one."""
+    gather = rng.random() < 0.6
+    return {"gather": gather, "index_k": rng.choice([pack_k, 2, 4]) if gather else 1}

@@ -74,7 +74,7 @@ class QuantiseConfig(BaseModel):
             integers wider than it must fit ceil(bits / digit_bits) balanced digits.
         tile: Winograd tile of the 3 × 3 layers of stride 1, the first one left out; 0 for direct convolution.
         tiles: layer name -> its own tile.
-        pattern: n:S of the layers that can carry it (`quant/arrangement/forms.py`), None for dense ones.
+        pattern: n:S or n:SxG of the layers that can carry it (`quant/arrangement/forms.py`), None for dense ones.
         patterns: layer name -> its own pattern.
         family: "multiplier" (free scales) or "fixed-point" (powers of two).
         ranges: how activation ranges are found: least squared error, or a percentile.

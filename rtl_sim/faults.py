@@ -170,7 +170,8 @@ def _row_fault(config: EngineConfig, packet: _Packet, kind: Kind, rng: np.random
     share = config.rows_per_beat(indexed)
     beat = row // share * config.beats_per_row(indexed) * config.bus_bits
     before = 0 if kind == "weight" else config.lanes_k * config.slots * config.weight_bits
-    inside = row % share * config.row_bits(indexed) + before + (k * config.slots + slot) * width + bit
+    place_k = k if kind == "weight" else k // config.index_k
+    inside = row % share * config.row_bits(indexed) + before + (place_k * config.slots + slot) * width + bit
     channel = packet.group * config.lanes_k + k
     place = f"{packet.layer.name}, output channel {channel}, row {row}, slot {slot}, bit {bit}"
     return Fault(kind, place, packet.rows + beat + inside)

@@ -96,10 +96,20 @@ inline void cut_row(const UInt<chunk_bits> (&chunk)[Shape<Config>::row_chunks], 
       const UInt<Config::weight_bits> value =
           row_bits<Config::weight_bits, S::row_chunks>(chunk, n * Config::weight_bits);
       set_element<Config::slots, Config::weight_bits>(row.value[k], s, value);
+    }
+  }
+  for (int c = 0; c < S::choices; ++c) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    for (int s = 0; s < S::kept_indices; ++s) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      const int n = c * Config::slots + s;
       UInt<S::index_bits> index = 0;
       if (Indexed) index = row_bits<S::index_bits, S::row_chunks>(chunk, S::dense_row_bits + n * S::index_bits);
-      set_element<S::kept_indices, S::kept_index_bits>(row.index[k], Config::gather ? s : 0,
-                                                       keep_unsigned<S::kept_index_bits>(index));
+      set_element<S::kept_indices, S::kept_index_bits>(row.index[c], s, keep_unsigned<S::kept_index_bits>(index));
     }
   }
 }

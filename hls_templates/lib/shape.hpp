@@ -49,7 +49,8 @@ struct Shape {
 
   static constexpr int row_values = Config::lanes_k * Config::slots;
   static constexpr int dense_row_bits = row_values * Config::weight_bits;
-  static constexpr int indexed_row_bits = row_values * (Config::weight_bits + (Config::gather ? index_bits : 0));
+  static constexpr int choices = Config::gather ? Config::lanes_k / Config::index_k : 1;  // indices of a slot
+  static constexpr int indexed_row_bits = dense_row_bits + (Config::gather ? choices * Config::slots * index_bits : 0);
   // A row of an engine without gather keeps no indices: as little as a type may have.
   static constexpr int kept_indices = Config::gather ? Config::slots : 1;
   static constexpr int kept_index_bits = Config::gather ? index_bits : 1;
@@ -103,7 +104,7 @@ struct Parameters {
 template <class Config>
 struct WeightRow {
   Packed<Config::slots, Config::weight_bits> value[Config::lanes_k];
-  Packed<Shape<Config>::kept_indices, Shape<Config>::kept_index_bits> index[Config::lanes_k];
+  Packed<Shape<Config>::kept_indices, Shape<Config>::kept_index_bits> index[Shape<Config>::choices];
 };
 
 template <class Config>

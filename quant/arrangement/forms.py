@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from quant.winograd.transforms import can_tile, transformed
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.operator import Operator, Shape
-from toolflow.numerics.srbs import Pattern, kept_values
+from toolflow.numerics.srbs import SHARING, Pattern, kept_values
 from toolflow.numerics.winograd import WINOGRAD
 from toolflow.operators import Conv, WinogradConv
 
@@ -64,14 +64,21 @@ def dense_layers(arrangement: Arrangement, config: QuantiseConfig) -> Mapping[st
     return {name: problem for name, problem in problems.items() if problem is not None}
 
 
-def cannot_carry(op: Operator, channels: int, pattern: Pattern | None) -> str | None:
-    """Return why a layer cannot carry a pattern, None if it can."""
+def cannot_carry(op: Operator, shape: Sequence[int], pattern: Pattern | None) -> str | None:
+    """Return why a layer with weights of this shape (K, C, kh, kw) cannot carry a pattern, None if it can."""
     if pattern is None:
         return None
+    outputs, channels = shape[:2]
     if op.groups > 1:
         return f"{op.groups} channel groups would need a pattern each"
     if channels < pattern.sub_row:
         return f"{channels} input channels are fewer than the {pattern.sub_row} of a sub-row"
+    if outputs % pattern.outputs:
+        possible = " or ".join(str(replace(pattern, outputs=n)) for n in SHARING if outputs % n == 0)
+        return (
+            f"{outputs} output channels are no multiple of the {pattern.outputs} that share an index; "
+            f"possible: {possible}"
+        )
     return None
 
 
@@ -80,11 +87,12 @@ def nobody_carries(graph: Graph, pattern: Pattern) -> str:
     return (
         f"no layer of {graph.name} can carry the pattern {pattern}: a 3x3 convolution of stride 1, without groups and "
         f"behind the first layer, must have {pattern.sub_row} input channels or more"
+        + (f", and a multiple of {pattern.outputs} output channels" if pattern.outputs > 1 else "")
     )
 
 
 def _problem(node: Node, pattern: Pattern | None) -> str | None:
-    return cannot_carry(node.op, node.weights["weight"].shape[1], pattern)
+    return cannot_carry(node.op, node.weights["weight"].shape, pattern)
 
 
 def free_layers(arrangement: Arrangement) -> Mapping[str, Node]:

@@ -65,8 +65,9 @@ class Option:
         multiplications: multiplications for one image.
         operand: widths of the multipliers' other operand, by the bits of the layer's input.
         divergence: divergence of the network's answers with this choice alone.
-        fullest: of sparse layers the most weights of an output that are not 0, by `WORD` input channels and by tap.
-        shares: of sparse layers how many weights of a sub-row each tap keeps.
+        fullest: of sparse layers the most places at which an output keeps a weight, by `WORD` input channels and by
+            tap; output channels that share an index keep the places of all of them.
+        shares: of sparse layers how many places of a sub-row each tap keeps.
     """
 
     tile: int | None
@@ -225,8 +226,9 @@ def _options(probe: _Probe, form: _Form, widths: Sequence[int], kinds: Sequence[
 
 def fullness(weight: npt.NDArray[Any], pattern: Pattern) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
     """Return `fullest` and `shares` of an option with these weights (K, C, kh, kw)."""
-    words = fullest(weight, WORD).reshape(-1, weight.shape[2] * weight.shape[3])
-    return tuple(map(tuple, words.tolist())), tuple(shares_of(weight, pattern.sub_row).reshape(-1).tolist())
+    words = fullest(weight, WORD, pattern.outputs).reshape(-1, weight.shape[2] * weight.shape[3])
+    shares = shares_of(weight, pattern.sub_row, pattern.outputs)
+    return tuple(map(tuple, words.tolist())), tuple(shares.reshape(-1).tolist())
 
 
 def _operand_bits(op: Operator, kind: IntegerType) -> int:

@@ -55,10 +55,10 @@ def _layer(node: QuantisedNode, plain: Node, option: Option, config: QuantiseCon
 def as_full(shape: Sequence[int], pattern: Pattern, option: Option) -> npt.NDArray[np.bool_]:
     """Return a support (K, C, kh, kw) of the pattern whose words are as full, tap by tap, as the option's fullest ones.
 
-    In each sub-row of an output one of its words, another one for the next output, holds all that it may; the others
-    share the rest.
+    In each sub-row of a group of outputs one of its words, another one for the next group, holds all that it may; the
+    others share the rest.
     """
-    held = np.zeros(shape, dtype=bool)
+    held = np.zeros((-(-shape[0] // pattern.outputs), *shape[1:]), dtype=bool)
     words = max(pattern.sub_row // WORD, 1)  # of a sub-row; a word of several holds as many of each
     order = np.array(sorted(range(WORD), key=lambda channel: channel % pattern.sub_row))
     for number, tap in enumerate(np.ndindex(*shape[2:])):
@@ -72,4 +72,4 @@ def as_full(shape: Sequence[int], pattern: Pattern, option: Option) -> npt.NDArr
                     left -= taken
                     channels = (begin + place) * WORD + order
                     held[(slice(turn, None, len(fullest)), channels[channels < shape[1]][:taken], *tap)] = True
-    return held
+    return held.repeat(pattern.outputs, axis=0)[: shape[0]]

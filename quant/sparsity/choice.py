@@ -27,7 +27,7 @@ class Choice:
 
     Attributes:
         tile: 2 or 4, the Winograd tile; 0 for direct convolution.
-        pattern: n:S, or None if it stays dense.
+        pattern: n:S or n:SxG, or None if it stays dense.
     """
 
     tile: int
@@ -71,7 +71,7 @@ def choose_layers(
         if name not in named and name not in free:
             continue
         wanted = named.get(name, pattern)
-        problem = cannot_carry(op, weight.shape[1], wanted)
+        problem = cannot_carry(op, weight.shape, wanted)
         if problem is not None and name in named:
             raise ToolflowError(f"'{name}' cannot carry the pattern {wanted}: {problem}")
         if problem is not None:

@@ -173,7 +173,7 @@ def _replaced(node: Node, choice: Choice, arrays: Arrays, path: Path) -> Node:
     pattern = choice.pattern
     made = node
     if is_direct(node) and (choice.tile or pattern is not None):
-        problem = cannot_carry(node.op, shape[1], pattern)
+        problem = cannot_carry(node.op, shape, pattern)
         if choice.tile and (choice.tile not in WINOGRAD or shape[2:] != (KERNEL, KERNEL)):
             problem = f"it has no Winograd form of tile {choice.tile}"
         if problem is not None:

@@ -2,7 +2,8 @@
 
 A layer's weights are (K, F), tap by tap and channel by channel within a tap; its Hessian (F, F) holds the second
 moments of what they meet. The support is chosen as SparseGPT does (Frantar and Alistarh 2023, arXiv 2301.00774): a
-value's saliency is the error that its removal leaves after the values behind it have made up for it. Where the layer is
+value's saliency is the error that its removal leaves after the values behind it have made up for it. The saliency of a
+place that output channels share is the sum of theirs, since their errors do not touch each other. Where the layer is
 not too large for it, half of each sub-row goes first, then further values by what their removal would cost among those
 that are left. Of a tile's taps, which share, each gets its part by the same saliencies. The kept values are then solved
 for by least squares, and rounded one after the other as GPTQ does, each error moved to later ones.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -163,8 +164,8 @@ def _supports(parts: Sequence[Part], kernel: tuple[int, int], pattern: Pattern, 
 
     def chosen_at(kept: int, masks: Sequence[Tensor | None]) -> tuple[list[npt.NDArray[np.float64]], Int64Array]:
         saliencies = [channel_major(p.saliency(mask), kernel).numpy() for p, mask in zip(parts, masks, strict=True)]
-        worth = np.sum([worth_of(saliency, pattern.sub_row) for saliency in saliencies], axis=0)
-        step = Pattern(kept, pattern.sub_row)
+        worth = np.sum([worth_of(saliency, pattern.sub_row, pattern.outputs) for saliency in saliencies], axis=0)
+        step = replace(pattern, kept=kept)
         return saliencies, share_taps(worth, step) if shared else np.full(kernel, kept)
 
     shares = chosen_at(kept, [None] * len(parts))[1] if shared else np.full(kernel, kept)
@@ -231,8 +232,9 @@ def choose_support(weight: Tensor, hessian: Tensor, pattern: Pattern, shares: In
     for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
         saliency = (rest[:, start:end] / torch.diagonal(factor)[start:end]) ** 2
         share = int(shares.reshape(-1)[taps[start // channels]])
-        kept = saliency.topk(min(share, end - start), dim=1).indices
-        mask[:, start:end].scatter_(1, kept, value=True)
+        of_groups = torch.stack([group.sum(0) for group in saliency.split(pattern.outputs)])
+        kept = of_groups.topk(min(share, end - start), dim=1).indices.repeat_interleave(pattern.outputs, 0)
+        mask[:, start:end].scatter_(1, kept[: len(mask)], value=True)
         errors = torch.zeros(len(weight), end - start, dtype=weight.dtype)
         for column in range(start, end):
             lost = torch.where(mask[:, column], 0.0, rest[:, column])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from quant.sparsity.choice import Choice
 from toolflow.numerics.srbs import Pattern
@@ -20,7 +21,7 @@ def gradual(choices: Mapping[str, Choice]) -> list[dict[str, Choice]]:
         for name, choice in choices.items():
             pattern = choice.pattern
             if pattern is not None:
-                pattern = Pattern(kept[name][min(index, len(kept[name]) - 1)], pattern.sub_row)
+                pattern = replace(pattern, kept=kept[name][min(index, len(kept[name]) - 1)])
             step[name] = Choice(choice.tile, pattern)
         steps.append(step)
     return steps

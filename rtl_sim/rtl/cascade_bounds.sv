@@ -76,8 +76,14 @@ module cascade_bounds
   if (!is_power_of_two(Engine.chain) || Engine.chain > Engine.slots) begin : g_check_15
     $fatal(1, "cascade_engine: chain must divide slots = %0d, not be %0d", Engine.slots, Engine.chain);
   end
-  if (Engine.pack_k > 1 && Engine.gather) begin : g_check_16
-    $fatal(1, "cascade_engine: gather must be 0 with pack_k = %0d, whose channels share an element", Engine.pack_k);
+  if ((Engine.index_k != 1 && Engine.index_k != 2 && Engine.index_k != 4) ||
+      Engine.lanes_k % maximum(Engine.index_k, 1) != 0 || (!Engine.gather && Engine.index_k != 1)) begin : g_check_16
+    $fatal(1, "cascade_engine: index_k must be 1, 2 or 4 and divide lanes_k = %0d, without gather 1, not %0d",
+           Engine.lanes_k, Engine.index_k);
+  end
+  if (Engine.gather && Engine.index_k % maximum(Engine.pack_k, 1) != 0) begin : g_check_19
+    $fatal(1, "cascade_engine: index_k must be 2 or 4 with pack_k = %0d and gather, not %0d: its channels share an element",
+           Engine.pack_k, Engine.index_k);
   end
   if (Engine.dsp_primitive == DspPrimitiveNone) begin : g_check_17
     if (Engine.pack_k * Engine.pack_p * Engine.chain != 1) begin : g_check

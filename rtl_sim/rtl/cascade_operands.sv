@@ -1,9 +1,9 @@
 // What the multipliers take: the weights of each (channel, slot), and the element that each of them meets in each lane.
-// With gather, every (channel, slot) picks its own element by its weight's index; without it, one element for each
-// slot serves all channels. Slot n of a chain gets its values n cycles later where the chain is a column of DSP blocks.
+// With gather, index_k channels pick the element that their common index names; without it, one element for each slot
+// serves all channels. Slot n of a chain gets its values n cycles later where the chain is a column of DSP blocks.
 // Outputs come one cycle after the step, and are to be registered by the multipliers.
 // Cost: registers of a word for each lane and of a weight row, and their delays; with gather a multiplexer of S
-// elements for each multiplier, without it one of S / slots elements for each lane and slot.
+// elements for each lane, slot and index_k channels, without it one of S / slots elements for each lane and slot.
 module cascade_operands
   import cascade_pkg::*;
   import cascade_products_pkg::*;
@@ -61,18 +61,18 @@ module cascade_operands
 
     if (Engine.gather) begin : g_gather
       localparam int unsigned Indices = Engine.lanes_k * Engine.slots * Engine.weight_bits;
-      index_t index[Late+1][Engine.lanes_k];
+      index_t index[Late+1][Choices];
       always_ff @(posedge clk) begin
-        for (int unsigned k = 0; k < Engine.lanes_k; k++) begin
-          if (Engine.sub_row == 1) index[0][k] <= '0;
-          else index[0][k] <= indexed ? step_row[Indices+(k*Engine.slots+s)*IndexBits+:IndexBits] : step_index | index_t'(s);
+        for (int unsigned c = 0; c < Choices; c++) begin
+          if (Engine.sub_row == 1) index[0][c] <= '0;
+          else index[0][c] <= indexed ? step_row[Indices+(c*Engine.slots+s)*IndexBits+:IndexBits] : step_index | index_t'(s);
         end
         for (int unsigned age = 1; age <= Late; age++) index[age] <= index[age-1];
       end
       always_comb begin
-        for (int unsigned k = 0; k < Engine.lanes_k; k++) begin
+        for (int unsigned c = 0; c < Choices; c++) begin
           for (int unsigned p = 0; p < Engine.lanes_p; p++) begin
-            operand[k][s][p] = operand_of(word[Late][p][index[Late][k]], input_signed);
+            operand[c][s][p] = operand_of(word[Late][p][index[Late][c]], input_signed);
           end
         end
       end

@@ -260,6 +260,7 @@ package cascade_pkg;
     int unsigned    pack_p;
     int unsigned    chain;
     bit             gather;
+    int unsigned    index_k;
     bank_memory_e   bank_memory;
     bit             confidence;
   } engine_t;
@@ -291,6 +292,7 @@ package cascade_pkg;
     pack_p: 1,
     chain: 1,
     gather: 1'b1,
+    index_k: 1,
     bank_memory: BankMemoryBlock,
     confidence: 1'b1
   };
@@ -356,7 +358,8 @@ package cascade_pkg;
   // Bits of a weight row, with or without its indices (an engine without gather takes none), and of the widest item of
   // the weight stream.
   function automatic int unsigned row_bits(engine_t engine, bit indexed);
-    return engine.lanes_k * engine.slots * (engine.weight_bits + (indexed && engine.gather ? index_bits(engine) : 0));
+    return engine.lanes_k * engine.slots * engine.weight_bits +
+        (indexed && engine.gather ? engine.lanes_k / engine.index_k * engine.slots * index_bits(engine) : 0);
   endfunction
   function automatic int unsigned item_bits(engine_t engine);
     return maximum(row_bits(engine, 1'b1), RecordBits);

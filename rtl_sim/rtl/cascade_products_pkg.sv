@@ -124,9 +124,9 @@ package cascade_products_pkg;
     return is_column(engine.dsp_primitive) ? slot % engine.chain : 0;
   endfunction
 
-  // Elements that are chosen for each lane and slot: each channel's, or one for all of them.
+  // Elements that are chosen for each lane and slot: one for every `index_k` channels, or one for all of them.
   function automatic int unsigned choices(engine_t engine);
-    return engine.gather ? engine.lanes_k : 1;
+    return engine.gather ? engine.lanes_k / engine.index_k : 1;
   endfunction
 
   // Cycles from the operands of slot 0 to the sum over all slots.

@@ -56,7 +56,7 @@ module cascade_sums
       for (int unsigned s = 0; s < Leaves; s++) begin
         for (int unsigned k = 0; k < Engine.lanes_k; k++) begin
           for (int unsigned p = 0; p < Engine.lanes_p; p++) begin
-            product[s][k][p] <= product_of(weight_taken[k][s], operand_taken[k%Choices][s][p]);
+            product[s][k][p] <= product_of(weight_taken[k][s], operand_taken[k*Choices/Engine.lanes_k][s][p]);
           end
         end
       end
@@ -84,7 +84,7 @@ module cascade_sums
             for (int unsigned n = 0; n < Engine.chain; n++) begin
               for (int unsigned i = 0; i < Engine.pack_k; i++) chain_weight[n][i] = weight[k+i][c*Engine.chain+n];
               for (int unsigned j = 0; j < Engine.pack_p; j++) begin
-                chain_operand[n][j] = operand[k%Choices][c*Engine.chain+n][p+j];
+                chain_operand[n][j] = operand[k*Choices/Engine.lanes_k][c*Engine.chain+n][p+j];
               end
             end
             for (int unsigned i = 0; i < Engine.pack_k; i++) begin

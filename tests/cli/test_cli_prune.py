@@ -350,7 +350,7 @@ def test_an_interrupted_run_goes_on(model: str, tmp_path: Path, monkeypatch: pyt
     [
         (["--pattern", "9:8"], "--pattern: n of a pattern n:S must be 1 to S = 8, not 9"),
         (["--pattern", "2:6"], "--pattern: S of a pattern n:S must be a power of two, not 6"),
-        (["--pattern", "half"], "--pattern: a pattern must be n:S, for example 3:16, not 'half'"),
+        (["--pattern", "half"], "--pattern: a pattern must be n:S or n:SxG, for example 3:16 or 4:16x2, not 'half'"),
         (["--pattern", "2:16"], "no layer of net can carry the pattern 2:16"),
         (["--pattern", "2:4", "--layer-pattern", "2=3"], "--layer-pattern: a pattern must be n:S"),
         (

@@ -37,6 +37,10 @@ SHAPES: dict[str, EngineConfig] = {
     "chain_of_8": EngineConfig(
         lanes_k=4, lanes_p=2, slots=16, sub_row=16, dsp_primitive="dsp48e2", pack_k=2, chain=8, gather=False
     ),
+    "shared_pairs": EngineConfig(
+        lanes_k=8, lanes_p=2, slots=4, drain_k=2, dsp_primitive="dsp48e2", pack_k=2, chain=4, index_k=2
+    ),
+    "shared_by_4": EngineConfig(lanes_k=12, lanes_p=3, slots=2, drain_k=4, sub_row=16, index_k=4),
     "quads": EngineConfig(
         lanes_k=8,
         lanes_p=2,
@@ -49,6 +53,9 @@ SHAPES: dict[str, EngineConfig] = {
         pack_p=2,
         chain=4,
         gather=False,
+    ),
+    "tile_2_shared": EngineConfig(
+        lanes_k=4, lanes_p=2, slots=4, drain_k=2, tile=2, dsp_primitive="dsp48e2", pack_k=2, index_k=2
     ),
     "tile_2_pairs": EngineConfig(
         lanes_k=4, lanes_p=2, slots=4, drain_k=2, tile=2, dsp_primitive="dsp48e2", pack_k=2, gather=False

@@ -294,7 +294,7 @@ def test_images_that_are_none_are_a_mistake_to_mend(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 99}, "plan.json must be of schema version 5, not 99"),
+        ({"schema_version": 99}, "plan.json must be of schema version 6, not 99"),
         ({"units": {}}, "plan.json is damaged"),
         ({"units": {"middle": None}}, "plan.json is damaged"),
         (

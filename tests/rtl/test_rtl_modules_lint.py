@@ -57,7 +57,8 @@ def test_shape_lints(shape: str) -> None:
             "pack_k and pack_p must be 1 or 2 and divide lanes_k = 16 and lanes_p = 8, not 1 and 3",
         ),
         ({"chain": 2}, "chain must divide slots = 1, not be 2"),
-        ({"pack_k": 2}, "gather must be 0 with pack_k = 2, whose channels share an element"),
+        ({"pack_k": 2}, "index_k must be 2 or 4 with pack_k = 2 and gather, not 1: its channels share an element"),
+        ({"index_k": 3}, "index_k must be 1, 2 or 4 and divide lanes_k = 16, without gather 1, not 3"),
         ({"pack_p": 2}, "pack_k, pack_p and chain need a dsp_primitive, not 1, 2 and 1 with none"),
         (
             {"pack_p": 2, "dsp_primitive": "mult18x18d"},

@@ -197,9 +197,9 @@ Tile = Annotated[
 Pattern = Annotated[
     str | None,
     typer.Option(
-        metavar="n:S",
-        help="Keep n of every S input channels at each tap, for example 3:16, in layers with at least S channels; auto "
-        "to search it for each layer.",
+        metavar="n:S[xG]",
+        help="Keep n of every S input channels at each tap, for example 3:16, in layers with at least S channels; with "
+        "xG, at the same places in each G = 2 or 4 output channels. auto to search it for each layer.",
         rich_help_panel=_PRECISION,
     ),
 ]

@@ -126,7 +126,7 @@ def parse_pattern_option(option: str, text: str | None) -> Pattern | Auto | None
     """Return the pattern that an option gives, or AUTO; None if it is not given.
 
     Raises:
-        ToolflowError: the text is no pattern n:S, S is no power of two, or n exceeds it.
+        ToolflowError: the text is no pattern n:S or n:SxG, S is no power of two, or n exceeds it.
     """
     if text is None:
         return None

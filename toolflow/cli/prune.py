@@ -18,7 +18,12 @@ _PANEL, _DATA, _TRAINING = "Pattern", "Images", "Training"
 
 PatternText = Annotated[
     str,
-    typer.Option("--pattern", metavar="n:S", help="Keep n of every S input channels.", rich_help_panel=_PANEL),
+    typer.Option(
+        "--pattern",
+        metavar="n:S[xG]",
+        help="Keep n of every S input channels, at the same places in each G output channels.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 Tile = Annotated[
     Literal["0", "2", "4", "auto"],
@@ -32,7 +37,7 @@ LayerPatterns = Annotated[
     str | None,
     typer.Option(
         "--layer-pattern",
-        metavar="NAME=n:S,..",
+        metavar="NAME=n:S[xG],..",
         help="Patterns of single layers, also of 1x1 and strided layers; 'dense' for none.",
         rich_help_panel=_PANEL,
     ),

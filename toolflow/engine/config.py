@@ -56,8 +56,9 @@ class EngineConfig(BaseModel):
         dsp_primitive: the DSP block that the array is built of, or "none" where synthesis infers the multipliers.
         pack_k, pack_p: output channels and positions that share one DSP block (`numerics/packing.py`).
         chain: slots whose products are summed inside the column of DSP blocks.
-        gather: whether each output channel picks its own elements of a word, as sparse and grouped layers need;
-            without it, one element for each (lane, slot) serves all channels.
+        gather: whether weight rows may carry indices, by which output channels pick their own elements of a word, as
+            sparse and grouped layers need; without it, one element for each (lane, slot) serves all channels.
+        index_k: output channels that share each index of a weight row, and with it the element that it picks.
         bank_memory: whether the banks are meant for block RAM (LUT RAM if they are small) or for UltraRAM.
         confidence: whether the confidence unit is built.
     """
@@ -89,6 +90,7 @@ class EngineConfig(BaseModel):
     pack_p: Literal[1, 2] = 1
     chain: int = Field(default=1, ge=1)
     gather: bool = True
+    index_k: Literal[1, 2, 4] = 1
     bank_memory: Literal["block", "ultra"] = "block"
     confidence: bool = True
 
@@ -111,10 +113,24 @@ class EngineConfig(BaseModel):
             problems.append(f"sub_row must be at most bus_bits / 8, not {self.sub_row} > {self.bus_bits // 8}")
         if self.granule % self.drain_k:
             problems.append(f"drain_k must divide gcd(lanes_k, sub_row) = {self.granule}, not be {self.drain_k}")
+        problems += self._index_problems()
         problems += self._packing_problems() or self._precision_problems()
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _index_problems(self) -> list[str]:
+        if not self.gather:
+            return [] if self.index_k == 1 else [f"index_k must be 1 without gather, not {self.index_k}"]
+        problems = []
+        if self.lanes_k % self.index_k:
+            problems.append(f"index_k must divide lanes_k = {self.lanes_k}, not be {self.index_k}")
+        if self.index_k % self.pack_k:
+            problems.append(
+                f"index_k must be 2 or 4 with pack_k={self.pack_k} and gather, not {self.index_k}: output channels of "
+                "one DSP block share an element; without shared indices take pack_p=2, or gather=false for dense layers"
+            )
+        return problems
 
     def _packing_problems(self) -> list[str]:
         if self.dsp_primitive == "none":
@@ -130,11 +146,6 @@ class EngineConfig(BaseModel):
         for whole, part in (("lanes_k", "pack_k"), ("lanes_p", "pack_p"), ("slots", "chain")):
             if getattr(self, whole) % getattr(self, part):
                 problems.append(f"{part} must divide {whole} = {getattr(self, whole)}, not be {getattr(self, part)}")
-        if self.pack_k > 1 and self.gather:
-            problems.append(
-                f"gather must be false with pack_k={self.pack_k}, whose output channels share an element: "
-                "take pack_p=2, or an engine for dense layers"
-            )
         try:
             self.packing  # noqa: B018
         except ValueError as error:
@@ -255,6 +266,11 @@ class EngineConfig(BaseModel):
         return min(self.weight_bits, self.activation_bits)
 
     @property
+    def choices(self) -> int:
+        """Elements that each lane and slot picks: one for every `index_k` output channels, or one for all of them."""
+        return self.lanes_k // self.index_k if self.gather else 1
+
+    @property
     def index_bits(self) -> int:
         """Width of an index into a sub-row."""
         return max(self.sub_row.bit_length() - 1, 1)
@@ -266,8 +282,8 @@ class EngineConfig(BaseModel):
 
     def row_bits(self, indexed: bool) -> int:
         """Bits of one weight row, with or without its indices."""
-        per_value = self.row_weight_bits + (self.index_bits if indexed else 0)
-        return self.lanes_k * self.slots * per_value
+        indices = self.lanes_k // self.index_k * self.slots if indexed else 0
+        return self.lanes_k * self.slots * self.row_weight_bits + indices * self.index_bits
 
     def rows_per_beat(self, indexed: bool) -> int:
         """Whole weight rows in one beat; 1 if a row needs one beat or more."""
@@ -282,14 +298,16 @@ class EngineConfig(BaseModel):
         """64-bit hash of every parameter that a program could notice, compared by the engine with the program's header.
 
         Which memory holds the banks is none of them. Neither is how products are packed: an engine answers an index or
-        a weight that it does not take with an error code. Biases of 32 bits and one precision are those of engines
-        before `bias_bits` and `narrow_bits`.
+        a weight that it does not take with an error code. Biases of 32 bits, one precision and an index for each channel
+        are those of engines before `bias_bits`, `narrow_bits` and `index_k`.
         """
         known = self.model_dump(exclude={"bank_memory", *ARRAY})
         if self.bias_bits == PLAIN_BIAS_BITS:
             del known["bias_bits"]
         if self.narrow_bits == 0:
             del known["narrow_bits"]
+        if self.index_k == 1:
+            del known["index_k"]
         text = json.dumps(known, sort_keys=True).encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")
 

@@ -308,7 +308,7 @@ class _Engine:
             slot = np.arange(steps)[:, None] * c.slots + np.arange(c.slots)
             indices = np.broadcast_to((slot % c.sub_row)[:, None, :], values.shape)
         else:
-            indices = packet.indices[row : row + steps]
+            indices = packet.indices[row : row + steps].repeat(c.index_k, axis=1)
         matrix = np.zeros((c.sub_row, c.lanes_k), dtype=np.float64)
         lane = np.broadcast_to(np.arange(c.lanes_k)[None, :, None], values.shape)
         np.add.at(matrix, (indices, lane), values.astype(np.float64))

@@ -103,7 +103,8 @@ def layer_weights(
 def plan_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
     """Choose the cheapest walk: dense where every channel is used, else indexed over what is not 0.
 
-    An engine without gather walks every word that it reads densely, also the words of a grouped layer's own channels.
+    Output channels that share an index walk the places of all of them, so that a value of any of them is met. An engine
+    without gather walks every word that it reads densely, also the words of a grouped layer's own channels.
     Indices take room in the weight stream: a tile carries them where they save a value of each word on average, and not
     for a weight here and there that happens to be 0.
     """
@@ -121,15 +122,15 @@ def plan_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
 def group_rows(
     config: EngineConfig, layer: LayerWeights, walk: Walk, group: int
 ) -> tuple[Int64Array, Int64Array | None]:
-    """Return values (rows, lanes_k, slots) and indices (or None) of one output-channel group."""
+    """Return the values (rows, lanes_k, slots) and indices (rows, lanes_k / index_k, slots), or None, of one group."""
     first = group * walk.channel_step // config.sub_row
     dense = _dense_taps(config, layer, group, first, walk.sub_rows)
     if layer.tiled:
         dense = np.moveaxis(dense, 0, 2)  # a tap's sum must be whole before it is folded
     if not walk.indexed:
         return _as_rows(config, walk, dense), None
-    values, indices = _compressed(dense)
-    return _as_rows(config, walk, values), _as_rows(config, walk, indices)
+    values, indices = _compressed(dense, config.index_k)
+    return _as_rows(config, walk, values), _as_rows(config, walk, indices)[:, :: config.index_k]
 
 
 def _as_rows(config: EngineConfig, walk: Walk, elements: Int64Array) -> Int64Array:
@@ -180,7 +181,7 @@ def _sparse_walk(config: EngineConfig, layer: LayerWeights, dense: Walk) -> Walk
     words = np.zeros((len(used), layer.pixel_words * config.sub_row, *used.shape[2:]), dtype=bool)
     for d in range(layer.input_digits):
         words[:, layer.channel + d * layer.digit_step] = used
-    most = fullest(words, config.sub_row)
+    most = fullest(words, config.sub_row, config.index_k)
     steps = np.maximum(-(-most // config.slots), 1)
     if layer.tiled:
         own = steps.max(axis=0)
@@ -203,8 +204,9 @@ def _own_walk(config: EngineConfig, layer: LayerWeights) -> Walk:
         digits = [element + d * layer.digit_step for d in range(layer.input_digits)]
         words = np.concatenate(digits, axis=1) // config.sub_row - first
         sub_rows = max(sub_rows, int(words.max()) + 1)
-        for row in words:
-            most = max(most, int(np.bincount(row).max()))
+        for shared in range(0, len(words), config.index_k):
+            places = np.unique(np.concatenate([row[shared : shared + config.index_k].ravel() for row in digits]))
+            most = max(most, int(np.bincount(places // config.sub_row - first).max()))
     if step == 0:
         sub_rows = layer.pixel_words
     steps = -(-(most if config.gather else config.sub_row) // config.slots)
@@ -238,7 +240,8 @@ def _dense_taps(config: EngineConfig, layer: LayerWeights, group: int, first: in
     return taps.reshape(levels, kernel_h, kernel_w, sub_rows, config.sub_row, config.lanes_k)
 
 
-def _compressed(dense: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Move the values of each word that differ from 0 to its front; return (values, indices)."""
-    index = np.argsort(dense == 0, axis=4, kind="stable")
+def _compressed(dense: Int64Array, index_k: int) -> tuple[Int64Array, Int64Array]:
+    """Move the elements of each word that any of `index_k` channels uses to its front; return (values, indices)."""
+    grouped = dense.reshape(*dense.shape[:5], -1, index_k)
+    index = np.argsort((grouped == 0).all(axis=6), axis=4, kind="stable").repeat(index_k, axis=5)
     return np.take_along_axis(dense, index, axis=4), index

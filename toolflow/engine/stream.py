@@ -22,7 +22,7 @@ class Packet:
     Attributes:
         bias, multiplier, residual_multiplier, shift, residual_shift: int64 (channels of the group,).
         values: int64 (rows, lanes_k, slots).
-        indices: int64 of the same shape, or None if the layer is dense.
+        indices: int64 (rows, lanes_k / index_k, slots), or None if the layer is dense.
     """
 
     bias: Int64Array
@@ -149,5 +149,5 @@ def _unpack_rows(
     values -= (values >> (config.row_weight_bits - 1)) << config.row_weight_bits
     if not indexed:
         return values.reshape(shape), None
-    raw = bits[:, cut:].reshape(rows, per_row, config.index_bits).astype(np.int64)
-    return values.reshape(shape), (raw @ (np.int64(1) << np.arange(config.index_bits))).reshape(shape)
+    raw = bits[:, cut:].reshape(rows, -1, config.slots, config.index_bits).astype(np.int64)
+    return values.reshape(shape), raw @ (np.int64(1) << np.arange(config.index_bits))

@@ -30,17 +30,19 @@ PERCENTILE = 99.99
 
 
 def read_pattern(option: str, value: object) -> Pattern:
-    """Return the pattern that a value is, or that its text n:S says.
+    """Return the pattern that a value is, or that its text, n:S or n:SxG, says.
 
     Raises:
-        ToolflowError: it is no pattern, S is no power of two, or n exceeds it.
+        ToolflowError: it is no pattern, S is no power of two, n exceeds it, or G is not 1, 2 or 4.
     """
     from toolflow.numerics.srbs import Pattern, parse_pattern
 
     if isinstance(value, Pattern):
         return value
     if not isinstance(value, str):
-        raise ToolflowError(f"{option} must be a Pattern or a text n:S, for example 3:16, not {value!r}")
+        raise ToolflowError(
+            f"{option} must be a Pattern or a text n:S or n:SxG, for example 3:16 or 4:16x2, not {value!r}"
+        )
     try:
         return parse_pattern(value)
     except ValueError as error:

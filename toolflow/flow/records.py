@@ -88,7 +88,7 @@ class QuantiseRecord(Record):
     """
 
     remedy: ClassVar[str] = "make the folder again"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     name: str
     input_shape: tuple[int, int, int]
     parameters: int

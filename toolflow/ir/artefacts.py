@@ -21,7 +21,7 @@ PatternText = Annotated[
     PlainValidator(_as_pattern, json_schema_input_type=str),
     PlainSerializer(str, return_type=str),
 ]
-"""A pattern that is the text "n:S" in JSON."""
+"""A pattern that is the text "n:S" or "n:SxG" in JSON."""
 
 
 class Part(BaseModel):

@@ -102,7 +102,7 @@ class Operator(ABC):
 
     @property
     def pattern(self) -> Pattern | None:
-        """n:S if its weights are sub-row-balanced sparse, else None."""
+        """n:S or n:SxG if its weights are sub-row-balanced sparse, else None."""
         return None
 
     @property

@@ -213,5 +213,5 @@ def _first(error: ValidationError) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Pattern):
-        return [value.kept, value.sub_row]
+        return value.numbers
     return value.value if isinstance(value, Enum) else value

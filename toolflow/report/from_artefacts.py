@@ -104,13 +104,14 @@ def layer_sections(graph: QuantisedGraph, steps: Iterable[Compute]) -> tuple[Lay
         if node.op.has_weights:
             pattern, tile = node.op.pattern, node.op.tile
             weight = node.weights["weight"]
+            shares = shares_of(weight, pattern.sub_row, pattern.outputs).ravel().tolist() if pattern and tile else ()
             found.append(
                 Layer(
                     name=node.name,
                     mode="winograd" if tile else "direct",
                     tile=tile,
                     pattern=pattern,
-                    shares=tuple(shares_of(weight, pattern.sub_row).ravel().tolist()) if pattern and tile else (),
+                    shares=tuple(shares),
                     weight_bits=node.weight_bits,
                     density=float(np.count_nonzero(weight) / weight.size),
                     multiplications=sum(step.macs for step in of[node.name]),

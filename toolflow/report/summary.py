@@ -53,7 +53,7 @@ class Layer(Section):
         name: name of the layer.
         mode: "direct" or "winograd".
         tile: outputs of a Winograd tile in each direction; 0 for direct layers.
-        pattern: "n:S" if the weights are sub-row-balanced, otherwise null.
+        pattern: "n:S" or "n:SxG" if the weights are sub-row-balanced, otherwise null.
         shares: values of a sub-row that each tap keeps, n on average; only for Winograd layers with a pattern.
         weight_bits: bits of a weight.
         density: share of weights that are not 0; in a Winograd layer, of the transformed weights.

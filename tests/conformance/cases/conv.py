@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.conformance.casebook import Case, NetworkBuilder, finish
+from toolflow.numerics.srbs import Pattern
 from toolflow.numerics.types import IntegerType
 
 
@@ -34,4 +35,5 @@ CASES = (
     _case((4, 3, 3), 6, (1, 1), groups=2),
     _case((1, 1, 1), 1, (1, 1)),
     _case((9, 3, 4), 20, (3, 3), pads=(1, 1, 1, 1)),
+    _case((10, 4, 3), 11, (3, 3), pads=(1, 1, 1, 1), pattern=Pattern(3, 8, 2)),
 )

@@ -45,10 +45,10 @@ def _modes(tile: int) -> Case:
         inner = IntegerType(activation_bits, signed=False)
         a = builder.conv("a", "image", 10, 3, weight_bits=8, pads=SAME, out=inner)
         b = builder.winograd("b", a, 12, tile, pattern=Pattern(2, 8), pads=SAME, out=inner)
-        c = builder.conv("c", b, 10, 1, pattern=Pattern(1, 4), out=inner)
+        c = builder.conv("c", b, 10, 1, pattern=Pattern(1, 4, 4), out=inner)
         d = builder.winograd("d", c, 10, tile, pads=SAME, residual=a)
         e = builder.conv("e", d, 9, 3, pattern=Pattern(3, 8), stride=(2, 2), pads=SAME)
-        return finish(builder, builder.winograd("f", e, 6, 2, pattern=Pattern(1, 8), pads=SAME, out=inner))
+        return finish(builder, builder.winograd("f", e, 6, 2, pattern=Pattern(1, 8, 2), pads=SAME, out=inner))
 
     return Case(f"modes,F{tile}", build, tile)
 

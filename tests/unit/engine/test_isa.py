@@ -18,6 +18,8 @@ from toolflow.engine.program import MAX_INSTRUCTIONS, Header, decode_program, en
 from toolflow.engine.stream import Packet, pack, suited, unpack
 from toolflow.ir.errors import ToolflowError
 
+BEFORE_SHARED_INDICES = 0xBDD6B705DDFC5BBD  # signature of the default engine
+
 HEADER = Header(0x0123456789ABCDEF, 4096, 64, 10, 369, 1, 3, -5, 17)
 
 
@@ -112,6 +114,7 @@ def test_packet_round_trip(name: str, indexed: bool) -> None:
     config = SHAPES[name]
     rng = np.random.default_rng(1)
     rows, shape = 7, (7, config.lanes_k, config.slots)
+    shared = (7, config.lanes_k // config.index_k, config.slots)
     half = 1 << (config.weight_bits - 1)
     packet = Packet(
         bias=rng.integers(-(1 << 31), 1 << 31, config.lanes_k),
@@ -120,7 +123,7 @@ def test_packet_round_trip(name: str, indexed: bool) -> None:
         shift=rng.integers(0, 48, config.lanes_k),
         residual_shift=rng.integers(0, 16, config.lanes_k),
         values=rng.integers(-half, half, shape),
-        indices=rng.integers(0, config.sub_row, shape) if indexed else None,
+        indices=rng.integers(0, config.sub_row, shared) if indexed else None,
     )
     stream = pack(config, packet)
     back, used = unpack(config, memoryview(stream + b"more"), config.lanes_k, rows, indexed)
@@ -185,7 +188,13 @@ def test_inconsistent_engine(values: dict[str, int], text: str) -> None:
             "pack_k must divide lanes_k = 5, not",
         ),
         ({"dsp_primitive": "dsp48e2", "slots": 4, "chain": 8}, "chain must divide slots = 4, not be 8"),
-        ({"dsp_primitive": "dsp48e2", "pack_k": 2}, "gather must be false with pack_k=2, whose output channels share"),
+        (
+            {"dsp_primitive": "dsp48e2", "pack_k": 2},
+            "index_k must be 2 or 4 with pack_k=2 and gather, not 1: output channels of one DSP block share an "
+            "element; without shared indices take pack_p=2, or gather=false for dense layers",
+        ),
+        ({"index_k": 4, "lanes_k": 6}, "index_k must divide lanes_k = 6, not be 4"),
+        ({"index_k": 2, "gather": False}, "index_k must be 1 without gather, not 2"),
         (
             {"dsp_primitive": "dsp48e1", "pack_p": 2, "slots": 2, "chain": 2},
             "dsp48e1 does not take pack_k=1 pack_p=2 with chain=2 for weights of 8 bits and operands from -128 to 255",
@@ -211,6 +220,8 @@ def test_how_the_array_is_built_is_no_part_of_the_signature() -> None:
     assert (packed.packing.spacing, packed.packing.chain) == (18, 4)
     assert packed.signature == EngineConfig(slots=4).signature
     assert EngineConfig().packing.shifts == (0,)
+    assert EngineConfig().signature == BEFORE_SHARED_INDICES
+    assert EngineConfig(index_k=2).signature != EngineConfig(index_k=4).signature != EngineConfig().signature
 
 
 @pytest.mark.parametrize(

@@ -96,8 +96,11 @@ def test_values_of_another_form_are_refused(values: dict[str, Any], message: str
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"pattern": (4, 8)}, r"--pattern must be a Pattern or a text n:S, for example 3:16, not \(4, 8\)"),
-        ({"pattern": "dense"}, "--pattern: a pattern must be n:S, for example 3:16, not 'dense'"),
+        (
+            {"pattern": (4, 8)},
+            r"--pattern must be a Pattern or a text n:S or n:SxG, for example 3:16 or 4:16x2, not \(4, 8\)",
+        ),
+        ({"pattern": "dense"}, "--pattern: a pattern must be n:S or n:SxG, for example 3:16 or 4:16x2, not 'dense'"),
         ({"pattern": "4:7"}, "--pattern: S of a pattern n:S must be a power of two, not 7"),
         ({"layer_bits": "conv1=4/4"}, "--layer-bits must be AUTO or a mapping of layers to .*, not 'conv1=4/4'"),
         ({"low_bits": 1}, "--low-bits must be a whole number from 2 to 8, not 1"),
@@ -124,8 +127,8 @@ def test_precisions_of_another_form_are_refused(values: dict[str, Any], message:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"pattern": "auto"}, "--pattern: a pattern must be n:S, for example 3:16, not 'auto'"),
-        ({"pattern": None}, "--pattern must be a Pattern or a text n:S, for example 3:16, not None"),
+        ({"pattern": "auto"}, "--pattern: a pattern must be n:S or n:SxG, for example 3:16 or 4:16x2, not 'auto'"),
+        ({"pattern": None}, "--pattern must be a Pattern or a text n:S or n:SxG, for example 3:16 or 4:16x2, not None"),
         ({"source": "model.onnx"}, "source must be a Source, not 'model.onnx'"),
         ({"seed": -1}, "--seed must be a whole number of 0 or more, not -1"),
         ({"test": 3}, "--test must be a path, not 3"),
@@ -133,7 +136,7 @@ def test_precisions_of_another_form_are_refused(values: dict[str, Any], message:
         ({"recipe": {"epochs": 3}}, r"recipe must be a Recipe, not {'epochs': 3}"),
         ({"tile": 7}, "--tile must be 0, 2, 4 or auto, not 7"),
         ({"tile": "2"}, "--tile must be 0, 2, 4 or auto, not '2'"),
-        ({"layer_patterns": {"conv1": 4}}, "--layer-pattern conv1 must be a Pattern or a text n:S, .*, not 4"),
+        ({"layer_patterns": {"conv1": 4}}, "--layer-pattern conv1 must be a Pattern or a text n:S or n:SxG, .*, not 4"),
         ({"layer_tiles": {"conv1": 3}}, "--layer-tile conv1 must be 0, 2 or 4, not 3"),
         ({"board": "zcu104"}, "--board must come with a search"),
         ({"engine": {"slots": 2}, "tile": AUTO}, "--engine must come with --board"),

@@ -29,7 +29,7 @@ from toolflow.numerics.srbs import (
 def patterns(draw: st.DrawFn) -> tuple[Pattern, np.ndarray]:
     """Return a pattern and weights (K, C, t, t) without regard to it."""
     sub_row = 1 << draw(st.integers(0, 5))
-    pattern = Pattern(draw(st.integers(1, sub_row)), sub_row)
+    pattern = Pattern(draw(st.integers(1, sub_row)), sub_row, draw(st.sampled_from([1, 1, 2, 4])))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     shape = draw(st.integers(1, 5)), draw(st.integers(1, 40)), *draw(st.sampled_from([(1, 1), (3, 3), (4, 4)]))
     return pattern, rng.integers(-7, 8, shape)
@@ -38,13 +38,15 @@ def patterns(draw: st.DrawFn) -> tuple[Pattern, np.ndarray]:
 @settings(max_examples=60, deadline=None)
 @given(patterns())
 def test_projection_keeps_the_largest_of_each_sub_row(problem: tuple[Pattern, np.ndarray]) -> None:
-    """Against sorting each sub-row by itself; equals keep the lower channel."""
+    """Against sorting each sub-row by itself, the sums of a group's channels; equals keep the lower channel."""
     pattern, weight = problem
     mask = project(abs(weight), pattern)
     outputs, channels, height, width = weight.shape
     for k, y, x in np.ndindex(outputs, height, width):
         for start in range(0, channels, pattern.sub_row):
-            part = abs(weight[k, start : start + pattern.sub_row, y, x]).tolist()
+            first = k - k % pattern.outputs
+            group = abs(weight[first : first + pattern.outputs, start : start + pattern.sub_row, y, x])
+            part = [sum(column) for column in zip(*group.tolist(), strict=True)]
             kept = sorted(range(len(part)), key=lambda c: (-part[c], c))[: pattern.kept]
             expected = [c in kept for c in range(len(part))]
             assert mask[k, start : start + pattern.sub_row, y, x].tolist() == expected
@@ -58,11 +60,12 @@ def test_packing_round_trip(problem: tuple[Pattern, np.ndarray], shared: bool) -
     legal = np.where(held, weight, 0)
     assert obeys(legal, pattern, shared)
     packed = pack(legal, pattern, shared)
-    shares = shares_of(legal, pattern.sub_row).reshape(-1)
+    shares = shares_of(legal, pattern.sub_row, pattern.outputs).reshape(-1)
     assert [values.shape[2] for values in packed.values] == shares.tolist()
-    assert (unpack(packed, pattern.sub_row) == legal).all()
+    assert (unpack(packed, pattern) == legal).all()
     assert all(0 <= indices.min() <= indices.max() < pattern.sub_row for indices in packed.indices)
-    streams = sum(values.size for values in packed.values) * (8 + pattern.index_bits)
+    assert all(len(indices) == -(-len(weight) // pattern.outputs) for indices in packed.indices)
+    streams = 8 * sum(v.size for v in packed.values) + pattern.index_bits * sum(i.size for i in packed.indices)
     padded = weight.shape[1] % pattern.sub_row > 0 or shares.max() < pattern.kept
     assert storage_bits(legal, pattern, shared, 8) == streams or padded
 
@@ -73,7 +76,7 @@ def test_taps_share_what_is_worth_most(problem: tuple[Pattern, np.ndarray]) -> N
     """Sharing keeps the same number of values, and no exchange of values between taps would increase their total."""
     pattern, weight = problem
     saliency = np.abs(weight) * (1 + np.arange(weight.shape[3]))
-    worth = worth_of(saliency, pattern.sub_row)
+    worth = worth_of(saliency, pattern.sub_row, pattern.outputs)
     assert worth[:, 0, 0].sum() == saliency[:, :, 0, 0].sum()
     assert (np.diff(worth, axis=0) <= 0).all()
     shares = share_taps(worth, pattern)
@@ -84,7 +87,7 @@ def test_taps_share_what_is_worth_most(problem: tuple[Pattern, np.ndarray]) -> N
     first_left = [worth[shares[tap]][tap] for tap in places if shares[tap] < pattern.sub_row]
     assert min(last_taken, default=0) >= max(first_left, default=0) or not last_taken
     mask = project(saliency, pattern, shares)
-    assert (fullest(mask, pattern.sub_row).max(axis=0) <= shares).all()
+    assert (fullest(mask, pattern.sub_row, pattern.outputs).max(axis=0) <= shares).all()
     assert saliency[mask].sum() >= saliency[project(saliency, pattern)].sum()
 
 
@@ -128,10 +131,12 @@ def test_storage() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("3", "a pattern must be n:S, for example 3:16, not '3'"),
+        ("3", "a pattern must be n:S or n:SxG, for example 3:16 or 4:16x2, not '3'"),
         ("a:8", "a pattern must be n:S"),
         ("9:8", "n of a pattern n:S must be 1 to S = 8, not 9"),
         ("0:8", "n of a pattern n:S must be 1 to S = 8, not 0"),
+        ("4:16x", "a pattern must be n:S or n:SxG"),
+        ("4:16x3", "G of a pattern n:SxG must be 1, 2 or 4 output channels, not 3"),
         ("3:12", "S of a pattern n:S must be a power of two, not 12"),
     ],
 )

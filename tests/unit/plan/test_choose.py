@@ -182,6 +182,32 @@ def test_a_sparse_network_keeps_gather_and_takes_pairs_of_positions() -> None:
     assert (config.gather, config.pack_k, config.pack_p, config.chain) == (True, 1, 2, 2)
 
 
+@pytest.mark.parametrize(
+    ("board", "outputs", "packed"),
+    [
+        ("kv260", 2, (2, 2, 1, 4)),
+        ("kv260", 4, (4, 2, 1, 4)),
+        ("pynq-z2", 2, (2, 2, 1, 2)),
+        ("ulx3s-85f", 2, (2, 1, 1, 4)),
+    ],
+)
+def test_shared_indices_let_a_sparse_network_take_pairs_of_weights(
+    board: str, outputs: int, packed: tuple[int, int, int, int]
+) -> None:
+    b = NetworkBuilder((16, 8, 8), 8, 8, 8, 5)
+    x = b.conv("sparse", "image", 32, pads=(1, 1, 1, 1), pattern=Pattern(2, 8, outputs))
+    graph = b.build(b.linear("fc", b.flatten("flat", b.conv("narrow", x, 8, 8)), 10, out=RESULT))
+    target = load_board(board)
+    fixed: dict[str, int | str] = {"lanes_k": 8, "lanes_p": 2, "slots": 4, "sub_row": 8}
+    config = best_single(timed_engines(graph, 8, fixed, target), target, "it").config
+    assert config.gather
+    assert (config.index_k, config.pack_k, config.pack_p, config.chain) == packed
+    with pytest.raises(ToolflowError, match="--engine: index_k must be 1 without gather, not 2"):
+        timed_engines(graph, 8, {**fixed, "index_k": 2, "gather": False}, target)
+    own = best_single(timed_engines(graph, 8, {**fixed, "index_k": 1}, target), target, "it").config
+    assert (own.gather, own.index_k, own.pack_k) == (True, 1, 1)
+
+
 def test_a_weight_that_a_packing_excludes_is_not_left_out_of_the_network() -> None:
     """Chains of two pairs on a DSP48E1 do not take −128: with such a weight the planner takes chains of one."""
     b = NetworkBuilder((8, 8, 8), 8, 8, 8, 5)

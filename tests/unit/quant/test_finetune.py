@@ -30,7 +30,7 @@ from toolflow.numerics.srbs import Pattern, obeys
 from toolflow.operators import Layer, WinogradConv
 
 RECIPE = Recipe(epochs=6, batch=32, rate=0.003, flip=False)
-PATTERNS = {"a1": Pattern(1, 4), "b1": Pattern(4, 8)}
+PATTERNS = {"a1": Pattern(1, 4), "b1": Pattern(4, 8, 2)}
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ LAYERS: dict[str, tuple[Layer, tuple[int, ...], Pattern | None]] = {
     "F2": (WinogradConv(2, SAME), (5, 3, 4, 4), None),
     "F2, sparse": (WinogradConv(2, (1, 0, 2, 1), pattern=Pattern(3, 16)), (6, 20, 4, 4), Pattern(3, 16)),
     "F4": (WinogradConv(4, SAME), (3, 5, 6, 6), None),
-    "F4, sparse": (WinogradConv(4, (0, 1, 1, 0), pattern=Pattern(1, 4)), (6, 9, 6, 6), Pattern(1, 4)),
+    "F4, sparse": (WinogradConv(4, (0, 1, 1, 0), pattern=Pattern(1, 4, 2)), (6, 9, 6, 6), Pattern(1, 4, 2)),
 }
 SIZES = [(7, 9), (8, 8), (5, 4)]
 

@@ -19,11 +19,11 @@ from quant.float_network import float_logits
 from quant.sparsity.choice import Choice, choose_layers, shaped
 from quant.sparsity.prune import prune_graph
 from quant.sparsity.pruned_file import FORMAT, load_pruned, save_pruned
-from tests.unit.quant.quantise_networks import NORMALISATION, images, residual_network, wide_network
+from tests.unit.quant.quantise_networks import NORMALISATION, Builder, images, residual_network, wide_network
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
 from toolflow.numerics.srbs import Pattern, obeys, support
-from toolflow.operators import Conv, WinogradConv
+from toolflow.operators import AvgPool, Conv, Flatten, WinogradConv
 
 HALF = Pattern(2, 4)
 
@@ -33,10 +33,19 @@ def dense() -> Graph:
     return residual_network()
 
 
+def six_outputs() -> Graph:
+    """Return a network whose only layer that may take a pattern has 6 output channels."""
+    b = Builder(2)
+    x = b.conv("stem", "image", (4, 3, 3, 3), Conv(pads=(1, 1, 1, 1)))
+    x = b.conv("a", x, (6, 4, 3, 3), Conv(pads=(1, 1, 1, 1)))
+    x = b.node("pool", AvgPool((12, 12), (12, 12)), x)
+    return b.graph(b.linear("linear", b.node("flat", Flatten(), x), (5, 6)))
+
+
 @pytest.fixture(scope="module")
 def choices(dense: Graph) -> dict[str, Choice]:
-    """Two tiled layers with the pattern, one tiled and dense, and a strided one with its own pattern."""
-    chosen, _ = choose_layers(dense, 2, HALF, {"a2": None, "b1": Pattern(1, 8)})
+    """Two tiled layers with patterns, one tiled and dense, a strided one with its own pattern; two share places."""
+    chosen, _ = choose_layers(dense, 2, HALF, {"a2": None, "b1": Pattern(2, 8, 2), "b2": Pattern(2, 4, 4)})
     return chosen
 
 
@@ -66,8 +75,8 @@ def test_layers_that_take_a_pattern(dense: Graph, choices: dict[str, Choice]) ->
     assert choices == {
         "a1": Choice(2, HALF),
         "a2": Choice(2, None),
-        "b1": Choice(0, Pattern(1, 8)),
-        "b2": Choice(2, HALF),
+        "b1": Choice(0, Pattern(2, 8, 2)),
+        "b2": Choice(2, Pattern(2, 4, 4)),
     }
     _, notes = choose_layers(dense, 2, Pattern(2, 16), {})
     assert notes == ("a1, a2 stayed dense: 8 input channels are fewer than the 16 of a sub-row",)
@@ -79,6 +88,14 @@ def test_layers_that_take_a_pattern(dense: Graph, choices: dict[str, Choice]) ->
         (residual_network, Pattern(3, 32), {}, "must have 32 input channels or more"),
         (residual_network, HALF, {"a1": Pattern(3, 16)}, "'a1' cannot carry the pattern 3:16: 8 input channels"),
         (residual_network, HALF, {"stem": Pattern(2, 4)}, "'stem' cannot carry the pattern 2:4: 3 input channels"),
+        (
+            six_outputs,
+            HALF,
+            {"a": Pattern(2, 4, 4)},
+            "'a' cannot carry the pattern 2:4x4: 6 output channels are no multiple of the 4 that share an index; "
+            "possible: 2:4 or 2:4x2",
+        ),
+        (six_outputs, Pattern(2, 4, 4), {}, "must have 4 input channels or more, and a multiple of 4 output chann"),
         (residual_network, HALF, {"linear": HALF}, "must be given to convolutions of the network, not to linear"),
         (wide_network, HALF, {"deep": HALF}, "'deep' cannot carry the pattern 2:4: 17 channel groups"),
     ],
@@ -145,7 +162,7 @@ def test_multiplications(dense: Graph, pruned: Graph) -> None:
     assert direct["a1"] == 8 * 8 * 9 * 144
     assert now["a1"] == 8 * 4 * 16 * 36  # half of the channels, 16 taps, a tile for 4 outputs
     assert now["a2"] == 8 * 8 * 16 * 36
-    assert now["b1"] == direct["b1"] // 8
+    assert now["b1"] == direct["b1"] // 4
     assert now["linear"] == direct["linear"] == 5 * 16
 
 

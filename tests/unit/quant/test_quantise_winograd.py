@@ -75,7 +75,7 @@ def test_fixed_point_brevitas_equals_reference(bits: int, pattern: Pattern | Non
 
 
 @pytest.mark.parametrize("tile", [0, 2, 4])
-@pytest.mark.parametrize("pattern", [None, Pattern(3, 8)])
+@pytest.mark.parametrize("pattern", [None, Pattern(3, 8), Pattern(3, 8, 2)])
 def test_the_program_runs_what_was_quantised(tile: int, pattern: Pattern | None) -> None:
     """Weights obey the pattern, no output is far from the float one, and the executor gives the reference's bits."""
     variant = made(tile=tile, pattern=pattern)

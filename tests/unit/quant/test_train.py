@@ -94,7 +94,7 @@ def dense() -> Graph:
 
 @pytest.fixture(scope="module")
 def choices(dense: Graph) -> dict[str, Choice]:
-    return choose_layers(dense, 2, PATTERN, {"b1": Pattern(4, 8)})[0]
+    return choose_layers(dense, 2, PATTERN, {"b1": Pattern(4, 8, 2)})[0]
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_batch_norms_change_nothing_on_the_batches_that_come(dense: Graph, choic
 
 
 def test_steps_shrink_to_the_pattern() -> None:
-    wide, narrow, fixed = Choice(2, Pattern(3, 16)), Choice(0, Pattern(12, 16)), Choice(4, None)
+    wide, narrow, fixed = Choice(2, Pattern(3, 16)), Choice(0, Pattern(12, 16, 2)), Choice(4, None)
     steps = gradual({"a": wide, "b": narrow, "c": fixed})
     assert [step["a"].pattern for step in steps] == [Pattern(8, 16), Pattern(5, 16), Pattern(3, 16)]
     assert all(step["b"] == narrow and step["c"] == fixed for step in steps)

@@ -25,7 +25,7 @@ class Conv(Operator):
         dilation: (vertical, horizontal) distance of the kernel's elements.
         groups: channel groups; groups = C is a depthwise convolution.
         activation: applied last.
-        pattern: n:S where the weight is sub-row-balanced sparse, else None.
+        pattern: n:S or n:SxG where the weight is sub-row-balanced sparse, else None.
     """
 
     kind: ClassVar[str] = "conv"

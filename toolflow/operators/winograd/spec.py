@@ -27,7 +27,7 @@ class WinogradConv(Operator):
     Attributes:
         tile: m, 2 or 4: outputs of a tile in each direction.
         pads: zeros around the input, (top, left, bottom, right).
-        pattern: n:S where U is sub-row-balanced sparse, else None.
+        pattern: n:S or n:SxG where U is sub-row-balanced sparse, else None.
         activation: applied last.
     """
 

@@ -279,6 +279,7 @@ def _repacked(config: EngineConfig) -> EngineConfig:
             "chain": min(config.chain, config.slots),
             "pack_k": math.gcd(config.pack_k, config.lanes_k),
             "pack_p": math.gcd(config.pack_p, config.lanes_p),
+            "index_k": math.gcd(config.index_k, config.lanes_k),
         }
     )
 

@@ -65,13 +65,14 @@ class Form:
     Attributes:
         tile: its largest Winograd tile, 0 if no layer is transformed.
         patterned: S of its patterns n:S.
-        gather: values to try: without it, sparse and grouped layers take the time of dense ones.
+        indices: values of `gather` and `index_k` to try: without gather, sparse and grouped layers take the time of
+            dense ones; channels that share an index take the time of all places that any of them keeps.
         every_weight: whether a weight, or a digit of one, is the smallest that there is, which some packings exclude.
     """
 
     tile: int = 0
     patterned: frozenset[int] = frozenset()
-    gather: tuple[bool, ...] = (True, False)
+    indices: tuple[tuple[bool, int], ...] = ((True, 1), (False, 1))
     every_weight: bool = False
 
 
@@ -93,14 +94,14 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
     Raises:
         ToolflowError: the parameters that the user fixed allow no shape.
     """
-    demands: dict[tuple[int, bool], Demand] = {}
+    demands: dict[tuple[int, bool, int], Demand] = {}
     paces: dict[tuple[int, ...], tuple[dict[str, int], int]] = {}  # depths and cycles of a pass, whatever lanes_p is
     sizes: dict[tuple[int | str, ...], LaneAmounts] = {}
     ranked = []
     r = request
     shapes = allowed_shapes(r.weight_bits, r.activation_bits, r.multipliers, r.fixed or {}, board, form_of(r, board))
     for shape in shapes:
-        words = shape.sub_row, shape.gather
+        words = shape.sub_row, shape.gather, shape.index_k
         pace = *words, shape.lanes_k, shape.slots, shape.drain_k, shape.transform_cycles
         if pace not in paces:
             if words not in demands:
@@ -185,12 +186,14 @@ def form_of(request: UnitRequest, board: Board) -> Form:
     """
     graph = request.graph
     tile = largest_tile(graph)
-    patterned = frozenset(node.op.pattern.sub_row for node in graph.nodes if node.op.pattern)
+    patterns = {node.op.pattern for node in graph.nodes if node.op.pattern}
+    patterned = frozenset(pattern.sub_row for pattern in patterns)
+    gathering = tuple((True, outputs) for outputs in sorted({1, *(pattern.outputs for pattern in patterns)}))
     r = request
     one: dict[str, int | str] = {"lanes_p": 1, "slots": 1, "drain_k": 1}
-    fixed = {**one, **{name: value for name, value in (r.fixed or {}).items() if name not in ARRAY}}
+    fixed = {**one, **{name: value for name, value in (r.fixed or {}).items() if name not in ARRAY | {"index_k"}}}
     fixed["dsp_primitive"] = "none"
-    form = Form(tile, patterned, (True,))
+    form = Form(tile, patterned, ((True, 1),))
     probe = allowed_shapes(r.weight_bits, r.activation_bits, r.multipliers, fixed, board, form)[0]
     plain = probe.model_copy(update={"gather": False})
     gathered, dense = demand(graph, probe), demand(graph, plain)
@@ -199,7 +202,7 @@ def form_of(request: UnitRequest, board: Board) -> Form:
         for needs, shape in ((gathered, probe), (dense, plain))
     ]
     gains = times[1] > GATHER_GAIN * times[0]
-    return Form(tile, patterned, (True, False) if gains else (False,), gathered.every_weight)
+    return Form(tile, patterned, (*gathering, (False, 1)) if gains else ((False, 1),), gathered.every_weight)
 
 
 def longest_word(fixed: Mapping[str, int | str], board: Board) -> int:
@@ -267,13 +270,14 @@ def allowed_shapes(
         "sub_row": tuple(sorted({*SUB_ROWS, *(s for s in form.patterned if s > max(SUB_ROWS))})),
         "drain_k": DRAIN_K,
         "multiplier": multipliers,
-        "gather": form.gather,
         "bank_memory": ("block", "ultra") if board.available.urams else ("block",),
     }
     if form.tile:
         lists["transform_cycles"] = TRANSFORM_CYCLES
     free = {name: values for name, values in lists.items() if name not in fixed}
-    shapes = [{**base, **fixed, **dict(zip(free, values, strict=True))} for values in product(*free.values())]
+    every = [dict(zip(free, values, strict=True)) for values in product(*free.values())]
+    indices = _indices(fixed, form)
+    shapes = [{**base, **fixed, **values, **index} for values in every for index in indices]
     shapes = [{**shape, **_packed(shape, form.every_weight), **fixed} for shape in shapes]
     # Checking is slow: what has too many multipliers for the board is checked if nothing else is left.
     small = [shape for shape in shapes if _has_room(shape, board)]
@@ -288,6 +292,14 @@ def allowed_shapes(
     return found
 
 
+def _indices(fixed: Mapping[str, int | str], form: Form) -> list[dict[str, int | bool]]:
+    """Return the values of `gather` and `index_k` to try, those that are not fixed beside those that are."""
+    names = "gather", "index_k"
+    tried = [dict(zip(names, values, strict=True)) for values in form.indices]
+    agreeing = [each for each in tried if all(each[name] == fixed.get(name, each[name]) for name in names)]
+    return agreeing or [{"gather": True, "index_k": 1, **{n: fixed[n] for n in names if n in fixed}}]
+
+
 def _has_room(shape: Mapping[str, Any], board: Board) -> bool:
     """Return whether the multipliers alone fit a board: at least a LUT for each bit of a partial product."""
     multipliers = shape["lanes_k"] * shape["lanes_p"] * shape["slots"]
@@ -299,7 +311,8 @@ def _has_room(shape: Mapping[str, Any], board: Board) -> bool:
 def _packed(shape: Mapping[str, Any], every_weight: bool) -> dict[str, Any]:
     """Return the parameters that pack the products of a shape most densely, in the longest chains.
 
-    Without gather, pairs of weights come before pairs of positions: their chains may be longer.
+    Pairs of weights, which share the elements that they meet, come before pairs of positions: their chains may be
+    longer.
     """
     if shape["multiplier"] == "lut" or shape["dsp_primitive"] == "none":
         return {"dsp_primitive": "none"}
@@ -307,7 +320,7 @@ def _packed(shape: Mapping[str, Any], every_weight: bool) -> dict[str, Any]:
     longest = longest_chains(shape["dsp_primitive"], shape["weight_bits"], operands, every_weight)
     for pack_k, pack_p in ((2, 2), (2, 1), (1, 2), (1, 1)):
         divides = shape["lanes_k"] % pack_k == 0 and shape["lanes_p"] % pack_p == 0
-        if divides and (pack_k, pack_p) in longest and not (shape["gather"] and pack_k > 1):
+        if divides and (pack_k, pack_p) in longest and not (shape["gather"] and shape["index_k"] % pack_k):
             chain = min(shape["slots"], 1 << (longest[pack_k, pack_p].bit_length() - 1))
             return {"pack_k": pack_k, "pack_p": pack_p, "chain": chain}
     return {"dsp_primitive": "none"}

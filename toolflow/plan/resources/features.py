@@ -56,10 +56,10 @@ def _array(c: EngineConfig) -> Terms:
     accumulators = c.lanes_k * c.lanes_p
     sum_bits = product_bits(c) + (c.slots - 1).bit_length()
     in_dsp = c.multiplier == "dsp"
-    weights = c.lanes_k * c.slots * (2 * c.weight_bits + c.index_bits * c.gather)
+    weights = c.slots * (2 * c.lanes_k * c.weight_bits + _index_bits(c))
     return {
         "gather": _gather(c),
-        "operands": (c.multipliers if c.gather else c.lanes_p * c.slots) * tiles.element_bits(c),
+        "operands": c.choices * c.lanes_p * c.slots * tiles.element_bits(c),
         "accumulators": accumulators * c.accumulator_bits,
         "sums": accumulators * (c.slots - 1) * sum_bits,
         "partial_products": 0 if in_dsp else c.multipliers * c.weight_bits * c.operand_bits,
@@ -75,10 +75,14 @@ def _array(c: EngineConfig) -> Terms:
 
 
 def _gather(c: EngineConfig) -> float:
-    """LUTs that choose elements: for each multiplier, or for each lane and slot."""
-    if c.gather:
-        return c.multipliers * tiles.element_bits(c) * multiplexer(c.sub_row)
-    return c.lanes_p * c.slots * tiles.element_bits(c) * multiplexer(c.sub_row / c.slots)
+    """LUTs that choose elements for each lane and slot: of a whole word with gather, else of S / slots elements."""
+    inputs = c.sub_row if c.gather else c.sub_row / c.slots
+    return c.choices * c.lanes_p * c.slots * tiles.element_bits(c) * multiplexer(inputs)
+
+
+def _index_bits(c: EngineConfig) -> int:
+    """Bits of the indices that a slot takes in a cycle."""
+    return c.choices * c.index_bits if c.gather else 0
 
 
 def _packed_array(c: EngineConfig) -> Terms:
@@ -90,7 +94,7 @@ def _packed_array(c: EngineConfig) -> Terms:
     sum_bits = product_bits(c) + (c.slots - 1).bit_length()
     summed = accumulators * (c.slots // c.chain - 1) * sum_bits
     late = c.slots // c.chain * c.chain * (c.chain - 1) // 2  # of all slots together
-    weights = c.lanes_k * (c.slots + late) * (c.weight_bits + c.index_bits * c.gather)
+    weights = (c.slots + late) * (c.lanes_k * c.weight_bits + _index_bits(c))
     words = c.lanes_p * c.sub_row * tiles.element_bits(c)
     delays = words * (c.chain - 1) if c.gather else c.lanes_p * late * c.operand_bits
     return {
