@@ -20,7 +20,7 @@ def _layer(weight: np.ndarray, groups: int = 1):  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize("outputs", [1, 2, 4])
 @pytest.mark.parametrize("slots", [1, 2])
 def test_channels_that_share_places_lose_no_step(index_k: int, outputs: int, slots: int) -> None:
-    """Each word takes n steps if the pattern shares as much as the engine, else as many as the fullest union has places."""
+    """A word takes n steps if the pattern shares as much as the engine, else as many as the fullest union has."""
     rng = np.random.default_rng(outputs)
     pattern = Pattern(3, 16, outputs)
     weight = np.where(project(rng.random((12, CHANNELS, 3, 3)), pattern), rng.integers(1, 8, (12, CHANNELS, 3, 3)), 0)
