@@ -298,8 +298,8 @@ class EngineConfig(BaseModel):
         """64-bit hash of every parameter that a program could notice, compared by the engine with the program's header.
 
         Which memory holds the banks is none of them. Neither is how products are packed: an engine answers an index or
-        a weight that it does not take with an error code. Biases of 32 bits, one precision and an index for each channel
-        are those of engines before `bias_bits`, `narrow_bits` and `index_k`.
+        a weight that it does not take with an error code. Biases of 32 bits, one precision and an index for each
+        channel are those of engines before `bias_bits`, `narrow_bits` and `index_k`.
         """
         known = self.model_dump(exclude={"bank_memory", *ARRAY})
         if self.bias_bits == PLAIN_BIAS_BITS:
