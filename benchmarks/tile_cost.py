@@ -16,6 +16,7 @@ from benchmarks.results import add_record_option, record, record_row
 from benchmarks.yosys_resources import count_cells, run_yosys
 from toolflow.emit.rtl import with_default_engine
 from toolflow.engine.config import EngineConfig
+from toolflow.numerics.srbs import SHARING
 from toolflow.numerics.winograd import KERNEL, WINOGRAD
 
 RTL = Path(__file__).resolve().parent.parent / "rtl_sim" / "rtl"
@@ -25,12 +26,19 @@ ACCUMULATOR_BITS = {0: 32, 2: 32, 4: 36}
 KEPT = 0.5  # weights of a sparse layer
 
 
-def engine(tile: int, sub_row: int) -> EngineConfig:
-    """Return the engine with a tile size: its transform as slow as layers that keep half of their weights allow."""
+def engine(tile: int, sub_row: int, index_k: int = 1) -> EngineConfig:
+    """Return the engine with a tile size: its transform as slow as layers that keep half of their weights allow.
+
+    Args:
+        tile: its largest tile, 0 for none.
+        sub_row: channels of a word.
+        index_k: output channels that share an index.
+    """
     cycles = max(int(sub_row * KEPT / ENGINE.slots), 1) if tile else 1
     changes = {
         "tile": tile,
         "sub_row": sub_row,
+        "index_k": index_k,
         "input_lanes": min(sub_row, ENGINE.input_lanes),
         "accumulator_bits": ACCUMULATOR_BITS[tile],
         "transform_cycles": cycles,
@@ -76,12 +84,12 @@ def table(family: str, *, recorded: bool) -> None:
         "| half kept: replaces | LUTs |\n|---|---|---|---|---|---|---|---|---|---|---|"
     )
     direct = multiplier_luts(0, family)
-    for tile in (0, *WINOGRAD):
-        name = f"F({tile},3)" if tile else "direct"
+    for tile, index_k in (*((0, index_k) for index_k in SHARING), *((tile, 1) for tile in WINOGRAD)):
+        name = (f"F({tile},3)" if tile else "direct") + (f", indices shared by {index_k}" if index_k > 1 else "")
         saving = WINOGRAD[tile].tile ** 2 * KERNEL**2 / WINOGRAD[tile].taps ** 2 if tile else 1.0
         own = multiplier_luts(tile, family)
         for sub_row in SUB_ROWS:
-            config = engine(tile, sub_row)
+            config = engine(tile, sub_row, index_k)
             costs = [gather_luts(config, family)]
             costs += [luts(module, config, family) if tile else 0.0 for module in ("tile_input", "fold")]
             each = [cost / config.multipliers for cost in costs]

@@ -173,6 +173,19 @@ def test_moments_in_the_winograd_domain_are_those_of_the_outputs(about_mean: boo
         torch.testing.assert_close((columns @ found.covariance * columns).sum(1), expected, rtol=1e-3, atol=0)
 
 
+@pytest.mark.parametrize("outputs", [1, 2, 4])
+def test_output_channels_that_share_places_keep_those_of_the_greatest_sum(outputs: int) -> None:
+    """Of inputs that do not correlate a value's saliency is its square; 6 channels leave a last group of 2 for 4."""
+    weight = torch.randn(6, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    mask = choose_support(weight, torch.eye(64, dtype=torch.float64), Pattern(2, 8, outputs), np.full((2, 2), 2))
+    for k, word in np.ndindex(6, 8):
+        first = k // outputs * outputs
+        squares = (weight[first : first + outputs, 8 * word : 8 * word + 8] ** 2).sum(0)
+        kept = mask[k, 8 * word : 8 * word + 8]
+        assert kept.sum() == 2
+        assert squares[kept].min() > squares[~kept].max()
+
+
 def test_a_support_by_compensation_beats_magnitudes() -> None:
     """On correlated inputs: the kept values, solved again, leave less error than those of greatest magnitude."""
     torch.manual_seed(1)
