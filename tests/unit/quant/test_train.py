@@ -236,7 +236,7 @@ def test_training_holds_the_pattern_and_comes_nearer_to_the_dense_network(
 def test_what_is_measured_on_the_way(whole: tuple[Graph, list[quant.training.loop.Event]]) -> None:
     _, events = whole
     assert [(event["pattern"], event["epochs"]) for event in events] == [
-        ("2:4, 4:8", 0), ("2:4, 4:8", 1), ("1:4, 4:8", 0), ("1:4, 4:8", 7),
+        ("2:4, 4:8x2", 0), ("2:4, 4:8x2", 1), ("1:4, 4:8x2", 0), ("1:4, 4:8x2", 7),
     ]  # fmt: skip
     assert [event["loss"] is None for event in events] == [True, False, True, False]
 
