@@ -241,6 +241,7 @@ inline void multiply_accumulate(const Operands<Config>& operand, const WeightRow
 #pragma HLS UNROLL
 #endif
     const int k = column * Config::pack_k;
+    const int choice = k * S::choices / Config::lanes_k;
     Int<Config::packed_weight_bits> weight[Config::slots];
     UInt<S::index_bits> chosen[Config::slots];
 #ifdef __SYNTHESIS__
@@ -252,7 +253,7 @@ inline void multiply_accumulate(const Operands<Config>& operand, const WeightRow
 #pragma HLS UNROLL
 #endif
       const UInt<S::index_bits> own =
-          element<S::kept_indices, S::kept_index_bits>(row.index[k * S::choices / Config::lanes_k], Config::gather ? s : 0);
+          element<S::kept_indices, S::kept_index_bits>(row.index[choice], Config::gather ? s : 0);
       weight[s] = pack_weights<Config>(row, k, s, narrow);
       chosen[s] = UInt<S::index_bits>((step * Config::slots + s) & (Config::sub_row - 1));
       if (Config::gather && indexed) chosen[s] = own;
