@@ -19,7 +19,8 @@ from quant.config import QuantiseConfig
 from quant.quantise import quantise
 from quant.sparsity.choice import choose_layers
 from quant.sparsity.prune import prune_graph
-from quant.training.loop import Labels, classes_of
+from quant.training.images import Labels
+from quant.training.loop import classes_of
 from toolflow.interpreter.run import logits_of
 from toolflow.ir.graph import Graph
 from toolflow.numerics.srbs import SHARING, Pattern, parse_pattern

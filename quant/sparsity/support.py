@@ -232,7 +232,7 @@ def choose_support(weight: Tensor, hessian: Tensor, pattern: Pattern, shares: In
     for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
         saliency = (rest[:, start:end] / torch.diagonal(factor)[start:end]) ** 2
         share = int(shares.reshape(-1)[taps[start // channels]])
-        of_groups = torch.stack([group.sum(0) for group in saliency.split(pattern.outputs)])
+        of_groups = torch.stack([group.sum(0) for group in torch.split(saliency, pattern.outputs)])
         kept = of_groups.topk(min(share, end - start), dim=1).indices.repeat_interleave(pattern.outputs, 0)
         mask[:, start:end].scatter_(1, kept[: len(mask)], value=True)
         errors = torch.zeros(len(weight), end - start, dtype=weight.dtype)

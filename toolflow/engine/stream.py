@@ -149,5 +149,5 @@ def _unpack_rows(
     values -= (values >> (config.row_weight_bits - 1)) << config.row_weight_bits
     if not indexed:
         return values.reshape(shape), None
-    raw = bits[:, cut:].reshape(rows, -1, config.slots, config.index_bits).astype(np.int64)
-    return values.reshape(shape), raw @ (np.int64(1) << np.arange(config.index_bits))
+    index_bits = bits[:, cut:].reshape(rows, -1, config.slots, config.index_bits).astype(np.int64)
+    return values.reshape(shape), index_bits @ (np.int64(1) << np.arange(config.index_bits))

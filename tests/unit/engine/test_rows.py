@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ def _layer(weight: np.ndarray, groups: int = 1):  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize("index_k", [1, 2, 4])
 @pytest.mark.parametrize("outputs", [1, 2, 4])
 @pytest.mark.parametrize("slots", [1, 2])
-def test_channels_that_share_places_lose_no_step(index_k: int, outputs: int, slots: int) -> None:
+def test_channels_that_share_places_lose_no_step(index_k: Literal[1, 2, 4], outputs: int, slots: int) -> None:
     """A word takes n steps if the pattern shares as much as the engine, else as many as the fullest union has."""
     rng = np.random.default_rng(outputs)
     pattern = Pattern(3, 16, outputs)
@@ -51,7 +53,7 @@ def test_channels_that_share_places_lose_no_step(index_k: int, outputs: int, slo
 
 
 @pytest.mark.parametrize(("index_k", "steps"), [(1, 1), (2, 2), (4, 4)])
-def test_depthwise_channels_walk_the_places_of_all_that_share(index_k: int, steps: int) -> None:
+def test_depthwise_channels_walk_the_places_of_all_that_share(index_k: Literal[1, 2, 4], steps: int) -> None:
     config = EngineConfig(lanes_k=16, lanes_p=1, sub_row=16, index_k=index_k)
     walk = plan_walk(config, _layer(np.ones((CHANNELS, 1, 3, 3), dtype=np.int64), groups=CHANNELS))
     assert (walk.indexed, walk.sub_rows, walk.steps) == (True, 1, steps)

@@ -292,10 +292,10 @@ def allowed_shapes(
     return found
 
 
-def _indices(fixed: Mapping[str, int | str], form: Form) -> list[dict[str, int | bool]]:
+def _indices(fixed: Mapping[str, int | str], form: Form) -> list[dict[str, int | str]]:
     """Return the values of `gather` and `index_k` to try, those that are not fixed beside those that are."""
     names = "gather", "index_k"
-    tried = [dict(zip(names, values, strict=True)) for values in form.indices]
+    tried: list[dict[str, int | str]] = [dict(zip(names, values, strict=True)) for values in form.indices]
     agreeing = [each for each in tried if all(each[name] == fixed.get(name, each[name]) for name in names)]
     return agreeing or [{"gather": True, "index_k": 1, **{n: fixed[n] for n in names if n in fixed}}]
 
