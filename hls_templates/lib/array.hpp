@@ -94,10 +94,10 @@ inline void take_operands(const Words<Config>& word, bool inside, bool is_signed
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-      operand[p][e] = 0;
       const UInt<Config::activation_bits> raw =
           element_of<Config>(word[p], word[upper_bank<Config>(p)], e, narrow || p >= Shape<Config>::wide_lanes);
-      if (inside) operand[p][e] = number<Config>(raw, is_signed, narrow);
+      const Int<Config::operand_bits> value = number<Config>(raw, is_signed, narrow);
+      operand[p][e] = inside ? value : Int<Config::operand_bits>(0);
     }
   }
 }
