@@ -29,6 +29,7 @@ class Case:
         calibration, images: style and number of the images to quantise with, and to run.
         seed: seed of the images and of the bench's pauses.
         engine: fields of `EngineConfig`; None if the planner chooses.
+        narrow: whether the network is a narrow program of an engine with two precisions.
         levels: the levels to run, among "program", "hls" and "rtl".
         stalls: chance of a pause in the simulation.
         rule: (k, m, n, threshold) of the confidence unit, or None.
@@ -44,6 +45,7 @@ class Case:
     images: tuple[str, int] = ("noise", 2)
     seed: int = 0
     engine: Mapping[str, Any] | None = None
+    narrow: bool = False
     levels: tuple[str, ...] = ("program",)
     stalls: float = 0.0
     rule: tuple[int, int, int, int] | None = None
@@ -85,8 +87,9 @@ def draw_images(style: str, count: int, shape: tuple[int, ...], seed: int) -> np
 
 def draw_case(rng: random.Random, engine: EngineConfig, rtl: bool) -> Case:
     """Return a case for one of the campaign's engines."""
+    seen = rng.choice(engine.precisions)
     network = draw_network(rng, engine.sub_row, _image_channels(engine))
-    count = rng.choice([1, engine.lanes_p, rng.randint(1, 2 * engine.lanes_p + 1)])
+    count = rng.choice([1, seen.lanes_p, rng.randint(1, 2 * seen.lanes_p + 1)])
     levels = ("program", "hls", "rtl") if rtl else ("program", "hls")
     rule = None
     if engine.confidence and rng.random() < 0.5:
@@ -94,13 +97,14 @@ def draw_case(rng: random.Random, engine: EngineConfig, rtl: bool) -> Case:
         rule = rng.randint(1, 65535), rng.randint(1, n), n, rng.randint(-70000, 70000)
     return Case(
         network,
-        _draw_quantise(rng, engine, network),
+        _draw_quantise(rng, seen, network),
         mean=rng.choice([0.0, 0.5, 0.45]),
         std=rng.choice([1.0, 0.25, 0.5]),
         calibration=(rng.choice(["noise", "smooth", "smooth", *IMAGE_STYLES]), CALIBRATION_IMAGES),
         images=(rng.choice(IMAGE_STYLES), count),
         seed=rng.randrange(1 << 30),
         engine=engine.model_dump(mode="json"),
+        narrow=seen.narrow,
         levels=levels,
         stalls=rng.choice([0.0, 0.1, 0.3, 0.6]) if rtl else 0.0,
         rule=rule,

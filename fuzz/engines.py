@@ -41,7 +41,7 @@ class Builds:
             config: the engine.
             options: options of the bench.
         """
-        parameters = hashlib.sha256(config.model_dump_json().encode()).hexdigest()
+        parameters = hashlib.sha256(config.built.model_dump_json().encode()).hexdigest()
         level, place = engine_level(name), self.folder / parameters[:16]
         if level.sources:
             emit = emit_rtl if name == "rtl" else emit_hls
@@ -52,14 +52,15 @@ class Builds:
 def draw_engines(seed: int, count: int) -> list[EngineConfig]:
     """Return `count` engines. Widths and tiles are taken in turn, all other parameters at random.
 
-    Two of three are built of instantiated DSP blocks.
+    Two of three are built of instantiated DSP blocks, one of eight has two precisions.
     """
     rng = random.Random(f"engines {seed}")
     found: list[EngineConfig] = []
     while len(found) < count:
         widths, tile = WIDTHS[len(found) % len(WIDTHS)], TILES[len(found) % len(TILES)]
+        two = len(found) % 8 == 6
         try:
-            config = _draw(rng, widths, tile, packed=len(found) % 3 > 0)
+            config = _draw_two(rng) if two else _draw(rng, widths, tile, packed=len(found) % 3 > 0)
         except ValidationError:
             continue
         found.append(config)
@@ -96,6 +97,14 @@ def _draw(rng: random.Random, widths: tuple[int, int], tile: int, packed: bool) 
             "confidence": rng.random() < 0.7,
         }
     )
+
+
+def _draw_two(rng: random.Random) -> EngineConfig:
+    """Return an engine with two precisions, which not every draw can have."""
+    one = _draw(rng, (8, 8), 0, packed=False).model_dump()
+    primitive, chain = rng.choice(["dsp48e1", "dsp48e2"]), rng.choice([1, 2, 4, 8])
+    two = {"narrow_bits": 4, "dsp_primitive": primitive, "pack_k": 2, "chain": chain, "gather": False}
+    return EngineConfig.model_validate({**one, **two})
 
 
 def _draw_packing(rng: random.Random, slots: int) -> dict[str, object]:

@@ -136,9 +136,9 @@ def _output_error(made: Variant) -> float | None:
 
 
 def _engine(case: Case, graph: QuantisedGraph) -> EngineConfig:
-    """Return the case's engine; without one, the engine that the planner chooses for the case's board."""
+    """Return the engine as the case's program sees it; without one, that which the planner chooses for its board."""
     if case.engine is not None:
-        return EngineConfig.model_validate(case.engine)
+        return EngineConfig.model_validate(case.engine).of(case.narrow)
     board = load_board(case.board)
     bits = max(case.quantise["weight_bits"], case.quantise["activation_bits"])
     timed = timed_engines(graph, bits, {}, board, alone=True, batch=case.batch)

@@ -53,7 +53,7 @@ def emit_hls(config: EngineConfig, unit: str, folder: Path, port_bytes: Mapping[
     they must be are left alone. Units of one project share a folder.
 
     Args:
-        config: the engine.
+        config: the engine, or what programs of one of its precisions see.
         unit: its name.
         folder: where the sources go.
         port_bytes: what co-simulation finds behind each of `MASTERS`, in bytes; None if there are no vectors.
@@ -61,7 +61,7 @@ def emit_hls(config: EngineConfig, unit: str, folder: Path, port_bytes: Mapping[
     Raises:
         ToolflowError: the unit's name does not suit C++, or the folder cannot be written.
     """
-    top = top_function(unit)
+    top, config = top_function(unit), config.built
     written = []
     for source in sources(TEMPLATES, "lib", suffix=".hpp"):
         written.append(folder / "lib" / source.name)

@@ -24,7 +24,7 @@ def emit_rtl(config: EngineConfig, unit: str, folder: Path) -> list[Path]:
     Raises:
         ToolflowError: the unit's name does not suit a module, or the folder cannot be written.
     """
-    top = top_function(unit)
+    top, config = top_function(unit), config.built
     written = []
     for source in sorted(sources(PACKAGE, FOLDER, suffix=".sv"), key=lambda file: not file.name.endswith("_pkg.sv")):
         written.append(folder / source.name)
