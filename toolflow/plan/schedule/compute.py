@@ -136,9 +136,13 @@ def _out(maps: Maps, node: QuantisedNode) -> BankPlace | ResultPlace:
     if integer.bits > limit:
         raise DoesNotFitError(
             f"'{node.name}' has {integer} outputs; the engine holds at most {limit} bits there: "
-            "give it fewer (--layer-bits), or the engine more (--engine activation_bits=N)"
+            f"give it fewer (--layer-bits), or {_more_bits(maps)}"
         )
     return maps.result if to_result else maps.places[node.name]
+
+
+def _more_bits(maps: Maps) -> str:
+    return "run it as a wide program" if maps.config.narrow else "the engine more (--engine activation_bits=N)"
 
 
 def _residual(maps: Maps, node: QuantisedNode) -> Residual:
