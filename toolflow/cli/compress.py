@@ -74,7 +74,8 @@ Workers = Annotated[
     str | None,
     typer.Option(
         metavar="N",
-        help="Processes that judge candidates; default: one for each processor. The result is the same.",
+        help="Processes that judge candidates, or the address of a Dask scheduler, tcp://HOST:PORT; default: one "
+        "process for each processor. The result is the same.",
         rich_help_panel=_SEARCH,
     ),
 ]

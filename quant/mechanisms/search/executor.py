@@ -82,7 +82,7 @@ class LocalPool:
                 except (EOFError, OSError):
                     tries[place] += 1
                     if tries[place] >= TRIES:
-                        raise _lost(place, worker.exit_code()) from None
+                        raise lost(place, f"exit code {worker.exit_code()}") from None
                     self._replace(worker)
                     waiting.appendleft(place)
                     continue
@@ -102,9 +102,10 @@ class LocalPool:
         self._pool.clear()
 
 
-def _lost(place: int, exit_code: int | None) -> ToolflowError:
+def lost(place: int, why: str) -> ToolflowError:
+    """Return the error of a candidate that has cost too many workers."""
     return ToolflowError(
-        f"candidate {place} has cost {TRIES} workers, the last with exit code {exit_code}: what was judged is kept; "
+        f"candidate {place} has cost {TRIES} workers, the last with {why}: what was judged is kept; "
         "give fewer --workers if the memory is too small"
     )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +14,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as functional
+from distributed import LocalCluster
 from torch import nn
 
+import quant.mechanisms.search.cluster
 from quant.float_network import float_logits, float_node
 from quant.mechanisms.cost import Pricing
 from quant.mechanisms.finetune import fresh
@@ -20,6 +25,7 @@ from quant.mechanisms.judge import Judge, Trial
 from quant.mechanisms.rewrite.channels import ChannelMap
 from quant.mechanisms.rewrite.statistics import adapted, statistics
 from quant.mechanisms.saliency import fisher, magnitudes, quadratic_error
+from quant.mechanisms.search.cluster import DaskCluster
 from quant.mechanisms.search.executor import TRIES, InProcess, LocalPool
 from quant.mechanisms.search.genetic import Genetic, shares
 from quant.mechanisms.search.knee import knee
@@ -235,6 +241,32 @@ def test_workers_give_the_same_and_one_that_dies_costs_its_candidate_a_retry(tmp
             list(pool.results([(2, marker), (-1, marker)]))
     finally:
         pool.close()
+
+
+def test_a_dask_cluster_gives_the_same_and_says_what_it_lost(tmp_path: Path) -> None:
+    marker = str(tmp_path / "died")
+    quiet = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, **quiet) as cluster:
+        executor = DaskCluster(squared_or_dead, cluster.scheduler_address)
+        try:
+            found = dict(executor.results([(number, marker) for number in range(8)]))
+            assert Path(marker).exists()
+            assert found == {number: number**2 for number in range(8)}
+            with pytest.raises(ToolflowError, match="no square of 100"):
+                list(executor.results([(100, marker)]))
+            with pytest.raises(ToolflowError, match=f"candidate 1 has cost {TRIES} workers"):
+                list(executor.results([(2, marker), (-1, marker)]))
+        finally:
+            executor.close()
+
+
+def test_a_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quant.mechanisms.search.cluster, "PATIENCE_S", 0.1)
+    with pytest.raises(ToolflowError, match=r"--workers tcp://127\.0\.0\.1:9: no Dask scheduler answers there"):
+        DaskCluster(squared_or_dead, "tcp://127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ToolflowError, match=re.escape("needs Dask: pip install 'cascade-toolflow[cluster]'")):
+        DaskCluster(squared_or_dead, "tcp://127.0.0.1:9")
 
 
 def judge_of(graph: Graph) -> Judge:

@@ -247,7 +247,9 @@ def _executor(request: CompressRequest, judge: Judge) -> Executor:
     from quant.mechanisms.search.executor import InProcess, LocalPool
 
     if isinstance(request.workers, str):
-        raise ToolflowError(f"--workers must be a number, not {request.workers}")
+        from quant.mechanisms.search.cluster import DaskCluster
+
+        return DaskCluster(judge.accuracy, request.workers)
     return InProcess(judge.accuracy) if request.workers == 1 else LocalPool(judge.accuracy, request.workers)
 
 
