@@ -260,12 +260,13 @@ inline int check_store_map(const Instruction& i) {
 }
 
 template <class Config>
-inline int check_instruction(const Instruction& i, const Taps& taps, const Header& header) {
+inline int check_instruction(const Instruction& i, const Taps& taps, const Header& header, bool misplaced) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
   if (i.reserved != 0 || i.reserved_high != 0 || i.flags >> 5 != 0) return error_opcode;
   if (i.opcode == op_conv && i.indexed() && !Config::gather) return error_opcode;
+  if (misplaced) return error_count;
   switch (i.opcode) {
     case op_table:
       return check_table<Config>(i);
@@ -331,6 +332,8 @@ inline int check_program(Memory program, unsigned int image_count, Header& heade
 #pragma HLS ARRAY_PARTITION variable=taps.exponent complete
 #pragma HLS ARRAY_PARTITION variable=taps.steps complete
 #endif
+  bool tabled = false;
+  bool loaded = false;
   bool ended = false;
   unsigned int used = 0;
   Wide beats = 0;
@@ -346,7 +349,10 @@ inline int check_program(Memory program, unsigned int image_count, Header& heade
       crc = crc_word(crc, word[n]);
     }
     const Instruction i = decode_instruction(word);
-    if (error == error_none && !ended) error = check_instruction<Config>(i, taps, header);
+    const bool misplaced = i.opcode == op_table ? tabled || loaded : i.opcode == op_load && loaded;
+    if (error == error_none && !ended) error = check_instruction<Config>(i, taps, header, misplaced);
+    tabled = tabled || i.opcode == op_table;
+    loaded = loaded || i.opcode == op_load;
     if (i.opcode == op_taps) taps = decode_taps(i);
     if (error == error_none && !ended && i.opcode == op_conv) beats += packet_beats<Config>(i);
     ended = ended || i.opcode == op_end;

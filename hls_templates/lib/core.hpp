@@ -50,7 +50,7 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
 #endif
     const Instruction i = instructions.read();
-    if (i.opcode == op_table) fill_tables<Config>(i, data, table);
+    if (i.opcode == op_table && first_image == 0) fill_tables<Config>(i, data, table);
     if (i.opcode == op_taps) taps = decode_taps(i);
     if (i.opcode == op_conv) {
       all_taken = convolve<Config>(i, taps, narrow, parameters, rows, replay, transformed, bank, result) && all_taken;

@@ -43,7 +43,7 @@ void fetch_program(ProgramMemory program, ImageMemory images, unsigned int count
       packets.write(order);
     }
     const uint16_t bytes = static_cast<uint16_t>(product(i.sub_rows, i.in_words));  // of a pixel
-    if (i.opcode == op_table) {
+    if (i.opcode == op_table && first_image == 0) {  // the tables hold it in later passes
       stream_beats<Config>(program, i.in_base / Shape<Config>::bus_bytes, bytes * 256u / Shape<Config>::bus_bytes,
                            data);
     }

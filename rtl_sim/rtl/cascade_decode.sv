@@ -85,9 +85,11 @@ module cascade_decode
   logic unknown, no_slice, no_sub_rows, no_outputs, no_kernel, no_steps, no_rows, no_map, no_results;
   logic beyond_tables, odd_slice, in_outside, out_outside, residual_outside, map_outside, results_outside;
   logic in_unaligned, out_unaligned, images_unaligned, many_pixels, stands_still;
+  logic tabled, loaded, misplaced;  // of the pass: a TABLE was there, a LOAD was there
   always_ff @(posedge clk) begin
     unknown <= i.reserved0 != '0 || i.reserved15 != '0 || i.flags.reserved != '0 ||
         (!Engine.gather && i.opcode == OpConv && i.flags.indexed);
+    misplaced <= i.opcode == OpTable ? tabled || loaded : loaded;
     no_slice <= i.in_words == '0;
     no_sub_rows <= i.sub_rows == '0;
     no_outputs <= i.out_height == '0 || i.out_width == '0;
@@ -199,13 +201,13 @@ module cascade_decode
     found = ErrorNone;
     case (i.opcode)
       OpTable: begin
-        if (no_slice || no_sub_rows) found = ErrorCount;
+        if (misplaced || no_slice || no_sub_rows) found = ErrorCount;
         else if (beyond_tables) found = ErrorAddress;
         else if (odd_slice) found = ErrorCount;
         else if (in_unaligned) found = ErrorAddress;
       end
       OpLoad: begin
-        if (no_slice || no_sub_rows || i.levels == '0 || no_outputs) found = ErrorCount;
+        if (misplaced || no_slice || no_sub_rows || i.levels == '0 || no_outputs) found = ErrorCount;
         else if (beyond_tables || out_outside || many_pixels) found = ErrorAddress;
         else if (odd_slice || stands_still) found = ErrorCount;
         else if (images_unaligned) found = ErrorAddress;
@@ -253,6 +255,11 @@ module cascade_decode
     end
     if (!rst_n || (out_valid && out_ready && last)) taps <= '0;  // a pass begins without
     else if (take_taps) taps <= values;
+    if (!rst_n || (out_valid && out_ready && last)) {tabled, loaded} <= '0;
+    else if (out_valid && out_ready) begin
+      if (i.opcode == OpTable) tabled <= 1'b1;
+      if (i.opcode == OpLoad) loaded <= 1'b1;
+    end
 
     if (!busy) begin
       count <= '0;

@@ -52,7 +52,7 @@ module cascade_sequencer
   state_e state;
   logic [31:0] images_left;
   logic [32+LaneBits:0] image_stride, record_stride;  // of a pass; the header does not change in a run
-  logic running, stopped;
+  logic running, stopped, first_pass;
 
   assign stop = state == Finish || state == Reset;
   assign clear = state == Reset;
@@ -107,6 +107,8 @@ module cascade_sequencer
             end else if (next_last) begin
               error <= ErrorOpcode;  // the program has no END
               state <= Finish;
+            end else if (next_operation.code.opcode == OpTable && !first_pass) begin
+              retired_count <= retired_count + 32'd1;  // the tables are filled
             end else begin
               load_start <= next_operation.code.opcode == OpTable || next_operation.code.opcode == OpLoad;
               conv_start <= next_operation.code.opcode == OpConv;
@@ -142,6 +144,7 @@ module cascade_sequencer
       if (start) begin
         images_left <= image_count;
         image_index <= '0;
+        first_pass <= 1'b1;
         image_address <= images_address;
         record_address <= results_address;
       end
@@ -153,6 +156,7 @@ module cascade_sequencer
       PassEnd: begin
         images_left <= images_left - Engine.lanes_p;
         image_index <= image_index + Engine.lanes_p;
+        first_pass <= 1'b0;
         image_address <= image_address + AxiAddressBits'(image_stride);
         record_address <= record_address + AxiAddressBits'(record_stride);
       end

@@ -116,7 +116,10 @@ def predict(
         for step in steps:
             for part in step.parts:
                 began = time
-                time, bound = _end(config, step, part, here, time, weights, wait)
+                if part.opcode is Opcode.TABLE and index > 0:  # the tables are filled
+                    time, bound = time + 1, "control"
+                else:
+                    time, bound = _end(config, step, part, here, time, weights, wait)
                 costs.append(_cost(config, step, part, here, time - began, bound))
         index += 1
         now = weights.state(time)

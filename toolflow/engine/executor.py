@@ -124,6 +124,7 @@ class _Engine:
         self.table = np.zeros((config.table_words, config.sub_row, 256), dtype=np.uint8)
         self.output = bytearray()
         self.last_taps = Instruction(Opcode.TAPS)
+        self.tables_filled = self.images_loaded = False
         self.simple = {
             Opcode.TABLE: self.fill_tables,
             Opcode.LOAD: self.load,
@@ -135,6 +136,8 @@ class _Engine:
 
     def fill_tables(self, i: Instruction) -> None:
         q, width = i.sub_rows, i.in_words
+        self._counts(not self.tables_filled and not self.images_loaded, i)
+        self.tables_filled = True
         self._pixel_words(i)
         self._in_range(i.in_base % self.config.bus_bytes == 0, i, "tables at a beat")
         self._reads(i.in_base + q * 256 * width, self.program, "program")
@@ -143,6 +146,8 @@ class _Engine:
 
     def load(self, i: Instruction) -> None:
         pixels, q, width, digits = i.out_height * i.out_width, i.sub_rows, i.in_words, i.levels
+        self._counts(not self.images_loaded, i)
+        self.images_loaded = True
         self._counts(pixels and digits, i)
         self._pixel_words(i)
         self._moves(i)

@@ -125,6 +125,9 @@ BAD = [
     (Opcode.TABLE, 0, {"in_words": 8}, 5),
     (Opcode.TABLE, 0, {"in_words": 3}, 8),
     (Opcode.TABLE, 0, {"sub_rows": 0}, 8),
+    (Opcode.LOAD, 0, {"opcode": 1}, 8),  # a second TABLE
+    (Opcode.MAXPOOL, 0, {"opcode": 1, "in_base": 0, "in_words": 4}, 8),  # a TABLE after the LOAD
+    (Opcode.MAXPOOL, 0, {"opcode": 2, "levels": 1}, 8),  # a second LOAD
     (Opcode.LOAD, 0, {"out_base": 488}, 5),
     (Opcode.LOAD, 0, {"out_words": 60}, 5),
     (Opcode.LOAD, 0, {"out_height": 6}, 5),
