@@ -66,9 +66,9 @@ inline uint32_t positions_of(const Instruction& i) {
   return static_cast<uint32_t>(product(i.out_height, i.out_width));
 }
 
-// Whether every word that the windows of CONV or MAXPOOL read at `height` x `width` positions lies in the banks.
-template <class Config>
-inline bool windows_fit(const Instruction& i, unsigned int height, unsigned int width, Wide first, Wide words) {
+// Whether every word that the windows of CONV or MAXPOOL read at `height` x `width` positions lies before `bank_end`.
+inline bool windows_fit(const Instruction& i, unsigned int height, unsigned int width, Wide first, Wide words,
+                        Wide bank_end) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
@@ -77,17 +77,16 @@ inline bool windows_fit(const Instruction& i, unsigned int height, unsigned int 
   if (y < 0 || x < 0) return true;  // nothing but padding
   const Wide last = static_cast<Wide>(i.in_base) + product(static_cast<uint32_t>(y), i.in_row_words) +
                     product(static_cast<uint32_t>(x), i.in_words) + first + words - 1;
-  return last < static_cast<Wide>(Config::bank_depth);
+  return last < bank_end;
 }
 
-// Whether an output map of `words` words a position lies in the banks, one position after the other.
-template <class Config>
-inline bool output_fits(const Instruction& i, Wide words) {
+// Whether an output map of `words` words a position lies before `bank_end`, one position after the other.
+inline bool output_fits(const Instruction& i, Wide words, Wide bank_end) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
   const uint32_t positions = positions_of(i);
-  return i.out_base + product(positions - 1, i.out_words) + words - 1 < static_cast<Wide>(Config::bank_depth);
+  return i.out_base + product(positions - 1, i.out_words) + words - 1 < bank_end;
 }
 
 inline bool power_of_two(unsigned int value) {
@@ -111,7 +110,8 @@ inline int check_load(const Instruction& i, const Header& header) {
   if (i.in_words == 0 || i.sub_rows == 0 || i.levels == 0 || pixels == 0) return error_count;
   if (i.sub_rows > Config::table_words || i.in_words > Shape<Config>::table_lanes) return error_address;
   if (!power_of_two(i.in_words) || (i.out_words == 0 && pixels > 1)) return error_count;
-  if (!output_fits<Config>(i, digits_together<Config>(i) ? 1 : product(i.sub_rows, i.levels))) return error_address;
+  const Wide words = digits_together<Config>(i) ? 1 : product(i.sub_rows, i.levels);
+  if (!output_fits(i, words, static_cast<Wide>(Config::bank_depth))) return error_address;
   static_assert(Config::table_words * Shape<Config>::table_lanes < 1 << 16, "bytes of a pixel fill a uint16_t");
   const uint16_t pixel_bytes = static_cast<uint16_t>(product(i.sub_rows, i.in_words));
   const bool pitch_fits = header.image_pitch % Shape<Config>::bus_bytes == 0 &&
@@ -120,7 +120,7 @@ inline int check_load(const Instruction& i, const Header& header) {
 }
 
 template <class Config>
-inline bool residual_fits(const Instruction& i) {
+inline bool residual_fits(const Instruction& i, Wide bank_end) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
@@ -130,7 +130,7 @@ inline bool residual_fits(const Instruction& i) {
   const int64_t last = last_channel < last_stored ? last_channel : last_stored;
   if (last < 0) return true;  // no channel of this layer has one
   const Wide word = last_word(i.residual_base, i.out_height, i.residual_row_words, i.out_width, i.residual_pixel_words);
-  return word + static_cast<Wide>(last) / Config::sub_row < static_cast<Wide>(Config::bank_depth);
+  return word + static_cast<Wide>(last) / Config::sub_row < bank_end;
 }
 
 // Of a tile of 2 or 4.
@@ -179,7 +179,7 @@ inline Wide channels_before_last(const Instruction& i) {
 }
 
 template <class Config>
-inline int check_conv(const Instruction& i, const Taps& taps) {
+inline int check_conv(const Instruction& i, const Taps& taps, Wide bank_end) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
@@ -202,11 +202,11 @@ inline int check_conv(const Instruction& i, const Taps& taps) {
   const Wide first = product(i.groups - 1, i.channel_step) >> Shape<Config>::sub_row_shift;
   const unsigned int height = tiled ? tiles_of(i.out_height, i.tile) * i.tile : i.out_height;
   const unsigned int width = tiled ? tiles_of(i.out_width, i.tile) * i.tile : i.out_width;
-  if (!windows_fit<Config>(i, height, width, first, i.sub_rows)) return error_address;
+  if (!windows_fit(i, height, width, first, i.sub_rows, bank_end)) return error_address;
   const bool output_inside = i.to_result() ? product(positions, i.channels) <= static_cast<Wide>(Config::result_depth)
-                                           : output_fits<Config>(i, divide_up(i.channels, Config::sub_row));
+                                           : output_fits(i, divide_up(i.channels, Config::sub_row), bank_end);
   if (!output_inside) return error_address;
-  return !i.residual() || residual_fits<Config>(i) ? error_none : error_address;
+  return !i.residual() || residual_fits<Config>(i, bank_end) ? error_none : error_address;
 }
 
 inline int check_taps(const Instruction& i) {
@@ -225,16 +225,15 @@ inline int check_taps(const Instruction& i) {
   return fit ? error_none : error_opcode;
 }
 
-template <class Config>
-inline int check_max_pool(const Instruction& i) {
+inline int check_max_pool(const Instruction& i, Wide bank_end) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
   const uint32_t positions = positions_of(i);
   if (positions == 0 || i.kernel_h == 0 || i.kernel_w == 0 || i.sub_rows == 0) return error_count;
   if (i.out_words == 0 && positions > 1) return error_count;
-  const bool inside = windows_fit<Config>(i, i.out_height, i.out_width, 0, i.sub_rows);
-  return inside && output_fits<Config>(i, i.sub_rows) ? error_none : error_address;
+  const bool inside = windows_fit(i, i.out_height, i.out_width, 0, i.sub_rows, bank_end);
+  return inside && output_fits(i, i.sub_rows, bank_end) ? error_none : error_address;
 }
 
 template <class Config>
@@ -248,38 +247,68 @@ inline int check_store_result(const Header& header) {
 }
 
 template <class Config>
-inline int check_store_map(const Instruction& i) {
+inline int check_store_map(const Instruction& i, Wide bank_end) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
   const Wide words = product(i.in_row_words, i.in_height);
   if (words == 0) return error_count;
-  const bool fits = i.in_base + words <= static_cast<Wide>(Config::bank_depth) &&
-                    i.out_base % Shape<Config>::bus_bytes == 0;
+  const bool fits = i.in_base + words <= bank_end && i.out_base % Shape<Config>::bus_bytes == 0;
   return fits ? error_none : error_address;
 }
 
+// What the instructions before one in a pass mean for it.
+struct Before {
+  bool table;
+  bool load;
+  bool load_ahead;
+  uint32_t images;  // first word of the LOAD's images
+};
+
+inline Before nothing_before() {
+  Before before;
+  before.table = false;
+  before.load = false;
+  before.load_ahead = false;
+  before.images = 0;
+  return before;
+}
+
+inline void note(const Instruction& i, Before& before) {
+  before.table = before.table || i.opcode == op_table;
+  before.load_ahead = before.load_ahead || i.load_ahead();
+  before.load = before.load || i.opcode == op_load;
+  if (i.opcode == op_load) before.images = i.out_base;
+}
+
+inline bool misplaced(const Instruction& i, const Before& before) {
+  if (i.opcode == op_table) return before.table || before.load;
+  return i.opcode == op_load ? before.load : i.load_ahead() && !before.load;
+}
+
 template <class Config>
-inline int check_instruction(const Instruction& i, const Taps& taps, const Header& header, bool misplaced) {
+inline int check_instruction(const Instruction& i, const Taps& taps, const Header& header, const Before& before) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
-  if (i.reserved != 0 || i.reserved_high != 0 || i.flags >> 5 != 0) return error_opcode;
+  if (i.reserved != 0 || i.reserved_high != 0 || i.flags >> 6 != 0) return error_opcode;
+  if (i.load_ahead() && i.opcode != op_conv && i.opcode != op_max_pool) return error_opcode;
   if (i.opcode == op_conv && i.indexed() && !Config::gather) return error_opcode;
-  if (misplaced) return error_count;
+  if (misplaced(i, before)) return error_count;
+  const Wide bank_end = before.load_ahead || i.load_ahead() ? before.images : static_cast<Wide>(Config::bank_depth);
   switch (i.opcode) {
     case op_table:
       return check_table<Config>(i);
     case op_load:
       return check_load<Config>(i, header);
     case op_conv:
-      return check_conv<Config>(i, taps);
+      return check_conv<Config>(i, taps, bank_end);
     case op_max_pool:
-      return check_max_pool<Config>(i);
+      return check_max_pool(i, bank_end);
     case op_store_result:
       return check_store_result<Config>(header);
     case op_store_map:
-      return check_store_map<Config>(i);
+      return check_store_map<Config>(i, bank_end);
     case op_taps:
       return check_taps(i);
     case op_end:
@@ -332,8 +361,7 @@ inline int check_program(Memory program, unsigned int image_count, Header& heade
 #pragma HLS ARRAY_PARTITION variable=taps.exponent complete
 #pragma HLS ARRAY_PARTITION variable=taps.steps complete
 #endif
-  bool tabled = false;
-  bool loaded = false;
+  Before before = nothing_before();
   bool ended = false;
   unsigned int used = 0;
   Wide beats = 0;
@@ -349,10 +377,8 @@ inline int check_program(Memory program, unsigned int image_count, Header& heade
       crc = crc_word(crc, word[n]);
     }
     const Instruction i = decode_instruction(word);
-    const bool misplaced = i.opcode == op_table ? tabled || loaded : i.opcode == op_load && loaded;
-    if (error == error_none && !ended) error = check_instruction<Config>(i, taps, header, misplaced);
-    tabled = tabled || i.opcode == op_table;
-    loaded = loaded || i.opcode == op_load;
+    if (error == error_none && !ended) error = check_instruction<Config>(i, taps, header, before);
+    note(i, before);
     if (i.opcode == op_taps) taps = decode_taps(i);
     if (error == error_none && !ended && i.opcode == op_conv) beats += packet_beats<Config>(i);
     ended = ended || i.opcode == op_end;

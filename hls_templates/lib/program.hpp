@@ -88,6 +88,7 @@ struct Instruction {
   bool residual_signed() const { return (flags & 4) != 0; }
   bool to_result() const { return (flags & 8) != 0; }
   bool indexed() const { return (flags & 16) != 0; }
+  bool load_ahead() const { return (flags & 32) != 0; }
 };
 
 inline uint16_t low_half(uint32_t word) {

@@ -1,5 +1,6 @@
 // What an instruction works on and with: weights, banks, results, and the units that move, convolve, pool and
-// store. The sequencer starts one unit at a time; the loader runs ahead of it. No state outlives a reset.
+// store. The sequencer starts one unit at a time, but images may be loaded ahead beside it; the loader of weights runs
+// ahead of it. No state outlives a reset.
 module cascade_core
   import cascade_pkg::*;
 #(
@@ -25,6 +26,9 @@ module cascade_core
   input  operation_t                 operation,
   input  taps_t                      operation_taps,
   input  logic                       load_start,
+  input  logic                       ahead_start,
+  input  logic [LaneBits:0]          load_images,
+  output logic                       ahead_done,
   input  logic                       conv_start,
   input  logic                       pool_start,
   input  logic                       store_start,
@@ -145,7 +149,7 @@ module cascade_core
   logic [WordBits-1:0] conv_data[Engine.lanes_p];
   logic [WordBits-1:0] pool_data[Engine.lanes_p];
   logic [WordBits-1:0] load_word;
-  logic load_write, conv_write, pool_write, bank_read;
+  logic load_write, load_yields, conv_write, pool_write, bank_read;
   logic [Engine.lanes_p-1:0] load_lanes, bank_write_lanes;
   logic [Granules-1:0] conv_granules, bank_write_granules;
   logic [BankBits-1:0] load_address, conv_address, pool_address;
@@ -157,9 +161,7 @@ module cascade_core
     bank_write_granules = '1;
     bank_write_address = load_address;
     for (int unsigned p = 0; p < Engine.lanes_p; p++) bank_write_data[p] = load_word;
-    if (load_write) begin
-      bank_write_lanes = load_lanes;
-    end else if (pool_write) begin
+    if (pool_write) begin
       bank_write_lanes = '1;
       bank_write_address = pool_address;
       bank_write_data = pool_data;
@@ -168,6 +170,8 @@ module cascade_core
       bank_write_granules = conv_granules;
       bank_write_address = conv_address;
       bank_write_data = conv_data;
+    end else if (load_write) begin
+      bank_write_lanes = load_lanes;
     end
   end
 
@@ -217,12 +221,14 @@ module cascade_core
     .clk,
     .rst_n,
     .start(load_start),
+    .start_ahead(ahead_start),
     .operation,
     .program_address,
     .image_address,
     .image_pitch(header.image_pitch),
-    .images,
+    .images(load_images),
     .done(load_done),
+    .done_ahead(ahead_done),
     .problem(load_problem),
     .request_valid(load_request_valid),
     .request_ready(load_request_ready),
@@ -231,6 +237,8 @@ module cascade_core
     .data_valid(load_data_valid),
     .data_ready(load_data_ready),
     .data(load_data),
+    .bank_taken(conv_write || pool_write),
+    .bank_yields(load_yields),
     .bank_write(load_write),
     .bank_lanes(load_lanes),
     .bank_address(load_address),
@@ -341,7 +349,7 @@ module cascade_core
 `ifndef SYNTHESIS
   always_ff @(posedge clk) begin
     if (rst_n) begin
-      assert ($onehot0({load_write, conv_write, pool_write}))
+      assert ($onehot0({load_write && !load_yields, conv_write, pool_write}))
       else $error("%m: two units write the banks at once");
       assert (!(conv_busy && (load_start || store_start)))
       else $error("%m: an instruction began before the last one had ended");

@@ -85,11 +85,15 @@ module cascade_decode
   logic unknown, no_slice, no_sub_rows, no_outputs, no_kernel, no_steps, no_rows, no_map, no_results;
   logic beyond_tables, odd_slice, in_outside, out_outside, residual_outside, map_outside, results_outside;
   logic in_unaligned, out_unaligned, images_unaligned, many_pixels, stands_still;
-  logic tabled, loaded, misplaced;  // of the pass: a TABLE was there, a LOAD was there
+  // Of the pass: whether TABLE, LOAD and LOAD_AHEAD were there, and where the images lie.
+  logic tabled, loaded, ahead, misplaced;
+  logic [StoreBits-1:0] images_base;
   always_ff @(posedge clk) begin
     unknown <= i.reserved0 != '0 || i.reserved15 != '0 || i.flags.reserved != '0 ||
-        (!Engine.gather && i.opcode == OpConv && i.flags.indexed);
-    misplaced <= i.opcode == OpTable ? tabled || loaded : loaded;
+        (!Engine.gather && i.opcode == OpConv && i.flags.indexed) ||
+        (i.flags.load_ahead && i.opcode != OpConv && i.opcode != OpMaxPool);
+    misplaced <= i.opcode == OpTable ? tabled || loaded : i.opcode == OpLoad ? loaded :
+        i.flags.load_ahead && !loaded;
     no_slice <= i.in_words == '0;
     no_sub_rows <= i.sub_rows == '0;
     no_outputs <= i.out_height == '0 || i.out_width == '0;
@@ -105,7 +109,7 @@ module cascade_decode
     out_outside <= i.out_base >= Engine.bank_depth;
     residual_outside <= i.flags.residual &&
         (i.residual_base >= Engine.bank_depth || 32'(i.residual_offset) % Engine.drain_k != 0);
-    map_outside <= 34'(i.in_base) + 34'(operation.map_words) > 34'(Engine.bank_depth);
+    map_outside <= 34'(i.in_base) + 34'(operation.map_words) > 34'(operation.bank_end);
     results_outside <= header.classes > Engine.result_depth || (header.result_pitch & BeatMask) != '0;
     in_unaligned <= (i.in_base & BeatMask) != '0;
     out_unaligned <= (i.out_base & BeatMask) != '0;
@@ -120,7 +124,7 @@ module cascade_decode
     logic [MaxTaps-1:0][ExponentBits-1:0] nibbles;
     logic good;
     nibbles = i[32+:MaxTaps*ExponentBits];
-    good = i.reserved0 == '0 && i.reserved15 == '0 && i.flags.reserved == '0;
+    good = i.reserved0 == '0 && i.reserved15 == '0 && i.flags.reserved == '0 && !i.flags.load_ahead;
     values = '0;
     for (int unsigned n = 0; n < MaxTaps; n++) begin
       if (n < Taps) begin
@@ -201,13 +205,13 @@ module cascade_decode
     found = ErrorNone;
     case (i.opcode)
       OpTable: begin
-        if (misplaced || no_slice || no_sub_rows) found = ErrorCount;
+        if (no_slice || no_sub_rows) found = ErrorCount;
         else if (beyond_tables) found = ErrorAddress;
         else if (odd_slice) found = ErrorCount;
         else if (in_unaligned) found = ErrorAddress;
       end
       OpLoad: begin
-        if (misplaced || no_slice || no_sub_rows || i.levels == '0 || no_outputs) found = ErrorCount;
+        if (no_slice || no_sub_rows || i.levels == '0 || no_outputs) found = ErrorCount;
         else if (beyond_tables || out_outside || many_pixels) found = ErrorAddress;
         else if (odd_slice || stands_still) found = ErrorCount;
         else if (images_unaligned) found = ErrorAddress;
@@ -236,6 +240,7 @@ module cascade_decode
       OpEnd: ;
       default: found = ErrorOpcode;
     endcase
+    if (misplaced) found = ErrorCount;
     if (unknown) found = ErrorOpcode;
   end
 
@@ -255,11 +260,13 @@ module cascade_decode
     end
     if (!rst_n || (out_valid && out_ready && last)) taps <= '0;  // a pass begins without
     else if (take_taps) taps <= values;
-    if (!rst_n || (out_valid && out_ready && last)) {tabled, loaded} <= '0;
+    if (!rst_n || (out_valid && out_ready && last)) {tabled, loaded, ahead} <= '0;
     else if (out_valid && out_ready) begin
       if (i.opcode == OpTable) tabled <= 1'b1;
       if (i.opcode == OpLoad) loaded <= 1'b1;
+      if (i.flags.load_ahead) ahead <= 1'b1;
     end
+    if (i.opcode == OpLoad) images_base <= StoreBits'(i.out_base);  // later instructions find it settled
 
     if (!busy) begin
       count <= '0;
@@ -273,6 +280,7 @@ module cascade_decode
     end else if (!prepared && !taps_here) begin
       count <= count + 5'd1;
       operation.problem <= found;
+      operation.bank_end <= ahead || i.flags.load_ahead ? images_base : StoreBits'(Engine.bank_depth);
       if (count == '0) operation.origin <= WalkBits'(i.in_base);
       case (count)
         5'd2: operation.pixels <= operation.pixels + 32'(product);

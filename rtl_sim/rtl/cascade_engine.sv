@@ -1,6 +1,7 @@
 // The engine: one parametric accelerator driven by a program (toolflow/engine/PROGRAM.md).
-// Parameters are the fields of toolflow.engine.config.EngineConfig. Every instruction runs alone; while it
-// does, the next one is prepared and the weights of the layers to come are loaded.
+// Parameters are the fields of toolflow.engine.config.EngineConfig. Every instruction runs alone; while it does, the next
+// one is prepared and the weights of the layers to come are loaded, and so are the images of the next pass if the program
+// allows it.
 module cascade_engine
   import cascade_pkg::*;
 #(
@@ -225,7 +226,8 @@ module cascade_engine
     .taps
   );
 
-  logic load_start, conv_start, pool_start, store_start, unit_done;
+  logic load_start, ahead_start, ahead_done, conv_start, pool_start, store_start, unit_done;
+  logic [LaneBits:0] load_images;
   logic [AxiAddressBits-1:0] image_address, record_address;
   logic [31:0] image_index;
   logic [LaneBits:0] images;

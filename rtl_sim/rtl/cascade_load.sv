@@ -3,11 +3,15 @@
 // by image. An input wider than the array is cut into balanced digits: side by side in one word if it holds all
 // digits of a pixel, else in several words, one per cycle.
 // The addresses of all images are asked for at once, so only the first waits for the memory. Before that, the bytes of
-// an image are counted by an adder: a cycle for each of its words, one for each doubling of a slice's size, and one more.
+// an image are counted by an adder: a cycle for each of its words, one for each doubling of a slice's size, and two more.
+// With `ahead` it runs the last LOAD again, for other images, beside other units: it writes a word in every second cycle
+// in which they leave the banks' port free, and asks for `PieceBeats` beats at a time, behind which the program's
+// instructions do not wait long.
 module cascade_load
   import cascade_pkg::*;
 #(
   parameter engine_t Engine = DefaultEngine,
+  parameter int unsigned PieceBeats = 32,
   localparam int unsigned BankBits = bank_bits(Engine),
   localparam int unsigned LaneBits = lane_bits(Engine),
   localparam int unsigned WordBits = word_bits(Engine),
@@ -17,12 +21,14 @@ module cascade_load
   input  logic                       clk,
   input  logic                       rst_n,
   input  logic                       start,
-  input  operation_t                 operation,
+  input  logic                       start_ahead,
+  input  operation_t                 operation,  // with `start`
   input  logic [AxiAddressBits-1:0]  program_address,
-  input  logic [AxiAddressBits-1:0]  image_address,  // of the pass's first image
+  input  logic [AxiAddressBits-1:0]  image_address,  // of the first image, with either start
   input  logic [31:0]                image_pitch,
-  input  logic [LaneBits:0]          images,  // of the pass
+  input  logic [LaneBits:0]          images,  // how many, likewise
   output logic                       done,
+  output logic                       done_ahead,
   output error_e                     problem,
   output logic                       request_valid,
   input  logic                       request_ready,
@@ -31,6 +37,8 @@ module cascade_load
   input  logic                       data_valid,
   output logic                       data_ready,
   input  logic [Engine.bus_bits-1:0] data,
+  input  logic                       bank_taken,  // by another unit's write
+  output logic                       bank_yields,  // it waits for a free cycle
   output logic                       bank_write,
   output logic [Engine.lanes_p-1:0]  bank_lanes,
   output logic [BankBits-1:0]        bank_address,
@@ -62,6 +70,8 @@ module cascade_load
   typedef logic signed [ValueBits-1:0] value_t;
   typedef logic [WordIndexBits-1:0] word_index_t;
 
+  operation_t kept;  // the last TABLE or LOAD
+  logic ahead;
   instruction_t i;
   logic is_table;
   logic [SliceBits-1:0] slice_log;
@@ -73,18 +83,25 @@ module cascade_load
   logic [7:0] digits;  // written one after the other
   logic one_digit;
   logic [EntryDigits-1:0][TableLanes-1:0] used;  // digits and lanes of a slice that a word holds
-  assign i = operation.code;
+  assign i = kept.code;
   assign is_table = i.opcode == OpTable;
-  assign pixels = is_table ? PixelBits'(256) : PixelBits'(operation.pixels);
+  assign pixels = is_table ? PixelBits'(256) : PixelBits'(kept.pixels);
   assign together = i.sub_rows == 16'd1 && 32'(i.levels) <= Engine.sub_row >> slice_log;
   always_comb begin
     slice_log = '0;
     for (int unsigned n = 0; n <= $clog2(Engine.sub_row); n++) if (i.in_words[n]) slice_log = SliceBits'(n);
   end
 
-  // Requests: first the number of beats of an image, then one request per image.
-  typedef enum logic [2:0] {Idle, Count, Double, Round, Ask} state_e;
+  // Requests: first the number of beats of an image, then one request per image, or per piece of one.
+  localparam int unsigned PieceBits = $clog2(PieceBeats + 1);
+  typedef enum logic [3:0] {Idle, Begin, Count, Double, Round, Image, Place, Ask, Piece} state_e;
   state_e state;
+  logic [AxiAddressBits-1:0] base, base_sum;  // of the image
+  logic [31:0] base_step;
+  logic [SizeBits-1:0] offset;  // of the piece
+  logic [SizeBits-ByteBits-1:0] beats_left, piece;  // of the image, of what is asked for
+  logic [PieceBits-1:0] piece_left;  // beats of it that have not come yet
+  logic longer, cut;  // the image goes on behind the piece
   logic [15:0] words_left;
   logic [SizeBits-1:0] bytes, more_bytes;  // of an image, rounded up in the end
   logic [SliceBits-1:0] doubles_left;
@@ -93,43 +110,77 @@ module cascade_load
 
   assign more_bytes = state == Count ? SizeBits'(pixels) : state == Double ? bytes : SizeBits'(BeatBytes - 1);
   assign image_too_long = !is_table && 40'(bytes) > 40'(image_pitch);
-  assign request_valid = state == Ask;
-  assign request_beats = 32'(bytes >> ByteBits);
+  assign request_beats = 32'(piece);
+  assign longer = ahead && 32'(beats_left) > PieceBeats;
+  assign base_step = state == Place ? 32'(offset) : is_table ? i.in_base : image_pitch;
+  assign base_sum = base + AxiAddressBits'(base_step);
   assign problem = too_long || out_of_range ? ErrorAddress : ErrorNone;
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       state <= Idle;
+      request_valid <= 1'b0;
       too_long <= 1'b0;
     end else begin
+      request_valid <= state == Place || (state == Ask && !request_ready);
       // An image never reaches into the next one, nor the last one past its buffer.
       too_long <= state == Round && image_too_long;
       case (state)
-        Idle: if (start) state <= Count;
+        Idle: if (start || start_ahead) state <= Begin;
+        Begin: state <= Count;
         Count: if (words_left == 16'd1) state <= slice_log == '0 ? Round : Double;
         Double: if (doubles_left == SliceBits'(1)) state <= Round;
-        Round: state <= image_too_long ? Idle : Ask;
-        Ask: if (request_ready && requests_left == (LaneBits + 1)'(1)) state <= Idle;
+        Round: state <= image_too_long ? Idle : Image;
+        Image: state <= Place;
+        Place: state <= Ask;
+        Ask:
+        if (request_ready) begin
+          if (requests_left == (LaneBits + 1)'(1) && !cut) state <= Idle;
+          else state <= ahead ? Piece : Image;
+        end
+        Piece: if (piece_left == '0) state <= cut ? Place : Image;
         default: state <= Idle;
       endcase
     end
-    if (start) begin
-      words_left <= i.sub_rows;
-      bytes <= '0;
-      doubles_left <= slice_log;
-      requests_left <= is_table ? (LaneBits + 1)'(1) : images;
-      request_address <= is_table ? program_address : image_address;
-    end else if (state == Ask) begin
-      if (request_ready) begin
-        requests_left <= requests_left - 1'b1;
-        request_address <= request_address + AxiAddressBits'(image_pitch);
-      end
-    end else begin
-      if (state == Count) words_left <= words_left - 16'd1;
-      if (state == Double) doubles_left <= doubles_left - 1'b1;
-      if (state != Idle) bytes <= bytes + more_bytes;
-      if (state == Round && is_table) request_address <= request_address + AxiAddressBits'(i.in_base);
+    if (start) kept <= operation;
+    if (start || start_ahead) begin
+      ahead <= start_ahead;
+      requests_left <= operation.code.opcode == OpTable ? (LaneBits + 1)'(1) : images;
+      base <= operation.code.opcode == OpTable ? program_address : image_address;
     end
+    case (state)
+      Begin: begin
+        words_left <= i.sub_rows;
+        bytes <= '0;
+        doubles_left <= slice_log;
+        piece_left <= '0;
+      end
+      Count: words_left <= words_left - 16'd1;
+      Double: doubles_left <= doubles_left - 1'b1;
+      Round: if (is_table) base <= base_sum;
+      Image: begin
+        offset <= '0;
+        beats_left <= bytes[SizeBits-1:ByteBits];
+      end
+      Place: begin
+        request_address <= base_sum;
+        cut <= longer;
+        piece <= longer ? (SizeBits - ByteBits)'(PieceBeats) : beats_left;
+      end
+      Ask:
+      if (request_ready) begin
+        piece_left <= PieceBits'(piece);
+        offset <= offset + SizeBits'(PieceBeats * BeatBytes);
+        beats_left <= beats_left - (SizeBits - ByteBits)'(PieceBeats);
+        if (!cut) begin
+          requests_left <= requests_left - 1'b1;
+          base <= base_sum;
+        end
+      end
+      Piece: if (data_valid && data_ready) piece_left <= piece_left - 1'b1;
+      default: ;
+    endcase
+    if (state == Count || state == Double || state == Round) bytes <= bytes + more_bytes;
     one_pixel <= pixels == PixelBits'(1);
     uncut <= i.levels == 8'd1;
     digits <= together ? 8'd1 : i.levels;
@@ -241,13 +292,14 @@ module cascade_load
   logic last_write_pixel;
   logic [LaneBits:0] lanes_left;
   logic [Engine.lanes_p-1:0] lane;
-  logic pixel_ends, image_ends;
+  logic pixel_ends, image_ends, load_ends, free, ending;
 
-  assign value_ready = !value_valid || last_digit;
-  assign word_written = value_valid && last_digit;
+  assign value_ready = !value_valid || (last_digit && free);
+  assign word_written = value_valid && last_digit && free;
   assign address = pixel_address + store_t'(digit_offset) + store_t'(word);
   assign pixel_ends = word_written && is_last_word(word);
   assign image_ends = pixel_ends && last_write_pixel;
+  assign load_ends = image_ends && lanes_left == (LaneBits + 1)'(1);
 
   always_comb begin
     for (int unsigned j = 0; j < TableLanes; j++) begin
@@ -275,38 +327,37 @@ module cascade_load
     if (!rst_n) begin
       entry_valid <= 1'b0;
       value_valid <= 1'b0;
-      bank_write <= 1'b0;
       done <= 1'b0;
+      done_ahead <= 1'b0;
+      ending <= 1'b0;
       out_of_range <= 1'b0;
     end else begin
       if (take_slice && !table_here) entry_valid <= 1'b1;
       else if (value_ready) entry_valid <= 1'b0;
       if (entry_valid && value_ready) value_valid <= 1'b1;
       else if (word_written) value_valid <= 1'b0;
-      bank_write <= value_valid && address < store_t'(Engine.bank_depth);
-      out_of_range <= value_valid && address >= store_t'(Engine.bank_depth);
-      done <= table_here ? take_slice && last_slice : image_ends && lanes_left == (LaneBits + 1)'(1);
+      out_of_range <= value_valid && free && address >= store_t'(Engine.bank_depth);
+      done <= table_here ? take_slice && last_slice : load_ends && !ahead;
+      ending <= (ending && bank_write) || (load_ends && ahead);
+      done_ahead <= ending && !bank_write;
     end
     if (value_ready) begin
       for (int unsigned j = 0; j < TableLanes; j++) value[j] <= ValueBits'($signed(entry[j]));
       digits_left <= digits;
       last_digit <= one_digit;
       digit_offset <= '0;
-    end else begin
+    end else if (free) begin
       value <= value_next;
       digits_left <= digits_left - 8'd1;
       last_digit <= digits_left == 8'd2;
       digit_offset <= digit_offset + i.sub_rows;
     end
-    bank_lanes <= lane;
-    bank_address <= BankBits'(address);
-    bank_data <= elements;
     if (state == Count) begin
       word <= '0;
       pixel_address <= store_t'(i.out_base);
       write_pixels_left <= pixels;
       last_write_pixel <= one_pixel;
-      lanes_left <= images;
+      lanes_left <= requests_left;
       lane <= (Engine.lanes_p)'(1);
     end else if (word_written) begin
       word <= pixel_ends ? '0 : word + 1'b1;
@@ -321,4 +372,19 @@ module cascade_load
       end
     end
   end
+
+  assign bank_yields = ahead;
+  cascade_yield #(
+    .Bits(Engine.lanes_p + BankBits + WordBits)
+  ) i_yield (
+    .clk,
+    .rst_n,
+    .yields(bank_yields),
+    .in_valid(value_valid && address < store_t'(Engine.bank_depth)),
+    .in_ready(free),
+    .in_data({lane, BankBits'(address), elements}),
+    .port_taken(bank_taken),
+    .write(bank_write),
+    .data({bank_lanes, bank_address, bank_data})
+  );
 endmodule

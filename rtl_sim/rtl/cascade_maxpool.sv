@@ -59,9 +59,9 @@ module cascade_maxpool
       problem <= ErrorNone;
     end else begin
       complete <= step_valid && step_last;
-      bank_write <= complete && position < store_t'(Engine.bank_depth);
+      bank_write <= complete && position < operation.bank_end;
       done <= complete && positions_left == 32'd1 && words_left == 16'd1;
-      problem <= complete && position >= store_t'(Engine.bank_depth) ? ErrorAddress : ErrorNone;
+      problem <= complete && position >= operation.bank_end ? ErrorAddress : ErrorNone;
     end
     if (step_valid) best <= best_next;
     if (complete) begin

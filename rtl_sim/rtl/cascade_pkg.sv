@@ -44,7 +44,8 @@ package cascade_pkg;
   } error_e;
 
   typedef struct packed {
-    logic [2:0] reserved;
+    logic [1:0] reserved;
+    logic load_ahead;
     logic indexed;
     logic to_result;
     logic residual_signed;
@@ -110,6 +111,7 @@ package cascade_pkg;
     logic [31:0]         pixels;           // out_height * out_width
     logic [31:0]         map_words;        // in_height * in_row_words
     logic [31:0]         out_row_words;    // out_width * out_words, where the engine has tiles
+    logic [StoreBits-1:0] bank_end;        // first bank word that it must not touch
     error_e              problem;          // what is wrong with it, found before it runs
     instruction_t        code;
   } operation_t;

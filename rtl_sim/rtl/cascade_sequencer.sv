@@ -1,5 +1,6 @@
 // Runs the program: hands each prepared instruction to its unit, waits for it, counts passes, and stops at
-// the first error. At every end the masters finish what is under way and the whole datapath is reset, so
+// the first error. Where an instruction says that it may, the images of the next pass are loaded beside it and those that
+// follow; the next pass's LOAD then only waits for what is left of that. At every end the masters finish what is under way and the whole datapath is reset, so
 // that each run begins in the same state, whatever the one before did.
 module cascade_sequencer
   import cascade_pkg::*;
@@ -27,7 +28,7 @@ module cascade_sequencer
   output logic                      clear,
   output logic                      pass_ends,  // one cycle
   // of the pass
-  output logic [AxiAddressBits-1:0] image_address,
+  output logic [AxiAddressBits-1:0] image_address,  // of the next image to load
   output logic [AxiAddressBits-1:0] record_address,
   output logic [31:0]               image_index,
   output logic [LaneBits:0]         images,
@@ -42,6 +43,9 @@ module cascade_sequencer
   output taps_t                     operation_taps,  // what the last TAPS before it said
   output operation_t                operation,
   output logic                      load_start,
+  output logic                      ahead_start,  // of the LOAD of the next pass, as the last LOAD said
+  output logic [LaneBits:0]         load_images,  // with either
+  input  logic                      ahead_done,
   output logic                      conv_start,
   output logic                      pool_start,
   output logic                      store_start,
@@ -52,15 +56,24 @@ module cascade_sequencer
   state_e state;
   logic [31:0] images_left;
   logic [32+LaneBits:0] image_stride, record_stride;  // of a pass; the header does not change in a run
-  logic running, stopped, first_pass;
+  logic running, stopped, first_pass, more_passes;
+  logic [31:0] images_after;  // in later passes
+  logic ahead_begun, ahead_running, next_ahead, image_start, load_waits;
+
+  // Of a pass, where so many are left.
+  function automatic logic [LaneBits:0] images_of(logic [31:0] left);
+    return left < Engine.lanes_p ? (LaneBits + 1)'(left) : (LaneBits + 1)'(Engine.lanes_p);
+  endfunction
 
   assign stop = state == Finish || state == Reset;
   assign clear = state == Reset;
   assign pass_ends = state == PassEnd;
   assign fetch_start = state == Idle && start && image_count != '0;
   assign taps_ready = state == Dispatch || state == Skip;
-  assign next_ready = (state == Dispatch && !taps_valid) || state == Skip;
-  assign images = images_left < Engine.lanes_p ? (LaneBits + 1)'(images_left) : (LaneBits + 1)'(Engine.lanes_p);
+  assign load_waits = ahead_running && next_operation.code.opcode == OpLoad;
+  assign next_ready = (state == Dispatch && !taps_valid && !load_waits) || state == Skip;
+  assign images = images_of(images_left);
+  assign next_ahead = next_operation.code.flags.load_ahead && more_passes && !ahead_begun;
   assign running = state != Idle && state != Finish && state != Reset;
   assign stopped = running && problem != ErrorNone;
 
@@ -71,6 +84,8 @@ module cascade_sequencer
       done <= 1'b0;
       error <= ErrorNone;
       load_start <= 1'b0;
+      ahead_start <= 1'b0;
+      image_start <= 1'b0;
       conv_start <= 1'b0;
       pool_start <= 1'b0;
       store_start <= 1'b0;
@@ -78,6 +93,8 @@ module cascade_sequencer
     end else begin
       done <= 1'b0;
       load_start <= 1'b0;
+      ahead_start <= 1'b0;
+      image_start <= 1'b0;
       conv_start <= 1'b0;
       pool_start <= 1'b0;
       store_start <= 1'b0;
@@ -109,8 +126,12 @@ module cascade_sequencer
               state <= Finish;
             end else if (next_operation.code.opcode == OpTable && !first_pass) begin
               retired_count <= retired_count + 32'd1;  // the tables are filled
+            end else if (next_operation.code.opcode == OpLoad && ahead_begun) begin
+              if (!load_waits) retired_count <= retired_count + 32'd1;  // the images are there
             end else begin
               load_start <= next_operation.code.opcode == OpTable || next_operation.code.opcode == OpLoad;
+              image_start <= next_operation.code.opcode == OpLoad || next_ahead;
+              ahead_start <= next_ahead;
               conv_start <= next_operation.code.opcode == OpConv;
               pool_start <= next_operation.code.opcode == OpMaxPool;
               store_start <= next_operation.code.opcode == OpStoreResult ||
@@ -124,7 +145,7 @@ module cascade_sequencer
             state <= Dispatch;
           end
           Skip: if (next_valid && next_last) state <= PassEnd;
-          PassEnd: state <= images_left <= Engine.lanes_p ? Flush : Dispatch;
+          PassEnd: state <= more_passes ? Dispatch : Flush;
           Flush: if (writes_finished) state <= Finish;
           Finish: if (masters_idle) state <= Reset;
           Reset: begin
@@ -136,6 +157,21 @@ module cascade_sequencer
         endcase
       end
     end
+
+    // Loads of images: in a pass one, be it begun in the pass before.
+    if (state == Idle) begin
+      ahead_begun <= 1'b0;
+      ahead_running <= 1'b0;
+    end else begin
+      if (ahead_start) ahead_begun <= 1'b1;
+      else if (state == Dispatch && !taps_valid && next_valid && next_operation.code.opcode == OpLoad && !load_waits)
+        ahead_begun <= 1'b0;
+      if (ahead_start) ahead_running <= 1'b1;
+      else if (ahead_done) ahead_running <= 1'b0;
+    end
+    more_passes <= images_left > Engine.lanes_p;
+    images_after <= images_left - Engine.lanes_p;
+    if (state == Dispatch) load_images <= next_ahead ? images_of(images_after) : images;
 
     image_stride <= (33 + LaneBits)'(header.image_pitch) * (33 + LaneBits)'(Engine.lanes_p);
     record_stride <= (33 + LaneBits)'(header.result_pitch) * (33 + LaneBits)'(Engine.lanes_p);
@@ -154,13 +190,13 @@ module cascade_sequencer
         operation_taps <= taps;
       end
       PassEnd: begin
-        images_left <= images_left - Engine.lanes_p;
+        images_left <= images_after;
         image_index <= image_index + Engine.lanes_p;
         first_pass <= 1'b0;
-        image_address <= image_address + AxiAddressBits'(image_stride);
         record_address <= record_address + AxiAddressBits'(record_stride);
       end
       default: ;
     endcase
+    if (image_start) image_address <= image_address + AxiAddressBits'(image_stride);
   end
 endmodule

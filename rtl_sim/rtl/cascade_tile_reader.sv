@@ -169,7 +169,7 @@ module cascade_tile_reader
     end
     if (advance) begin
       here_in_map <= in_map;
-      here_outside <= in_map && address >= address_t'(Engine.bank_depth);
+      here_outside <= in_map && address >= address_t'(operation.bank_end);
       here_slice <= slice;
       read_address <= BankBits'(address);
     end

@@ -198,7 +198,7 @@ module cascade_turn
       needs_word <= has_residual && word_starts;
       later_word <= reaches && continues;
       word_address <= BankBits'(residual_address);
-      word_outside <= has_residual && word_starts && residual_address >= store_t'(Engine.bank_depth);
+      word_outside <= has_residual && word_starts && residual_address >= operation.bank_end;
       residual_element <= ElementBits'(residual_channel);
       for (int unsigned d = 0; d < Engine.drain_k; d++) begin  // chunks of the residual begin at multiples of drain_k
         residual_wanted[d] <= has_residual && (residual_channel | residual_channel_t'(d)) < residual_channels;
@@ -210,7 +210,7 @@ module cascade_turn
       bank_address <= BankBits'(out_word_address);
       result_index <= result_position + store_t'(channel);
       more_results <= last_chunk ? group_left - 1'b1 : group_t'(Engine.drain_k - 1);
-      word_address_outside <= out_word_address >= store_t'(Engine.bank_depth);
+      word_address_outside <= out_word_address >= operation.bank_end;
     end
   end
 endmodule

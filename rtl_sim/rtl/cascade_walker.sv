@@ -270,7 +270,7 @@ module cascade_walker
       step_count_wrong <= 1'b0;
     end else begin
       step_valid <= go;
-      step_out_of_range <= go && new_word && in_map && address >= address_t'(Engine.bank_depth);
+      step_out_of_range <= go && new_word && in_map && address >= address_t'(operation.bank_end);
       // The walk must use the packet's rows, and the groups must be those of the channels.
       step_count_wrong <= busy && !pooling && (channels_left == '0 || channels_left[16] ||
           (go && position_ends != last_weights) ||

@@ -70,8 +70,9 @@ INSTRUCTIONS = (
     replace(CONV, flags=Flag.TO_RESULT, levels=1, steps_last=8, channel_step=0, tile=0),
     Instruction.taps(np.arange(36).reshape(6, 6) % 8, np.arange(36).reshape(6, 6) % 5),
     Instruction(
-        Opcode.MAXPOOL, in_height=4, in_width=4, in_words=1, in_row_words=4, out_base=9, out_height=2, out_width=2,
-        out_words=1, kernel_h=2, kernel_w=2, stride_h=2, stride_w=2, sub_rows=1,
+        Opcode.MAXPOOL, Flag.LOAD_AHEAD,
+        in_height=4, in_width=4, in_words=1, in_row_words=4, out_base=9, out_height=2, out_width=2, out_words=1,
+        kernel_h=2, kernel_w=2, stride_h=2, stride_w=2, sub_rows=1,
     ),
     Instruction(Opcode.STORE_RESULT),
     Instruction(Opcode.STORE_MAP, in_base=9, in_height=2, in_row_words=2, out_base=4096),
@@ -101,6 +102,7 @@ confidence  the 1 largest against the rest of the 3 largest, k = 369, threshold 
 4 0 1 2 3 4 0 1 2 3 4 0
    5  MAXPOOL       4x4 unsigned @0, 1 word(s) a pixel, 4 a row -> 2x2 @9, 1 word(s) a pixel
                     1 sub-row(s), kernel 2x2, stride 2x2, pad 0 above, 0 left
+                    the images of the next pass may be loaded from here on
    6  STORE_RESULT  class, confidence and results of every image
    7  STORE_MAP     2 row(s) of 2 words from @9 -> results + 4096
    8  END           end of the pass"""

@@ -24,6 +24,7 @@ SLOW_WEIGHTS_ERROR = 0.1
 # Beside an instruction of fewer cycles than this, cycles move from one to the other: weights are read ahead or late.
 # There the time counts at which an instruction ends.
 SHORT = 256
+SEVERAL_PASSES = "add/small_maps"  # a case with room to load the images of the next pass beside a pass
 
 
 def _options(seed: int, stalls: bool) -> RunOptions:
@@ -88,6 +89,8 @@ def check_shape(shape: str, dut: Dut, simulators: Path) -> list[str]:
             seed = 2 * number + stalls
             seen = config.precisions[(number + stalls) % len(config.precisions)]
             count = 1 + (number + 2 * stalls) % (seen.lanes_p + 1)
+            if name.startswith(SEVERAL_PASSES):
+                count += 2 * seen.lanes_p
             runs.append(make_run(seen, name, count=count, seed=seed, extreme=number % 3 == 2, trace=number % 4 == 1))
             options.append(_options(seed, stalls))
     _check(simulation, config, runs, options)

@@ -57,6 +57,24 @@ def codes(simulation: Simulation, jobs: list[Job]) -> list[int]:
     return [outcome.error for outcome in simulation.run(jobs, OPTIONS)]
 
 
+def _ahead_programs(run: Run) -> dict[str, tuple[int, bytes]]:
+    """Return programs that load ahead what they still use, and what is out of its order."""
+    instructions = run.compiled.instructions
+    load = next(n for n, i in enumerate(instructions) if i.opcode is Opcode.LOAD)
+    convs = [n for n, i in enumerate(instructions) if i.opcode is Opcode.CONV]
+    ends = [n for n, i in enumerate(instructions) if i.opcode in (Opcode.STORE_RESULT, Opcode.END)]
+
+    def flagged(number: int) -> bytes:
+        return with_field(run, number, "flags", Flag.LOAD_AHEAD | instructions[number].flags)
+
+    return {
+        "the first layer reads the images": (5, flagged(convs[0])),
+        **{f"nothing to do with images, {n}": (4, flagged(n)) for n in (load, *ends)},
+        "a second LOAD": (8, with_field(run, convs[0], "opcode", Opcode.LOAD)),
+        "a second TABLE": (8, with_field(run, load, "opcode", Opcode.TABLE)),
+    }
+
+
 @pytest.mark.parametrize("dut", ["rtl", "hls"])
 def test_directed(simulations: dict[str, Simulation], run: Run, dut: str) -> None:
     instructions = run.compiled.instructions
@@ -64,6 +82,7 @@ def test_directed(simulations: dict[str, Simulation], run: Run, dut: str) -> Non
     stores = next(n for n, i in enumerate(instructions) if i.opcode is Opcode.STORE_MAP)
     programs = {
         "unknown flag": (4, with_field(run, adds, "flags", 128 | int(instructions[adds].flags))),
+        **_ahead_programs(run),
         "residual between the channels of a chunk, 1": (5, with_field(run, adds, "residual_offset", 1)),
         "residual between the channels of a chunk, 3": (5, with_field(run, adds, "residual_offset", 3)),
         "residual between the channels of a chunk, 7": (5, with_field(run, adds, "residual_offset", 7)),

@@ -18,6 +18,8 @@ from toolflow.engine.positions import Bound, position_cycles, sums_latency, tile
 from toolflow.engine.steps import Compute, Load, Part, Pool, Step, StoreMap, StoreResults
 from toolflow.engine.weight_port import WeightPort
 
+PIECE_BEATS = 32  # beats that a load beside compute asks for at a time
+
 
 @dataclass(frozen=True)
 class Latencies:
@@ -31,6 +33,7 @@ class Latencies:
         pool: the same for MAXPOOL.
         mover: the same for TABLE, LOAD and STORE_MAP, memory latency left out.
         image: between two images of a mover.
+        piece: of a load beside compute, between two pieces of an image, memory latency left out.
     """
 
     memory: int = 64
@@ -40,6 +43,7 @@ class Latencies:
     pool: int = 5
     mover: int = 13
     image: int = 1
+    piece: int = 12
 
 
 @dataclass(frozen=True)
@@ -103,12 +107,14 @@ def predict(
     wait = latencies or Latencies()
     passes = -(-images // config.lanes_p)
     instructions = sum(len(step.parts) for step in steps)
+    load = next((step for step in steps if isinstance(step, Load)), None)
     words = INSTRUCTION_WORDS * (instructions + 1)
     # the CRC takes a word a cycle; then the first instruction is read again
     time = wait.start + 2 * wait.memory + words
     weights = WeightPort(config, time + wait.memory)
     costs: list[InstructionCycles] = []
     index = 0
+    loaded = None  # when the images of the next pass are there, where they are loaded ahead
     entered: tuple[object, int] = None, time
     while index < passes:
         here = min(config.lanes_p, images - index * config.lanes_p)
@@ -116,16 +122,24 @@ def predict(
         for step in steps:
             for part in step.parts:
                 began = time
-                if part.opcode is Opcode.TABLE and index > 0:  # the tables are filled
-                    time, bound = time + 1, "control"
+                bound: Bound = "control"
+                if part.opcode is Opcode.TABLE and index > 0:
+                    time += 1  # the tables are filled
+                elif part.opcode is Opcode.LOAD and loaded is not None:
+                    time, bound = max(loaded, time + 1), "memory" if loaded > time else "control"
                 else:
                     time, bound = _end(config, step, part, here, time, weights, wait)
+                if load and load.ahead == part.name and part.opcode in (Opcode.CONV, Opcode.MAXPOOL):
+                    later = min(config.lanes_p, images - (index + 1) * config.lanes_p)
+                    loaded = began + _load_ahead(config, load, later, wait)
                 costs.append(_cost(config, step, part, here, time - began, bound))
         index += 1
-        now = weights.state(time)
+        now = weights.state(time), None if loaded is None else max(loaded - time, 0)
         if now == entered[0]:  # every further pass of full lanes is like this one
-            skipped = max(passes - index - 1, 0)
+            skipped = max(passes - index - 2, 0)  # the last but one loads what the last one needs
+            later = time
             index, time = index + skipped, weights.skip(skipped, time - entered[1], time)
+            loaded = None if loaded is None else loaded + time - later
         entered = now, time
     useful = sum(step.macs for step in steps if isinstance(step, Compute)) * images
     return CycleReport(images, passes, time, tuple(costs), useful / (config.multipliers * time))
@@ -171,6 +185,14 @@ def _load(config: EngineConfig, step: Load, part: Part, images: int, wait: Laten
     beats = -(-image.bytes // config.bus_bytes)
     written = image.height * image.width * step.out.words
     return wait.memory + images * (max(written, beats) + wait.image) + wait.mover
+
+
+def _load_ahead(config: EngineConfig, step: Load, images: int, wait: Latencies) -> int:
+    """Return the cycles in which the images of a pass are loaded beside compute: a word in every second cycle."""
+    image = step.image
+    pieces = -(-image.bytes // (config.bus_bytes * PIECE_BEATS))
+    words = image.height * image.width * step.out.words
+    return images * (2 * words + pieces * (wait.memory + wait.piece))
 
 
 def _conv(config: EngineConfig, layer: Compute, time: int, weights: WeightPort, wait: Latencies) -> tuple[int, Bound]:

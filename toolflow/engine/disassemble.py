@@ -20,6 +20,8 @@ def disassemble(binary: bytes) -> str:
     for index, instruction in enumerate(instructions):
         first, *rest = _DESCRIBE[instruction.opcode](instruction)
         lines.append(f"{index:4d}  {instruction.opcode.name:<12}  {first}")
+        if Flag.LOAD_AHEAD in instruction.flags:
+            rest.append("the images of the next pass may be loaded from here on")
         lines += [" " * 20 + text for text in rest]
     return "\n".join(lines)
 

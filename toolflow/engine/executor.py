@@ -63,6 +63,8 @@ def run_program(config: EngineConfig, program: bytes, weights: bytes, images: by
     wanted = header.weight_beats * config.bus_bytes
     stream = memoryview(weights)[:wanted]
     for instruction in instructions:
+        if Flag.LOAD_AHEAD in instruction.flags:
+            engine.load_ahead(instruction)
         if instruction.opcode is Opcode.END:
             break
         if instruction.opcode is Opcode.CONV:
@@ -124,7 +126,9 @@ class _Engine:
         self.table = np.zeros((config.table_words, config.sub_row, 256), dtype=np.uint8)
         self.output = bytearray()
         self.last_taps = Instruction(Opcode.TAPS)
-        self.tables_filled = self.images_loaded = False
+        self.tables_filled = False
+        self.loaded: Instruction | None = None  # the LOAD
+        self.bank_end = config.bank_depth  # word from which on none is touched
         self.simple = {
             Opcode.TABLE: self.fill_tables,
             Opcode.LOAD: self.load,
@@ -136,7 +140,7 @@ class _Engine:
 
     def fill_tables(self, i: Instruction) -> None:
         q, width = i.sub_rows, i.in_words
-        self._counts(not self.tables_filled and not self.images_loaded, i)
+        self._counts(not self.tables_filled and self.loaded is None, i)
         self.tables_filled = True
         self._pixel_words(i)
         self._in_range(i.in_base % self.config.bus_bytes == 0, i, "tables at a beat")
@@ -146,8 +150,8 @@ class _Engine:
 
     def load(self, i: Instruction) -> None:
         pixels, q, width, digits = i.out_height * i.out_width, i.sub_rows, i.in_words, i.levels
-        self._counts(not self.images_loaded, i)
-        self.images_loaded = True
+        self._counts(self.loaded is None, i)
+        self.loaded = i
         self._counts(pixels and digits, i)
         self._pixel_words(i)
         self._moves(i)
@@ -174,6 +178,13 @@ class _Engine:
         address = i.out_base + np.arange(pixels)[:, None] * i.out_words + np.arange(stored)
         self.bank[:, address] = elements.reshape(self.count, pixels, stored, self.config.sub_row)
 
+    def load_ahead(self, i: Instruction) -> None:
+        if i.opcode not in (Opcode.CONV, Opcode.MAXPOOL):
+            raise EngineFaultError(ErrorCode.OPCODE, f"'{i.name or i.opcode.name}' cannot have LOAD_AHEAD")
+        self._counts(self.loaded is not None, i)
+        assert self.loaded is not None
+        self.bank_end = self.loaded.out_base
+
     def conv(self, i: Instruction, stream: memoryview) -> memoryview:
         c = self.config
         if Flag.INDEXED in i.flags and not c.gather:
@@ -191,7 +202,7 @@ class _Engine:
         if Flag.TO_RESULT not in i.flags:
             self._moves(i)
             end = i.out_base + (positions - 1) * i.out_words + -(-i.channels // c.sub_row)
-            self._in_range(end <= c.bank_depth, i, "bank write")
+            self._in_range(end <= self.bank_end, i, "bank write")
         else:
             self._in_range(positions * i.channels <= c.result_depth, i, "result")
         between = Flag.RESIDUAL in i.flags and i.residual_offset % c.drain_k
@@ -293,7 +304,7 @@ class _Engine:
         inside = (iy >= 0) & (iy < i.in_height) & (ix >= 0) & (ix < i.in_width)
         address = i.in_base + iy * i.in_row_words + ix * i.in_words + word
         used = address[inside]
-        self._in_range(not used.size or int(used.max()) < self.config.bank_depth, i, "bank read")
+        self._in_range(not used.size or int(used.max()) < self.bank_end, i, "bank read")
         signed = Flag.INPUT_SIGNED in i.flags
         words = self._elements(self.bank[:, np.where(inside, address, 0)], signed).astype(np.float64)
         words[:, ~inside] = 0
@@ -351,7 +362,7 @@ class _Engine:
         e = np.where(present, e, 0)
         pixel = i.residual_base + oy * i.residual_row_words + ox * i.residual_pixel_words
         address = pixel[:, None] + e // self.config.sub_row
-        self._in_range(int(address.max()) < self.config.bank_depth, i, "residual read")
+        self._in_range(int(address.max()) < self.bank_end, i, "residual read")
         raw = self.bank[:, address, e % self.config.sub_row]
         return np.where(present, self._elements(raw, Flag.RESIDUAL_SIGNED in i.flags), 0)
 
@@ -370,11 +381,11 @@ class _Engine:
                 ix = ox * i.stride_w + kx * i.dilation_w - i.pad_left
                 inside = (iy >= 0) & (iy < i.in_height) & (ix >= 0) & (ix < i.in_width)
                 address = (i.in_base + iy * i.in_row_words + ix * i.in_words)[inside, None] + q
-                self._in_range(not address.size or int(address.max()) < self.config.bank_depth, i, "bank read")
+                self._in_range(not address.size or int(address.max()) < self.bank_end, i, "bank read")
                 words = self._elements(self.bank[:, address], Flag.INPUT_SIGNED in i.flags)
                 best[:, inside] = np.maximum(best[:, inside], words)
         address = i.out_base + np.arange(len(oy))[:, None] * i.out_words + q
-        self._in_range(int(address.max()) < self.config.bank_depth, i, "bank write")
+        self._in_range(int(address.max()) < self.bank_end, i, "bank write")
         self.bank[:, address] = (best & ((1 << self.config.activation_bits) - 1)).astype(np.uint8)
 
     def store_result(self, i: Instruction) -> None:
@@ -402,7 +413,7 @@ class _Engine:
         words = i.in_row_words * i.in_height
         self._counts(words, i)
         self._in_range(i.out_base % self.config.bus_bytes == 0, i, "map at a beat")
-        self._in_range(i.in_base + words <= self.config.bank_depth, i, "bank read")
+        self._in_range(i.in_base + words <= self.bank_end, i, "bank read")
         pitch = words * self.config.sub_row
         pitch += -pitch % self.config.bus_bytes
         records = np.zeros((self.count, pitch), dtype=np.uint8)

@@ -37,6 +37,7 @@ class Flag(IntFlag, boundary=STRICT):
     RESIDUAL_SIGNED = 4
     TO_RESULT = 8
     INDEXED = 16
+    LOAD_AHEAD = 32
 
 
 # What a TAPS holds of each tap of the largest tile instead of the fields.

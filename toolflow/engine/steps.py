@@ -83,6 +83,8 @@ class Load:
         image: how an image lies in external memory.
         source, out: where it lies there, and in the banks.
         digits: number of digits into which an element is cut; 1 if it is not cut.
+        ahead: name of the step from which on the words of `out`, and all behind them, are free for the images of the
+            next pass; "" if there is none.
         table: int64 (C, 256): the element of each channel for each byte.
     """
 
@@ -92,6 +94,7 @@ class Load:
     out: BankPlace
     digits: int
     table: Int64Array = field(compare=False, repr=False)
+    ahead: str = ""
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -199,6 +202,12 @@ class Compute:
         for channels in self.groups(config.lanes_k):
             yield PacketSize(channels, parameter_beats(config, channels), rows)
 
+    def overrun(self, config: EngineConfig) -> int:
+        """Return the words that the last group reads beyond its pixel (met by weights of 0)."""
+        groups = -(-self.channels // config.lanes_k)
+        last = ((groups - 1) * self.walk.channel_step) // config.sub_row + self.walk.sub_rows
+        return max(last - self.source.words, 0)
+
     def weight_bytes(self, config: EngineConfig) -> int:
         """Return the bytes of the step's packets."""
         return sum(each.parameter_beats + each.row_beats for each in self.packets(config)) * config.bus_bytes
@@ -221,6 +230,11 @@ class Pool:
     out: BankPlace
     region: Region
     window: Window
+
+    @property
+    def name(self) -> str:
+        """The tensor's: no other step writes it."""
+        return self.tensor
 
     @property
     def parts(self) -> tuple[Part, ...]:

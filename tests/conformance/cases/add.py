@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conformance.casebook import RESULT, Case, NetworkBuilder, finish
+from tests.conformance.casebook import RESULT, SAME, Case, NetworkBuilder, finish
 from toolflow.numerics.srbs import Pattern
 from toolflow.numerics.types import IntegerType
 from toolflow.operators.max_pool.spec import MaxPool
@@ -78,12 +78,28 @@ def _pooled_concat(widths: tuple[int, int], shortcut: bool) -> Case:
     return Case(f"pooled_concat,{widths},shortcut={shortcut}".replace(" ", ""), build)
 
 
+def _small_maps(channels: int) -> Case:
+    """Return small maps behind a large one, of every kind of layer: the next pass's images are loaded beside them."""
+
+    def build(weight_bits: int, activation_bits: int, seed: int, extreme: bool) -> tuple[NetworkBuilder, str]:
+        builder = NetworkBuilder((3, 12, 12), weight_bits, activation_bits, 8, seed, extreme)  # several pieces
+        large = builder.conv("large", "image", channels, 3, weight_bits=8, pads=SAME)
+        pooled = builder.max_pool("pooled", large, MaxPool((2, 2), (2, 2)))
+        added = builder.conv("added", pooled, channels, 3, residual=pooled, pads=SAME)
+        narrow = builder.conv("narrow", added, 3, 1)
+        again = builder.conv("again", narrow, 3, 3, residual=narrow, pads=SAME)
+        return finish(builder, builder.max_pool("last", again, MaxPool((2, 2), (1, 1))))
+
+    return Case(f"small_maps,{channels}ch", build)
+
+
 CASES = (
     _pooled_concat((3, 10), shortcut=False),
     _pooled_concat((5, 6), shortcut=True),
     _residual(8, signed=False),
     _residual(19, signed=True),
     _maps(11),
+    _small_maps(12),
     _few_rows(12),
     _shortcut(8, 4, 4),
     _shortcut(5, 3, 2),

@@ -118,7 +118,11 @@ BAD = [
     (Opcode.CONV, 2, {"opcode": 9}, 4),
     (Opcode.CONV, 0, {"tile": 2}, 4),  # an engine without tiles
     (Opcode.STORE_MAP, 0, {"opcode": 8, "in_base": 8 << 16}, 4),
-    (Opcode.CONV, 1, {"flags": 32}, 4),
+    (Opcode.CONV, 1, {"flags": 64}, 4),
+    (Opcode.LOAD, 0, {"flags": 32}, 4),
+    (Opcode.STORE_MAP, 0, {"flags": 32}, 4),
+    (Opcode.END, 0, {"flags": 32}, 4),
+    (Opcode.CONV, 0, {"flags": 32}, 5),  # it reads what is loaded ahead
     (Opcode.END, 0, {"opcode": 255}, 4),
     (Opcode.END, 0, {"opcode": 5}, 4),  # no END
     (Opcode.TABLE, 0, {"sub_rows": 2}, 5),

@@ -31,7 +31,7 @@ def test_instruction_round_trip(data: st.DataObject) -> None:
         if name not in ("opcode", "flags"):
             low = -(1 << (width - 1)) if signed else 0
             values[name] = data.draw(st.integers(low, low + (1 << width) - 1))
-    opcode, flags = data.draw(st.sampled_from(Opcode)), Flag(data.draw(st.integers(0, 31)))
+    opcode, flags = data.draw(st.sampled_from(Opcode)), Flag(data.draw(st.integers(0, 63)))
     instruction = replace(Instruction(opcode, flags), **values)  # type: ignore[arg-type]  # a name per field
     assert Instruction.decode(instruction.encode()) == instruction
 

@@ -35,7 +35,7 @@ BYTE = IntegerType(8, signed=False)
 ENGINE = EngineConfig(lanes_k=4, lanes_p=2, sub_row=4, tile=2, drain_k=2, slots=1)
 
 STEPS = """\
-load    image: 3x8x8 of 4 bytes a pixel, one every 256 bytes -> bank 128..192 by 1
+load    image: 3x8x8 of 4 bytes a pixel, one every 256 bytes -> bank 128..192 by 1, ahead from left
 compute stem: bank 128..192 by 1 -> bank 0..128 by 2, all; 3x3 pads 1,1; 3 steps of 1 word, 27 rows
 compute tile: bank 0..128 by 2 -> bank 128..256 by 2, all; 3x3 pads 1,1 F2; 4 steps of 2 words, 128 rows; plus bank \
 0..128 by 2
@@ -97,7 +97,8 @@ def text(step: Step) -> str:
         case Load():
             image = step.image
             size = f"{image.channels}x{image.height}x{image.width} of {image.pixel_bytes} bytes a pixel"
-            return f"load    {step.tensor}: {size}, one every {step.source.pitch_bytes} bytes -> {of_place(step.out)}"
+            place = f"{of_place(step.out)}, ahead from {step.ahead}"
+            return f"load    {step.tensor}: {size}, one every {step.source.pitch_bytes} bytes -> {place}"
         case Compute() | Pool():
             name = step.name if isinstance(step, Compute) else step.tensor
             where = f"{of_place(step.source)} -> {of_place(step.out)}, {of_region(step.region, step.out)}"
@@ -233,8 +234,12 @@ def words(place: BankPlace, region: Region | None = None) -> list[int]:
 
 
 def overwritten(schedule: Schedule) -> list[str]:
-    """Return the steps that read a word that was last overwritten by another tensor than their operand."""
+    """Return the steps that read a word that was last overwritten by another tensor than their operand.
+
+    Where the next pass's images are loaded ahead, a step that writes to their words overwrites them.
+    """
     graph, found = schedule.graph, []
+    ahead: list[int] = []
     held: dict[int, str] = {}  # the tensor that was written to a word last
 
     def writers(tensor: str) -> set[str]:
@@ -248,13 +253,19 @@ def overwritten(schedule: Schedule) -> list[str]:
             found.append(f"{step.parts[-1].name} reads {operand}")
 
     for step in schedule.steps:
+        if isinstance(step, Compute | Pool) and step.name == schedule.load.ahead:
+            ahead = words(schedule.load.out)
+            held |= dict.fromkeys(ahead, "the next image")
         if isinstance(step, Compute | Pool):
             check(step, step.source, graph.by_name[step.tensor].inputs[0])
         if isinstance(step, Compute) and step.residual is not None:
             check(step, step.residual.source, graph.by_name[step.tensor].inputs[1])
         if isinstance(step, Load | Compute | Pool) and isinstance(step.out, BankPlace):
             region = None if isinstance(step, Load) else step.region
-            held |= dict.fromkeys(words(step.out, region), step.tensor)
+            written = words(step.out, region)
+            held |= dict.fromkeys(written, step.tensor)
+            if not {*ahead}.isdisjoint(written):
+                found.append(f"{step.parts[-1].name} writes over the next image")
     return found
 
 
@@ -271,3 +282,22 @@ def test_a_map_over_a_live_one_is_found() -> None:
     steps = tuple(over if step is pool else step for step in schedule.steps)
     assert overwritten(replace(schedule, steps=steps)) == ["left reads pool", "right reads pool"]
     assert overwritten(schedule) == []
+
+
+def test_a_load_ahead_over_a_live_map_is_found() -> None:
+    schedule = make_schedule(network(), ENGINE)
+    early = replace(schedule.load, ahead="tile")
+    found = overwritten(replace(schedule, steps=(early, *schedule.steps[1:])))
+    assert found == ["tile writes over the next image"]
+
+
+def test_nothing_is_loaded_ahead_where_there_is_no_room() -> None:
+    """Each map is as large as the image, and the last layer reads the image again."""
+    b = NetworkBuilder((4, 6, 6), seed=1)
+    first = b.conv("first", "image", 4, pads=SAME)
+    joined = b.conv("second", first, 4, pads=SAME, residual="image")
+    b.linear("logits", b.flatten("flat", joined), 3, out=RESULT)
+    assert make_schedule(b.build("logits"), ENGINE).load.ahead == "logits"
+    b = NetworkBuilder((4, 6, 6), seed=1)
+    b.linear("logits", b.flatten("flat", "image"), 3, out=RESULT)
+    assert make_schedule(b.build("logits"), ENGINE).load.ahead == ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from typing import TypedDict
 
 import numpy as np
@@ -53,7 +55,15 @@ def encode_steps(steps: tuple[Step, ...], config: EngineConfig) -> tuple[Instruc
     """
     count = sum(len(step.parts) for step in steps)
     tables = table_offset_bytes(count, config.bus_bytes)
-    return tuple(_encode(step, part, config, tables) for step in steps for part in step.parts)
+    ahead = {step.ahead for step in steps if isinstance(step, Load)}
+    return tuple(_ahead(_encode(step, part, config, tables), step, ahead) for step in steps for part in step.parts)
+
+
+def _ahead(instruction: Instruction, step: Step, names: Collection[str]) -> Instruction:
+    """Return the instruction, with LOAD_AHEAD if its step is named."""
+    if isinstance(step, Compute | Pool) and step.name in names and instruction.opcode is not Opcode.TAPS:
+        return replace(instruction, flags=instruction.flags | Flag.LOAD_AHEAD)
+    return instruction
 
 
 def _encode(step: Step, part: Part, config: EngineConfig, tables: int) -> Instruction:

@@ -14,10 +14,17 @@ from toolflow.ir.quantised import QuantisedGraph
 
 @dataclass(frozen=True)
 class MemoryMap:
-    """Places of all maps, and the words that the banks need."""
+    """Places of all maps, and the words that the banks need.
+
+    Attributes:
+        places: of the tensors.
+        words: that the banks need.
+        ahead: node from which on the words from the image's first on are free, "" if there is none.
+    """
 
     places: Mapping[str, BankPlace]
     words: int
+    ahead: str
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,9 @@ def image_format(graph: QuantisedGraph, sub_row: int) -> ImageFormat:
 def allocate(graph: QuantisedGraph, sub_row: int, input_digits: int, in_result: str) -> MemoryMap:
     """Place every map of a prepared graph; maps that do not live at the same time share words.
 
+    If that takes no more words, the image lies behind all maps of the pass's last nodes, so that the next pass's image
+    can be loaded while they are computed.
+
     Args:
         graph: as `prepare` returns it.
         sub_row: S.
@@ -57,6 +67,9 @@ def allocate(graph: QuantisedGraph, sub_row: int, input_digits: int, in_result: 
         _, height, width = as_map(graph.shapes[root])
         sizes[root] = height * width * layouts[root].words
     bases = _pack(lives, sizes)
+    words = max((bases[root] + sizes[root] for root in bases), default=0)
+    times = [time for time, node in enumerate(graph.nodes) if not node.op.hardware.is_free]
+    bases, ahead = _image_last(lives, sizes, graph.input_name, times, words) or (bases, None)
     places = {}
     for tensor, (root, offset) in home.items():
         if root not in bases:
@@ -66,7 +79,7 @@ def allocate(graph: QuantisedGraph, sub_row: int, input_digits: int, in_result: 
         places[tensor] = BankPlace(
             bases[root] + offset, height, width, layouts[root].words, layout.words, layout.channel
         )
-    return MemoryMap(places, max((bases[root] + sizes[root] for root in bases), default=0))
+    return MemoryMap(places, words, "" if ahead is None else graph.nodes[ahead].name)
 
 
 def _layouts(graph: QuantisedGraph, sub_row: int, input_digits: int) -> dict[str, _Layout]:
@@ -140,3 +153,26 @@ def _pack(lives: Mapping[str, tuple[int, int]], sizes: Mapping[str, int]) -> dic
             base = max(base, end)
         bases[root] = base
     return bases
+
+
+def _image_last(
+    lives: Mapping[str, tuple[int, int]], sizes: Mapping[str, int], image: str, times: Sequence[int], words: int
+) -> tuple[dict[str, int], int] | None:
+    """Place the image behind all maps that live with it or at the end of the pass, in so many words.
+
+    Return the bases, and the earliest time from which on no other map reaches the image's words; None if the image is
+    part of another map, or if there is no such time.
+    """
+    if image not in lives:
+        return None
+    bases = _pack({root: life for root, life in lives.items() if root != image}, sizes)
+    first, last = lives[image]
+    ends = {root: bases[root] + sizes[root] for root in bases}
+    if max(ends.values(), default=0) > words:
+        return None
+    beside = max((ends[o] for o in bases if lives[o][0] <= last and first <= lives[o][1]), default=0)
+    for time in times:
+        base = max([beside, *(ends[o] for o in bases if lives[o][1] >= time)])
+        if time > last and base + sizes[image] <= words:
+            return {**bases, image: base}, time
+    return None

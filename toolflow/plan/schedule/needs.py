@@ -60,7 +60,7 @@ def check_fit(schedule: Schedule) -> None:
 def needs(schedule: Schedule) -> Mapping[str, int]:
     """Return the least that each fitted parameter of the engine must be, by name."""
     computes, image = schedule.computes, schedule.load.image
-    overrun = max((_overrun(step, schedule.config) for step in computes), default=0)
+    overrun = max((step.overrun(schedule.config) for step in computes), default=0)
     return {
         "bank_depth": max(max(place.end for step in schedule.steps for place in _in_banks(step)) + overrun, 1),
         "weight_depth": max(step.rows for step in computes),
@@ -86,10 +86,3 @@ def _in_banks(step: Step) -> Iterator[BankPlace]:
         yield step.out
     if isinstance(step, Compute) and step.residual is not None:
         yield step.residual.source
-
-
-def _overrun(step: Compute, config: EngineConfig) -> int:
-    """Return words that the last group reads beyond its pixel (met by weights of 0)."""
-    groups = -(-step.channels // config.lanes_k)
-    last = ((groups - 1) * step.walk.channel_step) // config.sub_row + step.walk.sub_rows
-    return max(last - step.source.words, 0)

@@ -7,7 +7,7 @@ No choice depends on the board, because every map lies in the banks.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from toolflow.engine.config import EngineConfig, one_precision
@@ -99,9 +99,9 @@ def make_schedule(graph: QuantisedGraph, config: EngineConfig) -> Schedule:
     digits = _input_digits(prepared, config)
     memory = allocate(prepared, config.sub_row, digits, in_result)
     maps = Maps(prepared, config, memory.places, ResultPlace(*as_map(prepared.shapes[in_result])), in_result, digits)
-    load = _load(maps)
-    store = _store_results(maps)
     steps = [step for node in prepared.nodes for step in _steps(maps, node)]
+    load = _load(maps, memory.ahead, steps)
+    store = _store_results(maps)
     return Schedule(prepared, config, memory.places, (load, *steps, store))
 
 
@@ -135,11 +135,17 @@ def _steps(maps: Maps, node: QuantisedNode) -> Iterator[Step]:
         raise ToolflowError(f"{node.op.kind} '{node.name}' does not run on the engine")
 
 
-def _load(maps: Maps) -> Load:
+def _load(maps: Maps, ahead: str, steps: Sequence[Step]) -> Load:
+    """Return the load; nothing is loaded ahead if a step then reads words of the image, be it with weights of 0."""
     graph, config = maps.graph, maps.config
     image = image_format(graph, config.sub_row)
     source = ExternalPlace(0, align(image.bytes, config.bus_bytes))
-    return Load(graph.input_name, image, source, maps.places[graph.input_name], maps.input_digits, graph.input_table)
+    out = maps.places[graph.input_name]
+    first = next((n for n, step in enumerate(steps) if step.tensor == ahead), len(steps))
+    computes = [step for step in steps[first:] if isinstance(step, Compute)]
+    if any(step.source.end + step.overrun(config) > out.base for step in computes):
+        ahead = ""
+    return Load(graph.input_name, image, source, out, maps.input_digits, graph.input_table, ahead)
 
 
 def _pool(maps: Maps, node: QuantisedNode) -> Pool:
