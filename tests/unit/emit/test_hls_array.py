@@ -93,9 +93,7 @@ def test_packed_products_are_those_products(name: str, tmp_path: Path) -> None:
     assert wrong(config, build(config, tmp_path, exact=False), *extremes(config, 20_000)) == 0
 
 
-@pytest.mark.parametrize(
-    ("primitive", "chain"), [("dsp48e1", 1), ("dsp48e1", 2), *(("dsp48e2", n) for n in (1, 2, 4, 8))]
-)
+@pytest.mark.parametrize(("primitive", "chain"), [("dsp48e1", 1), ("dsp48e1", 2), ("dsp48e2", 4), ("dsp48e2", 8)])
 def test_both_precisions_in_one_array(primitive: str, chain: int, tmp_path: Path) -> None:
     """Two lanes of 8 bits and four of 4 bits, in the same blocks: every extreme of both."""
     config = engine(min(2 * chain, 8), lanes_p=4, narrow_bits=4, dsp_primitive=primitive, pack_k=2, chain=chain)
