@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from rtl_sim.primitives import models
-from tests.conformance.engine_shapes import RTL_SHAPES
+from tests.conformance.engine_shapes import SHAPES
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
 
@@ -42,7 +42,7 @@ def main() -> int:
     root = Path(specification.origin).parent
     findings = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, config in RTL_SHAPES.items():
+        for name, config in SHAPES.items():
             findings[name] = lint(config, root, Path(folder) / name)
     warned = {name: text for name, text in findings.items() if text}
     for name, text in warned.items():

@@ -15,6 +15,7 @@ module cascade_array
 ) (
   input  logic                                      clk,
   input  logic                                      rst_n,
+  input  logic                                      narrow,
   input  logic                                      input_signed,
   input  logic                                      indexed,
   output error_e                                    problem,
@@ -32,15 +33,23 @@ module cascade_array
 );
   localparam int unsigned OperandBits = operand_bits(Engine);
   localparam int unsigned SumBits = Engine.weight_bits + OperandBits + $clog2(Engine.slots);
-  localparam int unsigned DigitBits = digit_bits(Engine);
+  localparam int unsigned WideDigitBits = digit_bits(Engine);
+  localparam int unsigned DigitBits = two_precisions(Engine) ? Engine.narrow_bits : WideDigitBits;
   localparam int unsigned Latency = sums_latency(Engine);
 
   typedef logic signed [Engine.accumulator_bits-1:0] accumulator_t;
+  // What the step's sum is added to: the accumulator, which a further level shifts by a digit, or nothing. Two bits, as
+  // an accumulator's LUTs have no input for a third.
+  typedef enum logic [1:0] {
+    BaseKept = 2'b00,
+    BaseShifted = 2'b01,
+    BaseNone = 2'b10,
+    BaseWideShifted = 2'b11  // by a digit of a wide program, where there are two precisions
+  } base_e;
   typedef struct packed {
-    logic valid;
-    logic first;
-    logic shift;
-    logic last;
+    logic  valid;
+    base_e base;
+    logic  last;
   } control_t;
 
   logic signed [Engine.weight_bits-1:0] weight[Engine.lanes_k][Engine.slots];
@@ -49,6 +58,7 @@ module cascade_array
     .Engine(Engine)
   ) i_operands (
     .clk,
+    .narrow,
     .input_signed,
     .indexed,
     .step_valid,
@@ -67,6 +77,7 @@ module cascade_array
     .Engine(Engine)
   ) i_sums (
     .clk,
+    .narrow,
     .weight,
     .operand,
     .sum,
@@ -75,28 +86,42 @@ module cascade_array
 
   control_t control[Latency+1];  // by age; the last is that of `sum`
   control_t now;
+  base_e step_base;
   assign now = control[Latency];
+  always_comb begin
+    step_base = BaseKept;
+    if (step_first) step_base = BaseNone;
+    else if (step_shift) step_base = two_precisions(Engine) && !narrow ? BaseWideShifted : BaseShifted;
+  end
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       for (int unsigned age = 0; age <= Latency; age++) control[age] <= '0;
     end else begin
-      control[0] <= '{valid: step_valid, first: step_first, shift: step_shift, last: step_last};
+      control[0] <= '{valid: step_valid, base: step_base, last: step_last};
       for (int unsigned age = 0; age < Latency; age++) control[age+1] <= control[age];
     end
   end
 
-  // A packing that excludes the smallest weight would sum it wrongly.
-  if (array_packing(Engine).symmetric) begin : g_excluded
-    logic [Engine.slots-1:0] smallest;
+  // A packing that excludes the smallest weight would sum it wrongly, as would blocks of a narrow program a weight that
+  // is too wide.
+  localparam bit Symmetric = array_packing(Engine).symmetric;
+  if (Symmetric || two_precisions(Engine)) begin : g_excluded
+    localparam int unsigned KeptBits = two_precisions(Engine) ? Engine.narrow_bits : Engine.weight_bits;
+    logic [Engine.slots-1:0] excluded;
+    function automatic logic is_excluded(logic signed [Engine.weight_bits-1:0] one);
+      if (two_precisions(Engine) && narrow)
+        return one[Engine.weight_bits-1:KeptBits-1] != {Engine.weight_bits - KeptBits + 1{one[Engine.weight_bits-1]}};
+      return Symmetric && one == {1'b1, {Engine.weight_bits - 1{1'b0}}};
+    endfunction
     always_ff @(posedge clk) begin
       for (int unsigned s = 0; s < Engine.slots; s++) begin
-        smallest[s] <= 1'b0;
+        excluded[s] <= 1'b0;
         for (int unsigned k = 0; k < Engine.lanes_k; k++) begin
-          if (weight[k][s] == {1'b1, {Engine.weight_bits - 1{1'b0}}} && control[slot_delay(Engine, s)].valid) smallest[s] <= 1'b1;
+          if (is_excluded(weight[k][s]) && control[slot_delay(Engine, s)].valid) excluded[s] <= 1'b1;
         end
       end
     end
-    assign problem = smallest != '0 ? ErrorWeight : ErrorNone;
+    assign problem = excluded != '0 ? ErrorWeight : ErrorNone;
   end else begin : g_every
     assign problem = ErrorNone;
   end
@@ -104,6 +129,10 @@ module cascade_array
   // The accumulator's other input goes through its LUTs: the sum is added with its carry below the lowest bit.
   accumulator_t accumulator[Engine.lanes_k][Engine.lanes_p];
   logic ended;
+  function automatic accumulator_t base_of(base_e base, accumulator_t total);
+    if (two_precisions(Engine) && base == BaseWideShifted) return total <<< WideDigitBits;
+    return base[1] ? '0 : base[0] ? total <<< DigitBits : total;
+  endfunction
   function automatic accumulator_t accumulate(accumulator_t base, logic signed [SumBits-1:0] step_sum, logic carry_in);
     logic [Engine.accumulator_bits:0] total;
     if (!packed_products(Engine)) return base + accumulator_t'(step_sum);
@@ -122,9 +151,7 @@ module cascade_array
     for (int unsigned k = 0; k < Engine.lanes_k; k++) begin
       for (int unsigned p = 0; p < Engine.lanes_p; p++) begin
         if (now.valid) begin
-          accumulator[k][p] <= accumulate(
-              now.first ? '0 : now.shift ? accumulator[k][p] <<< DigitBits : accumulator[k][p], sum[k][p], carry[k][p]
-          );
+          accumulator[k][p] <= accumulate(base_of(now.base, accumulator[k][p]), sum[k][p], carry[k][p]);
         end
         if (ended) drained[k][p] <= accumulator[k][p];
       end

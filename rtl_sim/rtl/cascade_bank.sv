@@ -12,7 +12,7 @@ module cascade_bank
 ) (
   input  logic                            clk,
   input  logic [LanesP-1:0]               write_lanes,
-  input  logic [Granules-1:0]             write_granules,
+  input  logic [Granules-1:0]             write_granules[LanesP],  // of each lane
   input  logic [BankBits-1:0]             write_address,
   input  logic [Granules*GranuleBits-1:0] write_data[LanesP],
   input  logic                            read_enable,
@@ -27,7 +27,7 @@ module cascade_bank
       .Style(Ultra ? "ultra" : "auto")
     ) i_ram (
       .clk,
-      .write_enable(write_granules & {Granules{write_lanes[p]}}),
+      .write_enable(write_granules[p] & {Granules{write_lanes[p]}}),
       .write_address,
       .write_data(write_data[p]),
       .read_enable,

@@ -6,6 +6,10 @@
 // Cost: `Chain` DSP blocks. A pair on a MULT18X18D, and the weights of a quad, take the LUTs of one decrement a slot,
 // which chains of the same values share; a DSP48 has its pre-adder for the pair on its wide port.
 // It has no reset and no enable: what goes in at a cycle comes out, whatever comes before and after it.
+// Of two precisions (NarrowBits is not 0; a DSP48, PackK = PackP = 2): where `narrow` is set, weights and operands have
+// NarrowBits bits and a block makes four products; else it makes those of operand[n][0], while operand[n][1] must be 0,
+// and sum[k][1] means nothing. `narrow` stays as it is while what was put in under it is to come out right. Cost: LUTs
+// that shift weight[n][1], which chains of the same weights share, and those that choose sum[k][0].
 module cascade_chain
   import cascade_pkg::*;
   import cascade_products_pkg::*;
@@ -18,45 +22,51 @@ module cascade_chain
   parameter int unsigned OperandBits = 9,
   parameter int OperandLower = -(1 << (OperandBits - 2)),
   parameter int OperandUpper = (1 << (OperandBits - 1)) - 1,
+  parameter int unsigned NarrowBits = 0,  // of the second precision; the others are those of the first
   localparam int unsigned SumBits = WeightBits + OperandBits + $clog2(Chain)
 ) (
   input  logic                          clk,
+  input  logic                          narrow,
   input  logic signed [WeightBits-1:0]  weight[Chain][PackK],
   input  logic signed [OperandBits-1:0] operand[Chain][PackP],
   output logic signed [SumBits-1:0]     sum[PackK][PackP],
   output logic                          carry[PackK][PackP]
 );
+  localparam bit TwoPrecisions = NarrowBits != 0;
+  localparam int unsigned Operands = TwoPrecisions ? 1 : PackP;  // of a block in the first precision
   localparam packing_t Packing =
-      packing_of(Primitive, PackK, PackP, Chain, WeightBits, longint'(OperandLower), longint'(OperandUpper));
+      packing_of(Primitive, PackK, Operands, Chain, WeightBits, longint'(OperandLower), longint'(OperandUpper));
+  localparam packing_t Second = TwoPrecisions ? narrow_packing_of(Primitive, Chain, NarrowBits) : Packing;
   localparam int unsigned WeightStep = 32'(Packing.weight_step);
   localparam int unsigned OperandStep = 32'(Packing.operand_step);
-  localparam bit WeightIsWide = PackK == 2 && PackP == 1;
+  localparam bit WeightIsWide = PackK == 2 && Operands == 1;
   localparam int unsigned WideStep = WeightIsWide ? WeightStep : OperandStep;
-  localparam int unsigned NarrowStep = WeightIsWide ? OperandStep : WeightStep;
+  localparam int unsigned NarrowStep = WeightIsWide ? 32'(Second.operand_step) : WeightStep;
   localparam int unsigned PackedBits = sum_bits(Primitive);
 
-  if (!Packing.possible) begin : g_impossible
-    $error("%m: no packing holds PackK=%0d PackP=%0d Chain=%0d WeightBits=%0d OperandBits=%0d", PackK, PackP, Chain,
-           WeightBits, OperandBits);
+  if (!Packing.possible || !Second.possible || (TwoPrecisions && (!is_column(Primitive) || PackK * PackP != 4)))
+  begin : g_impossible
+    $error("%m: no packing holds PackK=%0d PackP=%0d Chain=%0d WeightBits=%0d OperandBits=%0d NarrowBits=%0d", PackK,
+           PackP, Chain, WeightBits, OperandBits, NarrowBits);
   end
 
   typedef logic signed [wide_bits(Primitive)-1:0] wide_t;
   typedef logic signed [narrow_bits(Primitive)-1:0] narrow_t;
 
   // Two values, or one and 0, on the wide port, and the same on the narrow one.
-  wide_t wide[Chain][2];
-  narrow_t narrow[Chain][2];
+  wide_t wide_value[Chain][2];
+  narrow_t narrow_value[Chain][2];
   always_comb begin
     for (int unsigned n = 0; n < Chain; n++) begin
-      wide[n] = '{default: '0};
-      narrow[n] = '{default: '0};
+      wide_value[n] = '{default: '0};
+      narrow_value[n] = '{default: '0};
       for (int unsigned k = 0; k < PackK; k++) begin
-        if (WeightIsWide) wide[n][k] = wide_t'(weight[n][k]);
-        else narrow[n][k] = narrow_t'(weight[n][k]);
+        if (WeightIsWide) wide_value[n][k] = wide_t'(weight[n][k]);
+        else narrow_value[n][k] = narrow_t'(weight[n][k]);
       end
       for (int unsigned p = 0; p < PackP; p++) begin
-        if (WeightIsWide) narrow[n][p] = narrow_t'(operand[n][p]);
-        else wide[n][p] = wide_t'(operand[n][p]);
+        if (WeightIsWide) narrow_value[n][p] = narrow_t'(operand[n][p]);
+        else wide_value[n][p] = wide_t'(operand[n][p]);
       end
     end
   end
@@ -82,9 +92,9 @@ module cascade_chain
         .First(n == 0)
       ) i_dsp (
         .clk,
-        .high(wide[n][1] <<< WideStep),
-        .low(wide[n][0]),
-        .factor(narrow_pair(narrow[n][1], narrow[n][0])),
+        .high(TwoPrecisions && narrow ? wide_value[n][1] <<< Second.weight_step : wide_value[n][1] <<< WideStep),
+        .low(wide_value[n][0]),
+        .factor(narrow_pair(narrow_value[n][1], narrow_value[n][0])),
         .cascade_in(link[n]),
         .cascade_out(link[n+1]),
         .sum(partial[n])
@@ -100,8 +110,8 @@ module cascade_chain
     for (genvar n = 0; n < Chain; n++) begin : g_slot
       cascade_mult18x18d i_mult (
         .clk,
-        .a(wide_pair(wide[n][1], wide[n][0])),
-        .b(narrow_pair(narrow[n][1], narrow[n][0])),
+        .a(wide_pair(wide_value[n][1], wide_value[n][0])),
+        .b(narrow_pair(narrow_value[n][1], narrow_value[n][0])),
         .product(node[Chain+n])
       );
     end
@@ -111,16 +121,34 @@ module cascade_chain
     assign packed_sum = node[1];
   end
 
-  cascade_fields #(
-    .PackK(PackK),
-    .PackP(PackP),
-    .WeightStep(WeightStep),
-    .OperandStep(OperandStep),
-    .PackedBits(PackedBits),
-    .SumBits(SumBits)
-  ) i_fields (
-    .packed_sum,
-    .sum,
-    .carry
-  );
+  if (TwoPrecisions) begin : g_two
+    cascade_either_fields #(
+      .PackK(PackK),
+      .WideStep(WeightStep),
+      .NarrowWeightStep(32'(Second.weight_step)),
+      .NarrowOperandStep(32'(Second.operand_step)),
+      .PackedBits(PackedBits),
+      .SumBits(SumBits)
+    ) i_fields (
+      .narrow,
+      .packed_sum,
+      .sum,
+      .carry
+    );
+  end else begin : g_one
+    cascade_fields #(
+      .PackK(PackK),
+      .PackP(PackP),
+      .WeightStep(WeightStep),
+      .OperandStep(OperandStep),
+      .PackedBits(PackedBits),
+      .SumBits(SumBits)
+    ) i_fields (
+      .packed_sum,
+      .sum,
+      .carry
+    );
+    logic unused;
+    assign unused = narrow;
+  end
 endmodule

@@ -14,6 +14,7 @@ module cascade_convolve
 ) (
   input  logic                             clk,
   input  logic                             rst_n,
+  input  logic                             narrow,  // the program's precision
   input  logic                             start,
   input  logic                             pool_start,
   input  operation_t                       operation,
@@ -42,7 +43,7 @@ module cascade_convolve
   output logic [BankBits-1:0]              bank_read_address,
   input  logic [WordBits-1:0]              bank_word[Engine.lanes_p],
   output logic                             bank_write,
-  output logic [Granules-1:0]              bank_granules,
+  output logic [Granules-1:0]              bank_granules[halves(Engine)],
   output logic [BankBits-1:0]              bank_write_address,
   output logic [WordBits-1:0]              bank_data[Engine.lanes_p],
   output logic                             result_write,
@@ -203,6 +204,7 @@ module cascade_convolve
   ) i_array (
     .clk,
     .rst_n,
+    .narrow,
     .input_signed(operation.code.flags.input_signed),
     .indexed(operation.code.flags.indexed),
     .problem(array_problem),
@@ -237,6 +239,7 @@ module cascade_convolve
   ) i_drain (
     .clk,
     .rst_n,
+    .narrow,
     .start,
     .operation,
     .done,

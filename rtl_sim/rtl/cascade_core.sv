@@ -86,6 +86,7 @@ module cascade_core
     .clk,
     .rst_n,
     .start(checked),
+    .narrow(header.narrow),
     .weights_address,
     .weight_beats(header.weight_beats),
     .image_count,
@@ -148,26 +149,27 @@ module cascade_core
   logic [WordBits-1:0] bank_write_data[Engine.lanes_p];
   logic [WordBits-1:0] conv_data[Engine.lanes_p];
   logic [WordBits-1:0] pool_data[Engine.lanes_p];
-  logic [WordBits-1:0] load_word;
+  logic [WordBits-1:0] load_word[halves(Engine)];
   logic load_write, load_yields, conv_write, pool_write, bank_read;
   logic [Engine.lanes_p-1:0] load_lanes, bank_write_lanes;
-  logic [Granules-1:0] conv_granules, bank_write_granules;
+  logic [Granules-1:0] conv_granules[halves(Engine)];
+  logic [Granules-1:0] bank_write_granules[Engine.lanes_p];
   logic [BankBits-1:0] load_address, conv_address, pool_address;
 
   assign bank_read = store_read || conv_read;
   assign bank_read_address = store_read ? store_address : conv_read_address;
   always_comb begin
     bank_write_lanes = '0;
-    bank_write_granules = '1;
+    bank_write_granules = '{default: '1};
     bank_write_address = load_address;
-    for (int unsigned p = 0; p < Engine.lanes_p; p++) bank_write_data[p] = load_word;
+    for (int unsigned p = 0; p < Engine.lanes_p; p++) bank_write_data[p] = load_word[p/wide_lanes(Engine)];
     if (pool_write) begin
       bank_write_lanes = '1;
       bank_write_address = pool_address;
       bank_write_data = pool_data;
     end else if (conv_write) begin
       bank_write_lanes = '1;
-      bank_write_granules = conv_granules;
+      for (int unsigned p = 0; p < Engine.lanes_p; p++) bank_write_granules[p] = conv_granules[p/wide_lanes(Engine)];
       bank_write_address = conv_address;
       bank_write_data = conv_data;
     end else if (load_write) begin
@@ -179,7 +181,7 @@ module cascade_core
     .LanesP(Engine.lanes_p),
     .BankDepth(Engine.bank_depth),
     .Granules(Granules),
-    .GranuleBits(Granule * Engine.activation_bits),
+    .GranuleBits(Granule * stored_bits(Engine)),
     .Ultra(Engine.bank_memory == BankMemoryUltra)
   ) i_bank (
     .clk,
@@ -204,7 +206,7 @@ module cascade_core
   ) i_result (
     .clk,
     .write_lanes({Engine.lanes_p{result_write}}),
-    .write_granules(1'b1),
+    .write_granules('{default: 1'b1}),
     .write_address(result_write_address),
     .write_data(result_write_data),
     .read_enable(result_read),
@@ -220,6 +222,7 @@ module cascade_core
   ) i_load (
     .clk,
     .rst_n,
+    .narrow(header.narrow),
     .start(load_start),
     .start_ahead(ahead_start),
     .operation,
@@ -251,6 +254,7 @@ module cascade_core
   ) i_convolve (
     .clk,
     .rst_n,
+    .narrow(header.narrow),
     .start(conv_start),
     .pool_start,
     .operation,
@@ -289,6 +293,7 @@ module cascade_core
   ) i_maxpool (
     .clk,
     .rst_n,
+    .narrow(header.narrow),
     .start(pool_start),
     .operation,
     .done(pool_done),

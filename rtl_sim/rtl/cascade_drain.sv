@@ -17,6 +17,7 @@ module cascade_drain
 ) (
   input  logic                                      clk,
   input  logic                                      rst_n,
+  input  logic                                      narrow,  // the program's precision
   input  logic                                      start,
   input  operation_t                                operation,
   output logic                                      done,  // one cycle: the last write of the instruction is made
@@ -44,22 +45,21 @@ module cascade_drain
   input  logic [WordBits-1:0]                       bank_word[Engine.lanes_p],
   // writes
   output logic                                      bank_write,
-  output logic [Granules-1:0]                       bank_granules,
+  output logic [Granules-1:0]                       bank_granules[halves(Engine)],
   output logic [BankBits-1:0]                       bank_address,
   output logic [WordBits-1:0]                       bank_data[Engine.lanes_p],
   output logic                                      result_write,
   output logic [ResultAddressBits-1:0]              result_address,
   output logic [ResultBits-1:0]                     result_data[Engine.lanes_p]
 );
-  localparam int unsigned ActivationBits = Engine.activation_bits;
+  localparam int unsigned StoredBits = stored_bits(Engine);
   localparam int unsigned ElementBits = index_bits(Engine);
   localparam int unsigned Parts = Granule / Engine.drain_k;  // chunks in a granule
   localparam int unsigned PartBits = index_width(Parts);
   localparam int unsigned GranuleIndexBits = index_width(Granules);
   localparam int unsigned PaceBits = index_width(Engine.drain_k + 1);
   localparam int unsigned FinishBits = $clog2(Engine.drain_k + 3);
-  localparam int unsigned OperandBits = ActivationBits + 1;
-  localparam int unsigned ChunkElementBits = Engine.drain_k * ActivationBits;
+  localparam int unsigned OperandBits = Engine.activation_bits + 1;
   localparam int unsigned TotalBits = maximum(Engine.accumulator_bits, Engine.bias_bits) + 1;
   localparam int unsigned Latency = requantise_latency(TotalBits, port_bits(Engine));
 
@@ -150,7 +150,9 @@ module cascade_drain
   logic fetch_now;  // the bank's word is this chunk's
   logic [Engine.drain_k-1:0] residual_wanted;
   logic [ElementBits-1:0] residual_element;
-  logic [Engine.sub_row-1:0][ActivationBits-1:0] residual_word[Engine.lanes_p];
+  logic [WordBits-1:0] residual_word[Engine.lanes_p];
+  logic [WordBits-1:0] residual_here[Engine.lanes_p];
+  logic signed [OperandBits-1:0] residual[Engine.drain_k][Engine.lanes_p];
   logic signed [15:0] requantised[Engine.drain_k][Engine.lanes_p];
   logic out_of_range;
 
@@ -172,15 +174,49 @@ module cascade_drain
   end
   assign problem = out_of_range ? ErrorAddress : ErrorNone;
 
+  always_comb begin
+    for (int unsigned p = 0; p < Engine.lanes_p; p++) residual_here[p] = fetch_now ? bank_word[p] : residual_word[p];
+  end
+  for (genvar d = 0; d < Engine.drain_k; d++) begin : g_residual
+    logic [ElementBits-1:0] index;
+    assign index = Engine.sub_row == 1 ? '0 : residual_element + ElementBits'(d);
+    for (genvar p = 0; p < wide_lanes(Engine); p++) begin : g_lane
+      if (two_precisions(Engine)) begin : g_pair
+        logic [2*StoredBits-1:0] element;
+        logic signed [OperandBits-1:0] value[2];
+        cascade_lane_pair #(
+          .SubRow(Engine.sub_row),
+          .NarrowBits(StoredBits)
+        ) i_pair (
+          .narrow,
+          .index,
+          .lower(residual_here[p]),
+          .upper(residual_here[wide_lanes(Engine)+p]),
+          .element
+        );
+        cascade_pair_values #(
+          .NarrowBits(StoredBits)
+        ) i_values (
+          .narrow,
+          .is_signed(i.flags.residual_signed),
+          .element,
+          .value
+        );
+        assign residual[d][p] = residual_wanted[d] ? value[0] : '0;
+        assign residual[d][wide_lanes(Engine)+p] = residual_wanted[d] ? value[1] : '0;
+      end else begin : g_one
+        logic [Engine.sub_row-1:0][StoredBits-1:0] word;
+        logic [StoredBits-1:0] element;
+        assign word = residual_here[p];
+        assign element = word[index];
+        assign residual[d][p] = residual_wanted[d] ?
+            $signed({i.flags.residual_signed && element[StoredBits-1], element}) : '0;
+      end
+    end
+  end
+
   for (genvar p = 0; p < Engine.lanes_p; p++) begin : g_lane
-    logic [Engine.sub_row-1:0][ActivationBits-1:0] word;
-    assign word = fetch_now ? bank_word[p] : residual_word[p];
     for (genvar d = 0; d < Engine.drain_k; d++) begin : g_channel
-      logic [ActivationBits-1:0] element;
-      logic signed [OperandBits-1:0] residual;
-      assign element = word[Engine.sub_row == 1 ? '0 : residual_element+ElementBits'(d)];
-      assign residual = residual_wanted[d] ?
-          $signed({i.flags.residual_signed && element[ActivationBits-1], element}) : '0;
       cascade_requantise #(
         .AccumulatorBits(Engine.accumulator_bits),
         .BiasBits(Engine.bias_bits),
@@ -191,7 +227,7 @@ module cascade_drain
         .clk,
         .accumulator(chosen[d][p]),
         .bias(Engine.bias_bits'({parameters[d].bias_high, parameters[d].bias_low})),
-        .residual,
+        .residual(residual[d][p]),
         .multiplier(parameters[d].multiplier),
         .residual_multiplier(parameters[d].residual_multiplier),
         .residual_shift(Engine.tile == 0 ? '0 : parameters[d].residual_shift),
@@ -203,17 +239,18 @@ module cascade_drain
     end
   end
 
-  // Granules: the parts before the last one wait.
-  logic [Parts-1:0][ChunkElementBits-1:0] granule[Engine.lanes_p];
-  logic [Parts-1:0][ChunkElementBits-1:0] granule_next[Engine.lanes_p];
-  always_comb begin
-    for (int unsigned p = 0; p < Engine.lanes_p; p++) begin
-      granule_next[p] = granule[p];
-      for (int unsigned d = 0; d < Engine.drain_k; d++) begin
-        granule_next[p][late.part][d*ActivationBits+:ActivationBits] = requantised[d][p][ActivationBits-1:0];
-      end
-    end
-  end
+  cascade_granules #(
+    .Engine(Engine)
+  ) i_granules (
+    .clk,
+    .narrow,
+    .valid(late.valid),
+    .part(late.part),
+    .granule(late.granule),
+    .finished(requantised),
+    .bank_granules,
+    .bank_data
+  );
 
   // Results leave one by one, whatever Engine.drain_k is: a result layer is small.
   logic signed [15:0] serial[Engine.drain_k][Engine.lanes_p];
@@ -236,12 +273,7 @@ module cascade_drain
       end else if (finishing != '0) finishing <= finishing - 1'b1;
       done <= finishing == FinishBits'(1);
     end
-    if (late.valid) begin
-      granule <= granule_next;
-      bank_address <= late.bank_address;
-      for (int unsigned g = 0; g < Granules; g++) bank_granules[g] <= 32'(late.granule) == g;
-      for (int unsigned p = 0; p < Engine.lanes_p; p++) bank_data[p] <= {Granules{granule_next[p]}};
-    end
+    if (late.valid) bank_address <= late.bank_address;
     if (late.valid) begin
       serial <= requantised;
       serial_address <= late.result_address;

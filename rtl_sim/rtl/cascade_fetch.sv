@@ -141,8 +141,8 @@ module cascade_fetch
       images_left <= image_count;
       pass_open <= 1'b1;
     end else if (streaming && moving && last_ask) begin
-      images_left <= images_left - Engine.lanes_p;
-      pass_open <= images_left > Engine.lanes_p;
+      images_left <= images_left - lanes_of(Engine, header.narrow);
+      pass_open <= images_left > lanes_of(Engine, header.narrow);
     end
   end
 
@@ -164,7 +164,7 @@ module cascade_fetch
         AskCheck: if (request_ready) state <= Check;
         Check: if (block_ends && blocks_left == count_t'(1)) state <= Compare;
         Compare:
-        if (crc_equal && instructions != '0 && !header.narrow) begin
+        if (crc_equal && instructions != '0 && (two_precisions(Engine) || !header.narrow)) begin
           checked <= 1'b1;
           state <= Stream;
         end else begin

@@ -19,7 +19,8 @@ module cascade_fields #(
     for (genvar p = 0; p < PackP; p++) begin : g_operand
       localparam int unsigned Place = k * WeightStep + p * OperandStep;
       localparam bit Highest = k == PackK - 1 && p == PackP - 1;
-      localparam int unsigned FieldBits = Highest || Spacing > SumBits ? SumBits : Spacing;
+      localparam int unsigned Room = Highest ? PackedBits - Place : Spacing;
+      localparam int unsigned FieldBits = Room > SumBits ? SumBits : Room;
       assign sum[k][p] = SumBits'($signed(packed_sum[Place+:FieldBits]));
       if (Place == 0) begin : g_lowest
         assign carry[k][p] = 1'b0;

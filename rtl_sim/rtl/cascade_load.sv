@@ -15,11 +15,12 @@ module cascade_load
   localparam int unsigned BankBits = bank_bits(Engine),
   localparam int unsigned LaneBits = lane_bits(Engine),
   localparam int unsigned WordBits = word_bits(Engine),
-  localparam int unsigned DigitBits = digit_bits(Engine),
+  localparam int unsigned DigitBits = two_precisions(Engine) ? Engine.narrow_bits : digit_bits(Engine),
   localparam int unsigned TableLanes = table_lanes(Engine)
 ) (
   input  logic                       clk,
   input  logic                       rst_n,
+  input  logic                       narrow,  // the program's precision
   input  logic                       start,
   input  logic                       start_ahead,
   input  operation_t                 operation,  // with `start`
@@ -42,8 +43,9 @@ module cascade_load
   output logic                       bank_write,
   output logic [Engine.lanes_p-1:0]  bank_lanes,
   output logic [BankBits-1:0]        bank_address,
-  output logic [WordBits-1:0]        bank_data
+  output logic [WordBits-1:0]        bank_data[halves(Engine)]  // for the lanes of each half
 );
+  localparam int unsigned StoredBits = stored_bits(Engine);
   localparam int unsigned BeatBytes = Engine.bus_bits / 8;
   localparam int unsigned ByteBits = $clog2(BeatBytes);
   localparam int unsigned SliceBits = index_width($clog2(Engine.sub_row) + 1);  // log2 of a slice's bytes
@@ -80,6 +82,8 @@ module cascade_load
   // What follows from the instruction is settled before the first slice comes.
   logic one_pixel, table_here;
   logic uncut;  // entries are elements
+  logic wide;  // of two precisions: a digit holds every entry
+  assign wide = two_precisions(Engine) && !narrow;
   logic [7:0] digits;  // written one after the other
   logic one_digit;
   logic [EntryDigits-1:0][TableLanes-1:0] used;  // digits and lanes of a slice that a word holds
@@ -308,7 +312,7 @@ module cascade_load
       for (int unsigned d = 0; d < EntryDigits; d++) begin
         digit[j][d] = left[DigitBits-1:0];
         left = (left - value_t'(digit[j][d])) >>> DigitBits;
-        if (d == 0) value_next[j] = left;
+        if (d == 0) value_next[j] = wide ? '0 : left;
       end
     end
     elements = '0;
@@ -318,7 +322,8 @@ module cascade_load
         d = e >> n;
         j = e - (d << n);
         if (slice_log == SliceBits'(n) && j < TableLanes && d < EntryDigits && used[d][j])
-          elements[e] = uncut ? value[j][Engine.activation_bits-1:0] : (Engine.activation_bits)'(digit[j][d]);
+          elements[e] = uncut || (wide && d == 0) ? value[j][Engine.activation_bits-1:0] :
+              wide ? '0 : (Engine.activation_bits)'(digit[j][d]);
       end
     end
   end
@@ -373,18 +378,30 @@ module cascade_load
     end
   end
 
+  // What is written: a wide word to the lanes of both halves, or a narrow one to a lane of either.
+  logic [halves(Engine)-1:0][WordBits-1:0] words, bank_words;
+  always_comb begin
+    words = (halves(Engine) * WordBits)'(elements);
+    if (two_precisions(Engine) && narrow) begin
+      for (int unsigned h = 0; h < halves(Engine); h++) begin
+        for (int unsigned e = 0; e < Engine.sub_row; e++) words[h][e*StoredBits+:StoredBits] = elements[e][StoredBits-1:0];
+      end
+    end
+    for (int unsigned h = 0; h < halves(Engine); h++) bank_data[h] = bank_words[h];
+  end
+
   assign bank_yields = ahead;
   cascade_yield #(
-    .Bits(Engine.lanes_p + BankBits + WordBits)
+    .Bits(Engine.lanes_p + BankBits + halves(Engine) * WordBits)
   ) i_yield (
     .clk,
     .rst_n,
     .yields(bank_yields),
     .in_valid(value_valid && address < store_t'(Engine.bank_depth)),
     .in_ready(free),
-    .in_data({lane, BankBits'(address), elements}),
+    .in_data({wide ? lane | lane << wide_lanes(Engine) : lane, BankBits'(address), words}),
     .port_taken(bank_taken),
     .write(bank_write),
-    .data({bank_lanes, bank_address, bank_data})
+    .data({bank_lanes, bank_address, bank_words})
   );
 endmodule

@@ -13,6 +13,7 @@ module cascade_loader
   input  logic                       clk,
   input  logic                       rst_n,
   input  logic                       start,
+  input  logic                       narrow,  // the program's precision
   input  logic [AxiAddressBits-1:0]  weights_address,
   input  logic [31:0]                weight_beats,
   input  logic [31:0]                image_count,
@@ -36,7 +37,8 @@ module cascade_loader
   localparam int unsigned DrainBits = $clog2(Engine.drain_k);
 
   // Requests: the same stretch once per pass.
-  logic [31:0] images_left;
+  logic [31:0] images_left, lanes;
+  assign lanes = lanes_of(Engine, narrow);
   assign request_valid = images_left != '0;
   assign request_address = weights_address;
   assign request_beats = weight_beats;
@@ -79,7 +81,7 @@ module cascade_loader
         beats_left <= weight_beats;
       end else begin
         if (request_valid && request_ready) begin
-          images_left <= images_left > Engine.lanes_p ? images_left - Engine.lanes_p : '0;
+          images_left <= images_left > lanes ? images_left - lanes : '0;
         end
         if (take_beat) beats_left <= beats_left - 32'd1;
       end

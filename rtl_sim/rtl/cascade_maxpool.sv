@@ -1,4 +1,5 @@
 // Element-wise maximum over the words of a window, for all lanes at once: one word per cycle.
+// With two precisions, a wide element is two parts beside each other in the words of a pair of lanes.
 // Latency from a window's last word to its write: 2 cycles. Cost: one comparator per element of a word.
 module cascade_maxpool
   import cascade_pkg::*;
@@ -9,6 +10,7 @@ module cascade_maxpool
 ) (
   input  logic                clk,
   input  logic                rst_n,
+  input  logic                narrow,  // the program's precision
   input  logic                start,
   input  operation_t          operation,
   output logic                done,
@@ -23,31 +25,53 @@ module cascade_maxpool
   output logic [WordBits-1:0] bank_data[Engine.lanes_p]
 );
   typedef logic [StoreBits-1:0] store_t;
-  typedef logic [Engine.activation_bits-1:0] element_t;
-  typedef logic [Engine.sub_row-1:0][Engine.activation_bits-1:0] word_t;
+  // A wide lane's word, or those of the two narrow ones that it holds.
+  localparam int unsigned StoredBits = stored_bits(Engine);
+  localparam int unsigned Elements = halves(Engine) * Engine.sub_row;
+  localparam int unsigned WideLanes = wide_lanes(Engine);
+  typedef logic [StoredBits-1:0] element_t;
+  typedef logic [Elements-1:0][StoredBits-1:0] word_t;
 
   instruction_t i;
+  logic wide;  // two elements make one
   assign i = operation.code;
+  assign wide = two_precisions(Engine) && !narrow;
 
   // With its top bit inverted a signed element compares as an unsigned one, and 0 is the lowest.
-  element_t flip;
-  word_t best[Engine.lanes_p];
-  word_t best_next[Engine.lanes_p];
+  word_t flip;
+  word_t best[WideLanes];
+  word_t best_next[WideLanes];
   logic complete;
   logic [15:0] words_left;
   logic [31:0] positions_left;
   store_t word, position;
 
-  assign flip = i.flags.input_signed ? element_t'(1) << (Engine.activation_bits - 1) : '0;
+  always_comb begin
+    for (int unsigned s = 0; s < Elements; s++) begin
+      flip[s] = i.flags.input_signed && (!wide || s % 2 == 1) ? element_t'(1) << (StoredBits - 1) : '0;
+    end
+  end
+
+  // Which elements of `a` are greater than those of `b`.
+  function automatic logic [Elements-1:0] greater(word_t a, word_t b, logic of_two);
+    for (int unsigned s = 0; s < Elements; s++) greater[s] = a[s] > b[s];
+    if (of_two) begin
+      for (int unsigned s = 1; s < Elements; s += 2) begin
+        greater[s] = greater[s] || (a[s] == b[s] && greater[s-1]);
+        greater[s-1] = greater[s];
+      end
+    end
+  endfunction
 
   always_comb begin
-    for (int unsigned p = 0; p < Engine.lanes_p; p++) begin
+    for (int unsigned p = 0; p < WideLanes; p++) begin
       word_t offered;
-      offered = bank_word[p];
+      logic [Elements-1:0] taken;
+      for (int unsigned h = 0; h < halves(Engine); h++) offered[h*Engine.sub_row+:Engine.sub_row] = bank_word[h*WideLanes+p];
+      offered ^= flip;
       best_next[p] = step_first ? '0 : best[p];
-      for (int unsigned s = 0; s < Engine.sub_row; s++) begin
-        if (step_inside && (offered[s] ^ flip) > best_next[p][s]) best_next[p][s] = offered[s] ^ flip;
-      end
+      taken = greater(offered, best_next[p], wide);
+      for (int unsigned s = 0; s < Elements; s++) if (step_inside && taken[s]) best_next[p][s] = offered[s];
     end
   end
 
@@ -66,7 +90,10 @@ module cascade_maxpool
     if (step_valid) best <= best_next;
     if (complete) begin
       bank_address <= BankBits'(position);
-      for (int unsigned p = 0; p < Engine.lanes_p; p++) bank_data[p] <= best[p] ^ {Engine.sub_row{flip}};
+      for (int unsigned p = 0; p < Engine.lanes_p; p++) begin
+        bank_data[p] <= best[p%WideLanes][p/WideLanes*Engine.sub_row+:Engine.sub_row] ^
+            flip[p/WideLanes*Engine.sub_row+:Engine.sub_row];
+      end
     end
     if (start) begin
       words_left <= i.sub_rows;

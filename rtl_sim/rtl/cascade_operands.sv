@@ -1,6 +1,7 @@
 // What the multipliers take: the weights of each (channel, slot), and the element that each of them meets in each lane.
 // With gather, index_k channels pick the element that their common index names; without it, one element for each slot
 // serves all channels. Slot n of a chain gets its values n cycles later where the chain is a column of DSP blocks.
+// In a wide program of an engine of two precisions the upper half of the lanes gets zeros.
 // Outputs come one cycle after the step, and are to be registered by the multipliers.
 // Cost: registers of a word for each lane and of a weight row, and their delays; with gather a multiplexer of S
 // elements for each lane, slot and index_k channels, without it one of S / slots elements for each lane and slot.
@@ -17,6 +18,7 @@ module cascade_operands
   localparam int unsigned Choices = choices(Engine)
 ) (
   input  logic                                 clk,
+  input  logic                                 narrow,
   input  logic                                 input_signed,
   input  logic                                 indexed,
   input  logic                                 step_valid,
@@ -60,6 +62,8 @@ module cascade_operands
     always_comb for (int unsigned k = 0; k < Engine.lanes_k; k++) weight[k][s] = value[Late][k];
 
     if (Engine.gather) begin : g_gather
+      logic unused;
+      assign unused = narrow;
       localparam int unsigned Indices = Engine.lanes_k * Engine.slots * Engine.weight_bits;
       index_t index[Late+1][Choices];
       always_ff @(posedge clk) begin
@@ -78,7 +82,6 @@ module cascade_operands
       end
     end else begin : g_shared
       index_t first, index;  // the element of slot 0, of this one
-      operand_t chosen[Late+1][Engine.lanes_p];
       if (Engine.sub_row == Engine.slots) begin : g_all
         assign first = '0;
       end else begin : g_some
@@ -86,12 +89,41 @@ module cascade_operands
       end
       assign index = first | index_t'(s);
       logic unused;
-      assign unused = ^{indexed, step_index};
-      always_comb begin
-        for (int unsigned p = 0; p < Engine.lanes_p; p++) chosen[0][p] = operand_of(word[0][p][index], input_signed);
+      assign unused = ^{indexed, step_index, narrow};
+      if (two_precisions(Engine)) begin : g_pairs
+        for (genvar p = 0; p < wide_lanes(Engine); p++) begin : g_lane
+          logic [2*ElementBits-1:0] chosen[Late+1];
+          operand_t pair[2];
+          cascade_lane_pair #(
+            .SubRow(Engine.sub_row),
+            .NarrowBits(ElementBits)
+          ) i_pair (
+            .narrow,
+            .index,
+            .lower(word[0][p]),
+            .upper(word[0][wide_lanes(Engine)+p]),
+            .element(chosen[0])
+          );
+          always_ff @(posedge clk) for (int unsigned age = 1; age <= Late; age++) chosen[age] <= chosen[age-1];
+          cascade_pair_values #(
+            .NarrowBits(ElementBits)
+          ) i_values (
+            .narrow,
+            .is_signed(input_signed),
+            .element(chosen[Late]),
+            .value(pair)
+          );
+          assign operand[0][s][p] = pair[0];
+          assign operand[0][s][wide_lanes(Engine)+p] = pair[1];
+        end
+      end else begin : g_lanes
+        operand_t chosen[Late+1][Engine.lanes_p];
+        always_comb begin
+          for (int unsigned p = 0; p < Engine.lanes_p; p++) chosen[0][p] = operand_of(word[0][p][index], input_signed);
+        end
+        always_ff @(posedge clk) for (int unsigned age = 1; age <= Late; age++) chosen[age] <= chosen[age-1];
+        always_comb operand[0][s] = chosen[Late];
       end
-      always_ff @(posedge clk) for (int unsigned age = 1; age <= Late; age++) chosen[age] <= chosen[age-1];
-      always_comb operand[0][s] = chosen[Late];
     end
   end
 endmodule

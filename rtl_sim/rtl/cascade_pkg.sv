@@ -125,7 +125,7 @@ package cascade_pkg;
     logic [3:0]  confidence_n;
     logic [31:0] threshold;
     logic [31:0] weight_beats;
-    logic        narrow;
+    logic        narrow;  // a program of the narrow precision
     logic [31:0] instructions;
   } header_t;
 
@@ -334,9 +334,28 @@ package cascade_pkg;
     return index_width(engine.sub_row);
   endfunction
 
-  // Bits of a word of the banks.
+  // Whether the engine runs programs of two precisions. Wide ones have half of its lanes, or all if there is one
+  // precision: lane p of a wide program lies in the banks p and p + wide_lanes, of the two halves.
+  function automatic bit two_precisions(engine_t engine);
+    return engine.narrow_bits != 0;
+  endfunction
+  function automatic int unsigned halves(engine_t engine);
+    return two_precisions(engine) ? 2 : 1;
+  endfunction
+  function automatic int unsigned wide_lanes(engine_t engine);
+    return engine.lanes_p / halves(engine);
+  endfunction
+  // Images of a pass.
+  function automatic int unsigned lanes_of(engine_t engine, logic narrow);
+    return two_precisions(engine) && !narrow ? wide_lanes(engine) : engine.lanes_p;
+  endfunction
+
+  // Bits of an element of the banks' words, and of a word.
+  function automatic int unsigned stored_bits(engine_t engine);
+    return two_precisions(engine) ? engine.narrow_bits : engine.activation_bits;
+  endfunction
   function automatic int unsigned word_bits(engine_t engine);
-    return engine.sub_row * engine.activation_bits;
+    return engine.sub_row * stored_bits(engine);
   endfunction
 
   // Channels that are written to a bank together, and how many times a word holds them.
@@ -373,7 +392,7 @@ package cascade_pkg;
     return operand_width(engine.tile, engine.activation_bits);
   endfunction
   function automatic int unsigned element_bits(engine_t engine);
-    return engine.tile == 0 ? engine.activation_bits : operand_bits(engine);
+    return engine.tile == 0 ? stored_bits(engine) : operand_bits(engine);
   endfunction
 
   // Width of the wider operand of the device's DSP blocks, signed.

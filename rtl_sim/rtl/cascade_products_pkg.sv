@@ -40,15 +40,12 @@ package cascade_products_pkg;
     return lower >= -(64'sd1 <<< (bits - 1)) && upper < (64'sd1 <<< (bits - 1));
   endfunction
 
-  // Whether fields of these steps hold the sums of `chain` products. Wide is the operands' side where there are two of
-  // them, or one of each; else the weights' side.
+  // Whether fields of these steps hold the sums of `chain` products, with the weights or the operands on the wide port.
   function automatic bit fits(dsp_primitive_e block, int unsigned chain, longint weight_lower, longint weight_upper,
                               longint operand_lower, longint operand_upper, int unsigned weight_step,
-                              int unsigned operand_step);
+                              int unsigned operand_step, bit weight_is_wide);
     int unsigned fields, spacing;
     longint weights, operands, corner, lower, upper, sum_lower, sum_upper;
-    bit weight_is_wide;
-    weight_is_wide = weight_step != 0 && operand_step == 0;
     weights = weight_step == 0 ? 64'sd1 : (64'sd1 <<< weight_step) + 1;
     operands = operand_step == 0 ? 64'sd1 : (64'sd1 <<< operand_step) + 1;
     if (!held(weights * weight_lower, weights * weight_upper,
@@ -74,7 +71,8 @@ package cascade_products_pkg;
     return 1'b1;
   endfunction
 
-  // The widest fields that hold chains so long: of all weights if there are any, else without the smallest one.
+  // The widest fields that hold chains so long: of all weights if there are any, else without the smallest one. Wide is
+  // the operands' side where there are two of them, or one of each; else the weights' side.
   function automatic packing_t packing_of(dsp_primitive_e block, int unsigned pack_k, int unsigned pack_p,
                                           int unsigned chain, int unsigned weight_bits, longint operand_lower,
                                           longint operand_upper);
@@ -88,9 +86,24 @@ package cascade_products_pkg;
         weight_step = pack_k == 1 ? 0 : spacing;
         operand_step = pack_p == 1 ? 0 : spacing * pack_k;
         if (!packing.possible && fits(block, chain, longint'(symmetric) - half, half - 1, operand_lower,
-                                      operand_upper, weight_step, operand_step)) begin
+                                      operand_upper, weight_step, operand_step, pack_k == 2 && pack_p == 1)) begin
           packing = '{possible: 1'b1, symmetric: symmetric == 1, weight_step: 8'(weight_step), operand_step: 8'(operand_step)};
         end
+      end
+    end
+    return packing;
+  endfunction
+
+  // The same of two weights and two operands of `bits` bits each on a block whose weights lie on the wide port, as two
+  // wider weights by one operand do: fields w[0]*a[0], w[0]*a[1], w[1]*a[0], w[1]*a[1], lowest first. All weights only.
+  function automatic packing_t narrow_packing_of(dsp_primitive_e block, int unsigned chain, int unsigned bits);
+    packing_t packing;
+    longint half;
+    half = 64'sd1 <<< (bits - 1);
+    packing = '0;
+    for (int unsigned spacing = wide_bits(block); spacing > 0; spacing--) begin
+      if (!packing.possible && fits(block, chain, -half, half - 1, -half, 2 * half - 1, 2 * spacing, spacing, 1'b1)) begin
+        packing = '{possible: 1'b1, symmetric: 1'b0, weight_step: 8'(2 * spacing), operand_step: 8'(spacing)};
       end
     end
     return packing;
@@ -110,7 +123,15 @@ package cascade_products_pkg;
     return engine.pack_k * engine.pack_p > 1;
   endfunction
 
-  // Where the products of one block lie; of engines that leave their multipliers to synthesis, anywhere.
+  // Lanes whose operands share a block, in either precision, and from one of them to the next.
+  function automatic int unsigned packed_lanes(engine_t engine);
+    return two_precisions(engine) ? 2 : engine.pack_p;
+  endfunction
+  function automatic int unsigned packed_lane_step(engine_t engine);
+    return two_precisions(engine) ? wide_lanes(engine) : 1;
+  endfunction
+
+  // Where the products of one block lie, in the wide precision if there are two; of engines that leave their multipliers to synthesis, anywhere.
   function automatic packing_t array_packing(engine_t engine);
     packing_t packing;
     packing = '{possible: 1'b1, symmetric: 1'b0, weight_step: '0, operand_step: '0};

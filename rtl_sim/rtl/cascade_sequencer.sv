@@ -54,15 +54,21 @@ module cascade_sequencer
 );
   typedef enum logic [3:0] {Idle, Check, Dispatch, Run, Skip, PassEnd, Flush, Finish, Reset} state_e;
   state_e state;
-  logic [31:0] images_left;
+  logic [31:0] images_left, lanes;  // of the run, of a pass
   logic [32+LaneBits:0] image_stride, record_stride;  // of a pass; the header does not change in a run
   logic running, stopped, first_pass, more_passes;
   logic [31:0] images_after;  // in later passes
   logic ahead_begun, ahead_running, next_ahead, image_start, load_waits;
 
-  // Of a pass, where so many are left.
-  function automatic logic [LaneBits:0] images_of(logic [31:0] left);
-    return left < Engine.lanes_p ? (LaneBits + 1)'(left) : (LaneBits + 1)'(Engine.lanes_p);
+  // Of a pass of so many lanes, where so many are left.
+  function automatic logic [LaneBits:0] images_of(logic [31:0] left, logic [31:0] most);
+    return left < most ? (LaneBits + 1)'(left) : (LaneBits + 1)'(most);
+  endfunction
+
+  function automatic logic [32+LaneBits:0] stride_of(logic [31:0] pitch);
+    logic [32+LaneBits:0] stride;
+    stride = (33 + LaneBits)'(pitch) * (33 + LaneBits)'(wide_lanes(Engine));
+    return two_precisions(Engine) && header.narrow ? stride << 1 : stride;
   endfunction
 
   assign stop = state == Finish || state == Reset;
@@ -72,7 +78,8 @@ module cascade_sequencer
   assign taps_ready = state == Dispatch || state == Skip;
   assign load_waits = ahead_running && next_operation.code.opcode == OpLoad;
   assign next_ready = (state == Dispatch && !taps_valid && !load_waits) || state == Skip;
-  assign images = images_of(images_left);
+  assign lanes = lanes_of(Engine, header.narrow);
+  assign images = images_of(images_left, lanes);
   assign next_ahead = next_operation.code.flags.load_ahead && more_passes && !ahead_begun;
   assign running = state != Idle && state != Finish && state != Reset;
   assign stopped = running && problem != ErrorNone;
@@ -169,12 +176,12 @@ module cascade_sequencer
       if (ahead_start) ahead_running <= 1'b1;
       else if (ahead_done) ahead_running <= 1'b0;
     end
-    more_passes <= images_left > Engine.lanes_p;
-    images_after <= images_left - Engine.lanes_p;
-    if (state == Dispatch) load_images <= next_ahead ? images_of(images_after) : images;
+    more_passes <= images_left > lanes;
+    images_after <= images_left - lanes;
+    if (state == Dispatch) load_images <= next_ahead ? images_of(images_after, lanes) : images;
 
-    image_stride <= (33 + LaneBits)'(header.image_pitch) * (33 + LaneBits)'(Engine.lanes_p);
-    record_stride <= (33 + LaneBits)'(header.result_pitch) * (33 + LaneBits)'(Engine.lanes_p);
+    image_stride <= stride_of(header.image_pitch);
+    record_stride <= stride_of(header.result_pitch);
     case (state)
       Idle:
       if (start) begin
@@ -191,7 +198,7 @@ module cascade_sequencer
       end
       PassEnd: begin
         images_left <= images_after;
-        image_index <= image_index + Engine.lanes_p;
+        image_index <= image_index + lanes;
         first_pass <= 1'b0;
         record_address <= record_address + AxiAddressBits'(record_stride);
       end

@@ -34,6 +34,7 @@ module cascade_store
   input  logic                         data_ready,
   output logic [Engine.bus_bits-1:0]   data
 );
+  localparam int unsigned StoredBits = stored_bits(Engine);
   localparam int unsigned BeatBytes = Engine.bus_bits / 8;
   localparam int unsigned ByteBits = $clog2(BeatBytes);
   localparam int unsigned HeaderBits = maximum(Engine.bus_bits, 128);
@@ -74,6 +75,8 @@ module cascade_store
   logic read, read_zero, arriving, arriving_zero;
   logic [Engine.bus_bits-1:0] assembly;
   logic [MapBits-1:0] map_item;
+  logic [WordBits-1:0] lane_word;
+  logic [2*WordBits-1:0] pair_word;  // of the lane in a wide program, if there are two precisions
   logic [ResultBits-1:0] result_item;
   logic class_done, class_read, confident, header_beat;
   logic [ResultAddressBits-1:0] class_address;
@@ -89,11 +92,26 @@ module cascade_store
   assign result_read = class_read || (read && !is_map);
   assign result_address = class_read ? class_address : ResultAddressBits'(item);
   assign result_item = result_word[lane];
+  if (two_precisions(Engine)) begin : g_pair
+    localparam int unsigned WideLanes = wide_lanes(Engine);
+    logic in_upper;
+    logic [LaneBits-1:0] pair;
+    logic [WordBits-1:0] lower, upper;
+    assign in_upper = lane >= LaneBits'(WideLanes);
+    assign pair = in_upper ? lane - LaneBits'(WideLanes) : lane;
+    assign {upper, lower} = {bank_word[pair+LaneBits'(WideLanes)], bank_word[pair]};
+    assign lane_word = in_upper ? upper : lower;
+    assign pair_word = {upper, lower};
+  end else begin : g_one
+    assign lane_word = bank_word[lane];
+    assign pair_word = '0;
+    logic unused;
+    assign unused = header.narrow;
+  end
   always_comb begin
     map_item = '0;
-    for (int unsigned s = 0; s < Engine.sub_row; s++) begin
-      map_item[8*s+:Engine.activation_bits] = bank_word[lane][s*Engine.activation_bits+:Engine.activation_bits];
-    end
+    for (int unsigned s = 0; s < Engine.sub_row; s++) map_item[8*s+:StoredBits] = lane_word[s*StoredBits+:StoredBits];
+    if (two_precisions(Engine) && !header.narrow) map_item = MapBits'(pair_word);
   end
 
   assign header_bits = HeaderBits'({total, numerator, 31'd0, confident, best_class});

@@ -12,6 +12,7 @@ module cascade_sums
   localparam int unsigned SumBits = Engine.weight_bits + OperandBits + $clog2(Engine.slots)
 ) (
   input  logic                                 clk,
+  input  logic                                 narrow,
   input  logic signed [Engine.weight_bits-1:0] weight[Engine.lanes_k][Engine.slots],
   input  logic signed [OperandBits-1:0]        operand[Choices][Engine.slots][Engine.lanes_p],
   output logic signed [SumBits-1:0]            sum[Engine.lanes_k][Engine.lanes_p],
@@ -27,6 +28,8 @@ module cascade_sums
   logic leaf_carry[Leaves][Engine.lanes_k][Engine.lanes_p];
 
   if (Engine.dsp_primitive == DspPrimitiveNone) begin : g_inferred
+    logic unused;
+    assign unused = narrow;
     localparam int unsigned ProductBits = Engine.weight_bits + OperandBits;
     typedef logic signed [ProductBits-1:0] product_t;
 
@@ -72,39 +75,44 @@ module cascade_sums
       end
     end
   end else begin : g_instantiated
+    localparam int unsigned Lanes = packed_lanes(Engine);
+    localparam int unsigned LaneStep = packed_lane_step(Engine);
     localparam int unsigned ChainBits = Engine.weight_bits + OperandBits + $clog2(Engine.chain);
     for (genvar c = 0; c < Leaves; c++) begin : g_chain
       for (genvar k = 0; k < Engine.lanes_k; k += Engine.pack_k) begin : g_channel
-        for (genvar p = 0; p < Engine.lanes_p; p += Engine.pack_p) begin : g_lane
+        for (genvar g = 0; g < Engine.lanes_p / Lanes; g++) begin : g_lane
+          localparam int unsigned First = two_precisions(Engine) ? g : g * Lanes;
           weight_t chain_weight[Engine.chain][Engine.pack_k];
-          operand_t chain_operand[Engine.chain][Engine.pack_p];
-          logic signed [ChainBits-1:0] chain_sum[Engine.pack_k][Engine.pack_p];
-          logic chain_carry[Engine.pack_k][Engine.pack_p];
+          operand_t chain_operand[Engine.chain][Lanes];
+          logic signed [ChainBits-1:0] chain_sum[Engine.pack_k][Lanes];
+          logic chain_carry[Engine.pack_k][Lanes];
           always_comb begin
             for (int unsigned n = 0; n < Engine.chain; n++) begin
               for (int unsigned i = 0; i < Engine.pack_k; i++) chain_weight[n][i] = weight[k+i][c*Engine.chain+n];
-              for (int unsigned j = 0; j < Engine.pack_p; j++) begin
-                chain_operand[n][j] = operand[k*Choices/Engine.lanes_k][c*Engine.chain+n][p+j];
+              for (int unsigned j = 0; j < Lanes; j++) begin
+                chain_operand[n][j] = operand[k*Choices/Engine.lanes_k][c*Engine.chain+n][First+j*LaneStep];
               end
             end
             for (int unsigned i = 0; i < Engine.pack_k; i++) begin
-              for (int unsigned j = 0; j < Engine.pack_p; j++) begin
-                leaf[c][k+i][p+j] = sum_t'(chain_sum[i][j]);
-                leaf_carry[c][k+i][p+j] = chain_carry[i][j];
+              for (int unsigned j = 0; j < Lanes; j++) begin
+                leaf[c][k+i][First+j*LaneStep] = sum_t'(chain_sum[i][j]);
+                leaf_carry[c][k+i][First+j*LaneStep] = chain_carry[i][j];
               end
             end
           end
           cascade_chain #(
             .Primitive(Engine.dsp_primitive),
             .PackK(Engine.pack_k),
-            .PackP(Engine.pack_p),
+            .PackP(Lanes),
             .Chain(Engine.chain),
             .WeightBits(Engine.weight_bits),
             .OperandBits(OperandBits),
             .OperandLower(least_operand(Engine)),
-            .OperandUpper(greatest_operand(Engine))
+            .OperandUpper(greatest_operand(Engine)),
+            .NarrowBits(Engine.narrow_bits)
           ) i_chain (
             .clk,
+            .narrow,
             .weight(chain_weight),
             .operand(chain_operand),
             .sum(chain_sum),

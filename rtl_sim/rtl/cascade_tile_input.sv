@@ -236,7 +236,7 @@ module cascade_tile_input
   ) i_buffer (
     .clk,
     .write_lanes({Engine.lanes_p{out_valid && move}}),
-    .write_granules(out_slices),
+    .write_granules('{default: out_slices}),
     .write_address(out_address),
     .write_data(out_word),
     .read_enable(buffer_read),

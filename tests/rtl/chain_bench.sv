@@ -47,7 +47,10 @@ module chain_check
     .OperandBits(OperandBits),
     .OperandLower(Which.lower),
     .OperandUpper(Which.upper)
-  ) i_chain (.*);
+  ) i_chain (
+    .narrow(1'b0),
+    .*
+  );
 
   always_comb begin
     for (int n = 0; n < Chain; n++) begin
@@ -141,14 +144,30 @@ module chain_bench
   int step = 0;
   longint checked[Cases], narrow_checked[2], excluded_checked;
   longint wrong[Cases], narrow_wrong[2], excluded_wrong;
+  // Packings are constants here: a function that looks for one is slow to compile.
+  packing_t case_packings[Cases], two_packings[Twos], two_narrow_packings[Twos];
+  longint two_checked[Twos+2][2], two_wrong[Twos+2][2], two_turns[Twos+2];
   always #1 clk = !clk;
 
   for (genvar n = 0; n < Cases; n++) begin : g_case
+    localparam packing_t Packing = case_packing(Case[n]);
+    assign case_packings[n] = Packing;
     chain_check #(.Which(Case[n])) i_check (.clk, .random_ends, .checked(checked[n]), .wrong(wrong[n]));
   end
   for (genvar n = 0; n < 2; n++) begin : g_narrow
     chain_check #(.Which(Narrow[n]), .Every(1'b1)) i_check (
       .clk, .random_ends, .checked(narrow_checked[n]), .wrong(narrow_wrong[n])
+    );
+  end
+  for (genvar n = 0; n < Twos; n++) begin : g_packings
+    localparam packing_t Packing = two_packing(Two[n]), NarrowPacking = two_narrow_packing(Two[n]);
+    assign two_packings[n] = Packing;
+    assign two_narrow_packings[n] = NarrowPacking;
+  end
+  for (genvar n = 0; n < Twos + 2; n++) begin : g_two
+    localparam two_case_t Which = n < Twos ? Two[n%Twos] : NarrowTwo[n%2];
+    two_precisions_check #(.Which(Which), .Every(n >= Twos)) i_check (
+      .clk, .checked(two_checked[n]), .wrong(two_wrong[n]), .turns(two_turns[n])
     );
   end
   chain_check #(.Which(Case[2]), .Excluded(1'b1)) i_excluded (
@@ -162,10 +181,18 @@ module chain_bench
       for (int n = 0; n < Cases; n++) begin
         $display("case %0d %0d", checked[n], wrong[n]);
         $display("packing %0d %0d %0d %0d %0d %0d %0d %0d %0d %0d", Case[n].block, Case[n].pack_k, Case[n].pack_p,
-                 Case[n].chain, Case[n].weight_bits, Case[n].lower, Case[n].upper, case_packing(Case[n]).weight_step,
-                 case_packing(Case[n]).operand_step, case_packing(Case[n]).symmetric);
+                 Case[n].chain, Case[n].weight_bits, Case[n].lower, Case[n].upper, case_packings[n].weight_step,
+                 case_packings[n].operand_step, case_packings[n].symmetric);
       end
       for (int n = 0; n < 2; n++) $display("narrow %0d %0d", narrow_checked[n], narrow_wrong[n]);
+      for (int n = 0; n < Twos + 2; n++) begin
+        $display("two %0d %0d %0d %0d %0d", two_checked[n][0], two_wrong[n][0], two_checked[n][1], two_wrong[n][1], two_turns[n]);
+      end
+      for (int n = 0; n < Twos; n++) begin
+        $display("both %0d %0d %0d %0d %0d %0d %0d %0d", Two[n].block, Two[n].chain, Two[n].weight_bits, Two[n].narrow_bits,
+                 two_packings[n].weight_step, two_packings[n].symmetric, two_narrow_packings[n].weight_step,
+                 two_narrow_packings[n].operand_step);
+      end
       $display("excluded %0d %0d", excluded_checked, excluded_wrong);
       $finish;
     end

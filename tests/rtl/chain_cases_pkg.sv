@@ -35,6 +35,36 @@ package chain_cases_pkg;
     '{DspPrimitiveDsp48e1, 2, 2, 1, 3, 4, -4, 7}
   };
 
+  // Engines of two precisions: two weights of 8 bits by one operand, or of `narrow` bits by two.
+  typedef struct packed {
+    dsp_primitive_e block;
+    int chain;
+    int weight_bits;
+    int narrow_bits;
+  } two_case_t;
+  localparam int Twos = 6;
+  localparam two_case_t Two[Twos] = '{
+    '{DspPrimitiveDsp48e2, 1, 8, 4},
+    '{DspPrimitiveDsp48e2, 2, 8, 4},
+    '{DspPrimitiveDsp48e2, 4, 8, 4},
+    '{DspPrimitiveDsp48e2, 8, 8, 4},
+    '{DspPrimitiveDsp48e1, 1, 8, 4},
+    '{DspPrimitiveDsp48e1, 2, 8, 4}
+  };
+  // Of these, proofs and benches go through all values.
+  localparam two_case_t NarrowTwo[2] = '{
+    '{DspPrimitiveDsp48e2, 2, 2, 1},
+    '{DspPrimitiveDsp48e1, 1, 4, 3}
+  };
+
+  function automatic packing_t two_packing(two_case_t which);
+    return packing_of(which.block, 2, 1, which.chain, which.weight_bits, -(64'sd1 <<< (which.weight_bits - 1)),
+                      (64'sd1 <<< which.weight_bits) - 1);
+  endfunction
+  function automatic packing_t two_narrow_packing(two_case_t which);
+    return narrow_packing_of(which.block, which.chain, which.narrow_bits);
+  endfunction
+
   function automatic packing_t case_packing(chain_case_t which);
     return packing_of(which.block, which.pack_k, which.pack_p, which.chain, which.weight_bits, longint'(which.lower),
                       longint'(which.upper));

@@ -15,7 +15,15 @@ from tests.rtl.rtl_modules import BENCHES, PACKAGE, build_bench, modules, run_be
 from toolflow.numerics.packing import Interval, packing_of
 
 CASES = 12
-CHAIN = ("cascade_products_pkg", "cascade_chain", "cascade_fields", "cascade_dsp48", "cascade_mult18x18d")
+TWOS = 6  # engines of two precisions
+CHAIN = (
+    "cascade_products_pkg",
+    "cascade_chain",
+    "cascade_fields",
+    "cascade_either_fields",
+    "cascade_dsp48",
+    "cascade_mult18x18d",
+)
 # The registers of a chain hold nothing but its pipeline: with constant inputs they are wires.
 WIRES = """
 (* techmap_celltype = "$dff" *)
@@ -31,7 +39,9 @@ endmodule
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[int, ...]]]:
     """What the bench counted: of each kind of check the numbers of its lines."""
     folder = tmp_path_factory.mktemp("chain")
-    program = build_bench(folder, "chain_bench", more=(BENCHES / "chain_cases_pkg.sv",))
+    program = build_bench(
+        folder, "chain_bench", more=(BENCHES / "chain_cases_pkg.sv", BENCHES / "two_precisions_check.sv")
+    )
     found: dict[str, list[tuple[int, ...]]] = {}
     for line in run_bench(program, folder).stdout.splitlines():
         kind, *numbers = line.split()
@@ -61,6 +71,32 @@ def test_packings_are_those_of_python(simulated: dict[str, list[tuple[int, ...]]
         packing = packing_of(names[block], bits, Interval(lower, upper), pack_k, pack_p, chain)
         assert (weight_step, operand_step) == (packing.weight_step, packing.operand_step)
         assert symmetric == (packing.weights.lower == -packing.weights.upper)
+
+
+def test_packings_of_two_precisions_hold_their_sums(simulated: dict[str, list[tuple[int, ...]]]) -> None:
+    """The narrow products take the chains of the wide ones, or longer ones, and lie in the order of two weights."""
+    assert len(simulated["both"]) == TWOS
+    names = ("none", "dsp48e1", "dsp48e2", "mult18x18d")
+    for block, chain, bits, narrow, step, symmetric, weight_step, operand_step in simulated["both"]:
+        wide = packing_of(names[block], bits, Interval(-(1 << bits - 1), (1 << bits) - 1), 2, 1, chain)
+        assert (step, symmetric) == (wide.weight_step, wide.weights.lower == -wide.weights.upper)
+        second = packing_of(names[block], narrow, Interval(-(1 << narrow - 1), (1 << narrow) - 1), 2, 2, chain)
+        assert weight_step == 2 * operand_step
+        assert operand_step == second.spacing
+
+
+def test_chains_of_two_precisions_equal_products(simulated: dict[str, list[tuple[int, ...]]]) -> None:
+    """In either precision and across many changes of it; of narrow values all combinations."""
+    *random, every_of_two, every_of_one = simulated["two"]
+    for checked, wrong, narrow_checked, narrow_wrong, turns in (*random, every_of_two, every_of_one):
+        assert (wrong, narrow_wrong) == (0, 0)
+        assert turns >= 2
+        assert min(checked, narrow_checked) > 1_000
+    assert min(turns for *_, turns in random) > 50
+    assert every_of_two[0] >= (4**2 * 6) ** 2
+    assert every_of_two[2] >= (2**2 * 3**2) ** 2
+    assert every_of_one[0] >= 16**2 * 24
+    assert every_of_one[2] >= (8 * 12) ** 2
 
 
 def prove(folder: Path, *proofs: str, **instead: str) -> list[bool]:
@@ -114,6 +150,20 @@ def test_fields_of_one_product_more_are_not(tmp_path: Path) -> None:
 @needs_yosys
 def test_chains_of_narrow_values_are_proven(tmp_path: Path) -> None:
     assert all(prove(tmp_path, "chain_proof Number=0", "chain_proof Number=1"))
+
+
+@needs_yosys
+def test_chains_of_two_precisions_are_proven(tmp_path: Path) -> None:
+    fields = [f"either_fields_proof Number={n}" for n in range(TWOS)]
+    assert all(prove(tmp_path, *fields, "two_precisions_proof Number=0", "two_precisions_proof Number=1"))
+
+
+@needs_yosys
+def test_one_product_more_breaks_either_precision(tmp_path: Path) -> None:
+    """Of the longest chains: 8 on a DSP48E2 fill both precisions' fields, 2 on a DSP48E1 those of the wide one."""
+    assert (
+        prove(tmp_path, "either_fields_proof Number=3 Beyond=1", "either_fields_proof Number=5 Beyond=1") == [False] * 2
+    )
 
 
 @needs_yosys

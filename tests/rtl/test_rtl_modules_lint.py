@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.engine_shapes import RTL_SHAPES
+from tests.conformance.engine_shapes import SHAPES
 from tests.rtl.rtl_modules import PACKAGE, RTL, lint, modules
 from toolflow.emit.rtl import with_default_engine
 from toolflow.engine.config import EngineConfig
@@ -29,9 +29,9 @@ def test_module_lints_alone(module: str) -> None:
     assert "Warning" not in done.stderr
 
 
-@pytest.mark.parametrize("shape", RTL_SHAPES)
+@pytest.mark.parametrize("shape", SHAPES)
 def test_shape_lints(shape: str) -> None:
-    done = lint("cascade_engine", RTL_SHAPES[shape])
+    done = lint("cascade_engine", SHAPES[shape])
     assert done.returncode == 0, done.stderr
 
 
@@ -63,6 +63,14 @@ def test_shape_lints(shape: str) -> None:
         (
             {"pack_p": 2, "dsp_primitive": "mult18x18d"},
             "the dsp_primitive does not take pack_k = 1, pack_p = 2 and chain = 1",
+        ),
+        (
+            {"narrow_bits": 4},
+            "narrow_bits = 4 must be 0, or 4 with weights and activations of 8 bits, even lanes_p, dsp48e1",
+        ),
+        (
+            {"narrow_bits": 4, "lanes_p": 3, "dsp_primitive": "dsp48e2", "pack_k": 2, "gather": False},
+            "narrow_bits = 4 must be 0, or 4 with weights and activations of 8 bits, even lanes_p, dsp48e1",
         ),
         ({"table_words": 65}, "result_depth must be 1 to 2^14 and table_words 1 to 64, not 16 and 65"),
     ],
