@@ -110,9 +110,6 @@ SHAPES: dict[str, EngineConfig] = {
     "mixed_other": EngineConfig(lanes_k=7, lanes_p=2, weight_bits=8, activation_bits=5, slots=2),
 }
 
-# The RTL has one precision: `cascade_bounds` refuses an engine with two.
-RTL_SHAPES = {name: config for name, config in SHAPES.items() if not config.narrow_bits}
-
 # Every width of the multipliers, with S of 2 to 16 and once 32 and 64, for the sweep of modes and patterns at length.
 SWEPT: dict[str, EngineConfig] = {
     f"S{sub_row}_W{bits}": EngineConfig(
