@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from quant.config import QuantiseConfig
-from quant.search.executor import Executor
+from quant.mechanisms.search.executor import Executor, InProcess, Work
+from quant.quantise import quantise
 from quant.search.notebook import Notebook
 from quant.search.problem import Problem
 from quant.search.selection import Selection, configured
+from toolflow.interpreter.run import logits_of
 
 
 class Accuracies(Protocol):
@@ -19,21 +22,40 @@ class Accuracies(Protocol):
         """Return the accuracy of the network."""
 
 
+def accuracy(problem: Problem, candidate: QuantiseConfig, progress: Callable[[str], None] = lambda _: None) -> float:
+    """Return a candidate's accuracy on the problem's judged images.
+
+    Args:
+        problem: the network and the images.
+        candidate: the configuration to quantise with.
+        progress: called with each layer when it is quantised.
+    """
+    made = quantise(problem.graph, problem.images, problem.normalisation, candidate, progress=progress)
+    return float((logits_of(made.graph, problem.judged.images).argmax(axis=1) == problem.judged.classes).mean())
+
+
 class Judge:
     """The accuracy of each candidate of one problem.
 
     Args:
         problem: the problem of the search.
-        executor: measures the candidates.
+        executor: makes what applies the measurement to candidates, which can be pickled; None to measure here.
         book: the notebook with earlier judgements, to which new ones are added.
-        progress: called with the current candidate and each of its layers.
+        progress: called with the current candidate and, if it is measured here, each of its layers.
         at_most: largest number of candidates, for the progress.
     """
 
     def __init__(
-        self, problem: Problem, executor: Executor, book: Notebook, progress: Callable[[str], None], at_most: int
+        self,
+        problem: Problem,
+        executor: Callable[[Work], Executor] | None,
+        book: Notebook,
+        progress: Callable[[str], None],
+        at_most: int,
     ) -> None:
-        self._problem, self._executor, self._book = problem, executor, book
+        self._problem, self._book = problem, book
+        here = partial(accuracy, problem, progress=self._told)
+        self._executor = InProcess(here) if executor is None else executor(partial(accuracy, problem))
         self._progress, self._at_most, self._count = progress, at_most, 0
 
     def accuracy(self, selection: Selection) -> float:
@@ -49,7 +71,7 @@ class Judge:
         self._count += 1
         known = self._book.accuracy(candidate)
         if known is None:
-            (known,) = self._executor.judge(self._problem, [candidate], self._told)
+            ((_, known),) = self._executor.results([candidate])
             self._book.keep_accuracy(candidate, known)
         return known
 

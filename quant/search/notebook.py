@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
 from quant.config import QuantiseConfig
+from quant.mechanisms.search.store import Store
 from quant.search.problem import Problem
 from quant.search.sensitivity import Sensitivities
 
@@ -23,55 +24,37 @@ class Notebook:
     """The measurements and judgements of searches, each under a hash of its inputs.
 
     Args:
-        path: the file, or None to keep nothing. Each version of this package has its own file. An unreadable file
-            counts as empty: everything in it can be measured again.
+        path: the file, or None to keep nothing. Each version of this package has its own file. What cannot be read does
+            not count: everything in it can be measured again.
         problem: the problem of the search. A judgement depends neither on the allowed loss nor on the target.
     """
 
     def __init__(self, path: Path | None, problem: Problem) -> None:
-        self._path = path
-        self._entries: dict[str, Any] = _read(path)
+        self._store = Store(path)
         self._origin = _origin(problem)
 
     def measurement(self) -> Sensitivities | None:
         """Return the stored measurement, or None."""
         try:
-            return _SENSITIVITIES.validate_python(self._entries[f"{self._origin} measured"])
-        except (KeyError, ValidationError):
+            return _SENSITIVITIES.validate_python(self._store.get(f"{self._origin} measured"))
+        except ValidationError:
             return None
 
     def keep_measurement(self, found: Sensitivities) -> None:
         """Store a measurement."""
-        self._keep(f"{self._origin} measured", _SENSITIVITIES.dump_python(found, mode="json"))
+        self._store.put(f"{self._origin} measured", _SENSITIVITIES.dump_python(found, mode="json"))
 
     def accuracy(self, config: QuantiseConfig) -> float | None:
         """Return the accuracy of a configuration's network, or None if it was not judged."""
-        known = self._entries.get(self._judged(config))
+        known = self._store.get(self._judged(config))
         return known if isinstance(known, float) else None
 
     def keep_accuracy(self, config: QuantiseConfig, accuracy: float) -> None:
         """Store the accuracy of a configuration's network."""
-        self._keep(self._judged(config), accuracy)
+        self._store.put(self._judged(config), accuracy)
 
     def _judged(self, config: QuantiseConfig) -> str:
         return f"{self._origin} judged {config.model_dump_json()}"
-
-    def _keep(self, key: str, value: Any) -> None:
-        self._entries[key] = value
-        if self._path is not None:
-            partial = self._path.with_name(f"{self._path.name}.partial")
-            partial.write_text(json.dumps(self._entries), encoding="utf-8")
-            partial.replace(self._path)
-
-
-def _read(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _origin(problem: Problem) -> str:

@@ -17,8 +17,8 @@ import torch
 
 from quant.arrangement.forms import layer_forms
 from quant.config import QuantiseConfig
+from quant.mechanisms.search.executor import Executor, Work
 from quant.quantise import quantise
-from quant.search.executor import Executor, InProcess
 from quant.search.judge import Accuracies, Judge
 from quant.search.notebook import Notebook
 from quant.search.prices import BitOperations, Multiplications, Prices, Saves, cycles
@@ -72,7 +72,7 @@ def search(
     problem: Problem,
     progress: Progress = lambda _: None,
     notebook: Path | None = None,
-    executor: Executor | None = None,
+    executor: Callable[[Work], Executor] | None = None,
     trials: int = TRIALS,
 ) -> SearchResult:
     """Return the cheapest configuration that loses no more accuracy than allowed against the plainest one.
@@ -81,7 +81,7 @@ def search(
         problem: the problem of the search.
         progress: called with the current measurement or judgement.
         notebook: file of measurements, from which an interrupted search continues.
-        executor: measures the candidates; None to measure them in this process.
+        executor: makes what applies the work of measuring a candidate; None to measure them in this process.
         trials: budget: the largest number of networks that are judged after the plainest one.
 
     Raises:
@@ -93,7 +93,7 @@ def search(
     if found is None:
         found = _measured(problem, progress)
         book.keep_measurement(found)
-    judge = Judge(problem, executor or InProcess(), book, progress, trials + 1)
+    judge = Judge(problem, executor, book, progress, trials + 1)
     if not found.layers:
         plain = Trial(0.0, 1.0, judge.accuracy_of(problem.config))
         return SearchResult(problem.config, "multiplications", (plain,), 0, None)

@@ -290,7 +290,7 @@ def test_an_interrupted_search_goes_on(model: str, tmp_path: Path, monkeypatch: 
         judged.append(arguments)
         return quantise(*arguments, **others)
 
-    monkeypatch.setattr("quant.search.executor.quantise", counted)
+    monkeypatch.setattr("quant.search.judge.quantise", counted)
     result = CliRunner().invoke(app, given)
     assert result.exit_code == 130, result.stderr
     assert f"What the search found out is in {out}.partial; the same command goes on from there" in result.stderr

@@ -23,10 +23,11 @@ class Store:
         lines = path.read_bytes().split(b"\n")
         for line in lines:
             try:
-                key, value = json.loads(line)
-            except (ValueError, TypeError):
+                entry = json.loads(line)
+            except ValueError:
                 continue
-            self._known[str(key)] = value
+            if isinstance(entry, list) and len(entry) == 2:
+                self._known[str(entry[0])] = entry[1]
         if lines[-1]:  # cut short: the next line must not continue it
             with path.open("ab") as file:
                 file.write(b"\n")

@@ -413,7 +413,7 @@ def test_a_search_that_was_cut_short_goes_on(monkeypatch: pytest.MonkeyPatch, tm
         return quantise(graph, images, normalisation, config, **others)
 
     whole = found(None)
-    monkeypatch.setattr("quant.search.executor.quantise", counted)
+    monkeypatch.setattr("quant.search.judge.quantise", counted)
     with pytest.raises(KeyboardInterrupt):
         found(kept)
     kept.with_suffix(".go").touch()

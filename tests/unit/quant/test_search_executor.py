@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 
 from quant.config import QuantiseConfig
 from quant.float_network import float_classes
-from quant.search.executor import InProcess
+from quant.mechanisms.search.executor import InProcess, Work
 from quant.search.problem import Answered, Problem
 from quant.search.search import search
 from quant.search.sensitivity import Space
@@ -28,23 +28,29 @@ def problem() -> Problem:
 class Elsewhere:
     """Judges what was pickled, as another process would."""
 
-    def __init__(self) -> None:
+    def __init__(self, work: Work) -> None:
+        self.work = work
         self.batches: list[int] = []
 
-    def judge(
-        self, problem: Problem, candidates: Sequence[QuantiseConfig], progress: Callable[[str], None]
-    ) -> list[float]:
+    def results(self, candidates: Sequence[QuantiseConfig]) -> Iterator[tuple[int, float]]:
         self.batches.append(len(candidates))
-        sent, asked = pickle.loads(pickle.dumps((problem, list(candidates))))
-        found: list[float] = pickle.loads(pickle.dumps(InProcess().judge(sent, asked, progress)))
-        return found
+        work, asked = pickle.loads(pickle.dumps((self.work, list(candidates))))
+        return iter(pickle.loads(pickle.dumps(list(InProcess(work).results(asked)))))
+
+    def close(self) -> None:
+        pass
 
 
 def test_candidates_can_be_judged_elsewhere(problem: Problem) -> None:
-    elsewhere = Elsewhere()
+    made: list[Elsewhere] = []
+
+    def elsewhere(work: Work) -> Elsewhere:
+        made.append(Elsewhere(work))
+        return made[0]
+
     found = search(problem, executor=elsewhere)
     assert found == search(problem)
-    assert elsewhere.batches == [1] * len(found.trials)
+    assert made[0].batches == [1] * len(found.trials)
 
 
 @pytest.mark.parametrize("trials", [0, 1])
@@ -52,12 +58,15 @@ def test_the_budget_is_kept(problem: Problem, trials: int) -> None:
     """Accuracy falls with every candidate here, so the plainest network is the result."""
 
     class Falling:
-        def __init__(self) -> None:
+        def __init__(self, _work: Work) -> None:
             self.left = list(np.linspace(1.0, 0.0, 9))
 
-        def judge(self, _problem: Problem, candidates: Sequence[QuantiseConfig], _progress: object) -> list[float]:
-            return [float(self.left.pop(0)) for _ in candidates]
+        def results(self, candidates: Sequence[QuantiseConfig]) -> Iterator[tuple[int, float]]:
+            return ((place, float(self.left.pop(0))) for place, _ in enumerate(candidates))
 
-    found = search(problem, executor=Falling(), trials=trials)
+        def close(self) -> None:
+            pass
+
+    found = search(problem, executor=Falling, trials=trials)
     assert len(found.trials) == trials + 1
     assert found.chosen == 0
