@@ -275,7 +275,7 @@ StartBatch = Annotated[
         "--batch",
         metavar="N",
         min=1,
-        help="Images of a start that the engines are chosen for; default: one in every lane.",
+        help="Images of a start that the engines are chosen for; default: four full passes.",
         rich_help_panel=_BOARD,
     ),
 ]

@@ -115,7 +115,7 @@ class PlannedUnit(Part):
     Attributes:
         engine: its parameters.
         graph: the stored network that it runs.
-        cycles_per_image: predicted at the batch that was planned for, or at `lanes_p` images.
+        cycles_per_image: predicted at the batch that was planned for.
         resources: predicted amounts by name.
     """
 

@@ -394,7 +394,8 @@ class Summary(Record):
         units: the engines.
         objective: what the engines were chosen for: "throughput" (the units of a pair work side by side) or "latency"
             (a forwarded image waits for both units).
-        batch: images of a start that the engines were chosen for; null for one in every lane.
+        batch: images of a start that the engines were chosen for; null for four full passes (one image in every
+            lane, four times).
         cycles_per_image: expected cycles over both units and the forwarded share, at that batch; from counted cycles
             after `toolflow verify` has simulated the RTL.
         images_per_second: the same at the board's clock.

@@ -118,7 +118,7 @@ def _verdict(design: Alternative, decision: Decision) -> str:
 def speed_table(summary: Summary) -> Table:
     """Cycles of every unit at every batch, and of the whole design."""
     columns = ("batch>", "predicted>", "simulated>", "cycles/image>", "utilisation>", "ms a start>", "images/s>")
-    batch = "a full batch" if summary.batch is None else f"batches of {summary.batch}"
+    batch = "full passes" if summary.batch is None else f"batches of {summary.batch}"
     chosen = f"engines chosen for {summary.objective} at {batch}"
     clock = clock_text(summary.board.clock_mhz, summary.board.clock_basis)
     table = new_table(f"speed at {clock}; {chosen}", "unit", *columns)

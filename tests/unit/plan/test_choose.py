@@ -333,7 +333,7 @@ def test_banks_that_block_ram_does_not_hold_go_to_ultraram() -> None:
     assert chosen.resources.block_rams < 20
     in_blocks = chosen.config.model_copy(update={"bank_memory": "block"})
     assert "block_rams" in estimate_resources(in_blocks, board.family).total.over(board.usable)
-    assert estimate(network, in_blocks, 1)[1] == chosen.report
+    assert estimate(network, in_blocks, chosen.report.images)[1] == chosen.report
 
 
 def test_ultraram_is_left_alone_where_block_ram_suffices() -> None:

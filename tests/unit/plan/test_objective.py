@@ -19,7 +19,7 @@ from toolflow.plan.explore.objective import Goal, Objective
 @pytest.mark.parametrize(
     ("goal", "batch", "shown"),
     [
-        ("throughput", None, (1, 8)),
+        ("throughput", None, (1, 8, 32)),
         ("throughput", 3, (1, 8, 3)),
         ("throughput", 8, (1, 8)),
         ("latency", None, (8, 1)),

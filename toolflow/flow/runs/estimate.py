@@ -192,7 +192,7 @@ def _cycles(units: Sequence[UnitEstimate], forwarded_share: float | None, object
 def _unit(
     name: str, graph: QuantisedGraph, config: EngineConfig, amounts: ResourceCount, board: Board, objective: Objective
 ) -> UnitEstimate:
-    batches = (1, config.lanes_p) if objective.batch is None else (objective.batch,)
-    reports = [predict(graph, config, images)[1] for images in dict.fromkeys(batches)]
+    batches = objective.batches(config.lanes_p) if objective.batch is None else (objective.batch,)
+    reports = [predict(graph, config, images)[1] for images in batches]
     runs = tuple(run_section(report, config.multipliers, board.clock_mhz) for report in reports)
     return UnitEstimate(name, config, runs, amounts, reports[-1].cycles_per_image)

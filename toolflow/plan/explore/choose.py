@@ -88,7 +88,7 @@ def timed_engines(
         board: the board that the engines must fit.
         progress: called for each engine.
         alone: omit engines that would leave room for another unit.
-        batch: images of a start to choose the engines for; None if every lane always has an image.
+        batch: images of a start to choose the engines for; None for full passes.
     """
     ends = graph.input_name, graph.output
     layers = [node for node in graph.nodes if node.op.has_weights]
@@ -214,7 +214,7 @@ def explain(candidate: Candidate, board: Board) -> str:
 def _candidate(graph: QuantisedGraph, shape: EngineConfig, board: Board, batch: int | None) -> Candidate:
     schedule = fitted(make_schedule(graph, shape))
     config = schedule.config
-    images = batch or config.lanes_p
+    images = Objective(batch=batch).images(config.lanes_p)
     report = predict(config, schedule.steps, images)
     traffic = report.passes * sum(step.weight_bytes(config) for step in schedule.computes) / images
     traffic += schedule.load.source.pitch_bytes + schedule.results.out.pitch_bytes

@@ -11,6 +11,7 @@ from toolflow.engine.isa import Opcode
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.boards.board import Board
+from toolflow.plan.explore.objective import THROUGHPUT
 from toolflow.plan.resources.estimate import estimate_resources
 from toolflow.plan.schedule.needs import fitted
 from toolflow.plan.schedule.schedule import make_schedule
@@ -55,9 +56,9 @@ def layer_cycles(graph: QuantisedGraph, shape: EngineConfig, board: Board) -> La
     config = schedule.config
     if estimate_resources(config, board.family).total.over(board.usable):
         return None
-    report = predict(config, schedule.steps, config.lanes_p)
-    engine = {i.name: i.cycles / report.images for i in report.instructions if i.opcode is Opcode.CONV}
+    report = predict(config, schedule.steps, THROUGHPUT.images(config.lanes_p))
+    engine = {i.name: i.cycles / config.lanes_p for i in report.instructions if i.opcode is Opcode.CONV}
     per_cycle = board.sustained_bytes_per_cycle
-    memory = {step.name: step.weight_bytes(config) / (report.images * per_cycle) for step in schedule.computes}
+    memory = {step.name: step.weight_bytes(config) / (config.lanes_p * per_cycle) for step in schedule.computes}
     moved = (schedule.load.source.pitch_bytes + schedule.results.out.pitch_bytes) / per_cycle
     return LayerCycles(engine, memory, report.cycles_per_image - sum(engine.values()), moved)

@@ -8,6 +8,9 @@ from typing import Literal, get_args
 from toolflow.ir.errors import ToolflowError
 
 Goal = Literal["throughput", "latency"]
+# Of a start for throughput: images of all passes but the first are loaded beside compute. A host that sends more images
+# gains a little more.
+PASSES = 4
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Objective:
     Attributes:
         goal: "throughput": images a second, the units of a pair at work side by side; "latency": the time from a start
             to its last result, in which a forwarded image waits for one unit after the other.
-        batch: images of a start; None for one in every lane of the engine.
+        batch: images of a start; None for `PASSES` full passes of the engine.
 
     Raises:
         ToolflowError: there is no such goal, or a start has no image.
@@ -37,9 +40,13 @@ class Objective:
         """Return the objective; without a batch, latency is the time of a single image."""
         return cls(goal, 1 if batch is None and goal == "latency" else batch)
 
+    def images(self, lanes_p: int) -> int:
+        """Return the images of the start that an engine of so many lanes is chosen for."""
+        return PASSES * lanes_p if self.batch is None else self.batch
+
     def batches(self, lanes_p: int) -> tuple[int, ...]:
         """Return the batches that a report shows for an engine: one image, every lane, and last the planned batch."""
-        planned = lanes_p if self.batch is None else self.batch
+        planned = self.images(lanes_p)
         return (*(count for count in dict.fromkeys((1, lanes_p)) if count != planned), planned)
 
     def pair_cycles(self, low: float, high: float, forwarded_share: float) -> float:
