@@ -164,12 +164,12 @@ def _packets(compiled: CompiledProgram) -> Iterator[_Packet]:
 def _row_fault(config: EngineConfig, packet: _Packet, kind: Kind, rng: np.random.Generator) -> Fault:
     """Flip a bit of a weight, or of the index that lies behind the row's weights."""
     indexed = packet.layer.walk.indexed
-    width = config.weight_bits if kind == "weight" else config.index_bits
+    width = config.row_weight_bits if kind == "weight" else config.index_bits
     row, k = int(rng.integers(packet.layer.rows)), int(rng.integers(packet.channels))
     slot, bit = int(rng.integers(config.slots)), int(rng.integers(width))
     share = config.rows_per_beat(indexed)
     beat = row // share * config.beats_per_row(indexed) * config.bus_bits
-    before = 0 if kind == "weight" else config.lanes_k * config.slots * config.weight_bits
+    before = 0 if kind == "weight" else config.lanes_k * config.slots * config.row_weight_bits
     place_k = k if kind == "weight" else k // config.index_k
     inside = row % share * config.row_bits(indexed) + before + (place_k * config.slots + slot) * width + bit
     channel = packet.group * config.lanes_k + k

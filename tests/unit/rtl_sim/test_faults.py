@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from rtl_sim.faults import KINDS, apply_fault, campaign, draw_faults
-from rtl_sim.verify import ProgramExecutor
+from rtl_sim.verify import ProgramExecutor, Unit
+from tests.conformance.cases import ALL_CASES
 from tests.unit.rtl_sim.test_verify import unit_and_images
+from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import Flag, Opcode
 from toolflow.engine.program import decode_program
 from toolflow.engine.stream import Packet, unpack
+from toolflow.ir.unit import UnitName
 from toolflow.plan.lower.compiled import CompiledProgram
 from toolflow.plan.lower.lower import compile_program
+from toolflow.plan.schedule.needs import fit_depths
 
 TILED_RESIDUAL = "winograd/modes,F4"
+
+
+def narrow_unit() -> Unit:
+    """Return a small unit that runs a narrow program of an engine with two precisions."""
+    builder, output = ALL_CASES["conv/9to20,3x3,pads=(1,1,1,1)"].build(4, 4, 5, False)
+    engine = EngineConfig(lanes_k=4, lanes_p=2, slots=2, narrow_bits=4, dsp_primitive="dsp48e2", pack_k=2, gather=False)
+    graph = builder.build(output)
+    return Unit(UnitName.SINGLE, graph, fit_depths(graph, engine.of(narrow=True)))
 
 
 def test_program_level_turns_red() -> None:
@@ -69,21 +82,24 @@ def _packet(compiled: CompiledProgram, layer: str, group: int) -> Packet:
     raise AssertionError(f"no packet of {layer}")
 
 
-def test_a_weight_fault_hits_the_weight_that_it_names() -> None:
-    """Exactly one value of one row changes, where the fault says."""
-    unit, _ = unit_and_images()
+@pytest.mark.parametrize("narrow", [False, True])
+def test_a_weight_fault_hits_the_weight_that_it_names(narrow: bool) -> None:
+    """Exactly one value of one row changes, where the fault says; a narrow program's rows are those of the engine."""
+    unit = narrow_unit() if narrow else unit_and_images()[0]
     compiled = compile_program(unit.graph, unit.config, unit.rule)
     first = next(i for i in compiled.instructions if i.groups)
     channels = min(unit.config.lanes_k, first.channels)
     good, _ = unpack(unit.config, memoryview(compiled.weights), channels, first.rows, False)
-    hits = [f for f in draw_faults(compiled, 400, 5) if f.kind == "weight" and f.place.startswith(f"{first.name},")]
+    hits = [f for f in draw_faults(compiled, 800, 5) if f.kind == "weight" and f.place.startswith(f"{first.name},")]
+    assert max(int(f.place.rsplit(" ", 1)[1]) for f in hits) == 7
     for fault in hits:
         weights = memoryview(apply_fault(compiled, fault).weights)
         bad, _ = unpack(unit.config, weights, channels, first.rows, False)
         changed = np.argwhere(bad.values != good.values)
         channel = int(fault.place.split("output channel ")[1].split(",")[0])
         if channel < channels:
-            assert changed.tolist() == [[int(fault.place.split("row ")[1].split(",")[0]), channel, 0]]
+            row, slot = (int(fault.place.split(f"{what} ")[1].split(",")[0]) for what in ("row", "slot"))
+            assert changed.tolist() == [[row, channel, slot]]
 
 
 def test_faults_of_rows_with_indices() -> None:
