@@ -62,6 +62,8 @@ def steps(data: Path, work: Path) -> dict[str, list[str]]:
         "winograd_accuracy_all": [
             python, str(benchmarks / "winograd_accuracy.py"), str(data), "--all", "--record",
         ],
+        "index_sharing": [python, str(benchmarks / "index_sharing.py"), str(data), "--record"],
+        "sparse_speed": [python, str(benchmarks / "sparse_speed.py"), str(data), "--record"],
         "winograd_cycles": [
             python, str(benchmarks / "winograd_cycles.py"), "--work", str(work / "winograd_cycles"), "--record",
         ],

@@ -1,6 +1,6 @@
 """Images/s of ResNet-20 with sub-row-balanced sparsity beside the dense 8-bit unit, on whole boards.
 
-    python benchmarks/sparse_speed.py DATA [--pruned FILE ..] [--patterns 4:16 4:16x2 ..] [--boards kv260 ..] [--record]
+    python benchmarks/sparse_speed.py DATA [--pruned FILE ..] [--patterns n:S ..] [--boards kv260 ..] [--record]
 
 DATA holds the pretrained weights and the images. A FILE is the pruned.safetensors of a trained network
 (`prune_training.py`); a pattern is pruned here, without training. All are quantised to 8 bits on 1,024 training images;
@@ -31,6 +31,7 @@ from toolflow.plan.explore.choose import Candidate, best_single, bounds, timed_e
 
 BOARDS = "kv260", "zcu104", "pynq-z2"
 BITS = 8
+PATTERNS = [Pattern(4, 16), Pattern(2, 8), Pattern(4, 16, 2), Pattern(2, 8, 2)]
 LEAST = 1.7  # times the dense unit's images/s
 ALLOWED = 0.5  # points below the dense unit
 
@@ -108,7 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--pruned", nargs="+", type=Path, default=[])
-    parser.add_argument("--patterns", nargs="+", type=parse_pattern, default=[])
+    parser.add_argument("--patterns", nargs="*", type=parse_pattern, default=PATTERNS)
     parser.add_argument("--boards", nargs="+", choices=BOARDS, default=BOARDS)
     add_record_option(parser)
     arguments = parser.parse_args()
