@@ -18,6 +18,9 @@ from toolflow.operators.channels import Mask
 
 Images = npt.NDArray[np.uint8]
 
+SAMPLE = 512  # images that statistics and saliencies are taken over
+SAMPLE_ELEMENTS = 1 << 26  # of one tensor over these images
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -90,6 +93,13 @@ class Judge:
         finally:
             torch.set_num_threads(threads)
         return float((found == self.classes).mean())
+
+
+def sampled(graph: Graph, images: Images, seed: int) -> npt.NDArray[np.int64]:
+    """Return the places of some images, as many as statistics are taken over and as the memory holds."""
+    largest = max(int(np.prod(shape)) for shape in graph.shapes.values())
+    count = min(SAMPLE, max(SAMPLE_ELEMENTS // largest, 1))
+    return np.random.default_rng(seed).permutation(len(images))[:count]
 
 
 def _inputs(normalisation: Normalisation, images: Images) -> torch.Tensor:

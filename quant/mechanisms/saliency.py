@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +11,14 @@ import torch.nn.functional as functional
 
 from quant.float_network import float_node
 from quant.mechanisms.rewrite.channels import ChannelMap, Width
-from toolflow.ir.graph import Graph, Node
+from toolflow.ir.graph import Node
 from toolflow.operators.window import Pads
 
 Tensor = torch.Tensor
 
 MAX_COLUMNS = 1 << 14  # positions that second moments are taken over
+MANY = 4  # times as many positions are unfolded, evenly over the images
+MAX_MOMENTS = 1 << 24  # that are held at once
 
 
 def magnitudes(channels: ChannelMap) -> Mapping[int, float]:
@@ -69,51 +71,50 @@ def quadratic_error(channels: ChannelMap, width: Width, x: Tensor) -> npt.NDArra
     graph = channels.graph
     place = {each: index for index, each in enumerate(width.classes)}
     total = np.zeros((len(place), len(place)))
-    live = _live(graph, x)
-    for node in graph.nodes:
-        if not node.op.has_weights or node.op.groups > 1:
-            continue
-        columns = channels.classes[node.inputs[0]]
-        mine = np.array([index for index, each in enumerate(columns.tolist()) if each in place], dtype=np.int64)
-        if len(mine):
-            error = _error(node, live[node.inputs[0]][:, torch.as_tensor(mine)], mine)
-            order = np.array([place[int(columns[index])] for index in mine])
-            chosen = np.zeros((len(mine), len(place)))
-            chosen[np.arange(len(mine)), order] = 1
-            total += chosen.T @ error @ chosen
+    last_use = {tensor: index for index, node in enumerate(graph.nodes) for tensor in node.inputs}
+    live = {graph.input_name: x}
+    with torch.no_grad():
+        for index, node in enumerate(graph.nodes):
+            inputs = [live[name] for name in node.inputs]
+            live[node.name] = float_node(node, inputs)
+            classes = channels.classes[node.inputs[0]].tolist()
+            mine = [channel for channel, each in enumerate(classes) if each in place]
+            if node.op.has_weights and node.op.groups == 1 and mine:
+                places = np.array([place[classes[channel]] for channel in mine])
+                np.add.at(total, (places[:, None], places), _error(node, inputs[0][:, mine], mine))
+            for name in node.inputs:
+                if last_use[name] == index:
+                    live.pop(name, None)
     return total
 
 
-def _error(node: Node, inputs: Tensor, mine: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _error(node: Node, inputs: Tensor, mine: Sequence[int]) -> npt.NDArray[np.float64]:
     """Return (c, c) of a layer for the channels `mine` of its input, which `inputs` holds."""
     weight = node.weights["weight"].astype(np.float64)[:, mine]
     if node.op.convolves:
         inputs = _columns(node, inputs, (weight.shape[2], weight.shape[3]))
     columns = inputs.double().numpy()  # (n, c · taps)
-    second = columns.T @ columns / len(columns)
     flat = weight.reshape(len(weight), -1)
-    product = second * (flat.T @ flat)
-    taps = product.shape[0] // len(mine)
-    found: npt.NDArray[np.float64] = product.reshape(len(mine), taps, len(mine), taps).sum(axis=(1, 3))
+    taps = flat.shape[1] // len(mine)
+    found = np.zeros((len(mine), len(mine)))
+    step = max(MAX_MOMENTS // (taps * flat.shape[1]), 1)  # channels at once: all moments together may be too many
+    for first in range(0, len(mine), step):
+        some = slice(first * taps, (first + step) * taps)
+        second = columns[:, some].T @ columns / len(columns)
+        product = second * (flat[:, some].T @ flat)
+        found[first : first + step] = product.reshape(-1, taps, len(mine), taps).sum(axis=(1, 3))
     return found
 
 
 def _columns(node: Node, x: Tensor, kernel: tuple[int, int]) -> Tensor:
     """Return the input columns (positions, C · taps) of a convolution, a part of them evenly where they are many."""
     pads: Pads = node.op.pads  # type: ignore[attr-defined]  # a direct convolution has it
-    top, left, bottom, right = pads
-    padded = functional.pad(x, (left, right, top, bottom))
     stride, dilation = node.op.stride, node.op.dilation  # type: ignore[attr-defined]
-    unfolded = functional.unfold(padded, kernel, dilation, 0, stride).transpose(1, 2).flatten(0, 1)
-    return unfolded[:: -(-len(unfolded) // MAX_COLUMNS)]
-
-
-@torch.no_grad()
-def _live(graph: Graph, x: Tensor) -> Mapping[str, Tensor]:
-    live = {graph.input_name: x}
-    for node in graph.nodes:
-        live[node.name] = float_node(node, [live[name] for name in node.inputs])
-    return live
+    top, left, bottom, right = pads
+    some = x[:: -(-x.numel() // (MANY * MAX_COLUMNS * x.shape[1]))]
+    unfolded = functional.unfold(functional.pad(some, (left, right, top, bottom)), kernel, dilation, 0, stride)
+    columns = unfolded.transpose(1, 2).flatten(0, 1)
+    return columns[:: -(-len(columns) // MAX_COLUMNS)]
 
 
 def _add(found: dict[int, float], classes: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> None:

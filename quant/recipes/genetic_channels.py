@@ -54,7 +54,7 @@ class GeneticChannels(CompressionRecipe):
         if not channels.widths:
             raise ToolflowError(f"'{network.name}' must have channels that may be removed: no layer has any")
         keep = self.keep if bench.budget is None else _share(channels, bench, bench.budget)
-        sample = bench.sample()
+        sample, _ = bench.sample()
         for layers in _by_sensitivity(channels, bench, keep):
             channels = ChannelMap.of(network)
             width = next(width for width in channels.widths if width.layers == layers)

@@ -52,7 +52,10 @@ class Hakd(CompressionRecipe):
         channels = ChannelMap.of(network)
         if not channels.widths:
             raise ToolflowError(f"'{network.name}' must have channels that may be removed: no layer has any")
-        saliency = fisher(channels, bench.sample(), bench.sample_labels())
+        x, labels = bench.sample()
+        if labels is None:
+            raise ToolflowError("hakd needs labels: the training images must have an array y")
+        saliency = fisher(channels, x, labels)
         widths = [_Profiled(channels, width, saliency, bench) for width in channels.widths]
         removed = _within(channels, widths, bench, BUDGET if bench.budget is None else bench.budget)
         student = fresh(channels.without(removed), bench.seed)

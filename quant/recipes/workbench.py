@@ -17,7 +17,7 @@ import torch
 
 from quant.mechanisms.cost import Cost, Pricing
 from quant.mechanisms.finetune import checkpoint_in, fine_tuned
-from quant.mechanisms.judge import Judge, Trial
+from quant.mechanisms.judge import Judge, Trial, sampled
 from quant.mechanisms.rewrite.channels import ChannelMap
 from quant.mechanisms.search.executor import Executor
 from quant.mechanisms.search.store import Store
@@ -25,8 +25,6 @@ from quant.training.images import TrainingImages
 from quant.training.recipe import Recipe
 from quant.training.terms import Term
 from toolflow.ir.graph import Graph
-
-SAMPLE = 512  # images for saliencies and statistics
 
 
 @dataclass(frozen=True)
@@ -82,17 +80,11 @@ class Workbench:
         """Return random numbers for one purpose: the same in each run with the same seed."""
         return np.random.default_rng([self.seed, *purpose.encode()])
 
-    def sample(self, count: int = SAMPLE) -> torch.Tensor:
-        """Return training images as the network takes them, float32 (n, C, H, W)."""
-        return self.data.inputs(self._some(self.data.images, count), torch.device("cpu")).contiguous()
-
-    def sample_labels(self, count: int = SAMPLE) -> torch.Tensor:
-        """Return the labels (n,) of the images of `sample`."""
-        assert self.data.labels is not None
-        return torch.as_tensor(self._some(self.data.labels, count))
-
-    def _some(self, values: np.ndarray, count: int) -> np.ndarray:
-        return values[np.random.default_rng(self.seed).permutation(len(values))[:count]]
+    def sample(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return training images as the network takes them, float32 (n, C, H, W), and their labels (n,) if any."""
+        some = sampled(self.teacher, self.data.images, self.seed)
+        x = self.data.inputs(self.data.images[some], torch.device("cpu")).contiguous()
+        return x, None if self.data.labels is None else torch.as_tensor(self.data.labels[some])
 
     def accuracies(self, candidates: Sequence[Trial], what: str = "judge") -> list[float]:
         """Return the accuracy of each candidate; those in the store are not judged again."""

@@ -17,7 +17,9 @@ import torch.nn.functional as functional
 from distributed import LocalCluster
 from torch import nn
 
+import quant.mechanisms.saliency
 import quant.mechanisms.search.cluster
+from quant.config import QuantiseConfig
 from quant.float_network import float_logits, float_node
 from quant.mechanisms.cost import Pricing
 from quant.mechanisms.finetune import fresh
@@ -30,6 +32,7 @@ from quant.mechanisms.search.executor import TRIES, InProcess, LocalPool
 from quant.mechanisms.search.genetic import Genetic, shares
 from quant.mechanisms.search.knee import knee
 from quant.mechanisms.search.store import Store
+from quant.quantise import quantise
 from quant.training.terms import AttentionMaps, MatchedMaps, Said, SoftAnswers
 from tests.unit.quant.pool_work import squared_or_dead
 from tests.unit.quant.quantise_networks import NORMALISATION, images, residual_network
@@ -38,6 +41,7 @@ from toolflow.ir.graph import Graph, Node
 from toolflow.operators import AvgPool, BatchNorm, Conv, Flatten, Linear, Relu
 from toolflow.passes.pipeline import simplify
 from toolflow.plan.boards.board import load_board
+from toolflow.plan.explore.estimate import layer_cycles
 
 
 class Normalised(nn.Module):
@@ -136,7 +140,7 @@ def test_fisher_saliency_against_finite_differences() -> None:
         assert found[int(channels.classes["a1"][channel])] == pytest.approx(expected, rel=1e-4, abs=1e-9)
 
 
-def test_the_quadratic_error_is_the_readers_error() -> None:
+def test_the_quadratic_error_is_the_readers_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """mᵀQm/2 against the outputs of the layer that reads the width, with and without the channels."""
     graph = residual_network()
     channels = ChannelMap.of(graph)
@@ -155,6 +159,8 @@ def test_the_quadratic_error_is_the_readers_error() -> None:
     expected = float(difference.double().square().sum(1).mean() / 2)
     assert gone @ error @ gone / 2 == pytest.approx(expected, rel=1e-4)
     np.testing.assert_allclose(error, error.T, rtol=1e-9)
+    monkeypatch.setattr(quant.mechanisms.saliency, "MAX_MOMENTS", 5000)  # a few channels at once
+    np.testing.assert_allclose(quadratic_error(channels, width, x), error, rtol=1e-9)
 
 
 def test_magnitudes_sum_over_the_layers_of_a_class() -> None:
@@ -288,7 +294,7 @@ def test_a_judge_adapts_what_lost_channels() -> None:
 
 
 def test_the_cost_is_the_engines() -> None:
-    """Half of the channels take less of everything, on the same engine; without a board's resources nothing fits."""
+    """Fewer channels take less of everything on the same engine, as many cycles as the quantised network."""
     graph = residual_network()
     channels = ChannelMap.of(graph)
     pricing = Pricing.of(graph, load_board("ulx3s-85f"))
@@ -302,6 +308,14 @@ def test_the_cost_is_the_engines() -> None:
     )
     assert before.stored_bits == 8 * sum(node.weights["weight"].size for node in graph.nodes if node.op.has_weights)
     assert after.traffic_bytes < before.traffic_bytes
+    for network, cost in ((graph, before), (small, after)):  # as the integers of the network are planned
+        integers = quantise(network, images(16), NORMALISATION, QuantiseConfig(rounding="nearest")).graph
+        counted = layer_cycles(integers, pricing.engine, pricing.board)
+        assert counted is not None
+        engine = sum(counted.engine.values()) + counted.engine_rest
+        memory = sum(counted.memory.values()) + counted.memory_rest
+        assert cost.cycles == max(engine, memory)
+        assert cost.traffic_bytes == pytest.approx(memory * pricing.board.sustained_bytes_per_cycle)
 
 
 def test_fresh_weights_keep_nothing() -> None:

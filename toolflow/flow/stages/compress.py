@@ -35,7 +35,6 @@ PARTS, STEPS, RECORD = "images.npz", "steps", "recipe.json"
 NETWORK, WEIGHTS = "compressed.onnx", "compressed.safetensors"
 SHARE = 0.1  # of the images that are judged on, and again of those that are reported on
 LEAST_JUDGED = 32
-STATISTICS = 512  # training images that adapted statistics are taken over
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -215,13 +214,13 @@ def _given(folder: Path, request: CompressRequest) -> _Given:
 def _workbench(
     request: CompressRequest, given: _Given, network: Graph, folder: Path, progress: Progress
 ) -> Iterator[Workbench]:
-    from quant.mechanisms.judge import Judge
+    from quant.mechanisms.judge import Judge, sampled
     from quant.mechanisms.search.store import Store
     from quant.recipes.workbench import Workbench
     from quant.training.images import TrainingImages
 
     part = _of(given.data, given.trained)
-    sample = part.images[np.random.default_rng(request.seed).permutation(len(part.images))[:STATISTICS]]
+    sample = part.images[sampled(network, part.images, request.seed)]
     judge = Judge.of(network, given.data.images[given.judged], given.judged_classes, given.normalisation, sample)
     executor = _executor(request, judge)
     try:
