@@ -31,8 +31,10 @@ class Latencies:
         convolution: a CONV's pipeline, from its last step to the next instruction, beside the sum over the slots.
         transform: of the input transform's pipeline, before a layer's first tile.
         pool: the same for MAXPOOL.
-        mover: the same for TABLE, LOAD and STORE_MAP, memory latency left out.
+        mover: the same for TABLE and LOAD, memory latency left out.
         image: between two images of a mover.
+        record: of each image of a STORE_MAP, beside its beats.
+        beat: of each beat of a STORE_MAP, beside its words.
         piece: of a load beside compute, between two pieces of an image, memory latency left out.
     """
 
@@ -43,6 +45,8 @@ class Latencies:
     pool: int = 5
     mover: int = 13
     image: int = 1
+    record: int = 12
+    beat: int = 2
     piece: int = 12
 
 
@@ -169,8 +173,9 @@ def _end(
             positions = step.region.height * step.region.width
             return time + positions * window * step.source.words + wait.pool, "memory"
         case StoreMap():
-            words = step.rows[0] * step.rows[1]
-            return time + images * (words + wait.image) + wait.mover + wait.memory, "memory"
+            words = config.bus_bytes // config.sub_row  # of a beat
+            beats = -(-step.rows[0] * step.rows[1] // words)
+            return time + images * (beats * (words + wait.beat) + wait.record), "memory"
         case StoreResults():
             # an image's record is written, and its response awaited, while the next is scanned twice
             return time + images * (wait.memory + 2 * step.source.values), "control"
