@@ -83,6 +83,7 @@ def shape(config: EngineConfig) -> str:
         f"{config.lanes_k} × {config.lanes_p} × {config.slots}, S = {config.sub_row}, drain {config.drain_k}, "
         f"W{config.weight_bits}A{config.activation_bits}" + (packed if config.dsp_primitive != "none" else "")
         + (", multipliers in LUTs" if config.multiplier == "lut" else "")
+        + (f", {config.fabric_lanes} lanes in LUTs" if config.fabric_lanes else "")
     )  # fmt: skip
 
 

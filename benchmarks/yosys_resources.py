@@ -33,7 +33,7 @@ from scipy.optimize import nnls
 
 from benchmarks.results import add_record_option, record, record_row
 from rtl_sim.primitives import models
-from toolflow.emit.rtl import emit_rtl
+from toolflow.emit.rtl import emit_rtl, with_default_engine
 from toolflow.engine.config import EngineConfig
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.estimate import FIT_FILE, estimate_resources
@@ -84,6 +84,14 @@ FIT_ARRAY = (
     _config(4, 2, 8, 1, 8, (4, 4, 16), multiplier="lut"),
     _config(4, 4, 4, 1, 16, (4, 4, 16), multiplier="lut"),
     _config(4, 4, 2, 1, 8, (3, 3, 14), multiplier="lut"),
+)
+# of these only the module cascade_fabric, which engines whose array names no DSP block do not have
+_PAIRS = {"dsp_primitive": "dsp48e2", "gather": False}
+FIT_FABRIC = (
+    _config(4, 4, 4, 1, 8, (8, 8, 26), **_PAIRS, pack_k=2, chain=2, fabric_lanes=2),
+    _config(16, 2, 4, 1, 8, (8, 8, 26), **_PAIRS, chain=2, fabric_lanes=1),
+    _config(16, 4, 4, 1, 8, (4, 4, 20), **_PAIRS, chain=4, fabric_lanes=2),
+    _config(4, 4, 4, 1, 8, (4, 4, 20), dsp_primitive="dsp48e2", chain=4, fabric_lanes=2),
 )
 # engines with tiles: what they have beside the others is fitted to what those terms leave over
 FIT_TILE = (
@@ -261,12 +269,20 @@ def _kind(name: str) -> str:
     return PARTS_OF.get(kind, kind)
 
 
-def fit(families: Sequence[str], only_tiles: bool) -> None:
-    """Fit every module of every family and write the coefficients."""
+def fit(families: Sequence[str], *, only_tiles: bool = False, only_fabric: bool = False) -> None:
+    """Fit every module of every family, or only some, and write the coefficients."""
     document = json.loads(FIT_PATH.read_text(encoding="utf-8")) if FIT_PATH.exists() else {"coefficients": {}}
     for family in families:
+        if only_fabric:
+            measured = _measure_fabric(family)
+            document["coefficients"][family]["fabric"] = {
+                resource: _fit_terms("fabric", resource, [(c, a.by_name()[resource]) for c, a in measured], None)
+                for resource in ("luts", "flip_flops")
+            }
+            continue
         if not only_tiles:
-            document["coefficients"][family] = _fit_modules(_measure(family), {})
+            fitted = _fit_modules(_measure(family), {})
+            document["coefficients"][family] = {**fitted, "fabric": document["coefficients"][family]["fabric"]}
         document["coefficients"][family] = _fit_modules(_measure_tiles(family), document["coefficients"][family])
     document["made_by"] = "benchmarks/yosys_resources.py fit"
     document["yosys"] = subprocess.run(
@@ -310,7 +326,7 @@ def _fit_modules(
 
 def _plain_terms(name: str) -> set[str]:
     """Return the terms of a module in engines without tiles."""
-    return {term for config in FIT for term, amount in MODULES[name].terms(config).items() if amount}
+    return {term for config in (*FIT, *FIT_FABRIC) for term, amount in MODULES[name].terms(config).items() if amount}
 
 
 def _measure(family: str) -> list[tuple[EngineConfig, dict[str, ResourceCount]]]:
@@ -328,6 +344,25 @@ def _measure(family: str) -> list[tuple[EngineConfig, dict[str, ResourceCount]]]
     for config in FIT_ARRAY:
         found = modules_of(synthesise(config, family, by_module=True, without=others))
         measured.append((config, {"array": found["array"]}))
+    return measured
+
+
+def _measure_fabric(family: str) -> list[tuple[EngineConfig, ResourceCount]]:
+    """Return the amounts of cascade_fabric alone; families without columns of DSP blocks have none."""
+    if family == "ecp5":
+        return []
+    measured = []
+    for config in FIT_FABRIC:
+        with tempfile.TemporaryDirectory(dir=_made(CACHE)) as name:
+            package, *files = emit_rtl(config, "single", Path(name) / "rtl")
+            engine = with_default_engine(package.read_text(encoding="utf-8"), config)
+            text = engine + "".join(path.read_text(encoding="utf-8") for path in [*files, *models()])
+        commands = [
+            "read_slang --threads 1 all.sv --top cascade_fabric",
+            f"synth_xilinx -family {family} -top cascade_fabric -noiopad -flatten",
+        ]
+        statistics = run_yosys(commands, text, f"the products in LUTs of {_label(config)} for {family}")
+        measured.append((config, count_cells(statistics["design"]["num_cells_by_type"])))
     return measured
 
 
@@ -420,6 +455,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["fit", "check"])
     parser.add_argument("--families", nargs="+", choices=["xc7", "xcup", "ecp5"], default=["xc7", "xcup", "ecp5"])
+    parser.add_argument("--only-fabric", action="store_true", help="fit only products of LUTs beside DSP blocks")
     parser.add_argument("--only-tiles", action="store_true", help="fit, or check, only what engines with tiles add")
     parser.add_argument(
         "--tiles-of", choices=["xc7", "xcup", "ecp5"], help="take what tiles add there instead of a fit"
@@ -432,7 +468,7 @@ def main() -> int:
         borrow(arguments.families, arguments.tiles_of)
         return 0
     if arguments.command == "fit":
-        fit(arguments.families, arguments.only_tiles)
+        fit(arguments.families, only_tiles=arguments.only_tiles, only_fabric=arguments.only_fabric)
         return 0
     held_out = HELD_OUT_TILE if arguments.only_tiles else (*HELD_OUT_NARROW, *HELD_OUT, *HELD_OUT_TILE)
     configs = FIT if arguments.on_fit else held_out

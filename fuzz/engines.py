@@ -115,6 +115,7 @@ def _draw_packing(rng: random.Random, slots: int) -> dict[str, object]:
         "pack_k": pack_k,
         "pack_p": rng.choice([1, 2, 2]),
         "chain": rng.choice([chain for chain in (1, 2, 4, 8) if chain <= slots]),
+        "fabric_lanes": rng.choice([0, 0, 1, 2]),
         **_draw_indices(rng, pack_k),
     }
 

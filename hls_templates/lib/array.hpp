@@ -226,8 +226,72 @@ inline void take_apart(Int<Shape<Config>::packed_bits> packed, bool narrow, Bloc
   }
 }
 
+// The element that a weight of channel k meets.
+template <class Config>
+inline UInt<Shape<Config>::index_bits> chosen_element(const WeightRow<Config>& row, bool indexed, unsigned int step, int k,
+                                                      int s) {
+  typedef Shape<Config> S;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  const int choice = k * S::choices / Config::lanes_k;
+  const UInt<S::index_bits> own =
+      element<S::kept_indices, S::kept_index_bits>(row.index[choice], Config::gather ? s : 0);
+  if (Config::gather && indexed) return own;
+  return UInt<S::index_bits>((step * Config::slots + s) & (Config::sub_row - 1));
+}
+
+// A sum is added to an accumulator: to 0 with `clear`, to its next digit with `shift`.
+template <class Config>
+inline void accumulate(Int<Shape<Config>::sum_bits> sum, bool clear, bool shift, bool narrow,
+                       Accumulator<Config>& accumulator) {
+  typedef Shape<Config> S;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  Accumulator<Config> before = 0;
+  if (!clear) before = accumulator;
+  if (!clear && shift) before = narrow ? accumulator << S::least_digit_bits : accumulator << S::digit_bits;
+  accumulator = before + sum;
+}
+
+// The lanes whose products are made of LUTs, one by one, in a cycle of the array.
+template <class Config>
+inline void multiply_in_fabric(const Operands<Config>& operand, const WeightRow<Config>& row, bool indexed,
+                               unsigned int step, bool clear, bool shift, Accumulators<Config>& accumulator) {
+  typedef Shape<Config> S;
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  for (int k = 0; k < Config::lanes_k; ++k) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    for (int p = Config::lanes_p - Config::fabric_lanes; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      Int<S::sum_bits> sum = 0;
+      for (int s = 0; s < Config::slots; ++s) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+        const UInt<Config::weight_bits> raw = element<Config::slots, Config::weight_bits>(row.value[k], s);
+        const Int<Config::weight_bits> weight = keep_signed<Config::weight_bits>(static_cast<int64_t>(raw));
+        const Int<S::product_bits> product =
+            Int<S::product_bits>(weight) * operand[p][chosen_element<Config>(row, indexed, step, k, s)];
+#ifdef __SYNTHESIS__
+#pragma HLS BIND_OP variable=product op=mul impl=fabric
+#endif
+        sum += product;
+      }
+      accumulate<Config>(sum, clear, shift, false, accumulator[p][k]);
+    }
+  }
+}
+
 // One cycle of the array: every multiplier takes its weights and the element that their index picks, `chain` of them
-// are summed as they are, then taken apart.
+// are summed as they are, then taken apart. The last `fabric_lanes` lanes have products of their own.
 template <class Config>
 inline void multiply_accumulate(const Operands<Config>& operand, const WeightRow<Config>& row, bool indexed,
                                 unsigned int step, bool clear, bool shift, bool narrow,
@@ -241,7 +305,6 @@ inline void multiply_accumulate(const Operands<Config>& operand, const WeightRow
 #pragma HLS UNROLL
 #endif
     const int k = column * Config::pack_k;
-    const int choice = k * S::choices / Config::lanes_k;
     Int<Config::packed_weight_bits> weight[Config::slots];
     UInt<S::index_bits> chosen[Config::slots];
 #ifdef __SYNTHESIS__
@@ -252,13 +315,10 @@ inline void multiply_accumulate(const Operands<Config>& operand, const WeightRow
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
-      const UInt<S::index_bits> own =
-          element<S::kept_indices, S::kept_index_bits>(row.index[choice], Config::gather ? s : 0);
       weight[s] = pack_weights<Config>(row, k, s, narrow);
-      chosen[s] = UInt<S::index_bits>((step * Config::slots + s) & (Config::sub_row - 1));
-      if (Config::gather && indexed) chosen[s] = own;
+      chosen[s] = chosen_element<Config>(row, indexed, step, k, s);
     }
-    for (int line = 0; line < Config::lanes_p / S::block_lanes; ++line) {
+    for (int line = 0; line < (Config::lanes_p - Config::fabric_lanes) / S::block_lanes; ++line) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
 #endif
@@ -310,15 +370,12 @@ inline void multiply_accumulate(const Operands<Config>& operand, const WeightRow
 #endif
         const int lane = p + n / Config::pack_k * S::block_lane_step;
         const int channel = k + n % Config::pack_k;
-        Accumulator<Config> before = 0;
-        if (!clear) before = accumulator[lane][channel];
-        if (!clear && shift) {
-          before = narrow ? accumulator[lane][channel] << S::least_digit_bits
-                          : accumulator[lane][channel] << S::digit_bits;
-        }
-        accumulator[lane][channel] = before + sum[n / Config::pack_k][n % Config::pack_k];
+        accumulate<Config>(sum[n / Config::pack_k][n % Config::pack_k], clear, shift, narrow, accumulator[lane][channel]);
       }
     }
+  }
+  if (Config::fabric_lanes > 0) {
+    multiply_in_fabric<Config>(operand, row, indexed, step, clear, shift, accumulator);
   }
 }
 

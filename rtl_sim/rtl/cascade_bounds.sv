@@ -76,9 +76,10 @@ module cascade_bounds
            Engine.result_depth, Engine.table_words);
   end
   if (Engine.pack_k < 1 || Engine.pack_k > 2 || Engine.lanes_k % maximum(Engine.pack_k, 1) != 0 ||
-      Engine.pack_p < 1 || Engine.pack_p > 2 || Engine.lanes_p % maximum(Engine.pack_p, 1) != 0) begin : g_check_14
-    $fatal(1, "cascade_engine: pack_k and pack_p must be 1 or 2 and divide lanes_k = %0d and lanes_p = %0d, not %0d and %0d",
-           Engine.lanes_k, Engine.lanes_p, Engine.pack_k, Engine.pack_p);
+      Engine.pack_p < 1 || Engine.pack_p > 2 ||
+      (Engine.lanes_p - Engine.fabric_lanes) % maximum(Engine.pack_p, 1) != 0) begin : g_check_14
+    $fatal(1, "cascade_engine: pack_k and pack_p must be 1 or 2 and divide lanes_k = %0d and lanes_p - fabric_lanes = %0d, not %0d and %0d",
+           Engine.lanes_k, Engine.lanes_p - Engine.fabric_lanes, Engine.pack_k, Engine.pack_p);
   end
   if (!is_power_of_two(Engine.chain) || Engine.chain > Engine.slots) begin : g_check_15
     $fatal(1, "cascade_engine: chain must divide slots = %0d, not be %0d", Engine.slots, Engine.chain);
@@ -100,5 +101,14 @@ module cascade_bounds
   end else if (!array_packing(Engine).possible) begin : g_check_18
     $fatal(1, "cascade_engine: the dsp_primitive does not take pack_k = %0d, pack_p = %0d and chain = %0d",
            Engine.pack_k, Engine.pack_p, Engine.chain);
+  end
+  if (Engine.fabric_lanes != 0) begin : g_check_22
+    if (!is_column(Engine.dsp_primitive)) begin : g_check
+      $fatal(1, "cascade_engine: fabric_lanes must be 0 without columns of DSP48E1 or DSP48E2, not %0d",
+             Engine.fabric_lanes);
+    end
+    if (Engine.fabric_lanes >= Engine.lanes_p) begin : g_lanes
+      $fatal(1, "cascade_engine: fabric_lanes must be less than lanes_p = %0d, not %0d", Engine.lanes_p, Engine.fabric_lanes);
+    end
   end
 endmodule

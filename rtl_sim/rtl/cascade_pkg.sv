@@ -261,6 +261,7 @@ package cascade_pkg;
     int unsigned    pack_k;
     int unsigned    pack_p;
     int unsigned    chain;
+    int unsigned    fabric_lanes;
     bit             gather;
     int unsigned    index_k;
     bank_memory_e   bank_memory;
@@ -293,6 +294,7 @@ package cascade_pkg;
     pack_k: 1,
     pack_p: 1,
     chain: 1,
+    fabric_lanes: 0,
     gather: 1'b1,
     index_k: 1,
     bank_memory: BankMemoryBlock,

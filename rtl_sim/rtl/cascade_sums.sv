@@ -1,6 +1,6 @@
 // The products of one step, summed over the slots of each (channel, lane): sum + carry. Where the engine names a DSP
-// block, chains of them (cascade_chain); else products that are left to synthesis. A tree of adders, one register a
-// level, sums chains, or products. Latency: sums_latency(Engine) from the operands of a chain's first slot.
+// block, chains of them (cascade_chain), and in its last `fabric_lanes` lanes chains in LUTs (cascade_fabric); else
+// products that are left to synthesis. A tree of adders, one register a level, sums chains, or products. Latency: sums_latency(Engine) from the operands of a chain's first slot.
 // Cost: the multipliers, and slots / chain - 1 adders for each (channel, lane).
 module cascade_sums
   import cascade_pkg::*;
@@ -75,12 +75,13 @@ module cascade_sums
       end
     end
   end else begin : g_instantiated
+    localparam int unsigned DspLanes = Engine.lanes_p - Engine.fabric_lanes;
     localparam int unsigned Lanes = packed_lanes(Engine);
     localparam int unsigned LaneStep = packed_lane_step(Engine);
     localparam int unsigned ChainBits = Engine.weight_bits + OperandBits + $clog2(Engine.chain);
     for (genvar c = 0; c < Leaves; c++) begin : g_chain
       for (genvar k = 0; k < Engine.lanes_k; k += Engine.pack_k) begin : g_channel
-        for (genvar g = 0; g < Engine.lanes_p / Lanes; g++) begin : g_lane
+        for (genvar g = 0; g < DspLanes / Lanes; g++) begin : g_lane
           localparam int unsigned First = two_precisions(Engine) ? g : g * Lanes;
           weight_t chain_weight[Engine.chain][Engine.pack_k];
           operand_t chain_operand[Engine.chain][Lanes];
@@ -120,6 +121,31 @@ module cascade_sums
           );
         end
       end
+    end
+    if (Engine.fabric_lanes != 0) begin : g_fabric
+      operand_t fabric_operand[Choices][Engine.slots][Engine.fabric_lanes];
+      sum_t fabric_sum[Leaves][Engine.lanes_k][Engine.fabric_lanes];
+      always_comb begin
+        for (int unsigned p = 0; p < Engine.fabric_lanes; p++) begin
+          for (int unsigned c = 0; c < Choices; c++) begin
+            for (int unsigned s = 0; s < Engine.slots; s++) fabric_operand[c][s][p] = operand[c][s][DspLanes+p];
+          end
+          for (int unsigned c = 0; c < Leaves; c++) begin
+            for (int unsigned k = 0; k < Engine.lanes_k; k++) begin
+              leaf[c][k][DspLanes+p] = fabric_sum[c][k][p];
+              leaf_carry[c][k][DspLanes+p] = 1'b0;
+            end
+          end
+        end
+      end
+      cascade_fabric #(
+        .Engine(Engine)
+      ) i_fabric (
+        .clk,
+        .weight,
+        .operand(fabric_operand),
+        .sum(fabric_sum)
+      );
     end
   end
 

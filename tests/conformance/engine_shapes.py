@@ -60,6 +60,29 @@ SHAPES: dict[str, EngineConfig] = {
     "tile_2_pairs": EngineConfig(
         lanes_k=4, lanes_p=2, slots=4, drain_k=2, tile=2, dsp_primitive="dsp48e2", pack_k=2, gather=False
     ),
+    "fabric_beside_pairs": EngineConfig(
+        lanes_k=4,
+        lanes_p=3,
+        slots=4,
+        dsp_primitive="dsp48e2",
+        pack_k=2,
+        chain=4,
+        fabric_lanes=2,
+        gather=False,
+    ),
+    "fabric_beside_positions": EngineConfig(
+        lanes_k=4,
+        index_k=2,
+        lanes_p=3,
+        slots=2,
+        weight_bits=5,
+        activation_bits=5,
+        dsp_primitive="dsp48e1",
+        pack_p=2,
+        chain=2,
+        fabric_lanes=1,
+        tile=2,
+    ),
     "small_pairs": EngineConfig(
         lanes_k=3, lanes_p=2, slots=2, weight_bits=5, activation_bits=5, dsp_primitive="mult18x18d", pack_p=2, chain=2
     ),

@@ -54,8 +54,10 @@ def test_shape_lints(shape: str) -> None:
         ({"bank_depth": 2097152}, "bank_depth must be 1 to 2^20 and weight_depth 1 to 2^16, not 2097152 and 1024"),
         (
             {"pack_p": 3},
-            "pack_k and pack_p must be 1 or 2 and divide lanes_k = 16 and lanes_p = 8, not 1 and 3",
+            "pack_k and pack_p must be 1 or 2 and divide lanes_k = 16 and lanes_p - fabric_lanes = 8, not 1 and 3",
         ),
+        ({"fabric_lanes": 1}, "fabric_lanes must be 0 without columns of DSP48E1 or DSP48E2, not 1"),
+        ({"fabric_lanes": 8, "dsp_primitive": "dsp48e2"}, "fabric_lanes must be less than lanes_p = 8, not 8"),
         ({"chain": 2}, "chain must divide slots = 1, not be 2"),
         ({"pack_k": 2}, "index_k must be 2 or 4 with pack_k = 2 and gather, not 1: its channels share an element"),
         ({"index_k": 3}, "index_k must be 1, 2 or 4 and divide lanes_k = 16, without gather 1, not 3"),

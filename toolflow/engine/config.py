@@ -24,7 +24,9 @@ FITTED = (
     "bank_depth", "input_lanes", "result_depth", "table_words", "transform_depth", "weight_depth",
 )  # fmt: skip
 # parameters of how the array is built, which change no result
-ARRAY = {"dsp_primitive", "pack_k", "pack_p", "chain", "gather"}
+ARRAY = {"dsp_primitive", "pack_k", "pack_p", "chain", "fabric_lanes", "gather"}
+
+COLUMNS = ("dsp48e1", "dsp48e2")  # DSP blocks that sum along a column
 
 
 class EngineConfig(BaseModel):
@@ -56,6 +58,7 @@ class EngineConfig(BaseModel):
         dsp_primitive: the DSP block that the array is built of, or "none" where synthesis infers the multipliers.
         pack_k, pack_p: output channels and positions that share one DSP block (`numerics/packing.py`).
         chain: slots whose products are summed inside the column of DSP blocks.
+        fabric_lanes: the last lanes of `lanes_p` whose products are made of LUTs, beside the DSP blocks of the others.
         gather: whether weight rows may carry indices, by which output channels pick their own elements of a word, as
             sparse and grouped layers need; without it, one element for each (lane, slot) serves all channels.
         index_k: output channels that share each index of a weight row, and with it the element that it picks.
@@ -89,6 +92,7 @@ class EngineConfig(BaseModel):
     pack_k: Literal[1, 2] = 1
     pack_p: Literal[1, 2] = 1
     chain: int = Field(default=1, ge=1)
+    fabric_lanes: int = Field(default=0, ge=0, le=127)
     gather: bool = True
     index_k: Literal[1, 2, 4] = 1
     bank_memory: Literal["block", "ultra"] = "block"
@@ -114,7 +118,7 @@ class EngineConfig(BaseModel):
         if self.granule % self.drain_k:
             problems.append(f"drain_k must divide gcd(lanes_k, sub_row) = {self.granule}, not be {self.drain_k}")
         problems += self._index_problems()
-        problems += self._packing_problems() or self._precision_problems()
+        problems += self._packing_problems() or [*self._precision_problems(), *self._fabric_problems()]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -143,13 +147,34 @@ class EngineConfig(BaseModel):
         problems = []
         if self.multiplier != "dsp":
             problems.append(f"multiplier must be dsp with dsp_primitive {self.dsp_primitive}, not {self.multiplier}")
-        for whole, part in (("lanes_k", "pack_k"), ("lanes_p", "pack_p"), ("slots", "chain")):
-            if getattr(self, whole) % getattr(self, part):
-                problems.append(f"{part} must divide {whole} = {getattr(self, whole)}, not be {getattr(self, part)}")
+        lanes = "lanes_p - fabric_lanes" if self.fabric_lanes else "lanes_p"
+        for name, value, part in (
+            ("lanes_k", self.lanes_k, "pack_k"),
+            (lanes, max(self.dsp_lanes, 0), "pack_p"),
+            ("slots", self.slots, "chain"),
+        ):
+            if value % getattr(self, part):
+                problems.append(f"{part} must divide {name} = {value}, not be {getattr(self, part)}")
         try:
             self.packing  # noqa: B018
         except ValueError as error:
             problems.append(str(error))
+        return problems
+
+    def _fabric_problems(self) -> list[str]:
+        """Return why products of LUTs cannot stand beside those of DSP blocks."""
+        if self.fabric_lanes == 0:
+            return []
+        problems = []
+        if self.dsp_primitive not in COLUMNS:
+            problems.append(
+                f"fabric_lanes must be 0 without columns of dsp48e1 or dsp48e2, not {self.fabric_lanes} with "
+                f"{self.dsp_primitive}: take multiplier=lut for an array in LUTs"
+            )
+        if self.dsp_lanes < 1:
+            problems.append(f"fabric_lanes must be less than lanes_p = {self.lanes_p}, not {self.fabric_lanes}")
+        if self.narrow_bits:
+            problems.append(f"fabric_lanes must be 0 with narrow_bits={self.narrow_bits}, not {self.fabric_lanes}")
         return problems
 
     def _precision_problems(self) -> list[str]:
@@ -157,11 +182,10 @@ class EngineConfig(BaseModel):
         b = self.narrow_bits
         if b == 0:
             return []
-        blocks = ("dsp48e1", "dsp48e2")
         wanted: dict[str, tuple[object, ...]] = {
             "weight_bits": (2 * b,),
             "activation_bits": (2 * b,),
-            "dsp_primitive": blocks,
+            "dsp_primitive": COLUMNS,
             "pack_k": (2,),
             "pack_p": (1,),
             "gather": (False,),
@@ -244,6 +268,11 @@ class EngineConfig(BaseModel):
         if self.dsp_primitive == "none":
             return one_product(self.weight_bits, self.operands)
         return packing_of(self.dsp_primitive, self.weight_bits, self.operands, self.pack_k, self.pack_p, self.chain)
+
+    @property
+    def dsp_lanes(self) -> int:
+        """Lanes whose products are not made of LUTs beside DSP blocks."""
+        return self.lanes_p - self.fabric_lanes
 
     @property
     def products_per_block(self) -> int:

@@ -157,7 +157,7 @@ class PlanRecord(Record):
         bound: what bounds the design (`bounds`).
     """
 
-    schema_version: Literal[6] = 6
+    schema_version: Literal[7] = 7
     board: str
     clock: PlannedClock | None = None
     goal: Goal

@@ -37,7 +37,7 @@ def _planned(project: Path, **changes: object) -> Path:
 
 def test_a_project_keeps_the_clock_that_it_was_planned_for(project: Path) -> None:
     clock = {"mhz": 77, "basis": "estimate 89 MHz", "path": "11.2 ns, a → b (9 LUTs)"}
-    _planned(project, schema_version=6, board="kv260", clock=clock)
+    _planned(project, schema_version=7, board="kv260", clock=clock)
     board = open_project(project).board
     assert (board.clock, board.clock_path) == ("77 MHz (estimate 89 MHz)", "11.2 ns, a → b (9 LUTs)")
     code, shown = _estimate(project)

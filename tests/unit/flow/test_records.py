@@ -66,7 +66,7 @@ def test_the_newest_earlier_project_is_read(tmp_path: Path) -> None:
     project = open_project(folder)
     decision = read_decision(folder)
     assert decision is not None
-    assert (project.plan.schema_version, decision.choice) == (6, "resident pair")
+    assert (project.plan.schema_version, decision.choice) == (7, "resident pair")
     assert read_report(folder).measure.images == read_summary(folder / "summary.json").accuracy[0].images
     assert _invoke("estimate", folder)[0] == 0
     _refused_for_its_programs(folder)
@@ -189,6 +189,6 @@ def test_no_field_changes_without_a_version() -> None:
 
 def test_a_damaged_record_is_an_error_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    path.write_text('{"schema_version": 6}', encoding="utf-8")
+    path.write_text('{"schema_version": 7}', encoding="utf-8")
     with pytest.raises(ToolflowError, match=r"plan\.json is damaged \(it has no 'board'\): build again"):
         load_record(PlanRecord, path)

@@ -173,6 +173,27 @@ def test_dense_networks_are_packed_as_densely_as_the_family_takes(
     assert (plain.dsp_primitive, plain.pack_k, plain.pack_p, plain.chain) == ("none", 1, 1, 1)
 
 
+def test_lanes_without_dsp_blocks_are_made_of_luts_where_there_is_room() -> None:
+    board = load_board("zc706")
+    best = best_single(timed_engines(HIGH, 8, {}, board, alone=True), board, "it")
+    assert 0 < best.config.fabric_lanes < best.config.lanes_p
+    assert best.resources.dsps > 0.8 * board.usable.dsps
+    none = best_single(timed_engines(HIGH, 8, {"fabric_lanes": 0}, board, alone=True), board, "it")
+    assert none.config.fabric_lanes == 0
+    assert best.cycles_per_image < 0.8 * none.cycles_per_image
+    few_luts = with_shares(board, luts=0.2)
+    assert best_single(timed_engines(HIGH, 8, {}, few_luts, alone=True), few_luts, "it").config.fabric_lanes == 0
+
+
+def test_lanes_of_luts_that_no_engine_has_are_named() -> None:
+    board = load_board("ulx3s-85f")
+    with pytest.raises(ToolflowError, match="fabric_lanes must be 0 without columns of dsp48e1 or dsp48e2"):
+        timed_engines(HIGH, 8, {"fabric_lanes": 1}, board, alone=True)
+    board = load_board("zc706")
+    with pytest.raises(ToolflowError, match="--engine: fabric_lanes must be less than lanes_p = 4, not 4"):
+        timed_engines(HIGH, 8, {"lanes_p": 4, "fabric_lanes": 4}, board, alone=True)
+
+
 def test_a_sparse_network_keeps_gather_and_takes_pairs_of_positions() -> None:
     b = NetworkBuilder((16, 8, 8), 8, 8, 8, 5)
     x = b.conv("sparse", "image", 32, pads=(1, 1, 1, 1), pattern=Pattern(2, 16))
@@ -232,8 +253,9 @@ def test_no_shape_that_fits_is_faster() -> None:
     chosen = best_single(candidates(request, board, no_progress), board, "it")
     times = []
     for ranked in rank_shapes(request, board):
-        if ranked.cycles_per_image < chosen.cycles_per_image:
-            config, report = estimate(HIGH, ranked.config, ranked.config.lanes_p)
+        sized = ranked.within(board.usable)
+        if sized and ranked.cycles_per_image < chosen.cycles_per_image:
+            config, report = estimate(HIGH, sized.config, ranked.lanes_p)
             if not estimate_resources(config, board.family).total.over(board.usable):
                 times.append(report.cycles_per_image)
     assert times

@@ -144,8 +144,8 @@ def test_summary_is_written_and_read(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
     save_record(summary(), path)
     assert read_summary(path) == summary()
-    path.write_text(path.read_text(encoding="utf-8").replace('"schema_version": 5', '"schema_version": 6'), "utf-8")
-    with pytest.raises(ToolflowError, match=r"summary\.json must be of schema version 5, not 6: build again, or use"):
+    path.write_text(path.read_text(encoding="utf-8").replace('"schema_version": 6', '"schema_version": 7'), "utf-8")
+    with pytest.raises(ToolflowError, match=r"summary\.json must be of schema version 6, not 7: build again, or use"):
         read_summary(path)
     with pytest.raises(ToolflowError, match="cannot be read"):
         read_summary(tmp_path / "absent.json")

@@ -21,7 +21,7 @@ from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.boards.board import Board, all_boards
 from toolflow.plan.explore.objective import THROUGHPUT, Objective
 from toolflow.plan.explore.shapes import (
-    RankedShape,
+    SizedEngine,
     UnitRequest,
     allowed_shapes,
     rank_shapes,
@@ -230,11 +230,11 @@ def _size(amounts: ResourceCount) -> tuple[float, float]:
     return amounts.urams, amounts.luts
 
 
-def _shortage(timed: Sequence[Candidate | RankedShape], board: Board, what: str) -> str:
+def _shortage(timed: Sequence[Candidate | SizedEngine], board: Board, what: str) -> str:
     """Describe the candidate that comes closest to fitting, what it lacks, and what would fit."""
     usable = board.usable
 
-    def excess(candidate: Candidate | RankedShape) -> float:
+    def excess(candidate: Candidate | SizedEngine) -> float:
         return max(candidate.resources.shares(usable).values())
 
     nearest = min(timed, key=excess)
@@ -280,6 +280,7 @@ def _repacked(config: EngineConfig) -> EngineConfig:
             "pack_k": math.gcd(config.pack_k, config.lanes_k),
             "pack_p": math.gcd(config.pack_p, config.lanes_p),
             "index_k": math.gcd(config.index_k, config.lanes_k),
+            "fabric_lanes": 0,
         }
     )
 
@@ -299,8 +300,9 @@ def _halves(value: int) -> list[int]:
 
 
 def _shape(config: EngineConfig) -> str:
-    memory = ", bank_memory=ultra" if config.bank_memory == "ultra" else ""
-    return f"lanes_k={config.lanes_k}, lanes_p={config.lanes_p}, slots={config.slots}, drain_k={config.drain_k}{memory}"
+    more = f", fabric_lanes={config.fabric_lanes}" if config.fabric_lanes else ""
+    more += ", bank_memory=ultra" if config.bank_memory == "ultra" else ""
+    return f"lanes_k={config.lanes_k}, lanes_p={config.lanes_p}, slots={config.slots}, drain_k={config.drain_k}{more}"
 
 
 def _resource_name(name: str, board: Board) -> str:

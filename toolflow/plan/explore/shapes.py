@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from toolflow.engine.config import ARRAY, FITTED, EngineConfig, deepest_memories, operands_of, smallest_values
+from toolflow.engine.config import ARRAY, COLUMNS, FITTED, EngineConfig, deepest_memories, operands_of, smallest_values
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.packing import longest_chains
@@ -23,7 +23,7 @@ from toolflow.plan.schedule.memory import allocate
 from toolflow.plan.schedule.prepare import prepare, result_tensor
 
 LANES_K = (4, 8, 12, 16, 24, 32, 48, 64)
-LANES_P = (*range(1, 9), *range(10, 17), *range(18, 33, 2), 36, 40, 48, 56, 64)
+LANES_P = (*range(1, 33), *range(34, 65, 2))
 SLOTS = (1, 2, 4, 8, 16)
 SUB_ROWS = (8, 16)
 DRAIN_K = (1, 2, 4, 8)
@@ -77,12 +77,48 @@ class Form:
 
 
 @dataclass(frozen=True)
-class RankedShape:
-    """A shape with memory depths, the cycles per image of its array and drain, and the resources that it takes."""
+class SizedEngine:
+    """An engine and the resources that it takes."""
 
     config: EngineConfig
+    resources: ResourceCount
+
+
+@dataclass(frozen=True)
+class RankedShape:
+    """A shape with memory depths, and the cycles per image of its array and drain.
+
+    Attributes:
+        column: the shape with another number of lanes.
+        resources: what the shape takes.
+        in_fabric: what a lane takes more if its products are made of LUTs, less than 0 of DSP blocks; None if they
+            cannot be.
+    """
+
+    column: EngineConfig
+    lanes_p: int
     cycles_per_image: float
     resources: ResourceCount
+    in_fabric: ResourceCount | None
+
+    @property
+    def config(self) -> EngineConfig:
+        """The shape, all of its lanes with DSP blocks if its column has any."""
+        return self.column.model_copy(update={"lanes_p": self.lanes_p})
+
+    def within(self, budget: ResourceCount) -> SizedEngine | None:
+        """Return the shape if it fits, with so few lanes in LUTs as the DSP blocks leave, or None."""
+        amounts, lanes = self.resources, self.column.fabric_lanes
+        if amounts.luts > budget.luts:
+            return None
+        if (lacking := amounts.dsps - budget.dsps) > 0 and self.in_fabric:
+            pack_p = self.column.pack_p
+            lanes = math.ceil(lacking / -self.in_fabric.dsps / pack_p) * pack_p
+            amounts += self.in_fabric * lanes
+        if lanes >= self.lanes_p or not amounts.fits(budget):
+            return None
+        shape = self.column.model_copy(update={"lanes_p": self.lanes_p, "fabric_lanes": lanes})
+        return SizedEngine(shape, amounts)
 
 
 def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
@@ -98,9 +134,13 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
     paces: dict[tuple[int, ...], tuple[dict[str, int], int]] = {}  # depths and cycles of a pass, whatever lanes_p is
     sizes: dict[tuple[int | str, ...], LaneAmounts] = {}
     ranked = []
-    r = request
-    shapes = allowed_shapes(r.weight_bits, r.activation_bits, r.multipliers, r.fixed or {}, board, form_of(r, board))
-    for shape in shapes:
+    r, fixed = request, request.fixed or {}
+    # What is equal but for the lanes is packed alike where the lanes are odd, or where they are even.
+    given = fixed.keys() & {"lanes_p", "fabric_lanes"}
+    columns = allowed_shapes(
+        r.weight_bits, r.activation_bits, r.multipliers, fixed, board, form_of(r, board), None if given else (1, 2)
+    )
+    for shape in columns:
         words = shape.sub_row, shape.gather, shape.index_k
         pace = *words, shape.lanes_k, shape.slots, shape.drain_k, shape.transform_cycles
         if pace not in paces:
@@ -108,17 +148,23 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
                 demands[words] = demand(request.graph, shape)
             paces[pace] = demands[words].depths(shape), demands[words].cycles_per_pass(shape)
         depths, cycles = paces[pace]
-        config = shape.model_copy(update=depths)
+        column = shape.model_copy(update=depths)
         size = *pace, shape.multiplier, shape.dsp_primitive, shape.pack_k, shape.pack_p, shape.chain, shape.bank_memory
         if size not in sizes:
-            sizes[size] = LaneAmounts(config, board.family)
-        images = request.batch or shape.lanes_p
-        passes = -(-images // shape.lanes_p)
-        ranked.append(RankedShape(config, passes * cycles / images, sizes[size].of(shape.lanes_p)))
-    possible = [shape for shape in ranked if shape.resources.dsps <= board.usable.dsps]
+            sizes[size] = LaneAmounts(column, board.family)
+        in_fabric = None if "fabric_lanes" in fixed else sizes[size].in_fabric
+        for lanes_p in (shape.lanes_p,) if given else (n for n in LANES_P if n % 2 == shape.lanes_p % 2):
+            images = request.batch or lanes_p
+            passes = -(-images // lanes_p)
+            amounts = sizes[size].of(lanes_p, shape.fabric_lanes)
+            ranked.append(RankedShape(column, lanes_p, passes * cycles / images, amounts, in_fabric))
+    possible = [shape for shape in ranked if shape.within(board.usable)]
     return sorted(
         possible or ranked,
-        key=lambda r: (r.cycles_per_image, r.config.drain_k, r.config.multipliers, r.config.bank_memory),
+        key=lambda r: (
+            *(r.cycles_per_image, r.column.drain_k, r.column.lanes_k * r.lanes_p * r.column.slots),
+            r.column.bank_memory,
+        ),
     )
 
 
@@ -129,7 +175,7 @@ def smallest_engines(
     fixed: Mapping[str, int | str],
     board: Board,
     dense: bool,
-) -> list[RankedShape]:
+) -> list[SizedEngine]:
     """Return engines one of which is no larger than any engine that runs the network; only their sizes are valid.
 
     No memory is deeper and no register wider than the shapes of maps and weights force it to be: weights are taken as
@@ -154,7 +200,7 @@ def smallest_engines(
             narrowest = {name: smallest_values()[name] for name in FITTED if name not in depths}
             held = {name: min(value, deepest[name]) for name, value in depths.items()}
             config = shape.model_copy(update={**narrowest, **held})
-            found.append(RankedShape(config, 0.0, estimate_resources(config, board.family).total))
+            found.append(SizedEngine(config, estimate_resources(config, board.family).total))
     return found
 
 
@@ -230,8 +276,8 @@ def worth_timing(ranked: list[RankedShape], usable: ResourceCount, alone: bool =
         for shape in ranked:
             if len(found) == PER_BUDGET:
                 break
-            if shape.resources.fits(budget):
-                found.setdefault(shape.config.model_copy(update={"bank_memory": "block"}), shape.config)
+            if sized := shape.within(budget):
+                found.setdefault(sized.config.model_copy(update={"bank_memory": "block"}), sized.config)
         chosen.update(dict.fromkeys(found.values()))
     if not chosen:
         nearest = sorted(ranked, key=lambda r: max(r.resources.shares(usable).values()))
@@ -246,8 +292,9 @@ def allowed_shapes(
     fixed: Mapping[str, int | str],
     board: Board,
     form: Form | None = None,
+    lanes_p: tuple[int, ...] | None = None,
 ) -> list[EngineConfig]:
-    """Return every shape that the parameters allow; arguments as in `UnitRequest`.
+    """Return every shape that the parameters allow, or those with some `lanes_p`; arguments as in `UnitRequest`.
 
     A word as long as a pattern's sub-row is tried if the bus is wide enough: a shorter word waits for the fullest part.
     Products are packed into DSP blocks as densely as the family's blocks take them.
@@ -265,7 +312,7 @@ def allowed_shapes(
     }
     lists: dict[str, tuple[int, ...] | tuple[str, ...]] = {
         "lanes_k": LANES_K,
-        "lanes_p": LANES_P,
+        "lanes_p": lanes_p or LANES_P,
         "slots": SLOTS,
         "sub_row": tuple(sorted({*SUB_ROWS, *(s for s in form.patterned if s > max(SUB_ROWS))})),
         "drain_k": DRAIN_K,
@@ -281,14 +328,15 @@ def allowed_shapes(
     shapes = [{**shape, **_packed(shape, form.every_weight), **fixed} for shape in shapes]
     # Checking is slow: what has too many multipliers for the board is checked if nothing else is left.
     small = [shape for shape in shapes if _has_room(shape, board)]
-    found, refused = [], None
+    found, refused = [], []
     for shape in small or shapes:
         try:
             found.append(EngineConfig.model_validate(shape))
         except ValidationError as error:
-            refused = error
-    if not found and refused is not None:
-        raise ToolflowError(f"--engine: {_explain(dict(refused.errors()[0]))}") from refused
+            refused.append(error)
+    if not found and refused:
+        nearest = min(refused, key=lambda error: len(str(error)))  # the fewest problems
+        raise ToolflowError(f"--engine: {_explain(dict(nearest.errors()[0]))}") from nearest
     return found
 
 
@@ -305,7 +353,10 @@ def _has_room(shape: Mapping[str, Any], board: Board) -> bool:
     multipliers = shape["lanes_k"] * shape["lanes_p"] * shape["slots"]
     if shape["multiplier"] == "lut":
         return bool(multipliers * shape["weight_bits"] * shape["activation_bits"] <= board.usable.luts)
-    return bool(multipliers // (shape.get("pack_k", 1) * shape.get("pack_p", 1)) <= board.usable.dsps)
+    left = multipliers - board.usable.dsps * shape.get("pack_k", 1) * shape.get("pack_p", 1)
+    if shape["dsp_primitive"] not in COLUMNS:
+        return bool(left <= 0)
+    return bool(left * shape["weight_bits"] * shape["activation_bits"] <= board.usable.luts)
 
 
 def _packed(shape: Mapping[str, Any], every_weight: bool) -> dict[str, Any]:
@@ -319,7 +370,7 @@ def _packed(shape: Mapping[str, Any], every_weight: bool) -> dict[str, Any]:
     operands = operands_of(shape["activation_bits"], shape["tile"])
     longest = longest_chains(shape["dsp_primitive"], shape["weight_bits"], operands, every_weight)
     for pack_k, pack_p in ((2, 2), (2, 1), (1, 2), (1, 1)):
-        divides = shape["lanes_k"] % pack_k == 0 and shape["lanes_p"] % pack_p == 0
+        divides = shape["lanes_k"] % pack_k == 0 and (shape["lanes_p"] - shape.get("fabric_lanes", 0)) % pack_p == 0
         if divides and (pack_k, pack_p) in longest and not (shape["gather"] and shape["index_k"] % pack_k):
             chain = min(shape["slots"], 1 << (longest[pack_k, pack_p].bit_length() - 1))
             return {"pack_k": pack_k, "pack_p": pack_p, "chain": chain}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from toolflow.engine.config import EngineConfig
+from toolflow.engine.config import COLUMNS, EngineConfig
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.family import family_of
 from toolflow.plan.resources.features import MODULES, as_built, dsps, memories
@@ -54,24 +54,37 @@ def fitted_coefficients() -> Mapping[str, Coefficients]:
 
 
 class LaneAmounts:
-    """What engines take that differ in lanes_p alone: `ResourceEstimate.total` of two of them tells that of all others.
+    """What engines take that differ in their lanes alone: `ResourceEstimate.total` of some tells that of all others.
 
     From two lanes on, every part of an engine is there once, or once for each lane. A memory as wide as all lanes, as
     fold and transposer have, is rounded to whole blocks: with tiles the amounts are within 1 %.
+
+    Attributes:
+        fixed: what is there once.
+        per_lane: what every lane takes.
+        in_fabric: what a lane takes more, and less than 0 of DSP blocks, if its products are made of LUTs; None if they
+            cannot be.
     """
 
     def __init__(self, config: EngineConfig, family: str) -> None:
-        """Estimate two engines; `config` is one of the engines, with any lanes_p."""
-        few, more = (
-            estimate_resources(config.model_copy(update={"lanes_p": lanes}), family).total for lanes in _PROBED_LANES
-        )
-        each = 1 / (_PROBED_LANES[1] - _PROBED_LANES[0])
-        self.per_lane = more * each + few * -each
-        self.fixed = few + self.per_lane * -_PROBED_LANES[0]
+        """Estimate the engines; `config` is one of them, with any lanes."""
+        least, most = _PROBED_LANES
 
-    def of(self, lanes_p: int) -> ResourceCount:
+        def total(lanes_p: int, fabric_lanes: int = 0) -> ResourceCount:
+            lanes = {"lanes_p": lanes_p, "fabric_lanes": fabric_lanes}
+            return estimate_resources(config.model_copy(update=lanes), family).total
+
+        few, more, each = total(least), total(most), 1 / (most - least)
+        self.per_lane = (more + few * -1) * each
+        self.fixed = few + self.per_lane * -least
+        self.in_fabric = None
+        if config.dsp_primitive in COLUMNS:
+            self.in_fabric = (total(most, most - least) + more * -1) * each
+
+    def of(self, lanes_p: int, fabric_lanes: int = 0) -> ResourceCount:
         """Return what the engine with so many lanes takes; of a single lane, or by rounding, a few LUTs more."""
-        return self.fixed + self.per_lane * lanes_p
+        amounts = self.fixed + self.per_lane * lanes_p
+        return amounts + self.in_fabric * fabric_lanes if self.in_fabric and fabric_lanes else amounts
 
 
 def estimate_resources(config: EngineConfig, family: str) -> ResourceEstimate:

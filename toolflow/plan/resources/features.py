@@ -111,6 +111,20 @@ def _packed_array(c: EngineConfig) -> Terms:
     }
 
 
+def _fabric(c: EngineConfig) -> Terms:
+    """Terms of products of LUTs beside DSP blocks: choices of the digits of weights, sums, multiples of operands."""
+    products = c.lanes_k * c.fabric_lanes * c.slots
+    digits = (c.weight_bits + 1) // 2
+    multiple_bits = c.operand_bits + 2
+    sum_bits = 2 * product_bits(c) + (c.slots - 1).bit_length()
+    return {
+        "choices": products * digits * multiple_bits,
+        "sums": products * sum_bits,
+        "registers": products * (2 * (c.operand_bits + digits) + sum_bits),
+        "multiples": c.choices * c.fabric_lanes * c.slots * multiple_bits,
+    }
+
+
 def _drain(c: EngineConfig) -> Terms:
     lanes = c.lanes_p * c.drain_k
     return {
@@ -217,6 +231,7 @@ MODULES: dict[str, Module] = {
         luts=("gather", "operands", "accumulators", "sums", "partial_products", "weights"),
         flip_flops=("operands", "registers", "products_summed", "products_alone", "products_lut"),
     ),
+    "fabric": Module("array", _fabric, luts=("choices", "sums", "multiples"), flip_flops=("registers", "multiples")),
     "drain": Module("requantisers", _drain),
     "requantise": Module("requantisers", _requantise),
     "ring": Module("replay buffer", _one),
@@ -315,9 +330,10 @@ def dsps(config: EngineConfig, family: str) -> dict[str, int]:
         next((n for n, most in enumerate(widest, 1) if bits <= most), len(widest) + 1)
         for bits in (config.total_bits, residual_bits)
     )
+    blocks = config.lanes_k * config.dsp_lanes * config.slots // config.products_per_block
     requantiser = max(total, requantiser_blocks(config)) + residual
     return {
-        "array": config.multipliers // config.products_per_block if as_built(config, family).multiplier == "dsp" else 0,
+        "array": blocks if as_built(config, family).multiplier == "dsp" else 0,
         "requantisers": requantiser * config.lanes_p * config.drain_k,
         "confidence": int(config.confidence),
         "control": 1,
