@@ -8,11 +8,37 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from quant.mechanisms.cost import Pricing
+from quant.mechanisms.judge import Judge
 from quant.mechanisms.rewrite.channels import ChannelMap
+from quant.mechanisms.search.executor import InProcess
 from quant.mechanisms.search.fixed_count import least_quadratic, repaired
+from quant.mechanisms.search.store import Store
 from quant.mechanisms.staircase import step_edges
+from quant.recipes.catalogue import catalogue
 from quant.recipes.genecai import GRID, Ranks, Rates, fitness_of
-from tests.unit.quant.quantise_networks import residual_network
+from quant.recipes.recipe import CompressionRecipe
+from quant.recipes.workbench import Workbench
+from quant.training.images import TrainingImages
+from tests.unit.quant.quantise_networks import NORMALISATION, Builder, images, residual_network
+from toolflow.ir.errors import ToolflowError
+from toolflow.operators import Flatten, MaxPool
+from toolflow.plan.boards.board import load_board
+
+
+@pytest.mark.parametrize("recipe", catalogue().values())
+def test_a_network_that_no_recipe_can_treat(recipe: type[CompressionRecipe]) -> None:
+    """A single layer: its outputs are classes, and its rank is 1."""
+    b = Builder()
+    x = b.node("flat", Flatten(), b.node("pool", MaxPool((12, 12), (12, 12)), "image"))
+    graph = b.graph(b.linear("linear", x, (1, 3)))
+    data = TrainingImages(images(8), np.zeros(8, dtype=np.int64), NORMALISATION)
+    judge = Judge.of(graph, data.images, np.zeros(8, dtype=np.int64), NORMALISATION, data.images)
+    pricing = Pricing.of(graph, load_board("ulx3s-85f"))
+    bench = Workbench(graph, data, judge, pricing, InProcess(judge.accuracy), Store(None))
+    with pytest.raises(ToolflowError, match="'network' must have"):
+        recipe().run(graph, bench)
+    assert bench.steps == []
 
 
 @pytest.mark.parametrize("seed", range(3))
