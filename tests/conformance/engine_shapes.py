@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import product
 
+import pytest
+
 from toolflow.engine.config import EngineConfig
 
 SHAPES: dict[str, EngineConfig] = {
@@ -132,6 +134,10 @@ SHAPES: dict[str, EngineConfig] = {
     ),
     "mixed_other": EngineConfig(lanes_k=7, lanes_p=2, weight_bits=8, activation_bits=5, slots=2),
 }
+
+# Simulated, and their loops analysed, among the long tests only: another shape has most of what each of them has.
+AT_LENGTH = ("two_precisions", "two_precisions_scalar")
+SIMULATED = [pytest.param(name, marks=pytest.mark.long) if name in AT_LENGTH else name for name in SHAPES]
 
 # Every width of the multipliers, with S of 2 to 16 and once 32 and 64, for the sweep of modes and patterns at length.
 SWEPT: dict[str, EngineConfig] = {

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.bench import check_shape, check_shape_at_length, check_sweep
-from tests.conformance.engine_shapes import SHAPES, SWEPT
+from tests.conformance.engine_shapes import SHAPES, SIMULATED, SWEPT
 from tests.conformance.part import Part
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", SIMULATED)
 def test_engine_equals_executor(shape: str, simulators: Path, request: pytest.FixtureRequest) -> None:
     part = Part("cosim", shape)
     part.cases += check_shape(shape, "hls", simulators)

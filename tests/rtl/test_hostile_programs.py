@@ -15,8 +15,13 @@ from toolflow.engine.executor import run_program
 from toolflow.engine.isa import INSTRUCTION_WORDS, LAYOUT, Flag, Opcode
 from toolflow.engine.program import HEADER_WORDS
 
-# engines that drain two channels at once, without tiles and with them; each with a network that has a residual
-NETWORKS = {"twelve": "add/residual,8ch,signed=False", "tile_4_slots": "winograd/modes,F4"}
+# engines that drain two channels at once, without tiles, with them, and with two precisions; each with a network that
+# has a residual, the last as a narrow program
+NETWORKS = {
+    "twelve": "add/residual,8ch,signed=False",
+    "tile_4_slots": "winograd/modes,F4",
+    "two_precisions_dsp48e1": "add/residual,8ch,signed=False",
+}
 OPTIONS = RunOptions(watchdog_cycles=50_000, limit_cycles=4_000_000, stall_probability=0.1)
 FAULTS = 150
 
@@ -38,7 +43,7 @@ def simulations(shape: str, simulators: Path) -> dict[str, Simulation]:
 
 @pytest.fixture(scope="module")
 def run(shape: str) -> Run:
-    return make_run(fitted(shape), NETWORKS[shape], count=3, seed=2, trace=True)
+    return make_run(fitted(shape).precisions[-1], NETWORKS[shape], count=3, seed=2, trace=True)
 
 
 def with_field(run: Run, number: int, name: str, value: int) -> bytes:
@@ -89,7 +94,10 @@ def test_directed(simulations: dict[str, Simulation], run: Run, dut: str) -> Non
         "residual of no channel": (0, with_field(run, adds, "residual_channels", 0)),
         "residual of channels that are not there": (0, with_field(run, adds, "residual_offset", 1 << 14)),
         "map not at a beat": (5, with_field(run, stores, "out_base", instructions[stores].out_base + 1)),
-        "a narrow program": (4, edited(run.compiled.program, lambda words: words.__setitem__(11, 1))),
+        "another precision": (
+            0 if run.compiled.config.narrow else 4,
+            edited(run.compiled.program, lambda words: words.__setitem__(11, words[11] ^ 1)),
+        ),
     }
     got = codes(simulations[dut], [run.job(program=program) for _, program in programs.values()])
     assert dict(zip(programs, got, strict=True)) == {name: code for name, (code, _) in programs.items()}

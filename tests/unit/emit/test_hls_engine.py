@@ -36,7 +36,7 @@ CONFIGURATIONS = {
         lanes_k=6, lanes_p=2, slots=2, drain_k=2, weight_bits=9, accumulator_bits=37, bank_depth=2048,
         tile=4, transform_cycles=2, transform_depth=72,
     ),
-    "two_precisions": EngineConfig(
+    "wide_and_narrow": EngineConfig(
         lanes_k=6, lanes_p=4, slots=4, drain_k=2, narrow_bits=4, accumulator_bits=28, bank_depth=2048, input_lanes=8,
         table_words=2, dsp_primitive="dsp48e2", pack_k=2, chain=4, gather=False,
     ),
@@ -77,7 +77,7 @@ def test_every_opcode_and_flag(name: str, sources: Path) -> None:
         compare(config, native(name, sources, False), everything(seen, seed, count))
 
 
-@pytest.mark.parametrize("name", ["odd", "low", "tiles", "two_precisions"])
+@pytest.mark.parametrize("name", ["odd", "low", "tiles", "wide_and_narrow"])
 def test_the_widths_of_the_synthesis_give_the_same_bits(name: str, sources: Path) -> None:
     for seen in CONFIGURATIONS[name].precisions:
         job = everything(seen, 7, seen.lanes_p + 1)
@@ -138,7 +138,7 @@ def test_a_fault_in_the_tiles_is_seen(file: str, old: str, new: str, tmp_path: P
     ],
 )
 def test_a_fault_in_one_of_two_precisions_is_seen(file: str, old: str, new: str, tmp_path: Path) -> None:
-    config = CONFIGURATIONS["two_precisions"]
+    config = CONFIGURATIONS["wide_and_narrow"]
     emit_hls(config, "high", tmp_path)
     source = tmp_path / "lib" / file
     text = source.read_text(encoding="utf-8")
