@@ -46,12 +46,12 @@ module cascade_bounds
   if (two_precisions(Engine) &&
       (Engine.narrow_bits != 4 || Engine.weight_bits != 8 || Engine.activation_bits != 8 || Engine.pack_k != 2 ||
        Engine.pack_p != 1 || Engine.gather || Engine.tile != 0 || !is_column(Engine.dsp_primitive) ||
-       Engine.lanes_p % 2 != 0)) begin : g_check_21
-    $fatal(1, "cascade_engine: narrow_bits = %0d must be 0, or 4 with weights and activations of 8 bits, even lanes_p, dsp48e1 or dsp48e2, pack_k = 2, pack_p = 1, no gather and no tile",
+       Engine.fabric_lanes != 0 || Engine.lanes_p % 2 != 0)) begin : g_check_21
+    $fatal(1, "cascade_engine: narrow_bits = %0d must be 0, or 4 with weights and activations of 8 bits, even lanes_p, dsp48e1 or dsp48e2, pack_k = 2, pack_p = 1, no gather, no tile and no fabric_lanes",
            Engine.narrow_bits);
   end
   if (two_precisions(Engine) && !narrow_packing_of(Engine.dsp_primitive, Engine.chain, Engine.narrow_bits).possible)
-  begin : g_check_22
+  begin : g_check_23
     $fatal(1, "cascade_engine: no block sums chain = %0d products of narrow_bits = %0d", Engine.chain, Engine.narrow_bits);
   end
   if (Engine.accumulator_bits < 8 || Engine.accumulator_bits > 40) begin : g_check_9
