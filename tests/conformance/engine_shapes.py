@@ -20,7 +20,7 @@ SHAPES: dict[str, EngineConfig] = {
     "three_bits": EngineConfig(lanes_k=6, lanes_p=3, weight_bits=3, activation_bits=3, drain_k=2, multiplier="lut"),
     "two_bits": EngineConfig(lanes_k=4, lanes_p=2, weight_bits=2, activation_bits=2, slots=4, multiplier="lut"),
     "mixed": EngineConfig(lanes_k=8, lanes_p=2, weight_bits=4, activation_bits=8, slots=8, drain_k=4),
-    "wide_bus": EngineConfig(lanes_k=24, lanes_p=2, slots=4, drain_k=8, sub_row=16, bus_bits=256),
+    "wide_bus": EngineConfig(lanes_k=24, lanes_p=2, slots=4, drain_k=8, sub_row=16, index_k=2, bus_bits=256),
     "tile_2": EngineConfig(lanes_k=4, lanes_p=3, drain_k=2, sub_row=4, tile=2),
     "tile_4": EngineConfig(lanes_k=8, lanes_p=2, sub_row=16, tile=4),
     "tile_4_slots": EngineConfig(lanes_k=6, lanes_p=2, slots=2, drain_k=2, transform_cycles=2, tile=4, weight_bits=10),
@@ -40,9 +40,8 @@ SHAPES: dict[str, EngineConfig] = {
         lanes_k=4, lanes_p=2, slots=16, sub_row=16, dsp_primitive="dsp48e2", pack_k=2, chain=8, gather=False
     ),
     "shared_pairs": EngineConfig(
-        lanes_k=8, lanes_p=2, slots=4, drain_k=2, dsp_primitive="dsp48e2", pack_k=2, chain=4, index_k=2
+        lanes_k=8, lanes_p=2, slots=4, drain_k=2, dsp_primitive="dsp48e2", pack_k=2, chain=4, index_k=4
     ),
-    "shared_by_4": EngineConfig(lanes_k=12, lanes_p=3, slots=2, drain_k=4, sub_row=16, index_k=4),
     "quads": EngineConfig(
         lanes_k=8,
         lanes_p=2,
