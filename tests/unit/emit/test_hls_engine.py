@@ -128,8 +128,8 @@ def test_a_fault_in_the_tiles_is_seen(file: str, old: str, new: str, tmp_path: P
         ("banks.hpp", "(place % 2 * S::bank_bits)", "0"),
         (
             "array.hpp",
-            "narrow ? accumulator[lane][channel] << S::least_digit_bits",
-            "false ? accumulator[lane][channel]",
+            "narrow ? accumulator << S::least_digit_bits",
+            "false ? accumulator",
         ),
         ("drain.hpp", "wide ? memory / 2 : g", "g"),
         ("load.hpp", "if (S::two_precisions && narrow) return", "if (false) return"),
