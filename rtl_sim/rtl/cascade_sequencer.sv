@@ -76,7 +76,6 @@ module cascade_sequencer
   assign pass_ends = state == PassEnd;
   assign fetch_start = state == Idle && start && image_count != '0;
   assign taps_ready = state == Dispatch || state == Skip;
-  assign load_waits = ahead_running && next_operation.code.opcode == OpLoad;
   assign next_ready = (state == Dispatch && !taps_valid && !load_waits) || state == Skip;
   assign lanes = lanes_of(Engine, header.narrow);
   assign images = images_of(images_left, lanes);
@@ -176,6 +175,7 @@ module cascade_sequencer
       if (ahead_start) ahead_running <= 1'b1;
       else if (ahead_done) ahead_running <= 1'b0;
     end
+    load_waits <= ahead_running && next_operation.code.opcode == OpLoad;  // which is there long before it is ready
     more_passes <= images_left > lanes;
     images_after <= images_left - lanes;
     if (state == Dispatch) load_images <= next_ahead ? images_of(images_after, lanes) : images;

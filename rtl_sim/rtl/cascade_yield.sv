@@ -1,7 +1,7 @@
 // Holds a write until a cycle in which its port is free, for a writer that gives way to another one. What decides are
-// registers: `port_taken` of the other writer, `write` of this one. Where it need not yield, a word goes through in each
-// cycle; where it must, in every second one that is free, so that no word is ever waiting behind a held one.
-// Latency 1 cycle; cost: the registers of one word.
+// registers: `port_taken` of the other writer, `write` and `in_ready` of this one. Where it need not yield, a word goes
+// through in each cycle; where it must, it takes one in every second cycle and holds it, so that no word is ever waiting
+// behind a held one. `yields` must not change while there are words. Latency 1 cycle; cost: the registers of one word.
 module cascade_yield #(
   parameter int unsigned Bits = 8
 ) (
@@ -15,12 +15,15 @@ module cascade_yield #(
   output logic            write,  // made in this cycle if the port is free
   output logic [Bits-1:0] data
 );
-  assign in_ready = !(yields && write);
-
   always_ff @(posedge clk) begin
-    if (!rst_n) write <= 1'b0;
-    else if (in_ready) write <= in_valid;
-    else if (!port_taken) write <= 1'b0;
+    if (!rst_n) begin
+      in_ready <= 1'b0;
+      write <= 1'b0;
+    end else begin
+      in_ready <= !yields || (!in_ready && !(write && port_taken));
+      if (in_ready) write <= in_valid;
+      else if (!port_taken) write <= 1'b0;
+    end
     if (in_ready) data <= in_data;
   end
 endmodule

@@ -80,16 +80,16 @@ def test_words_that_are_in_use_are_not_loaded_over(simulation: Simulation, confi
 def test_a_reset_at_any_time_of_a_load_beside_compute(simulation: Simulation, run: Run) -> None:
     """The pass in which it happens, and the next one, which waits for it."""
     (quiet,) = simulation.run([run.job(PLAIN)])
-    marks = range(quiet.cycles // 6, quiet.cycles, quiet.cycles // 40)
+    marks = range(quiet.cycles // 6, quiet.cycles, quiet.cycles // 10)
     options = [RunOptions(reset_at_cycle=at, watchdog_cycles=20_000, stall_probability=0.1, seed=at) for at in marks]
     outcomes = simulation.run([run.job(option) for option in options])
     assert all(run.equals(outcome.results) for outcome in outcomes)
 
 
 def test_a_memory_that_fails_while_images_are_loaded_ahead(simulation: Simulation, run: Run) -> None:
-    """Each beat after the first pass's images: the engine ends with the bus's code, and the next start is good."""
+    """Beats after the first pass's images: the engine ends with the bus's code, and the next start is good."""
     (quiet,) = simulation.run([run.job(PLAIN)])
-    beats = range(quiet.beats_read[0] // 2, quiet.beats_read[0], 7)
+    beats = range(quiet.beats_read[0] // 2, quiet.beats_read[0], 41)
     jobs = [
         job
         for beat in beats

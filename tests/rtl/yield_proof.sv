@@ -14,6 +14,7 @@ module yield_proof #(
   logic in_ready, port_taken, write, written, taken;
   logic [Bits-1:0] data, last;
   logic [1:0] accepted, made;  // words, modulo 4
+  logic started;
 
   assign port_taken = other_writes && yields;  // a writer that does not yield has the port to itself
   assign written = write && !port_taken;
@@ -22,7 +23,9 @@ module yield_proof #(
     if (!rst_n) begin
       accepted <= '0;
       made <= '0;
+      started <= 1'b0;
     end else begin
+      started <= 1'b1;
       accepted <= accepted + 2'(taken);
       made <= made + 2'(written);
     end
@@ -30,9 +33,9 @@ module yield_proof #(
   end
 
   // Every word is written once, in order and unchanged, none is taken over one that waits, and a writer that does not
-  // yield never waits.
+  // yield never waits once it has begun.
   assign right = 2'(accepted - made) == 2'(write) && (!write || data == last) &&
-      (!taken || !write || written) && (yields || in_ready);
+      (!taken || !write || written) && (yields || in_ready || !started);
 
   cascade_yield #(
     .Bits(Bits)
