@@ -53,7 +53,7 @@ class LevelRun:
         error: the engine's error code.
         results: bytes of the results region.
         cycles: from start to the last write response, None if the level has no clock.
-        instruction_cycles: the same of each instruction of the last pass.
+        instruction_cycles: the same of each instruction of every pass, in order.
         weight_stall_cycles: of those cycles, in how many the array waited for weights; None as above.
     """
 
@@ -98,7 +98,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class LevelVerdict:
-    """One level of one unit against the reference."""
+    """One level of one unit against the reference; `instruction_cycles` are those of the last pass."""
 
     unit: str
     images: int
@@ -150,7 +150,8 @@ def verify_level(
         if progress is not None:
             progress(f"{unit.name} differs; tracing every feature map")
         difference = locate(unit, executor, images[difference.image : difference.image + 1], binaries) or difference
-    counters = outcome.cycles, outcome.instruction_cycles, outcome.weight_stall_cycles
+    last_pass = outcome.instruction_cycles[-len(compiled.instructions) :]
+    counters = outcome.cycles, last_pass, outcome.weight_stall_cycles
     return LevelVerdict(unit.name, len(images), difference, *counters)
 
 

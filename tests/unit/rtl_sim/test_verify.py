@@ -13,6 +13,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.engine.stream import pack, unpack
 from toolflow.ir.unit import UnitName
 from toolflow.numerics.confidence import ConfidenceRule
+from toolflow.plan.explore.estimate import estimate
 from toolflow.plan.lower.compiled import CompiledProgram
 from toolflow.plan.schedule.needs import fit_depths
 
@@ -79,3 +80,18 @@ def test_damaged_program_is_an_error_code() -> None:
     verdict = verify_level(unit, Damaged(), images)
     assert verdict.difference is not None
     assert (verdict.difference.what, verdict.difference.actual) == ("error code", 3)
+
+
+def test_the_cycles_of_instructions_are_those_of_the_last_pass() -> None:
+    """Four images on two lanes are two passes; a report has one entry for each instruction."""
+
+    class Counting(ProgramExecutor):
+        def run(self, unit: Unit, compiled: CompiledProgram, images: bytes, count: int) -> LevelRun:
+            cycles = tuple(range(2 * len(compiled.instructions)))
+            return replace(super().run(unit, compiled, images, count), cycles=1, instruction_cycles=cycles)
+
+    unit, images = unit_and_images()
+    found = verify_level(unit, Counting(), images).instruction_cycles
+    assert found == tuple(range(len(found), 2 * len(found)))
+    predicted = estimate(unit.graph, unit.config, len(images))[1]
+    assert len(found) == len(predicted.instructions)
