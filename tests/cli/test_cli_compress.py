@@ -202,7 +202,6 @@ def test_a_recipe_of_ones_own_alone_and_in_a_chain(folder: Path, tmp_path: Path)
         (["--settings", "epochs=many"], "epochs of combine-net must be a whole number, not 'many'"),
         (["--settings", "epochs"], "--settings must be NAME=VALUE,.., not 'epochs'"),
         (["--budget", "0.5"], "--budget must come with a recipe that takes one; combine-net finds its own size"),
-        (["--recipe", "hakd", "--budget", "0.01"], LATE),
         (["--recipe", "genetic-channels", "--budget", "0.01"], LATE),
         (["--recipe", "hakd", "--train", "plain.npz"], "plain.npz must hold an array y"),
         (["--budget", "2"], "--budget must be above 0 and below 1, a share of the cycles, not 2.0"),
