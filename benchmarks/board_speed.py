@@ -112,13 +112,13 @@ def single_row(
     """Return, and print, the row of a dense unit that has a board for itself."""
     row: dict[str, float | str] = {
         "engine": shape(single.config),
-        "batch": single.config.lanes_p,
+        "batch": single.report.images,
         "cycles an image, model": round(single.report.cycles_per_image),
     }
     if rtl is not None:
         images, folder = rtl
-        cycles = counted_cycles(graph, single.config, images[: single.config.lanes_p], folder)
-        row["cycles an image, RTL"] = round(cycles / single.config.lanes_p)
+        cycles = counted_cycles(graph, single.config, images[: single.report.images], folder)
+        row["cycles an image, RTL"] = round(cycles / single.report.images)
         row["error of the model %"] = round(100 * (single.report.total_cycles / cycles - 1), 2)
     row |= {
         "utilisation %": round(100 * single.report.utilisation, 1),
