@@ -30,10 +30,10 @@ DRAIN_K = (1, 2, 4, 8)
 TRANSFORM_CYCLES = (1, 2, 4)
 MAX_BUS_BITS = 128
 # Budgets of one unit of a pair: its share of LUTs, flip-flops and memories, and its share of DSPs.
-LOGIC_SHARES = (1.0, 0.75, 0.55, 0.4, 0.25, 0.12)
-DSP_SHARES = (1.0, 0.85, 0.7, 0.4, 0.15, 0.05)
+LOGIC_SHARES = (1.0, 0.9, 0.8, 0.75, 0.7, 0.6, 0.55, 0.4, 0.25, 0.2, 0.12)
+DSP_SHARES = (1.0, 0.9, 0.8, 0.7, 0.4, 0.2, 0.15, 0.1, 0.05)
 GATHER_GAIN = 1.02  # engines with gather are tried if they are so much faster
-PER_BUDGET = 4  # number of shapes that are timed for each budget
+PER_BUDGET = 3  # number of shapes that are timed for each budget
 
 
 @dataclass(frozen=True)
@@ -260,10 +260,12 @@ def longest_word(fixed: Mapping[str, int | str], board: Board) -> int:
 def worth_timing(ranked: list[RankedShape], usable: ResourceCount, alone: bool = False) -> list[EngineConfig]:
     """Return the fastest shapes of every budget, each once, or the closest shapes if none fits the board.
 
+    A shape is left out if another one is no slower and takes no more of any resource.
+
     If the unit is alone, the whole board is the only budget. A shape's banks are in UltraRAM only if the block RAM of
     the budget cannot hold them.
     """
-    chosen: dict[EngineConfig, None] = {}
+    chosen: dict[EngineConfig, tuple[float, SizedEngine]] = {}
     for logic, dsp in [(1.0, 1.0)] if alone else product(LOGIC_SHARES, DSP_SHARES):
         budget = ResourceCount(
             usable.luts * logic,
@@ -272,17 +274,23 @@ def worth_timing(ranked: list[RankedShape], usable: ResourceCount, alone: bool =
             usable.block_rams * logic,
             usable.urams * logic,
         )
-        found: dict[EngineConfig, EngineConfig] = {}
+        found: dict[EngineConfig, tuple[float, SizedEngine]] = {}
         for shape in ranked:
             if len(found) == PER_BUDGET:
                 break
             if sized := shape.within(budget):
-                found.setdefault(sized.config.model_copy(update={"bank_memory": "block"}), sized.config)
-        chosen.update(dict.fromkeys(found.values()))
+                found.setdefault(
+                    sized.config.model_copy(update={"bank_memory": "block"}), (shape.cycles_per_image, sized)
+                )
+        chosen.update({sized.config: (cycles, sized) for cycles, sized in found.values()})
     if not chosen:
         nearest = sorted(ranked, key=lambda r: max(r.resources.shares(usable).values()))
-        chosen.update(dict.fromkeys(r.config for r in nearest[:PER_BUDGET]))
-    return list(chosen)
+        return [r.config for r in nearest[:PER_BUDGET]]
+    kept: list[SizedEngine] = []
+    for _, sized in sorted(chosen.values(), key=lambda each: each[0]):
+        if not any(faster.resources.fits(sized.resources) for faster in kept):
+            kept.append(sized)
+    return [sized.config for sized in kept]
 
 
 def allowed_shapes(
