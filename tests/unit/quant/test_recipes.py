@@ -17,13 +17,32 @@ from quant.mechanisms.search.store import Store
 from quant.mechanisms.staircase import step_edges
 from quant.recipes.catalogue import catalogue
 from quant.recipes.genecai import GRID, Ranks, Rates, fitness_of
+from quant.recipes.hakd import Hakd
 from quant.recipes.recipe import CompressionRecipe
 from quant.recipes.workbench import Workbench
 from quant.training.images import TrainingImages
 from tests.unit.quant.quantise_networks import NORMALISATION, Builder, images, residual_network
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.graph import Graph
 from toolflow.operators import Flatten, MaxPool
 from toolflow.plan.boards.board import load_board
+
+
+def bench_of(graph: Graph, budget: float | None = None) -> Workbench:
+    """Return a workbench with eight images of class 0 on a small board."""
+    classes = np.zeros(8, dtype=np.int64)
+    data = TrainingImages(images(8), classes, NORMALISATION)
+    judge = Judge.of(graph, data.images, classes, NORMALISATION, data.images)
+    pricing = Pricing.of(graph, load_board("ulx3s-85f"))
+    return Workbench(graph, data, judge, pricing, InProcess(judge.accuracy), Store(None), budget)
+
+
+def test_a_budget_below_the_lowest_step_edges() -> None:
+    bench = bench_of(residual_network(), 0.01)
+    with pytest.raises(
+        ToolflowError, match=r"--budget must be at least 0\.\d+ for 'network', not 0\.01: at the lowest step"
+    ):
+        Hakd().run(bench.teacher, bench)
 
 
 @pytest.mark.parametrize("recipe", catalogue().values())
@@ -32,10 +51,7 @@ def test_a_network_that_no_recipe_can_treat(recipe: type[CompressionRecipe]) -> 
     b = Builder()
     x = b.node("flat", Flatten(), b.node("pool", MaxPool((12, 12), (12, 12)), "image"))
     graph = b.graph(b.linear("linear", x, (1, 3)))
-    data = TrainingImages(images(8), np.zeros(8, dtype=np.int64), NORMALISATION)
-    judge = Judge.of(graph, data.images, np.zeros(8, dtype=np.int64), NORMALISATION, data.images)
-    pricing = Pricing.of(graph, load_board("ulx3s-85f"))
-    bench = Workbench(graph, data, judge, pricing, InProcess(judge.accuracy), Store(None))
+    bench = bench_of(graph)
     with pytest.raises(ToolflowError, match="'network' must have"):
         recipe().run(graph, bench)
     assert bench.steps == []
