@@ -37,6 +37,7 @@ from toolflow.operators import Conv, WinogradConv
 from toolflow.plan.boards.board import load_board
 from toolflow.plan.explore.choose import best_single, timed_engines
 from toolflow.plan.explore.estimate import estimate
+from toolflow.plan.explore.objective import THROUGHPUT
 
 CALIBRATION, JUDGED = images(48), images(64, seed=9)
 INNER = {"a1", "a2", "b2"}
@@ -290,7 +291,7 @@ def test_cycles_are_those_of_the_network_that_was_taken(space: Space, fixed: dic
 
     def counted(config: QuantiseConfig, engine: EngineConfig) -> float:
         made = quantise(graph, CALIBRATION, NORMALISATION, config).graph
-        return estimate(made, engine, engine.lanes_p)[1].cycles_per_image
+        return estimate(made, engine, THROUGHPUT.images(engine.lanes_p))[1].cycles_per_image
 
     def planned(config: QuantiseConfig) -> EngineConfig:
         made = quantise(graph, CALIBRATION, NORMALISATION, config).graph
