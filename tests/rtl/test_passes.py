@@ -77,6 +77,23 @@ def test_words_that_are_in_use_are_not_loaded_over(simulation: Simulation, confi
     assert fault.value.code is ErrorCode.ADDRESS
 
 
+def test_a_pass_waits_for_images_that_are_loaded_late(simulation: Simulation, run: Run) -> None:
+    """They are loaded from the last layer on, which is shorter than their load."""
+    instructions = run.compiled.instructions
+    early = next(n for n, i in enumerate(instructions) if Flag.LOAD_AHEAD in i.flags)
+    last = max(n for n, i in enumerate(instructions) if i.opcode is Opcode.CONV)
+
+    def later(words: Words) -> None:
+        words[HEADER_WORDS + INSTRUCTION_WORDS * early] &= ~(Flag.LOAD_AHEAD << 8)
+        words[HEADER_WORDS + INSTRUCTION_WORDS * last] |= Flag.LOAD_AHEAD << 8
+
+    program = edited(run.compiled.program, later)
+    quiet, stalled = simulation.run([run.job(option, program=program) for option in (PLAIN, STALLS)])
+    assert run.equals(quiet.results)
+    assert run.equals(stalled.results)
+    assert min(cycles_of(run, quiet, Opcode.LOAD)) > SKIPPED_CYCLES
+
+
 def test_a_reset_at_any_time_of_a_load_beside_compute(simulation: Simulation, run: Run) -> None:
     """The pass in which it happens, and the next one, which waits for it."""
     (quiet,) = simulation.run([run.job(PLAIN)])
