@@ -42,6 +42,11 @@ def _config(lanes_k: int, lanes_p: int, slots: int, accumulator_bits: int, **mor
     return {**common, **shape, **more}
 
 
+def _packed(lanes_k: int, lanes_p: int, sub_row: int, primitive: str, chain: int, **more: int | str) -> Config:
+    packed: Config = {"dsp_primitive": primitive, "pack_k": 2, "chain": chain, "gather": 0, "bias_bits": 24}
+    return _config(lanes_k, lanes_p, 8, 24, sub_row=sub_row, **packed, **more)
+
+
 RECORDED: Mapping[str, Config] = {
     "8 x 4 x 1": _config(8, 4, 1, 26),
     "8 x 2 x 1 tile 2": _config(8, 2, 1, 30, tile=2, transform_cycles=2, transform_depth=64),
@@ -50,11 +55,24 @@ RECORDED: Mapping[str, Config] = {
     ),
     "8 x 1 x 1 tile 4": _config(8, 1, 1, 36, drain_k=2, tile=4, transform_cycles=2, transform_depth=144),
     "16 x 8 x 2": _config(16, 8, 2, 26, bus_bits=128),
+    # what the planner takes for ResNet-20 on KV260, PYNQ-Z2 and ZC706
+    "16 x 15 x 8 in pairs of weights, S = 16": _packed(16, 15, 16, "dsp48e2", 8, bus_bits=128, bank_memory="ultra"),
+    "8 x 5 x 8 in pairs of weights": _packed(8, 5, 8, "dsp48e1", 2),
+    "8 x 20 x 8 in pairs of weights": _packed(8, 20, 8, "dsp48e1", 2, bus_bits=128),
 }
+BLOCK_FAMILIES = {"dsp48e1": ("xc7",), "dsp48e2": ("xcup",)}  # of engines that are built of such a block
 HELD_OUT: Mapping[str, Config] = {
     "12 x 3 x 1 W6A6": _config(12, 3, 1, 24, drain_k=4, sub_row=4, weight_bits=6, activation_bits=6),
     "8 x 2 x 2 tile 2": _config(8, 2, 2, 30, drain_k=4, tile=2, transform_cycles=2, transform_depth=128),
+    "16 x 8 x 8 in pairs of weights, S = 16": _packed(16, 8, 16, "dsp48e2", 4, bus_bits=128, bank_memory="ultra"),
+    "16 x 4 x 8 in pairs of weights": _packed(16, 4, 8, "dsp48e1", 2, drain_k=2),
 }
+
+
+def families_of(config: Config, families: Sequence[str]) -> Sequence[str]:
+    """Return those families on which an engine can be built."""
+    able = BLOCK_FAMILIES.get(str(config.get("dsp_primitive")), families)
+    return [family for family in families if family in able]
 
 
 def measure(config: Config, family: str) -> tuple[dict[str, float], dict[str, RecordedPath]]:
@@ -83,7 +101,7 @@ def write_record(families: Sequence[str], only: Sequence[str], recorded: bool) -
     for name, config in RECORDED.items():
         if only and name not in only:
             continue
-        for family in families:
+        for family in families_of(config, families):
             same = name in known and known[name].config == config
             amounts, paths = (known[name].amounts, known[name].paths) if same else ({}, {})
             own_amounts, own_paths = measure(config, family)
@@ -127,8 +145,12 @@ def check(families: Sequence[str], recorded: bool) -> None:
     boards = [board for board in all_boards().values() if board.family in families]
     print("| engine | board | rule | netlist | error | path |\n|---|---|---|---|---|---|")
     for name, config in HELD_OUT.items():
-        own = {key: path for family in families for key, path in measure(config, family)[1].items()}
+        own = {
+            key: path for family in families_of(config, families) for key, path in measure(config, family)[1].items()
+        }
         for board in boards:
+            if f"{board.family}/{part_fabric(board.family, board.part)[0].name}" not in own:
+                continue
             fabric, grade = part_fabric(board.family, board.part)
             rule = estimate_clock(board.family, board.part, board.usable, int(config.get("tile", 0)))
             path = own[f"{board.family}/{fabric.name}"]

@@ -132,6 +132,8 @@ PARTS_OF = {
     "core": "engine",
     "convolve": "engine",
     "countdown": "walker",
+    "nest": "walker",
+    "tap_steps": "tile_walker",
     "select": "drain",
     "turn": "drain",
     "place": "drain",

@@ -88,11 +88,10 @@ module cascade_axi_read
       released <= taken;
       reserved <= reserved + (asked ? CountBits'(length) : '0) - CountBits'(released);
       case (state)
-        Idle:
-        if (request_valid && request_ready) begin
+        Idle: begin  // the last request that was seen is the one that was taken
           address <= {request_address[AxiAddressBits-1:ByteBits], ByteBits'(0)};
           beats <= request_beats;
-          state <= Split;
+          if (request_valid && request_ready) state <= Split;
         end
         Split: begin
           length <= length_next;

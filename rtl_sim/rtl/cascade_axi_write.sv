@@ -90,11 +90,10 @@ module cascade_axi_write
       if (sent) left <= left - 1'b1;
       if (m_axi_awvalid && m_axi_awready) address_sent <= 1'b1;
       case (state)
-        Idle:
-        if (request_valid && request_ready) begin
+        Idle: begin  // the last request that was seen is the one that was taken
           address <= {request_address[AxiAddressBits-1:ByteBits], ByteBits'(0)};
           beats <= request_beats;
-          state <= Split;
+          if (request_valid && request_ready) state <= Split;
         end
         Split: begin
           length <= length_next;

@@ -56,7 +56,8 @@ module cascade_convolve
   localparam int unsigned ElementBits = element_bits(Engine);  // of the array's words
   typedef logic signed [Engine.accumulator_bits-1:0] sum_t;
 
-  logic drain_stalled, drain_fetched, handoff, pooling, tiled;
+  logic drain_stalled, drain_fetched, handoff;
+  logic starts, pool_starts, pooling, tiled;
   logic walk_stalled, walk_row_step, walk_row_rewind, walk_row_release, walk_read_near;
   logic walk_valid, walk_word, walk_inside, walk_first, walk_shift, walk_last;
   logic step_valid, step_word, step_first, step_shift, step_last;
@@ -71,7 +72,13 @@ module cascade_convolve
   sum_t chosen[Engine.drain_k][Engine.lanes_p];
   sum_t drain_chosen[Engine.drain_k][Engine.lanes_p];
   error_e walker_problem, array_problem, drain_problem;
-  assign pooling = operation.code.opcode[2];  // CONV and MAXPOOL alone come here
+  // The units begin a cycle after the instruction is there: what it says about their loops and ways is in registers.
+  always_ff @(posedge clk) begin
+    if (!rst_n) {starts, pool_starts} <= '0;
+    else {starts, pool_starts} <= {start, pool_start};
+    pooling <= operation.code.opcode[2];  // CONV and MAXPOOL alone come here
+    tiled <= Engine.tile != 0 && operation.code.tile[2:1] != '0;  // 2 or 4
+  end
   assign pool_step = walk_valid && pooling;
   assign {pool_inside, pool_first, pool_last} = {walk_inside, walk_first, walk_last};
   assign problem = walker_problem != ErrorNone ? walker_problem :
@@ -90,7 +97,7 @@ module cascade_convolve
   ) i_walker (
     .clk,
     .rst_n,
-    .start((start && !tiled) || pool_start),
+    .start((starts && !tiled) || pool_starts),
     .operation,
     .busy,
     .problem(walker_problem),
@@ -114,7 +121,6 @@ module cascade_convolve
   );
 
   if (Engine.tile == 0) begin : g_direct
-    assign tiled = 1'b0;
     assign tile_problem = ErrorNone;
     assign stalled = walk_stalled;
     assign {row_step, row_rewind, row_release} = {walk_row_step, walk_row_rewind, walk_row_release};
@@ -142,7 +148,7 @@ module cascade_convolve
     ) i_tile (
       .clk,
       .rst_n,
-      .start(start && tiled),
+      .start(starts && tiled),
       .operation,
       .operation_taps,
       .problem(tile_problem),
@@ -175,11 +181,12 @@ module cascade_convolve
       .folded
     );
 
-    assign tiled = |operation.code.tile[2:1];  // 2 or 4
+    // Only one of the two walks, so that what they ask for is either's.
     assign stalled = walk_stalled || tile_stalled;
-    assign {row_step, row_rewind, row_release} = tiled ? {tile_row_step, tile_row_rewind, tile_row_release} :
-        {walk_row_step, walk_row_rewind, walk_row_release};
-    assign walker_near = tiled ? tile_read_near : walk_read_near;
+    assign row_step = tile_row_step || walk_row_step;
+    assign {row_rewind, row_release} =
+        tiled ? {tile_row_rewind, tile_row_release} : {walk_row_rewind, walk_row_release};
+    assign walker_near = tile_read_near || walk_read_near;
     assign walker_address = tiled ? tile_read_address : walk_read_address;
     assign {step_valid, step_word, step_first, step_shift, step_last} = tiled ?
         {tile_valid, tile_step_word, tile_first, tile_shift, tile_last} :
@@ -240,7 +247,7 @@ module cascade_convolve
     .clk,
     .rst_n,
     .narrow,
-    .start,
+    .start(starts),
     .operation,
     .done,
     .problem(drain_problem),

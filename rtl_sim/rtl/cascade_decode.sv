@@ -49,7 +49,6 @@ module cascade_decode
   assign in_ready = !busy;
   assign last_beat = beat == BeatBits'(BlockBeats - 1);
   assign take_taps = taps_here && !taps_valid;
-  assign prepared = count == (Engine.tile != 0 && i.tile != '0 ? TileProducts : Products);
   assign out_valid = busy && prepared;
   assign i = operation.code;
   assign sub_rows_before = i.sub_rows - 16'd1;
@@ -270,6 +269,7 @@ module cascade_decode
 
     if (!busy) begin
       count <= '0;
+      prepared <= 1'b0;
       last <= in_last;
       operation.pixels <= '0;
       operation.map_words <= '0;
@@ -279,6 +279,7 @@ module cascade_decode
       end
     end else if (!prepared && !taps_here) begin
       count <= count + 5'd1;
+      prepared <= count + 5'd1 == (Engine.tile != 0 && i.tile != '0 ? TileProducts : Products);
       operation.problem <= found;
       operation.bank_end <= ahead || i.flags.load_ahead ? images_base : StoreBits'(Engine.bank_depth);
       if (count == '0) operation.origin <= WalkBits'(i.in_base);

@@ -103,6 +103,7 @@ module cascade_drain
     .Engine(Engine)
   ) i_turn (
     .clk,
+    .rst_n,
     .start,
     .operation,
     .advance(issue),

@@ -389,6 +389,23 @@ module cascade_engine
   logic unused;
   assign unused = ^m_axi_gmem0_bid;
 
+  // The mover's beats wait in registers: whether it takes one need not reach the masters in the same cycle.
+  logic load_data_valid, load_data_ready;
+  logic [Engine.bus_bits-1:0] load_data;
+  cascade_fifo #(
+    .Width(Engine.bus_bits),
+    .Depth(2)
+  ) i_load_beats (
+    .clk,
+    .rst_n,
+    .in_valid(client_data_valid[0]),
+    .in_ready(client_data_ready[0]),
+    .in_data(client_data),
+    .out_valid(load_data_valid),
+    .out_ready(load_data_ready),
+    .out_data(load_data)
+  );
+
   // Units.
   error_e unit_problem;
   cascade_core #(
@@ -398,9 +415,6 @@ module cascade_engine
     .load_request_ready(client_request_ready[0]),
     .load_request_address(client_request_address[0]),
     .load_request_beats(client_request_beats[0]),
-    .load_data_valid(client_data_valid[0]),
-    .load_data_ready(client_data_ready[0]),
-    .load_data(client_data),
     .problem(unit_problem),
     .*
   );

@@ -1,5 +1,6 @@
 // Lets two clients read through one AXI read master; a beat goes to the client that asked for it.
-// Client 0 goes first where both ask. Up to Open requests, none of 0 beats, may be under way; latency 0.
+// Client 0 goes first where both ask. Up to Open requests, none of 0 beats, may be under way. A request is offered one
+// cycle after it came, so that no path leads from client to client; beats pass at once.
 module cascade_share
   import cascade_pkg::*;
 #(
@@ -23,19 +24,18 @@ module cascade_share
   output logic                           data_ready,
   input  logic [Engine.bus_bits-1:0]     data
 );
-  logic winner, locked, locked_winner;
+  logic winner, chosen;  // whose request is offered, if one is
   logic order_in_ready, order_valid, order_client, order_pop;
   logic [31:0] order_beats, beats_left;
   logic active, client, last_beat, take;  // of the request whose beats come
 
-  // Once offered, a request stays until it is taken.
-  assign winner = locked ? locked_winner : !client_request_valid[0];
-  assign request_valid = client_request_valid[winner] && order_in_ready;
+  // Once chosen, a request stays until it is taken.
+  assign request_valid = chosen && order_in_ready;
   assign request_address = client_request_address[winner];
   assign request_beats = client_request_beats[winner];
   always_comb begin
     client_request_ready = '0;
-    client_request_ready[winner] = request_ready && order_in_ready;
+    client_request_ready[winner] = chosen && request_ready && order_in_ready;
     client_data_valid = '0;
     client_data_valid[client] = data_valid && active;
   end
@@ -46,15 +46,14 @@ module cascade_share
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin
-      locked <= 1'b0;
-      locked_winner <= 1'b0;
+      chosen <= 1'b0;
       active <= 1'b0;
     end else begin
-      locked <= request_valid && !request_ready;
-      locked_winner <= winner;
+      chosen <= chosen ? !(request_ready && order_in_ready) : client_request_valid != '0;
       if (order_pop) active <= 1'b1;
       else if (take && last_beat) active <= 1'b0;
     end
+    if (!chosen) winner <= !client_request_valid[0];
     if (order_pop) begin
       client <= order_client;
       beats_left <= order_beats;
@@ -71,7 +70,7 @@ module cascade_share
   ) i_order (
     .clk,
     .rst_n,
-    .in_valid(client_request_valid[winner] && request_ready),
+    .in_valid(chosen && request_ready),
     .in_ready(order_in_ready),
     .in_data({winner, request_beats}),
     .out_valid(order_valid),

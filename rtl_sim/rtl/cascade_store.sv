@@ -48,9 +48,10 @@ module cascade_store
   typedef enum logic [2:0] {Idle, Size, Place, Request, Classify, Header, Body, Next} state_e;
   state_e state;
   instruction_t i;
-  logic is_map;
+  logic asks_map, is_map;
   assign i = operation.code;
-  assign is_map = i.opcode == OpStoreMap;
+  assign asks_map = i.opcode == OpStoreMap;
+  always_ff @(posedge clk) is_map <= asks_map;
 
   // Beats and addresses of records.
   logic [31:0] map_beats, result_beats, needed_beats, record_beats, beats_left, factor;
@@ -61,7 +62,7 @@ module cascade_store
   assign map_beats = (operation.map_words + 32'(WordsPerBeat - 1)) / WordsPerBeat;
   assign result_beats = header.result_pitch >> ByteBits;
   always_ff @(posedge clk) begin
-    record_beats <= is_map ? map_beats : result_beats;
+    record_beats <= asks_map ? map_beats : result_beats;
     needed_beats <= 32'(HeaderBeats) + (header.classes + 32'(ResultsPerBeat - 1)) / ResultsPerBeat;
     too_small <= !is_map && needed_beats > result_beats;
   end
@@ -156,8 +157,8 @@ module cascade_store
     case (state)
       Idle: begin
         // Records of a map lie image by image from out_base on; those of results are counted by the core.
-        factor <= is_map ? image_index : '0;
-        request_address <= is_map ? results_address + AxiAddressBits'(i.out_base) : record_address;
+        factor <= asks_map ? image_index : '0;
+        request_address <= asks_map ? results_address + AxiAddressBits'(i.out_base) : record_address;
         images_left <= images;
         lane <= '0;
       end

@@ -54,54 +54,68 @@ module cascade_tile_walker
   assign taps = four ? 3'd6 : 3'd4;
 
   // The loops, inner ones last, and what they still have to do.
-  logic [15:0] words_left;
   logic [7:0] steps_left;
-  logic [7:0] tap_steps, next_tap_steps;  // in each sub-row of the present tap, and of the next one
-  logic [5:0] next_tap;
   logic [16:0] channels_left;
   logic [IndexBits-1:0] index;
   logic [SpacingBits-1:0] spacing;
   logic [SpacingBits+1:0] row_spacing;
-  logic [BufferBits-1:0] tap_address, address_next;  // the tap's first word, and what follows the present step's
-  logic half, new_word, new_level, new_tap, new_tile, tap_free, tap_row_free, draining, busy;
+  // The tap's first word, what follows the present step's, and the next tile's first.
+  logic [BufferBits-1:0] tap_address, address_next, half_start;
+  logic half, next_half, new_word, new_level, new_tap, new_tile, tap_free, tap_row_free, draining, busy;
 
-  logic last_step, last_word, last_level, last_tap_column, last_tap_row, last_column, last_row, last_group, go;
-  logic level_ends, tap_ends, tap_row_ends, tile_ends, line_ends, map_ends, next_word_last;
-  assign level_ends = last_step && last_word;
-  assign tap_ends = level_ends && last_level;
-  assign tap_row_ends = tap_ends && last_tap_column;
-  assign tile_ends = tap_row_ends && last_tap_row;
-  assign line_ends = tile_ends && last_column;
-  assign map_ends = line_ends && last_row;
-  assign next_word_last = last_word ? i.sub_rows == 16'd1 : words_left == 16'd2;
+  logic last_step, level_ends, tap_ends, tap_row_ends, tile_ends, line_ends, map_ends, walk_ends;
+  logic begins, next_word_last, go, step;
+  logic [1:0][7:0] steps;  // of the next step's tap: in a sub-row, and in its last one
+  logic [1:0] one_step, two_steps;
+  logic second_step;  // of two that are left
+  logic [7:1] last, last_next;
 
-  cascade_countdown #(.Bits(8)) i_levels (
-    .clk, .start, .total(i.levels), .step(go && level_ends), .last(last_level)
+  cascade_nest #(
+    .Loops(7),
+    .Bits({5'd16, 5'd16, 5'd16, 5'd3, 5'd3, 5'd8, 5'd16})
+  ) i_nest (
+    .clk,
+    .rst_n,
+    .start(begins),
+    .step,
+    .total({
+      i.groups, tiles_in(i.out_height, tile_bits), tiles_in(i.out_width, tile_bits), 16'(taps), 16'(taps),
+      16'(i.levels), i.sub_rows
+    }),
+    .inner_next(last_step ? one_step[next_word_last] : second_step),
+    .last_next,
+    .last,
+    .ends({walk_ends, map_ends, line_ends, tile_ends, tap_row_ends, tap_ends, level_ends, last_step})
   );
-  cascade_countdown #(.Bits(3)) i_tap_columns (
-    .clk, .start, .total(taps), .step(go && tap_ends), .last(last_tap_column)
-  );
-  cascade_countdown #(.Bits(3)) i_tap_rows (
-    .clk, .start, .total(taps), .step(go && tap_row_ends), .last(last_tap_row)
-  );
-  cascade_countdown i_columns (
-    .clk, .start, .total(tiles_in(i.out_width, tile_bits)), .step(go && tile_ends), .last(last_column)
-  );
-  cascade_countdown i_rows (
-    .clk, .start, .total(tiles_in(i.out_height, tile_bits)), .step(go && line_ends), .last(last_row)
-  );
-  cascade_countdown i_groups (
-    .clk, .start, .total(i.groups), .step(go && map_ends), .last(last_group)
+  logic unused;
+  assign unused = line_ends;
+  assign next_word_last = last_next[1];
+
+  cascade_tap_steps i_tap_steps (
+    .clk,
+    .rst_n,
+    .start,
+    .code(i),
+    .taps(operation_taps),
+    .step,
+    .tap_ends,
+    .begins,
+    .steps,
+    .one_step,
+    .two_steps
   );
 
   assign go = busy && row_here && (!new_tile || tile_here) && (!tap_ends || tap_free) &&
       (!tap_row_ends || tap_row_free) && (!tile_ends || !draining);
+  assign step = begins || go;  // a walk begins like a step with which everything ends
+  assign next_half = !begins && !half;
+  assign half_start = next_half ? BufferBits'(Engine.transform_depth) : '0;
   assign stalled = busy && !row_here;
   assign row_step = go;
   assign row_rewind = tile_ends;
   assign row_release = map_ends;
   assign buffer_read = go && new_word;
-  assign tile_read = buffer_read && last_word && last_level && last_tap_column && last_tap_row;
+  assign tile_read = buffer_read && &last[4:1];
   assign address_next = buffer_address + BufferBits'(new_word);
 
   // Chunks of the group, and cycles between the last steps of two taps and of two rows of taps.
@@ -117,14 +131,6 @@ module cascade_tile_walker
     return (ChunkBits + 1)'(((channels < 17'(LanesK) ? channels : 17'(LanesK)) + 17'(Engine.drain_k - 1)) >> DrainBits);
   endfunction
 
-  function automatic logic [7:0] steps_of(logic [7:0] own);
-    return own != '0 ? own : i.steps;
-  endfunction
-
-  function automatic logic [7:0] steps_in(logic [7:0] steps, logic is_last);
-    return is_last && i.steps_last < steps ? i.steps_last : steps;
-  endfunction
-
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       busy <= 1'b0;
@@ -134,8 +140,8 @@ module cascade_tile_walker
       tap_row_free <= 1'b1;
       draining <= 1'b0;
     end else begin
-      if (start) busy <= 1'b1;
-      else if (go && map_ends && last_group) busy <= 1'b0;
+      if (begins) busy <= 1'b1;
+      else if (go && walk_ends) busy <= 1'b0;
       if (go && tap_ends) begin
         spacing <= spacing_next;
         tap_free <= 1'b0;
@@ -153,54 +159,20 @@ module cascade_tile_walker
       draining <= (draining && !tile_drained) || (go && tile_ends);
     end
 
-    next_tap_steps <= steps_of(operation_taps.steps[next_tap]);  // taps end 2 cycles apart: it is there in time
-    chunks <= chunks_of(start ? 17'(i.channels) : channels_left);
-    if (start) begin
-      tap_steps <= steps_of(operation_taps.steps[0]);
-      next_tap <= 6'd1;
-      words_left <= i.sub_rows;
-      last_word <= i.sub_rows == 16'd1;
-      steps_left <= steps_in(steps_of(operation_taps.steps[0]), i.sub_rows == 16'd1);
-      last_step <= steps_in(steps_of(operation_taps.steps[0]), i.sub_rows == 16'd1) == 8'd1;
-      channels_left <= 17'(i.channels);
-      index <= '0;
-      half <= 1'b0;
-      buffer_address <= '0;
-      tap_address <= '0;
-      new_word <= 1'b1;
-      new_level <= 1'b0;
-      new_tap <= 1'b1;
-      new_tile <= 1'b1;
-    end else if (go) begin
+    chunks <= chunks_of(channels_left);
+    if (step) begin
+      steps_left <= last_step ? steps[next_word_last] : steps_left - 8'd1;
+      second_step <= last_step ? two_steps[next_word_last] : steps_left == 8'd3;
       new_word <= last_step;
-      new_level <= level_ends && !last_level;
+      new_level <= level_ends && !tap_ends;
       new_tap <= tap_ends;
       new_tile <= tile_ends;
-      steps_left <= steps_left - 8'd1;
-      last_step <= steps_left == 8'd2;
-      index <= index + IndexBits'(Engine.slots);
-      buffer_address <= address_next;
-      if (last_step) begin
-        index <= '0;
-        words_left <= last_word ? i.sub_rows : words_left - 16'd1;
-        last_word <= next_word_last;
-        steps_left <= steps_in(tap_ends ? next_tap_steps : tap_steps, next_word_last);
-        last_step <= steps_in(tap_ends ? next_tap_steps : tap_steps, next_word_last) == 8'd1;
-      end
-      if (level_ends) buffer_address <= tap_address;
-      if (tap_ends) begin
-        tap_steps <= next_tap_steps;
-        next_tap <= next_tap == (four ? 6'd35 : 6'd15) ? '0 : next_tap + 6'd1;
-        buffer_address <= address_next;
-        tap_address <= address_next;
-      end
-      if (tile_ends) begin
-        half <= !half;
-        buffer_address <= half ? '0 : BufferBits'(Engine.transform_depth);
-        tap_address <= half ? '0 : BufferBits'(Engine.transform_depth);
-      end
-      if (map_ends) channels_left <= channels_left - 17'(LanesK);
+      index <= last_step ? '0 : index + IndexBits'(Engine.slots);
+      buffer_address <= tile_ends ? half_start : level_ends && !tap_ends ? tap_address : address_next;
     end
+    if (step && tap_ends) tap_address <= tile_ends ? half_start : address_next;
+    if (step && tile_ends) half <= next_half;
+    if (step && map_ends) channels_left <= begins ? 17'(i.channels) : channels_left - 17'(LanesK);
   end
 
   // The decoder has compared the rows; the groups must be those of the channels.
@@ -210,7 +182,7 @@ module cascade_tile_walker
       problem <= ErrorNone;
     end else begin
       step_valid <= go;
-      problem <= busy && (channels_left == '0 || channels_left[16] || (last_group && channels_left > 17'(LanesK))) ?
+      problem <= busy && (channels_left == '0 || channels_left[16] || (last[7] && channels_left > 17'(LanesK))) ?
           ErrorCount : ErrorNone;
     end
     if (go) begin

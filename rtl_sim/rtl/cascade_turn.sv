@@ -16,6 +16,7 @@ module cascade_turn
   localparam int unsigned GranuleBits = index_width(granules_per_word(Engine))
 ) (
   input  logic                         clk,
+  input  logic                         rst_n,
   input  logic                         start,
   input  operation_t                   operation,
   input  logic                         advance,  // the turn is taken
@@ -67,29 +68,26 @@ module cascade_turn
   logic [15:0] channel, group_channel;
   residual_channel_t residual_channel, group_residual, residual_channels;
   logic [OutputBits-1:0] next_tile_row, next_tile_column;
-  logic last_chunk, last_group, last_of_tile, last_of_map, map_ends;
+  logic last_chunk, one_chunk;  // of the group: the present chunk, all
+  logic last_of_tile, last_of_map, last_of_groups, map_ends;
   logic has_residual, residual_ahead, word_starts, reaches, continues;
 
   assign take = advance || fill;
-  assign last_chunk = group_left <= group_t'(Engine.drain_k);
   assign map_ends = last_chunk && last_of_map;
 
   function automatic group_t group_of(logic [16:0] channels);
     return channels < 17'(Engine.lanes_k) ? group_t'(channels) : group_t'(Engine.lanes_k);
   endfunction
 
-  cascade_countdown i_groups (
-    .clk,
-    .start,
-    .total(i.groups),
-    .step(take && map_ends),
-    .last(last_group)
-  );
+  function automatic logic is_chunk(group_t channels);
+    return channels <= group_t'(Engine.drain_k);
+  endfunction
 
   cascade_place #(
     .Engine(Engine)
   ) i_place (
     .clk,
+    .rst_n,
     .start,
     .operation,
     .advance(take && last_chunk),
@@ -99,7 +97,8 @@ module cascade_turn
     .tile_row(next_tile_row),
     .tile_column(next_tile_column),
     .tile_ends(last_of_tile),
-    .map_ends(last_of_map)
+    .map_ends(last_of_map),
+    .walk_ends(last_of_groups)
   );
 
   // First element and word of the next group: Engine.lanes_k channels further.
@@ -112,6 +111,8 @@ module cascade_turn
       channels_left <= 17'(i.channels) - 17'(Engine.lanes_k);
       group_left <= group_of(17'(i.channels));
       group_channels <= group_of(17'(i.channels));
+      last_chunk <= is_chunk(group_of(17'(i.channels)));
+      one_chunk <= is_chunk(group_of(17'(i.channels)));
       next_chunk <= '0;
       channel <= '0;
       group_channel <= '0;
@@ -125,6 +126,7 @@ module cascade_turn
       next_chunk <= next_chunk + 1'b1;
       channel <= channel + 16'(Engine.drain_k);
       group_left <= group_left - group_t'(Engine.drain_k);
+      last_chunk <= 32'(group_left) <= 2 * Engine.drain_k;
       residual_channel <= residual_channel + residual_channel_t'(Engine.drain_k);
       out_element <= out_element + ElementBits'(Engine.drain_k);
       if (32'(out_element) + Engine.drain_k == Engine.sub_row) begin
@@ -135,6 +137,7 @@ module cascade_turn
         next_chunk <= '0;
         channel <= group_channel;
         group_left <= group_channels;
+        last_chunk <= one_chunk;
         residual_channel <= group_residual;
         out_element <= group_element;
         out_word <= group_word;
@@ -142,6 +145,8 @@ module cascade_turn
           channels_left <= channels_left - 17'(Engine.lanes_k);
           group_left <= group_of(channels_left);
           group_channels <= group_of(channels_left);
+          last_chunk <= is_chunk(group_of(channels_left));
+          one_chunk <= is_chunk(group_of(channels_left));
           group_channel <= group_channel + 16'(Engine.lanes_k);
           channel <= group_channel + 16'(Engine.lanes_k);
           group_residual <= group_residual + residual_channel_t'(Engine.lanes_k);
@@ -194,7 +199,7 @@ module cascade_turn
       position_ends <= last_chunk;
       tile_ends <= last_chunk && last_of_tile;
       group_ends <= map_ends;
-      instruction_ends <= map_ends && last_group;
+      instruction_ends <= last_chunk && last_of_groups;
       needs_word <= has_residual && word_starts;
       later_word <= reaches && continues;
       word_address <= BankBits'(residual_address);

@@ -52,7 +52,6 @@ module cascade_unpack
   assign section_ready = !active;
   assign item_valid = full;
   assign item_is_record = kind == 2'd0;
-  assign item_last = items_left == 17'd1;
   assign take_item = full && item_ready;
   assign ends = take_item && item_last;
   assign beat_ready = active && (!full || (take_item && !item_last && share_left == ShareBits'(1)));
@@ -84,6 +83,7 @@ module cascade_unpack
       full <= 1'b0;
       kind <= '0;
       items_left <= '0;
+      item_last <= 1'b0;
       place <= '0;
       share_left <= '0;
     end else begin
@@ -91,10 +91,12 @@ module cascade_unpack
         active <= 1'b1;
         kind <= section_kind;
         items_left <= section_items;
+        item_last <= section_items == 17'd1;
         place <= '0;
       end
       if (take_item) begin
         items_left <= items_left - 17'd1;
+        item_last <= items_left == 17'd2;
         share_left <= share_left - 1'b1;
         if (item_last || share_left == ShareBits'(1)) full <= 1'b0;
         if (item_last) active <= 1'b0;

@@ -48,7 +48,7 @@ module cascade_walker
   typedef logic [WalkBits-1:0] address_t;
 
   instruction_t i;
-  logic pooling;
+  logic pooling, weighs;  // MAXPOOL; its steps take weight rows
   logic [15:0] sub_rows, groups, channel_step;
   logic [7:0] levels, steps, steps_last;
   assign i = operation.code;
@@ -61,8 +61,7 @@ module cascade_walker
   assign steps_last = pooling ? 8'd1 : i.steps_last;
 
   // The loops, inner ones last, and what they still have to do.
-  logic [15:0] words_left;
-  logic [7:0] steps_left;
+  logic [7:0] steps_left, next_steps;
   logic [16:0] channels_left;
   logic [31:0] group_channel_next;  // first input channel of the next group
   address_t line_start, position_start, level_row_start, tap_start, address;
@@ -73,48 +72,44 @@ module cascade_walker
   logic fetches_open, drain_free, drain_free_next;
   logic held;  // the position's last step waits for the drain, and did so in the cycle before
 
-  logic last_step, last_word, last_tap_w, last_tap_h, last_level, last_column, last_row, last_group;
-  logic word_ends, tap_row_ends, window_ends, position_ends, line_ends, map_ends;
+  logic last_step, word_ends, tap_row_ends, window_ends, position_ends, line_ends, map_ends, walk_ends;
   logic last_weights;  // the row is the last one that the packet has for a position
-  logic next_word_last, handed_over, go, in_map;
+  logic last_group, next_word_last, handed_over, go, step, in_map;
+  logic [1:0] one_step, two_steps;  // in a word, and in the last one
+  logic second_step;  // of two that are left
+  logic [7:1] last, last_next;
 
-  assign word_ends = last_step && last_word;
-  assign tap_row_ends = word_ends && last_tap_w;
-  assign window_ends = tap_row_ends && last_tap_h;
-  assign position_ends = window_ends && last_level;
-  assign line_ends = position_ends && last_column;
-  assign map_ends = line_ends && last_row;
-  assign next_word_last = last_word ? sub_rows == 16'd1 : words_left == 16'd2;
+  cascade_nest #(
+    .Loops(7),
+    .Bits({5'd16, 5'd16, 5'd16, 5'd8, 5'd8, 5'd8, 5'd16})
+  ) i_nest (
+    .clk,
+    .rst_n,
+    .start,
+    .step,
+    .total({groups, i.out_height, i.out_width, 16'(levels), 16'(i.kernel_h), 16'(i.kernel_w), sub_rows}),
+    .inner_next(last_step ? one_step[next_word_last] : second_step),
+    .last_next,
+    .last,
+    .ends({walk_ends, map_ends, line_ends, position_ends, window_ends, tap_row_ends, word_ends, last_step})
+  );
+  assign next_word_last = last_next[1];
+  assign last_group = last[7];
+  assign next_steps = next_word_last ? steps_last : steps;
 
-  cascade_countdown #(.Bits(8)) i_taps_w (
-    .clk, .start, .total(i.kernel_w), .step(go && word_ends), .last(last_tap_w)
-  );
-  cascade_countdown #(.Bits(8)) i_taps_h (
-    .clk, .start, .total(i.kernel_h), .step(go && tap_row_ends), .last(last_tap_h)
-  );
-  cascade_countdown #(.Bits(8)) i_levels (
-    .clk, .start, .total(levels), .step(go && window_ends), .last(last_level)
-  );
   cascade_countdown i_weights (
     .clk, .start, .total(i.rows), .step(go), .last(last_weights)
   );
-  cascade_countdown i_columns (
-    .clk, .start, .total(i.out_width), .step(go && position_ends), .last(last_column)
-  );
-  cascade_countdown i_rows (
-    .clk, .start, .total(i.out_height), .step(go && line_ends), .last(last_row)
-  );
-  cascade_countdown i_groups (
-    .clk, .start, .total(groups), .step(go && map_ends), .last(last_group)
-  );
 
-  assign stalled = busy && !pooling && !row_here;
+  always_ff @(posedge clk) weighs <= !pooling;
+  assign stalled = busy && weighs && !row_here;
   assign read_near = busy && new_word && !held;
-  assign go = busy && (row_here || pooling) && (drain_free || !position_ends) && (read_allowed || !new_word);
+  assign go = busy && (row_here || !weighs) && (drain_free || !position_ends) && (read_allowed || !new_word);
+  assign step = start || go;  // a walk begins like a step with which everything ends
   assign read_address = BankBits'(address);
   assign in_map = tap_y >= 0 && tap_y < coordinate_t'({1'b0, i.in_height}) &&
       tap_x >= 0 && tap_x < coordinate_t'({1'b0, i.in_width});
-  assign row_step = go && !pooling;
+  assign row_step = go && weighs;
   assign row_rewind = position_ends;
   assign row_release = map_ends;
   assign handed_over = go && position_ends;
@@ -129,26 +124,24 @@ module cascade_walker
     return SpacingBits'(i.flags.to_result ? others | 17'(Engine.drain_k - 1) : others >> DrainBits);
   endfunction
 
-  function automatic logic [7:0] steps_of(logic is_last);
-    return is_last ? steps_last : steps;
-  endfunction
+  address_t later_group, line_start_next, position_start_next, level_row_start_next, tap_start_next;
+  assign line_start_next = !map_ends ? line_start + address_t'(operation.row_step) :
+      start ? operation.origin : later_group;
+  assign position_start_next = line_ends ? line_start_next : position_start + address_t'(operation.column_step);
+  assign level_row_start_next = position_ends ? position_start_next : window_ends ? position_start :
+      level_row_start + address_t'(operation.tap_row_step);
+  assign tap_start_next = tap_row_ends ? level_row_start_next : tap_start + address_t'(operation.tap_column_step);
 
-  function automatic logic one_step(logic is_last);
-    return is_last ? steps_last == 8'd1 : steps == 8'd1;
-  endfunction
-
-  address_t tap_next, tap_row_next, position_next, line_next, group_next;
-  assign tap_next = tap_start + address_t'(operation.tap_column_step);
-  assign tap_row_next = level_row_start + address_t'(operation.tap_row_step);
-  assign position_next = position_start + address_t'(operation.column_step);
-  assign line_next = line_start + address_t'(operation.row_step);
-
-  coordinate_t origin_y, origin_x, position_y_next, position_x_next;
+  coordinate_t origin_y, origin_x, position_y_next, position_x_next, tap_y_next, tap_x_next;
   assign origin_y = -coordinate_t'({1'b0, i.pad_top});
   assign origin_x = -coordinate_t'({1'b0, i.pad_left});
   assign position_x_next = line_ends ? origin_x : position_x + coordinate_t'({1'b0, i.stride_w});
   assign position_y_next = map_ends ? origin_y : line_ends ? position_y + coordinate_t'({1'b0, i.stride_h}) :
       position_y;
+  assign tap_x_next = position_ends ? position_x_next : tap_row_ends ? position_x :
+      tap_x + coordinate_t'({1'b0, i.dilation_w});
+  assign tap_y_next = position_ends ? position_y_next : window_ends ? position_y :
+      tap_y + coordinate_t'({1'b0, i.dilation_h});
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin
@@ -159,7 +152,7 @@ module cascade_walker
       held <= 1'b0;
     end else begin
       if (start) busy <= 1'b1;
-      else if (go && map_ends && last_group) busy <= 1'b0;
+      else if (go && walk_ends) busy <= 1'b0;
       if (handed_over) begin
         if (!pooling) begin
           spacing <= spacing_next;
@@ -175,89 +168,39 @@ module cascade_walker
     end
 
     // Both are one cycle late at a new group: its channels are never more than those of the group before, and no group
-    // ends in its first cycle (`drain_free`).
-    group_next <= operation.origin + (address_t'(group_channel_next) >> SubRowBits);
-    spacing_next <= spacing_of(start ? 17'(i.channels) : channels_left);
+    // ends in its first cycle (`drain_free`), nor the first one in its second.
+    later_group <= operation.origin + (address_t'(group_channel_next) >> SubRowBits);
+    spacing_next <= spacing_of(channels_left);
 
-    if (start) begin
-      words_left <= sub_rows;
-      last_word <= sub_rows == 16'd1;
-      steps_left <= steps_of(sub_rows == 16'd1);
-      last_step <= one_step(sub_rows == 16'd1);
-      group_channel_next <= 32'(channel_step);
-      channels_left <= 17'(i.channels);
-      index <= '0;
-      new_word <= 1'b1;
-      new_level <= 1'b0;
-      first_step <= 1'b1;
-      line_start <= operation.origin;
-      position_start <= operation.origin;
-      level_row_start <= operation.origin;
-      tap_start <= operation.origin;
-      address <= operation.origin;
-      position_y <= origin_y;
-      position_x <= origin_x;
-      tap_y <= origin_y;
-      tap_x <= origin_x;
-    end else if (go) begin
+    one_step <= {steps_last == 8'd1, steps == 8'd1};
+    two_steps <= {steps_last == 8'd2, steps == 8'd2};
+    if (step) begin
+      steps_left <= last_step ? next_steps : steps_left - 8'd1;
+      second_step <= last_step ? two_steps[next_word_last] : steps_left == 8'd3;
       first_step <= position_ends;
       new_word <= last_step;
-      new_level <= window_ends && !last_level;
-      steps_left <= steps_left - 8'd1;
-      last_step <= steps_left == 8'd2;
-      index <= index + IndexBits'(Engine.slots);
-      if (last_step) begin
-        index <= '0;
-        words_left <= last_word ? sub_rows : words_left - 16'd1;
-        last_word <= next_word_last;
-        steps_left <= steps_of(next_word_last);
-        last_step <= one_step(next_word_last);
-        address <= address + 1'b1;
-      end
-      if (word_ends) begin
-        tap_x <= tap_x + coordinate_t'({1'b0, i.dilation_w});
-        tap_start <= tap_next;
-        address <= tap_next;
-      end
-      if (tap_row_ends) begin
-        tap_x <= position_x;
-        tap_y <= tap_y + coordinate_t'({1'b0, i.dilation_h});
-        level_row_start <= tap_row_next;
-        tap_start <= tap_row_next;
-        address <= tap_row_next;
-      end
-      if (window_ends) begin
-        tap_y <= position_y;
-        level_row_start <= position_start;
-        tap_start <= position_start;
-        address <= position_start;
-      end
-      if (position_ends) begin
-        position_x <= position_x_next;
-        position_y <= position_y_next;
-        tap_x <= position_x_next;
-        tap_y <= position_y_next;
-        position_start <= position_next;
-        level_row_start <= position_next;
-        tap_start <= position_next;
-        address <= position_next;
-      end
-      if (line_ends) begin
-        line_start <= line_next;
-        position_start <= line_next;
-        level_row_start <= line_next;
-        tap_start <= line_next;
-        address <= line_next;
-      end
-      if (map_ends) begin
-        group_channel_next <= group_channel_next + 32'(channel_step);
-        channels_left <= channels_left - 17'(Engine.lanes_k);
-        line_start <= group_next;
-        position_start <= group_next;
-        level_row_start <= group_next;
-        tap_start <= group_next;
-        address <= group_next;
-      end
+      new_level <= window_ends && !position_ends;
+      index <= last_step ? '0 : index + IndexBits'(Engine.slots);
+    end
+    // Each place moves when its loop ends; those further in follow it.
+    if (step && last_step) address <= word_ends ? tap_start_next : address + 1'b1;
+    if (step && word_ends) begin
+      tap_start <= tap_start_next;
+      tap_x <= tap_x_next;
+    end
+    if (step && tap_row_ends) begin
+      level_row_start <= level_row_start_next;
+      tap_y <= tap_y_next;
+    end
+    if (step && position_ends) begin
+      position_start <= position_start_next;
+      position_x <= position_x_next;
+      position_y <= position_y_next;
+    end
+    if (step && line_ends) line_start <= line_start_next;
+    if (step && map_ends) begin
+      group_channel_next <= (start ? '0 : group_channel_next) + 32'(channel_step);
+      channels_left <= start ? 17'(i.channels) : channels_left - 17'(Engine.lanes_k);
     end
   end
 

@@ -286,7 +286,7 @@ module walk_bench
   localparam int unsigned OutputBits = index_width(Tile);
   logic rst_n, in_valid, in_ready, out_valid, out_ready, last, start, taps_valid, stalled, tile_here, tile_read;
   logic row_step, row_rewind, row_release, buffer_read, tile_drained, step_valid, step_word, step_first, step_shift, step_last;
-  logic advance, tile_ends, map_ends;
+  logic advance, tile_ends, map_ends, walk_ends;
   logic [1:0] step_index;
   logic [8:0] buffer_address, address;
   logic row_here;

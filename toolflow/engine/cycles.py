@@ -39,15 +39,15 @@ class Latencies:
     """
 
     memory: int = 64
-    start: int = 150
-    convolution: int = 16
+    start: int = 152
+    convolution: int = 17
     transform: int = 13
-    pool: int = 5
-    mover: int = 13
+    pool: int = 6
+    mover: int = 15
     image: int = 1
     record: int = 12
     beat: int = 2
-    piece: int = 12
+    piece: int = 14
 
 
 @dataclass(frozen=True)
