@@ -294,7 +294,7 @@ def test_images_that_are_none_are_a_mistake_to_mend(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 99}, "plan.json must be of schema version 6, not 99"),
+        ({"schema_version": 99}, "plan.json must be of schema version 7, not 99"),
         ({"units": {}}, "plan.json is damaged"),
         ({"units": {"middle": None}}, "plan.json is damaged"),
         (
@@ -381,7 +381,7 @@ def test_an_objective_that_is_named_is_searched_for(
 def test_estimate_says_what_does_not_fit(project: Path) -> None:
     result = toolflow("estimate", project, "--board", "ulx3s-85f", "--engine", "lanes_k=64,lanes_p=16,slots=8")
     assert result.exit_code == 3
-    assert "DSPs of 124 usable" in result.stderr
+    assert "LUTs of 58,547 usable" in result.stderr
 
 
 def test_rtl_and_the_cpp_behind_its_bench(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

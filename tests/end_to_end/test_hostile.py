@@ -80,7 +80,7 @@ def test_a_board_that_is_too_small_is_told_by_how_much(place: Path) -> None:
     result = toolflow(*arguments(place), *FAST, "--engine", "lanes_k=64,lanes_p=16,slots=4", "--single")
     assert result.exit_code == 3
     assert "does not fit ULX3S-85F: the nearest engine (lanes_k=64, lanes_p=16, slots=4, " in result.stderr
-    assert "DSPs of 124 usable" in result.stderr
+    assert "LUTs of 58,547 usable" in result.stderr
     assert not (place / "out").exists()
     assert not (place / "out.partial").exists()
 
