@@ -20,16 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from quant.cascade.artefacts import Calibration, CurvePoint, hash_arrays
-from quant.cascade.evidence import Evidence, sums
+from quant.cascade.curve import curve, metric, split_threshold, splits
+from quant.cascade.evidence import Evidence
 from quant.cascade.expected import expected_losses
 from quant.cascade.measure import INTERVAL_CONFIDENCE, Answers, answers, calibration_warnings, check_logits, measure
 from quant.cascade.statistics import allowed_losses, normal_quantile
 from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.confidence import (
-    ALWAYS,
     MAX_N,
     NEVER,
-    THRESHOLD_ONE,
     ConfidenceRule,
     accepts,
     confidence_k,
@@ -150,7 +149,7 @@ def calibrate(
         expected_interval=best.interval,
         rules_tried=searched.rules,
         thresholds_tried=searched.thresholds,
-        curve=_curve(evidence.right, metric(numerator, total)),
+        curve=_thinned_curve(evidence.right, metric(numerator, total)),
         warnings=calibration_warnings(found, half_width, options.tolerance),
     )
 
@@ -188,11 +187,6 @@ def _search(low: Int64Array, evidence: Evidence, logit_scale: float, options: Ca
     return _Searched(best, without_margin, rules, thresholds)
 
 
-def metric(numerator: Int64Array, total: Int64Array) -> Int64Array:
-    """Return q = floor(numerator·2^16 / total), (N,): q >= threshold is the hardware's test, exactly."""
-    return np.asarray(numerator * THRESHOLD_ONE // total, dtype=np.int64)
-
-
 def _ks(scale: float, temperatures: tuple[float, ...]) -> Iterator[tuple[int, float]]:
     seen: set[int] = set()
     for temperature in temperatures:
@@ -221,7 +215,7 @@ def _best_threshold(
 ) -> tuple[_Choice, int]:
     """Return the best threshold for `rule`'s k, M and N, whose metric is q, and how many there were."""
     count = len(q)
-    order, ends = _splits(q)
+    order, ends = splits(q)
     loss = evidence.losses(order, ends)
     two_sided = normal_quantile(INTERVAL_CONFIDENCE)
     if evidence.modelled is None:
@@ -242,7 +236,7 @@ def _best_threshold(
     lower, upper = evidence.bounds(order, ends[place : place + 1], two_sided)
     choice = _Choice(
         cost=(int(paid[place]), round(float(loss[place]), 6), int(forwarded[place])),
-        rule=ConfidenceRule(rule.k, rule.m, rule.n, _threshold(q, order, int(ends[place]))),
+        rule=ConfidenceRule(rule.k, rule.m, rule.n, split_threshold(q, order, int(ends[place]))),
         temperature=temperature,
         loss=float(loss[place]) / count,
         interval=(float(lower[0]), float(upper[0])),
@@ -252,33 +246,9 @@ def _best_threshold(
     return choice, len(ends)
 
 
-def _threshold(q: Int64Array, order: Int64Array, accepted: int) -> int:
-    """Return the threshold that accepts the first so many images of `order`."""
-    if accepted == 0:
-        return NEVER
-    return ALWAYS if accepted == len(q) else int(q[order[accepted - 1]])
-
-
-def _splits(q: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Return the images by descending q, and the numbers of images that a threshold can accept, 0 included."""
-    order = np.argsort(-q, kind="stable")
-    changes = np.flatnonzero(np.diff(q[order])) + 1
-    return order, np.concatenate([[0], changes, [len(q)]]).astype(np.int64)
-
-
-def _curve(right: Answers, q: Int64Array) -> tuple[CurvePoint, ...]:
+def _thinned_curve(right: Answers, q: Int64Array) -> tuple[CurvePoint, ...]:
     """Return accuracy against forwarded share over the thresholds, at most CURVE_POINTS of them."""
-    count = len(q)
-    order, ends = _splits(q)
-    saved = sums(right.low[order].astype(np.int64) - right.high[order])
+    order, ends = splits(q)
     if len(ends) > CURVE_POINTS:
         ends = ends[np.unique(np.linspace(0, len(ends) - 1, CURVE_POINTS).round().astype(np.int64))]
-    base = int(right.high.sum())
-    return tuple(
-        CurvePoint(
-            threshold=_threshold(q, order, int(end)),
-            forwarded_share=(count - int(end)) / count,
-            accuracy=(base + float(saved[end])) / count,
-        )
-        for end in ends
-    )
+    return curve(right, q, order, ends)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from quant.cascade.artefacts import Calibration, CascadeReport, Measure
 from quant.cascade.measure import held_out_warnings
+from quant.cascade.thresholds import ThresholdTable
 from toolflow.ir.artefacts import Part
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.unit import DesignKind
@@ -77,6 +78,7 @@ class Decision(Part):
         cascade_pays: whether a pair is the fastest.
         warnings: sentences about what the images do not show for the chosen design, each with its remedy.
         reason: why, for the user.
+        thresholds: what other thresholds of a pair that is built would give; null for a single unit.
     """
 
     choice: DesignKind
@@ -87,6 +89,7 @@ class Decision(Part):
     cascade_pays: bool
     warnings: tuple[str, ...] = ()
     reason: str
+    thresholds: ThresholdTable | None = None
 
     def alternative(self, design: DesignKind) -> Alternative | None:
         """Return a design that was compared, None if it does not fit."""

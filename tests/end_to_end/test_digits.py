@@ -18,7 +18,7 @@ from tests.end_to_end.projects import DIGITS, SMALL_ENGINE, digest_all, flipped,
 from toolflow.engine.isa import Flag, Opcode
 from toolflow.engine.program import decode_program
 from toolflow.engine.stream import unpack
-from toolflow.flow.project import open_project
+from toolflow.flow.project import open_project, read_decision
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.unit import UnitName
 from toolflow.plan.lower.lower import compile_program
@@ -105,6 +105,38 @@ def test_the_summary_says_what_was_built(verified: Summary, project: Path) -> No
         assert (project / "weights" / f"{unit.unit}.weights.bin").stat().st_size == unit.weight_bytes
         for run in unit.runs:
             assert run.utilisation == pytest.approx(macs * run.images / (unit.multipliers * run.cycles))
+
+
+def test_the_chosen_row_of_the_thresholds_is_the_summary(verified: Summary, project: Path) -> None:
+    assert verified.decision is not None
+    assert verified.decision.thresholds is not None
+    assert verified.cascade is not None
+    assert verified.cascade.held_out is not None
+    table, held_out = verified.decision.thresholds, verified.cascade.held_out
+    decision = read_decision(project)
+    assert decision is not None
+    assert decision.thresholds == table
+    (chosen,) = [row for row in table.rows if row.chosen]
+    assert (table.images, table.labelled) == (held_out.images, held_out.labelled)
+    assert chosen.threshold == verified.cascade.threshold
+    assert chosen.accuracy == held_out.cascade_accuracy
+    assert chosen.forwarded_share == held_out.forwarded_share == verified.decision.forwarded_share
+    assert chosen.images_per_second == verified.images_per_second
+    ends = table.rows[0], table.rows[-1]
+    assert [row.accuracy for row in ends] == [held_out.low_accuracy, held_out.high_accuracy]
+    low, high = (unit.runs[-1].images_per_second for unit in verified.units)
+    assert [row.images_per_second for row in ends] == pytest.approx([low, min(low, high)])
+
+
+def test_a_single_unit_has_no_other_thresholds(project: Path, trained: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(project, tmp_path / "project"))
+    result = toolflow(*(argument for argument in build_arguments(trained, out) if argument != "--cascade"))
+    assert result.exit_code == 0, result.stderr
+    assert "calibrate: unchanged, reused" in result.stderr
+    decision = read_decision(out)
+    assert decision is not None
+    assert (decision.choice, decision.thresholds) == ("single high", None)
+    assert "other thresholds" not in result.stdout
 
 
 def test_a_second_build_reuses_what_is_unchanged(verified: Summary, project: Path, trained: Path) -> None:

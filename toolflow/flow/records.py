@@ -177,9 +177,9 @@ class PlanRecord(Record):
 
 
 class DecisionRecord(Record, Decision):
-    """What `decision.json` holds: the design that was built, and why."""
+    """What `decision.json` holds: the design that was built, and why; up to version 1 without other thresholds."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
 
 
 class PrunedImages(Part):

@@ -380,7 +380,7 @@ class Summary(Record):
     """Every figure of a build.
 
     Attributes:
-        schema_version: 6.
+        schema_version: 7.
         made_by: the toolflow's name and version.
         versions: versions of Python and of the packages that a figure can depend on.
         hashes: SHA-256 of inputs and artefacts by name.
@@ -404,7 +404,7 @@ class Summary(Record):
         notes: sentences that the user must know.
     """
 
-    schema_version: Literal[6] = 6
+    schema_version: Literal[7] = 7
     made_by: str
     versions: dict[str, str]
     hashes: dict[str, str] = Field(default_factory=dict)

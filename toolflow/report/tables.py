@@ -9,8 +9,9 @@ from rich.table import Table
 
 from quant.cascade.artefacts import Measure
 from quant.cascade.decide import Alternative, Decision
+from quant.cascade.thresholds import ThresholdTable
 from toolflow.ir.unit import DesignKind
-from toolflow.numerics.confidence import ALWAYS, NEVER
+from toolflow.numerics.confidence import ALWAYS, NEVER, THRESHOLD_ONE
 from toolflow.plan.boards.board import clock_text
 from toolflow.report.summary import (
     Cascade,
@@ -45,6 +46,8 @@ def summary_tables(summary: Summary, layers: bool = False) -> tuple[RenderableTy
         shown.append(cascade_table(summary.cascade, built=len(summary.units) > 1))
     if summary.decision is not None:
         shown.append(decision_table(summary.decision, summary.board.clock_mhz))
+        if summary.decision.thresholds is not None:
+            shown.append(threshold_table(summary.decision.thresholds))
     shown.append(speed_table(summary))
     if layers:
         shown += [layer_table(unit.unit, run) for unit in summary.units for run in unit.runs[-1:]]
@@ -113,6 +116,23 @@ def _verdict(design: Alternative, decision: Decision) -> str:
         return "not faster"
     asked = decision.choice.is_pair and not decision.cascade_pays
     return "faster, but a pair was requested" if asked else "faster on held-out images only"
+
+
+def threshold_table(thresholds: ThresholdTable) -> Table:
+    """The design that was built with other thresholds, and the threshold of the build marked."""
+    title = f"other thresholds, on {thresholds.images:,} held-out images"
+    what = "accuracy" if thresholds.labelled else "agreement with the high unit"
+    table = new_table(title, "threshold>", f"{what}>", "forwarded>", "images/s>", "")
+    for row in thresholds.rows:
+        ends = {ALWAYS: "accept all", NEVER: "forward all"}
+        table.add_row(
+            ends.get(row.threshold, f"{row.threshold / THRESHOLD_ONE:.4f}"),
+            percent(row.accuracy),
+            percent(row.forwarded_share),
+            f"{row.images_per_second:,.0f}",
+            "chosen" if row.chosen else "",
+        )
+    return table
 
 
 def speed_table(summary: Summary) -> Table:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quant.cascade.artefacts import Calibration, CascadeReport
-from quant.cascade.calibrate import CalibrationOptions, calibrate, metric
+from quant.cascade.calibrate import CalibrationOptions, calibrate
+from quant.cascade.curve import metric
 from quant.cascade.measure import evaluate_cascade
 from toolflow.ir.artefacts import load_record, save_record
 from toolflow.ir.errors import ToolflowError

@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from quant.cascade.artefacts import CurvePoint, Measure
 from quant.cascade.calibrate import CalibrationOptions, calibrate
 from quant.cascade.decide import Alternative, Decision
+from quant.cascade.thresholds import ThresholdRow, ThresholdTable
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import CycleReport, InstructionCycles
 from toolflow.engine.isa import Opcode
@@ -144,8 +145,8 @@ def test_summary_is_written_and_read(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
     save_record(summary(), path)
     assert read_summary(path) == summary()
-    path.write_text(path.read_text(encoding="utf-8").replace('"schema_version": 6', '"schema_version": 7'), "utf-8")
-    with pytest.raises(ToolflowError, match=r"summary\.json must be of schema version 6, not 7: build again, or use"):
+    path.write_text(path.read_text(encoding="utf-8").replace('"schema_version": 7', '"schema_version": 8'), "utf-8")
+    with pytest.raises(ToolflowError, match=r"summary\.json must be of schema version 7, not 8: build again, or use"):
         read_summary(path)
     with pytest.raises(ToolflowError, match="cannot be read"):
         read_summary(tmp_path / "absent.json")
@@ -175,6 +176,26 @@ def test_tables_show_the_figures() -> None:
     assert "built" in rows["resident pair"]
     assert "not faster" in rows["single high"]
     assert "conv1" not in shown(summary().model_copy(update={"verification": ()}))
+
+
+def test_other_thresholds_are_shown_for_a_pair_and_the_chosen_one_is_marked() -> None:
+    data = summary()
+    rows = tuple(
+        ThresholdRow(threshold=t, accuracy=0.88 - p / 50, forwarded_share=p, images_per_second=speed, chosen=t == 19784)
+        for t, p, speed in ((ALWAYS, 0.0, 3e6), (19784, 0.188, 2.5e6), (NEVER, 1.0, 1e6))
+    )
+    found = ThresholdTable(images=5000, labelled=True, rows=rows)
+    text = shown(data.model_copy(update={"decision": DECISION.model_copy(update={"thresholds": found})}))
+    assert "other thresholds, on 5,000 held-out images" in text
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines()]
+    for row in (
+        ["accept all", "88.00 %", "0.00 %", "3,000,000", ""],
+        ["0.3019", "87.62 %", "18.80 %", "2,500,000", "chosen"],
+        ["forward all", "86.00 %", "100.00 %", "1,000,000", ""],
+    ):
+        assert row in cells, text
+    assert "other thresholds" not in shown(data), "a single unit has no table"
+    assert "other thresholds" not in shown(data.model_copy(update={"decision": None}))
 
 
 def test_a_verification_shows_its_verdict_first() -> None:

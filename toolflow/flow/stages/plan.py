@@ -9,8 +9,9 @@ from typing import Any
 
 from quant.cascade.artefacts import Calibration
 from quant.cascade.decide import Decision, UnitCycles, decide
+from quant.cascade.thresholds import ThresholdTable, threshold_table
 from toolflow.flow.events import Progress
-from toolflow.flow.graphs import load_graph
+from toolflow.flow.graphs import Images, held_out_logits, load_graph
 from toolflow.flow.project import CALIBRATION, DECISION, PLAN, read_report
 from toolflow.flow.records import DecisionRecord, PlannedClock, PlannedUnit, PlanRecord
 from toolflow.flow.request import Request, Units
@@ -72,6 +73,10 @@ def plan(folder: Path, request: Request, progress: Progress) -> None:
         _write_plan(folder, request, board, {UnitName.SINGLE: (VariantName.HIGH, single)})
         return
     decision, units = _decided(folder, timed, board, request.units is Units.CASCADE, request.objective)
+    if UnitName.LOW in units:
+        low, high = (units[name][1].cycles_per_image for name in (UnitName.LOW, UnitName.HIGH))
+        table = _thresholds(folder, low, high, board, request.objective)
+        decision = decision.model_copy(update={"thresholds": table})
     save_record(DecisionRecord(**dict(decision)), folder / DECISION)
     _write_plan(folder, request, board, units)
 
@@ -145,6 +150,18 @@ def _asked_for(decision: Decision, warnings: tuple[str, ...]) -> Decision:
             "speedup": None if fastest is None else fastest * decision.cycles_per_image / cycles,
             "reason": f"both units, as requested; {decision.reason}",
         }
+    )
+
+
+def _thresholds(folder: Path, low: float, high: float, board: Board, objective: Objective) -> ThresholdTable:
+    """Return the table of thresholds of a pair, from the cycles per image of both units."""
+    data = Images.read(folder)
+    return threshold_table(
+        load_record(Calibration, folder / CALIBRATION).rule,
+        held_out_logits(folder, VariantName.LOW),
+        held_out_logits(folder, VariantName.HIGH),
+        data.labels_of(data.split.held_out),
+        lambda share: board.clock_mhz * 1e6 / objective.pair_cycles(low, high, share),
     )
 
 
