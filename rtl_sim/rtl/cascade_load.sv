@@ -399,7 +399,7 @@ module cascade_load
     .yields(bank_yields),
     .in_valid(value_valid && address < store_t'(Engine.bank_depth)),
     .in_ready(free),
-    .in_data({wide ? lane | lane << wide_lanes(Engine) : lane, BankBits'(address), words}),
+    .in_data({wide ? lane | lane << (Engine.lanes_p / 2) : lane, BankBits'(address), words}),
     .port_taken(bank_taken),
     .write(bank_write),
     .data({bank_lanes, bank_address, bank_words})

@@ -13,7 +13,9 @@ from toolflow.cli.terminal import Terminal
 def recipes(terminal: Terminal) -> None:
     """List the recipes of 'toolflow compress': what each does, needs and gives, its paper and its settings.
 
-    Example:
+    Examples:
+
+        toolflow recipes
 
         toolflow recipes --json
     """

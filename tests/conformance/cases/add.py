@@ -83,7 +83,7 @@ def _small_maps(channels: int) -> Case:
 
     def build(weight_bits: int, activation_bits: int, seed: int, extreme: bool) -> tuple[NetworkBuilder, str]:
         builder = NetworkBuilder((3, 12, 12), weight_bits, activation_bits, 8, seed, extreme)  # several pieces
-        large = builder.conv("large", "image", channels, 3, weight_bits=8, pads=SAME)
+        large = builder.conv("large", "image", channels, 1, weight_bits=8)
         pooled = builder.max_pool("pooled", large, MaxPool((2, 2), (2, 2)))
         added = builder.conv("added", pooled, channels, 3, residual=pooled, pads=SAME)
         narrow = builder.conv("narrow", added, 3, 1)
