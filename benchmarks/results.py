@@ -160,7 +160,7 @@ README_ROWS = {
     "ResNet-20, 4:16, F(2,3) throughout, best of five trainings: accuracy lost": "dense network, trained as long",
     "VGG-16, 3:16 with Winograd: speed-up over direct layers": "dense direct layers on the same multipliers",
     "ResNet-20, W8A8, dense, best batch, KV260: images/s": "nn2fpga on this board: 7,601, with a batch of 1",
-    "ResNet-20, W8A8, dense, best batch, ZCU104: images/s": "13,600: every DSP busy in every cycle, at 200 MHz",
+    "ResNet-20, W8A8, dense, best batch, ZCU104: images/s": "13,600: every DSP busy at 200 MHz; lanes in LUTs add",
     "ResNet-20, batch of 8, 256 multipliers: error of the cycle model": "RTL simulation",
     "Resource model, xcup: largest error of LUTs": "Yosys, engines not used for the fit",
     "Integer reference of ResNet-20: speed": "torch float on the same images: 1,391 images/s",
