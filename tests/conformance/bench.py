@@ -17,8 +17,7 @@ WATCHDOG_CYCLES = 50_000
 PREDICTION_ERROR = 0.05  # of the cycles of one small layer, where nothing stalls
 # Cycles by which a direct layer of a position or two may be late: weights that begin to be read, of the layer and of
 # each group.
-START, SLOW_START, GROUP = 40, 100, 6
-TILE_START = 16  # the same of a small layer with tiles
+START, SLOW_START, GROUP = 24, 100, 6
 # The same where a row of weights takes several beats, as the reader's restarts are not counted; and of words of one
 # channel, where a residual's many words find the bank's port free more often than the model has it.
 SLOW_WEIGHTS_ERROR = 0.1
@@ -67,9 +66,7 @@ def _check_prediction(run: Run, cycles: tuple[int, ...]) -> None:
         if i.opcode is Opcode.CONV:
             slow = config.beats_per_row(Flag.INDEXED in i.flags) > 1
             allowed = (SLOW_WEIGHTS_ERROR if slow or config.sub_row == 1 else PREDICTION_ERROR) * taken
-            if i.tile:
-                allowed = max(allowed, TILE_START)
-            else:
+            if not i.tile:
                 allowed = max(allowed, SLOW_START if slow else START, GROUP * i.groups)
             elapsed, late = elapsed + taken, late + cost.cycles - taken
             ends_in_time = min(before, taken) < SHORT and abs(late) <= PREDICTION_ERROR * elapsed

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from toolflow.engine.config import EngineConfig, one_precision
+from toolflow.engine.decoder import Decoder
 from toolflow.engine.isa import INSTRUCTION_WORDS, Opcode
 from toolflow.engine.positions import Bound, position_cycles, sums_latency, tile_cycles
 from toolflow.engine.steps import Compute, Load, Part, Pool, Step, StoreMap, StoreResults
@@ -116,6 +117,7 @@ def predict(
     # the CRC takes a word a cycle; then the first instruction is read again
     time = wait.start + 2 * wait.memory + words
     weights = WeightPort(config, time + wait.memory)
+    decoder = Decoder(config, time)
     costs: list[InstructionCycles] = []
     index = 0
     loaded = None  # when the images of the next pass are there, where they are loaded ahead
@@ -125,7 +127,9 @@ def predict(
         costs = []
         for step in steps:
             for part in step.parts:
-                began = time
+                ended = time
+                tile = step.tile if isinstance(step, Compute) else 0
+                time = began = decoder.begin(part.opcode, tile, ended)
                 bound: Bound = "control"
                 if part.opcode is Opcode.TABLE and index > 0:
                     time += 1  # the tables are filled
@@ -136,13 +140,14 @@ def predict(
                 if load and load.ahead == part.name and part.opcode in (Opcode.CONV, Opcode.MAXPOOL):
                     later = min(config.lanes_p, images - (index + 1) * config.lanes_p)
                     loaded = began + _load_ahead(config, load, later, wait)
-                costs.append(_cost(config, step, part, here, time - began, bound))
+                costs.append(_cost(config, step, part, here, time - ended, bound))
         index += 1
-        now = weights.state(time), None if loaded is None else max(loaded - time, 0)
+        now = weights.state(time), time - decoder.free, None if loaded is None else max(loaded - time, 0)
         if now == entered[0]:  # every further pass of full lanes is like this one
             skipped = max(passes - index - 2, 0)  # the last but one loads what the last one needs
             later = time
             index, time = index + skipped, weights.skip(skipped, time - entered[1], time)
+            decoder.skip(time - later)
             loaded = None if loaded is None else loaded + time - later
         entered = now, time
     useful = sum(step.macs for step in steps if isinstance(step, Compute)) * images
