@@ -60,16 +60,6 @@ Train = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
-Test = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE.npz",
-        help="Images to report accuracies on; default: a tenth of the other images is held out.",
-        exists=True,
-        dir_okay=False,
-        rich_help_panel=_DATA,
-    ),
-]
 Workers = Annotated[
     str | None,
     typer.Option(
@@ -91,7 +81,7 @@ def compress(
     recipe: Recipes,
     train: Train,
     out: options.Out,
-    test: Test = None,
+    test: options.Test = None,
     settings: Settings = None,
     budget: Budget = None,
     board: CostBoard = "zcu104",

@@ -104,6 +104,16 @@ Calibration = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
+Test = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.npz",
+        help="Images to measure the accuracy on; default: a part of the other images is held out.",
+        exists=True,
+        dir_okay=False,
+        rich_help_panel=_DATA,
+    ),
+]
 Mean = Annotated[
     str | None,
     typer.Option(

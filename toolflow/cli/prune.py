@@ -72,16 +72,6 @@ Unlabelled = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
-Test = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE.npz",
-        help="Images to measure the accuracy on; default: some of the other images are held out.",
-        exists=True,
-        dir_okay=False,
-        rich_help_panel=_DATA,
-    ),
-]
 Epochs = Annotated[
     int | None,
     typer.Option(
@@ -112,7 +102,7 @@ def prune(
     out: options.Out,
     train: Train = None,
     calibration: Unlabelled = None,
-    test: Test = None,
+    test: options.Test = None,
     layer_pattern: LayerPatterns = None,
     layer_tile: LayerTiles = None,
     search_loss: options.SearchLoss = None,
