@@ -1,7 +1,7 @@
 // Runs the program: hands each prepared instruction to its unit, waits for it, counts passes, and stops at
 // the first error. Where an instruction says that it may, the images of the next pass are loaded beside it and those that
-// follow; the next pass's LOAD then only waits for what is left of that. At every end the masters finish what is under way and the whole datapath is reset, so
-// that each run begins in the same state, whatever the one before did.
+// follow; the next pass's LOAD then only waits for what is left of that. At every end the masters finish what is under way
+// and the whole datapath is reset, so that each run begins in the same state, whatever the one before did.
 module cascade_sequencer
   import cascade_pkg::*;
 #(
