@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -134,14 +135,9 @@ def prune(
 
         toolflow prune resnet20.onnx --pattern 3:16 --tile 2 --train cifar.npz --epochs 30 --out build/sparse
     """
-    images = train or calibration
-    if images is None or (train is not None and calibration is not None):
-        given = "both" if images is not None else "neither"
-        raise ToolflowError(f"one of --train and --calibration must be given, not {given}")
     training = {"epochs": epochs, "batch": batch, "rate": rate, "flip": flip}
     given_for_training = {name: value for name, value in training.items() if value is not None}
-    if calibration is not None and given_for_training:
-        raise ToolflowError(f"--{next(iter(given_for_training))} must come with --train")
+    images = _images(train, calibration, given_for_training)
     with terminal.progress("load the toolflow"):
         from quant.training.recipe import Recipe
         from toolflow.cli import parsing
@@ -178,3 +174,14 @@ def prune(
     record = run(request, out, terminal)
     terminal.result(record.model_dump(mode="json"), *prune_tables(record))
     terminal.note(f"pruned into {out / PRUNED}")
+
+
+def _images(train: Path | None, calibration: Path | None, for_training: Mapping[str, object]) -> Path:
+    """Return the images to prune on: those to train on, or those to solve on, which take no option of a training."""
+    images = train or calibration
+    if images is None or (train is not None and calibration is not None):
+        given = "both" if images is not None else "neither"
+        raise ToolflowError(f"one of --train and --calibration must be given, not {given}")
+    if calibration is not None and for_training:
+        raise ToolflowError(f"--{next(iter(for_training))} must come with --train")
+    return images
