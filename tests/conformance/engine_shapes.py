@@ -137,6 +137,9 @@ SHAPES: dict[str, EngineConfig] = {
 # Simulated, and their loops analysed, among the long tests only: another shape has most of what each of them has.
 AT_LENGTH = ("two_precisions", "two_precisions_scalar")
 SIMULATED = [pytest.param(name, marks=pytest.mark.long) if name in AT_LENGTH else name for name in SHAPES]
+# In two, for the level that takes the longest: the files of the tests run beside each other.
+DIRECT = [name for name, shape in zip(SIMULATED, SHAPES.values(), strict=True) if not shape.tile]
+TILE = [name for name, shape in zip(SIMULATED, SHAPES.values(), strict=True) if shape.tile]
 
 # Every width of the multipliers, with S of 2 to 16 and once 32 and 64, for the sweep of modes and patterns at length.
 SWEPT: dict[str, EngineConfig] = {

@@ -303,7 +303,7 @@ def test_planted_faults_are_found(tmp_path: Path) -> None:
     faults = {
         "cascade_transform": ("near = is_4 && (turn == 3'd1 ||", "near = is_4 && (turn == 3'd3 ||"),
         "cascade_fold": ("3'd1, 3'd2: term.shift = 2'd2;", "3'd1, 3'd2: term.shift = 2'd1;"),
-        "cascade_tile_walker": ("buffer_address <= tap_address;", "buffer_address <= address_next;"),
+        "cascade_tile_walker": ("level_ends && !tap_ends ? tap_address", "level_ends && !tap_ends ? address_next"),
     }
     for module, (right, wrong) in faults.items():
         source = (RTL / f"{module}.sv").read_text()
