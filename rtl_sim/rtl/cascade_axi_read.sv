@@ -62,7 +62,7 @@ module cascade_axi_read
   end
   assign fits = 32'(reserved) + 32'(length) <= FifoBeats;
 
-  assign request_ready = state == Idle && !stop;
+  assign request_ready = state == Idle;  // what is taken after `stop` waits before its first burst
   assign asked = m_axi_arvalid && m_axi_arready;
   assign arrived = m_axi_rvalid && m_axi_rready;
   assign taken = data_valid && data_ready;

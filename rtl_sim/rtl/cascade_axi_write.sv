@@ -61,7 +61,7 @@ module cascade_axi_write
     if (32'(page_left) < 32'(length_next)) length_next = LengthBits'(page_left);
   end
 
-  assign request_ready = state == Idle && !stop;
+  assign request_ready = state == Idle;  // what is taken after `stop` waits before its first burst
   assign begins = state == Wait && !stop && 32'(held) >= 32'(length) && open != '1;
   assign sent = m_axi_wvalid && m_axi_wready;
   assign pushed = data_valid && data_ready;

@@ -29,14 +29,14 @@ module cascade_confidence
   logic [AddressBits-1:0] index, place, best_place;
   logic [AddressBits:0] count;
   logic signed [ResultBits-1:0] best;
-  logic largest_done;
+  logic place_last, largest_done;
 
   assign reading = first_pass || second_pass;
   assign read_enable = reading;
   assign read_address = index;
   assign count = (AddressBits + 1)'(classes);
   assign last_read = {1'b0, index} + 1'b1 == count;
-  assign largest_done = valid && !first_pass && !second_pass && {1'b0, place} + 1'b1 == count;
+  assign largest_done = valid && !first_pass && !second_pass && place_last;
   assign best_class = 32'(best_place);
 
   // First pass: the largest result, the lowest index where there are several.
@@ -56,6 +56,7 @@ module cascade_confidence
     if (start) index <= '0;
     else if (reading) index <= last_read ? '0 : index + 1'b1;
     place <= index;
+    place_last <= last_read;
     if (searching && valid && (place == '0 || logit > best)) begin
       best <= logit;
       best_place <= place;

@@ -83,6 +83,7 @@ module cascade_drain
   chunk_t turn;
   logic issue, position_ends, turn_tile_ends, group_ends, instruction_ends, needs_word, later_word, word_outside;
   logic running, active, waited, announced;
+  logic filling;  // the first turn is prepared
   logic [PaceBits-1:0] pace;
   logic [ElementBits-1:0] turn_element;
   logic [Engine.drain_k-1:0] turn_residual_wanted;
@@ -106,7 +107,7 @@ module cascade_drain
     .rst_n,
     .start,
     .operation,
-    .advance(issue),
+    .take(issue || start || filling),
     .chunk(choose_chunk),
     .tile_row,
     .tile_column,
@@ -134,11 +135,13 @@ module cascade_drain
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       running <= 1'b0;
+      filling <= 1'b0;
       waited <= 1'b0;
       announced <= 1'b0;
       pace <= '0;
     end else begin
       running <= active && !tile_drained;
+      filling <= start;
       waited <= stalled;
       announced <= (announced || fetched) && !(issue && position_ends);
       if (issue && i.flags.to_result) pace <= PaceBits'(Engine.drain_k - 1);

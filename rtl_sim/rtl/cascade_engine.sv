@@ -168,9 +168,11 @@ module cascade_engine
 
   // Program.
   logic [1:0] client_request_valid, client_request_ready, client_data_valid, client_data_ready;
+  logic [1:0] shared_valid, shared_ready;
   logic [1:0][AxiAddressBits-1:0] client_request_address;
   logic [1:0][31:0] client_request_beats;
-  logic [Engine.bus_bits-1:0] client_data;
+  logic [1:0][Engine.bus_bits-1:0] client_data;
+  logic [Engine.bus_bits-1:0] shared_data;
   logic fetched_valid, fetched_ready, fetched_last, packet_valid, packet_ready;
   logic [Engine.bus_bits-1:0] fetched_beat;
   packet_t packet;
@@ -193,7 +195,7 @@ module cascade_engine
     .request_beats(client_request_beats[1]),
     .data_valid(client_data_valid[1]),
     .data_ready(client_data_ready[1]),
-    .data(client_data),
+    .data(client_data[1]),
     .core_valid(fetched_valid),
     .core_ready(fetched_ready),
     .core_beat(fetched_beat),
@@ -255,9 +257,9 @@ module cascade_engine
     .client_request_ready,
     .client_request_address,
     .client_request_beats,
-    .client_data_valid,
-    .client_data_ready,
-    .client_data,
+    .client_data_valid(shared_valid),
+    .client_data_ready(shared_ready),
+    .client_data(shared_data),
     .request_valid(read_request_valid),
     .request_ready(read_request_ready),
     .request_address(read_request_address),
@@ -389,22 +391,22 @@ module cascade_engine
   logic unused;
   assign unused = ^m_axi_gmem0_bid;
 
-  // The mover's beats wait in registers: whether it takes one need not reach the masters in the same cycle.
-  logic load_data_valid, load_data_ready;
-  logic [Engine.bus_bits-1:0] load_data;
-  cascade_fifo #(
-    .Width(Engine.bus_bits),
-    .Depth(2)
-  ) i_load_beats (
-    .clk,
-    .rst_n,
-    .in_valid(client_data_valid[0]),
-    .in_ready(client_data_ready[0]),
-    .in_data(client_data),
-    .out_valid(load_data_valid),
-    .out_ready(load_data_ready),
-    .out_data(load_data)
-  );
+  // A client's beats wait in a small FIFO: whether it takes one need not reach the masters in the same cycle.
+  for (genvar n = 0; n < 2; n++) begin : g_client
+    cascade_fifo #(
+      .Width(Engine.bus_bits),
+      .Depth(2)
+    ) i_beats (
+      .clk,
+      .rst_n,
+      .in_valid(shared_valid[n]),
+      .in_ready(shared_ready[n]),
+      .in_data(shared_data),
+      .out_valid(client_data_valid[n]),
+      .out_ready(client_data_ready[n]),
+      .out_data(client_data[n])
+    );
+  end
 
   // Units.
   error_e unit_problem;
@@ -415,6 +417,9 @@ module cascade_engine
     .load_request_ready(client_request_ready[0]),
     .load_request_address(client_request_address[0]),
     .load_request_beats(client_request_beats[0]),
+    .load_data_valid(client_data_valid[0]),
+    .load_data_ready(client_data_ready[0]),
+    .load_data(client_data[0]),
     .problem(unit_problem),
     .*
   );

@@ -273,7 +273,7 @@ module cascade_load
       .PieceBits(8)
     ) i_table (
       .clk,
-      .write_enable(take_slice && table_here && used[0][j]),
+      .write_enable(have && table_here && used[0][j]),  // a table takes every slice
       .write_address,
       .write_data(beat[8*j+:8]),
       .read_enable(take_slice && !table_here),

@@ -17,10 +17,14 @@ module cascade_nest #(
   output logic [Loops:1]       last,  // loops that are in their last pass
   output logic [Loops:0]       ends  // loops that end with the present step
 );
+  localparam int unsigned Half = (Loops + 1) / 2;
+  logic inner_half;  // of the loops will be in their last pass: two short chains of gates, not a long one
+  assign inner_half = &last_next[Half:1];
   logic over;  // after this step nothing is left
   assign over = ends[Loops] && !start;
 
   for (genvar n = 1; n <= Loops; n++) begin : g_loop
+    localparam int unsigned First = n > Half ? Half + 1 : 1;
     logic [Bits[n]-1:0] left;  // passes, the present one included
     logic one, two, second;  // the total is 1, is 2; `left` is 2
     assign last_next[n] = !ends[n-1] ? last[n] : last[n] ? one : second;
@@ -35,7 +39,7 @@ module cascade_nest #(
       if (!rst_n) {last[n], ends[n]} <= '1;
       else if (step && !over) begin
         last[n] <= last_next[n];
-        ends[n] <= inner_next && &last_next[n:1];
+        ends[n] <= inner_next && (n <= Half || inner_half) && &last_next[n:First];
       end
     end
   end

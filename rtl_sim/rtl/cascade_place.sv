@@ -11,7 +11,7 @@ module cascade_place
   input  logic                  rst_n,
   input  logic                  start,
   input  operation_t            operation,
-  input  logic                  advance,  // the position ends
+  input  logic                  step,  // the position ends; also with `start`: a walk begins as if one ended
   output logic [StoreBits-1:0]  out_position,
   output logic [StoreBits-1:0]  result_position,
   output logic [StoreBits-1:0]  residual_position,
@@ -27,9 +27,8 @@ module cascade_place
   logic [15:0] tile_columns, tile_rows;  // of the map
   logic next_tile_ends;  // the position that comes next ends its tile
   logic [3:1] last, last_next;  // column and row of the map's tiles, group
-  logic line_ends, step;
+  logic line_ends;
   assign i = operation.code;
-  assign step = start || advance;  // a walk begins like a step with which everything ends
 
   cascade_nest #(
     .Loops(3)
@@ -106,7 +105,7 @@ module cascade_place
 
     always_ff @(posedge clk) begin
       if (!rst_n) row_ends <= 1'b1;
-      else if (start || (advance && !walk_ends)) row_ends <= next_row_ends;
+      else if (step && (start || !walk_ends)) row_ends <= next_row_ends;
       if (step) begin
         tile_column <= next_column;
         tile_row <= next_row;

@@ -1,7 +1,7 @@
 // Weight rows between loader and array: a ring of twice the rows that one group may have, so that the next
 // group arrives while the present one is read once for each position. Cost: one memory of
 // 2 * WeightDepth rows. A row is read in the cycle of its step and appears in the next. A row that is pushed can be
-// read in the next cycle; the place of a group that is released is free two cycles later.
+// read in the next cycle; the place of a group that is released is free three cycles later.
 module cascade_ring
   import cascade_pkg::*;
 #(
@@ -31,7 +31,6 @@ module cascade_ring
   logic fresh, fresh_next;  // the present position is its group's first: later ones find every row
   logic push, taken, released;
 
-  assign row_ready = level != LevelBits'(Depth);
   assign push = row_valid && row_ready;
   assign taken = step && fresh;
   assign fresh_next = step && rewind ? release_group : fresh;
@@ -49,6 +48,7 @@ module cascade_ring
       read_pointer <= '0;
       base <= '0;
       level <= '0;
+      row_ready <= 1'b1;
       unread <= '0;
       fresh <= 1'b1;
       row_here <= 1'b0;
@@ -59,6 +59,7 @@ module cascade_ring
       if (step && release_group) base <= base_next;
       released <= step && release_group;
       level <= level + LevelBits'(push) - (released ? LevelBits'(rows) : '0);
+      row_ready <= !(level == LevelBits'(Depth) || (level == LevelBits'(Depth - 1) && push));
       if (push && !taken) unread <= unread + 1'b1;
       if (taken && !push) unread <= unread - 1'b1;
       fresh <= fresh_next;

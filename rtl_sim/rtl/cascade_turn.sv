@@ -1,7 +1,7 @@
 // Which chunk the drain takes next, where its residual comes from and where its outputs go, in the order of PROGRAM.md.
 // All outputs but `output_outside` are registers, prepared while the turn before is waited for: the drain's decisions
 // start from them.
-// Latency: the first turn is there 2 cycles after `start`, the next one in the cycle after `advance`.
+// Latency: the first turn is there 2 cycles after `start`, the next one in the cycle after `take`.
 // Cost: counters and additions of the place, the channels and the residual's channels, and the registers of one turn.
 module cascade_turn
   import cascade_pkg::*;
@@ -19,7 +19,7 @@ module cascade_turn
   input  logic                         rst_n,
   input  logic                         start,
   input  operation_t                   operation,
-  input  logic                         advance,  // the turn is taken
+  input  logic                         take,  // the turn is taken; also with `start` and in the next cycle
   // the chunk, and what ends with it
   output logic [ChunkBits-1:0]         chunk,
   output logic [OutputBits-1:0]        tile_row,
@@ -58,7 +58,6 @@ module cascade_turn
   assign i = operation.code;
 
   // What the turn after the present one is made of.
-  logic fill, take;
   logic [16:0] channels_left;  // of the map, from the next group on; negative if there are none
   group_t group_left, group_channels;  // of the group, from this chunk on, and all
   logic [ChunkBits-1:0] next_chunk;
@@ -72,7 +71,6 @@ module cascade_turn
   logic last_of_tile, last_of_map, last_of_groups, map_ends;
   logic has_residual, residual_ahead, word_starts, reaches, continues;
 
-  assign take = advance || fill;
   assign map_ends = last_chunk && last_of_map;
 
   function automatic group_t group_of(logic [16:0] channels);
@@ -90,7 +88,7 @@ module cascade_turn
     .rst_n,
     .start,
     .operation,
-    .advance(take && last_chunk),
+    .step(take && last_chunk),
     .out_position,
     .result_position,
     .residual_position,
@@ -101,62 +99,65 @@ module cascade_turn
     .walk_ends(last_of_groups)
   );
 
-  // First element and word of the next group: Engine.lanes_k channels further.
-  logic [16:0] group_step;
+  // The next group lies Engine.lanes_k channels further, the first one at the map's first channel.
+  logic [16:0] next_channels_left, group_step;
+  logic [15:0] next_group_channel, next_group_word;
+  logic [ElementBits-1:0] next_group_element;
+  group_t next_group_channels;
+  residual_channel_t next_group_residual;
+  logic group_begins;
+  assign group_begins = last_chunk && last_of_map;  // with the next turn
   assign group_step = 17'(group_element) + 17'(Engine.lanes_k);
+  assign next_channels_left = (start ? 17'(i.channels) : channels_left) - 17'(Engine.lanes_k);
+  assign next_group_channels = group_of(start ? 17'(i.channels) : channels_left);
+  assign next_group_channel = start ? '0 : group_channel + 16'(Engine.lanes_k);
+  assign next_group_residual = start ? -residual_channel_t'({1'b0, i.residual_offset}) :
+      group_residual + residual_channel_t'(Engine.lanes_k);
+  assign next_group_element = start ? '0 : ElementBits'(32'(group_step) % Engine.sub_row);
+  assign next_group_word = start ? '0 : group_word + 16'(group_step >> SubRowBits);
+
+  logic word_ends;
+  assign word_ends = 32'(out_element) + Engine.drain_k == Engine.sub_row;
 
   always_ff @(posedge clk) begin
-    fill <= start;
-    if (start) begin
-      channels_left <= 17'(i.channels) - 17'(Engine.lanes_k);
-      group_left <= group_of(17'(i.channels));
-      group_channels <= group_of(17'(i.channels));
-      last_chunk <= is_chunk(group_of(17'(i.channels)));
-      one_chunk <= is_chunk(group_of(17'(i.channels)));
-      next_chunk <= '0;
-      channel <= '0;
-      group_channel <= '0;
-      group_word <= '0;
-      out_word <= '0;
-      group_element <= '0;
-      out_element <= '0;
-      residual_channel <= -residual_channel_t'({1'b0, i.residual_offset});
-      group_residual <= -residual_channel_t'({1'b0, i.residual_offset});
-    end else if (take) begin
-      next_chunk <= next_chunk + 1'b1;
-      channel <= channel + 16'(Engine.drain_k);
-      group_left <= group_left - group_t'(Engine.drain_k);
-      last_chunk <= 32'(group_left) <= 2 * Engine.drain_k;
-      residual_channel <= residual_channel + residual_channel_t'(Engine.drain_k);
-      out_element <= out_element + ElementBits'(Engine.drain_k);
-      if (32'(out_element) + Engine.drain_k == Engine.sub_row) begin
-        out_element <= '0;
-        out_word <= out_word + 16'd1;
-      end
-      if (last_chunk) begin
+    if (take && group_begins) begin
+      channels_left <= next_channels_left;
+      group_channels <= next_group_channels;
+      one_chunk <= is_chunk(next_group_channels);
+      group_channel <= next_group_channel;
+      group_residual <= next_group_residual;
+      group_element <= next_group_element;
+      group_word <= next_group_word;
+    end
+    if (take) begin
+      if (group_begins) begin
+        next_chunk <= '0;
+        channel <= next_group_channel;
+        group_left <= next_group_channels;
+        residual_channel <= next_group_residual;
+        out_element <= next_group_element;
+        out_word <= next_group_word;
+      end else if (last_chunk) begin
         next_chunk <= '0;
         channel <= group_channel;
         group_left <= group_channels;
-        last_chunk <= one_chunk;
         residual_channel <= group_residual;
         out_element <= group_element;
         out_word <= group_word;
-        if (last_of_map) begin
-          channels_left <= channels_left - 17'(Engine.lanes_k);
-          group_left <= group_of(channels_left);
-          group_channels <= group_of(channels_left);
-          last_chunk <= is_chunk(group_of(channels_left));
-          one_chunk <= is_chunk(group_of(channels_left));
-          group_channel <= group_channel + 16'(Engine.lanes_k);
-          channel <= group_channel + 16'(Engine.lanes_k);
-          group_residual <= group_residual + residual_channel_t'(Engine.lanes_k);
-          residual_channel <= group_residual + residual_channel_t'(Engine.lanes_k);
-          group_element <= ElementBits'(32'(group_step) % Engine.sub_row);
-          out_element <= ElementBits'(32'(group_step) % Engine.sub_row);
-          group_word <= group_word + 16'(group_step >> SubRowBits);
-          out_word <= group_word + 16'(group_step >> SubRowBits);
-        end
+      end else begin
+        next_chunk <= next_chunk + 1'b1;
+        channel <= channel + 16'(Engine.drain_k);
+        group_left <= group_left - group_t'(Engine.drain_k);
+        residual_channel <= residual_channel + residual_channel_t'(Engine.drain_k);
+        out_element <= word_ends ? '0 : out_element + ElementBits'(Engine.drain_k);
+        out_word <= word_ends ? out_word + 16'd1 : out_word;
       end
+    end
+    // Between two walks the last chunk has ended.
+    if (!rst_n) last_chunk <= 1'b1;
+    else if (take) begin
+      last_chunk <= !last_chunk ? 32'(group_left) <= 2 * Engine.drain_k : !last_of_map ? one_chunk :
+          is_chunk(next_group_channels) || (last_of_groups && !start);
     end
   end
 

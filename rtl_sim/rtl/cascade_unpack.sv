@@ -40,7 +40,7 @@ module cascade_unpack
   localparam int unsigned ShareBits = $clog2(Share + 1);
   localparam int unsigned AssemblyBits = Beats * BusBits;
 
-  logic active, full;
+  logic active, full, last_share;  // the item is the beat's last
   logic [1:0] kind;
   logic [16:0] items_left;
   logic [BeatBits-1:0] place, last_place;
@@ -51,10 +51,9 @@ module cascade_unpack
 
   assign section_ready = !active;
   assign item_valid = full;
-  assign item_is_record = kind == 2'd0;
   assign take_item = full && item_ready;
   assign ends = take_item && item_last;
-  assign beat_ready = active && (!full || (take_item && !item_last && share_left == ShareBits'(1)));
+  assign beat_ready = active && (!full || (item_ready && !item_last && last_share));
   assign take_beat = beat_valid && beat_ready;
   if (AssemblyBits >= ItemBits) begin : g_item
     logic [AssemblyBits-1:0] bits;
@@ -82,14 +81,17 @@ module cascade_unpack
       active <= 1'b0;
       full <= 1'b0;
       kind <= '0;
+      item_is_record <= 1'b1;
       items_left <= '0;
       item_last <= 1'b0;
       place <= '0;
       share_left <= '0;
+      last_share <= 1'b0;
     end else begin
       if (section_valid && section_ready) begin
         active <= 1'b1;
         kind <= section_kind;
+        item_is_record <= section_kind == 2'd0;
         items_left <= section_items;
         item_last <= section_items == 17'd1;
         place <= '0;
@@ -98,7 +100,8 @@ module cascade_unpack
         items_left <= items_left - 17'd1;
         item_last <= items_left == 17'd2;
         share_left <= share_left - 1'b1;
-        if (item_last || share_left == ShareBits'(1)) full <= 1'b0;
+        last_share <= share_left == ShareBits'(2);
+        if (item_last || last_share) full <= 1'b0;
         if (item_last) active <= 1'b0;
       end
       if (take_beat) begin
@@ -106,6 +109,7 @@ module cascade_unpack
         if (place == last_place) begin
           full <= 1'b1;
           share_left <= share;
+          last_share <= share == ShareBits'(1);
         end
       end
     end

@@ -324,7 +324,7 @@ module walk_bench
     .operation_taps(taps),
     .*
   );
-  cascade_place #(.Engine(engine())) i_place (.*);
+  cascade_place #(.Engine(engine())) i_place (.step(start || advance), .*);
   always_ff @(posedge clk) if (buffer_read) address <= buffer_address;
 
   initial begin
