@@ -26,11 +26,11 @@ unsigned int status;
 extern "C" {
 
 void cascade_model_start(unsigned long long program, unsigned long long weights, unsigned long long images,
-                         unsigned long long results, unsigned int count) {
+                         unsigned long long results, unsigned long long maps, unsigned int count) {
   using namespace cascade_model;
   start([=] {
     cascade::run<Config>(Memory(masters[0], program), Memory(masters[1], weights), Memory(masters[0], images),
-                         Memory(masters[0], results), count, &status);
+                         Memory(masters[0], results), Memory(masters[0], maps), count, &status);
     masters[0].drain();
     masters[1].drain();
   });

@@ -45,6 +45,7 @@ struct UnitFormat {
   const char* weights_file;
   std::size_t height, width, channels, pixel_bytes, image_pitch;
   std::size_t classes, result_header_bytes, result_pitch;
+  std::size_t map_bytes;  // 0: the program keeps no maps in memory
 };
 
 struct Result {
@@ -96,6 +97,8 @@ class Engine {
     set_address(kWeights, weights_);
     set_address(kImages, images_);
     set_address(kResults, results_);
+    if (format.map_bytes != 0) maps_ = aligned(memory_.allocate(format.map_bytes));
+    set_address(kMaps, maps_);
   }
 
   const UnitFormat& format() const { return format_; }
@@ -129,7 +132,7 @@ class Engine {
 
  private:
   static constexpr std::uint32_t kControl = 0x00, kProgram = 0x10, kWeights = 0x1C, kImages = 0x28, kResults = 0x34,
-                                 kCount = 0x40, kError = 0x48, kSignature = 0x70;
+                                 kMaps = 0x40, kCount = 0x4C, kError = 0x54, kSignature = 0x70;
 
   Buffer aligned(const Buffer& buffer) const {
     if (buffer.data == nullptr || buffer.address % 4096 != 0)
@@ -176,7 +179,7 @@ class Engine {
   Memory& memory_;
   std::size_t batch_;
   std::size_t started_ = 0;
-  Buffer program_, weights_, images_, results_;
+  Buffer program_, weights_, images_, results_, maps_;
 };
 
 // Classifies `count` images of height * width * channels bytes each, one after the other in `images`.

@@ -25,7 +25,8 @@ try:
 except ImportError:  # the rest is used without a board, in tests and for file formats
     Overlay, allocate = object, None
 
-CONTROL, PROGRAM, WEIGHTS, IMAGES, RESULTS, COUNT, ERROR, SIGNATURE = 0x00, 0x10, 0x1C, 0x28, 0x34, 0x40, 0x48, 0x70
+CONTROL, PROGRAM, WEIGHTS, IMAGES, RESULTS = 0x00, 0x10, 0x1C, 0x28, 0x34
+MAPS, COUNT, ERROR, SIGNATURE = 0x40, 0x4C, 0x54, 0x70
 START, DONE = 1, 2
 ALIGNMENT_BYTES = 4096
 RECORD_BYTES = 16  # class, confident, numerator, total
@@ -96,14 +97,18 @@ class Unit:
         self.weights = self._filled(allocate_bytes, folder / description["weights"])
         self.images = self._aligned(allocate_bytes(batch * self.image["pitch"]))
         self.results = self._aligned(allocate_bytes(batch * self.result["pitch"]))
+        map_bytes = description["map_bytes"]
+        self.maps = self._aligned(allocate_bytes(map_bytes)) if map_bytes else None
         for offset, buffer in (
             (PROGRAM, self.program),
             (WEIGHTS, self.weights),
             (IMAGES, self.images),
             (RESULTS, self.results),
+            (MAPS, self.maps),
         ):
-            self.registers.write(offset, buffer.physical_address & 0xFFFFFFFF)
-            self.registers.write(offset + 4, buffer.physical_address >> 32)
+            address = 0 if buffer is None else buffer.physical_address
+            self.registers.write(offset, address & 0xFFFFFFFF)
+            self.registers.write(offset + 4, address >> 32)
 
     def _check_signature(self, expected: int) -> None:
         found = self.registers.read(SIGNATURE) | self.registers.read(SIGNATURE + 4) << 32

@@ -367,7 +367,7 @@ inline int check_program(Memory program, unsigned int image_count, Header& heade
   Wide beats = 0;
   for (unsigned int index = 0; index < header.instructions; ++index) {
 #ifdef __SYNTHESIS__
-#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
+#pragma HLS LOOP_TRIPCOUNT min=1 max=65536
 #endif
     read_block<Config>(program, index + 1, word);
     for (int n = 0; n < block_words; ++n) {

@@ -372,7 +372,7 @@ bool convolve(const Instruction& i, const Taps& taps, bool narrow, hls::stream<P
   bool taken = true;
   for (unsigned int index = 0; index < i.groups; ++index) {
 #ifdef __SYNTHESIS__
-#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
+#pragma HLS LOOP_TRIPCOUNT min=1 max=65536
 #endif
     const Group group = group_of<Config>(i, index);
     taken = convolve_group<Config>(i, group, taps, narrow, index == 0, half, parameters, rows, replay, transformed,

@@ -47,7 +47,7 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
   const bool narrow = Shape<Config>::two_precisions && header.narrow != 0;
   for (unsigned int n = 0; n < header.instructions; ++n) {
 #ifdef __SYNTHESIS__
-#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
+#pragma HLS LOOP_TRIPCOUNT min=1 max=65536
 #endif
     const Instruction i = instructions.read();
     if (i.opcode == op_table && first_image == 0) fill_tables<Config>(i, data, table);

@@ -45,8 +45,8 @@ void run_pass(ProgramMemory program, WeightMemory weights, ImageMemory images, R
   store_records<Config>(results, orders, records);
 }
 
-template <class Config, class ProgramMemory, class WeightMemory, class ImageMemory, class ResultMemory>
-void run(ProgramMemory program, WeightMemory weights, ImageMemory images, ResultMemory results,
+template <class Config, class ProgramMemory, class WeightMemory, class ImageMemory, class ResultMemory, class MapMemory>
+void run(ProgramMemory program, WeightMemory weights, ImageMemory images, ResultMemory results, MapMemory,
          unsigned int image_count, unsigned int* status) {
   Header header;
   int error = check_program<Config>(program, image_count, header);

@@ -25,7 +25,7 @@ void fetch_program(ProgramMemory program, ImageMemory images, unsigned int count
 #endif
   for (unsigned int index = 0; index < count; ++index) {
 #ifdef __SYNTHESIS__
-#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
+#pragma HLS LOOP_TRIPCOUNT min=1 max=65536
 #endif
     uint32_t word[block_words];
 #ifdef __SYNTHESIS__
@@ -233,7 +233,7 @@ void cut_weights(hls::stream<PacketOrder>& packets, hls::stream<Beat<Config> >& 
     more = order.groups != 0;
     for (unsigned int group = 0; group < order.groups; ++group) {
 #ifdef __SYNTHESIS__
-#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
+#pragma HLS LOOP_TRIPCOUNT min=1 max=65536
 #endif
       const unsigned int left = order.channels - group * Config::lanes_k;
       cut_parameters<Config>(left < Config::lanes_k ? left : Config::lanes_k, beats, parameters);

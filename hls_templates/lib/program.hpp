@@ -7,9 +7,9 @@
 namespace cascade {
 
 constexpr uint32_t program_magic = 0x31465443;
-constexpr uint32_t program_version = 4;
+constexpr uint32_t program_version = 5;
 // A damaged count must not make the engine read gigabytes before the CRC can tell.
-constexpr unsigned int max_instructions = 4096;
+constexpr unsigned int max_instructions = 65536;
 constexpr int leading_places = 8;  // of the order of values, that the confidence unit keeps
 
 constexpr int op_table = 1;
@@ -20,6 +20,8 @@ constexpr int op_store_result = 5;
 constexpr int op_store_map = 6;
 constexpr int op_end = 7;
 constexpr int op_taps = 8;
+constexpr int op_fill = 9;
+constexpr int op_spill = 10;
 
 constexpr int error_none = 0;
 constexpr int error_magic = 1;
@@ -42,6 +44,7 @@ struct Header {
   int32_t threshold;
   uint32_t weight_beats;
   uint8_t narrow;  // of an engine with two precisions: whether this is a narrow program
+  uint32_t map_bytes;
 };
 
 struct Instruction {
@@ -120,6 +123,7 @@ inline Header decode_header(const uint32_t (&word)[block_words]) {
   header.threshold = static_cast<int32_t>(word[9]);
   header.weight_beats = word[10];
   header.narrow = static_cast<uint8_t>(word[11] >> 0 & 1);
+  header.map_bytes = word[12];
   return header;
 }
 

@@ -253,16 +253,17 @@ module cascade_bench #(
 
   // One loop over a table instead of a call for each register: a task is inlined wherever it is called.
   task automatic start_design();
-    localparam int unsigned Writes = 13;
+    localparam int unsigned Writes = 15;
     logic [6:0] register_address[Writes];
     logic [31:0] value[Writes];
     automatic logic [63:0] address[4] = '{
       base + 64'(program_begin), base + 64'(weights_begin), base + 64'(images_begin), base + 64'(results_begin)
     };
     logic answered;
-    register_address = '{7'h0c, 7'h10, 7'h14, 7'h1c, 7'h20, 7'h28, 7'h2c, 7'h34, 7'h38, 7'h40, 7'h04, 7'h08, 7'h00};
+    register_address = '{7'h0c, 7'h10, 7'h14, 7'h1c, 7'h20, 7'h28, 7'h2c, 7'h34, 7'h38, 7'h40, 7'h44, 7'h4c,
+                         7'h04, 7'h08, 7'h00};
     value = '{32'(interrupt), address[0][31:0], address[0][63:32], address[1][31:0], address[1][63:32],
-              address[2][31:0], address[2][63:32], address[3][31:0], address[3][63:32], image_count,
+              address[2][31:0], address[2][63:32], address[3][31:0], address[3][63:32], 32'd0, 32'd0, image_count,
               32'd1, 32'd1, 32'd1};  // the interrupt is enabled: it also tells whether a reset came in time
     for (int unsigned i = 0; i < Writes && ending_e'(ending) == Done; i++) begin
       start   = i == Writes - 1;
@@ -302,7 +303,7 @@ module cascade_bench #(
     logic [6:0] register_address[Reads];
     logic [31:0] value[Reads];
     logic answered;
-    register_address = '{7'h48, 7'h4c, 7'h58, 7'h5c, 7'h68, 7'h70, 7'h74, 7'h00};  // the last one clears done
+    register_address = '{7'h54, 7'h58, 7'h60, 7'h64, 7'h68, 7'h70, 7'h74, 7'h00};  // the last one clears done
     for (int unsigned i = 0; i < Reads && ending_e'(ending) == Done; i++) begin
       host.read(register_address[i], AnswerCycles, value[i], answered);
       if (!answered) ending = Unanswered;

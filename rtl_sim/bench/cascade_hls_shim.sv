@@ -91,6 +91,7 @@ module cascade_hls_shim #(
     input longint unsigned weights_address,
     input longint unsigned images_address,
     input longint unsigned results_address,
+    input longint unsigned maps_address,
     input int unsigned count
   );
   import "DPI-C" function void cascade_model_reset();
@@ -117,9 +118,9 @@ module cascade_hls_shim #(
 
   localparam int Finished = 2;
   localparam int Stuck = 3;
-  // Words of the register map (byte address / 4): addresses and count are registers 4 to 16.
+  // Words of the register map (byte address / 4): addresses and count are registers 4 to 19.
   localparam logic [4:0] Control = 5'h00, GlobalEnable = 5'h01, Enable = 5'h02, Status = 5'h03;
-  localparam logic [4:0] Count = 5'h10, ErrorCode = 5'h12, ErrorValid = 5'h13;
+  localparam logic [4:0] Count = 5'h13, ErrorCode = 5'h15, ErrorValid = 5'h16;
 
   logic [31:0] arguments[32];
   logic [31:0] error;
@@ -227,7 +228,7 @@ module cascade_hls_shim #(
       if (m_axi_gmem0_bvalid) cascade_model_answer();
       if (start) begin
         cascade_model_start({arguments[5], arguments[4]}, {arguments[8], arguments[7]}, {arguments[11], arguments[10]},
-                            {arguments[14], arguments[13]}, arguments[Count]);
+                            {arguments[14], arguments[13]}, {arguments[17], arguments[16]}, arguments[Count]);
       end
       state = cascade_model_advance(model_status);
       busy <= (busy || start) && state != Finished;

@@ -29,6 +29,7 @@ module cascade_control
   output logic [63:0] weights_address,
   output logic [63:0] images_address,
   output logic [63:0] results_address,
+  output logic [63:0] maps_address,
   output logic [31:0] image_count,
   input  logic        busy,
   input  logic        done,  // one cycle
@@ -40,8 +41,8 @@ module cascade_control
   localparam logic [4:0] Control = 5'h00, GlobalEnable = 5'h01, Enable = 5'h02, Status = 5'h03;
   localparam logic [4:0] ProgramLow = 5'h04, ProgramHigh = 5'h05, WeightsLow = 5'h07, WeightsHigh = 5'h08;
   localparam logic [4:0] ImagesLow = 5'h0A, ImagesHigh = 5'h0B, ResultsLow = 5'h0D, ResultsHigh = 5'h0E;
-  localparam logic [4:0] Count = 5'h10, ErrorCode = 5'h12, ErrorValid = 5'h13;
-  localparam logic [4:0] CyclesLow = 5'h16, CyclesHigh = 5'h17, Stalls = 5'h1A;
+  localparam logic [4:0] MapsLow = 5'h10, MapsHigh = 5'h11, Count = 5'h13, ErrorCode = 5'h15, ErrorValid = 5'h16;
+  localparam logic [4:0] CyclesLow = 5'h18, CyclesHigh = 5'h19, Stalls = 5'h1A;
   localparam logic [4:0] SignatureLow = 5'h1C, SignatureHigh = 5'h1D;
 
   logic starting, finished, ready, error_valid, global_enable;
@@ -82,6 +83,7 @@ module cascade_control
       weights_address <= '0;
       images_address <= '0;
       results_address <= '0;
+      maps_address <= '0;
       image_count <= '0;
     end else begin
       start <= 1'b0;
@@ -112,6 +114,8 @@ module cascade_control
           ImagesHigh: images_address[63:32] <= merged(images_address[63:32], s_axi_wdata, s_axi_wstrb);
           ResultsLow: results_address[31:0] <= merged(results_address[31:0], s_axi_wdata, s_axi_wstrb);
           ResultsHigh: results_address[63:32] <= merged(results_address[63:32], s_axi_wdata, s_axi_wstrb);
+          MapsLow: maps_address[31:0] <= merged(maps_address[31:0], s_axi_wdata, s_axi_wstrb);
+          MapsHigh: maps_address[63:32] <= merged(maps_address[63:32], s_axi_wdata, s_axi_wstrb);
           Count: image_count <= merged(image_count, s_axi_wdata, s_axi_wstrb);
           default: ;
         endcase
@@ -137,6 +141,8 @@ module cascade_control
           ImagesHigh: s_axi_rdata <= images_address[63:32];
           ResultsLow: s_axi_rdata <= results_address[31:0];
           ResultsHigh: s_axi_rdata <= results_address[63:32];
+          MapsLow: s_axi_rdata <= maps_address[31:0];
+          MapsHigh: s_axi_rdata <= maps_address[63:32];
           Count: s_axi_rdata <= image_count;
           ErrorCode: s_axi_rdata[3:0] <= error;
           ErrorValid: begin

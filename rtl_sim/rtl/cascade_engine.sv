@@ -103,7 +103,7 @@ module cascade_engine
   logic start, done, fetch_start, checked, pass_ends, stop, writes_finished, masters_idle;
   logic busy /* verilator public_flat_rd */;
   logic [31:0] retired_count /* verilator public_flat_rd */;
-  logic [63:0] program_address, weights_address, images_address, results_address, cycles, last_write;
+  logic [63:0] program_address, weights_address, images_address, results_address, maps_address, cycles, last_write;
   logic [31:0] image_count, weight_stall_cycles;
   logic write_answered, weight_stalled;
   error_e error, problem;
@@ -137,6 +137,7 @@ module cascade_engine
     .weights_address,
     .images_address,
     .results_address,
+    .maps_address,
     .image_count,
     .busy,
     .done,
@@ -389,7 +390,7 @@ module cascade_engine
   assign m_axi_gmem1_arqos = '0;
   // With one identifier and counted responses this says nothing new.
   logic unused;
-  assign unused = ^m_axi_gmem0_bid;
+  assign unused = ^{m_axi_gmem0_bid, maps_address};
 
   // A client's beats wait in a small FIFO: whether it takes one need not reach the masters in the same cycle.
   for (genvar n = 0; n < 2; n++) begin : g_client

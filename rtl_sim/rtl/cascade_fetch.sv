@@ -106,6 +106,7 @@ module cascade_fetch
         4'd9: header.threshold <= word;
         4'd10: header.weight_beats <= word;
         4'd11: header.narrow <= word[0:0];
+        4'd12: header.map_bytes <= word;
         4'd15: crc_expected <= word;
         default: ;
       endcase

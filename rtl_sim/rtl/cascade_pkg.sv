@@ -3,9 +3,9 @@
 package cascade_pkg;
 
   localparam logic [31:0] ProgramMagic = 32'h3146_5443;
-  localparam logic [31:0] ProgramVersion = 32'd4;
+  localparam logic [31:0] ProgramVersion = 32'd5;
   // A damaged count must not make the engine read gigabytes before the CRC can tell.
-  localparam logic [31:0] MaxInstructions = 32'd4096;
+  localparam logic [31:0] MaxInstructions = 32'd65536;
   localparam logic [3:0] LeadingPlaces = 4'd8;  // of the order of values, that the confidence unit keeps
 
   localparam int unsigned AxiAddressBits = 64;
@@ -26,7 +26,9 @@ package cascade_pkg;
     OpStoreResult = 8'd5,
     OpStoreMap = 8'd6,
     OpEnd = 8'd7,
-    OpTaps = 8'd8
+    OpTaps = 8'd8,
+    OpFill = 8'd9,
+    OpSpill = 8'd10
   } opcode_e;
 
   typedef enum logic [3:0] {
@@ -126,6 +128,7 @@ package cascade_pkg;
     logic [31:0] threshold;
     logic [31:0] weight_beats;
     logic        narrow;  // a program of the narrow precision
+    logic [31:0] map_bytes;
     logic [31:0] instructions;
   } header_t;
 

@@ -64,7 +64,7 @@ CONV = Instruction(
     tile=4,
 )
 INSTRUCTIONS = (
-    Instruction(Opcode.TABLE, sub_rows=1, in_words=4, in_base=640),
+    Instruction(Opcode.TABLE, sub_rows=1, in_words=4, in_base=768),
     Instruction(Opcode.LOAD, levels=2, out_height=32, out_width=31, sub_rows=1, in_words=4, out_base=7, out_words=2),
     CONV,
     replace(CONV, flags=Flag.TO_RESULT, levels=1, steps_last=8, channel_step=0, tile=0),
@@ -76,24 +76,32 @@ INSTRUCTIONS = (
     ),
     Instruction(Opcode.STORE_RESULT),
     Instruction(Opcode.STORE_MAP, in_base=9, in_height=2, in_row_words=2, out_base=4096),
+    Instruction(
+        Opcode.SPILL, in_base=9, in_height=2, in_width=3, in_words=2, in_row_words=6, sub_rows=1, out_base=64,
+        residual_base=128,
+    ),
+    Instruction(
+        Opcode.FILL, in_base=64, residual_base=128, out_base=40, out_height=2, out_width=3, out_words=2, sub_rows=1
+    ),
     Instruction(Opcode.END),
 )  # fmt: skip
 PROGRAM = encode_program(HEADER, INSTRUCTIONS, b"tables", 16)
 LISTING = """\
-program     version 4, 9 instructions, engine signature 0x0123456789abcdef
+program     version 5, 11 instructions, engine signature 0x0123456789abcdef
 images      one every 4096 bytes
 results     one every 48 bytes, 10 values each
 weights     17 beats a pass
+maps        0 bytes in memory
 confidence  the 1 largest against the rest of the 3 largest, k = 369, threshold -0.500000 (-32768 / 65536)
 
-   0  TABLE         1 word(s) x 256 x 4 entries from program + 640
+   0  TABLE         1 word(s) x 256 x 4 entries from program + 768
    1  LOAD          32x31 pixels of 1 x 4 bytes -> @7, 2 word(s) a pixel, cut into 2 digits
    2  CONV          32x31 signed @7, 2 word(s) a pixel, 62 a row -> 16x15 @2000, 4 word(s) a pixel
                     30 channels in 2 group(s) of 390 indexed rows: 2 sub-row(s) of 8 step(s), 5 in the last, \
 16 input channels further per group, 2 levels of digits, F(4x4,3x3)
                     kernel 3x5, stride 2x1, pad 1 above, 0 left, dilation 1x2; clip to [-128, 127]
                     plus unsigned @3000 on channels 8 to 23, 3 word(s) a pixel, 45 a row
-   3  CONV          32x31 unsigned @7, 2 word(s) a pixel, 62 a row -> 16x15 results
+   3  CONV          32x31 unsigned @7, 2 word(s) a pixel, 62 a row -> 16x15 results from 2000
                     30 channels in 2 group(s) of 390 dense rows: 2 sub-row(s) of 8 step(s)
                     kernel 3x5, stride 2x1, pad 1 above, 0 left, dilation 1x2; clip to [-128, 127]
    4  TAPS          left shifts of the taps: 0 1 2 3 4 5 6 7 0 1 2 3, 4 5 6 7 0 1 2 3 4 5 6 7, \
@@ -105,7 +113,9 @@ confidence  the 1 largest against the rest of the 3 largest, k = 369, threshold 
                     the images of the next pass may be loaded from here on
    6  STORE_RESULT  class, confidence and results of every image
    7  STORE_MAP     2 row(s) of 2 words from @9 -> results + 4096
-   8  END           end of the pass"""
+   8  SPILL         2x3 pixels of 1 word(s) @9, 2 word(s) a pixel, 6 a row -> maps + 64, one every 128 bytes
+   9  FILL          2x3 pixels of 1 word(s) from maps + 64, one every 128 bytes -> @40, 2 word(s) a pixel
+  10  END           end of the pass"""
 
 
 def test_listing() -> None:
@@ -147,7 +157,7 @@ def test_a_damaged_program_is_a_mistake_to_mend(tmp_path: Path) -> None:
     path.write_bytes(PROGRAM[:70])
     result = CliRunner().invoke(app, ["disassemble", str(path)])
     assert result.exit_code == 2
-    assert "a program of 9 instructions must have 640 bytes, not 70" in result.stderr
+    assert "a program of 11 instructions must have 768 bytes, not 70" in result.stderr
 
 
 def test_a_file_of_another_kind_is_no_program(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ module cascade_single
     Hangs, InReset, Fatal
   } fault_e;
 
-  logic [63:0] program_address, weights_address, images_address, results_address;
+  logic [63:0] program_address, weights_address, images_address, results_address, maps_address;
   logic [31:0] image_count;
   logic start, busy, done;
   logic [63:0] held[Beats];
@@ -101,7 +101,7 @@ module cascade_single
     .s_axi_wstrb(s_axi_control_wstrb), .s_axi_bvalid(s_axi_control_bvalid), .s_axi_bready(s_axi_control_bready),
     .s_axi_arvalid(s_axi_control_arvalid), .s_axi_arready(s_axi_control_arready), .s_axi_araddr(s_axi_control_araddr),
     .s_axi_rvalid(s_axi_control_rvalid), .s_axi_rready(s_axi_control_rready), .s_axi_rdata(s_axi_control_rdata),
-    .interrupt, .start, .program_address, .weights_address, .images_address, .results_address, .image_count,
+    .interrupt, .start, .program_address, .weights_address, .images_address, .results_address, .maps_address, .image_count,
     .busy, .done, .error(ErrorNone), .cycles(64'd0), .weight_stall_cycles(32'd0)
   );
   assign {s_axi_control_bresp, s_axi_control_rresp} = '0;

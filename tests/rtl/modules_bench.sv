@@ -294,7 +294,7 @@ module control_bench
   logic [6:0] s_axi_awaddr, s_axi_araddr;
   logic [31:0] s_axi_wdata, s_axi_rdata, image_count;
   logic [3:0] s_axi_wstrb;
-  logic [63:0] program_address, weights_address, images_address, results_address;
+  logic [63:0] program_address, weights_address, images_address, results_address, maps_address;
   cascade_control #(.Signature(64'h0123_4567_89AB_CDEF)) dut (
     .error(ErrorCrc), .cycles(64'h1_0000_0002), .weight_stall_cycles(32'd7), .*);
 

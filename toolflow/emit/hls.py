@@ -14,7 +14,7 @@ from toolflow.ir.errors import ToolflowError
 
 TEMPLATES = "hls_templates"
 # The arguments that are memory, and the AXI master of each; then the register of every argument.
-MASTERS = {"program": "gmem0", "weights": "gmem1", "images": "gmem0", "results": "gmem0"}
+MASTERS = {"program": "gmem0", "weights": "gmem1", "images": "gmem0", "results": "gmem0", "maps": "gmem0"}
 ARGUMENTS = {**{name: Register[name.upper()] for name in MASTERS}, "count": Register.COUNT, "status": Register.ERROR}
 LONGEST_BURST_BEATS = 256
 # A direction of an AXI adapter buffers its bursts in flight: as many beats as one block RAM is deep.

@@ -68,7 +68,7 @@ def buffer_bytes(units: Iterable[HostUnit]) -> int:
     for unit in units:
         compiled, header = unit.compiled, unit.compiled.header
         images, results = BATCH * header.image_pitch_bytes, BATCH * header.result_pitch_bytes
-        for size in (len(compiled.program), len(compiled.weights), images, results):
+        for size in (len(compiled.program), len(compiled.weights), images, results, header.map_bytes):
             total += -(-size // PAGE_BYTES) * PAGE_BYTES
     return total
 
@@ -94,4 +94,5 @@ def _describe(unit: HostUnit, control_base: int) -> dict[str, Any]:
             "header_bytes": result_header_bytes(compiled.config),
             "pitch": header.result_pitch_bytes,
         },
+        "map_bytes": header.map_bytes,
     }

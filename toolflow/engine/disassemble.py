@@ -67,6 +67,7 @@ def _header_lines(header: Header, count: int) -> list[str]:
         f"images      one every {header.image_pitch_bytes} bytes",
         f"results     one every {header.result_pitch_bytes} bytes, {header.classes} values each",
         f"weights     {header.weight_beats} beats a pass",
+        f"maps        {header.map_bytes} bytes in memory",
         f"confidence  {confidence}",
     ]
 
@@ -77,14 +78,17 @@ def _table(i: Instruction) -> list[str]:
 
 def _load(i: Instruction) -> list[str]:
     digits = f", cut into {i.levels} digits" if i.levels > 1 else ""
+    start = f" from byte {i.in_base}" if i.in_base else ""
     return [
-        f"{i.out_height}x{i.out_width} pixels of {i.sub_rows} x {i.in_words} bytes "
+        f"{i.out_height}x{i.out_width} pixels of {i.sub_rows} x {i.in_words} bytes{start} "
         f"-> @{i.out_base}, {i.out_words} word(s) a pixel{digits}"
     ]
 
 
 def _conv(i: Instruction) -> list[str]:
-    target = "results" if Flag.TO_RESULT in i.flags else f"@{i.out_base}, {i.out_words} word(s) a pixel"
+    target = f"@{i.out_base}, {i.out_words} word(s) a pixel"
+    if Flag.TO_RESULT in i.flags:
+        target = f"results from {i.out_base}" if i.out_base else "results"
     steps = f"{i.steps} step(s)" if i.steps == i.steps_last else f"{i.steps} step(s), {i.steps_last} in the last"
     order = "indexed" if Flag.INDEXED in i.flags else "dense"
     advance = f", {i.channel_step} input channels further per group" if i.channel_step else ""
@@ -121,6 +125,20 @@ def _store_map(i: Instruction) -> list[str]:
     return [f"{i.in_height} row(s) of {i.in_row_words} words from @{i.in_base} -> results + {i.out_base}"]
 
 
+def _fill(i: Instruction) -> list[str]:
+    return [
+        f"{i.out_height}x{i.out_width} pixels of {i.sub_rows} word(s) from maps + {i.in_base}, one every "
+        f"{i.residual_base} bytes -> @{i.out_base}, {i.out_words} word(s) a pixel"
+    ]
+
+
+def _spill(i: Instruction) -> list[str]:
+    return [
+        f"{i.in_height}x{i.in_width} pixels of {i.sub_rows} word(s) @{i.in_base}, {i.in_words} word(s) a pixel, "
+        f"{i.in_row_words} a row -> maps + {i.out_base}, one every {i.residual_base} bytes"
+    ]
+
+
 def _taps(i: Instruction) -> list[str]:
     found = {"left shifts": i.exponents(), "steps": i.tap_steps()}
     pairs = {what: of.reshape(-1, 2 * len(of)).tolist() for what, of in found.items()}  # of rows
@@ -151,4 +169,6 @@ _DESCRIBE: Mapping[Opcode, Callable[[Instruction], list[str]]] = {
     Opcode.STORE_MAP: _store_map,
     Opcode.END: _end,
     Opcode.TAPS: _taps,
+    Opcode.FILL: _fill,
+    Opcode.SPILL: _spill,
 }

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.errors import EngineFaultError, ErrorCode
 from toolflow.engine.isa import INSTRUCTION_WORDS, Flag, Instruction, Opcode
+from toolflow.engine.map_memory import MapMemory
 from toolflow.engine.places import digit_step
 from toolflow.engine.program import (
     COUNT_WORD,
@@ -127,7 +128,10 @@ class _Engine:
         self.output = bytearray()
         self.last_taps = Instruction(Opcode.TAPS)
         self.tables_filled = False
-        self.loaded: Instruction | None = None  # the LOAD
+        self.maps = MapMemory(config, header.map_bytes, image_count)
+        self.loaded: Instruction | None = None  # the last LOAD
+        self.ahead = False  # whether there was a LOAD_AHEAD
+        self.moved = False  # whether there was a second LOAD, a FILL or a SPILL
         self.bank_end = config.bank_depth  # word from which on none is touched
         self.simple = {
             Opcode.TABLE: self.fill_tables,
@@ -136,6 +140,8 @@ class _Engine:
             Opcode.STORE_RESULT: self.store_result,
             Opcode.STORE_MAP: self.store_map,
             Opcode.TAPS: self.taps,
+            Opcode.FILL: self.fill,
+            Opcode.SPILL: self.spill,
         }
 
     def fill_tables(self, i: Instruction) -> None:
@@ -150,7 +156,8 @@ class _Engine:
 
     def load(self, i: Instruction) -> None:
         pixels, q, width, digits = i.out_height * i.out_width, i.sub_rows, i.in_words, i.levels
-        self._counts(self.loaded is None, i)
+        if self.loaded is not None:
+            self._several_movers(i)
         self.loaded = i
         self._counts(pixels and digits, i)
         self._pixel_words(i)
@@ -159,10 +166,10 @@ class _Engine:
         stored = -(-digits * step // self.config.sub_row)
         end = i.out_base + (pixels - 1) * i.out_words + stored
         self._in_range(end <= self.config.bank_depth, i, "load")
-        pitch = self.header.image_pitch_bytes
-        self._in_range(pixels * q * width <= pitch and pitch % self.config.bus_bytes == 0, i, "image")
+        pitch, first, last = self.header.image_pitch_bytes, i.in_base, i.in_base + pixels * q * width
+        self._in_range(last <= pitch and not (pitch | first) % self.config.bus_bytes, i, "image")
         self._reads(self.count * pitch, self.images, "images")
-        raw = self.images[: self.count * pitch].reshape(self.count, pitch)[:, : pixels * q * width]
+        raw = self.images[: self.count * pitch].reshape(self.count, pitch)[:, first:last]
         raw = raw.reshape(self.count, pixels, q, width)
         entries = self.table[np.arange(q)[:, None], np.arange(width)[None, :], raw]
         if digits > 1:
@@ -181,8 +188,9 @@ class _Engine:
     def load_ahead(self, i: Instruction) -> None:
         if i.opcode not in (Opcode.CONV, Opcode.MAXPOOL):
             raise EngineFaultError(ErrorCode.OPCODE, f"'{i.name or i.opcode.name}' cannot have LOAD_AHEAD")
-        self._counts(self.loaded is not None, i)
+        self._counts(self.loaded is not None and not self.moved, i)
         assert self.loaded is not None
+        self.ahead = True
         self.bank_end = self.loaded.out_base
 
     def conv(self, i: Instruction, stream: memoryview) -> memoryview:
@@ -204,7 +212,7 @@ class _Engine:
             end = i.out_base + (positions - 1) * i.out_words + -(-i.channels // c.sub_row)
             self._in_range(end <= self.bank_end, i, "bank write")
         else:
-            self._in_range(positions * i.channels <= c.result_depth, i, "result")
+            self._in_range(i.out_base + positions * i.channels <= c.result_depth, i, "result")
         between = Flag.RESIDUAL in i.flags and i.residual_offset % c.drain_k
         self._in_range(not between, i, "residual between the channels of a chunk")
         indexed = Flag.INDEXED in i.flags
@@ -347,7 +355,7 @@ class _Engine:
         out = np.minimum(np.maximum(round_half_even_shift(scaled, shift), i.lower), i.upper)
         positions = acc.shape[1]
         if Flag.TO_RESULT in i.flags:
-            place = np.arange(positions)[:, None] * i.channels + channel
+            place = i.out_base + np.arange(positions)[:, None] * i.channels + channel
             self.result[:, place] = out
             return
         element = channel % self.config.sub_row
@@ -387,6 +395,36 @@ class _Engine:
         address = i.out_base + np.arange(len(oy))[:, None] * i.out_words + q
         self._in_range(int(address.max()) < self.bank_end, i, "bank write")
         self.bank[:, address] = (best & ((1 << self.config.activation_bits) - 1)).astype(np.uint8)
+
+    def fill(self, i: Instruction) -> None:
+        height, width, words = i.out_height, i.out_width, i.sub_rows
+        self._counts(height * width * words, i)
+        self._moves(i)
+        end = i.out_base + (height * width - 1) * i.out_words + words
+        self._in_range(end <= self.config.bank_depth, i, "bank write")
+        self._maps_hold(i, i.in_base, height, width * words)
+        rows = self.maps.read(i.in_base, i.residual_base, height, width * words)
+        pixels = np.arange(height * width)[:, None] * i.out_words
+        self.bank[:, i.out_base + pixels + np.arange(words)] = rows.reshape(self.count, height * width, words, -1)
+
+    def spill(self, i: Instruction) -> None:
+        height, width, words = i.in_height, i.in_width, i.sub_rows
+        self._counts(height * width * words, i)
+        end = i.in_base + (height - 1) * i.in_row_words + (width - 1) * i.in_words + words
+        self._in_range(end <= self.config.bank_depth, i, "bank read")
+        self._maps_hold(i, i.out_base, height, width * words)
+        row = (np.arange(width)[:, None] * i.in_words + np.arange(words)).reshape(-1)
+        address = i.in_base + np.arange(height)[:, None] * i.in_row_words + row
+        self.maps.write(i.out_base, i.residual_base, self.bank[:, address])
+
+    def _maps_hold(self, i: Instruction, base: int, height: int, row_words: int) -> None:
+        self._several_movers(i)
+        self._in_range(self.maps.holds(base, i.residual_base, height, row_words), i, "maps")
+
+    def _several_movers(self, i: Instruction) -> None:
+        """Refuse a second LOAD, a FILL or a SPILL where the images of the next pass may be loaded meanwhile."""
+        self._counts(not self.ahead, i)
+        self.moved = True
 
     def store_result(self, i: Instruction) -> None:
         header, classes = self.header, self.header.classes

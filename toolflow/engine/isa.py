@@ -26,6 +26,8 @@ class Opcode(IntEnum):
     STORE_MAP = 6
     END = 7
     TAPS = 8
+    FILL = 9
+    SPILL = 10
 
 
 class Flag(IntFlag, boundary=STRICT):
@@ -51,6 +53,7 @@ TAP_STEPS_BITS, TAP_STEPS_WORDS = 8, slice(6, 15)
 class Instruction:
     """One instruction; every field of PROGRAM.md, 0 if the opcode does not use it.
 
+    `residual_base` of a FILL or SPILL is the pitch: bytes from a lane's map to the next lane's.
     `name` is the node that it came from, for reports only: it is not in the binary.
     """
 

@@ -40,10 +40,11 @@ class Register(IntEnum):
     WEIGHTS = 0x1C, 64, "address of the weight stream"
     IMAGES = 0x28, 64, "address of the images"
     RESULTS = 0x34, 64, "address of the results"
-    COUNT = 0x40, 32, "number of images, N"
-    ERROR = 0x48, 32, "error code, bits 3:0"
-    ERROR_VALID = 0x4C, 32, "bit 0: the error code is new (clear on read)"
-    CYCLES = 0x58, 64, "cycles from start to the last write response", True
+    MAPS = 0x40, 64, "address of the maps"
+    COUNT = 0x4C, 32, "number of images, N"
+    ERROR = 0x54, 32, "error code, bits 3:0"
+    ERROR_VALID = 0x58, 32, "bit 0: the error code is new (clear on read)"
+    CYCLES = 0x60, 64, "cycles from start to the last write response", True
     WEIGHT_STALLS = 0x68, 32, "cycles in which the array waited for weights", True
     SIGNATURE = 0x70, 64, "signature of the engine", True
 

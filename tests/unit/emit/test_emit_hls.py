@@ -23,7 +23,7 @@ from toolflow.ir.errors import ToolflowError
 GOLDEN = Path(__file__).parents[2] / "golden" / "hls"
 REFRESH = "TOOLFLOW_REFRESH_GOLDEN"
 CONFIG = EngineConfig(lanes_k=16, lanes_p=8, slots=2, bank_depth=8192, weight_depth=512)
-PORT_BYTES = {"program": 1 << 12, "weights": 1 << 16, "images": 6145, "results": 128}
+PORT_BYTES = {"program": 1 << 12, "weights": 1 << 16, "images": 6145, "results": 128, "maps": 1 << 10}
 
 
 def test_golden_files(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_buffers_of_the_bench_are_as_long_as_co_simulation_copies(tmp_path: Path
     (tmp_path / "cascade_low.cpp").write_text(
         f"""#include "cascade_low.hpp"
 extern "C" void cascade_low(const {beat}* program, const {beat}* weights, const {beat}* images, {beat}* results,
-                            unsigned int, unsigned int* status) {{
+                            {beat}* maps, unsigned int, unsigned int* status) {{
   {beat} all = 0;
   {" ".join(copies)}
   results[0] = all;

@@ -43,7 +43,7 @@ SPECIFICATION = "toolflow/engine/PROGRAM.md"
 
 # The header by the names that the specification and both engines use.
 HEADER = {
-    **{name.removesuffix("_bytes"): place for name, place in program.HEADER_LAYOUT.items()},
+    **{name.replace("_pitch_bytes", "_pitch"): place for name, place in program.HEADER_LAYOUT.items()},
     "magic": BitField(program.MAGIC_WORD, 0, 32),
     "version": BitField(program.VERSION_WORD, 0, 32),
     "instructions": BitField(program.COUNT_WORD, 0, 32),
@@ -65,6 +65,7 @@ WORDS = {
             ("Weights", Register.WEIGHTS),
             ("Images", Register.IMAGES),
             ("Results", Register.RESULTS),
+            ("Maps", Register.MAPS),
             ("Cycles", Register.CYCLES),
             ("Signature", Register.SIGNATURE),
         )
@@ -367,17 +368,17 @@ def test_the_hls_shim_has_the_registers() -> None:
     assert {"Control", "GlobalEnable", "Enable", "Status", "Count", "ErrorCode", "ErrorValid"} == set(found)
     call = _between(_text(f"{BENCH}/cascade_hls_shim.sv"), "cascade_model_start({", ";")
     pairs = re.findall(r"arguments\[(\d+)\], arguments\[(\d+)\]", call)
-    buffers = (Register.PROGRAM, Register.WEIGHTS, Register.IMAGES, Register.RESULTS)
+    buffers = (Register.PROGRAM, Register.WEIGHTS, Register.IMAGES, Register.RESULTS, Register.MAPS)
     assert [(4 * int(low), 4 * int(high)) for high, low in pairs] == [buffer.words for buffer in buffers]
     assert "arguments[Count]" in call
 
 
 def test_the_bench_writes_and_reads_the_registers() -> None:
-    lists = re.findall(r"register_address = '{(.*?)};", _text(f"{BENCH}/cascade_bench.sv"))
+    lists = re.findall(r"register_address = '{(.*?)};", _text(f"{BENCH}/cascade_bench.sv"), re.DOTALL)
     written, read = ([int(word, 16) for word in re.findall(r"7'h(\w+)", words)] for words in lists)
     assert written == [
         Register.INTERRUPT_STATUS,
-        *(word for r in (Register.PROGRAM, Register.WEIGHTS, Register.IMAGES, Register.RESULTS) for word in r.words),
+        *(word for name in ("PROGRAM", "WEIGHTS", "IMAGES", "RESULTS", "MAPS") for word in Register[name].words),
         Register.COUNT,
         Register.GLOBAL_INTERRUPT_ENABLE,
         Register.INTERRUPT_ENABLE,
@@ -411,7 +412,7 @@ def pynq_driver() -> ModuleType:
 
 
 def test_the_pynq_driver_has_the_registers_and_errors(pynq_driver: ModuleType) -> None:
-    names = ("CONTROL", "PROGRAM", "WEIGHTS", "IMAGES", "RESULTS", "COUNT", "ERROR", "SIGNATURE")
+    names = ("CONTROL", "PROGRAM", "WEIGHTS", "IMAGES", "RESULTS", "MAPS", "COUNT", "ERROR", "SIGNATURE")
     assert {name: getattr(pynq_driver, name) for name in names} == {name: Register[name] for name in names}
     assert (pynq_driver.START, pynq_driver.DONE) == (Control.START, Control.DONE)
     assert {code.value: code.meaning for code in ErrorCode if code} == pynq_driver.ERRORS
@@ -423,7 +424,7 @@ def test_the_cpp_driver_has_the_registers_and_errors() -> None:
     offsets = _between(text, "static constexpr std::uint32_t ", ";")
     assert {name.upper(): int(offset, 16) for name, offset in re.findall(r"k(\w+) = (0x\w+)", offsets)} == {
         name: Register[name]
-        for name in ("CONTROL", "PROGRAM", "WEIGHTS", "IMAGES", "RESULTS", "COUNT", "ERROR", "SIGNATURE")
+        for name in ("CONTROL", "PROGRAM", "WEIGHTS", "IMAGES", "RESULTS", "MAPS", "COUNT", "ERROR", "SIGNATURE")
     }
     assert f"registers_.write(kControl, {Control.START:d});" in text
     assert f"(registers_.read(kControl) & {Control.DONE:d}u) == 0" in text

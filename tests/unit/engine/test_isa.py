@@ -78,7 +78,7 @@ def test_what_lies_behind_the_end_is_not_decoded() -> None:
 def test_a_program_has_no_more_instructions_than_engines_take() -> None:
     ends = (Instruction(Opcode.END),) * (MAX_INSTRUCTIONS + 1)
     encode_program(HEADER, ends[1:], b"", 16)
-    with pytest.raises(ToolflowError, match="must have at most 4,096 instructions, not 4,097"):
+    with pytest.raises(ToolflowError, match="must have at most 65,536 instructions, not 65,537"):
         encode_program(HEADER, ends, b"", 16)
 
 

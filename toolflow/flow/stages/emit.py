@@ -116,6 +116,7 @@ def _write_sources(folder: Path, unit: Unit, compiled: CompiledProgram, vectors:
         "weights": len(compiled.weights),
         "images": vectors.count * compiled.header.image_pitch_bytes,
         "results": vectors.result_bytes,
+        "maps": compiled.header.map_bytes,
     }
     hls = emit_hls(unit.config, unit.name, folder / "hls", port_bytes)
     require_synthesisable(folder / "hls", unit.name)
