@@ -213,8 +213,7 @@ def locate(unit: Unit, executor: Executor, images: UInt8Array, binaries: Binarie
 
 def traceable(unit: Unit, compiled: CompiledProgram) -> Sequence[str]:
     """Return the graph's tensors that steps write to the banks, in order."""
-    written = {step.tensor for step in compiled.schedule.steps}
-    return [node.name for node in unit.graph.nodes if node.name in written and node.name in compiled.schedule.places]
+    return [node.name for node in unit.graph.nodes if node.name in compiled.schedule.traceable]
 
 
 def _first_difference(want: npt.NDArray[np.generic], got: npt.NDArray[np.generic]) -> tuple[int, ...] | None:

@@ -86,8 +86,8 @@ def make_run(
     rule = RULE if seed % 2 and config.confidence else None
     traced: list[str] = []
     if trace:
-        places = compile_program(graph, config).schedule.places
-        traced = [node.name for node in graph.nodes if node.name in places and not node.op.hardware.is_free]
+        traceable = compile_program(graph, config).schedule.traceable
+        traced = [node.name for node in graph.nodes if node.name in traceable]
     compiled = compile_program(graph, config, rule, trace=traced, trace_images=count if traced else 0)
     packed = compiled.pack_images(images)
     expected = run_program(config, compiled.program, compiled.weights, packed, count)

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from toolflow.engine.config import EngineConfig, one_precision
 from toolflow.engine.decoder import Decoder
 from toolflow.engine.isa import INSTRUCTION_WORDS, Opcode
+from toolflow.engine.places import map_row_bytes
 from toolflow.engine.positions import Bound, position_cycles, sums_latency, tile_cycles
-from toolflow.engine.steps import Compute, Load, Part, Pool, Step, StoreMap, StoreResults
+from toolflow.engine.steps import Compute, Fill, Load, Part, Pool, Spill, Step, StoreMap, StoreResults
 from toolflow.engine.weight_port import WeightPort
 
 PIECE_BEATS = 32  # beats that a load beside compute asks for at a time
@@ -112,7 +113,7 @@ def predict(
     wait = latencies or Latencies()
     passes = -(-images // config.lanes_p)
     instructions = sum(len(step.parts) for step in steps)
-    load = next((step for step in steps if isinstance(step, Load)), None)
+    load = next((step for step in steps if isinstance(step, Load)), None)  # no other is loaded ahead
     words = INSTRUCTION_WORDS * (instructions + 1)
     # the CRC takes a word a cycle; then the first instruction is read again
     time = wait.start + 2 * wait.memory + words
@@ -177,6 +178,10 @@ def _end(
             window = step.window.kernel[0] * step.window.kernel[1]
             positions = step.region.height * step.region.width
             return time + positions * window * step.source.words + wait.pool, "memory"
+        case Fill():
+            return time + _fill(config, step, images, wait), "memory"
+        case Spill():
+            return time + _spill(config, step, images, wait), "memory"
         case StoreMap():
             words = config.bus_bytes // config.sub_row  # of a beat
             beats = -(-step.rows[0] * step.rows[1] // words)
@@ -192,9 +197,25 @@ def _load(config: EngineConfig, step: Load, part: Part, images: int, wait: Laten
         entries = image.words * 256
         beats = -(-entries * image.slice_bytes // config.bus_bytes)
         return wait.memory + max(beats, entries) + wait.mover
-    beats = -(-image.bytes // config.bus_bytes)
-    written = image.height * image.width * step.out.words
+    beats = -(-step.bytes // config.bus_bytes)
+    written = step.out.height * image.width * step.out.words
     return wait.memory + images * (max(written, beats) + wait.image) + wait.mover
+
+
+def _fill(config: EngineConfig, step: Fill, images: int, wait: Latencies) -> int:
+    """Return the cycles of a FILL: a word in each cycle, the rows of all images behind one another."""
+    place = step.out
+    beats = place.height * map_row_bytes(place, config) // config.bus_bytes
+    written = place.height * place.width * place.words
+    return wait.memory + images * (max(written, beats) + wait.image) + wait.mover
+
+
+def _spill(config: EngineConfig, step: Spill, images: int, wait: Latencies) -> int:
+    """Return the cycles of a SPILL: each beat of a row is gathered word by word, then written."""
+    place = step.source
+    words = place.height * place.width * place.words
+    beats = place.height * map_row_bytes(place, config) // config.bus_bytes
+    return images * (words + beats * wait.beat + wait.record)
 
 
 def _load_ahead(config: EngineConfig, step: Load, images: int, wait: Latencies) -> int:

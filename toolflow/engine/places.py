@@ -6,12 +6,14 @@ layout of images over lanes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+from toolflow.engine.config import EngineConfig
 
 
 class Region(NamedTuple):
-    """A rectangle of an output map, in positions: a band of whole rows, or a part of one column."""
+    """A rectangle of an output map, in positions: whole rows, or a part of one column."""
 
     top: int
     left: int
@@ -48,6 +50,10 @@ class BankPlace:
         """The word after the map's last one."""
         return self.base + self.height * self.row_words - self.pixel_words + self.words
 
+    def rows(self, first: int, count: int) -> BankPlace:
+        """Return the place of `count` rows of the map, from row `first` on."""
+        return replace(self, base=self.base + first * self.row_words, height=count)
+
     @property
     def contiguous(self) -> bool:
         """Whether channel c is element c."""
@@ -56,11 +62,16 @@ class BankPlace:
 
 @dataclass(frozen=True)
 class ResultPlace:
-    """The result memory: the values of a map (C, H, W) of one image, from its first word on, channels last."""
+    """In the result memory: the values of a map (C, H, W) of one image, channels last, from value `first` on."""
 
     channels: int
     height: int
     width: int
+    first: int = 0
+
+    def rows(self, first: int, count: int) -> ResultPlace:
+        """Return the place of `count` rows of the map, from row `first` on."""
+        return replace(self, height=count, first=self.first + first * self.width * self.channels)
 
     @property
     def values(self) -> int:
@@ -73,7 +84,8 @@ class ExternalPlace:
     """One item for each image in external memory.
 
     Image i's item begins `offset_bytes` + i · `pitch_bytes` behind the address of the images (of a load), or behind
-    that of the results (of a store).
+    that of the results (of a store). The map of the image in lane i begins as many bytes behind the address of the maps
+    (of a fill or a spill).
     """
 
     offset_bytes: int
@@ -102,6 +114,11 @@ class ImageFormat:
         return self.height * self.width * self.pixel_bytes
 
     @property
+    def row_bytes(self) -> int:
+        """Bytes from a row to the next."""
+        return self.width * self.pixel_bytes
+
+    @property
     def slice_bytes(self) -> int:
         """Bytes of a pixel that fill one bank word."""
         return self.pixel_bytes // self.words
@@ -125,6 +142,11 @@ def digit_step(slice_elements: int, words: int, digits: int, sub_row: int) -> in
         sub_row: S, elements of a word.
     """
     return slice_elements if words == 1 < digits and digits * slice_elements <= sub_row else words * sub_row
+
+
+def map_row_bytes(place: BankPlace, config: EngineConfig) -> int:
+    """Return the bytes of a row of a map in external memory: the words of its pixels without a gap, in whole beats."""
+    return align(place.width * place.words * config.sub_row, config.bus_bytes)
 
 
 def align(count: int, unit: int) -> int:

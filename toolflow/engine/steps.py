@@ -1,4 +1,4 @@
-"""The steps of a pass: load, compute, pool and store, each with the places of its tensors.
+"""The steps of a pass: load, fill, compute, pool, spill and store, each with the places of its tensors.
 
 A network's steps in order are its schedule (`toolflow/plan/schedule`). `toolflow/plan/lower` encodes them, and the
 cycle model, the needs of memories and the reports read them. A step takes one or two instructions.
@@ -76,16 +76,18 @@ class Residual:
 
 @dataclass(frozen=True)
 class Load:
-    """Fill the input tables, then bring each lane its image through them.
+    """Bring each lane rows of its image through the input tables, which are filled before.
 
     Attributes:
         tensor: the network's input.
         image: how an image lies in external memory.
-        source, out: where it lies there, and in the banks.
+        source, out: where the image lies there, and the rows in the banks.
         digits: number of digits into which an element is cut; 1 if it is not cut.
         ahead: name of the step from which on the words of `out`, and all behind them, are free for the images of the
             next pass; "" if there is none.
         table: int64 (C, 256): the element of each channel for each byte.
+        first_row: of the image; the row begins at a beat.
+        fills_tables: whether this is the pass's first load.
     """
 
     tensor: str
@@ -95,11 +97,68 @@ class Load:
     digits: int
     table: Int64Array = field(compare=False, repr=False)
     ahead: str = ""
+    first_row: int = 0
+    fills_tables: bool = True
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """The instructions."""
-        return Part(Opcode.TABLE, "table"), Part(Opcode.LOAD, "load")
+        load = Part(Opcode.LOAD, "load")
+        return (Part(Opcode.TABLE, "table"), load) if self.fills_tables else (load,)
+
+    @property
+    def first_byte(self) -> int:
+        """Where the rows begin in the image."""
+        return self.first_row * self.image.row_bytes
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the rows of one image."""
+        return self.out.height * self.image.row_bytes
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Bring each lane rows of a map from external memory.
+
+    Attributes:
+        tensor: whose map it is.
+        source: where the map lies there.
+        first_row: of the map.
+        out: where the rows go.
+    """
+
+    tensor: str
+    source: ExternalPlace
+    first_row: int
+    out: BankPlace
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The instruction."""
+        return (Part(Opcode.FILL, f"fill {self.tensor}"),)
+
+
+@dataclass(frozen=True)
+class Spill:
+    """Write rows of each lane's map to external memory.
+
+    Attributes:
+        tensor: whose map it is.
+        source: where the rows lie.
+        first_row: of the map.
+        out: where the map lies in external memory.
+    """
+
+    tensor: str
+    source: BankPlace
+    first_row: int
+    out: ExternalPlace
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The instruction."""
+        return (Part(Opcode.SPILL, f"spill {self.tensor}"),)
 
 
 @dataclass(frozen=True)
@@ -109,10 +168,10 @@ class Compute:
     Attributes:
         name: of the step; each step has its own, even if several of them write one tensor.
         tensor: the tensor that the step writes.
-        source: the map that it reads.
+        source: the map that it reads, or those rows of it that it needs.
         signed: whether the elements of this map are signed.
-        out: where the whole output lies.
-        region: the part of the output that this step computes. If there is a tile, the region begins at one: rounded
+        out: where the output lies, or a band of its rows.
+        region: the part of `out` that this step computes. If there is a tile, the region begins at one: rounded
             taps belong to no 3 × 3 kernel, so that a value depends on its position in the tile.
         window: what an output position reads; if there is a tile, the window of the 3 × 3 kernel.
         weights, walk: the weights, and how the array walks them.
@@ -124,6 +183,7 @@ class Compute:
             step of the layer counts.
         direct_place_macs: those of a position if the layer were direct and dense; 0 likewise.
         accumulator_bits: width in which every final accumulator fits.
+        top: row of the whole output with which `out` begins.
     """
 
     name: str
@@ -142,6 +202,7 @@ class Compute:
     place_macs: int = 0
     direct_place_macs: int = 0
     accumulator_bits: int = 0
+    top: int = 0
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -219,9 +280,10 @@ class Pool:
 
     Attributes:
         tensor: the tensor that the step writes.
-        source, signed: the map that it reads, and whether its elements are signed.
-        out, region: where the whole output lies, and the part of it that this step computes.
+        source, signed: the map that it reads, or those rows of it that it needs, and whether its elements are signed.
+        out, region: where the output lies, or a band of its rows, and the part of it that this step computes.
         window: what an output position reads.
+        top: row of the whole output with which `out` begins.
     """
 
     tensor: str
@@ -230,6 +292,7 @@ class Pool:
     out: BankPlace
     region: Region
     window: Window
+    top: int = 0
 
     @property
     def name(self) -> str:
@@ -248,7 +311,7 @@ class StoreMap:
 
     Attributes:
         tensor, integer: the tensor that is stored, and its integers.
-        source, out: where it lies, and where its words go.
+        source, out: where it lies, or a band of its rows, and where the words go.
     """
 
     tensor: str
@@ -282,4 +345,4 @@ class StoreResults:
         return Part(Opcode.STORE_RESULT, "store"), Part(Opcode.END, "end")
 
 
-Step = Load | Compute | Pool | StoreMap | StoreResults
+Step = Load | Fill | Compute | Pool | Spill | StoreMap | StoreResults

@@ -17,7 +17,7 @@ from tests.conformance.engine_shapes import SHAPES
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
 from toolflow.engine.places import BankPlace, Region, ResultPlace
-from toolflow.engine.steps import Compute, Load, Pool, Step, StoreMap, StoreResults
+from toolflow.engine.steps import Compute, Fill, Load, Pool, Spill, Step, StoreMap, StoreResults
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.confidence import ACCEPT_ALL
@@ -113,6 +113,12 @@ def text(step: Step) -> str:
         case StoreResults():
             record = f"one record every {step.out.pitch_bytes} bytes"
             return f"store   {step.tensor}: {of_place(step.source)}, {record}"
+        case Fill():
+            rows = f"{step.out.height} rows from {step.first_row}"
+            return f"fill    {step.tensor}: maps {step.source.offset_bytes}, {rows} -> {of_place(step.out)}"
+        case Spill():
+            rows = f"{step.source.height} rows to {step.first_row}"
+            return f"spill   {step.tensor}: {of_place(step.source)} -> maps {step.out.offset_bytes}, {rows}"
         case StoreMap():
             place = f"{step.out.offset_bytes}, one every {step.out.pitch_bytes} bytes"
             return f"store   {step.tensor}: {of_place(step.source)} -> {place}"

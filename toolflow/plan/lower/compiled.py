@@ -12,6 +12,7 @@ from toolflow.engine.isa import Instruction
 from toolflow.engine.places import ImageFormat
 from toolflow.engine.program import Header
 from toolflow.engine.records import RESULT_HEAD, result_header_bytes, result_record_bytes
+from toolflow.engine.steps import StoreMap
 from toolflow.ir.operator import Shape
 from toolflow.plan.schedule.schedule import Schedule
 
@@ -85,7 +86,7 @@ class CompiledProgram:
 
     def result_bytes(self, image_count: int) -> int:
         """Return the size of the results region, traces included."""
-        stored = [step.out for step in self.schedule.stored_maps.values()]
+        stored = [step.out for steps in self.schedule.stored_maps.values() for step in steps]
         end = max((out.offset_bytes + out.pitch_bytes * image_count for out in stored), default=0)
         return max(image_count * self.header.result_pitch_bytes, end)
 
@@ -104,7 +105,11 @@ class CompiledProgram:
 
     def unpack_trace(self, raw: bytes, tensor: str, image_count: int) -> Int64Array:
         """Read a traced map of N images as int64 (N, C, H, W)."""
-        stored = self.schedule.stored_maps[tensor]
+        bands = [self._unpack_band(raw, stored, image_count) for stored in self.schedule.stored_maps[tensor]]
+        return np.concatenate(bands, axis=2)
+
+    def _unpack_band(self, raw: bytes, stored: StoreMap, image_count: int) -> Int64Array:
+        """Read the rows that a step stored."""
         place, out, s = stored.source, stored.out, self.config.sub_row
         data = np.frombuffer(raw, dtype=np.uint8, count=out.pitch_bytes * image_count, offset=out.offset_bytes)
         words = place.height * place.width * place.pixel_words

@@ -10,9 +10,9 @@ import numpy as np
 
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import Flag, Instruction, Opcode
-from toolflow.engine.places import BankPlace, Region, ResultPlace
+from toolflow.engine.places import BankPlace, Region, ResultPlace, map_row_bytes
 from toolflow.engine.program import table_offset_bytes
-from toolflow.engine.steps import Compute, Load, Part, Pool, Residual, Step, StoreMap, StoreResults, Window
+from toolflow.engine.steps import Compute, Fill, Load, Part, Pool, Residual, Spill, Step, StoreMap, StoreResults, Window
 
 
 class _Walked(TypedDict):
@@ -74,6 +74,10 @@ def _encode(step: Step, part: Part, config: EngineConfig, tables: int) -> Instru
             return _taps(step, part) if part.opcode is Opcode.TAPS else _conv(step, part, config)
         case Pool():
             return _max_pool(step, part)
+        case Fill():
+            return _fill(step, part, config)
+        case Spill():
+            return _spill(step, part, config)
         case StoreMap():
             return _store_map(step, part)
         case StoreResults():
@@ -89,6 +93,7 @@ def _load(step: Load, part: Part) -> Instruction:
     return Instruction(
         part.opcode,
         levels=step.digits,
+        in_base=step.first_byte,
         in_words=step.image.slice_bytes,
         sub_rows=step.image.words,
         out_base=step.out.base,
@@ -159,6 +164,35 @@ def _max_pool(step: Pool, part: Part) -> Instruction:
     )
 
 
+def _fill(step: Fill, part: Part, config: EngineConfig) -> Instruction:
+    return Instruction(
+        part.opcode,
+        in_base=step.source.offset_bytes + step.first_row * map_row_bytes(step.out, config),
+        residual_base=step.source.pitch_bytes,
+        out_base=step.out.base,
+        out_height=step.out.height,
+        out_width=step.out.width,
+        out_words=step.out.pixel_words,
+        sub_rows=step.out.words,
+        name=part.name,
+    )
+
+
+def _spill(step: Spill, part: Part, config: EngineConfig) -> Instruction:
+    return Instruction(
+        part.opcode,
+        in_base=step.source.base,
+        in_height=step.source.height,
+        in_width=step.source.width,
+        in_words=step.source.pixel_words,
+        in_row_words=step.source.row_words,
+        sub_rows=step.source.words,
+        out_base=step.out.offset_bytes + step.first_row * map_row_bytes(step.source, config),
+        residual_base=step.out.pitch_bytes,
+        name=part.name,
+    )
+
+
 def _store_map(step: StoreMap, part: Part) -> Instruction:
     height, row_words = step.rows
     return Instruction(
@@ -211,7 +245,7 @@ def _out(out: BankPlace | ResultPlace, region: Region) -> tuple[int, int]:
     if isinstance(out, ResultPlace):
         if region != (0, 0, out.height, out.width):
             raise ValueError(f"results must be computed by one step, not {region} of {out.height}x{out.width}")
-        return 0, 0
+        return out.first, 0
     base = out.base + region.top * out.row_words + region.left * out.pixel_words
     if region.width == out.width or region.height == 1:
         return base, out.pixel_words

@@ -30,7 +30,8 @@ def compile_program(
 
     Args:
         graph: the integer network.
-        config: the engine; its depths must be large enough (`fit_depths`). With two precisions: `config.of(narrow)`.
+        config: the engine; its depths must be large enough (`fit_depths`), but maps that its banks do not hold lie in
+            external memory. With two precisions: `config.of(narrow)`.
         confidence: rule of the confidence unit; None accepts every image.
         trace: tensors whose raw words are stored to memory after the results (`CompiledProgram.unpack_trace`).
         trace_images: number of images of the traced run; it fixes where traces lie.
@@ -39,7 +40,7 @@ def compile_program(
         DoesNotFitError: the engine is too small; every shortage is named with its amounts.
         ToolflowError: the graph holds something that the engine does not run.
     """
-    schedule = make_schedule(graph, config)
+    schedule = make_schedule(graph, config, config.bank_depth)
     check_fit(schedule)
     return lower(schedule.traced(trace, trace_images), confidence or ACCEPT_ALL)
 
@@ -52,7 +53,11 @@ def lower(schedule: Schedule, rule: ConfidenceRule) -> CompiledProgram:
     """
     config = schedule.config
     instructions = encode_steps(schedule.steps, config)
-    weights = b"".join(pack_weights(step, config) for step in schedule.computes)
+    packed: dict[tuple[int, int], bytes] = {}  # bands of a layer have the same packets
+    for step in schedule.computes:
+        if (id(step.weights), id(step.rule)) not in packed:
+            packed[id(step.weights), id(step.rule)] = pack_weights(step, config)
+    weights = b"".join(packed[id(step.weights), id(step.rule)] for step in schedule.computes)
     header = Header(
         signature=config.signature,
         image_pitch_bytes=schedule.load.source.pitch_bytes,
@@ -64,6 +69,7 @@ def lower(schedule: Schedule, rule: ConfidenceRule) -> CompiledProgram:
         threshold=rule.threshold,
         weight_beats=len(weights) // config.bus_bytes,
         narrow=int(config.narrow),
+        map_bytes=schedule.map_bytes,
     )
     program = encode_program(header, instructions, _tables(schedule.load), config.bus_bytes)
     return CompiledProgram(schedule, header, instructions, program, weights)

@@ -145,11 +145,18 @@ def _more_bits(maps: Maps) -> str:
     return "run it as a wide program" if maps.config.narrow else "the engine more (--engine activation_bits=N)"
 
 
+def residual_tensor(graph: QuantisedGraph, node: QuantisedNode) -> str:
+    """Return the tensor whose map the residual of a node is read from, seen through a sampling shortcut."""
+    producer = graph.by_name.get(node.inputs[1])
+    sampled = producer is not None and producer.op.hardware is HardwareForm.SAMPLING
+    return producer.inputs[0] if producer is not None and sampled else node.inputs[1]
+
+
 def _residual(maps: Maps, node: QuantisedNode) -> Residual:
-    tensor, stride, first_channel = node.inputs[1], (1, 1), 0
-    producer = maps.graph.by_name.get(tensor)
+    tensor, stride, first_channel = residual_tensor(maps.graph, node), (1, 1), 0
+    producer = maps.graph.by_name.get(node.inputs[1])
     if producer is not None and producer.op.hardware is HardwareForm.SAMPLING:
-        tensor, (stride, first_channel) = producer.inputs[0], sampling_of(producer.op.kind)(producer.op)
+        stride, first_channel = sampling_of(producer.op.kind)(producer.op)
     kind = maps.graph.types[tensor].integer
     if maps.digits(tensor) > 1:
         raise ToolflowError(

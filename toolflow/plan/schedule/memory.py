@@ -28,9 +28,42 @@ class MemoryMap:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
+    """How the channels of a tensor lie in a pixel: how many words they take, and the element of each channel."""
+
     words: int
     channel: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Homes:
+    """The maps that hold a network's tensors: those of a concat share one, views lie in what they show.
+
+    Attributes:
+        graph: as `prepare` returns it.
+        layouts: of the tensors.
+        home: the map that holds each tensor, and the word of its pixels with which the tensor begins.
+        lives: first and last node that touches each map, as its number; the load is before node 0.
+        sizes: words of each map.
+    """
+
+    graph: QuantisedGraph
+    layouts: Mapping[str, Layout]
+    home: Mapping[str, tuple[str, int]]
+    lives: Mapping[str, tuple[int, int]]
+    sizes: Mapping[str, int]
+
+    def places(self, bases: Mapping[str, int]) -> dict[str, BankPlace]:
+        """Return where the tensors of some maps lie, whose first words are given."""
+        places = {}
+        for tensor, (root, offset) in self.home.items():
+            if root in bases:
+                _, height, width = as_map(self.graph.shapes[root])
+                layout = self.layouts[tensor]
+                places[tensor] = BankPlace(
+                    bases[root] + offset, height, width, self.layouts[root].words, layout.words, layout.channel
+                )
+        return places
 
 
 def as_map(shape: Shape) -> tuple[int, int, int]:
@@ -59,6 +92,17 @@ def allocate(graph: QuantisedGraph, sub_row: int, input_digits: int, in_result: 
         input_digits: digits into which the load mover cuts the image.
         in_result: the tensor that goes to the result memory and needs no place.
     """
+    homes = homes_of(graph, sub_row, input_digits, in_result)
+    lives, sizes = homes.lives, homes.sizes
+    bases = pack(lives, sizes)
+    words = max((bases[root] + sizes[root] for root in bases), default=0)
+    times = [time for time, node in enumerate(graph.nodes) if not node.op.hardware.is_free]
+    bases, ahead = _image_last(lives, sizes, graph.input_name, times, words) or (bases, None)
+    return MemoryMap(homes.places(bases), words, "" if ahead is None else graph.nodes[ahead].name)
+
+
+def homes_of(graph: QuantisedGraph, sub_row: int, input_digits: int, in_result: str) -> Homes:
+    """Return the maps of a prepared graph; arguments as in `allocate`."""
     layouts = _layouts(graph, sub_row, input_digits)
     home = _homes(graph, layouts)
     lives = _lives(graph, home, in_result)
@@ -66,25 +110,12 @@ def allocate(graph: QuantisedGraph, sub_row: int, input_digits: int, in_result: 
     for root in lives:
         _, height, width = as_map(graph.shapes[root])
         sizes[root] = height * width * layouts[root].words
-    bases = _pack(lives, sizes)
-    words = max((bases[root] + sizes[root] for root in bases), default=0)
-    times = [time for time, node in enumerate(graph.nodes) if not node.op.hardware.is_free]
-    bases, ahead = _image_last(lives, sizes, graph.input_name, times, words) or (bases, None)
-    places = {}
-    for tensor, (root, offset) in home.items():
-        if root not in bases:
-            continue
-        _, height, width = as_map(graph.shapes[root])
-        layout = layouts[tensor]
-        places[tensor] = BankPlace(
-            bases[root] + offset, height, width, layouts[root].words, layout.words, layout.channel
-        )
-    return MemoryMap(places, words, "" if ahead is None else graph.nodes[ahead].name)
+    return Homes(graph, layouts, home, lives, sizes)
 
 
-def _layouts(graph: QuantisedGraph, sub_row: int, input_digits: int) -> dict[str, _Layout]:
+def _layouts(graph: QuantisedGraph, sub_row: int, input_digits: int) -> dict[str, Layout]:
     words = image_format(graph, sub_row).words_of(input_digits, sub_row)
-    layouts = {graph.input_name: _Layout(words, tuple(range(graph.input_shape[0])))}
+    layouts = {graph.input_name: Layout(words, tuple(range(graph.input_shape[0])))}
     for node in graph.nodes:
         shape = graph.shapes[node.name]
         if node.op.hardware.keeps_layout:
@@ -92,17 +123,17 @@ def _layouts(graph: QuantisedGraph, sub_row: int, input_digits: int) -> dict[str
         elif node.op.joins:
             layouts[node.name] = _side_by_side([layouts[t] for t in node.inputs], sub_row)
         else:
-            layouts[node.name] = _Layout(-(-shape[0] // sub_row), tuple(range(shape[0])))
+            layouts[node.name] = Layout(-(-shape[0] // sub_row), tuple(range(shape[0])))
     return layouts
 
 
-def _side_by_side(parts: Sequence[_Layout], sub_row: int) -> _Layout:
+def _side_by_side(parts: Sequence[Layout], sub_row: int) -> Layout:
     offsets = [0, *accumulate(part.words for part in parts)]
     channel = [c + offset * sub_row for part, offset in zip(parts, offsets, strict=False) for c in part.channel]
-    return _Layout(offsets[-1], tuple(channel))
+    return Layout(offsets[-1], tuple(channel))
 
 
-def _homes(graph: QuantisedGraph, layouts: Mapping[str, _Layout]) -> dict[str, tuple[str, int]]:
+def _homes(graph: QuantisedGraph, layouts: Mapping[str, Layout]) -> dict[str, tuple[str, int]]:
     """Map each tensor to (the map that holds it, word offset in a pixel)."""
     home: dict[str, tuple[str, int]] = {}
     for node in reversed(graph.nodes):
@@ -140,7 +171,7 @@ def _lives(graph: QuantisedGraph, home: Mapping[str, tuple[str, int]], in_result
     return lives
 
 
-def _pack(lives: Mapping[str, tuple[int, int]], sizes: Mapping[str, int]) -> dict[str, int]:
+def pack(lives: Mapping[str, tuple[int, int]], sizes: Mapping[str, int]) -> dict[str, int]:
     """Place intervals greedily, largest map first, at the lowest words free over its whole life."""
     bases: dict[str, int] = {}
     for root in sorted(lives, key=lambda name: (-sizes[name], lives[name], name)):
@@ -165,7 +196,7 @@ def _image_last(
     """
     if image not in lives:
         return None
-    bases = _pack({root: life for root, life in lives.items() if root != image}, sizes)
+    bases = pack({root: life for root, life in lives.items() if root != image}, sizes)
     first, last = lives[image]
     ends = {root: bases[root] + sizes[root] for root in bases}
     if max(ends.values(), default=0) > words:

@@ -1,8 +1,8 @@
 """The schedule of a network on an engine: its steps in order, and the place of every tensor.
 
 Whoever needs to know what the engine does reads it here: `plan/lower` encodes the steps, the cycle model times them,
-`needs` sizes the memories, the reports describe the layers. The schedule follows from the graph and the engine alone.
-No choice depends on the board, because every map lies in the banks.
+`needs` sizes the memories, the reports describe the layers. The schedule follows from the graph, the engine and the
+words of its banks: maps that they do not hold lie in external memory, and their layers run in bands of rows (`bands`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 from toolflow.engine.config import EngineConfig, one_precision
 from toolflow.engine.places import BankPlace, ExternalPlace, Region, ResultPlace, align
 from toolflow.engine.records import result_record_bytes
-from toolflow.engine.steps import Compute, Load, Pool, Step, StoreMap, StoreResults
+from toolflow.engine.steps import Compute, Fill, Load, Pool, Spill, Step, StoreMap, StoreResults
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.operator import HardwareForm, Operator
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
 from toolflow.numerics.digits import digits_needed
 from toolflow.operators.folders import window_of
-from toolflow.plan.schedule.compute import Maps, compute_steps
-from toolflow.plan.schedule.memory import allocate, as_map, image_format
+from toolflow.plan.schedule.bands import Banding, Computing, Layer
+from toolflow.plan.schedule.compute import Maps, compute_steps, residual_tensor
+from toolflow.plan.schedule.memory import allocate, as_map, homes_of, image_format
 from toolflow.plan.schedule.prepare import prepare, result_tensor
 
 
@@ -31,8 +32,8 @@ class Schedule:
     Attributes:
         graph: the network in the engine's form (`prepare`).
         config: the engine.
-        places: where each tensor lies in the banks, views included; the result has no place there.
-        steps: in order; the first one is the load, the last one stores the results.
+        places: where each tensor lies in the banks, views included; not the result, nor maps in external memory.
+        steps: in order; the first one is a load, the last one stores the results.
     """
 
     graph: QuantisedGraph
@@ -60,9 +61,26 @@ class Schedule:
         return tuple(step for step in self.steps if isinstance(step, Compute))
 
     @property
-    def stored_maps(self) -> Mapping[str, StoreMap]:
-        """The steps that store a map, by tensor."""
-        return {step.tensor: step for step in self.steps if isinstance(step, StoreMap)}
+    def map_bytes(self) -> int:
+        """Bytes of the maps in external memory."""
+        moves = [(s.source if isinstance(s, Fill) else s.out) for s in self.steps if isinstance(s, Fill | Spill)]
+        return max((place.offset_bytes + self.config.lanes_p * place.pitch_bytes for place in moves), default=0)
+
+    @property
+    def stored_maps(self) -> Mapping[str, tuple[StoreMap, ...]]:
+        """The steps that store a map, or its bands from the first row to the last, by tensor."""
+        found: dict[str, list[StoreMap]] = {}
+        for step in self.steps:
+            if isinstance(step, StoreMap):
+                found.setdefault(step.tensor, []).append(step)
+        return {tensor: tuple(steps) for tensor, steps in found.items()}
+
+    @property
+    def traceable(self) -> frozenset[str]:
+        """The tensors that can be traced: those that steps write to the banks, each row once."""
+        loads = [step for step in self.steps if isinstance(step, Load)]
+        written = {s.tensor for s in self.steps if isinstance(s, Compute | Pool) and isinstance(s.out, BankPlace)}
+        return frozenset(written | ({self.load.tensor} if len(loads) == 1 else set()))
 
     def traced(self, tensors: Collection[str], images: int) -> Schedule:
         """Return the schedule that also stores some tensors, behind the results of a run of so many images.
@@ -70,26 +88,38 @@ class Schedule:
         Raises:
             ToolflowError: no step writes a tensor to the banks.
         """
-        last = {s.tensor: n for n, s in enumerate(self.steps) if isinstance(s, Load | Compute | Pool)}
-        unknown = sorted(set(tensors) - (self.places.keys() & last.keys()))
+        unknown = sorted(set(tensors) - self.traceable)
         if unknown:
             raise ToolflowError(f"tensors to trace must lie in the banks, not {unknown}")
+        last = {}  # step that writes each tensor, or each band of it, last
+        for number, step in enumerate(self.steps):
+            if isinstance(step, Load | Compute | Pool) and step.tensor in tensors:
+                last[step.tensor, 0 if isinstance(step, Load) else step.top] = number
+        writing = set(last.values())
         steps: list[Step] = []
         offset = self.results.out.pitch_bytes * images
         for number, step in enumerate(self.steps):
             steps.append(step)
-            if step.tensor in tensors and last.get(step.tensor) == number:
-                stored = _store(self, step.tensor, offset)
+            if number in writing:
+                assert isinstance(step, Load | Compute | Pool)
+                assert isinstance(step.out, BankPlace)
+                stored = _store(self, step.tensor, step.out, offset)
                 steps.append(stored)
                 offset += stored.out.pitch_bytes * images
         return replace(self, steps=tuple(steps))
 
 
-def make_schedule(graph: QuantisedGraph, config: EngineConfig) -> Schedule:
+def make_schedule(graph: QuantisedGraph, config: EngineConfig, bank_words: int | None = None) -> Schedule:
     """Return the schedule of a network on an engine. It is the same for all depths of the engine's memories.
 
+    Args:
+        graph: the integer network.
+        config: the engine.
+        bank_words: of each bank; None if all maps lie there, whatever the banks' depth.
+
     Raises:
-        DoesNotFitError: a layer has a tile or outputs that no depth of this engine takes.
+        DoesNotFitError: a layer has a tile or outputs that no depth of this engine takes, or the banks do not hold a
+            band of it.
         ToolflowError: the graph holds something that the engine does not run.
         ValueError: the engine has two precisions; a schedule is of `config.of(narrow)`.
     """
@@ -99,10 +129,25 @@ def make_schedule(graph: QuantisedGraph, config: EngineConfig) -> Schedule:
     digits = _input_digits(prepared, config)
     memory = allocate(prepared, config.sub_row, digits, in_result)
     maps = Maps(prepared, config, memory.places, ResultPlace(*as_map(prepared.shapes[in_result])), in_result, digits)
-    steps = [step for node in prepared.nodes for step in _steps(maps, node)]
+    steps_of = {node.name: tuple(_steps(maps, node)) for node in prepared.nodes}
+    steps = [step for node in prepared.nodes for step in steps_of[node.name]]
     load = _load(maps, memory.ahead, steps)
     store = _store_results(maps)
-    return Schedule(prepared, config, memory.places, (load, *steps, store))
+    overrun = max((step.overrun(config) for step in steps if isinstance(step, Compute)), default=0)
+    if bank_words is None or memory.words + overrun <= bank_words:
+        return Schedule(prepared, config, memory.places, (load, *steps, store))
+    layers = [_layer(maps, time, node, steps_of[node.name]) for time, node in enumerate(prepared.nodes)]
+    homes = homes_of(prepared, config.sub_row, digits, in_result)
+    banding = Banding(homes, [layer for layer in layers if layer], load, config, bank_words - overrun)
+    return Schedule(prepared, config, banding.places, (*banding.steps(), store))
+
+
+def _layer(maps: Maps, time: int, node: QuantisedNode, steps: tuple[Computing, ...]) -> Layer | None:
+    """Return the steps of a node with the tensors that they read, None if it has no steps."""
+    if not steps:
+        return None
+    added = isinstance(steps[0], Compute) and steps[0].residual is not None
+    return Layer(time, steps, node.inputs[0], residual_tensor(maps.graph, node) if added else None)
 
 
 def _input_digits(graph: QuantisedGraph, config: EngineConfig) -> int:
@@ -124,7 +169,7 @@ def _reads_digits(op: Operator) -> bool:
     return (op.convolves and not op.tile) or op.renames
 
 
-def _steps(maps: Maps, node: QuantisedNode) -> Iterator[Step]:
+def _steps(maps: Maps, node: QuantisedNode) -> Iterator[Computing]:
     """Yield the steps of a node, none of one that only renames or joins what others wrote."""
     form = node.op.hardware
     if form is HardwareForm.POOLING:
@@ -155,8 +200,8 @@ def _pool(maps: Maps, node: QuantisedNode) -> Pool:
     return Pool(node.name, source, signed, out, Region(0, 0, out.height, out.width), window)
 
 
-def _store(schedule: Schedule, tensor: str, offset: int) -> StoreMap:
-    config, place = schedule.config, schedule.places[tensor]
+def _store(schedule: Schedule, tensor: str, place: BankPlace, offset: int) -> StoreMap:
+    config = schedule.config
     stored = StoreMap(tensor, schedule.graph.types[tensor].integer, place, ExternalPlace(offset, 0))
     rows, words = stored.rows
     return replace(stored, out=ExternalPlace(offset, align(rows * words * config.sub_row, config.bus_bytes)))
