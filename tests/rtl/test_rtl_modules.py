@@ -60,6 +60,10 @@ CONTROL = (
     Access(("44bb44dd",), read=0x20),
     Access(("89abcdef",), write=0x4C, data=9, read=0x70, delays=(1, 2, 0)),
     Access(("00000009",), read=0x4C),
+    Access(write=0x40, data=0x55555555),
+    Access(write=0x44, data=0x66666666),
+    Access(("55555555",), read=0x40),
+    Access(("66666666",), read=0x44),
     Access(write=0x04),
     Access(write=0x08),
     # started once, whatever is written while it runs
@@ -71,9 +75,9 @@ CONTROL = (
     Access(("1 starts, interrupt 1",), event=2),
     # done, ready and the code's validity are cleared by the read that tells them
     *(Access((value,), read=0x00) for value in ("0000000e", "00000004")),
-    *(Access((value,), read=0x4C) for value in ("00000001", "00000000")),
+    *(Access((value,), read=0x58) for value in ("00000001", "00000000")),
     Access(("00000003",), read=0x54),
-    *(Access((f"{value:08x}",), read=address) for address, value in ((0x58, 2), (0x5C, 1), (0x68, 7), (0x0C, 1))),
+    *(Access((f"{value:08x}",), read=address) for address, value in ((0x60, 2), (0x64, 1), (0x68, 7), (0x0C, 1))),
     Access(write=0x0C),
     Access(("00000000",), read=0x0C),
     Access(("1 starts, interrupt 0",)),
