@@ -55,10 +55,13 @@ RECORDED: Mapping[str, Config] = {
     ),
     "8 x 1 x 1 tile 4": _config(8, 1, 1, 36, drain_k=2, tile=4, transform_cycles=2, transform_depth=144),
     "16 x 8 x 2": _config(16, 8, 2, 26, bus_bits=128),
-    # what the planner takes for ResNet-20 on KV260, PYNQ-Z2 and ZC706
+    "8 x 3 x 8 in pairs of weights, a lane in LUTs": _packed(8, 3, 8, "dsp48e1", 2, fabric_lanes=1),
+    "8 x 3 x 8 in pairs of weights, a lane in LUTs, chains of 8": _packed(8, 3, 8, "dsp48e2", 8, fabric_lanes=1),
+    # as large as what the planner takes for ResNet-20 on PYNQ-Z2, and half as large as on KV260
+    "16 x 4 x 8 in pairs of weights, 2 lanes in LUTs": _packed(
+        16, 4, 8, "dsp48e1", 2, drain_k=2, bus_bits=128, fabric_lanes=2
+    ),
     "16 x 15 x 8 in pairs of weights, S = 16": _packed(16, 15, 16, "dsp48e2", 8, bus_bits=128, bank_memory="ultra"),
-    "8 x 5 x 8 in pairs of weights": _packed(8, 5, 8, "dsp48e1", 2),
-    "8 x 20 x 8 in pairs of weights": _packed(8, 20, 8, "dsp48e1", 2, bus_bits=128),
 }
 BLOCK_FAMILIES = {"dsp48e1": ("xc7",), "dsp48e2": ("xcup",)}  # of engines that are built of such a block
 HELD_OUT: Mapping[str, Config] = {
