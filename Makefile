@@ -2,6 +2,7 @@
 # PYTHON     the Python to build .venv with: 3.11, with which everything is tested, or newer
 # PIP_FLAGS  further arguments of pip install, for example another index
 # DATA       the real images and pretrained weights that make bench measures with
+# CHROMIUM   the browser of make test-report
 # SEED, MINUTES, OUT, FUZZ  of make fuzz: what is drawn, how long, where it is kept, further options
 
 PYTHON ?= python3
@@ -12,6 +13,7 @@ SEED ?= 1
 MINUTES ?= 5
 OUT ?= build/fuzz
 FUZZ ?=
+CHROMIUM ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +21,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench fuzz check format venv clean
+.PHONY: help demo test test-long test-report bench fuzz check format venv clean
 .NOTPARALLEL:
 
 help:  ## this list
@@ -33,6 +35,11 @@ test: $(STAMP)  ## every test but the long ones
 
 test-long: $(STAMP)  ## every test
 	@$(PYTEST) -n $(JOBS) --dist loadfile --run-long
+
+test-report: $(STAMP)  ## the report in headless Chromium: CHROMIUM=the browser, else Playwright downloads its own
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	@test -n "$(CHROMIUM)" || $(BIN)/playwright install chromium
+	@CHROMIUM="$(CHROMIUM)" $(PYTEST) tests/browser --run-browser
 
 bench: $(STAMP)  ## measure every figure and render docs/results-tables.md: make bench DATA=the folder of weights and images
 	@test -n "$(DATA)" || { echo "make bench needs DATA=the folder of pretrained weights and images"; exit 1; }

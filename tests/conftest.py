@@ -28,6 +28,7 @@ settings.load_profile("toolflow")
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("toolflow")
     group.addoption("--run-long", action="store_true", help="also run the tests marked long")
+    group.addoption("--run-browser", action="store_true", help="also run the tests marked browser")
     group.addoption(
         "--fail-on-skip",
         action="store_true",
@@ -37,9 +38,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect long tests unless they are requested. A deselected test is not a skipped one."""
-    left_out = [item for item in items if item.get_closest_marker("long")]
-    if left_out and not config.getoption("--run-long"):
+    """Deselect long tests and those of a browser unless they are requested. A deselected test is not a skipped one."""
+    marks = [mark for mark in ("long", "browser") if not config.getoption(f"--run-{mark}")]
+    left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in marks)]
+    if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
 

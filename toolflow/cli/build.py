@@ -98,4 +98,4 @@ def build(
     )
     summary = build(request, out, terminal)
     terminal.result(summary.model_dump(mode="json"), *summary_tables(summary))
-    terminal.note(f"built {out}; check it with: toolflow verify {shlex.quote(str(out))}")
+    terminal.note(f"built {out}, report: {out / 'report.html'}; check it with: toolflow verify {shlex.quote(str(out))}")

@@ -23,6 +23,7 @@ from toolflow.cli.estimate import estimate
 from toolflow.cli.prune import prune
 from toolflow.cli.quantise import quantise
 from toolflow.cli.recipes import recipes
+from toolflow.cli.report import report
 from toolflow.cli.verify import verify
 
 FORMER_NAMES = {"sparsity": "pattern"}  # of options; accepted, and left out of the help
@@ -45,6 +46,7 @@ app.command()(compress)
 app.command()(quantise)
 app.command()(estimate)
 app.command()(verify)
+app.command()(report)
 app.command()(boards)
 app.command()(recipes)
 app.command()(check)

@@ -42,4 +42,5 @@ def verify(
 
     found = run_levels(build, parse_names(levels), images, seed, terminal)
     terminal.result(found.summary.model_dump(mode="json"), *verdict_tables(found.summary, found.checks))
+    terminal.note(f"report: {build / 'report.html'}")
     found.require_equal()

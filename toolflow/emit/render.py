@@ -52,15 +52,20 @@ def sources(package: str, *path: str, suffix: str) -> list[Traversable]:
 
 
 @cache
-def environment(package: str) -> jinja2.Environment:
-    """Return the environment whose templates are the files of `package` (names with "/" reach below)."""
+def environment(package: str, autoescape: bool = False) -> jinja2.Environment:
+    """Return the environment whose templates are the files of `package` (names with "/" reach below).
+
+    Args:
+        package: dotted name.
+        autoescape: whether values are escaped for HTML.
+    """
     return jinja2.Environment(
         loader=jinja2.FunctionLoader(_loader(package)),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,
+        autoescape=autoescape,
     )
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from toolflow.flow.runs.prune import prune as prune
     from toolflow.flow.runs.quantise import Quantised as Quantised
     from toolflow.flow.runs.quantise import quantise as quantise
+    from toolflow.flow.runs.report import report as report
     from toolflow.flow.runs.verify import Verification as Verification
     from toolflow.flow.runs.verify import verify as verify
     from toolflow.flow.source import Source as Source
@@ -51,6 +52,7 @@ _HOMES = {
     "compress": "toolflow.flow.runs.compress",
     "verify": "toolflow.flow.runs.verify",
     "estimate": "toolflow.flow.runs.estimate",
+    "report": "toolflow.flow.runs.report",
     "ModelCheck": "toolflow.flow.runs.check",
     "Quantised": "toolflow.flow.runs.quantise",
     "Verification": "toolflow.flow.runs.verify",

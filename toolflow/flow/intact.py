@@ -9,9 +9,10 @@ from toolflow.flow.manifest import MANIFEST, Manifest, file_digest, files_below
 from toolflow.flow.project import CURVE, WEIGHTS, BinaryPaths, Project
 from toolflow.ir.artefacts import load_record
 from toolflow.ir.errors import ToolflowError
+from toolflow.report.page.page import PAGE
 
 SOURCES = ("hls", "rtl")  # run as they are: a user may try a change
-ADAPTED = ("scripts", "host", README, *NOTICES, CURVE)  # no level reads them
+ADAPTED = ("scripts", "host", README, *NOTICES, CURVE, PAGE)  # no level reads them
 REMEDY = "restore it, or delete it and run the same 'toolflow build' again: that makes what is missing"
 
 

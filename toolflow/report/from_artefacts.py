@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quant.cascade.artefacts import Calibration, CascadeReport
+from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import CycleReport
 from toolflow.engine.steps import Compute
 from toolflow.ir.quantised import QuantisedGraph
@@ -89,11 +90,12 @@ def run_section(
     )
 
 
-def layer_sections(graph: QuantisedGraph, steps: Iterable[Compute]) -> tuple[Layer, ...]:
+def layer_sections(graph: QuantisedGraph, config: EngineConfig, steps: Iterable[Compute]) -> tuple[Layer, ...]:
     """Return how each weighted layer of a network is computed.
 
     Args:
         graph: the network.
+        config: the engine.
         steps: of its schedule, by which the engine computes the layers.
     """
     of: dict[str, list[Compute]] = {}
@@ -117,6 +119,7 @@ def layer_sections(graph: QuantisedGraph, steps: Iterable[Compute]) -> tuple[Lay
                     multiplications=sum(step.macs for step in of[node.name]),
                     direct_multiplications=sum(step.direct_macs for step in of[node.name]),
                     storage_bits=storage_bits(weight, pattern, tile > 0, node.weight_bits),
+                    stream_bytes=sum(step.weight_bytes(config) for step in of[node.name]),
                 )
             )
     return tuple(found)

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from quant.cascade.artefacts import CurvePoint, Measure
 from quant.cascade.decide import Decision
+from quant.cascade.measure import INTERVAL_CONFIDENCE
+from quant.cascade.statistics import normal_quantile, wilson_bounds
 from quant.sparsity.steps import PruneStep
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.artefacts import Part, PatternText, Record, load_record
@@ -60,6 +62,8 @@ class Layer(Section):
         multiplications: multiplications for one image.
         direct_multiplications: multiplications for one image if the layer were direct and dense.
         storage_bits: bits of all weights: values, and indices if there is a pattern.
+        stream_bytes: bytes that a pass reads for the layer from the weight stream: weights, indices, padding and
+            parameters. 0 if an earlier version of the toolflow wrote the summary.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Layer(Section):
     multiplications: int
     direct_multiplications: int
     storage_bits: int
+    stream_bytes: int = 0
 
 
 class Trial(Section):
@@ -172,6 +177,12 @@ class LevelAccuracy(Section):
     accuracy: float
     labelled: bool
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the accuracy on other images of the same kind (Wilson)."""
+        lower, upper = wilson_bounds(self.accuracy * self.images, self.images, normal_quantile(INTERVAL_CONFIDENCE))
+        return float(lower), float(upper)
+
 
 class Cascade(Section):
     """The rule by which the low-precision unit keeps or forwards an image, and its effect.
@@ -229,6 +240,11 @@ class LayerCycles(Section):
     macs: int
     reads: int = 0
     utilisation: float
+
+    @property
+    def cycles(self) -> int:
+        """Simulated cycles if there are any, else predicted ones."""
+        return self.predicted_cycles if self.simulated_cycles is None else self.simulated_cycles
 
 
 class Run(Section):
@@ -309,6 +325,8 @@ class Board(Section):
         part: the device.
         clock_mhz: the clock that images/s are computed with.
         clock_basis: where that clock comes from; "" if the board's file does not say.
+        sustained_bytes_per_s: bytes that the external memory moves in a second; 0 if an earlier version of the
+            toolflow wrote the summary.
         usable: resources that a design may use.
     """
 
@@ -316,6 +334,7 @@ class Board(Section):
     part: str
     clock_mhz: float
     clock_basis: str = ""
+    sustained_bytes_per_s: float = 0.0
     usable: Resources
 
 
@@ -380,7 +399,7 @@ class Summary(Record):
     """Every figure of a build.
 
     Attributes:
-        schema_version: 7.
+        schema_version: 8.
         made_by: the toolflow's name and version.
         versions: versions of Python and of the packages that a figure can depend on.
         hashes: SHA-256 of inputs and artefacts by name.
@@ -404,7 +423,7 @@ class Summary(Record):
         notes: sentences that the user must know.
     """
 
-    schema_version: Literal[7] = 7
+    schema_version: Literal[8] = 8
     made_by: str
     versions: dict[str, str]
     hashes: dict[str, str] = Field(default_factory=dict)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.console import RenderableType
-from rich.table import Table
-
 from quant.cascade.artefacts import Measure
 from quant.cascade.decide import Alternative, Decision
 from quant.cascade.thresholds import ThresholdTable
@@ -16,7 +13,6 @@ from toolflow.plan.boards.board import clock_text
 from toolflow.report.summary import (
     Cascade,
     Finetuned,
-    LayerCycles,
     Resources,
     Run,
     Search,
@@ -24,6 +20,7 @@ from toolflow.report.summary import (
     Unit,
     Variant,
 )
+from toolflow.report.table import Table, new_table
 
 RESOURCE_NAMES = {
     "luts": "LUTs",
@@ -34,14 +31,14 @@ RESOURCE_NAMES = {
 }
 
 
-def summary_tables(summary: Summary, layers: bool = False) -> tuple[RenderableType, ...]:
+def summary_tables(summary: Summary, layers: bool = False) -> tuple[Table | str, ...]:
     """Return what the end of a build shows, in order.
 
     Args:
         summary: the data.
         layers: also each layer's cycles.
     """
-    shown: list[RenderableType] = [accuracy_table(summary)]
+    shown: list[Table | str] = [accuracy_table(summary)]
     if summary.cascade is not None:
         shown.append(cascade_table(summary.cascade, built=len(summary.units) > 1))
     if summary.decision is not None:
@@ -67,12 +64,7 @@ def accuracy_table(summary: Summary) -> Table:
 
 def cascade_table(cascade: Cascade, built: bool = True) -> Table:
     """The rule, on the images that chose it and on the others."""
-    confidence = f"gBvSB<{cascade.m},{cascade.n}> = {_probabilities(cascade.m, cascade.n)}"
-    title = f"cascade: the low unit's answer is accepted if {confidence} >= {cascade.threshold_share:.4f}"
-    if cascade.threshold in (ALWAYS, NEVER):
-        title = f"cascade: the low unit's answer is {'always' if cascade.threshold == ALWAYS else 'never'} accepted"
-    if not built:
-        title = title.replace("cascade:", "cascade, not built:", 1)
+    title = f"{'cascade' if built else 'cascade, not built'}: {rule_sentence(cascade)}"
     held = cascade.held_out
     table = new_table(title, "", "calibration>", *(["held out>"] if held else []))
     measures = [cascade.calibration, *([held] if held else [])]
@@ -84,9 +76,17 @@ def cascade_table(cascade: Cascade, built: bool = True) -> Table:
     table.add_row(f"{what}, high unit", *(percent(m.high_accuracy) for m in measures))
     table.add_row(f"{what}, low unit", *(percent(m.low_accuracy) for m in measures))
     table.add_row(f"{what}, cascade", *(percent(m.cascade_accuracy) for m in measures))
-    table.add_row(f"lost (allowed {points(cascade.tolerance)})", *(_loss(m) for m in measures))
-    table.add_row("forwarded", *(_interval(m.forwarded_share, m.forwarded_interval) for m in measures))
+    table.add_row(f"lost (allowed {points(cascade.tolerance)})", *(loss_text(m) for m in measures))
+    table.add_row("forwarded", *(share_text(m.forwarded_share, m.forwarded_interval) for m in measures))
     return table
+
+
+def rule_sentence(cascade: Cascade) -> str:
+    """Return when the low unit's answer is accepted."""
+    if cascade.threshold in (ALWAYS, NEVER):
+        return f"the low unit's answer is {'always' if cascade.threshold == ALWAYS else 'never'} accepted"
+    confidence = f"gBvSB<{cascade.m},{cascade.n}> = {_probabilities(cascade.m, cascade.n)}"
+    return f"the low unit's answer is accepted if {confidence} >= {cascade.threshold_share:.4f}"
 
 
 def _probabilities(m: int, n: int) -> str:
@@ -102,11 +102,11 @@ def decision_table(decision: Decision, clock_mhz: float) -> Table:
         is_reference = each.design is DesignKind.SINGLE_HIGH
         lost = "" if is_reference else f"{points(each.loss)} ({100 * low:.2f} … {100 * high:.2f})"
         speed = f"{clock_mhz * 1e6 / each.cycles_per_image:,.0f}"
-        table.add_row(each.design, speed, percent(each.accuracy), lost, _verdict(each, decision))
+        table.add_row(each.design, speed, percent(each.accuracy), lost, design_verdict(each, decision))
     return table
 
 
-def _verdict(design: Alternative, decision: Decision) -> str:
+def design_verdict(design: Alternative, decision: Decision) -> str:
     """Return whether a design was built, and why not."""
     if design.design == decision.choice:
         return "built"
@@ -124,15 +124,19 @@ def threshold_table(thresholds: ThresholdTable) -> Table:
     what = "accuracy" if thresholds.labelled else "agreement with the high unit"
     table = new_table(title, "threshold>", f"{what}>", "forwarded>", "images/s>", "")
     for row in thresholds.rows:
-        ends = {ALWAYS: "accept all", NEVER: "forward all"}
         table.add_row(
-            ends.get(row.threshold, f"{row.threshold / THRESHOLD_ONE:.4f}"),
+            threshold_text(row.threshold),
             percent(row.accuracy),
             percent(row.forwarded_share),
             f"{row.images_per_second:,.0f}",
             "chosen" if row.chosen else "",
         )
     return table
+
+
+def threshold_text(threshold: int) -> str:
+    """Return a threshold as text."""
+    return {ALWAYS: "accept all", NEVER: "forward all"}.get(threshold, f"{threshold / THRESHOLD_ONE:.4f}")
 
 
 def speed_table(summary: Summary) -> Table:
@@ -221,22 +225,19 @@ def bound_sentences(unit: Unit) -> Iterable[str]:
 def grouped_sentences(unit: str, run: Run) -> Iterable[str]:
     """Report the cost of layers whose outputs read few channels: the array uses only these of a word of S channels."""
     grouped = [layer for layer in run.layers if layer.reads]
-    cycles = sum(_cycles(layer) for layer in grouped)
+    cycles = sum(layer.cycles for layer in grouped)
     if not cycles:
         return
+    share = cycles / sum(layer.cycles for layer in run.layers)
     work = sum(layer.macs for layer in grouped) / max(sum(layer.macs for layer in run.layers), 1)
-    busy = sum(layer.utilisation * _cycles(layer) for layer in grouped) / cycles
+    busy = sum(layer.utilisation * layer.cycles for layer in grouped) / cycles
     one = len(grouped) == 1
     layers, read, take = ("1 layer", "reads", "takes") if one else (f"{len(grouped)} layers", "read", "take")
     yield (
         f"{unit} unit: {layers} {read} few channels for each output (depthwise or grouped convolution, average "
-        f"pooling) and {take} {percent(cycles / sum(map(_cycles, run.layers)))} of the cycles of a pass for "
+        f"pooling) and {take} {percent(share)} of the cycles of a pass for "
         f"{percent(work)} of its multiplications, at a utilisation of {percent(busy)}"
     )
-
-
-def _cycles(layer: LayerCycles) -> int:
-    return layer.predicted_cycles if layer.simulated_cycles is None else layer.simulated_cycles
 
 
 def word_sentences(unit: Unit, variants: Iterable[Variant]) -> Iterable[str]:
@@ -284,22 +285,16 @@ def points(share: float) -> str:
     return f"{100 * share:.2f} points"
 
 
-def _loss(measure: Measure) -> str:
+def loss_text(measure: Measure) -> str:
+    """Return a cascade's loss and its interval as text."""
     low, high = measure.loss_interval
     return f"{points(measure.loss)} ({100 * low:.2f} … {100 * high:.2f})"
 
 
-def _interval(share: float, interval: tuple[float, float]) -> str:
+def share_text(share: float, interval: tuple[float, float]) -> str:
+    """Return a share and its interval as text."""
     return f"{percent(share)} ({100 * interval[0]:.1f} … {100 * interval[1]:.1f})"
 
 
 def _amounts(resources: Resources, names: Iterable[str]) -> list[str]:
     return [f"{getattr(resources, name):,.10g}" for name in names]
-
-
-def new_table(title: str, *columns: str) -> Table:
-    """Return an empty table; a column whose name ends in '>' is aligned to the right."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for column in columns:
-        table.add_column(column.removesuffix(">"), justify="right" if column.endswith(">") else "left")
-    return table

@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from toolflow.emit.ii.delays import CLOCK_UNCERTAINTY
 from toolflow.report.summary import LevelCheck, Summary
-from toolflow.report.tables import new_table, speed_table
+from toolflow.report.table import Cell, Table, new_table
+from toolflow.report.tables import speed_table
 
 
-def verdict_tables(summary: Summary, ran: Sequence[LevelCheck]) -> tuple[RenderableType, ...]:
+def verdict_tables(summary: Summary, ran: Sequence[LevelCheck]) -> tuple[Table | str, ...]:
     """Return what the end of a verification shows, in order.
 
     Args:
         summary: the project's figures, with the verdicts of this run and those of earlier runs that still hold.
         ran: the verdicts of this run.
     """
-    shown: list[RenderableType] = [verdict_sentence(ran), verdict_table(summary.verification, ran)]
+    shown: list[Table | str] = [verdict_sentence(ran), verdict_table(summary.verification, ran)]
     if any(run.simulated_cycles is not None for unit in summary.units for run in unit.runs):
         shown.append(speed_table(summary))
     for check in ran:
@@ -46,8 +43,8 @@ def verdict_table(checks: Iterable[LevelCheck], ran: Collection[LevelCheck]) -> 
     table = new_table("verification against the integer reference", *columns)
     for check in checks:
         verdict = {True: "equal", False: "DIFFERENT", None: "not run"}[check.equal]
-        style = {True: "green", False: "bold red", None: "yellow"}[check.equal]
-        text = Text(f"{verdict}: {check.detail}" if check.detail else verdict, style=style)
+        style = {True: "green", False: "red", None: "yellow"}[check.equal]
+        text = Cell(f"{verdict}: {check.detail}" if check.detail else verdict, style)
         images = f"{check.images:,}" if check.images and check.equal is not None else ""
         seconds = f"{check.seconds:.1f}" if check.equal is not None else ""
         cells = (check.unit, check.level, images, text, seconds, "this run" if check in ran else _earlier(check))

@@ -28,7 +28,7 @@ def test_each_layer_says_how_few_channels_an_output_reads() -> None:
     assert {layer.name: layer.reads for layer in run_of(32).layers if layer.reads} == {"middle": 1, "pool": 1}
     assert {layer.name: layer.reads for layer in run_of(4).layers if layer.reads} == {"middle": 8, "pool": 1}
     assert {layer.name: layer.reads for layer in run_of(1).layers if layer.reads} == {"pool": 1}
-    rows = list(layer_table("single", run_of(4)).columns[3].cells)
+    rows = [cell.text for cell in layer_table("single", run_of(4)).columns[3].cells]
     assert "array, 8 channels an output" in rows
     assert "array, 1 channel an output" in rows
 

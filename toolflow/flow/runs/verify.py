@@ -17,12 +17,14 @@ from rtl_sim.simulate.places import work_folder
 from toolflow.flow.events import SILENT, Events
 from toolflow.flow.folder import record_outputs
 from toolflow.flow.intact import require_current_programs, require_intact
+from toolflow.flow.page import write_project_page
 from toolflow.flow.project import SUMMARY, BinaryPaths, Project, open_project
 from toolflow.flow.values import as_path, as_whole, refused
 from toolflow.flow.verdicts import Verdicts
 from toolflow.ir.artefacts import save_record
 from toolflow.ir.errors import NotRunError, ToolflowError, VerificationError
 from toolflow.ir.unit import UnitName
+from toolflow.report.page.page import PAGE
 from toolflow.report.summary import LevelCheck, Summary, read_summary
 
 DEFAULT_IMAGES = 16
@@ -71,7 +73,7 @@ def verify(
 ) -> Verification:
     """Run a project's binaries on levels, and compare each integer with the reference.
 
-    The verdicts are written to the project's `summary.json`, also if the run ends early.
+    The verdicts are written to the project's `summary.json` and `report.html`, also if the run ends early.
 
     Args:
         folder: a folder that `build` made.
@@ -138,7 +140,8 @@ def _save(
     if dropped:
         events.note(f"verdicts of an earlier run are dropped, as files have changed since: {', '.join(dropped)}")
     save_record(entered, project.folder / SUMMARY)
-    record_outputs(project.folder, "verify", [SUMMARY], inputs, time.monotonic() - started)
+    write_project_page(project, entered)
+    record_outputs(project.folder, "verify", [SUMMARY, PAGE], inputs, time.monotonic() - started)
     return entered
 
 

@@ -1,4 +1,4 @@
-"""The stage that writes summary.json from the artefacts of the others."""
+"""The stage that writes summary.json and report.html from the artefacts of the others."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from toolflow import __version__
 from toolflow.engine.cycles import predict
 from toolflow.flow.events import Progress
 from toolflow.flow.graphs import Images, held_out_logits
+from toolflow.flow.page import write_project_page
 from toolflow.flow.project import (
     QUANTISED,
     SUMMARY,
@@ -38,12 +39,13 @@ from toolflow.report.from_artefacts import (
     resources_section,
     run_section,
 )
+from toolflow.report.page.page import PAGE
 from toolflow.report.summary import Board as BoardSection
 from toolflow.report.summary import LevelAccuracy, Model, Run, Summary, Unit, Variant
 
 
 def report(folder: Path, request: Request, _progress: Progress) -> None:
-    """Write summary.json."""
+    """Write summary.json and report.html."""
     source = request.source
     project = open_project(folder)
     quantised, decision = read_quantised(folder), read_decision(folder)
@@ -73,12 +75,13 @@ def report(folder: Path, request: Request, _progress: Progress) -> None:
         notes=_notes(project, quantised),
     )
     save_record(summary, folder / SUMMARY)
+    write_project_page(project, summary)
 
 
 STAGE = Stage(
     "report",
     report,
-    outputs=lambda _: (SUMMARY,),
+    outputs=lambda _: (SUMMARY, PAGE),
     inputs=lambda request: {"model": request.source.model},
     after=("quantise", "calibrate", "plan", "emit"),
 )
@@ -147,6 +150,7 @@ def _board(project: Project) -> BoardSection:
         part=board.part,
         clock_mhz=board.clock_mhz,
         clock_basis=board.clock_basis,
+        sustained_bytes_per_s=board.sustained_bytes_per_s,
         usable=resources_section(board.usable),
     )
 
@@ -164,7 +168,7 @@ def _variant(project: Project, quantised: QuantiseRecord, unit: UnitName) -> Var
         overrides=config.overrides,
         family=config.family,
         sha256=digest(graph),
-        layers=layer_sections(graph, make_schedule(graph, planned.engine).computes),
+        layers=layer_sections(graph, planned.engine, make_schedule(graph, planned.engine).computes),
         search=made.search,
         finetuned=made.finetuned,
     )
