@@ -24,7 +24,7 @@ from toolflow.flow.project import open_project
 from toolflow.ir.errors import ToolflowError, VerificationError
 from toolflow.report.summary import read_summary
 
-READ_BY_NO_LEVEL = ("scripts", "host", "README.md", "LICENSE", "THIRD_PARTY_NOTICES.md", "cascade.svg")
+READ_BY_NO_LEVEL = ("scripts", "host", "README.md", "LICENSE", "THIRD_PARTY_NOTICES.md", "cascade.svg", "report.html")
 RUN_AS_THEY_ARE = ("hls", "rtl", *READ_BY_NO_LEVEL)
 COMPARED = "weights"
 

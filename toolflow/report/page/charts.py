@@ -284,7 +284,7 @@ def resource_chart(summary: Summary) -> Spec:
                     "x": {
                         "field": "share",
                         "type": "quantitative",
-                        "axis": {"format": "%", "title": "share of what a design may use"},
+                        "axis": {"format": "%", "title": "share of what a design may use", "tickCount": 6},
                         "scale": {"domainMin": 0, "domainMax": 1.0 if _fits(rows) else None},
                     },
                     "color": {
@@ -329,6 +329,7 @@ def roofline_chart(roofline: Roofline) -> Spec:
         "title": None,
         "sort": None,
         "scale": {"domain": names, "range": [[5, 4], [1, 0]]},
+        "legend": {"columns": 1, "labelLimit": 300},
     }
     tooltip = [
         {"field": "name", "title": "layer"},
