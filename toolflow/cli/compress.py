@@ -52,10 +52,9 @@ CostBoard = Annotated[
 Train = Annotated[
     Path,
     typer.Option(
-        metavar="FILE.npz",
+        metavar="IMAGES",
         help="Images to train and to judge on, in the format of a calibration file, with labels if there are any.",
         exists=True,
-        dir_okay=False,
         show_default=False,
         rich_help_panel=_DATA,
     ),

@@ -96,10 +96,10 @@ Clock = Annotated[
 Calibration = Annotated[
     Path,
     typer.Option(
-        metavar="FILE.npz",
-        help="Images x (N,H,W,C uint8, or N,C,H,W float32) and optional labels y.",
+        metavar="IMAGES",
+        help="Images: a folder of JPEG or PNG files with a subfolder for each class, or an .npz with x "
+        "(N,H,W,C uint8, or N,C,H,W float32) and optional labels y.",
         exists=True,
-        dir_okay=False,
         show_default=False,
         rich_help_panel=_DATA,
     ),
@@ -107,10 +107,9 @@ Calibration = Annotated[
 Test = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE.npz",
+        metavar="IMAGES",
         help="Images to measure the accuracy on; default: a part of the other images is held out.",
         exists=True,
-        dir_okay=False,
         rich_help_panel=_DATA,
     ),
 ]
@@ -216,11 +215,10 @@ Pattern = Annotated[
 Finetune = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE.npz",
+        metavar="IMAGES",
         help="Images to train the integers of units below 8 bits on: like the calibration file, with other images. "
         "Labels improve the result.",
         exists=True,
-        dir_okay=False,
         rich_help_panel=_PRECISION,
     ),
 ]

@@ -55,10 +55,9 @@ LayerTiles = Annotated[
 Train = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE.npz",
+        metavar="IMAGES",
         help="Images to train on, in the format of a calibration file; labels improve the result.",
         exists=True,
-        dir_okay=False,
         rich_help_panel=_DATA,
     ),
 ]
@@ -66,10 +65,9 @@ Unlabelled = Annotated[
     Path | None,
     typer.Option(
         "--calibration",
-        metavar="FILE.npz",
+        metavar="IMAGES",
         help="Images to prune on without training.",
         exists=True,
-        dir_okay=False,
         rich_help_panel=_DATA,
     ),
 ]

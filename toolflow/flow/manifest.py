@@ -92,6 +92,11 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def content_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or that of the names and contents of a folder's files."""
+    return _hash_text(json.dumps(_content(path))) if path.is_dir() else file_digest(path)
+
+
 def fingerprint(inputs: Mapping[str, Any], earlier: Iterable[str] = ()) -> str:
     """Return the hash of everything that a stage comes from.
 

@@ -13,6 +13,7 @@ from toolflow import __version__
 from toolflow.engine.cycles import predict
 from toolflow.flow.events import Progress
 from toolflow.flow.graphs import Images, held_out_logits
+from toolflow.flow.manifest import content_digest
 from toolflow.flow.page import write_project_page
 from toolflow.flow.project import (
     QUANTISED,
@@ -224,4 +225,4 @@ def _hashes(source: Source, folder: Path) -> dict[str, str]:
 
 
 def _file_hash(path: Path | None) -> str:
-    return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+    return "" if path is None else content_digest(path)

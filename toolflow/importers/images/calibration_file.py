@@ -1,4 +1,4 @@
-"""Calibration files: an `.npz` with images `x`, optional labels `y`, and the normalisation of pixels.
+"""Calibration files: an `.npz` with images `x`, optional labels `y`, and the normalisation of pixels; or a folder.
 
 `x` is either uint8 (N, H, W, C), pixels as a camera gives them, or float32 (N, C, H, W), the model's own input.
 The device takes uint8 pixels. So floats are mapped to pixels by one affine map per channel, on the host:
@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from toolflow.importers.images.folder import folder_shape, read_folder
 from toolflow.importers.images.npz_header import Header, is_single_array, read_headers
 from toolflow.importers.images.pixels import DEFAULT_SCALE, InputStatistics, PixelMap, input_statistics
 from toolflow.importers.images.plausible import listed, unnormalised, unusable, warnings, wrong_units
@@ -97,7 +98,7 @@ def load_calibration_file(
     """Read a calibration file.
 
     Args:
-        path: the `.npz`.
+        path: the `.npz`, or a folder of JPEG and PNG files (`folder.py`).
         input_shape: (C, H, W) that the model takes; None to take what the file holds.
         input_map: what the model itself does to its input before the first layer.
         classes: outputs of the model; None to leave the labels' upper bound unchecked.
@@ -110,8 +111,10 @@ def load_calibration_file(
 
     Raises:
         CalibrationFileError: the file cannot be read, or what it holds cannot be used; says what to do.
+        ImageFolderError: a folder holds something else than images; names the files.
     """
-    headers = _headers(path)
+    arrays, notes = _of_folder(path, input_shape) if path.is_dir() else ({}, [])
+    headers = {name: Header(array.shape, array.dtype) for name, array in arrays.items()} or _headers(path)
     _check_shape(path, headers["x"], input_shape)
     if headers["x"].shape[0] < min_images:
         raise CalibrationFileError(
@@ -119,13 +122,12 @@ def load_calibration_file(
             "found on fewer would not hold for others"
         )
     _check_sizes(path, headers)
-    arrays = _read(path)
+    arrays = arrays or _read(path)
     x = arrays["x"]
     _check_values(path, x)
     labels = _labels(path, arrays.get("y"), len(x), classes)
     channels = x.shape[3] if x.dtype == np.uint8 else x.shape[1]
     given = _normalisation(path, arrays, channels, mean, std, scale)
-    notes: list[str] = []
     if reverse_channels:
         x = x[..., ::-1] if x.dtype == np.uint8 else x[:, ::-1]
         notes.append("channels were reversed")
@@ -183,15 +185,26 @@ def _pixel_map(
 
 
 def image_shape(path: Path) -> Shape:
-    """Return the shape (C, H, W) of the images in a calibration file.
+    """Return the shape (C, H, W) of the images in a calibration file, of a folder that of its first image.
 
     Raises:
         CalibrationFileError: the file cannot be read, or holds no batch of images.
+        ImageFolderError: the same of a folder.
     """
+    if path.is_dir():
+        return folder_shape(path)
     x = _headers(path)["x"]
     _check_shape(path, x, None)
     height, width, channels = x.shape[1:] if x.dtype == np.uint8 else (*x.shape[2:], x.shape[1])
     return channels, height, width
+
+
+def _of_folder(path: Path, input_shape: Shape | None) -> tuple[dict[str, np.ndarray], list[str]]:
+    found = read_folder(path, input_shape)
+    arrays: dict[str, np.ndarray] = {"x": found.images}
+    if found.labels is not None:
+        arrays["y"] = found.labels
+    return arrays, list(found.notes)
 
 
 @contextmanager
