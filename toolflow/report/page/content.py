@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from toolflow.ir.unit import UnitName
 from toolflow.report.page.charts import BOUNDS
 from toolflow.report.page.network import Edge, NetworkNode, long_edges
-from toolflow.report.summary import LevelAccuracy, Summary, Unit, Variant
+from toolflow.report.summary import LayerCycles, LevelAccuracy, Summary, Unit, Variant
 from toolflow.report.table import Table, new_table
 from toolflow.report.tables import RESOURCE_NAMES, percent, points, share_text
 
@@ -162,12 +162,14 @@ def form_table(unit: Unit, variant: Variant) -> Table:
 def drawn_network(unit: Unit, variant: Variant, nodes: Sequence[NetworkNode]) -> DrawnNetwork:
     """Return a unit's network with the cycles of its last run."""
     run = unit.runs[-1]
-    costs = {layer.name: layer for layer in run.layers}
+    costs: dict[str, list[LayerCycles]] = {}
+    for layer in run.layers:
+        costs.setdefault(layer.name, []).append(layer)
     forms = {layer.name: layer for layer in variant.layers}
     total = sum(layer.cycles for layer in run.layers) or 1
     rows = []
     for node in nodes:
-        own = [costs[name] for name in node.instructions if name in costs]
+        own = [layer for name in dict.fromkeys(node.instructions) for layer in costs.get(name, ())]
         longest = max(own, key=lambda layer: layer.cycles, default=None)
         cycles = sum(layer.cycles for layer in own)
         form = forms.get(node.name)

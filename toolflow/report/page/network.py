@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from toolflow.engine.steps import Compute, Load, Pool, Step
+from toolflow.engine.steps import Step, StoreMap, StoreResults
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
 
 
@@ -19,7 +19,7 @@ class NetworkNode:
         inputs: rows of the nodes that it reads.
         shape: (C, H, W) or (K,).
         bits: width of its integers.
-        instructions: names of the instructions that make it; empty if it needs none.
+        instructions: names of the instructions that make or move it, bands may repeat one; empty if it needs none.
     """
 
     name: str
@@ -55,10 +55,10 @@ def network_nodes(graph: QuantisedGraph, steps: Sequence[Step]) -> tuple[Network
     last: list[str] = []
     for step in steps:
         names = [part.name for part in step.parts]
-        if isinstance(step, Compute | Pool | Load):
-            made.setdefault(step.tensor, []).extend(names)
-        else:
+        if isinstance(step, StoreMap | StoreResults):
             last += names
+        else:
+            made.setdefault(step.tensor, []).extend(names)
     rows = {graph.input_name: 0} | {node.name: row for row, node in enumerate(graph.nodes, 1)}
     found = [
         NetworkNode(

@@ -6,9 +6,10 @@ Communications of the ACM 52 (2009) 65–76. Bytes are those of the weight strea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from toolflow.report.summary import Board, Unit, Variant
+from toolflow.report.summary import Board, LayerCycles, Unit, Variant
 
 Point = tuple[float, float]  # multiply-accumulates per byte, and per cycle
 
@@ -53,18 +54,11 @@ def roofline_of(unit: Unit, variant: Variant, board: Board) -> Roofline | None:
     The memory's roof is the narrower of the unit's weight port and the board's external memory.
     """
     stream = {layer.name: layer.stream_bytes for layer in variant.layers if layer.stream_bytes}
-    points = tuple(
-        LayerPoint(
-            layer.name,
-            layer.macs / stream[layer.name],
-            layer.macs / max(layer.cycles, 1),
-            layer.bound,
-            layer.cycles,
-            layer.utilisation,
-        )
-        for layer in unit.runs[-1].layers
-        if layer.macs and layer.name in stream
-    )
+    parts: dict[str, list[LayerCycles]] = {}
+    for layer in unit.runs[-1].layers:
+        if layer.macs and layer.name in stream:
+            parts.setdefault(layer.name, []).append(layer)
+    points = tuple(_point(name, bands, stream[name], unit.multipliers) for name, bands in parts.items())
     if not points or not board.sustained_bytes_per_s:
         return None
     port, memory = float(unit.engine.bus_bytes), board.sustained_bytes_per_s / (board.clock_mhz * 1e6)
@@ -84,3 +78,10 @@ def roofline_of(unit: Unit, variant: Variant, board: Board) -> Roofline | None:
         (least, most),
         (lowest / 1.5, peak * 1.5),
     )
+
+
+def _point(name: str, bands: Sequence[LayerCycles], stream_bytes: int, multipliers: int) -> LayerPoint:
+    """Return a layer as a whole, which runs in one instruction or band after band."""
+    macs, cycles = sum(band.macs for band in bands), max(sum(band.cycles for band in bands), 1)
+    longest = max(bands, key=lambda band: band.cycles)
+    return LayerPoint(name, macs / stream_bytes, macs / cycles, longest.bound, cycles, macs / (multipliers * cycles))
