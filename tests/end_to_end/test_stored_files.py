@@ -254,5 +254,7 @@ def test_a_level_that_is_put_into_their_folder_is_run_and_shown(
     with edited(source):
         again = CliRunner().invoke(app, ["verify", str(project), "--levels", "program", "--images", "2"])
     assert again.exit_code == 0, again.stderr
-    assert again.stderr.endswith("are dropped, as files have changed since: odd of the high unit\n")
+    *_, dropped, page = again.stderr.splitlines()
+    assert dropped.endswith("are dropped, as files have changed since: odd of the high unit")
+    assert page == f"report: {project / 'report.html'}"
     (project / "summary.json").write_bytes(kept)
