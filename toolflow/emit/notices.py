@@ -6,7 +6,7 @@ from pathlib import Path
 
 from toolflow.emit.render import resource, write_if_changed
 
-NOTICES = ("LICENSE", "THIRD_PARTY_NOTICES.md")
+NOTICES: tuple[str, ...] = ("LICENSE", "THIRD_PARTY_NOTICES.md")
 
 
 def emit_notices(folder: Path) -> None:
