@@ -52,7 +52,8 @@ TABLES = {
     ),
     "board_speed": Table(
         "Dense 8-bit units that have a board for themselves",
-        "The planner's engine with an image in every lane. *Bounds* are shares of what is usable of the board.",
+        "The planner's engine with an image in every lane, four passes a start. *Bounds* are shares of what is usable "
+        "of the board.",
     ),
     "board_cascade": Table(
         "Designs of ResNet-20 by board",
