@@ -35,15 +35,40 @@ def build(request: Request, out: str | Path, events: Events = SILENT) -> Summary
         DoesNotFitError: the board is too small.
     """
     require_kind("request", request, Request)
+    build_through(STAGES[-1].name, request, out, events)
+    return read_summary(as_path("--out", out) / SUMMARY)
+
+
+def build_through(last: str, request: Request, out: str | Path, events: Events = SILENT) -> None:
+    """Run the stages of a build up to one, for a caller who looks at each result before the next.
+
+    The folder then holds what these stages made, and nothing else.
+
+    Args:
+        last: name of the stage.
+        request: what to build; from the stage "plan" on its board must be given.
+        out: the output folder.
+        events: receives notes and progress.
+
+    Raises:
+        ToolflowError, DoesNotFitError: as `build`.
+    """
+    names = [stage.name for stage in STAGES]
+    stages = STAGES[: names.index(last) + 1]
     out = as_path("--out", out)
     request = replace(request, source=request.source.anew())
+    if any(stage is plan.STAGE for stage in stages):
+        _check_board(request, events)
+    for sentence in request.search.check(request.variants):
+        events.note(sentence)
+    with open_build(out, events, STAGES[0].name, request.files) as folder:
+        request.source.load(events)
+        run_stages(stages, folder, request)
+
+
+def _check_board(request: Request, events: Events) -> None:
+    """Refuse a board or an engine before anything is computed, and report a board that nobody checked."""
     board = request.board_to_build()
     if note := unchecked_amounts(board.part):
         events.note(note)
-    for sentence in request.search.check(request.variants):
-        events.note(sentence)
     check_engine(request.engine, {request.bits(name) for name in request.variants}, board)
-    with open_build(out, events, "quantise", request.files) as folder:
-        request.source.load(events)
-        run_stages(STAGES, folder, request)
-    return read_summary(out / SUMMARY)

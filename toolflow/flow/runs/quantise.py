@@ -59,10 +59,10 @@ def quantise(request: Request, out: str | Path, events: Events = SILENT) -> Quan
         request.source.load(events)
         run_stages([STAGE_ALONE], folder, request)
     with events.progress("measure the variants"):
-        return _measured(out)
+        return measured(out)
 
 
-def _measured(folder: Path) -> Quantised:
+def measured(folder: Path) -> Quantised:
     """Read what the stage recorded, and each variant's accuracy on the images that quantisation did not see."""
     recorded = read_quantised(folder)
     data = Images.read(folder)

@@ -38,7 +38,7 @@ def calibrate_cascade(folder: Path, request: Request, progress: Progress) -> Non
     plot_cascade(cascade_section(found, report), folder / CURVE)
 
 
-STAGE = Stage(
+STAGE: Stage[Request] = Stage(
     "calibrate",
     calibrate_cascade,
     outputs=lambda _: (CALIBRATION, REPORT, CURVE),

@@ -59,7 +59,7 @@ def emit(folder: Path, _request: Request, progress: Progress) -> None:
     _write_readme(project, units, hosted)
 
 
-STAGE = Stage(
+STAGE: Stage[Request] = Stage(
     "emit",
     emit,
     outputs=lambda _: (WEIGHTS, VECTORS, "hls", "rtl", "scripts", "host", README, *NOTICES),

@@ -93,7 +93,7 @@ def _inputs(request: Request) -> dict[str, Any]:
     }
 
 
-STAGE = Stage(
+STAGE: Stage[Request] = Stage(
     "plan",
     plan,
     outputs=lambda request: (PLAN, DECISION) if VariantName.LOW in request.variants else (PLAN,),

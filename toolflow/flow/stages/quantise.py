@@ -75,9 +75,11 @@ class _Given:
 
 
 def quantise_for_board(folder: Path, request: Request, progress: Progress) -> None:
-    """Write graphs/ of a network that the request's board has room for."""
+    """Write graphs/ of a network that the request's board has room for, if one is given."""
 
     def require(graph: Graph) -> None:
+        if request.board is None:
+            return
         least = request.search.least_bits(request.variants)
         require_room_for_one(graph, request.board_to_build(), least, request.engine, request.is_dense)
 
@@ -89,7 +91,9 @@ def quantise_alone(folder: Path, request: Request, progress: Progress) -> None:
     _quantise(folder, request, progress, qonnx=not request.transforms)
 
 
-STAGE = Stage("quantise", quantise_for_board, outputs=lambda _: (GRAPHS,), inputs=lambda request: _inputs(request))
+STAGE: Stage[Request] = Stage(
+    "quantise", quantise_for_board, outputs=lambda _: (GRAPHS,), inputs=lambda request: _inputs(request)
+)
 STAGE_ALONE = replace(
     STAGE, run=quantise_alone, outputs=lambda request: (GRAPHS,) if request.transforms else (GRAPHS, QONNX)
 )

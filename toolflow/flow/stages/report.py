@@ -79,7 +79,7 @@ def report(folder: Path, request: Request, _progress: Progress) -> None:
     write_project_page(project, summary)
 
 
-STAGE = Stage(
+STAGE: Stage[Request] = Stage(
     "report",
     report,
     outputs=lambda _: (SUMMARY, PAGE),
