@@ -44,7 +44,7 @@ def main() -> None:
     print(f"{len(faults)} faults, {len(images)} images; green ones judged by the executor on {len(more)} images")
     for name in arguments.levels.split(","):
         options = RunOptions(seed=3, stall_probability=0.1, limit_cycles=LIMIT_CYCLES, watchdog_cycles=20_000)
-        executor = engine_level(name).executor(project.folder, unit.name, arguments.work, options)
+        executor = engine_level(name).executor(project.folder, unit.engine, arguments.work, options)
         if isinstance(executor, SimulationExecutor):
             executor.faults_end_it = True
         outcomes = campaign(unit, executor, images, faults, more)

@@ -89,7 +89,7 @@ class Level(ABC):
         rank: place among the levels; lower ones run first.
         selectable: whether `--levels` accepts it; otherwise `runs` decides when it runs.
         reads_binaries: whether its verdict covers the unit's program and weight stream.
-        sources: the folder of the project that its verdict covers, with `{unit}` for the unit's name; "" for none.
+        sources: the folder of the project that its verdict covers, with `{unit}` for the engine's name; "" for none.
         tools: programs that must be on PATH.
         packages: distributions that it needs in addition to those of the toolflow.
         counts_cycles: whether it has a clock, so that a run without pauses counts cycles.
@@ -126,11 +126,11 @@ class EngineLevel(Level):
 
     @abstractmethod
     def executor(self, project: Path, unit: str, work: Path, options: RunOptions) -> Executor:
-        """Return the executor of a unit's binaries.
+        """Return the executor of the binaries of an engine.
 
         Args:
-            project: an emitted project: `hls` for all units, `rtl/<unit>` for each.
-            unit: "low", "high" or "single".
+            project: an emitted project: `hls` for all engines, `rtl/<engine>` for each.
+            unit: name of the engine: "low", "high" or "single".
             work: where programs and simulators are built and kept.
             options: of the bench.
         """
@@ -162,7 +162,7 @@ class EngineLevel(Level):
         def told(text: str) -> None:
             subject.note(f"{self.name} of {text}")
 
-        executor = self.executor(subject.folder, subject.unit.name, subject.work, subject.options)
+        executor = self.executor(subject.folder, subject.unit.engine, subject.work, subject.options)
         return verify_level(subject.unit, executor, subject.images[:count], told, subject.binaries)
 
 

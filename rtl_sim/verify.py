@@ -30,19 +30,26 @@ UInt8Array = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Unit:
-    """One engine with its network.
+    """A network and the engine that runs it.
 
     Attributes:
-        name: names the emitted sources.
+        name: names the binaries.
         graph: the network.
-        config: the engine.
+        config: the engine, of two precisions as the network's programs see it.
         rule: of the confidence unit; None accepts every image.
+        engine_name: names the emitted sources; None if the engine runs no other network, and has the unit's name.
     """
 
     name: UnitName
     graph: QuantisedGraph
     config: EngineConfig
     rule: ConfidenceRule | None = None
+    engine_name: UnitName | None = None
+
+    @property
+    def engine(self) -> UnitName:
+        """Name of the engine."""
+        return self.engine_name or self.name
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,8 @@ class Memory {
   virtual void from_device(const Buffer&) {}  // before the processor reads
 };
 
-// What differs between units; design.hpp holds the instances of a project.
+// What differs between units; design.hpp holds the instances of a project. Units of one control_base are two programs
+// of one engine.
 struct UnitFormat {
   const char* name;
   std::uint64_t control_base;
@@ -78,6 +79,7 @@ inline const char* error_text(std::uint32_t code) {
   return code < sizeof(texts) / sizeof(texts[0]) ? texts[code] : "unknown";
 }
 
+// One program of an engine, with its buffers. Two programs of one engine share its registers, and run in turn.
 class Engine {
  public:
   // `batch`: images that the buffers hold. `check_signature`: the RTL engine has a register for it.
@@ -93,16 +95,12 @@ class Engine {
     weights_ = filled(weights);
     images_ = aligned(memory_.allocate(batch * format.image_pitch));
     results_ = aligned(memory_.allocate(batch * format.result_pitch));
-    set_address(kProgram, program_);
-    set_address(kWeights, weights_);
-    set_address(kImages, images_);
-    set_address(kResults, results_);
     if (format.map_bytes != 0) maps_ = aligned(memory_.allocate(format.map_bytes));
-    set_address(kMaps, maps_);
   }
 
   const UnitFormat& format() const { return format_; }
   std::size_t batch() const { return batch_; }
+  bool shares_engine(const Engine& other) const { return &registers_ == &other.registers_; }
   std::size_t image_bytes() const { return format_.height * format_.width * format_.channels; }
 
   // Starts on 1 to batch() images; images[i] points to height * width * channels bytes.
@@ -112,6 +110,11 @@ class Engine {
     for (std::size_t n = 0; n < images.size(); n++) pack(images[n], images_.data + n * format_.image_pitch);
     memory_.to_device(images_);
     started_ = images.size();
+    set_address(kProgram, program_);
+    set_address(kWeights, weights_);
+    set_address(kImages, images_);
+    set_address(kResults, results_);
+    set_address(kMaps, maps_);
     registers_.write(kCount, static_cast<std::uint32_t>(started_));
     registers_.write(kControl, 1);
   }
@@ -183,7 +186,8 @@ class Engine {
 };
 
 // Classifies `count` images of height * width * channels bytes each, one after the other in `images`.
-// `high` is null for a single unit; else it works on one chunk's unconfident images while `low` works on the next.
+// `high` is null for a single unit; else it works on one chunk's unconfident images while `low` works on the next. If both
+// are programs of one engine, unconfident images wait until they fill a start of `high`, or no image is left.
 inline std::vector<Result> classify(Engine& low, Engine* high, const std::uint8_t* images, std::size_t count) {
   std::vector<Result> answers(count);
   std::vector<std::size_t> pending;
@@ -205,12 +209,18 @@ inline std::vector<Result> classify(Engine& low, Engine* high, const std::uint8_
       answers[indices[n]].by_high = true;
     }
   };
+  const auto run_high = [&] {
+    const std::vector<std::size_t> now = next();
+    high->start(pointers(now));
+    take_high(now);
+  };
+  const bool in_turn = high != nullptr && low.shares_engine(*high);
   for (std::size_t begin = 0; begin < count; begin += low.batch()) {
     std::vector<std::size_t> here;
     for (std::size_t i = begin; i < count && i < begin + low.batch(); i++) here.push_back(i);
     low.start(pointers(here));
     std::vector<std::size_t> now;
-    if (high != nullptr) now = next();
+    if (high != nullptr && !in_turn) now = next();
     if (!now.empty()) high->start(pointers(now));
     const std::vector<Result> results = low.finish();
     for (std::size_t n = 0; n < here.size(); n++) answers[here[n]] = results[n];
@@ -218,12 +228,9 @@ inline std::vector<Result> classify(Engine& low, Engine* high, const std::uint8_
     if (high != nullptr)
       for (std::size_t n = 0; n < here.size(); n++)
         if (!results[n].confident) pending.push_back(here[n]);
+    while (in_turn && pending.size() >= high->batch()) run_high();
   }
-  while (!pending.empty()) {
-    const std::vector<std::size_t> now = next();
-    high->start(pointers(now));
-    take_high(now);
-  }
+  while (!pending.empty()) run_high();
   return answers;
 }
 

@@ -6,8 +6,9 @@
     answer.klass, answer.logits, answer.by_high
 
 The low-precision unit takes every image; those that it is not sure of go to the high-precision unit, which
-works on one chunk's rest while the low one works on the next chunk. Formats and registers are those of
-PROGRAM.md; what differs between designs is in design.json. Needs numpy, and PYNQ on the board only.
+works on one chunk's rest while the low one works on the next chunk. If both are programs of one engine, they
+run in turn: the rest waits until it fills a start of the high one, or no image is left. Formats and registers
+are those of PROGRAM.md; what differs between designs is in design.json. Needs numpy, and PYNQ on the board only.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Answer(NamedTuple):
 
 
 class Unit:
-    """One engine: its registers, its buffers, and the layout of its images and results.
+    """One program of an engine: the engine's registers, the buffers, and the layout of images and results.
 
     Args:
         registers: an object with read(offset) and write(offset, value), as pynq.MMIO.
@@ -99,16 +100,6 @@ class Unit:
         self.results = self._aligned(allocate_bytes(batch * self.result["pitch"]))
         map_bytes = description["map_bytes"]
         self.maps = self._aligned(allocate_bytes(map_bytes)) if map_bytes else None
-        for offset, buffer in (
-            (PROGRAM, self.program),
-            (WEIGHTS, self.weights),
-            (IMAGES, self.images),
-            (RESULTS, self.results),
-            (MAPS, self.maps),
-        ):
-            address = 0 if buffer is None else buffer.physical_address
-            self.registers.write(offset, address & 0xFFFFFFFF)
-            self.registers.write(offset + 4, address >> 32)
 
     def _check_signature(self, expected: int) -> None:
         found = self.registers.read(SIGNATURE) | self.registers.read(SIGNATURE + 4) << 32
@@ -153,6 +144,16 @@ class Unit:
         self.images[: packed.size] = packed.reshape(-1)
         self.images.flush()
         self.started = len(images)
+        for offset, buffer in (
+            (PROGRAM, self.program),
+            (WEIGHTS, self.weights),
+            (IMAGES, self.images),
+            (RESULTS, self.results),
+            (MAPS, self.maps),
+        ):
+            address = 0 if buffer is None else buffer.physical_address
+            self.registers.write(offset, address & 0xFFFFFFFF)
+            self.registers.write(offset + 4, address >> 32)
         self.registers.write(COUNT, self.started)
         self.registers.write(CONTROL, START)
 
@@ -191,6 +192,7 @@ class Cascade:
     def __init__(self, units: dict[str, Unit]) -> None:
         self.first = units["single"] if "single" in units else units["low"]
         self.second: Unit | None = units.get("high")
+        self.in_turn = self.second is not None and self.second.registers is self.first.registers
 
     def classify(self, images: np.ndarray) -> Answer:
         """Return class, logits and origin for uint8 (N, H, W, C) images, N ≥ 1."""
@@ -204,14 +206,24 @@ class Cascade:
         by_high = np.zeros(len(images), dtype=bool)
         pending: list[int] = []
 
+        def next_high() -> list[int]:
+            nonlocal pending
+            now, pending = pending[: self.second.batch], pending[self.second.batch :]  # type: ignore[union-attr]
+            return now
+
         def take_high(indices: list[int]) -> None:
             records = self.second.finish()  # type: ignore[union-attr]
             klass[indices], logits[indices], by_high[indices] = records.klass, records.logits, True
 
+        def run_high() -> None:
+            now = next_high()
+            self.second.start(images[now])  # type: ignore[union-attr]
+            take_high(now)
+
         for begin in range(0, len(images), self.first.batch):
             chunk = images[begin : begin + self.first.batch]
             self.first.start(chunk)
-            now, pending = pending[: self.second.batch], pending[self.second.batch :]
+            now = [] if self.in_turn else next_high()
             if now:
                 self.second.start(images[now])
             records = self.first.finish()
@@ -220,10 +232,10 @@ class Cascade:
             if now:
                 take_high(now)
             pending += [int(i) for i in here[~records.confident]]
+            while self.in_turn and len(pending) >= self.second.batch:
+                run_high()
         while pending:
-            now, pending = pending[: self.second.batch], pending[self.second.batch :]
-            self.second.start(images[now])
-            take_high(now)
+            run_high()
         return Answer(klass, logits, by_high)
 
 
@@ -243,9 +255,11 @@ class CascadeOverlay(Overlay):  # type: ignore[misc]
         super().__init__(bitfile)
         root = Path(folder) if folder is not None else Path(__file__).resolve().parent.parent
         design = json.loads((root / "host" / "design.json").read_text())
+        engines = {unit["engine"]: None for unit in design["units"].values()}
+        registers = {engine: getattr(self, engine).mmio for engine in engines}
         units = {}
         for name, description in design["units"].items():
-            units[name] = Unit(getattr(self, name).mmio, _pynq_buffer, description, root, batch, rtl)
+            units[name] = Unit(registers[description["engine"]], _pynq_buffer, description, root, batch, rtl)
         self.cascade = Cascade(units)
 
     def classify(self, images: np.ndarray) -> Answer:

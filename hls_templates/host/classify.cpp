@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <memory>
 
 #include "design.hpp"
@@ -19,11 +20,12 @@ std::vector<std::uint8_t> contents(const std::string& path) {
 int run(const std::string& project, const std::string& images_path) {
   constexpr std::size_t batch = 64;
   cascade::UdmabufMemory memory;
-  std::vector<std::unique_ptr<cascade::DevMemRegisters>> registers;
+  std::map<std::uint64_t, std::unique_ptr<cascade::DevMemRegisters>> registers;  // of each engine
   std::vector<std::unique_ptr<cascade::Engine>> engines;
   for (const cascade::UnitFormat& unit : cascade::design::units) {
-    registers.push_back(std::make_unique<cascade::DevMemRegisters>(unit.control_base));
-    engines.push_back(std::make_unique<cascade::Engine>(unit, *registers.back(), memory,
+    auto& control = registers[unit.control_base];
+    if (!control) control = std::make_unique<cascade::DevMemRegisters>(unit.control_base);
+    engines.push_back(std::make_unique<cascade::Engine>(unit, *control, memory,
                                                         contents(project + "/" + unit.program_file),
                                                         contents(project + "/" + unit.weights_file), batch));
   }

@@ -32,15 +32,20 @@ proc wants {step} {
     return [expr {$step in $hls_steps}]
 }
 
-# Put the unit's vectors where the test bench looks for them, and return the test bench's arguments.
-proc make_vectors {unit} {
+# Put the vectors of each program of the unit where the test bench looks for them, and return the test bench's
+# arguments, once for each program.
+proc make_vectors {} {
     global root this
-    set folder [file join $root build vectors_$unit]
-    file mkdir $folder
-    foreach {name path} $this(vectors) {
-        file copy -force [file join $root $path] [file join $folder $name.bin]
+    set arguments {}
+    foreach {program vectors} $this(vectors) {
+        set folder [file join $root build vectors_$program]
+        file mkdir $folder
+        foreach name {program weights images expected} {
+            file copy -force [file join $root [dict get $vectors $name]] [file join $folder $name.bin]
+        }
+        lappend arguments "$folder [dict get $vectors count] [dict get $vectors result_bytes]"
     }
-    return "$folder $this(vector_count) $this(result_bytes)"
+    return $arguments
 }
 
 if {[catch {
@@ -56,12 +61,12 @@ if {[catch {
     foreach path [absolute $this(hls_bench)] {
         add_files -tb $path -cflags $flags
     }
-    set arguments ""
+    set arguments {}
     if {[wants csim] || [wants cosim]} {
         if {![llength $this(hls_bench)] || ![llength $this(vectors)]} {
             error "csim and cosim need a test bench and vectors, and unit '$unit' was emitted without them"
         }
-        set arguments [make_vectors $unit]
+        set arguments [make_vectors]
     }
     open_solution -reset -flow_target vivado solution
     set_part $part
@@ -69,13 +74,17 @@ if {[catch {
     # 64-bit addresses; ports as wide as the emitted types say, never widened behind the planner's back
     config_interface -m_axi_addr64=true -m_axi_latency 64 -m_axi_max_widen_bitwidth 0
     if {[wants csim]} {
-        csim_design -argv $arguments
+        foreach each $arguments {
+            csim_design -argv $each
+        }
     }
     if {[wants csynth] || [wants cosim] || [wants export]} {
         csynth_design
     }
     if {[wants cosim]} {
-        cosim_design -rtl verilog -argv $arguments
+        foreach each $arguments {
+            cosim_design -rtl verilog -argv $each
+        }
     }
     if {[wants export]} {
         export_design -rtl verilog -format ip_catalog -vendor cascade -library hls -ipname $this(top) -version 1.0

@@ -1,8 +1,9 @@
 """Whether a cascade pays: the expected time of every design that keeps the tolerance, and the reason for the choice.
 
 All designs have one device and one clock; p is the forwarded share. A resident pair runs both units at once and takes
-max(t_L, p·t_H) an image, or t_L + p·t_H if latency counts. A time-shared pair has the whole device for each unit in
-turn and takes t_L + p·t_H + reconfigurations / batch. A single unit has the whole device.
+max(t_L, p·t_H) an image, or t_L + p·t_H if latency counts. A morphing pair is two programs of one engine, which runs
+them in turn: t_L + p·t_H. A time-shared pair has the whole device for each unit in turn and takes
+t_L + p·t_H + reconfigurations / batch. A single unit has the whole device.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from quant.cascade.thresholds import ThresholdTable
 from toolflow.ir.artefacts import Part
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.unit import DesignKind
-from toolflow.plan.explore.objective import THROUGHPUT, Objective
+from toolflow.plan.explore.objective import THROUGHPUT, Objective, in_turn_cycles
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class UnitCycles:
         reconfiguration: cycles to exchange the units of a time-shared pair, twice a batch; None if the device
             cannot do this.
         batch: images between two such exchanges.
+        morphing: (low, high), the programs of one engine with two precisions.
     """
 
     single_high: float | None
@@ -36,9 +38,10 @@ class UnitCycles:
     resident: tuple[float, float] | None = None
     reconfiguration: float | None = None
     batch: int = 1
+    morphing: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        cycles = [self.single_high, self.single_low, *(self.resident or ())]
+        cycles = [self.single_high, self.single_low, *(self.resident or ()), *(self.morphing or ())]
         bad = [value for value in cycles if value is not None and value <= 0]
         if bad or self.batch < 1 or (self.reconfiguration or 0) < 0:
             raise ToolflowError(
@@ -76,6 +79,7 @@ class Decision(Part):
         forwarded_share: p that the expectation holds for, of the held-out images.
         speedup: single high-precision unit's time over the choice's; null if that unit does not fit.
         cascade_pays: whether a pair is the fastest.
+        requested: whether the user asked for the choice although another design is faster.
         warnings: sentences about what the images do not show for the chosen design, each with its remedy.
         reason: why, for the user.
         thresholds: what other thresholds of a pair that is built would give; null for a single unit.
@@ -87,6 +91,7 @@ class Decision(Part):
     forwarded_share: float
     speedup: float | None
     cascade_pays: bool
+    requested: bool = False
     warnings: tuple[str, ...] = ()
     reason: str
     thresholds: ThresholdTable | None = None
@@ -159,9 +164,11 @@ def _times(cycles: UnitCycles, share: float, objective: Objective) -> dict[Desig
         times[DesignKind.SINGLE_LOW] = cycles.single_low
     if cycles.resident is not None:
         times[DesignKind.RESIDENT_PAIR] = objective.pair_cycles(*cycles.resident, share)
+    if cycles.morphing is not None:
+        times[DesignKind.MORPHING_PAIR] = in_turn_cycles(*cycles.morphing, share)
     if cycles.single_low is not None and cycles.single_high is not None and cycles.reconfiguration is not None:
         exchange = 2 * cycles.reconfiguration / cycles.batch
-        times[DesignKind.TIME_SHARED_PAIR] = cycles.single_low + share * cycles.single_high + exchange
+        times[DesignKind.TIME_SHARED_PAIR] = in_turn_cycles(cycles.single_low, cycles.single_high, share) + exchange
     return times
 
 
@@ -196,11 +203,13 @@ def _reason(
     if choice is DesignKind.SINGLE_LOW:
         return f"{_estimated(calibration)}; it takes {taken}, and a cascade would add nothing. {_held_out(report)}"
     if choice.is_pair:
+        pairs = (name for name in times if name.is_pair and name is not choice)
+        others = "".join(f", the {name} {times[name]:,.0f}" for name in pairs)
         if DesignKind.SINGLE_HIGH not in times:
             alone = "a single high-precision unit does not fit"
-            return f"{more}the {choice} takes {taken} with {share:.1%} forwarded; {alone}"
+            return f"{more}the {choice} takes {taken} with {share:.1%} forwarded{others}; {alone}"
         return (
-            f"{more}the {choice} takes {taken} with {share:.1%} forwarded, the single high-precision unit "
+            f"{more}the {choice} takes {taken} with {share:.1%} forwarded{others}, the single high-precision unit "
             f"{times[DesignKind.SINGLE_HIGH]:,.0f}: {times[DesignKind.SINGLE_HIGH] / times[choice]:.2f} times as fast"
         )
     return f"{more}{_does_not_pay(share, times)}"

@@ -37,7 +37,7 @@ class Synthesisable(Level):
         from toolflow.emit.ii.delays import delays_of
         from toolflow.emit.synthesisable import check_parsed
 
-        parsed = parse_unit(subject.folder / self.sources / f"{top_function(subject.unit.name)}.cpp")
+        parsed = parse_unit(subject.folder / self.sources / f"{top_function(subject.unit.engine)}.cpp")
         found = check_parsed(parsed)
         if found:
             return Verdict(False, f"{len(found)} place(s) break the rules of synthesis, the first {found[0]}")

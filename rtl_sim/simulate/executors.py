@@ -30,7 +30,7 @@ class NativeExecutor:
     def run(self, unit: Unit, compiled: CompiledProgram, images: bytes, count: int) -> LevelRun:
         """Run `count` packed images."""
         if self._binary is None:
-            self._binary = build_native(self.sources, unit.config, unit.name, work=self.work)
+            self._binary = build_native(self.sources, unit.config, unit.engine, work=self.work)
         size = compiled.result_bytes(count)
         error, results = run_native(self._binary, compiled.program, compiled.weights, images, count, size)
         return LevelRun(error, results)

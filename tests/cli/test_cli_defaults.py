@@ -66,7 +66,7 @@ def test_build_has_the_defaults_of_its_request() -> None:
     assert given["tolerance"] == asked["tolerance"] == CalibrationOptions().tolerance
     assert (given["objective"], given["batch"]) == (THROUGHPUT.goal, THROUGHPUT.batch)
     assert asked["objective"] is THROUGHPUT
-    assert parsing.parse_units(given["single"], given["cascade"]) is asked["units"]
+    assert parsing.parse_units(given["single"], given["cascade"], given["morphing"]) is asked["units"]
 
 
 def test_the_help_states_the_recipe_of_finetuning() -> None:

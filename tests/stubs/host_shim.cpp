@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <memory>
 
 #include "design.hpp"
@@ -49,12 +50,14 @@ extern "C" int host_classify(const char* project, const std::uint8_t* images, st
                              std::int32_t* out, char* error, std::size_t error_bytes) {
   try {
     CallbackMemory memory(allocate, sync);
-    std::vector<std::unique_ptr<CallbackRegisters>> registers;
+    std::map<std::uint64_t, std::unique_ptr<CallbackRegisters>> registers;  // of each engine
     std::vector<std::unique_ptr<cascade::Engine>> engines;
     for (const cascade::UnitFormat& unit : cascade::design::units) {
-      registers.push_back(std::make_unique<CallbackRegisters>(static_cast<int>(engines.size()), read, write));
+      const int number = static_cast<int>(registers.size());
+      auto& control = registers[unit.control_base];
+      if (!control) control = std::make_unique<CallbackRegisters>(number, read, write);
       engines.push_back(std::make_unique<cascade::Engine>(
-          unit, *registers.back(), memory, contents(std::string(project) + "/" + unit.program_file),
+          unit, *control, memory, contents(std::string(project) + "/" + unit.program_file),
           contents(std::string(project) + "/" + unit.weights_file), batch, check_signature != 0));
     }
     cascade::Engine* high = engines.size() > 1 ? engines[1].get() : nullptr;

@@ -268,6 +268,14 @@ Cascade = Annotated[
     bool,
     typer.Option("--cascade", help="Build both units even if one alone is faster.", rich_help_panel=_PRECISION),
 ]
+Morphing = Annotated[
+    bool,
+    typer.Option(
+        "--morphing",
+        help="Build both units as programs of one engine with two precisions even if another design is faster.",
+        rich_help_panel=_PRECISION,
+    ),
+]
 ObjectiveGoal = Annotated[
     Goal,
     typer.Option(

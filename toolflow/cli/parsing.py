@@ -220,14 +220,16 @@ def _checked(value: float, good: bool) -> float:
     return value
 
 
-def parse_units(single: bool, cascade: bool) -> Units:
-    """Return which units `--single` and `--cascade` ask for.
+def parse_units(single: bool, cascade: bool, morphing: bool) -> Units:
+    """Return which units `--single`, `--cascade` and `--morphing` ask for.
 
     Raises:
-        ToolflowError: both are given.
+        ToolflowError: more than one is given.
     """
     from toolflow.flow.request import Units
 
-    if single and cascade:
-        raise ToolflowError("--single and --cascade must not be given together")
-    return Units.SINGLE if single else Units.CASCADE if cascade else Units.FASTEST
+    asked = {Units.SINGLE: single, Units.CASCADE: cascade, Units.MORPHING: morphing}
+    given = [units for units, flag in asked.items() if flag]
+    if len(given) > 1:
+        raise ToolflowError(f"{' and '.join(f'--{units}' for units in given)} must not be given together")
+    return given[0] if given else Units.FASTEST

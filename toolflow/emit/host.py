@@ -31,11 +31,18 @@ BATCH = 64  # images that the buffers of both drivers hold
 
 @dataclass(frozen=True)
 class HostUnit:
-    """One unit as the host sees it; paths are relative to the project's folder, with slashes."""
+    """One unit as the host sees it.
+
+    Attributes:
+        compiled: its program.
+        program, weights: files, relative to the project's folder, with slashes.
+        engine: name of the engine that runs it; None for an engine of its own, of the unit's name.
+    """
 
     compiled: CompiledProgram
     program: str
     weights: str
+    engine: UnitName | None = None
 
 
 def emit_host(board: Board, units: Mapping[str, HostUnit], folder: Path) -> tuple[Path, ...]:
@@ -46,8 +53,9 @@ def emit_host(board: Board, units: Mapping[str, HostUnit], folder: Path) -> tupl
     """
     if len(units) != 1 and list(units) != [UnitName.LOW, UnitName.HIGH]:
         raise ToolflowError(f"the units must be one, or low and high in this order, not {', '.join(units)}")
-    addresses = control_addresses(board, list(units))
-    described = {name: _describe(unit, addresses[name]) for name, unit in units.items()}
+    engines = {name: str(unit.engine or name) for name, unit in units.items()}
+    addresses = control_addresses(board, list(dict.fromkeys(engines.values())))
+    described = {name: _describe(unit, engines[name], addresses[engines[name]]) for name, unit in units.items()}
     design = {"design": DESIGN_NAME, "board": board.name, "clock_mhz": board.clock_mhz, "units": described}
     values = {"banner": banner(), "units": [{"name": name, **unit} for name, unit in described.items()]}
     linux = board.flow == "zynq"
@@ -73,10 +81,11 @@ def buffer_bytes(units: Iterable[HostUnit]) -> int:
     return total
 
 
-def _describe(unit: HostUnit, control_base: int) -> dict[str, Any]:
+def _describe(unit: HostUnit, engine: str, control_base: int) -> dict[str, Any]:
     compiled = unit.compiled
     image, header = compiled.image, compiled.header
     return {
+        "engine": engine,
         "control_base": control_base,
         "signature": f"{compiled.config.signature:016x}",
         "program": unit.program,

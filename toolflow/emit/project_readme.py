@@ -12,6 +12,7 @@ from toolflow.emit.hls import adapter_block_rams
 from toolflow.emit.render import render, write_if_changed
 from toolflow.emit.scripts import HlsVectors, UnitSources, control_addresses
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.unit import UnitName
 from toolflow.plan.boards.board import Board
 
 README = "README.md"
@@ -39,8 +40,9 @@ class ReadmeModel:
 
 @dataclass(frozen=True)
 class ReadmeUnit:
-    """One unit: its emitted sources, and the widths that its network was quantised to."""
+    """One network: the emitted sources of its engine, and the widths that it was quantised to."""
 
+    name: UnitName
     sources: UnitSources
     weight_bits: int
     activation_bits: int
@@ -62,7 +64,8 @@ def emit_project_readme(
     Raises:
         ToolflowError: a unit has no vectors, or the file cannot be written.
     """
-    addresses = control_addresses(board, [unit.sources.unit for unit in units])
+    engines = list({unit.sources.unit: unit.sources for unit in units}.values())
+    addresses = control_addresses(board, [engine.unit for engine in engines])
     configs = [unit.sources.config.model_dump() for unit in units]
     channels, height, width = model.input_shape
     text = render(
@@ -72,7 +75,8 @@ def emit_project_readme(
         board=board,
         zynq=board.flow == "zynq",
         model={**vars(model), "channels": channels, "height": height, "width": width},
-        units=[_described(unit, addresses[unit.sources.unit]) for unit in units],
+        units=[{**vars(unit), "multipliers": unit.sources.config.multipliers} for unit in units],
+        engines=[_described(engine, addresses[engine.unit]) for engine in engines],
         parameters=[(name, [_shown(config[name]) for config in configs]) for name in configs[0]],
         present={path.name for path in folder.iterdir()},
         buffer_bytes=buffer_bytes,
@@ -81,15 +85,10 @@ def emit_project_readme(
     return folder / README
 
 
-def _described(unit: ReadmeUnit, control_base: int) -> dict[str, Any]:
-    sources = unit.sources
+def _described(sources: UnitSources, control_base: int) -> dict[str, Any]:
     return {
         "name": sources.unit,
         "top": sources.top,
-        "weight_bits": unit.weight_bits,
-        "activation_bits": unit.activation_bits,
-        "first_last_bits": unit.first_last_bits,
-        "multipliers": sources.config.multipliers,
         "bus_bits": sources.config.bus_bits,
         "adapter_block_rams": adapter_block_rams(sources.config),
         "control_base": control_base,
@@ -99,8 +98,8 @@ def _described(unit: ReadmeUnit, control_base: int) -> dict[str, Any]:
     }
 
 
-def _vectors(sources: UnitSources) -> HlsVectors:
-    if sources.vectors is None or not sources.hls_bench:
+def _vectors(sources: UnitSources) -> tuple[HlsVectors, ...]:
+    if not sources.vectors or not sources.hls_bench:
         raise ToolflowError(f"unit '{sources.unit}' must have a test bench and vectors to be described")
     return sources.vectors
 

@@ -38,16 +38,22 @@ class HlsVectors:
     """What the C++ test bench reads: binaries and expected results of `count` images.
 
     Attributes:
+        name: of the unit whose program it is.
         program, weights, images, expected: paths relative to the project's folder.
+        image_bytes: of one image in memory.
         result_bytes: length of the expected results.
+        map_bytes: of the maps that the program keeps in memory.
     """
 
+    name: str
     program: str
     weights: str
     images: str
     expected: str
     count: int
+    image_bytes: int
     result_bytes: int
+    map_bytes: int
 
     @property
     def files(self) -> dict[str, str]:
@@ -57,14 +63,14 @@ class HlsVectors:
 
 @dataclass(frozen=True)
 class UnitSources:
-    """Where the emitted sources of one unit lie; every path is relative to the project's folder, with slashes.
+    """Where the emitted sources of one engine lie; every path is relative to the project's folder, with slashes.
 
     Attributes:
         unit: "low", "high" or "single"; the top of both flavours is cascade_<unit>.
         hls_sources: C++ files to synthesise.
         hls_include: folder of the C++ library's headers.
         hls_bench: files of the C++ test bench, none if there is none.
-        vectors: what it reads; csim and cosim need both.
+        vectors: what it reads, once for each program of the engine; csim and cosim need both.
         rtl_sources: SystemVerilog files, packages before their users.
     """
 
@@ -74,7 +80,7 @@ class UnitSources:
     hls_include: str
     rtl_sources: tuple[str, ...]
     hls_bench: tuple[str, ...] = ()
-    vectors: HlsVectors | None = None
+    vectors: tuple[HlsVectors, ...] = ()
 
     @property
     def top(self) -> str:
@@ -143,7 +149,7 @@ def _declared_blocks(unit: UnitSources) -> tuple[str, ...]:
 
 def _check(board: Board, units: Sequence[UnitSources]) -> None:
     for unit in units:
-        vectors = unit.vectors.files.values() if unit.vectors is not None else ()
+        vectors = [path for each in unit.vectors for path in each.files.values()]
         sources = (*unit.hls_sources, unit.hls_include, *unit.hls_bench, *unit.rtl_sources)
         for path in (unit.unit, *sources, *vectors):
             if not re.fullmatch(r"[A-Za-z0-9_./-]+", path):

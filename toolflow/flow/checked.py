@@ -17,6 +17,6 @@ def checked_digest(project: Project, unit: UnitName, level: Level) -> str:
     if level.reads_binaries:
         names += [f"{WEIGHTS}/{unit}.program.bin", f"{WEIGHTS}/{unit}.weights.bin"]
     if level.sources:
-        names.append(level.sources.format(unit=unit))
+        names.append(level.sources.format(unit=project.plan.engine_name(unit)))
     files: dict[str, Path] = {name: project.folder / name for name in names}
     return fingerprint({"engine": planned.engine.model_dump(), **files})

@@ -79,10 +79,10 @@ class Project:
         return load_quantised(self.folder / GRAPHS / name, by_kind())
 
     def unit(self, name: UnitName) -> Unit:
-        """Return an engine with its network and rule."""
-        planned = self.plan.units[name]
+        """Return a network with its rule, and the engine as its programs see it."""
         rule = self.calibration.rule if self.calibration is not None and name == UnitName.LOW else None
-        return Unit(name, self.graph(planned.graph), planned.engine, rule)
+        graph = self.graph(self.plan.units[name].graph)
+        return Unit(name, graph, self.plan.seen(name), rule, self.plan.engine_name(name))
 
     def needed(self) -> list[str]:
         """Return the files that every level reads, by path inside the project."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from quant.cascade.decide import Decision
 from quant.config import QuantiseConfig
@@ -18,7 +18,7 @@ from toolflow.flow.precision import Auto
 from toolflow.importers.images.pixels import InputStatistics, PixelMap
 from toolflow.ir.artefacts import Part, PatternText, Record
 from toolflow.ir.unit import UnitName, VariantName
-from toolflow.plan.explore.objective import Goal, Objective
+from toolflow.plan.explore.objective import Goal, Objective, in_turn_cycles
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.report.summary import Finetuned, Search
 
@@ -110,10 +110,10 @@ class QuantiseRecord(Record):
 
 
 class PlannedUnit(Part):
-    """One engine of a plan.
+    """A network of a plan and the engine that runs it.
 
     Attributes:
-        engine: its parameters.
+        engine: parameters of the engine, the same for both units of a morphing pair.
         graph: the stored network that it runs.
         cycles_per_image: predicted at the batch that was planned for.
         resources: predicted amounts by name.
@@ -170,16 +170,50 @@ class PlanRecord(Record):
         """Files of version 1 may be from before engines were chosen for a batch and a goal; up to 3, no clock."""
         return {"goal": "throughput", "batch": None, "bound": "", **document}
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        engines = [unit.engine for unit in self.units.values()]
+        if self.is_morphing and (set(self.units) != {UnitName.LOW, UnitName.HIGH} or engines[0] != engines[1]):
+            raise ValueError("an engine with two precisions must be that of a low and of a high unit")
+        return self
+
     @property
     def objective(self) -> Objective:
         """What the engines were chosen for."""
         return Objective(self.goal, self.batch)
 
+    @property
+    def is_morphing(self) -> bool:
+        """Whether the units are two programs of one engine with two precisions."""
+        return any(unit.engine.narrow_bits for unit in self.units.values())
+
+    @property
+    def engines(self) -> dict[UnitName, EngineConfig]:
+        """The engines by name: one for each unit, or that of a morphing pair."""
+        return {self.engine_name(name): unit.engine for name, unit in self.units.items()}
+
+    def engine_name(self, unit: UnitName) -> UnitName:
+        """Return the name of the engine that runs a unit's program."""
+        return UnitName.SINGLE if self.is_morphing else unit
+
+    def seen(self, unit: UnitName) -> EngineConfig:
+        """Return the engine as the programs of a unit see it: the low one of a morphing pair has narrow programs."""
+        return self.units[unit].engine.of(narrow=self.is_morphing and unit == UnitName.LOW)
+
+    def cycles_per_image(self, low: float, high: float, forwarded_share: float) -> float:
+        """Return the cycles per image of a pair, from the cycles of each unit and the forwarded share."""
+        if self.is_morphing:
+            return in_turn_cycles(low, high, forwarded_share)
+        return self.objective.pair_cycles(low, high, forwarded_share)
+
 
 class DecisionRecord(Record, Decision):
-    """What `decision.json` holds: the design that was built, and why; up to version 1 without other thresholds."""
+    """What `decision.json` holds: the design that was built, and why.
 
-    schema_version: Literal[2] = 2
+    Up to version 1 without other thresholds, up to version 2 without morphing pairs.
+    """
+
+    schema_version: Literal[3] = 3
 
 
 class PrunedImages(Part):

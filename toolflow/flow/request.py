@@ -18,6 +18,7 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.unit import VariantName
 from toolflow.plan.boards.board import CLOCK_GIVEN, MAX_CLOCK_MHZ, Board, board_source, load_board
+from toolflow.plan.explore.morphing import require_morphing
 from toolflow.plan.explore.objective import THROUGHPUT, Objective
 
 
@@ -26,6 +27,7 @@ class Units(StrEnum):
 
     FASTEST = "fastest"
     CASCADE = "cascade"
+    MORPHING = "morphing"
     SINGLE = "single"
 
 
@@ -39,8 +41,8 @@ class Request:
         board: name or file of the board. `build` needs it; a search saves cycles on it.
         engine: fixed parameters of every unit's engine, by the names of `EngineConfig`'s fields.
         objective: the objective that the engines are chosen for; also its goal alone, "throughput" or "latency".
-        units: the faster of a cascade and a single unit, both units of a cascade, or the high-precision unit alone;
-            also its text.
+        units: the faster of a cascade and a single unit, both units of a cascade, both as programs of one engine, or
+            the high-precision unit alone; also its text.
         tolerance: accuracy that the cascade may lose against its high-precision unit: 0.01 is one point.
         search_loss: accuracy that a search may lose; None for 0.003.
         finetuning: finetuning of units below 8 bits; None for none.
@@ -76,6 +78,8 @@ class Request:
             object.__setattr__(self, "objective", Objective.of(self.objective, None))
         CalibrationOptions(self.tolerance)  # a wrong value must not cost the time of a quantisation
         require_board(self.board, self.engine)
+        if self.units is Units.MORPHING and self.board is not None:
+            require_morphing(self.precision.low_bits, self.precision.high_bits, load_board(self.board))
         if self.source.pruned is not None:
             for name, value in (("tile", self.precision.tile), ("pattern", self.precision.pattern)):
                 if value is AUTO:

@@ -116,14 +116,14 @@ class Verdicts:
         verdicts = {verdict.images: verdict for verdict in self.counted.get(unit.unit, ())}
         if not verdicts and not forget:
             return unit
-        planned = self.project.plan.units[unit.unit]
-        schedule = make_schedule(self.project.graph(planned.graph), planned.engine)
+        planned, engine = self.project.plan.units[unit.unit], self.project.plan.seen(unit.unit)
+        schedule = make_schedule(self.project.graph(planned.graph), engine)
         runs: list[Run] = []
         for earlier in unit.runs:
             found = verdicts.get(earlier.images)
             if found is None and not forget:
                 runs.append(earlier)
                 continue
-            report = predict(planned.engine, schedule.steps, earlier.images)
+            report = predict(engine, schedule.steps, earlier.images)
             runs.append(run_section(report, unit.multipliers, self.project.board.clock_mhz, found))
         return unit.model_copy(update={"runs": tuple(runs)})

@@ -13,7 +13,10 @@ class VariantName(StrEnum):
 
 
 class UnitName(StrEnum):
-    """An engine of a design: one of a cascade's two, or the only one."""
+    """A network of a design with its program: one of a cascade's two, or the only one.
+
+    It also names the engine that runs it. Both programs of a morphing pair run on one engine, which is `SINGLE`.
+    """
 
     LOW = "low"
     HIGH = "high"
@@ -24,6 +27,7 @@ class DesignKind(StrEnum):
     """Which units a design has, and how they share the device."""
 
     RESIDENT_PAIR = "resident pair"
+    MORPHING_PAIR = "morphing pair"
     TIME_SHARED_PAIR = "time-shared pair"
     SINGLE_LOW = "single low"
     SINGLE_HIGH = "single high"
@@ -31,4 +35,4 @@ class DesignKind(StrEnum):
     @property
     def is_pair(self) -> bool:
         """Whether the design is a cascade of two units."""
-        return self in (DesignKind.RESIDENT_PAIR, DesignKind.TIME_SHARED_PAIR)
+        return self not in (DesignKind.SINGLE_LOW, DesignKind.SINGLE_HIGH)

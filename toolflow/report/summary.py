@@ -290,13 +290,14 @@ class Resources(Section):
 
 
 class Unit(Section):
-    """One engine.
+    """One network with the engine that runs it.
 
     Attributes:
         unit: "low", "high" or "single".
-        engine: parameters of the engine.
+        engine: parameters of the engine. If `narrow_bits` is not 0, both units are programs of this one engine, the low
+            one narrow and the high one wide (`host/PROGRAM.md`, "Two precisions").
         signature: 64-bit hash of the parameters in hexadecimal; program and engine compare it.
-        multipliers: lanes_k · lanes_p · slots.
+        multipliers: products of a cycle, lanes_k · lanes_p · slots, where wide programs have half of the lanes.
         program_sha256, weights_sha256: hashes of the two files that every level reads.
         program_bytes, weight_bytes: sizes of these files.
         runs: one entry for each batch size.

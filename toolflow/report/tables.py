@@ -114,8 +114,7 @@ def design_verdict(design: Alternative, decision: Decision) -> str:
         return "tolerance not shown on calibration images"
     if design.cycles_per_image >= decision.cycles_per_image:
         return "not faster"
-    asked = decision.choice.is_pair and not decision.cascade_pays
-    return "faster, but a pair was requested" if asked else "faster on held-out images only"
+    return f"faster, but a {decision.choice} was requested" if decision.requested else "faster on held-out images only"
 
 
 def threshold_table(thresholds: ThresholdTable) -> Table:
@@ -181,11 +180,14 @@ def layer_table(unit: str, run: Run) -> Table:
 
 
 def resource_table(summary: Summary) -> Table:
-    """Resources of every unit by the model, and what the board offers."""
+    """Resources of every engine by the model, and what the board offers."""
     names = [name for name in RESOURCE_NAMES if getattr(summary.board.usable, name)]
     table = new_table(f"resources on {summary.board.name}", "", *(f"{RESOURCE_NAMES[name]}>" for name in names))
-    for unit in summary.units:
-        table.add_row(f"{unit.unit} unit, predicted", *_amounts(unit.predicted, names))
+    if summary.units[0].engine.narrow_bits:
+        table.add_row("engine of both units, predicted", *_amounts(summary.units[0].predicted, names))
+    else:
+        for unit in summary.units:
+            table.add_row(f"{unit.unit} unit, predicted", *_amounts(unit.predicted, names))
     table.add_section()
     table.add_row("usable", *_amounts(summary.board.usable, names))
     return table

@@ -20,11 +20,14 @@ from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
 from toolflow.engine.registers import PAGE_BYTES, Register
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.quantised import QuantisedGraph
+from toolflow.ir.unit import UnitName
 from toolflow.numerics.confidence import ConfidenceRule
 from toolflow.plan.boards.board import load_board
 from toolflow.plan.lower.compiled import CompiledProgram, Results
 from toolflow.plan.lower.lower import compile_program
 from toolflow.plan.schedule.needs import fit_depths
+from toolflow.plan.schedule.two_precisions import fit_both
 
 STUBS = Path(__file__).resolve().parents[2] / "stubs"
 CLASSES = 5
@@ -32,10 +35,7 @@ IMAGES = 23
 
 
 def _compiled(bits: int, seed: int, rule: ConfidenceRule | None, shape: EngineConfig) -> CompiledProgram:
-    builder = NetworkBuilder((3, 6, 5), bits, bits, 8, seed)
-    hidden = builder.conv("conv", "image", 6, 3, stride=(2, 2), pads=(1, 1, 1, 1))
-    output = builder.linear("fc", builder.flatten("flat", hidden), CLASSES, out=RESULT)
-    graph = builder.build(output)
+    graph = _graph(bits, seed)
     return compile_program(graph, fit_depths(graph, shape), rule)
 
 
@@ -60,13 +60,38 @@ def units(images: np.ndarray) -> dict[str, CompiledProgram]:
     return {"low": low, "high": _compiled(8, 2, None, wide)}
 
 
+def _graph(bits: int, seed: int) -> QuantisedGraph:
+    builder = NetworkBuilder((3, 6, 5), bits, bits, 8, seed)
+    hidden = builder.conv("conv", "image", 6, 3, stride=(2, 2), pads=(1, 1, 1, 1))
+    return builder.build(builder.linear("fc", builder.flatten("flat", hidden), CLASSES, out=RESULT))
+
+
+@pytest.fixture(scope="module")
+def morphing(images: np.ndarray) -> dict[str, CompiledProgram]:
+    """The same networks as two programs of one engine."""
+    shape = EngineConfig(
+        lanes_k=8, lanes_p=4, slots=2, narrow_bits=4, dsp_primitive="dsp48e2", pack_k=2, chain=2, gather=False
+    )
+    low, high = _graph(4, 1), _graph(8, 2)
+    engine = fit_both(high, low, shape)
+    narrow, wide = engine.of(narrow=True), engine.of(narrow=False)
+    trial = _expected(compile_program(low, narrow, ConfidenceRule(30, 1, 2, 0)), images)
+    rule = ConfidenceRule(30, 1, 2, int(np.median(trial.numerator * 65536 // np.maximum(trial.total, 1))))
+    return {"low": compile_program(low, narrow, rule), "high": compile_program(high, wide)}
+
+
+def _engine_name(compiled: CompiledProgram) -> UnitName | None:
+    return UnitName.SINGLE if compiled.config.built.narrow_bits else None
+
+
 def _emit(folder: Path, units: dict[str, CompiledProgram]) -> Path:
     described = {}
     for name, compiled in units.items():
         (folder / "weights").mkdir(exist_ok=True)
         (folder / "weights" / f"{name}.program.bin").write_bytes(compiled.program)
         (folder / "weights" / f"{name}.weights.bin").write_bytes(compiled.weights)
-        described[name] = HostUnit(compiled, f"weights/{name}.program.bin", f"weights/{name}.weights.bin")
+        binaries = f"weights/{name}.program.bin", f"weights/{name}.weights.bin"
+        described[name] = HostUnit(compiled, *binaries, _engine_name(compiled))
     emit_host(load_board("zcu104"), described, folder)
     return folder
 
@@ -85,7 +110,7 @@ def _board(
     folder: Path, monkeypatch: pytest.MonkeyPatch, units: dict[str, CompiledProgram]
 ) -> tuple[ModuleType, dict[str, Registers]]:
     pynq = ModuleType("pynq")
-    names, engines = fake_pynq({name: compiled.config for name, compiled in units.items()})
+    names, engines = fake_pynq({_engine_name(each) or name: each.config.built for name, each in units.items()})
     vars(pynq).update(names)
     return _driver(_emit(folder, units), monkeypatch, pynq), engines
 
@@ -115,6 +140,32 @@ def test_the_python_driver_merges_both_units(
     np.testing.assert_array_equal(answer.by_high, by_high)
     assert max(engines["low"].counts) <= batch
     assert sum(engines["high"].counts) == by_high.sum()
+
+
+@pytest.mark.parametrize("batch", [1, 4, 5, 64])
+def test_the_python_driver_runs_both_programs_of_an_engine_in_turn(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    morphing: dict[str, CompiledProgram],
+    images: np.ndarray,
+    batch: int,
+) -> None:
+    """The simulated engine refuses a start while it runs."""
+    module, engines = _board(tmp_path, monkeypatch, morphing)
+    answer = module.CascadeOverlay("cascade.bit", batch=batch, rtl=True).classify(images)
+    klass, logits, by_high = _merged(morphing, images)
+    np.testing.assert_array_equal(answer.klass, klass)
+    np.testing.assert_array_equal(answer.logits, logits)
+    np.testing.assert_array_equal(answer.by_high, by_high)
+    _check_starts(engines["single"], by_high, batch)
+
+
+def _check_starts(engine: Registers, by_high: np.ndarray, batch: int) -> None:
+    """Both programs run on the one engine; the high one fills its starts, but the last."""
+    low = [min(batch, IMAGES - begin) for begin in range(0, IMAGES, batch)]
+    forwarded = int(by_high.sum())
+    high = [min(batch, forwarded - begin) for begin in range(0, forwarded, batch)]
+    assert sorted(engine.counts) == sorted(low + high)
 
 
 def test_records_hold_both_sides_of_the_confidence_test(
@@ -172,11 +223,27 @@ def test_without_pynq_the_overlay_says_so(
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory, units: dict[str, CompiledProgram]) -> tuple[Path, ctypes.CDLL]:
-    folder = _emit(tmp_path_factory.mktemp("cpp"), units)
-    flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", str(folder / "host")]
-    shared = folder / "host.so"
-    subprocess.run(["g++", *flags, "-shared", "-fPIC", "-o", shared, STUBS / "host_shim.cpp"], check=True)
-    subprocess.run(["g++", *flags, "-o", folder / "classify", folder / "host" / "classify.cpp"], check=True)
+    folder, code = _compiled_driver(tmp_path_factory.mktemp("cpp"), units)
+    subprocess.run(["g++", *_flags(folder), "-o", folder / "classify", folder / "host" / "classify.cpp"], check=True)
+    return folder, code
+
+
+@pytest.fixture(scope="module")
+def morphing_library(
+    tmp_path_factory: pytest.TempPathFactory, morphing: dict[str, CompiledProgram]
+) -> tuple[Path, ctypes.CDLL]:
+    return _compiled_driver(tmp_path_factory.mktemp("cpp"), morphing)
+
+
+def _flags(folder: Path) -> list[str]:
+    return ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", str(folder / "host")]
+
+
+def _compiled_driver(folder: Path, units: dict[str, CompiledProgram]) -> tuple[Path, ctypes.CDLL]:
+    """Each library has the units of its own design, although all are loaded by one process."""
+    shared = _emit(folder, units) / "host.so"
+    own = ["-shared", "-fPIC", "-fno-gnu-unique"]
+    subprocess.run(["g++", *_flags(folder), *own, "-o", shared, STUBS / "host_shim.cpp"], check=True)
     return folder, ctypes.CDLL(str(shared))
 
 
@@ -229,6 +296,21 @@ def test_the_cpp_driver_merges_both_units(
     np.testing.assert_array_equal(out[:, 0], klass)
     np.testing.assert_array_equal(out[:, 1], by_high)
     np.testing.assert_array_equal(out[:, 2:], logits)
+
+
+@pytest.mark.parametrize("batch", [1, 4, 5, 64])
+def test_the_cpp_driver_runs_both_programs_of_an_engine_in_turn(
+    morphing_library: tuple[Path, ctypes.CDLL], morphing: dict[str, CompiledProgram], images: np.ndarray, batch: int
+) -> None:
+    memory = Memory()
+    engine = Registers(morphing["low"].config.built, memory)
+    status, out, error = _classify_in_cpp(morphing_library, [engine], memory, images, batch)
+    assert (status, error) == (0, "")
+    klass, logits, by_high = _merged(morphing, images)
+    np.testing.assert_array_equal(out[:, 0], klass)
+    np.testing.assert_array_equal(out[:, 1], by_high)
+    np.testing.assert_array_equal(out[:, 2:], logits)
+    _check_starts(engine, by_high, batch)
 
 
 def test_the_memory_that_the_drivers_need_is_known(

@@ -32,7 +32,9 @@ needs_tcl = pytest.mark.skipif(
 class Project:
     """An emitted project with stand-in sources, and vendor tools on a PATH of its own."""
 
-    def __init__(self, folder: Path, board: str, units: Sequence[str] = ("low", "high")) -> None:
+    def __init__(
+        self, folder: Path, board: str, units: Sequence[str] = ("low", "high"), programs: Sequence[str] = ()
+    ) -> None:
         self.folder = folder / "project"
         self.tools = folder / "tools"
         self.log = folder / "calls.log"
@@ -42,7 +44,11 @@ class Project:
                 f"hls/{unit}/cascade_{unit}.cpp": "",
                 f"hls/{unit}/bench.cpp": "",
                 "hls/lib/engine.hpp": "",
-                **{f"vectors/{unit}.{name}.bin": name for name in ("program", "weights", "images", "expected")},
+                **{
+                    f"vectors/{program}.{name}.bin": name
+                    for program in programs or (unit,)
+                    for name in ("program", "weights", "images", "expected")
+                },
                 "rtl/lib/cascade_pkg.sv": "package cascade_pkg; endpackage",
                 f"rtl/{unit}/cascade_{unit}.sv": f"module cascade_{unit} ({PORTS});",
             }
@@ -57,13 +63,19 @@ class Project:
                     hls_sources=(f"hls/{unit}/cascade_{unit}.cpp",),
                     hls_include="hls/lib",
                     hls_bench=(f"hls/{unit}/bench.cpp",),
-                    vectors=HlsVectors(
-                        program=f"vectors/{unit}.program.bin",
-                        weights=f"vectors/{unit}.weights.bin",
-                        images=f"vectors/{unit}.images.bin",
-                        expected=f"vectors/{unit}.expected.bin",
-                        count=2,
-                        result_bytes=96,
+                    vectors=tuple(
+                        HlsVectors(
+                            name=program,
+                            program=f"vectors/{program}.program.bin",
+                            weights=f"vectors/{program}.weights.bin",
+                            images=f"vectors/{program}.images.bin",
+                            expected=f"vectors/{program}.expected.bin",
+                            count=2,
+                            image_bytes=64,
+                            result_bytes=96,
+                            map_bytes=0,
+                        )
+                        for program in programs or (unit,)
                     ),
                     rtl_sources=("rtl/lib/cascade_pkg.sv", f"rtl/{unit}/cascade_{unit}.sv"),
                 )
@@ -132,11 +144,24 @@ def test_the_newer_command_is_preferred(tmp_path: Path) -> None:
 
 
 @needs_tcl
+def test_both_programs_of_an_engine_are_simulated(tmp_path: Path) -> None:
+    project = Project(tmp_path, "zcu104", ["single"], ["low", "high"])
+    project.install("vitis-run")
+    assert project.run("./run.sh", "hls", "single", "csim", "csynth", "cosim").returncode == 0
+    folders = [project.folder / "build" / f"vectors_{program}" for program in ("low", "high")]
+    calls = [call for call in project.calls() if call.split()[0] in ("csim_design", "cosim_design")]
+    assert calls == [
+        *(f"csim_design -argv {{{folder} 2 96}}" for folder in folders),
+        *(f"cosim_design -rtl verilog -argv {{{folder} 2 96}}" for folder in folders),
+    ]
+
+
+@needs_tcl
 def test_simulation_without_vectors_is_refused(tmp_path: Path) -> None:
     project = Project(tmp_path, "zcu104", ["single"])
     project.install("vitis-run")
     design = project.scripts / "design.tcl"
-    design.write_text(re.sub(r"vectors +{[^}]*}", "vectors {}", design.read_text()))
+    design.write_text(re.sub(r"vectors +{.*?\n    }", "vectors {}", design.read_text(), flags=re.DOTALL))
     done = project.run("make", "csim")
     assert done.returncode != 0
     assert "need a test bench and vectors, and unit 'single' was emitted without them" in done.stderr

@@ -73,7 +73,7 @@ def test_wrong_values_are_refused_when_the_request_is_made(values: dict[str, Any
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"units": "nonsense"}, "units must be one of fastest, cascade, single, not 'nonsense'"),
+        ({"units": "nonsense"}, "units must be one of fastest, cascade, morphing, single, not 'nonsense'"),
         ({"source": "model.onnx"}, "source must be a Source, not 'model.onnx'"),
         ({"precision": {"low_bits": 3}}, r"precision must be a Precision, not {'low_bits': 3}"),
         ({"finetuning": "x.npz"}, "finetuning must be a Finetuning, not 'x.npz'"),
@@ -84,7 +84,7 @@ def test_wrong_values_are_refused_when_the_request_is_made(values: dict[str, Any
         ({"board": "zcu104", "engine": "lanes_k=8"}, "--engine must be a mapping of parameters to values, not"),
         ({"objective": 3}, "the objective must be one of throughput, latency, not 3"),
         ({"precision": Precision(tile=AUTO), "search_loss": "1"}, "--search-loss must be a number, not '1'"),
-        ({"units": None}, "units must be one of fastest, cascade, single, not None"),
+        ({"units": None}, "units must be one of fastest, cascade, morphing, single, not None"),
         ({"objective": "speed"}, "the objective must be one of throughput, latency, not 'speed'"),
     ],
 )

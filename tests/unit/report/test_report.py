@@ -139,8 +139,10 @@ def test_a_design_that_is_faster_than_what_was_built_is_not_called_slower() -> N
     single = decision.alternative(DesignKind.SINGLE_HIGH)
     assert single is not None
     slow = {"cycles_per_image": 2 * single.cycles_per_image}
-    for pays, said in ((False, "faster, but a pair was requested"), (True, "faster on held-out images only")):
-        slower = decision.model_copy(update={**slow, "cascade_pays": pays})
+    for requested, said in (
+        (True, "faster, but a resident pair was requested"), (False, "faster on held-out images only"),
+    ):  # fmt: skip
+        slower = decision.model_copy(update={**slow, "requested": requested})
         verdicts = dict(
             zip(*([cell.text for cell in decision_table(slower, 115.0).columns[i].cells] for i in (0, -1)), strict=True)
         )

@@ -32,7 +32,8 @@ from toolflow.ir.unit import DesignKind, VariantName
 from toolflow.plan.boards.board import CLOCK_GIVEN, MAX_CLOCK_MHZ, Board, load_board
 from toolflow.plan.explore.choose import Candidate, best_pair, best_single, bounds, timed_engines
 from toolflow.plan.explore.estimate import estimate as predict
-from toolflow.plan.explore.objective import Goal, Objective
+from toolflow.plan.explore.morphing import MorphingRequest, morphing_if_any
+from toolflow.plan.explore.objective import Goal, Objective, in_turn_cycles
 from toolflow.plan.explore.shapes import engine_tile
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.report.designs import Design, Estimate, UnitEstimate
@@ -107,7 +108,7 @@ def estimate(
                 name: timed_engines(graph, bits[name], engine or {}, target, progress.advance, batch=wanted.batch)
                 for name, graph in graphs.items()
             }
-            designs = _best(folder, graphs, timed, target, wanted, forwarded_share, progress)
+            designs = _best(folder, graphs, bits, engine or {}, timed, target, wanted, forwarded_share, progress)
     if netlist:
         designs = [_with_paths(design, target, events) for design in designs]
     return Estimate(target, tuple(designs))
@@ -124,18 +125,21 @@ def _with_paths(design: Design, board: Board, events: Events) -> Design:
 
 def _as_built(project: Project, board: Board, objective: Objective) -> Design:
     units = tuple(
-        _unit(name, project.graph(unit.graph), unit.engine, unit.amounts, board, objective)
+        _unit(name, project.graph(unit.graph), project.plan.seen(name), unit.amounts, board, objective)
         for name, unit in project.plan.units.items()
     )
     share = None
     if len(units) > 1:
         share = load_record(DecisionRecord, project.folder / DECISION).forwarded_share
-    return Design(None, share, units, _cycles(units, share, objective), project.plan.bound)
+    cycles = _cycles(units, share, objective, project.plan.is_morphing)
+    return Design(None, share, units, cycles, project.plan.bound)
 
 
 def _best(
     folder: Path,
     graphs: Mapping[VariantName, QuantisedGraph],
+    bits: Mapping[VariantName, int],
+    engine: Mapping[str, int | str],
     timed: Mapping[VariantName, list[Candidate]],
     board: Board,
     objective: Objective,
@@ -161,16 +165,26 @@ def _best(
     if shares is None or len(timed) < 2:
         return designs
     share, planned_share = shares
-    pair = best_pair(timed[VariantName.LOW], timed[VariantName.HIGH], board, planned_share, objective)
-    if pair is None:
-        progress.note(f"no pair of units fits {board.name}")
-        return designs
-    units = tuple(
-        _unit(name, graphs[name], found.config, found.resources, board, objective)
-        for name, found in zip(VariantName, pair, strict=True)
+    low, high = VariantName.LOW, VariantName.HIGH
+    two_programs = MorphingRequest(
+        graphs[low], graphs[high], bits[low], bits[high], planned_share, engine, objective.batch
     )
-    bound = bounds(pair, board)
-    return [*designs, Design(DesignKind.RESIDENT_PAIR, share, units, _cycles(units, share, objective), bound)]
+    pairs = {
+        DesignKind.RESIDENT_PAIR: best_pair(timed[low], timed[high], board, planned_share, objective),
+        DesignKind.MORPHING_PAIR: morphing_if_any(two_programs, board),
+    }
+    for kind, pair in pairs.items():
+        if pair is None:
+            continue
+        units = tuple(
+            _unit(name, graphs[name], found.config, found.resources, board, objective)
+            for name, found in zip(VariantName, pair, strict=True)
+        )
+        cycles = _cycles(units, share, objective, kind is DesignKind.MORPHING_PAIR)
+        designs.append(Design(kind, share, units, cycles, bounds(pair, board)))
+    if not any(pairs.values()):
+        progress.note(f"no pair of units fits {board.name}")
+    return designs
 
 
 def _shares(folder: Path, given: float | None) -> tuple[float, float] | None:
@@ -183,10 +197,12 @@ def _shares(folder: Path, given: float | None) -> tuple[float, float] | None:
     return read_report(folder).measure.forwarded_share, calibration.measure.forwarded_interval[1]  # as a build plans
 
 
-def _cycles(units: Sequence[UnitEstimate], forwarded_share: float | None, objective: Objective) -> float:
-    """Return the expected cycles an image of one unit, or of a pair."""
+def _cycles(units: Sequence[UnitEstimate], forwarded_share: float | None, objective: Objective, in_turn: bool) -> float:
+    """Return the expected cycles an image of one unit, or of a pair, whose units may run in turn."""
     first, *second = (unit.cycles_per_image for unit in units)
-    return first if forwarded_share is None else objective.pair_cycles(first, second[0], forwarded_share)
+    if forwarded_share is None:
+        return first
+    return (in_turn_cycles if in_turn else objective.pair_cycles)(first, second[0], forwarded_share)
 
 
 def _unit(
@@ -195,4 +211,4 @@ def _unit(
     batches = objective.batches(config.lanes_p) if objective.batch is None else (objective.batch,)
     reports = [predict(graph, config, images)[1] for images in batches]
     runs = tuple(run_section(report, config.multipliers, board.clock_mhz) for report in reports)
-    return UnitEstimate(name, config, runs, amounts, reports[-1].cycles_per_image)
+    return UnitEstimate(name, config.built, runs, amounts, reports[-1].cycles_per_image)

@@ -15,6 +15,7 @@ from toolflow.emit.project_readme import README, ReadmeModel, ReadmeUnit, emit_p
 from toolflow.emit.rtl import emit_rtl
 from toolflow.emit.scripts import HlsVectors, UnitSources, emit_scripts
 from toolflow.emit.synthesisable import require_synthesisable
+from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
 from toolflow.flow.events import Progress
 from toolflow.flow.graphs import Images
@@ -32,6 +33,7 @@ from toolflow.flow.request import Request
 from toolflow.flow.stages.stage import Stage
 from toolflow.interpreter.run import run
 from toolflow.ir.arrays import read_arrays
+from toolflow.ir.unit import UnitName
 from toolflow.plan.lower.compiled import CompiledProgram
 from toolflow.plan.lower.lower import compile_program
 
@@ -43,20 +45,25 @@ def emit(folder: Path, _request: Request, progress: Progress) -> None:
     """Write weights/, vectors/, hls/, rtl/, scripts/, host/, README.md and the notices of the plan."""
     project = open_project(folder)
     _write_vectors(project)
-    units = []
     hosted: dict[str, HostUnit] = {}
+    vectors: dict[UnitName, list[HlsVectors]] = {}  # of the programs of each engine
     for name in project.plan.units:
         unit = project.unit(name)
         compiled = compile_program(unit.graph, unit.config, unit.rule)
         binaries = _write_binaries(folder, unit, compiled)
-        hosted[name] = HostUnit(compiled, _inside(folder, binaries.program), _inside(folder, binaries.weights))
-        vectors = _write_expected(folder, unit.name, compiled, binaries)
-        units.append(_write_sources(folder, unit, compiled, vectors))
+        hosted[name] = HostUnit(
+            compiled, _inside(folder, binaries.program), _inside(folder, binaries.weights), unit.engine
+        )
+        vectors.setdefault(unit.engine, []).append(_write_expected(folder, unit.name, compiled, binaries))
         progress.advance()
-    emit_scripts(project.board, units, folder)
+    engines = {
+        name: _write_sources(folder, name, config, tuple(vectors[name]))
+        for name, config in project.plan.engines.items()
+    }
+    emit_scripts(project.board, list(engines.values()), folder)
     emit_host(project.board, hosted, folder)
     emit_notices(folder)
-    _write_readme(project, units, hosted)
+    _write_readme(project, engines, hosted)
 
 
 STAGE: Stage[Request] = Stage(
@@ -101,30 +108,29 @@ def _write_expected(folder: Path, unit: str, compiled: CompiledProgram, binaries
     expected = folder / VECTORS / f"{unit}.expected.bin"
     expected.write_bytes(results)
     return HlsVectors(
+        name=unit,
         program=_inside(folder, binaries.program),
         weights=_inside(folder, binaries.weights),
         images=_inside(folder, images),
         expected=_inside(folder, expected),
         count=count,
+        image_bytes=compiled.header.image_pitch_bytes,
         result_bytes=len(results),
+        map_bytes=compiled.header.map_bytes,
     )
 
 
-def _write_sources(folder: Path, unit: Unit, compiled: CompiledProgram, vectors: HlsVectors) -> UnitSources:
-    port_bytes = {
-        "program": len(compiled.program),
-        "weights": len(compiled.weights),
-        "images": vectors.count * compiled.header.image_pitch_bytes,
-        "results": vectors.result_bytes,
-        "maps": compiled.header.map_bytes,
-    }
-    hls = emit_hls(unit.config, unit.name, folder / "hls", port_bytes)
-    require_synthesisable(folder / "hls", unit.name)
-    rtl = emit_rtl(unit.config, unit.name, folder / "rtl" / unit.name)
-    top = f"cascade_{unit.name}"
+def _write_sources(
+    folder: Path, engine: UnitName, config: EngineConfig, vectors: tuple[HlsVectors, ...]
+) -> UnitSources:
+    """Write the sources of an engine, with the vectors of each of its programs."""
+    hls = emit_hls(config, engine, folder / "hls", _port_bytes(folder, vectors))
+    require_synthesisable(folder / "hls", engine)
+    rtl = emit_rtl(config, engine, folder / "rtl" / engine)
+    top = f"cascade_{engine}"
     return UnitSources(
-        unit=unit.name,
-        config=unit.config,
+        unit=engine,
+        config=config,
         hls_sources=tuple(_inside(folder, path) for path in hls if path.name == f"{top}.cpp"),
         hls_include="hls",
         rtl_sources=tuple(_inside(folder, path) for path in rtl if path.suffix == ".sv"),
@@ -133,7 +139,22 @@ def _write_sources(folder: Path, unit: Unit, compiled: CompiledProgram, vectors:
     )
 
 
-def _write_readme(project: Project, units: Sequence[UnitSources], hosted: Mapping[str, HostUnit]) -> None:
+def _port_bytes(folder: Path, vectors: Sequence[HlsVectors]) -> dict[str, int]:
+    """Return the bytes behind each port in co-simulation, of the program that has most."""
+    sizes = [
+        {
+            "program": (folder / each.program).stat().st_size,
+            "weights": (folder / each.weights).stat().st_size,
+            "images": each.count * each.image_bytes,
+            "results": each.result_bytes,
+            "maps": each.map_bytes,
+        }
+        for each in vectors
+    ]
+    return {port: max(size[port] for size in sizes) for port in sizes[0]}
+
+
+def _write_readme(project: Project, engines: Mapping[UnitName, UnitSources], hosted: Mapping[str, HostUnit]) -> None:
     quantised, decision = read_quantised(project.folder), read_decision(project.folder)
     model = ReadmeModel(
         name=quantised.name,
@@ -144,9 +165,10 @@ def _write_readme(project: Project, units: Sequence[UnitSources], hosted: Mappin
         notes=quantised.notes,
     )
     described = []
-    for unit, planned in zip(units, project.plan.units.values(), strict=True):
+    for name, planned in project.plan.units.items():
         config = quantised.variants[planned.graph].config
-        described.append(ReadmeUnit(unit, config.weight_bits, config.activation_bits, config.first_last_bits))
+        sources = engines[project.plan.engine_name(name)]
+        described.append(ReadmeUnit(name, sources, config.weight_bits, config.activation_bits, config.first_last_bits))
     emit_project_readme(project.board, model, described, buffer_bytes(hosted.values()), project.folder)
 
 

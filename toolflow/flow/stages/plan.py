@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,20 @@ from toolflow.flow.stages.stage import Stage
 from toolflow.ir.artefacts import load_record, save_record
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.graph import Graph
+from toolflow.ir.quantised import QuantisedGraph
 from toolflow.ir.unit import DesignKind, UnitName, VariantName
 from toolflow.plan.boards.board import Board, board_source
 from toolflow.plan.explore.choose import Candidate, best_pair, best_single, bounds, require_room, timed_engines
+from toolflow.plan.explore.morphing import MorphingRequest, Pair, best_morphing, morphing_if_any
 from toolflow.plan.explore.objective import Objective
 from toolflow.plan.explore.shapes import engine_tile
 
 Designed = dict[UnitName, tuple[VariantName, Candidate]]  # the units of a design, with their networks
+# What of the designs that fit is built; otherwise the fastest.
+_ASKED_FOR = {
+    Units.CASCADE: (DesignKind.RESIDENT_PAIR, DesignKind.MORPHING_PAIR),
+    Units.MORPHING: (DesignKind.MORPHING_PAIR,),
+}
 
 
 def require_room_for_one(
@@ -72,13 +79,18 @@ def plan(folder: Path, request: Request, progress: Progress) -> None:
         single = best_single(timed[VariantName.HIGH], board, f"the network at {bits[VariantName.HIGH]} bits")
         _write_plan(folder, request, board, {UnitName.SINGLE: (VariantName.HIGH, single)})
         return
-    decision, units = _decided(folder, timed, board, request.units is Units.CASCADE, request.objective)
+    calibration = load_record(Calibration, folder / CALIBRATION)
+    share = calibration.measure.forwarded_interval[1]  # what more images may turn out to forward
+    morphing = _morphing(request, graphs, board, share, progress)
+    designs = _designs(timed, board, share, request.objective, morphing)
+    decision = _decided(folder, calibration, designs, board, request)
+    units = designs[decision.choice]
+    record = _write_plan(folder, request, board, units)
     if UnitName.LOW in units:
         low, high = (units[name][1].cycles_per_image for name in (UnitName.LOW, UnitName.HIGH))
-        table = _thresholds(folder, low, high, board, request.objective)
+        table = _thresholds(folder, board, lambda share: record.cycles_per_image(low, high, share))
         decision = decision.model_copy(update={"thresholds": table})
     save_record(DecisionRecord(**dict(decision)), folder / DECISION)
-    _write_plan(folder, request, board, units)
 
 
 def _inputs(request: Request) -> dict[str, Any]:
@@ -102,66 +114,98 @@ STAGE: Stage[Request] = Stage(
 )
 
 
-def _decided(
-    folder: Path, timed: Mapping[VariantName, list[Candidate]], board: Board, cascade: bool, objective: Objective
-) -> tuple[Decision, Designed]:
-    """Compare the designs that fit and return the decision and its units, by name, with their networks."""
-    calibration = load_record(Calibration, folder / CALIBRATION)
-    report = read_report(folder)
-    share = calibration.measure.forwarded_interval[1]  # what more images may turn out to forward
-    pair = best_pair(timed[VariantName.LOW], timed[VariantName.HIGH], board, share, objective)
-    low, high = (_single(timed[name], board) for name in VariantName)
-    if pair is None and high is None and low is None:
+def _morphing(
+    request: Request, graphs: Mapping[VariantName, QuantisedGraph], board: Board, share: float, progress: Progress
+) -> Pair | None:
+    """Return the fastest engine with two precisions; None if there is none, unless the user asks for it."""
+    bits = {name: request.bits(name) for name in VariantName}
+    low, high = VariantName.LOW, VariantName.HIGH
+    wanted = MorphingRequest(
+        graphs[low], graphs[high], bits[low], bits[high], share, request.engine, request.objective.batch
+    )
+    search = best_morphing if request.units is Units.MORPHING else morphing_if_any
+    return search(wanted, board, progress.advance)
+
+
+def _designs(
+    timed: Mapping[VariantName, list[Candidate]],
+    board: Board,
+    share: float,
+    objective: Objective,
+    morphing: Pair | None,
+) -> dict[DesignKind, Designed]:
+    """Return the fastest design of every kind that fits: its units by name, with their networks."""
+    resident = best_pair(timed[VariantName.LOW], timed[VariantName.HIGH], board, share, objective)
+    designs: dict[DesignKind, Designed] = {}
+    for kind, pair in ((DesignKind.RESIDENT_PAIR, resident), (DesignKind.MORPHING_PAIR, morphing)):
+        if pair is not None:
+            designs[kind] = {
+                UnitName.LOW: (VariantName.LOW, pair[0]),
+                UnitName.HIGH: (VariantName.HIGH, pair[1]),
+            }
+    for kind, name in ((DesignKind.SINGLE_LOW, VariantName.LOW), (DesignKind.SINGLE_HIGH, VariantName.HIGH)):
+        if single := _single(timed[name], board):
+            designs[kind] = {UnitName.SINGLE: (name, single)}
+    if not designs:
         best_single(timed[VariantName.HIGH], board, "the high-precision network")  # raises with the shortage
+    return designs
+
+
+def _decided(
+    folder: Path, calibration: Calibration, designs: Mapping[DesignKind, Designed], board: Board, request: Request
+) -> Decision:
+    """Compare the designs and return the fastest, or the fastest of those that the user asks for."""
+    report = read_report(folder)
+    cycles = {kind: [found.cycles_per_image for _, found in units.values()] for kind, units in designs.items()}
+    resident, morphing = (cycles.get(kind) for kind in (DesignKind.RESIDENT_PAIR, DesignKind.MORPHING_PAIR))
     decision = decide(
         calibration,
         report,
         UnitCycles(
-            single_high=None if high is None else high.cycles_per_image,
-            single_low=None if low is None else low.cycles_per_image,
-            resident=None if pair is None else (pair[0].cycles_per_image, pair[1].cycles_per_image),
+            single_high=cycles.get(DesignKind.SINGLE_HIGH, [None])[0],
+            single_low=cycles.get(DesignKind.SINGLE_LOW, [None])[0],
+            resident=None if resident is None else (resident[0], resident[1]),
+            morphing=None if morphing is None else (morphing[0], morphing[1]),
         ),
-        objective,
+        request.objective,
     )
-    if cascade and pair is None:
+    asked = _ASKED_FOR.get(request.units, ())
+    if not asked or decision.choice in asked:
+        return decision
+    fitting = [each.design for each in decision.alternatives if each.design in asked]  # fastest first
+    if not fitting:
         raise DoesNotFitError(f"no pair of units fits {board.name}; without --cascade: {decision.reason}")
-    if cascade and not decision.cascade_pays:
-        decision = _asked_for(decision, (*calibration.warnings, *report.warnings))
-    if (decision.cascade_pays or cascade) and pair is not None:
-        return decision, {UnitName.LOW: (VariantName.LOW, pair[0]), UnitName.HIGH: (VariantName.HIGH, pair[1])}
-    if decision.choice is DesignKind.SINGLE_LOW and low is not None:
-        return decision, {UnitName.SINGLE: (VariantName.LOW, low)}
-    return decision, {
-        UnitName.SINGLE: (VariantName.HIGH, best_single(timed[VariantName.HIGH], board, "the high-precision network"))
-    }
+    return _asked_for(decision, fitting[0], (*calibration.warnings, *report.warnings))
 
 
-def _asked_for(decision: Decision, warnings: tuple[str, ...]) -> Decision:
-    """Return the decision for a pair although a single unit would be faster, its figures those of the pair."""
-    pair = decision.alternative(DesignKind.RESIDENT_PAIR)
+def _asked_for(decision: Decision, design: DesignKind, warnings: tuple[str, ...]) -> Decision:
+    """Return the decision for a pair although another design would be faster, its figures those of the pair."""
+    pair = decision.alternative(design)
     if pair is None:
         raise ValueError("the pair that was asked for must be among the designs that fit")
     cycles, fastest = pair.cycles_per_image, decision.speedup
+    what = "one engine of two precisions" if design is DesignKind.MORPHING_PAIR else "both units"
     return decision.model_copy(
         update={
-            "choice": DesignKind.RESIDENT_PAIR,
+            "choice": design,
+            "requested": True,
             "warnings": warnings,
             "cycles_per_image": cycles,
             "speedup": None if fastest is None else fastest * decision.cycles_per_image / cycles,
-            "reason": f"both units, as requested; {decision.reason}",
+            "reason": f"{what}, as requested; {decision.reason}",
         }
     )
 
 
-def _thresholds(folder: Path, low: float, high: float, board: Board, objective: Objective) -> ThresholdTable:
-    """Return the table of thresholds of a pair, from the cycles per image of both units."""
+def _thresholds(folder: Path, board: Board, cycles_per_image: Callable[[float], float]) -> ThresholdTable:
+    """Return the table of thresholds of a pair, from its cycles per image at a forwarded share."""
     data = Images.read(folder)
     return threshold_table(
         load_record(Calibration, folder / CALIBRATION).rule,
         held_out_logits(folder, VariantName.LOW),
         held_out_logits(folder, VariantName.HIGH),
         data.labels_of(data.split.held_out),
-        lambda share: board.clock_mhz * 1e6 / objective.pair_cycles(low, high, share),
+        lambda share: board.clock_mhz * 1e6 / cycles_per_image(share),
     )
 
 
@@ -172,10 +216,11 @@ def _single(timed: list[Candidate], board: Board) -> Candidate | None:
 
 def _write_plan(
     folder: Path, request: Request, board: Board, units: Mapping[UnitName, tuple[VariantName, Candidate]]
-) -> None:
+) -> PlanRecord:
+    """Write plan.json and return it."""
     planned = {
         name: PlannedUnit(
-            engine=candidate.config,
+            engine=candidate.config.built,
             graph=graph,
             cycles_per_image=candidate.cycles_per_image,
             resources=candidate.resources.by_name(),
@@ -191,3 +236,4 @@ def _write_plan(
         bound=bounds([candidate for _, candidate in units.values()], board),
     )
     save_record(plan, folder / PLAN)
+    return plan

@@ -90,7 +90,7 @@ STAGE: Stage[Request] = Stage(
 
 def _unit(project: Project, name: UnitName) -> Unit:
     planned = project.plan.units[name]
-    config = planned.engine
+    config = project.plan.seen(name)
     schedule = make_schedule(project.graph(planned.graph), config)
     runs: list[Run] = []
     for images in project.plan.objective.batches(config.lanes_p):
@@ -100,7 +100,7 @@ def _unit(project: Project, name: UnitName) -> Unit:
     program, weights = files.program.read_bytes(), files.weights.read_bytes()
     return Unit(
         unit=name,
-        engine=config,
+        engine=config.built,
         signature=f"{config.signature:016x}",
         multipliers=config.multipliers,
         program_sha256=hashlib.sha256(program).hexdigest(),
@@ -125,12 +125,12 @@ def cycles_per_image(project: Project, units: Sequence[Unit], forwarded_share: f
         found[unit.unit] = max(planned, run.cycles / run.images) if bounded_by_memory else run.cycles / run.images
     if UnitName.LOW not in found:
         return found[UnitName.SINGLE]
-    return project.plan.objective.pair_cycles(found[UnitName.LOW], found[UnitName.HIGH], forwarded_share)
+    return project.plan.cycles_per_image(found[UnitName.LOW], found[UnitName.HIGH], forwarded_share)
 
 
 def _model(source: Source, quantised: QuantiseRecord, project: Project) -> Model:
-    planned = next(iter(project.plan.units.values()))
-    schedule = make_schedule(project.graph(planned.graph), planned.engine)
+    name, planned = next(iter(project.plan.units.items()))
+    schedule = make_schedule(project.graph(planned.graph), project.plan.seen(name))
     return Model(
         name=quantised.name,
         source=source.model,
@@ -160,7 +160,7 @@ def _variant(project: Project, quantised: QuantiseRecord, unit: UnitName) -> Var
     planned = project.plan.units[unit]
     made = quantised.variants[planned.graph]
     config = made.config
-    graph = project.graph(planned.graph)
+    graph, engine = project.graph(planned.graph), project.plan.seen(unit)
     return Variant(
         unit=unit,
         weight_bits=config.weight_bits,
@@ -169,7 +169,7 @@ def _variant(project: Project, quantised: QuantiseRecord, unit: UnitName) -> Var
         overrides=config.overrides,
         family=config.family,
         sha256=digest(graph),
-        layers=layer_sections(graph, planned.engine, make_schedule(graph, planned.engine).computes),
+        layers=layer_sections(graph, engine, make_schedule(graph, engine).computes),
         search=made.search,
         finetuned=made.finetuned,
     )

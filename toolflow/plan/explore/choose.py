@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeVar
 
 from toolflow.engine.config import MAX_ACTIVATION_BITS, EngineConfig
 from toolflow.engine.cycles import CycleReport, predict
@@ -32,14 +33,15 @@ from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.estimate import estimate_resources
 from toolflow.plan.resources.family import family_of
 from toolflow.plan.schedule.needs import fitted
-from toolflow.plan.schedule.schedule import make_schedule
+from toolflow.plan.schedule.schedule import Schedule, make_schedule
 
 __all__ = [
-    "Candidate", "UnitRequest", "best_pair", "best_single", "bounds", "candidates", "check_engine", "explain",
-    "require_room", "timed_engines",
+    "Candidate", "UnitRequest", "best_pair", "best_single", "bounds", "candidate_of", "candidates", "check_engine",
+    "explain", "require_room", "size_of", "smallest_of_fastest", "timed_engines",
 ]  # fmt: skip
 
 SLACK = 1.02  # among designs this close to the fastest, the smallest is taken, first among those without UltraRAM
+Design = TypeVar("Design")
 _BOUNDS = ("dsps", "luts", "block_rams")
 LUT_BITS = 8  # multipliers in LUTs are tried up to this width
 
@@ -146,7 +148,7 @@ def candidates(request: UnitRequest, board: Board, progress: Callable[[int], Non
     """
     timed = []
     for shape in worth_timing(rank_shapes(request, board), board.usable, request.alone):
-        timed.append(_candidate(request.graph, shape, board, request.batch))
+        timed.append(candidate_of(fitted(make_schedule(request.graph, shape)), board, request.batch))
         progress(1)
     return timed
 
@@ -160,8 +162,7 @@ def best_single(timed: Sequence[Candidate], board: Board, what: str) -> Candidat
     fitting = [c for c in timed if not c.resources.over(board.usable)]
     if not fitting:
         raise DoesNotFitError(_shortage(timed, board, what))
-    best = min(c.cycles_per_image for c in fitting)
-    return min((c for c in fitting if c.cycles_per_image <= SLACK * best), key=lambda c: _size(c.resources))
+    return smallest_of_fastest(fitting, lambda c: c.cycles_per_image, lambda c: size_of(c.resources))
 
 
 def best_pair(
@@ -179,23 +180,33 @@ def best_pair(
         if not together.over(usable):
             memory = first.memory_cycles + forwarded_share * second.memory_cycles
             time = max(objective.pair_cycles(first.cycles_per_image, second.cycles_per_image, forwarded_share), memory)
-            fitting.append((time, _size(together), first, second))
+            fitting.append((time, size_of(together), first, second))
     if not fitting:
         return None
-    best = min(time for time, *_ in fitting)
-    _, _, first, second = min((f for f in fitting if f[0] <= SLACK * best), key=lambda f: f[1])
+    _, _, first, second = smallest_of_fastest(fitting, lambda found: found[0], lambda found: found[1])
     return first, second
+
+
+def smallest_of_fastest(
+    designs: Sequence[Design], time: Callable[[Design], float], size: Callable[[Design], tuple[float, float]]
+) -> Design:
+    """Return the smallest of the designs whose time is within `SLACK` of the fastest."""
+    best = min(map(time, designs))
+    return min((design for design in designs if time(design) <= SLACK * best), key=size)
 
 
 def bounds(units: Sequence[Candidate], board: Board) -> str:
     """Return what bounds a design, in a fixed order: DSPs, LUTs, block RAM, clock, and the ports to the memory.
 
-    Of the ports it is the share of cycles in which they are busy if all units work all the time.
+    Of the ports it is the share of cycles in which they are busy if all units work all the time. The two programs of a
+    morphing pair work in turn, on one engine.
     """
-    shares = sum((unit.resources for unit in units), start=ResourceCount()).shares(board.usable)
+    built = units[:1] if is_morphing(units) else units
+    shares = sum((unit.resources for unit in built), start=ResourceCount()).shares(board.usable)
     others = sorted(set(shares) - set(_BOUNDS), key=list(shares).index)
     used = [f"{_resource_name(name, board)} {shares[name]:.0%}" for name in (*_BOUNDS, *others) if shares[name]]
-    memory = sum(unit.memory_cycles / unit.cycles_per_image for unit in units)
+    busy = [unit.memory_cycles / unit.cycles_per_image for unit in units]
+    memory = max(busy) if is_morphing(units) else sum(busy)
     return f"{', '.join(used)} of what is usable; clock {board.clock_mhz} MHz; memory ports {memory:.0%} busy"
 
 
@@ -211,8 +222,13 @@ def explain(candidate: Candidate, board: Board) -> str:
     return f"cycles: {spent}; {limit}; {bounds([candidate], board)}"
 
 
-def _candidate(graph: QuantisedGraph, shape: EngineConfig, board: Board, batch: int | None) -> Candidate:
-    schedule = fitted(make_schedule(graph, shape))
+def is_morphing(units: Sequence[Candidate]) -> bool:
+    """Return whether units are the programs of one engine with two precisions."""
+    return all(unit.config.built.narrow_bits for unit in units)
+
+
+def candidate_of(schedule: Schedule, board: Board, batch: int | None) -> Candidate:
+    """Return the engine of a schedule, with the predicted time of a start of `batch` images, or of full passes."""
     config = schedule.config
     images = Objective(batch=batch).images(config.lanes_p)
     report = predict(config, schedule.steps, images)
@@ -221,12 +237,13 @@ def _candidate(graph: QuantisedGraph, shape: EngineConfig, board: Board, batch: 
     return Candidate(
         config,
         report,
-        estimate_resources(config, board.family).total,
+        estimate_resources(config.built, board.family).total,
         traffic / board.sustained_bytes_per_cycle,
     )
 
 
-def _size(amounts: ResourceCount) -> tuple[float, float]:
+def size_of(amounts: ResourceCount) -> tuple[float, float]:
+    """Return by what the smaller of two designs is told: its UltraRAM, and then its LUTs."""
     return amounts.urams, amounts.luts
 
 

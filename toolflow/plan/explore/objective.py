@@ -51,8 +51,14 @@ class Objective:
 
     def pair_cycles(self, low: float, high: float, forwarded_share: float) -> float:
         """Return the cycles per image of two resident units, from the cycles of each and the forwarded share."""
-        forwarded = forwarded_share * high
-        return low + forwarded if self.goal == "latency" else max(low, forwarded)
+        if self.goal == "latency":
+            return in_turn_cycles(low, high, forwarded_share)
+        return max(low, forwarded_share * high)
+
+
+def in_turn_cycles(low: float, high: float, forwarded_share: float) -> float:
+    """Return the cycles per image of two programs that run one after the other, from the cycles of each."""
+    return low + forwarded_share * high
 
 
 THROUGHPUT = Objective()

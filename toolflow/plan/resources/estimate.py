@@ -78,7 +78,7 @@ class LaneAmounts:
         self.per_lane = (more + few * -1) * each
         self.fixed = few + self.per_lane * -least
         self.in_fabric = None
-        if config.dsp_primitive in COLUMNS:
+        if config.dsp_primitive in COLUMNS and not config.narrow_bits:
             self.in_fabric = (total(most, most - least) + more * -1) * each
 
     def of(self, lanes_p: int, fabric_lanes: int = 0) -> ResourceCount:

@@ -28,7 +28,11 @@ def product_bits(config: EngineConfig) -> int:
 
 
 def as_built(config: EngineConfig, family: str) -> EngineConfig:
-    """Return the engine that the family's synthesis makes: products too narrow for its DSP blocks are left in LUTs."""
+    """Return the engine that the family's synthesis makes: products too narrow for its DSP blocks are left in LUTs.
+
+    One with two precisions has the lanes, banks and DSP blocks that its narrow programs see.
+    """
+    config = config.of(narrow=config.narrow_bits > 0)
     too_narrow = product_bits(config) < family_of(family).dsp.least_product_bits
     inferred = config.dsp_primitive == "none"
     return config.model_copy(update={"multiplier": "lut"}) if too_narrow and inferred else config
@@ -94,7 +98,7 @@ def _packed_array(c: EngineConfig) -> Terms:
     sum_bits = product_bits(c) + (c.slots - 1).bit_length()
     summed = accumulators * (c.slots // c.chain - 1) * sum_bits
     late = c.slots // c.chain * c.chain * (c.chain - 1) // 2  # of all slots together
-    weights = (c.slots + late) * (c.lanes_k * c.weight_bits + _index_bits(c))
+    weights = (c.slots + late) * (c.lanes_k * c.row_weight_bits + _index_bits(c))
     words = c.lanes_p * c.sub_row * tiles.element_bits(c)
     delays = words * (c.chain - 1) if c.gather else c.lanes_p * late * c.operand_bits
     return {
