@@ -32,7 +32,8 @@ def test_the_low_unit_alone_has_the_rule(low: Any, engine: EngineConfig, monkeyp
     nothing: Any = None
     calibration: Any = type("Calibration", (), {"rule": "the rule"})
     project = Project(Path("project"), planned(low=engine, high=engine), nothing, calibration)
-    assert project.unit(low).rule == "the rule"
+    found: Any = project.unit(low).rule
+    assert found == "the rule"
     assert project.unit(UnitName.HIGH).rule is None
     assert project.unit(low).config.narrow == (engine is TWO_PRECISIONS)
     assert not project.unit(UnitName.HIGH).config.narrow
