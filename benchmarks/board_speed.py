@@ -38,6 +38,7 @@ from toolflow.ir.unit import DesignKind, UnitName, VariantName
 from toolflow.passes.pipeline import simplify
 from toolflow.plan.boards.board import Board, load_board
 from toolflow.plan.explore.choose import Candidate, best_pair, best_single, bounds, timed_engines
+from toolflow.plan.explore.morphing import MorphingRequest, Pair, morphing_if_any
 
 LOW_BITS, HIGH_BITS = 4, 8
 
@@ -133,9 +134,12 @@ def single_row(
 
 
 def decision_of(
-    project: Path, timed: Mapping[VariantName, Sequence[Candidate]], board: Board
-) -> tuple[Decision, tuple[Candidate, Candidate] | None, dict[DesignKind, Candidate]]:
-    """Return the decision of a build for this board, its pair, and its single units."""
+    project: Path,
+    graphs: Mapping[VariantName, QuantisedGraph],
+    timed: Mapping[VariantName, Sequence[Candidate]],
+    board: Board,
+) -> tuple[Decision, dict[DesignKind, Pair], dict[DesignKind, Candidate]]:
+    """Return the decision of a build for this board, its pairs, and its single units."""
     calibration, report = load_record(Calibration, project / CALIBRATION), read_report(project)
     singles = {}
     for kind, name in ((DesignKind.SINGLE_HIGH, VariantName.HIGH), (DesignKind.SINGLE_LOW, VariantName.LOW)):
@@ -144,22 +148,30 @@ def decision_of(
         except DoesNotFitError:
             continue
     share = calibration.measure.forwarded_interval[1]
-    pair = best_pair(timed[VariantName.LOW], timed[VariantName.HIGH], board, share)
+    low, high = VariantName.LOW, VariantName.HIGH
+    morphing = MorphingRequest(graphs[low], graphs[high], LOW_BITS, HIGH_BITS, share, {})
+    found = {
+        DesignKind.RESIDENT_PAIR: best_pair(timed[low], timed[high], board, share),
+        DesignKind.MORPHING_PAIR: morphing_if_any(morphing, board),
+    }
+    pairs = {kind: pair for kind, pair in found.items() if pair is not None}
     cycles = {kind: candidate.cycles_per_image for kind, candidate in singles.items()}
+    of_pairs = {kind: (first.cycles_per_image, second.cycles_per_image) for kind, (first, second) in pairs.items()}
     decision = decide(
         calibration,
         report,
         UnitCycles(
             single_high=cycles.get(DesignKind.SINGLE_HIGH),
             single_low=cycles.get(DesignKind.SINGLE_LOW),
-            resident=None if pair is None else (pair[0].cycles_per_image, pair[1].cycles_per_image),
+            resident=of_pairs.get(DesignKind.RESIDENT_PAIR),
+            morphing=of_pairs.get(DesignKind.MORPHING_PAIR),
         ),
     )
-    return decision, pair, singles
+    return decision, pairs, singles
 
 
 def cascade_row(
-    project: Path, decision: Decision, pair: tuple[Candidate, Candidate] | None, board: Board
+    project: Path, decision: Decision, pairs: Mapping[DesignKind, Pair], board: Board
 ) -> dict[str, float | str]:
     """Return, and print, the row of a board's cascade: every design that was compared."""
     measure = read_report(project).measure
@@ -170,14 +182,15 @@ def cascade_row(
         "forwarded %": round(100 * measure.forwarded_share, 2),
         "lost by the cascade, points": round(100 * measure.loss, 2),
     }
-    if pair is not None:
-        low, high = pair
+    if pairs:
+        kind = next(each.design for each in decision.alternatives if each.design in pairs)  # fastest first
+        low, high = pairs[kind]
         row |= {
             "low engine": shape(low.config),
             "high engine": shape(high.config),
             "cycles, low": round(low.cycles_per_image),
             "cycles, high": round(high.cycles_per_image),
-            "bounds of the pair": bounds(pair, board),
+            "bounds of the pair": bounds((low, high), board),
         }
     print(f"cascade on {board.name}: {row}; {decision.reason}", flush=True)
     return row
@@ -194,11 +207,11 @@ def resnet20(project: Path, boards: Sequence[str], work: Path | None, *, recorde
             VariantName.LOW: timed_engines(graphs[VariantName.LOW], LOW_BITS, {}, board),
             VariantName.HIGH: timed_engines(graphs[VariantName.HIGH], HIGH_BITS, {}, board),
         }
-        decision, pair, singles = decision_of(project, timed, board)
+        decision, pairs, singles = decision_of(project, graphs, timed, board)
         high = singles[DesignKind.SINGLE_HIGH]
         rtl = None if work is None else (images, work / f"resnet20-{name}")
         single = single_row(f"ResNet-20 on {board.name}", graphs[VariantName.HIGH], high, board, target, rtl)
-        cascade = cascade_row(project, decision, pair, board)
+        cascade = cascade_row(project, decision, pairs, board)
         if not recorded:
             continue
         record_row("board_speed", f"ResNet-20, W8A8, {board.name}", single)

@@ -161,7 +161,7 @@ def _fastest_shapes(request: MorphingRequest, board: Board) -> list[EngineConfig
                 demand(request.high, one_precision_like(column, narrow=False)),
             )
         asked = demands[column.sub_row]
-        chain = _longest_chain(column, any(each.every_weight for each in asked))
+        chain = _longest_chain(column, asked[1].every_weight)
         chain = min(chain, int(request.fixed.get("chain", chain)))
         if chain == 0:
             continue
@@ -206,14 +206,14 @@ def _columns(request: MorphingRequest, board: Board) -> Iterator[EngineConfig]:
 
 
 def _longest_chain(column: EngineConfig, every_weight: bool) -> int:
-    """Return the longest chain that both precisions take, 0 if there is none."""
-    longest = [
-        longest_chains(column.dsp_primitive, bits, operands_of(bits, 0), every_weight, weights_wide=True).get(
-            (2, pack_p), 0
-        )
-        for bits, pack_p in ((2 * NARROW_BITS, 1), (NARROW_BITS, 2))
-    ]
-    most = min(*longest, column.slots)
+    """Return the longest chain that both precisions take, 0 if there is none.
+
+    Narrow programs hold every weight of their width. Of wide ones `every_weight` tells whether they hold the smallest.
+    """
+    most = column.slots
+    for bits, pack_p, every in ((2 * NARROW_BITS, 1, every_weight), (NARROW_BITS, 2, True)):
+        chains = longest_chains(column.dsp_primitive, bits, operands_of(bits, 0), every, weights_wide=True)
+        most = min(most, chains.get((2, pack_p), 0))
     return 1 << (most.bit_length() - 1) if most else 0
 
 
