@@ -23,7 +23,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,12 @@ from scipy.optimize import nnls
 
 from benchmarks.results import add_record_option, record, record_row
 from rtl_sim.primitives import models
+from rtl_sim.timing.synthesis import unit_netlist
 from toolflow.emit.rtl import emit_rtl, with_default_engine
 from toolflow.engine.config import EngineConfig
 from toolflow.plan.resources.count import ResourceCount
-from toolflow.plan.resources.estimate import FIT_FILE, estimate_resources
+from toolflow.plan.resources.estimate import FIT_FILE, estimate_resources, fitted_coefficients
+from toolflow.plan.resources.family import family_of
 from toolflow.plan.resources.features import MODULES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -92,6 +94,14 @@ FIT_FABRIC = (
     _config(16, 2, 4, 1, 8, (8, 8, 26), **_PAIRS, chain=2, fabric_lanes=1),
     _config(16, 4, 4, 1, 8, (4, 4, 20), **_PAIRS, chain=4, fabric_lanes=2),
     _config(4, 4, 4, 1, 8, (4, 4, 20), dsp_primitive="dsp48e2", chain=4, fabric_lanes=2),
+)
+# engines with two precisions: what they have beside the engine that narrow programs see is fitted to the difference
+_TWO = {**_PAIRS, "pack_k": 2, "narrow_bits": 4}
+_TWO_CHAINS = {"xc7": 2, "xcup": 8}
+FIT_PRECISIONS = (
+    _config(8, 4, 4, 1, 8, (8, 8, 26), **_TWO, chain=4),
+    _config(16, 4, 2, 2, 8, (8, 8, 26), **_TWO, chain=2),
+    _config(8, 8, 4, 1, 8, (8, 8, 26), **_TWO, chain=4),
 )
 # engines with tiles: what they have beside the others is fitted to what those terms leave over
 FIT_TILE = (
@@ -271,10 +281,19 @@ def _kind(name: str) -> str:
     return PARTS_OF.get(kind, kind)
 
 
-def fit(families: Sequence[str], *, only_tiles: bool = False, only_fabric: bool = False) -> None:
+def fit(
+    families: Sequence[str], *, only_tiles: bool = False, only_fabric: bool = False, only_precisions: bool = False
+) -> None:
     """Fit every module of every family, or only some, and write the coefficients."""
     document = json.loads(FIT_PATH.read_text(encoding="utf-8")) if FIT_PATH.exists() else {"coefficients": {}}
     for family in families:
+        if only_precisions:
+            extra = _measure_precisions(family)
+            document["coefficients"][family]["precisions"] = {
+                resource: _fit_terms("precisions", resource, [(c, a.by_name()[resource]) for c, a in extra], None)
+                for resource in ("luts", "flip_flops")
+            }
+            continue
         if only_fabric:
             measured = _measure_fabric(family)
             document["coefficients"][family]["fabric"] = {
@@ -284,7 +303,8 @@ def fit(families: Sequence[str], *, only_tiles: bool = False, only_fabric: bool 
             continue
         if not only_tiles:
             fitted = _fit_modules(_measure(family), {})
-            document["coefficients"][family] = {**fitted, "fabric": document["coefficients"][family]["fabric"]}
+            others = {name: document["coefficients"][family][name] for name in ("fabric", "precisions")}
+            document["coefficients"][family] = {**fitted, **others}
         document["coefficients"][family] = _fit_modules(_measure_tiles(family), document["coefficients"][family])
     document["made_by"] = "benchmarks/yosys_resources.py fit"
     document["yosys"] = subprocess.run(
@@ -328,7 +348,12 @@ def _fit_modules(
 
 def _plain_terms(name: str) -> set[str]:
     """Return the terms of a module in engines without tiles."""
-    return {term for config in (*FIT, *FIT_FABRIC) for term, amount in MODULES[name].terms(config).items() if amount}
+    return {
+        term
+        for config in (*FIT, *FIT_FABRIC, *FIT_PRECISIONS)
+        for term, amount in MODULES[name].terms(config).items()
+        if amount
+    }
 
 
 def _measure(family: str) -> list[tuple[EngineConfig, dict[str, ResourceCount]]]:
@@ -365,6 +390,30 @@ def _measure_fabric(family: str) -> list[tuple[EngineConfig, ResourceCount]]:
         ]
         statistics = run_yosys(commands, text, f"the products in LUTs of {_label(config)} for {family}")
         measured.append((config, count_cells(statistics["design"]["num_cells_by_type"])))
+    return measured
+
+
+def _measure_precisions(family: str) -> list[tuple[EngineConfig, ResourceCount]]:
+    """Return what engines with two precisions take beside the model's other terms, by pyosys' netlists.
+
+    It is the difference from the engine with one precision whose lanes, banks and blocks they have.
+    """
+    measured = []
+    for config in () if family == "ecp5" else FIT_PRECISIONS:
+        chain = min(config.chain, _TWO_CHAINS[family])
+        engine = EngineConfig(
+            **{**config.model_dump(), "dsp_primitive": family_of(family).dsp.primitive, "chain": chain}
+        )
+        seen = {"narrow_bits": 0, "weight_bits": 4, "activation_bits": 4, "pack_p": 2}
+        plain = EngineConfig(**{**engine.model_dump(), **seen})
+        terms = MODULES["precisions"].terms(engine)
+        fitted = fitted_coefficients()[family]["precisions"].items()
+        own = ResourceCount(**{name: sum(per * terms[term] for term, per in each.items()) for name, each in fitted})
+        model = estimate_resources(engine, family).total + (estimate_resources(plain, family).total + own) * -1
+        found = [
+            count_cells(Counter(cell.kind for cell in unit_netlist(each, family).cells)) for each in (engine, plain)
+        ]
+        measured.append((engine, found[0] + (found[1] + model) * -1))
     return measured
 
 
@@ -458,6 +507,7 @@ def main() -> int:
     parser.add_argument("command", choices=["fit", "check"])
     parser.add_argument("--families", nargs="+", choices=["xc7", "xcup", "ecp5"], default=["xc7", "xcup", "ecp5"])
     parser.add_argument("--only-fabric", action="store_true", help="fit only products of LUTs beside DSP blocks")
+    parser.add_argument("--only-precisions", action="store_true", help="fit only what a second precision adds (pyosys)")
     parser.add_argument("--only-tiles", action="store_true", help="fit, or check, only what engines with tiles add")
     parser.add_argument(
         "--tiles-of", choices=["xc7", "xcup", "ecp5"], help="take what tiles add there instead of a fit"
@@ -470,7 +520,8 @@ def main() -> int:
         borrow(arguments.families, arguments.tiles_of)
         return 0
     if arguments.command == "fit":
-        fit(arguments.families, only_tiles=arguments.only_tiles, only_fabric=arguments.only_fabric)
+        only = {"only_tiles", "only_fabric", "only_precisions"}
+        fit(arguments.families, **{name: getattr(arguments, name) for name in only})
         return 0
     held_out = HELD_OUT_TILE if arguments.only_tiles else (*HELD_OUT_NARROW, *HELD_OUT, *HELD_OUT_TILE)
     configs = FIT if arguments.on_fit else held_out

@@ -67,6 +67,28 @@ def test_lanes_are_counted_as_the_model_counts_them(config: EngineConfig, family
         assert near["dsps"] == pytest.approx(exact["dsps"], abs=1e-6)
 
 
+TWO_PRECISIONS = {"gather": False, "dsp_primitive": "dsp48e2", "pack_k": 2, "accumulator_bits": 26}
+
+
+def test_an_engine_with_two_precisions_is_near_what_yosys_made() -> None:
+    """Synthesised by pyosys for the fit: 8 x 4 x 4 lanes."""
+    engine = changed(slots=4, chain=4, narrow_bits=4, **TWO_PRECISIONS)
+    found = estimate_resources(engine, "xcup").total
+    assert (found.dsps, found.block_rams) == (46, 12)
+    assert found.luts == pytest.approx(11_576, rel=0.08)
+    assert found.flip_flops == pytest.approx(11_100, rel=0.12)
+
+
+@pytest.mark.parametrize("family", ["xc7", "xcup"])
+def test_lanes_of_two_precisions_are_counted_as_the_model_counts_them(family: str) -> None:
+    engine = changed(slots=4, narrow_bits=4, **TWO_PRECISIONS)
+    amounts = LaneAmounts(engine, family)
+    assert amounts.in_fabric is None
+    for lanes in (2, 6, 64):
+        exact = estimate_resources(changed(**{**engine.model_dump(), "lanes_p": lanes}), family).total.by_name()
+        assert amounts.of(lanes).by_name() == pytest.approx(exact, rel=0.0005, abs=2), lanes
+
+
 def test_every_family_is_tested() -> None:
     assert set(FAMILIES) == set(families()) == set(fitted_coefficients())
 

@@ -129,6 +129,12 @@ def _fabric(c: EngineConfig) -> Terms:
     }
 
 
+def _precisions(c: EngineConfig) -> Terms:
+    """Terms of a second precision: choices of elements and of the places of sums, for each accumulator."""
+    both = c.built.narrow_bits > 0
+    return {"one": both, "accumulators": both * c.lanes_k * c.lanes_p}
+
+
 def _drain(c: EngineConfig) -> Terms:
     lanes = c.lanes_p * c.drain_k
     return {
@@ -236,6 +242,7 @@ MODULES: dict[str, Module] = {
         flip_flops=("operands", "registers", "products_summed", "products_alone", "products_lut"),
     ),
     "fabric": Module("array", _fabric, luts=("choices", "sums", "multiples"), flip_flops=("registers", "multiples")),
+    "precisions": Module("array", _precisions),
     "drain": Module("requantisers", _drain),
     "requantise": Module("requantisers", _requantise),
     "ring": Module("replay buffer", _one),
