@@ -22,5 +22,5 @@ def write_project_page(project: Project, summary: Summary) -> None:
     networks = {}
     for name, planned in project.plan.units.items():
         graph = project.graph(planned.graph)
-        networks[name] = network_nodes(graph, make_schedule(graph, planned.engine).steps)
+        networks[name] = network_nodes(graph, make_schedule(graph, project.plan.seen(name)).steps)
     write_page(summary, networks, project.board.flow, project.folder / PAGE)

@@ -444,6 +444,13 @@ class Summary(Record):
     notes: tuple[str, ...] = ()
 
     @property
+    def engines(self) -> dict[str, Unit]:
+        """A unit of each engine, by the engine in words: a morphing pair has one engine for both units."""
+        if self.units[0].engine.narrow_bits:
+            return {"engine of both units": self.units[0]}
+        return {f"{unit.unit} unit": unit for unit in self.units}
+
+    @property
     def verified(self) -> bool:
         """Whether a level was run and none differed."""
         ran = [check.equal for check in self.verification if check.equal is not None]

@@ -183,11 +183,8 @@ def resource_table(summary: Summary) -> Table:
     """Resources of every engine by the model, and what the board offers."""
     names = [name for name in RESOURCE_NAMES if getattr(summary.board.usable, name)]
     table = new_table(f"resources on {summary.board.name}", "", *(f"{RESOURCE_NAMES[name]}>" for name in names))
-    if summary.units[0].engine.narrow_bits:
-        table.add_row("engine of both units, predicted", *_amounts(summary.units[0].predicted, names))
-    else:
-        for unit in summary.units:
-            table.add_row(f"{unit.unit} unit, predicted", *_amounts(unit.predicted, names))
+    for name, unit in summary.engines.items():
+        table.add_row(f"{name}, predicted", *_amounts(unit.predicted, names))
     table.add_section()
     table.add_row("usable", *_amounts(summary.board.usable, names))
     return table

@@ -251,21 +251,20 @@ def cycle_chart(run: Run) -> Spec:
 
 
 def resource_chart(summary: Summary) -> Spec:
-    """Each resource as a share of what the board lets a design use, the units side by side in one bar."""
+    """Each resource as a share of what the board lets a design use, the engines side by side in one bar."""
     usable = summary.board.usable
     rows = [
         {
             "resource": label,
-            "unit": f"{unit.unit} unit",
+            "unit": engine,
             "share": getattr(unit.predicted, name) / getattr(usable, name),
             "amount": getattr(unit.predicted, name),
             "usable": getattr(usable, name),
         }
         for name, label in RESOURCE_NAMES.items()
         if getattr(usable, name)
-        for unit in summary.units
+        for engine, unit in summary.engines.items()
     ]
-    units = [f"{unit.unit} unit" for unit in summary.units]
     tooltip: list[Spec] = [
         {"field": "unit"},
         {"field": "resource"},
@@ -291,7 +290,10 @@ def resource_chart(summary: Summary) -> Spec:
                         "field": "unit",
                         "type": "nominal",
                         "title": None,
-                        "scale": {"domain": units, "range": [_UNIT_COLOURS[unit.unit] for unit in summary.units]},
+                        "scale": {
+                            "domain": list(summary.engines),
+                            "range": [_UNIT_COLOURS[unit.unit] for unit in summary.engines.values()],
+                        },
                     },
                     "tooltip": tooltip,
                 },

@@ -115,7 +115,10 @@ def figures(summary: Summary) -> list[Figure]:
         detail = f"{summary.units[0].multipliers:,} multipliers, batch of {run.images}"
         found.append(Figure("utilisation", percent(run.utilisation), detail))
     share, name = max(
-        (sum(getattr(unit.predicted, key) for unit in summary.units) / getattr(summary.board.usable, key), label)
+        (
+            sum(getattr(unit.predicted, key) for unit in summary.engines.values()) / getattr(summary.board.usable, key),
+            label,
+        )
         for key, label in RESOURCE_NAMES.items()
         if getattr(summary.board.usable, key)
     )
