@@ -393,11 +393,14 @@ def test_estimate_on_another_board_compares_designs(project: Path) -> None:
     result = toolflow("estimate", project, *options, "--json")
     assert result.exit_code == 0, result.stderr
     document = json.loads(result.stdout)
-    low, high, pair = document["designs"]
+    low, high, pair, morphing = document["designs"]
     assert (document["board"], low["design"], high["design"]) == ("ZCU104", "single low", "single high")
     assert pair["design"] == "resident pair, 50.0% forwarded"
     assert pair["cycles_per_image"] == max(low["cycles_per_image"], 0.5 * high["cycles_per_image"])
     assert [run["images"] for run in low["units"][0]["runs"]] == [8]
+    assert morphing["design"] == "morphing pair, 50.0% forwarded"
+    first, second = (unit["runs"][-1]["predicted_cycles"] / 8 for unit in morphing["units"])
+    assert morphing["cycles_per_image"] == first + 0.5 * second
 
 
 @pytest.mark.parametrize(("goal", "pair_of"), [("throughput", max), ("latency", lambda low, high: low + high)])

@@ -131,7 +131,7 @@ def test_it_says_what_was_built(zynq: Path, ecp5: Path) -> None:
 
 
 def test_co_simulation_copies_what_the_vectors_hold(zynq: Path) -> None:
-    """The depth of a master is its longest data's: program, two images and their results, or the weight stream."""
+    """The depth of a master is its longest data: program, two images, their results and maps, or the weight stream."""
     design = json.loads((zynq / "host" / "design.json").read_text(encoding="utf-8"))
     for unit, described in design["units"].items():
         text = (zynq / "hls" / f"cascade_{unit}.cpp").read_text(encoding="utf-8")
@@ -140,6 +140,7 @@ def test_co_simulation_copies_what_the_vectors_hold(zynq: Path) -> None:
             "program": (zynq / "weights" / f"{unit}.program.bin").stat().st_size,
             "images": 2 * described["image"]["pitch"],
             "results": (zynq / "vectors" / f"{unit}.expected.bin").stat().st_size,
+            "maps": described["map_bytes"],
         }
         beat = open_project(zynq).plan.units[unit].engine.bus_bytes
         weights = (zynq / "weights" / f"{unit}.weights.bin").stat().st_size
