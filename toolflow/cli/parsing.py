@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -233,3 +233,14 @@ def parse_units(single: bool, cascade: bool, morphing: bool) -> Units:
     if len(given) > 1:
         raise ToolflowError(f"{' and '.join(f'--{units}' for units in given)} must not be given together")
     return given[0] if given else Units.FASTEST
+
+
+def images_to_prune_on(train: Path | None, calibration: Path | None, for_training: Mapping[str, object]) -> Path:
+    """Return the images to prune on: those to train on, or those to solve on, which take no option of a training."""
+    images = train or calibration
+    if images is None or (train is not None and calibration is not None):
+        given = "both" if images is not None else "neither"
+        raise ToolflowError(f"one of --train and --calibration must be given, not {given}")
+    if calibration is not None and for_training:
+        raise ToolflowError(f"--{next(iter(for_training))} must come with --train")
+    return images

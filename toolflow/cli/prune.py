@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +10,6 @@ import typer
 from toolflow.cli import options
 from toolflow.cli.command import command
 from toolflow.cli.terminal import Terminal
-from toolflow.ir.errors import ToolflowError
 
 DEFAULT_EPOCHS = 12
 
@@ -135,7 +133,6 @@ def prune(
     """
     training = {"epochs": epochs, "batch": batch, "rate": rate, "flip": flip}
     given_for_training = {name: value for name, value in training.items() if value is not None}
-    images = _images(train, calibration, given_for_training)
     with terminal.progress("load the toolflow"):
         from quant.training.recipe import Recipe
         from toolflow.cli import parsing
@@ -149,7 +146,7 @@ def prune(
     request = PruneRequest(
         Source(
             model,
-            images,
+            parsing.images_to_prune_on(train, calibration, given_for_training),
             weights=weights,
             input_shape=parsing.parse_shape(input_shape),
             output=output,
@@ -172,14 +169,3 @@ def prune(
     record = run(request, out, terminal)
     terminal.result(record.model_dump(mode="json"), *prune_tables(record))
     terminal.note(f"pruned into {out / PRUNED}")
-
-
-def _images(train: Path | None, calibration: Path | None, for_training: Mapping[str, object]) -> Path:
-    """Return the images to prune on: those to train on, or those to solve on, which take no option of a training."""
-    images = train or calibration
-    if images is None or (train is not None and calibration is not None):
-        given = "both" if images is not None else "neither"
-        raise ToolflowError(f"one of --train and --calibration must be given, not {given}")
-    if calibration is not None and for_training:
-        raise ToolflowError(f"--{next(iter(for_training))} must come with --train")
-    return images
