@@ -36,7 +36,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 a defect of the toolflow, 2 invalid input or damaged files, 3 does not fit, "
     "4 verification found a difference, 5 a level could not be run, 130 interrupted, 143 terminated.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )

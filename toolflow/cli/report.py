@@ -14,7 +14,7 @@ def report(terminal: Terminal, build: options.Build) -> None:
     It shows the network with the bottleneck of each layer, accuracy, the cascade with its threshold as a slider,
     cycles, a roofline, resources, verdicts and hashes. 'toolflow build' and 'toolflow verify' write it too.
 
-    Example:
+    Examples:
 
         toolflow report build/digits
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 PROGRESS_AFTER_S = 2.0
-PLAIN_LINE_EVERY_S = 10.0
+PLAIN_LINE_EVERY_S = 60.0
 _PIPE_WIDTH = 160  # characters in a table that goes to a file or a pipe
 
 
@@ -56,8 +56,8 @@ class Terminal:
     def progress(self, what: str, total: int | None = None) -> Iterator[Step]:
         """Show how far `what` is, from the moment on that it has taken two seconds.
 
-        On a terminal a bar that disappears at the end, elsewhere plain lines; in both cases one
-        line at the end that says how long it took.
+        On a terminal a bar with the time left that disappears at the end, elsewhere a line each minute; in both cases
+        one line at the end that says how long it took.
 
         Args:
             what: a verb and its object, for example "quantise resnet20".
@@ -104,7 +104,8 @@ class Step:
             self._done += amount
             self._doing = doing
             if self._bar is not None:
-                self._bar[0].update(self._bar[1], completed=self._done, description=self._described())
+                described = self._described()
+                self._bar[0].update(self._bar[1], completed=self._done, description=described, left=self._left())
             elif self._visible and time.monotonic() - self._last_line >= PLAIN_LINE_EVERY_S:
                 self._line()
 
@@ -119,13 +120,13 @@ class Step:
                 return
             self._visible = True
             if not self._console.is_terminal:
-                self._line()
                 return
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-            columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-            bar = Progress(*columns, console=self._console, transient=True)
-            self._bar = bar, bar.add_task(self._described(), total=self._total, completed=self._done)
+            what, left = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[left]}"))
+            bar = Progress(what, BarColumn(), TimeElapsedColumn(), left, console=self._console, transient=True)
+            task = bar.add_task(self._described(), total=self._total, completed=self._done, left=self._left())
+            self._bar = bar, task
             bar.start()
 
     def close(self, finished: bool) -> None:
@@ -139,6 +140,13 @@ class Step:
 
     def _described(self) -> str:
         return f"{self._what}: {self._doing}" if self._doing else self._what
+
+    def _left(self) -> str:
+        """Return how long the rest will take if it goes on as so far, "" if that is not known."""
+        if not self._total or not self._done:
+            return ""
+        seconds = (time.monotonic() - self._start) / self._done * max(self._total - self._done, 0)
+        return f"{seconds:.0f} s left" if seconds < 60 else f"{seconds / 60:.0f} min left"
 
     def _line(self) -> None:
         self._last_line = time.monotonic()
