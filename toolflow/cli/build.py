@@ -55,13 +55,17 @@ def build(
         --calibration calibration.npz --out build/digits
 
         toolflow build resnet20.onnx --board zcu104 --calibration cifar.npz --tolerance 0.005 --out build/resnet20
+
+        toolflow build resnet20.onnx --board auto --calibration images --out build/resnet20
     """
     with terminal.progress("load the toolflow"):
         from toolflow.cli import parsing
-        from toolflow.flow import Precision, Request, Source, build
+        from toolflow.cli.board_tables import board_table
+        from toolflow.flow import Precision, Request, Source, build, compare_boards
         from toolflow.plan.explore.objective import Objective
         from toolflow.report.tables import summary_tables
 
+    auto, fixed = board == options.AUTO_BOARD, parsing.parse_engine(engine)
     request = Request(
         Source(
             model,
@@ -88,8 +92,8 @@ def build(
             tile=parsing.parse_tile(tile),
             pattern=parsing.parse_pattern_option("--pattern", pattern),
         ),
-        board,
-        parsing.parse_engine(engine),
+        None if auto else board,
+        {} if auto else fixed,
         Objective.of(objective, batch),
         parsing.parse_units(single, cascade, morphing),
         tolerance,
@@ -97,6 +101,11 @@ def build(
         parsing.parse_finetuning(finetune, finetune_recipe),
         clock,
     )
+    if auto:
+        speeds = compare_boards(request, out, fixed, terminal)
+        terminal.result({"boards": [speed.document() for speed in speeds]}, board_table(speeds))
+        terminal.note(f"quantised into {out}; the same command with one of these boards builds the project")
+        return
     summary = build(request, out, terminal)
     terminal.result(summary.model_dump(mode="json"), *summary_tables(summary))
     terminal.note(f"built {out}, report: {out / 'report.html'}; check it with: toolflow verify {shlex.quote(str(out))}")

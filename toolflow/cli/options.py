@@ -13,6 +13,17 @@ from toolflow.plan.explore.objective import Goal
 _MODEL, _BOARD, _PRECISION, _DATA = "Model", "Board and engine", "Precision and accuracy", "Images"
 _CHECKS = "Verification"
 
+AUTO_BOARD = "auto"
+
+
+def complete_board(incomplete: str) -> list[str]:
+    """Return the boards' names that begin so, for the completion of a shell."""
+    from toolflow.plan.boards.board import all_boards
+
+    names = [*(name.lower() for name in all_boards()), AUTO_BOARD]
+    return [name for name in names if name.startswith(incomplete.lower())]
+
+
 Model = Annotated[
     str,
     typer.Argument(
@@ -62,8 +73,10 @@ Board = Annotated[
     str,
     typer.Option(
         metavar="B",
-        help="A board's name (see 'toolflow boards'), or the path of a board file.",
+        help="A board's name (see 'toolflow boards'), or the path of a board file; auto to quantise only and list the "
+        "boards that fit, with images/s.",
         show_default=False,
+        autocompletion=complete_board,
         rich_help_panel=_BOARD,
     ),
 ]

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from toolflow.flow.runs.build import build as build
     from toolflow.flow.runs.check import ModelCheck as ModelCheck
     from toolflow.flow.runs.check import check as check
+    from toolflow.flow.runs.compare_boards import BoardSpeed as BoardSpeed
+    from toolflow.flow.runs.compare_boards import compare_boards as compare_boards
     from toolflow.flow.runs.compress import compress as compress
     from toolflow.flow.runs.estimate import estimate as estimate
     from toolflow.flow.runs.prune import prune as prune
@@ -52,6 +54,8 @@ _HOMES = {
     "compress": "toolflow.flow.runs.compress",
     "verify": "toolflow.flow.runs.verify",
     "estimate": "toolflow.flow.runs.estimate",
+    "compare_boards": "toolflow.flow.runs.compare_boards",
+    "BoardSpeed": "toolflow.flow.runs.compare_boards",
     "report": "toolflow.flow.runs.report",
     "ModelCheck": "toolflow.flow.runs.check",
     "Quantised": "toolflow.flow.runs.quantise",
