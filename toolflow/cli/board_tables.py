@@ -8,7 +8,7 @@ from toolflow.flow.runs.compare_boards import BoardSpeed
 from toolflow.ir.unit import DesignKind
 from toolflow.report.table import Table, new_table
 
-_SHOWN = (DesignKind.SINGLE_HIGH, DesignKind.RESIDENT_PAIR, DesignKind.SINGLE_LOW)
+_SHOWN = (DesignKind.SINGLE_HIGH, DesignKind.RESIDENT_PAIR, DesignKind.MORPHING_PAIR, DesignKind.SINGLE_LOW)
 
 
 def board_table(speeds: Sequence[BoardSpeed]) -> Table:
