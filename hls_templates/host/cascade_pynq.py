@@ -75,7 +75,8 @@ class Unit:
         allocate_bytes: makes a buffer of uint8 that has `physical_address`, `flush` and `invalidate`.
         description: the unit's entry of design.json.
         folder: the project's folder, to which the description's paths are relative.
-        batch: images that the buffers hold; more are worked off in several starts.
+        batch: images that the buffers hold; more are worked off in several starts. None for those of the description,
+            which fill the lanes.
         check_signature: compare the engine's signature register, which the RTL engine has and the HLS engine has not.
     """
 
@@ -85,12 +86,12 @@ class Unit:
         allocate_bytes: Callable[[int], Any],
         description: dict[str, Any],
         folder: Path,
-        batch: int = 64,
+        batch: int | None = None,
         check_signature: bool = False,
     ) -> None:
         self.registers = registers
         self.image, self.result = description["image"], description["result"]
-        self.batch = batch
+        self.batch = batch = batch or description["batch"]
         self.started = 0
         if check_signature:
             self._check_signature(int(description["signature"], 16))
@@ -245,11 +246,11 @@ class CascadeOverlay(Overlay):  # type: ignore[misc]
     Args:
         bitfile: .bit with its .hwh beside it.
         folder: the project's folder; by default the one above this file's.
-        batch: images per start.
+        batch: images per start; None for those that each engine was planned for.
         rtl: whether the bitstream was built from the SystemVerilog (it can then be checked).
     """
 
-    def __init__(self, bitfile: str, folder: str | None = None, batch: int = 64, rtl: bool = False) -> None:
+    def __init__(self, bitfile: str, folder: str | None = None, batch: int | None = None, rtl: bool = False) -> None:
         if allocate is None:
             raise RuntimeError("pynq must be installed to load a bitstream: run this on the board")
         super().__init__(bitfile)

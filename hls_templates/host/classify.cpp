@@ -18,7 +18,6 @@ std::vector<std::uint8_t> contents(const std::string& path) {
 }
 
 int run(const std::string& project, const std::string& images_path) {
-  constexpr std::size_t batch = 64;
   cascade::UdmabufMemory memory;
   std::map<std::uint64_t, std::unique_ptr<cascade::DevMemRegisters>> registers;  // of each engine
   std::vector<std::unique_ptr<cascade::Engine>> engines;
@@ -27,7 +26,7 @@ int run(const std::string& project, const std::string& images_path) {
     if (!control) control = std::make_unique<cascade::DevMemRegisters>(unit.control_base);
     engines.push_back(std::make_unique<cascade::Engine>(unit, *control, memory,
                                                         contents(project + "/" + unit.program_file),
-                                                        contents(project + "/" + unit.weights_file), batch));
+                                                        contents(project + "/" + unit.weights_file), unit.batch));
   }
   const std::vector<std::uint8_t> images = contents(images_path);
   const std::size_t bytes = engines[0]->image_bytes();

@@ -26,7 +26,6 @@ from toolflow.plan.lower.compiled import CompiledProgram
 _PACKAGE = "hls_templates"
 _DRIVER = "cascade_driver.hpp"
 _ZYNQ_LINUX = ("cascade_pynq.py", "devmem.hpp", "classify.cpp")
-BATCH = 64  # images that the buffers of both drivers hold
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,14 @@ class HostUnit:
     Attributes:
         compiled: its program.
         program, weights: files, relative to the project's folder, with slashes.
+        batch: images of a start: those that the engine was planned for. The drivers' buffers hold so many.
         engine: name of the engine that runs it; None for an engine of its own, of the unit's name.
     """
 
     compiled: CompiledProgram
     program: str
     weights: str
+    batch: int
     engine: UnitName | None = None
 
 
@@ -75,7 +76,7 @@ def buffer_bytes(units: Iterable[HostUnit]) -> int:
     total = 0
     for unit in units:
         compiled, header = unit.compiled, unit.compiled.header
-        images, results = BATCH * header.image_pitch_bytes, BATCH * header.result_pitch_bytes
+        images, results = unit.batch * header.image_pitch_bytes, unit.batch * header.result_pitch_bytes
         for size in (len(compiled.program), len(compiled.weights), images, results, header.map_bytes):
             total += -(-size // PAGE_BYTES) * PAGE_BYTES
     return total
@@ -91,6 +92,7 @@ def _describe(unit: HostUnit, engine: str, control_base: int) -> dict[str, Any]:
         "program": unit.program,
         "weights": unit.weights,
         "lanes_p": compiled.config.lanes_p,
+        "batch": unit.batch,
         "image": {
             "height": image.height,
             "width": image.width,

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conformance.casebook import RESULT, NetworkBuilder
 from tests.unit.emit.host_device import Memory, Registers, fake_pynq
-from toolflow.emit.host import BATCH, HostUnit, buffer_bytes, emit_host
+from toolflow.emit.host import HostUnit, buffer_bytes, emit_host
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
 from toolflow.engine.registers import PAGE_BYTES, Register
@@ -32,6 +32,7 @@ from toolflow.plan.schedule.two_precisions import fit_both
 STUBS = Path(__file__).resolve().parents[2] / "stubs"
 CLASSES = 5
 IMAGES = 23
+BATCH = 8
 
 
 def _compiled(bits: int, seed: int, rule: ConfidenceRule | None, shape: EngineConfig) -> CompiledProgram:
@@ -91,7 +92,7 @@ def _emit(folder: Path, units: dict[str, CompiledProgram]) -> Path:
         (folder / "weights" / f"{name}.program.bin").write_bytes(compiled.program)
         (folder / "weights" / f"{name}.weights.bin").write_bytes(compiled.weights)
         binaries = f"weights/{name}.program.bin", f"weights/{name}.weights.bin"
-        described[name] = HostUnit(compiled, *binaries, _engine_name(compiled))
+        described[name] = HostUnit(compiled, *binaries, BATCH, _engine_name(compiled))
     emit_host(load_board("zcu104"), described, folder)
     return folder
 
@@ -123,14 +124,15 @@ def _merged(units: dict[str, CompiledProgram], images: np.ndarray) -> tuple[np.n
     return np.where(sure, low.klass, high.klass), np.where(sure[:, None], low.logits, high.logits), ~sure
 
 
-@pytest.mark.parametrize("batch", [1, 4, 64])
+@pytest.mark.parametrize("batch", [1, 4, 64, None])
 def test_the_python_driver_merges_both_units(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     units: dict[str, CompiledProgram],
     images: np.ndarray,
-    batch: int,
+    batch: int | None,
 ) -> None:
+    """Without a batch, a start takes as many images as the engine was planned for."""
     module, engines = _board(tmp_path, monkeypatch, units)
     overlay = module.CascadeOverlay("cascade.bit", batch=batch, rtl=True)
     answer = overlay.classify(images)
@@ -138,7 +140,7 @@ def test_the_python_driver_merges_both_units(
     np.testing.assert_array_equal(answer.klass, klass)
     np.testing.assert_array_equal(answer.logits, logits)
     np.testing.assert_array_equal(answer.by_high, by_high)
-    assert max(engines["low"].counts) <= batch
+    assert max(engines["low"].counts) == min(batch or BATCH, IMAGES)
     assert sum(engines["high"].counts) == by_high.sum()
 
 
@@ -193,7 +195,7 @@ def test_mistakes_on_the_board_are_named(
     single = {"single": units["high"]}
     module, engines = _board(tmp_path, monkeypatch, single)
     with pytest.raises(ValueError, match=r"uint8 \(N, 6, 5, 3\), not uint8 \(23, 3, 5\)"):
-        module.CascadeOverlay("cascade.bit").classify(images[:, :3, :, 0])
+        module.CascadeOverlay("cascade.bit", batch=64).classify(images[:, :3, :, 0])
     with pytest.raises(ValueError, match="at least one image"):
         module.CascadeOverlay("cascade.bit").classify(images[:0])
 
@@ -320,8 +322,7 @@ def test_the_memory_that_the_drivers_need_is_known(
     engines = [Registers(compiled.config, memory) for compiled in units.values()]
     assert _classify_in_cpp(library, engines, memory, images, BATCH)[0] == 0
     allocated = sum(-(-len(buffer) // PAGE_BYTES) * PAGE_BYTES for buffer in memory.buffers.values())
-    assert buffer_bytes(HostUnit(compiled, "", "") for compiled in units.values()) == allocated
-    assert f"batch = {BATCH};" in (library[0] / "host" / "classify.cpp").read_text()
+    assert buffer_bytes(HostUnit(compiled, "", "", BATCH) for compiled in units.values()) == allocated
     assert (library[0] / "host" / "PROGRAM.md").read_text().startswith("# The engine's program")
 
 
@@ -357,7 +358,8 @@ def test_design_json_says_where_everything_is(tmp_path: Path, units: dict[str, C
 
 def test_a_board_without_linux_gets_the_driver_alone(tmp_path: Path, units: dict[str, CompiledProgram]) -> None:
     described = {
-        name: HostUnit(compiled, f"{name}.program.bin", f"{name}.weights.bin") for name, compiled in units.items()
+        name: HostUnit(compiled, f"{name}.program.bin", f"{name}.weights.bin", BATCH)
+        for name, compiled in units.items()
     }
     files = emit_host(load_board("ulx3s-85f"), described, tmp_path)
     assert {path.name for path in files} == {"PROGRAM.md", "cascade_driver.hpp", "design.hpp", "design.json"}
@@ -370,6 +372,6 @@ def test_a_board_without_linux_gets_the_driver_alone(tmp_path: Path, units: dict
 
 
 def test_units_must_be_one_or_a_pair(tmp_path: Path, units: dict[str, CompiledProgram]) -> None:
-    described = {name: HostUnit(units["low"], "a", "b") for name in ("high", "low")}
+    described = {name: HostUnit(units["low"], "a", "b", BATCH) for name in ("high", "low")}
     with pytest.raises(ToolflowError, match="low and high in this order, not high, low"):
         emit_host(load_board("zcu104"), described, tmp_path)

@@ -51,8 +51,9 @@ def emit(folder: Path, _request: Request, progress: Progress) -> None:
         unit = project.unit(name)
         compiled = compile_program(unit.graph, unit.config, unit.rule)
         binaries = _write_binaries(folder, unit, compiled)
+        batch = project.plan.objective.images(unit.config.lanes_p)
         hosted[name] = HostUnit(
-            compiled, _inside(folder, binaries.program), _inside(folder, binaries.weights), unit.engine
+            compiled, _inside(folder, binaries.program), _inside(folder, binaries.weights), batch, unit.engine
         )
         vectors.setdefault(unit.engine, []).append(_write_expected(folder, unit.name, compiled, binaries))
         progress.advance()
