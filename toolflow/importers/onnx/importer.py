@@ -15,6 +15,7 @@ from toolflow.importers.onnx import file as onnx_file
 from toolflow.importers.onnx.call import Absent, Call
 from toolflow.importers.onnx.constants import FOLDED, CannotFoldError, fold
 from toolflow.importers.onnx.operators import DECISIONS, ENDINGS, OPERATORS, QUANTISERS, RESHAPING, REWRITES
+from toolflow.importers.onnx.quantisers import QUANTISED, is_qonnx
 from toolflow.importers.onnx.select import feeds_transposes, keep_one_output
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
@@ -43,6 +44,29 @@ def import_onnx(path: Path, input_shape: Shape | None = None, output: str | None
     return _Walk(model, path, input_shape).graph()
 
 
+def import_quantised_onnx(path: Path, input_shape: Shape | None = None, output: str | None = None) -> Graph:
+    """Import an ONNX file that was quantised elsewhere, with a `FakeQuant` node for each rounding.
+
+    Args:
+        path, input_shape, output: as for `import_onnx`.
+
+    Raises:
+        UnsupportedModelError, ToolflowError: as `import_onnx`.
+    """
+    model = onnx_file.read_model(path)
+    keep_one_output(model, path, output)
+    return _Walk(model, path, input_shape, quantised=True).graph()
+
+
+def is_quantised_onnx(path: Path) -> bool:
+    """Return whether an ONNX file rounds what is computed from the image: whether it was quantised elsewhere."""
+    try:
+        model = onnx_file.read_model(path)
+    except ToolflowError:
+        return False  # whoever imports it says what is wrong
+    return any(map(is_qonnx, model.graph.node))
+
+
 def _tail(graph: GraphProto, output: str) -> set[str]:
     """Return the tensors from which only nodes that keep the order of the classes lead to the output."""
     tail = {output}
@@ -59,7 +83,8 @@ def _is_known(node: NodeProto) -> bool:
 class _Walk:
     """Goes through a model's nodes, which ONNX keeps in topological order."""
 
-    def __init__(self, model: ModelProto, path: Path, wanted: Shape | None) -> None:
+    def __init__(self, model: ModelProto, path: Path, wanted: Shape | None, quantised: bool = False) -> None:
+        self._takes_quantisers = quantised
         channels_last = feeds_transposes(model.graph)
         image, self._batch, shape = onnx_file.image_input(model, path, wanted, channels_last)
         self._model = model
@@ -100,6 +125,8 @@ class _Walk:
         place = Place(node.name or node.output[0], f"{domain}{node.op_type}")
         inputs: list[Any] = [self._values.get(name) if name else Absent.INPUT for name in node.input]
         is_constant = not any(isinstance(value, Value) or value is None for value in inputs)
+        if self._takes_quantisers and is_qonnx(node):
+            return self._quantiser(place, node, inputs)
         if node.op_type in QUANTISERS and not (is_constant and node.op_type in FOLDED):
             self._quantisers.append(f"{place.operator} '{place.node}'")
             return self._stand_in(place, node)
@@ -126,6 +153,18 @@ class _Walk:
         )
         before = len(self._build.problems)
         result = OPERATORS[node.op_type](call)
+        if len(self._build.problems) == before:
+            call.check_rest()
+        return self._stand_in(place, node) if len(self._build.problems) > before else result
+
+    def _quantiser(self, place: Place, node: NodeProto, inputs: list[Any]) -> Any:
+        """Return what a node that rounds to a grid makes: of constants a constant."""
+        if any(value is None for value in inputs):
+            return self._stand_in(place, node)
+        attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
+        call = Call(self._build, place, attributes, dict(enumerate(inputs)), self._opset, self._batch, False)
+        before = len(self._build.problems)
+        result = QUANTISED[node.op_type](call)
         if len(self._build.problems) == before:
             call.check_rest()
         return self._stand_in(place, node) if len(self._build.problems) > before else result
