@@ -33,7 +33,17 @@ def rebuilt_model(graph: QuantisedGraph) -> BrevitasModel:
     nodes = tuple(Node(node.name, node.op, node.inputs, node.weights) for node in graph.nodes)
     plain = Graph(graph.name, graph.input_name, graph.input_shape, nodes, graph.output)
     numbers = {node.name: _numbers(graph, node) for node in graph.nodes if node.op.has_weights}
-    return BrevitasModel(plain, graph.types, numbers)
+    return BrevitasModel(plain, graph.types, numbers, _bounds(graph))
+
+
+def _bounds(graph: QuantisedGraph) -> dict[str, tuple[int, int]]:
+    """Return what tensors are clipped to where their type is wider, as in networks that were quantised elsewhere."""
+    rules = {node.name: node.requantise for node in graph.nodes if node.requantise is not None}
+    return {
+        name: (rule.lower, rule.upper)
+        for name, rule in rules.items()
+        if (rule.lower, rule.upper) != (graph.types[name].integer.lower, graph.types[name].integer.upper)
+    }
 
 
 def _numbers(graph: QuantisedGraph, node: QuantisedNode) -> LayerNumbers:

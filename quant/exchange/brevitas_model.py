@@ -27,7 +27,7 @@ from toolflow.ir.graph import Graph, Node
 from toolflow.ir.operator import Operator
 from toolflow.ir.quantised import TensorType
 from toolflow.numerics.requantise import PLAIN_BIAS_BITS
-from toolflow.operators import Activation, Conv
+from toolflow.operators import Conv
 from toolflow.operators.folders import part
 from toolflow.operators.torch_windows import pad_for_windows, symmetric_pads
 
@@ -165,11 +165,19 @@ class BrevitasModel(nn.Module):
         graph: operators and their order; its float weights are not read.
         types: of every tensor.
         numbers: integers and scales of every conv and linear.
+        bounds: integers that a tensor is clipped to before its quantiser, where its type is wider.
     """
 
-    def __init__(self, graph: Graph, types: Mapping[str, TensorType], numbers: Mapping[str, LayerNumbers]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        types: Mapping[str, TensorType],
+        numbers: Mapping[str, LayerNumbers],
+        bounds: Mapping[str, tuple[int, int]] | None = None,
+    ) -> None:
         super().__init__()
         self.graph, self.types, self.numbers = graph, types, numbers
+        self.bounds = bounds or {}
         self.image = _quantiser(types[graph.input_name])
         self.layers = nn.ModuleDict()
         self.quantisers = nn.ModuleDict()
@@ -210,15 +218,23 @@ class BrevitasModel(nn.Module):
                 x = _with_value(x, pad_for_windows(_value(x), op, (kernel[2], kernel[3])))
             elif op.tile or not op.has_weights:  # not Brevitas' own layers: they take plain tensors
                 x = _value(x)
-            return self._rounded(key, op.activation, [self.layers[key](x), *inputs[1:]])
+            return self._rounded(node, [self.layers[key](x), *inputs[1:]])
         value = before_activation(node, [_value(t) for t in inputs])
-        return self.quantisers[key](apply_activation(op.activation, value)) if op.rounds else _with_value(x, value)
+        return self.quantisers[key](self._clipped(node, value)) if op.rounds else _with_value(x, value)
 
-    def _rounded(self, key: str, activation: Activation, terms: Sequence[IntQuantTensor]) -> IntQuantTensor:
+    def _rounded(self, node: Node, terms: Sequence[IntQuantTensor]) -> IntQuantTensor:
         total = _value(terms[0])
         for term in terms[1:]:
             total = total + _value(term)
-        return self.quantisers[key](apply_activation(activation, total))
+        return self.quantisers[self.key[node.name]](self._clipped(node, total))
+
+    def _clipped(self, node: Node, value: Tensor) -> Tensor:
+        """Return a value after its activation and within its bounds, which is the same as clipping its integers."""
+        value = apply_activation(node.op.activation, value)
+        if node.name not in self.bounds:
+            return value
+        lower, upper = (bound * self.types[node.name].scale for bound in self.bounds[node.name])
+        return torch.clamp(value, lower, upper)
 
     def weights(self) -> Mapping[str, LayerNumbers]:
         """Return the integers that Brevitas itself makes of every layer's weights and biases.

@@ -12,10 +12,12 @@ from toolflow.cli.terminal import Terminal
 @command
 def build(
     terminal: Terminal,
-    model: options.Model,
     board: options.Board,
     calibration: options.Calibration,
     out: options.Out,
+    model: options.ModelOrFiles = None,
+    low: options.LowFile = None,
+    high: options.HighFile = None,
     weights: options.Weights = None,
     pruned: options.Pruned = None,
     input_shape: options.InputShape = None,
@@ -54,6 +56,9 @@ def build(
         toolflow build digits.py:digits --weights digits.safetensors --board ulx3s-85f --low-bits 3
         --calibration calibration.npz --out build/digits
 
+        toolflow build --low resnet20_w4.onnx --high resnet20_w8.onnx --board kv260 --calibration cifar.npz
+        --out build/resnet20
+
         toolflow build resnet20.onnx --board zcu104 --calibration cifar.npz --tolerance 0.005 --out build/resnet20
 
         toolflow build resnet20.onnx --board auto --calibration images --out build/resnet20
@@ -68,7 +73,7 @@ def build(
     auto, fixed = board == options.AUTO_BOARD, parsing.parse_engine(engine)
     request = Request(
         Source(
-            model,
+            parsing.parse_model(model, low, high),
             calibration,
             weights=weights,
             input_shape=parsing.parse_shape(input_shape),
@@ -78,6 +83,7 @@ def build(
             pixel_scale=pixel_scale,
             reverse_channels=reverse_channels,
             pruned=pruned,
+            low=low,
         ),
         Precision(
             low_bits=low_bits,

@@ -32,6 +32,37 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+ModelOrFiles = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]",
+        help="An ONNX file, also one that is quantised already, or a PyTorch factory: package.module:factory or "
+        "file.py:factory. Leave it out with --high.",
+        show_default=False,
+    ),
+]
+HighFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--high",
+        metavar="FILE",
+        help="ONNX file that is quantised already, for the high-precision unit (with --low).",
+        exists=True,
+        dir_okay=False,
+        rich_help_panel=_MODEL,
+    ),
+]
+LowFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--low",
+        metavar="FILE",
+        help="The same network quantised with fewer bits, for the low-precision unit.",
+        exists=True,
+        dir_okay=False,
+        rich_help_panel=_MODEL,
+    ),
+]
 Weights = Annotated[
     Path | None,
     typer.Option(

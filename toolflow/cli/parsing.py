@@ -20,6 +20,20 @@ if TYPE_CHECKING:
 _WIDTHS = {str(bits) for bits in range(2, 9)}
 
 
+def parse_model(model: str | None, low: Path | None, high: Path | None) -> str:
+    """Return the model: MODEL, or the file of --high.
+
+    Raises:
+        ToolflowError: both or neither is given, or --low without --high.
+    """
+    if low is not None and high is None:
+        raise ToolflowError("--low must come with --high: the same network, quantised with more bits")
+    if (model is None) == (high is None):
+        given = "both" if model is not None else "neither"
+        raise ToolflowError(f"a build must have either MODEL or --high FILE (with --low FILE for a cascade), not {given}")
+    return str(high) if model is None else model
+
+
 def parse_engine(text: str | None) -> dict[str, int | str]:
     """Return the engine parameters that `--engine` fixes, by the names of `EngineConfig`'s fields.
 

@@ -47,11 +47,25 @@ class BrevitasCheck(Part):
     accuracy: float | None
 
 
+class FileCheck(Part):
+    """A network that was quantised elsewhere: every integer equals its file, evaluated in float64.
+
+    Attributes:
+        path: of the file, as the user gave it.
+        images: compared.
+        tensors: compared in each image.
+    """
+
+    path: str
+    images: int
+    tensors: int
+
+
 class QuantisedVariant(Part):
     """How one variant was quantised.
 
     Attributes:
-        config: what was asked for, or found by a search.
+        config: what was asked for, or found by a search, or what a quantised file holds.
         images: from which ranges and weights come.
         first, last: layers with `first_last_bits`.
         notes: what a reader of the figures should know.
@@ -59,6 +73,7 @@ class QuantisedVariant(Part):
         brevitas: the comparison with Brevitas.
         search: how the forms of the layers were chosen; None if the user fixed them.
         finetuned: training of the integers; None if there was none.
+        file: the quantised file whose integers were taken over; None if the toolflow quantised.
     """
 
     config: QuantiseConfig
@@ -70,6 +85,7 @@ class QuantisedVariant(Part):
     brevitas: BrevitasCheck
     search: Search | None = Field(default=None, exclude_if=_is_none)
     finetuned: Finetuned | None = Field(default=None, exclude_if=_is_none)
+    file: FileCheck | None = Field(default=None, exclude_if=_is_none)
 
 
 class QuantiseRecord(Record):
@@ -88,7 +104,7 @@ class QuantiseRecord(Record):
     """
 
     remedy: ClassVar[str] = "make the folder again"
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     name: str
     input_shape: tuple[int, int, int]
     parameters: int
@@ -100,9 +116,17 @@ class QuantiseRecord(Record):
     pruning: tuple[PruneStep, ...]
     variants: dict[VariantName, QuantisedVariant] = Field(min_length=1)
 
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether the network was quantised before: there is no float network then."""
+        return any(variant.file is not None for variant in self.variants.values())
+
     @classmethod
     def migrated(cls, document: dict[str, Any], version: int) -> dict[str, Any]:
-        """Files without a version may lack what later ones measured, and say how long each variant took."""
+        """Files without a version may lack what later ones measured, and say how long each variant took.
+
+        Version 2 knew no networks that were quantised elsewhere.
+        """
         known = {"first_input": None, "binary": False, "warnings": [], "pruning": [], **document}
         if isinstance(known.get("variants"), dict):
             known["variants"] = {name: _without(made, "seconds") for name, made in known["variants"].items()}

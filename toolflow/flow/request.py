@@ -102,12 +102,34 @@ class Request:
     @property
     def variants(self) -> tuple[VariantName, ...]:
         """The variants that are quantised."""
+        if self.source.low is not None or self.source.is_quantised:
+            return (VariantName.HIGH,) if self.source.low is None or self.units is Units.SINGLE else tuple(VariantName)
         single = self.units is Units.SINGLE or self.precision.low_bits == self.precision.high_bits
         return (VariantName.HIGH,) if single else tuple(VariantName)
 
     def bits(self, variant: VariantName) -> int:
         """Return the width of a variant's inner layers."""
         return self.precision.low_bits if variant is VariantName.LOW else self.precision.high_bits
+
+    def require_untouched(self) -> None:
+        """Refuse what cannot be asked of a network that was quantised elsewhere: nothing of it is chosen again.
+
+        Raises:
+            ToolflowError: names what must be left out.
+        """
+        if not self.source.is_quantised:
+            return
+        asked = {
+            "--finetune": self.finetuning is not None,
+            "--pruned": self.source.pruned is not None,
+            "--search-loss": self.search_loss is not None,
+            "bits, scales, tiles, patterns, ranges and rounding": self.precision != Precision(),
+        }
+        wrong = [what for what, given in asked.items() if given]
+        if wrong:
+            raise ToolflowError(
+                f"'{self.source.model}' is quantised already and is taken over as it is: leave out {', '.join(wrong)}"
+            )
 
     def board_to_build(self) -> Board:
         """Return the board.

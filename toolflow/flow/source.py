@@ -14,9 +14,10 @@ from quant.sparsity.steps import PruneStep
 from toolflow.flow.events import Events
 from toolflow.flow.values import as_model, as_number, as_path, as_path_or_none, as_shape, numbers_per_channel
 from toolflow.importers.images.calibration_file import CalibrationImages, image_shape, load_calibration_file
-from toolflow.ir.errors import UnknownShapeError
+from toolflow.ir.errors import ToolflowError, UnknownShapeError
 from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape
+from toolflow.ir.unit import VariantName
 from toolflow.numerics.srbs import Pattern
 
 
@@ -35,6 +36,7 @@ class Source:
         output: which of the model's outputs, None if it has one.
         mean, std, pixel_scale, reverse_channels: how pixels are normalised, None to ask the calibration file.
         pruned: what `toolflow prune` wrote for the model; None for its own weights.
+        low: an ONNX file that was quantised with fewer bits, for the low-precision unit; `model` is then one too.
 
     A text is read as the path that it says.
 
@@ -52,11 +54,12 @@ class Source:
     pixel_scale: float | None = None
     reverse_channels: bool = False
     pruned: Path | None = None
+    low: Path | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", as_model(self.model))
         object.__setattr__(self, "calibration", as_path("--calibration", self.calibration))
-        for name in ("weights", "pruned"):
+        for name in ("weights", "pruned", "low"):
             object.__setattr__(self, name, as_path_or_none(f"--{name}", getattr(self, name)))
         if self.input_shape is not None:
             object.__setattr__(self, "input_shape", as_shape("--input-shape", self.input_shape))
@@ -69,7 +72,7 @@ class Source:
     @property
     def files(self) -> tuple[Path | None, ...]:
         """The files that it reads, None for those that are not given."""
-        return self.model_file, self.weights, self.calibration, self.pruned
+        return self.model_file, self.weights, self.calibration, self.pruned, self.low
 
     @property
     def model_file(self) -> Path | None:
@@ -92,6 +95,7 @@ class Source:
             "calibration": self.calibration,
             "normalisation": [self.mean, self.std, self.pixel_scale, self.reverse_channels],
             "pruned": self.pruned,
+            **({} if self.low is None else {"low": self.low}),
         }
 
     def images(self, graph: Graph) -> CalibrationImages:
@@ -137,6 +141,43 @@ class Source:
         require_engine(self._imported)
         return simplify(self._imported)
 
+    @cached_property
+    def is_quantised(self) -> bool:
+        """Whether the model is an ONNX file that was quantised elsewhere.
+
+        Raises:
+            ToolflowError: of two files one is not.
+        """
+        from toolflow.importers.load import is_quantised_file
+
+        files = {"--high": is_quantised_file(self.model)}
+        if self.low is not None:
+            files["--low"] = is_quantised_file(str(self.low))
+            if not all(files.values()):
+                wrong = next(option for option, quantised in files.items() if not quantised)
+                raise ToolflowError(
+                    f"--low and --high must both be ONNX files that are quantised already, but {wrong} is not; give a "
+                    "float network as MODEL, and the toolflow quantises it for both units"
+                )
+        return files["--high"]
+
+    def quantised_file(self, variant: VariantName) -> Path:
+        """Return the quantised file of a variant."""
+        return self.low if variant is VariantName.LOW and self.low is not None else Path(self.model)
+
+    def quantised_graph(self, variant: VariantName) -> Graph:
+        """Import the quantised file of a variant, with a node for each rounding.
+
+        Raises:
+            ToolflowError: it cannot be imported, or the files of both variants are of different networks.
+        """
+        if variant is VariantName.HIGH or self.low is None:
+            return self._imported
+        from toolflow.importers.quantised.topology import require_one_topology
+
+        require_one_topology(self._low_imported, self.low, self._imported, Path(self.model))
+        return self._low_imported
+
     def anew(self) -> Source:
         """Return the same source, whose model is not yet imported: for a run, as files may have changed since."""
         return replace(self)
@@ -161,21 +202,31 @@ class Source:
     @cached_property
     def _imported(self) -> Graph:
         """The model as it stands."""
-        from toolflow.importers.load import load_model
+        return self._load(self.model, self.is_quantised)
 
+    @cached_property
+    def _low_imported(self) -> Graph:
+        """The low-precision file as it stands."""
+        return self._load(str(self.low), True)
+
+    def _load(self, model: str, quantised: bool) -> Graph:
+        from toolflow.importers.load import load_model, load_quantised_file
+
+        load = load_quantised_file if quantised else load_model
         try:
-            return load_model(self.model, self.weights, self.input_shape, self.output)
+            return load(model, self.weights, self.input_shape, self.output)
         except UnknownShapeError:
-            return load_model(self.model, self.weights, image_shape(self.calibration), self.output)
+            return load(model, self.weights, image_shape(self.calibration), self.output)
 
     @cached_property
     def _digest(self) -> str:
         """The hash of the imported model: a factory may read any file, and an ONNX file may keep weights in others."""
-        graph = self._imported
-        sha = hashlib.sha256(repr(replace(graph, nodes=())).encode())
-        for node in graph.nodes:
-            sha.update(repr((node.name, node.op, node.inputs)).encode())
-            for name, values in sorted(node.weights.items()):
-                sha.update(repr((name, values.dtype, values.shape)).encode())
-                sha.update(np.ascontiguousarray(values).data)
+        sha = hashlib.sha256()
+        for graph in (self._imported, *([] if self.low is None else [self._low_imported])):
+            sha.update(repr(replace(graph, nodes=())).encode())
+            for node in graph.nodes:
+                sha.update(repr((node.name, node.op, node.inputs)).encode())
+                for name, values in sorted(node.weights.items()):
+                    sha.update(repr((name, values.dtype, values.shape)).encode())
+                    sha.update(np.ascontiguousarray(values).data)
         return sha.hexdigest()

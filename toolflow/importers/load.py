@@ -36,3 +36,34 @@ def load_model(
 
         return import_torch(spec, weights, input_shape, output)
     raise ToolflowError(f"a model must be model.onnx, file.py:factory or package.module:factory, not '{spec}'")
+
+
+def is_quantised_file(spec: str) -> bool:
+    """Return whether a model is an ONNX file that was quantised elsewhere."""
+    path = Path(spec)
+    if path.suffix != ".onnx" or not path.is_file():
+        return False
+    from toolflow.importers.onnx.importer import is_quantised_onnx
+
+    return is_quantised_onnx(path)
+
+
+def load_quantised_file(
+    spec: str, weights: Path | None = None, input_shape: Shape | None = None, output: str | None = None
+) -> Graph:
+    """Import an ONNX file that was quantised elsewhere, with a node for each rounding.
+
+    Args:
+        spec: the file.
+        weights, input_shape, output: as for `load_model`.
+
+    Raises:
+        ToolflowError, UnsupportedModelError: as `load_model`.
+    """
+    if weights is not None:
+        raise ToolflowError(f"an ONNX file holds its own weights; leave out '{weights}'")
+    from toolflow.importers.onnx.importer import import_quantised_onnx
+    from toolflow.passes.fold_pad import fold_pad
+    from toolflow.passes.two_logits import two_logits
+
+    return two_logits(fold_pad(import_quantised_onnx(Path(spec), input_shape, output)))

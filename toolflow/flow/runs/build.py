@@ -57,6 +57,7 @@ def build_through(last: str, request: Request, out: str | Path, events: Events =
     stages = STAGES[: names.index(last) + 1]
     out = as_path("--out", out)
     request = replace(request, source=request.source.anew())
+    request.require_untouched()
     if any(stage is plan.STAGE for stage in stages):
         _check_board(request, events)
     for sentence in request.search.check(request.variants):

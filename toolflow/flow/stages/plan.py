@@ -12,7 +12,7 @@ from quant.cascade.decide import Decision, UnitCycles, decide
 from quant.cascade.thresholds import ThresholdTable, threshold_table
 from toolflow.flow.events import Progress
 from toolflow.flow.graphs import Images, held_out_logits, load_graph
-from toolflow.flow.project import CALIBRATION, DECISION, PLAN, read_report
+from toolflow.flow.project import CALIBRATION, DECISION, PLAN, read_quantised, read_report
 from toolflow.flow.records import DecisionRecord, PlannedClock, PlannedUnit, PlanRecord
 from toolflow.flow.request import Request, Units
 from toolflow.flow.stages.stage import Stage
@@ -66,7 +66,7 @@ def require_room_for_one(
 
 def plan(folder: Path, request: Request, progress: Progress) -> None:
     """Write plan.json, and decision.json if there are two variants."""
-    bits = {name: request.bits(name) for name in request.variants}
+    bits = _bits(folder, request)
     graphs = {name: load_graph(folder, name) for name in bits}
     board = request.board_to_build().with_tile(engine_tile(graphs.values(), request.engine))
     timed = {
@@ -91,6 +91,14 @@ def plan(folder: Path, request: Request, progress: Progress) -> None:
         table = _thresholds(folder, board, lambda share: record.cycles_per_image(low, high, share))
         decision = decision.model_copy(update={"thresholds": table})
     save_record(DecisionRecord(**dict(decision)), folder / DECISION)
+
+
+def _bits(folder: Path, request: Request) -> dict[VariantName, int]:
+    """Return the width of each variant's inner layers: as asked for, or as a quantised file has it."""
+    if not request.source.is_quantised:
+        return {name: request.bits(name) for name in request.variants}
+    held = read_quantised(folder).variants
+    return {name: max(held[name].config.weight_bits, held[name].config.activation_bits) for name in request.variants}
 
 
 def _inputs(request: Request) -> dict[str, Any]:

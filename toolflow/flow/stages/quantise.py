@@ -21,6 +21,7 @@ from toolflow.flow.records import BrevitasCheck, QuantisedVariant, QuantiseRecor
 from toolflow.flow.request import Request
 from toolflow.flow.stages.plan import require_room_for_one
 from toolflow.flow.stages.stage import Stage
+from toolflow.flow.stages.take_over import take_over
 from toolflow.importers.images.calibration_file import CalibrationImages
 from toolflow.interpreter.run import logits_of
 from toolflow.ir.artefacts import save_record
@@ -116,6 +117,9 @@ def _quantise(
 
     `require` may refuse the imported network before anything is measured.
     """
+    if request.source.is_quantised:
+        take_over(folder, request, progress)
+        return
     graph = request.graph()
     require(graph)
     data = request.source.images(graph)

@@ -182,7 +182,7 @@ def _accuracies(project: Project, quantised: QuantiseRecord, data: Images, folde
     truth = floats if labels is None else labels
     labelled = labels is not None
     rows = []
-    if labels is not None:
+    if labels is not None and not quantised.is_taken_over:
         share = float((floats == labels).mean())
         rows.append(LevelAccuracy(level="float", unit="model", images=len(images), accuracy=share, labelled=True))
     for unit, planned in project.plan.units.items():

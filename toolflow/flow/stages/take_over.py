@@ -1,0 +1,173 @@
+"""The quantise stage of networks that were quantised elsewhere: their integers are taken over, nothing is calibrated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from quant.cascade.doubts import answer_warnings
+from quant.config import QuantiseConfig
+from toolflow.flow.events import Progress
+from toolflow.flow.graphs import split_images
+from toolflow.flow.project import GRAPHS, LOGITS, QUANTISED
+from toolflow.flow.records import BrevitasCheck, FileCheck, QuantisedVariant, QuantiseRecord
+from toolflow.flow.request import Request
+from toolflow.flow.source import Source
+from toolflow.importers.images.calibration_file import CalibrationImages
+from toolflow.interpreter.run import logits_of, run
+from toolflow.ir.artefacts import save_record
+from toolflow.ir.errors import ToolflowError
+from toolflow.ir.graph import Graph
+from toolflow.ir.quantised import QuantisedGraph
+from toolflow.ir.store import save_quantised
+from toolflow.ir.unit import VariantName
+
+if TYPE_CHECKING:
+    from quant.config import Normalisation
+    from toolflow.importers.quantised.lower import Lowered
+
+CHECKED_IMAGES = 64  # on which the integers are compared with the file, evaluated in float64
+NOTE = "the network was quantised before: its weights, scales and bits are taken over as they are"
+
+
+def take_over(folder: Path, request: Request, progress: Progress) -> None:
+    """Write graphs/ of networks that were quantised elsewhere.
+
+    Raises:
+        ToolflowError: the engine cannot compute a node exactly, or two files are of different networks.
+    """
+    from quant.config import Normalisation
+    from quant.exchange.on_grids import grid_values
+
+    source = request.source
+    graphs = {name: source.quantised_graph(name) for name in request.variants}
+    high = graphs[VariantName.HIGH]
+    data = source.images(high)
+    normalisation = Normalisation(mean=data.pixels.mean, std=data.pixels.std, scale=data.pixels.scale)
+    from toolflow.importers.quantised.lower import lower
+
+    lowered = {
+        name: lower(graph, normalisation.table(graph.input_shape[0]), name) for name, graph in graphs.items()
+    }
+    for sentence in (*data.notes, *(f"warning: {text}" for text in data.warnings)):
+        progress.note(sentence)
+    split = split_images(len(data.images), data.labels)
+    checked = data.images[split.held_out][:CHECKED_IMAGES]
+    variants = {}
+    for name, made in lowered.items():
+        progress.advance(0, f"{name}, compared with the file")
+        exact = grid_values(graphs[name], checked, normalisation, made.origin)
+        variants[name] = _described(source, made, checked, exact, _brevitas(made.graph, data, split.held_out))
+    _write(folder, source, high, data, lowered, variants, progress)
+
+
+def _described(
+    source: Source, made: Lowered, images: np.ndarray, exact: dict[str, np.ndarray], brevitas: BrevitasCheck
+) -> QuantisedVariant:
+    """Return what is recorded of a network whose integers equal the file's numbers.
+
+    Raises:
+        ToolflowError: they do not.
+    """
+    found = run(made.graph, images, keep=list(made.origin))
+    for name, values in exact.items():
+        wrong = int((found[name].reshape(values.shape) * made.graph.types[name].scale != values).sum())
+        if wrong:
+            raise ToolflowError(
+                f"the integers of '{made.graph.variant}' must equal the file, but {wrong} elements of '{name}' differ: "
+                "this is a defect of the toolflow, please report the model"
+            )
+    return QuantisedVariant(
+        config=held_widths(made.graph),
+        images=0,
+        first=(),
+        last=(),
+        notes=made.notes,
+        layers=(),
+        brevitas=brevitas,
+        file=FileCheck(
+            path=str(source.quantised_file(VariantName(made.graph.variant))), images=len(images), tensors=len(exact)
+        ),
+    )
+
+
+def held_widths(graph: QuantisedGraph) -> QuantiseConfig:
+    """Return the widths of a network: the widest inner weights and tensors, and the widest of first and last layer."""
+    layers = [node for node in graph.nodes if node.weight_bits]
+    ends = {layers[0].name, layers[-1].name}
+    inner = [node.weight_bits for node in layers if node.name not in ends]
+    outer = [node.weight_bits for node in layers if node.name in ends]
+    held = [kind.integer.bits for name, kind in graph.types.items() if name not in (graph.input_name, graph.output)]
+    return QuantiseConfig(
+        weight_bits=_width(inner or outer),
+        activation_bits=_width(held),
+        first_last_bits=_width([*outer, graph.types[graph.input_name].integer.bits]),
+        family=graph.family,  # type: ignore[arg-type]  # one of both
+        rounding="nearest",
+        bias_correction=False,
+    )
+
+
+def _width(bits: list[int]) -> int:
+    return min(max(bits, default=8), 8) if max(bits, default=8) > 1 else 2
+
+
+def _brevitas(graph: QuantisedGraph, data: CalibrationImages, held_out: np.ndarray) -> BrevitasCheck:
+    """Return how many integers Brevitas' float64 inference of the taken over network gives otherwise."""
+    from quant.exchange.brevitas_level import brevitas_tensors
+
+    images = data.images[held_out][:CHECKED_IMAGES]
+    found, expected = brevitas_tensors(graph, images), run(graph, images, keep=list(graph.shapes))
+    right = None
+    if data.labels is not None:
+        klass = found[graph.output].reshape(len(images), -1).argmax(axis=1)
+        right = float((klass == data.labels[held_out][:CHECKED_IMAGES]).mean())
+    return BrevitasCheck(
+        images=len(images),
+        tensors=len(expected),
+        differing=sum(int((found[name] != values).sum()) for name, values in expected.items()),
+        accuracy=right,
+    )
+
+
+def _write(
+    folder: Path,
+    source: Source,
+    high: Graph,
+    data: CalibrationImages,
+    lowered: dict[VariantName, Lowered],
+    variants: dict[VariantName, QuantisedVariant],
+    progress: Progress,
+) -> None:
+    target = folder / GRAPHS
+    target.mkdir(parents=True, exist_ok=True)
+    split = split_images(len(data.images), data.labels)
+    labels = None if data.labels is None else data.labels[split.held_out]
+    logits, warnings = {}, [*data.warnings]
+    for name, made in lowered.items():
+        save_quantised(made.graph, target / name)
+        progress.advance(0, f"{name}, answers to the held-out images")
+        logits[name] = logits_of(made.graph, data.images[split.held_out])
+        warnings += answer_warnings(name, logits[name].argmax(axis=1), labels)
+    answers = logits_of(lowered[VariantName.HIGH].graph, data.images).argmax(axis=1).astype(np.int64)
+    arrays = {"ranges": split.ranges, "rule": split.rule, "held_out": split.held_out, "x": data.images}
+    if data.labels is not None:
+        arrays["y"] = data.labels
+    arrays["float"] = answers
+    np.savez_compressed(folder / LOGITS, **logits)  # type: ignore[arg-type]
+    np.savez_compressed(target / "images.npz", **arrays)  # type: ignore[arg-type]
+    record = QuantiseRecord(
+        name=high.name,
+        input_shape=high.input_shape,  # type: ignore[arg-type]  # checked by the model
+        parameters=sum(int(values.size) for node in high.nodes for values in node.weights.values()),
+        normalisation=data.pixels,
+        first_input=data.statistics,
+        binary=high.binary,
+        notes=(NOTE, *data.notes),
+        warnings=tuple(warnings),
+        pruning=(),
+        variants=variants,
+    )
+    save_record(record, folder / QUANTISED)
