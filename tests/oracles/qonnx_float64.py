@@ -24,9 +24,7 @@ def evaluate(model: Path | onnx.ModelProto, x: FloatArray) -> dict[str, FloatArr
     """Return every tensor of a file for a float64 input (N, C, H, W); a file's fixed batch is not minded."""
     graph = (onnx.load(str(model)) if isinstance(model, Path) else model).graph
     stored = {t.name for t in graph.initializer}
-    live: dict[str, Tensor] = {
-        t.name: torch.as_tensor(numpy_helper.to_array(t).copy()) for t in graph.initializer
-    }
+    live: dict[str, Tensor] = {t.name: torch.as_tensor(numpy_helper.to_array(t).copy()) for t in graph.initializer}
     live = {name: t.double() if t.is_floating_point() else t for name, t in live.items()}
     (image,) = (entry.name for entry in graph.input if entry.name not in stored)
     live[image] = torch.as_tensor(x)

@@ -30,7 +30,9 @@ def parse_model(model: str | None, low: Path | None, high: Path | None) -> str:
         raise ToolflowError("--low must come with --high: the same network, quantised with more bits")
     if (model is None) == (high is None):
         given = "both" if model is not None else "neither"
-        raise ToolflowError(f"a build must have either MODEL or --high FILE (with --low FILE for a cascade), not {given}")
+        raise ToolflowError(
+            f"a build must have either MODEL or --high FILE (with --low FILE for a cascade), not {given}"
+        )
     return str(high) if model is None else model
 
 

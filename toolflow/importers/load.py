@@ -55,10 +55,13 @@ def load_quantised_file(
 
     Args:
         spec: the file.
-        weights, input_shape, output: as for `load_model`.
+        weights: must be None, as the file holds them.
+        input_shape: as for `load_model`.
+        output: as for `load_model`.
 
     Raises:
-        ToolflowError, UnsupportedModelError: as `load_model`.
+        ToolflowError: as `load_model`.
+        UnsupportedModelError: as `load_model`.
     """
     if weights is not None:
         raise ToolflowError(f"an ONNX file holds its own weights; leave out '{weights}'")

@@ -22,6 +22,7 @@ from tests.unit.importers.import_tools import (
     saved,
 )
 from toolflow.importers.onnx.importer import import_onnx
+from toolflow.importers.onnx.quantisers import QUANTISED
 from toolflow.ir.errors import ToolflowError, UnsupportedModelError
 
 node = helper.make_node
@@ -237,6 +238,7 @@ def test_a_quantised_file_is_one_sentence(tmp_path: Path, kind: str, domain: str
         f"'{tmp_path / 'model.onnx'}' is quantised already: it holds {count} quantising node(s), the first "
         f"{prefix}{kind} 'image'; give the float network instead, which the toolflow quantises itself (of Brevitas: "
         "the same layers of torch.nn with the trained weights)"
+        + ("; 'toolflow build' and 'toolflow check' take this file as it is" if kind in QUANTISED and domain else "")
     )
 
 

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from toolflow.flow.events import SILENT, Events
 from toolflow.flow.values import as_model, as_path_or_none, as_shape
 from toolflow.ir.operator import Shape
+from toolflow.ir.quantised import PIXEL_VALUES
+from toolflow.ir.unit import VariantName
 from toolflow.passes.check import NodeReport, refuse
 from toolflow.passes.check import check as check_nodes
 from toolflow.passes.two_logits import is_binary
@@ -71,8 +75,22 @@ def check(
     if input_shape is not None:
         input_shape = as_shape("--input-shape", input_shape)
     with events.progress(f"import {model}"):
-        from toolflow.importers.load import load_model
+        from toolflow.importers.load import is_quantised_file, load_model
 
+        if is_quantised_file(model):
+            return _check_quantised(model, weights, input_shape, output)
         graph = load_model(model, weights, input_shape, output)
         nodes = check_nodes(graph)
     return ModelCheck(graph.name, graph.input_shape, graph.shapes[graph.output], is_binary(graph), nodes)
+
+
+def _check_quantised(model: str, weights: Path | None, input_shape: Shape | None, output: str | None) -> ModelCheck:
+    """Return the report of a network that was quantised elsewhere; its integers do not depend on the images."""
+    from toolflow.importers.load import load_quantised_file
+    from toolflow.importers.quantised.lower import lower
+    from toolflow.importers.quantised.report import reports
+
+    graph = load_quantised_file(model, weights, input_shape, output)
+    made = lower(graph, np.zeros((graph.input_shape[0], PIXEL_VALUES)), VariantName.HIGH)
+    shape = graph.shapes[graph.output]
+    return ModelCheck(graph.name, graph.input_shape, shape, graph.binary, reports(graph, made))

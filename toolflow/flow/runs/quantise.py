@@ -14,6 +14,7 @@ from toolflow.flow.request import Request
 from toolflow.flow.stages.quantise import STAGE_ALONE
 from toolflow.flow.stages.stage import run_stages
 from toolflow.flow.values import as_path, require_kind
+from toolflow.ir.errors import ToolflowError
 from toolflow.ir.unit import VariantName
 
 
@@ -51,6 +52,8 @@ def quantise(request: Request, out: str | Path, events: Events = SILENT) -> Quan
     require_kind("request", request, Request)
     out = as_path("--out", out)
     request = replace(request, source=request.source.anew())
+    if request.source.is_quantised:
+        raise ToolflowError(f"'{request.source.model}' is quantised already: 'toolflow build' takes it over as it is")
     for sentence in request.search.check(request.variants):
         events.note(sentence)
     if request.transforms:

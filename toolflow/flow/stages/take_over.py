@@ -1,4 +1,4 @@
-"""The quantise stage of networks that were quantised elsewhere: their integers are taken over, nothing is calibrated."""
+"""The quantise stage of networks that were quantised elsewhere: their integers are taken over as they are."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from toolflow.ir.store import save_quantised
 from toolflow.ir.unit import VariantName
 
 if TYPE_CHECKING:
-    from quant.config import Normalisation
     from toolflow.importers.quantised.lower import Lowered
 
 CHECKED_IMAGES = 64  # on which the integers are compared with the file, evaluated in float64
@@ -48,9 +47,7 @@ def take_over(folder: Path, request: Request, progress: Progress) -> None:
     normalisation = Normalisation(mean=data.pixels.mean, std=data.pixels.std, scale=data.pixels.scale)
     from toolflow.importers.quantised.lower import lower
 
-    lowered = {
-        name: lower(graph, normalisation.table(graph.input_shape[0]), name) for name, graph in graphs.items()
-    }
+    lowered = {name: lower(graph, normalisation.table(graph.input_shape[0]), name) for name, graph in graphs.items()}
     for sentence in (*data.notes, *(f"warning: {text}" for text in data.warnings)):
         progress.note(sentence)
     split = split_images(len(data.images), data.labels)

@@ -48,10 +48,13 @@ def import_quantised_onnx(path: Path, input_shape: Shape | None = None, output: 
     """Import an ONNX file that was quantised elsewhere, with a `FakeQuant` node for each rounding.
 
     Args:
-        path, input_shape, output: as for `import_onnx`.
+        path: the file.
+        input_shape: as for `import_onnx`.
+        output: as for `import_onnx`.
 
     Raises:
-        UnsupportedModelError, ToolflowError: as `import_onnx`.
+        UnsupportedModelError: as `import_onnx`.
+        ToolflowError: as `import_onnx`.
     """
     model = onnx_file.read_model(path)
     keep_one_output(model, path, output)
@@ -99,6 +102,7 @@ class _Walk:
         self._tail = _tail(model.graph, self._output)
         self._decided: set[str] = set()  # tensors that hold the class, no longer its scores
         self._quantisers: list[str] = []
+        self._is_qonnx = any(map(is_qonnx, model.graph.node))
 
     def graph(self) -> Graph:
         for node in self._model.graph.node:
@@ -114,6 +118,7 @@ class _Walk:
                 f"'{self._path}' is quantised already: it holds {len(self._quantisers)} quantising node(s), the first "
                 f"{self._quantisers[0]}; give the float network instead, which the toolflow quantises itself (of "
                 "Brevitas: the same layers of torch.nn with the trained weights)"
+                + ("; 'toolflow build' and 'toolflow check' take this file as it is" if self._is_qonnx else "")
             )
         place = Place(self._model.graph.name or "model", "output")
         output = self._values.get(self._output)

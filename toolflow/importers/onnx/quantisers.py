@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -81,8 +82,6 @@ def _rounded(call: Call, scale: FloatArray, bounds: tuple[int, int], rounding: s
             return None
         op = FakeQuant(float(scale.reshape(())), *bounds, rounding, bipolar)
         if call.build.is_moved(given):
-            from dataclasses import replace
-
             made = call.build.emit(call.place, op, [call.build.made(given)])
             return None if made is None else replace(given, tensor=made.tensor)
         return call.build.emit(call.place, op, [given])
@@ -123,7 +122,7 @@ def _bipolar(call: Call) -> Any:
 
 
 def _trunc(call: Call) -> Any:
-    """The upper bits of integers: of version 1 with the scale of the lower ones, of version 2 with a scale of its own."""
+    """The upper bits of integers; version 2 has a scale for them, version 1 keeps that of all bits."""
     named = 5 in call.inputs
     found, mode = _grid(call, 5 if named else 4), _mode(call, "FLOOR")
     if found is None or mode is None:
@@ -138,14 +137,18 @@ def _trunc(call: Call) -> Any:
     if bounds is None:
         return None
     call.flag("signed", 1), call.flag("narrow", 0)
+    place = call.place
+    call.place = replace(place, node=f"{place.node}.integers")
     first = _rounded(call, scale, (-(1 << (MAX_BITS - 1)), (1 << (MAX_BITS - 1)) - 1), "ROUND")
     if not isinstance(first, Value):
+        call.problem("input 0", "constant", "a tensor that is computed from the image")
         return None
     call.inputs[0] = first
+    call.place = place if named else replace(place, node=f"{place.node}.upper")
     second = _rounded(call, np.array(coarse), bounds, mode)
     if named or not isinstance(second, Value):
         return second
-    return scale_shift(call.build, call.place, second, np.array(own / coarse))
+    return scale_shift(call.build, place, second, np.array(own / coarse))
 
 
 QUANTISED: Mapping[str, Callable[[Call], Any]] = {

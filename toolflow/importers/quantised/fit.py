@@ -1,14 +1,14 @@
 """Requantisations that equal a given step function of integers, found and proven.
 
-The engine computes round_half_even((factor·v + bias)·multiplier / 2^shift). A step function that never falls is given by
-its steps: for each result n the largest operand whose result is at most n. Both functions never fall, so they are equal
-where they are equal on both sides of every step: that is the proof.
+The engine computes round_half_even((factor·v + bias)·multiplier / 2^shift). A step function that never falls is given
+by its steps: for each result n the largest operand whose result is at most n. Both functions never fall, so they are
+equal where they are equal on both sides of every step: that is the proof.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -191,7 +191,7 @@ def exact_rule(slope: Fraction, bias: Fraction) -> Rule | None:
 
 
 def steps_of_line(
-    slope: Fraction, bias: Fraction, results: Sequence[int], operands: tuple[int, int], rounding: str
+    slope: Fraction, bias: Fraction, results: tuple[int, int], operands: tuple[int, int], rounding: str
 ) -> Steps:
     """Return the steps of round(slope·(v + bias)), clipped, over a range of operands.
 
@@ -214,7 +214,7 @@ def steps_of_line(
             wanted.append(n)
             last.append(begins - 1)
     ends = first, wanted[-1] + 1 if wanted else first
-    line = float(slope), float(slope * bias)
+    line = float(slope), float(slope * bias) + {"FLOOR": -0.5, "CEIL": 0.5}.get(rounding, 0.0)
     return Steps.of(np.array(last, np.int64), np.array(wanted, np.int64), operands, ends, results, line)
 
 

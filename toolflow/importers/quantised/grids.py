@@ -1,7 +1,7 @@
 """Integers of real numbers that lie on a grid, found without rounding.
 
-A float is an integer times a power of two. So the largest step of which some floats are multiples is an exact number, and
-nothing needs to be known of how a file spells its scales.
+A float is an integer times a power of two. So the largest step of which some floats are multiples is an exact number,
+and nothing needs to be known of how a file spells its scales.
 """
 
 from __future__ import annotations
@@ -39,4 +39,5 @@ def on_grid(weight: FloatArray, steps: list[Fraction]) -> Int64Array:
     A quotient of a multiple and its step is an integer below 2^53, which float64 divides exactly.
     """
     columns = np.array([float(step) for step in steps]).reshape(-1, *[1] * (weight.ndim - 1))
-    return np.rint(weight / columns).astype(np.int64)
+    integers: Int64Array = np.rint(weight / columns).astype(np.int64)
+    return integers

@@ -1,8 +1,8 @@
 """From the float graph of a quantised network to integers, without calibration and bit for bit.
 
-Between two layers the file may round several times: conv ─ quant ─ relu ─ coarser quant. A layer's requantisation rounds
-once. As much of such a chain as is one rounding goes into the layer; each further rounding becomes a layer of its own that
-passes every channel on, unless it changes no number.
+Between two layers the file may round several times: conv ─ quant ─ relu ─ coarser quant. A layer's requantisation
+rounds once. As much of such a chain as is one rounding goes into the layer; each further rounding becomes a layer of
+its own that passes every channel on, unless it changes no number.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class _Lowering:
         self._units: dict[str, Fraction] = {}
         self._origin: dict[str, str] = {}
         self._added: list[str] = []
+        self._wide: list[str] = []
         self._table = np.zeros((graph.input_shape[0], 256), np.int64)
 
     def result(self, variant: str) -> Lowered:
@@ -83,9 +84,7 @@ class _Lowering:
             if not is_pointwise(node):
                 self._layer(node)
         output = self._signal(self._graph.output)
-        types = {
-            name: TensorType(_kind(*bounds), float(self._units[name])) for name, bounds in self._joined().items()
-        }
+        types = {name: TensorType(_kind(*bounds), float(self._units[name])) for name, bounds in self._joined().items()}
         graph = QuantisedGraph(
             name=self._graph.name,
             variant=variant,
@@ -249,9 +248,7 @@ class _Lowering:
             f"{signal.lower} to {signal.upper}; nearest is a scale that is a power of two times {float(signal.unit):g}"
         )
 
-    def _emit(
-        self, base: str, origin: str, rounded: Rounded, inputs: Sequence[str], form: Sums | None = None
-    ) -> None:
+    def _emit(self, base: str, origin: str, rounded: Rounded, inputs: Sequence[str], form: Sums | None = None) -> None:
         """Add a layer; `origin` is the float graph's tensor whose numbers it makes."""
         name = base if base not in self._ranges else origin
         op: Operator = Add() if form is None and base not in self._sums else (form or self._sums[base]).op
@@ -260,7 +257,7 @@ class _Lowering:
         if weights:
             bits = max(smallest_signed_bits(int(rounded.weight.min()), int(rounded.weight.max())), 2)
             if bits > WEIGHT_BITS:
-                raise ToolflowError(f"'{name}': the weights must have at most {WEIGHT_BITS} bits, not {bits}")
+                self._wide.append(name)
         node = QuantisedNode(name, op, tuple(inputs), weights, rounded.rule, bits)
         self._keep(node, Signal(name, rounded.unit, rounded.lower, rounded.upper), origin)
         self._signals[origin] = Signal(name, rounded.unit, rounded.lower, rounded.upper)
@@ -286,13 +283,22 @@ class _Lowering:
         return ranges
 
     def _notes(self) -> tuple[str, ...]:
-        if not self._added:
-            return ()
-        names = ", ".join(self._added[:EXAMPLES]) + (", .." if len(self._added) > EXAMPLES else "")
-        return (
-            f"the file rounds {len(self._added)} tensor(s) once more than the layers before them can, which takes a "
-            f"layer each: {names}",
-        )
+        notes = []
+        if self._added:
+            notes.append(
+                f"the file rounds {len(self._added)} tensor(s) once more than the layers before them can, which takes "
+                f"a layer each: {_examples(self._added)}"
+            )
+        if self._wide:
+            notes.append(
+                f"{len(self._wide)} layer(s) have weights of more than {WEIGHT_BITS} bits and take several "
+                f"multiplications for each: {_examples(self._wide)}"
+            )
+        return tuple(notes)
+
+
+def _examples(names: Sequence[str]) -> str:
+    return ", ".join(names[:EXAMPLES]) + (", .." if len(names) > EXAMPLES else "")
 
 
 def _kind(lower: int, upper: int) -> IntegerType:

@@ -63,7 +63,7 @@ def affine(node: Node) -> tuple[list[Fraction], list[Fraction]]:
 
 
 def last_step(chain: Sequence[Node]) -> float | None:
-    """Return the step of the grid that a chain's values end on, None if nothing rounds them after the last batch norm."""
+    """Return the step of the grid that a chain ends on, None if nothing rounds after its last batch norm."""
     for node in reversed(chain):
         if isinstance(node.op, FakeQuant):
             return node.op.step

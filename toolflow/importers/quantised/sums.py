@@ -12,13 +12,14 @@ from toolflow.importers.quantised.grids import channel_steps, on_grid
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Node
 from toolflow.ir.operator import Operator, Shape
-from toolflow.numerics.types import smallest_signed_bits
 from toolflow.operators import AvgPool, Conv, Linear
 
 Int64Array = npt.NDArray[np.int64]
 
-WEIGHT_BITS = 8  # as wide as the weights of the units may be
+WEIGHT_BITS = 8  # of a weight that takes one multiplication
 LARGEST_WEIGHT = (1 << (WEIGHT_BITS - 1)) - 1
+WIDE_BITS = 12  # of a weight that is cut into digits: the layer takes as many times longer
+LARGEST_WIDE = (1 << (WIDE_BITS - 1)) - 1
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Sums:
 
     def most(self, channel: int) -> int:
         """Return the largest factor by which a channel's weights may be multiplied."""
-        return max(LARGEST_WEIGHT // max(int(np.abs(self.weight[channel]).max()), 1), 1)
+        return max(LARGEST_WIDE // max(int(np.abs(self.weight[channel]).max()), 1), 1)
 
     def scaled(self, factors: list[Fraction], summands: list[Fraction]) -> Sums:
         """Return the sums times a factor, plus a summand, of each channel."""
@@ -108,18 +109,14 @@ def sums_of(node: Node, operand: Signal, shape: Shape) -> Sums:
         fine if float(most / fine) <= LARGEST_WEIGHT else step
         for step, fine, most in zip(steps, finer, map(Fraction, largest.tolist()), strict=True)
     ]
-    wide = [k for k, step in enumerate(steps) if Fraction(float(largest[k])) / step > LARGEST_WEIGHT + 1]
+    wide = [k for k, step in enumerate(steps) if Fraction(float(largest[k])) / step > LARGEST_WIDE]
     if wide:
         raise ToolflowError(
             f"{node.op.kind} '{node.name}': the weights of output channel {wide[0]} must be integers of at most "
-            f"{WEIGHT_BITS} bits times one scale; quantise the weights of this layer, or leave the whole network in floats"
+            f"{WIDE_BITS} bits times one scale; quantise the weights of this layer, or give "
+            "the network in floats"
         )
     weight = on_grid(given, steps)
-    bits = smallest_signed_bits(int(weight.min()), int(weight.max()))
-    if bits > WEIGHT_BITS:
-        raise ToolflowError(
-            f"{node.op.kind} '{node.name}': the weights must be integers of at most {WEIGHT_BITS} bits, not {bits}"
-        )
     step = [each * operand.unit for each in steps]
     return Sums(
         node.name, node.op, operand, weight, step, [bias / each for bias, each in zip(biases, step, strict=True)]
@@ -155,7 +152,7 @@ def identity_sums(name: str, operand: Signal, shape: Shape) -> Sums:
     channels = shape[0]
     if len(shape) == 3:
         op: Operator = Conv(groups=channels)
-        weight = np.ones((channels, 1, 1, 1), dtype=np.int64)
+        weight: Int64Array = np.ones((channels, 1, 1, 1), dtype=np.int64)
     else:
         op, weight = Linear(), np.eye(channels, dtype=np.int64)
     return Sums(name, op, operand, weight, [operand.unit] * channels, [Fraction(0)] * channels)
