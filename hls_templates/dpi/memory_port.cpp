@@ -74,8 +74,12 @@ void Master::write(uint64_t address, const BeatWords& data) {
   data_.push_back(data);
 }
 
-void Master::drain() {
+void Master::await_writes() {
   while (unanswered_ != 0) wait_for_memory();
+}
+
+void Master::drain() {
+  await_writes();
   if (!reads_.empty()) refuse("beats that were announced and not read", reads_.begin()->second.announced.front().address);
   if (!announced_writes_.empty()) refuse("beats that were announced and not written", announced_writes_.front().address);
 }

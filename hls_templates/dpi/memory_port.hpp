@@ -29,7 +29,8 @@ class Master {
   void announce_write(uint64_t address, unsigned int beats);
   BeatWords read(uint64_t address);
   void write(uint64_t address, const BeatWords& data);
-  void drain();  // returns when every write has been answered
+  void await_writes();  // returns when every write has been answered
+  void drain();         // likewise, and nothing that was announced is left
 
   // Shim's side.
   bool next_read(Burst& burst);
@@ -108,6 +109,11 @@ void announce_read(Pointer<Word, Bits> memory, uint64_t first, unsigned int coun
 template <class Word, int Bits>
 void announce_write(Pointer<Word, Bits> memory, uint64_t first, unsigned int count) {
   memory.master().announce_write(memory.address(first), count);
+}
+
+template <class Word, int Bits>
+void await_writes(Pointer<Word, Bits> memory) {
+  memory.master().await_writes();
 }
 
 }  // namespace cascade_model

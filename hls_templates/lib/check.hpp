@@ -27,6 +27,7 @@ inline unsigned int row_beats(unsigned int rows, bool indexed) {
 }
 
 constexpr unsigned int record_bytes = 16;
+constexpr uint32_t most_row_beats = 65535;  // of a map in external memory
 
 // Beats of the parameters of a group of `channels` channels.
 template <class Config>
@@ -112,10 +113,11 @@ inline int check_load(const Instruction& i, const Header& header) {
   if (!power_of_two(i.in_words) || (i.out_words == 0 && pixels > 1)) return error_count;
   const Wide words = digits_together<Config>(i) ? 1 : product(i.sub_rows, i.levels);
   if (!output_fits(i, words, static_cast<Wide>(Config::bank_depth))) return error_address;
+  if (i.in_base % Shape<Config>::bus_bytes != 0) return error_address;
   static_assert(Config::table_words * Shape<Config>::table_lanes < 1 << 16, "bytes of a pixel fill a uint16_t");
   const uint16_t pixel_bytes = static_cast<uint16_t>(product(i.sub_rows, i.in_words));
   const bool pitch_fits = header.image_pitch % Shape<Config>::bus_bytes == 0 &&
-                          product(pixels, pixel_bytes) <= header.image_pitch;
+                          i.in_base + product(pixels, pixel_bytes) <= header.image_pitch;
   return pitch_fits ? error_none : error_address;
 }
 
@@ -203,8 +205,9 @@ inline int check_conv(const Instruction& i, const Taps& taps, Wide bank_end) {
   const unsigned int height = tiled ? tiles_of(i.out_height, i.tile) * i.tile : i.out_height;
   const unsigned int width = tiled ? tiles_of(i.out_width, i.tile) * i.tile : i.out_width;
   if (!windows_fit(i, height, width, first, i.sub_rows, bank_end)) return error_address;
-  const bool output_inside = i.to_result() ? product(positions, i.channels) <= static_cast<Wide>(Config::result_depth)
-                                           : output_fits(i, divide_up(i.channels, Config::sub_row), bank_end);
+  const bool output_inside = i.to_result()
+                                 ? i.out_base + product(positions, i.channels) <= static_cast<Wide>(Config::result_depth)
+                                 : output_fits(i, divide_up(i.channels, Config::sub_row), bank_end);
   if (!output_inside) return error_address;
   return !i.residual() || residual_fits<Config>(i, bank_end) ? error_none : error_address;
 }
@@ -257,10 +260,47 @@ inline int check_store_map(const Instruction& i, Wide bank_end) {
   return fits ? error_none : error_address;
 }
 
+// Whether the rows of a FILL or SPILL lie in the maps, for every lane, at beats and apart from other lanes'.
+template <class Config>
+inline bool maps_hold(const MapRows& rows, const Header& header) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  typedef Shape<Config> S;
+  const unsigned int lanes = S::two_precisions && header.narrow == 0 ? S::wide_lanes : Config::lanes_p;
+  const Wide bytes = rows.beats * S::bus_bytes;
+  const Wide end = rows.first + product(rows.pitch, static_cast<uint16_t>(lanes - 1)) + bytes;
+  const bool aligned = rows.first % S::bus_bytes == 0 && rows.pitch % S::bus_bytes == 0;
+  return aligned && rows.row_beats <= most_row_beats && bytes <= rows.pitch && end <= header.map_bytes;
+}
+
+template <class Config>
+inline int check_fill(const Instruction& i, const Header& header) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  const uint32_t pixels = positions_of(i);
+  if (i.sub_rows == 0 || pixels == 0 || (i.out_words == 0 && pixels > 1)) return error_count;
+  const bool inside = output_fits(i, i.sub_rows, static_cast<Wide>(Config::bank_depth));
+  return inside && maps_hold<Config>(map_rows<Config>(i), header) ? error_none : error_address;
+}
+
+template <class Config>
+inline int check_spill(const Instruction& i, const Header& header) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  if (i.sub_rows == 0 || i.in_height == 0 || i.in_width == 0) return error_count;
+  const Wide last = last_word(i.in_base, i.in_height, i.in_row_words, i.in_width, i.in_words) + i.sub_rows - 1;
+  const bool inside = last < static_cast<Wide>(Config::bank_depth);
+  return inside && maps_hold<Config>(map_rows<Config>(i), header) ? error_none : error_address;
+}
+
 // What the instructions before one in a pass mean for it.
 struct Before {
   bool table;
   bool load;
+  bool never_ahead;  // a second LOAD, a FILL or a SPILL
   bool load_ahead;
   uint32_t images;  // first word of the LOAD's images
 };
@@ -269,12 +309,14 @@ inline Before nothing_before() {
   Before before;
   before.table = false;
   before.load = false;
+  before.never_ahead = false;
   before.load_ahead = false;
   before.images = 0;
   return before;
 }
 
 inline void note(const Instruction& i, Before& before) {
+  before.never_ahead = before.never_ahead || moves_map(i) || (i.opcode == op_load && before.load);
   before.table = before.table || i.opcode == op_table;
   before.load_ahead = before.load_ahead || i.load_ahead();
   before.load = before.load || i.opcode == op_load;
@@ -283,7 +325,8 @@ inline void note(const Instruction& i, Before& before) {
 
 inline bool misplaced(const Instruction& i, const Before& before) {
   if (i.opcode == op_table) return before.table || before.load;
-  return i.opcode == op_load ? before.load : i.load_ahead() && !before.load;
+  if (i.opcode == op_load || moves_map(i)) return before.load_ahead;
+  return i.load_ahead() && (!before.load || before.never_ahead);
 }
 
 template <class Config>
@@ -294,6 +337,7 @@ inline int check_instruction(const Instruction& i, const Taps& taps, const Heade
   if (i.reserved != 0 || i.reserved_high != 0 || i.flags >> 6 != 0) return error_opcode;
   if (i.load_ahead() && i.opcode != op_conv && i.opcode != op_max_pool) return error_opcode;
   if (i.opcode == op_conv && i.indexed() && !Config::gather) return error_opcode;
+  if (moves_map(i) && !Config::external_maps) return error_opcode;
   if (misplaced(i, before)) return error_count;
   const Wide bank_end = before.load_ahead || i.load_ahead() ? before.images : static_cast<Wide>(Config::bank_depth);
   switch (i.opcode) {
@@ -311,6 +355,10 @@ inline int check_instruction(const Instruction& i, const Taps& taps, const Heade
       return check_store_map<Config>(i, bank_end);
     case op_taps:
       return check_taps(i);
+    case op_fill:
+      return Config::external_maps ? check_fill<Config>(i, header) : error_opcode;
+    case op_spill:
+      return Config::external_maps ? check_spill<Config>(i, header) : error_opcode;
     case op_end:
       return error_none;
     default:

@@ -1,4 +1,4 @@
-// The core: owns banks, tables and results, and runs one pass of the program.
+// The core: owns banks, tables and results, and runs a segment of a pass of the program.
 #ifndef CASCADE_CORE_HPP
 #define CASCADE_CORE_HPP
 
@@ -9,10 +9,11 @@
 
 namespace cascade {
 
-// `lanes` lanes hold an image of this pass, the first of them image `first_image`. `taken` says whether the array takes
-// all weights: from the first one on that it does not, nothing is stored.
+// `count` instructions, the first one of the pass's if `begins`. `lanes` lanes hold an image of this pass, the first of
+// them image `first_image`. `taken` says whether the array takes all weights: from the first one on that it does not,
+// nothing is stored.
 template <class Config>
-void run_core(const Header header, unsigned int first_image, unsigned int lanes,
+void run_core(const Header header, unsigned int count, bool begins, unsigned int first_image, unsigned int lanes,
               hls::stream<Instruction>& instructions, hls::stream<Beat<Config> >& data,
               hls::stream<Parameters>& parameters, hls::stream<WeightRow<Config> >& rows,
               hls::stream<StoreOrder>& orders, hls::stream<Beat<Config> >& records, bool& taken) {
@@ -21,7 +22,7 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
   static UInt<8> table[Shape<Config>::table_lanes][Config::table_words * 256];
   static WeightRow<Config> replay[Config::weight_depth];
   static Slice<Config> transformed[Config::lanes_p][Shape<Config>::slices][2 * Config::transform_depth];
-  Taps taps = no_taps();
+  static Taps taps;
   bool all_taken = true;
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=bank complete dim=1
@@ -45,7 +46,8 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
   }
 #endif
   const bool narrow = Shape<Config>::two_precisions && header.narrow != 0;
-  for (unsigned int n = 0; n < header.instructions; ++n) {
+  if (begins) taps = no_taps();
+  for (unsigned int n = 0; n < count; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=65536
 #endif
@@ -56,7 +58,7 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
       all_taken = convolve<Config>(i, taps, narrow, parameters, rows, replay, transformed, bank, result) && all_taken;
     }
     if (i.opcode == op_max_pool) max_pool<Config>(i, narrow, bank);
-    if (i.opcode == op_load || i.opcode == op_store_result || i.opcode == op_store_map) {
+    if (i.opcode == op_load || i.opcode == op_store_result || i.opcode == op_store_map || moves_map(i)) {
       for (unsigned int lane = 0; lane < lanes; ++lane) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=128
@@ -66,12 +68,17 @@ void run_core(const Header header, unsigned int first_image, unsigned int lanes,
         if (i.opcode == op_load) load_image<Config>(i, p, narrow, data, table, bank);
         if (i.opcode == op_store_result && all_taken) send_result<Config>(header, image, p, result, orders, records);
         if (i.opcode == op_store_map && all_taken) send_map<Config>(i, image, p, narrow, bank, orders, records);
+        if (Config::external_maps && i.opcode == op_fill) fill_rows<Config>(i, p, narrow, data, bank);
+        if (Config::external_maps && i.opcode == op_spill && all_taken) {
+          send_rows<Config>(i, p, narrow, bank, orders, records);
+        }
       }
     }
   }
   StoreOrder last;
   last.first = 0;
   last.count = 0;
+  last.of_maps = false;
   orders.write(last);
   taken = all_taken;
 }

@@ -15,11 +15,13 @@ struct PacketOrder {
   bool indexed;
 };
 
-// `count` instructions for the core and the cutter, in order; after TABLE its beats, after LOAD every lane's image.
-template <class Config, class ProgramMemory, class ImageMemory>
-void fetch_program(ProgramMemory program, ImageMemory images, unsigned int count, unsigned int image_beats,
-                   unsigned int first_image, unsigned int lanes, hls::stream<Instruction>& instructions,
-                   hls::stream<Beat<Config> >& data, hls::stream<PacketOrder>& packets) {
+// `count` instructions from number `first` on for the core and the cutter, in order; after TABLE its beats, after LOAD
+// every lane's image, after FILL every lane's rows.
+template <class Config, class ProgramMemory, class ImageMemory, class MapMemory>
+void fetch_program(ProgramMemory program, ImageMemory images, MapMemory maps, unsigned int first, unsigned int count,
+                   unsigned int image_beats, unsigned int first_image, unsigned int lanes,
+                   hls::stream<Instruction>& instructions, hls::stream<Beat<Config> >& data,
+                   hls::stream<PacketOrder>& packets) {
 #ifdef __SYNTHESIS__
 #pragma HLS ALLOCATION function instances=product limit=1
 #endif
@@ -31,7 +33,7 @@ void fetch_program(ProgramMemory program, ImageMemory images, unsigned int count
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=word complete
 #endif
-    read_block<Config>(program, index + 1, word);
+    read_block<Config>(program, first + index + 1, word);
     const Instruction i = decode_instruction(word);
     instructions.write(i);
     if (i.opcode == op_conv) {
@@ -54,7 +56,17 @@ void fetch_program(ProgramMemory program, ImageMemory images, unsigned int count
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=128
 #endif
-        stream_beats<Config>(images, static_cast<Address>(first_image + lane) * image_beats, beats, data);
+        const Address image = static_cast<Address>(first_image + lane) * image_beats;
+        stream_beats<Config>(images, image + i.in_base / Shape<Config>::bus_bytes, beats, data);
+      }
+    }
+    if (Config::external_maps && i.opcode == op_fill) {
+      const MapRows rows = map_rows<Config>(i);
+      for (unsigned int lane = 0; lane < lanes; ++lane) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=1 max=128
+#endif
+        stream_beats<Config>(maps, first_beat<Config>(rows, lane), static_cast<unsigned int>(rows.beats), data);
       }
     }
   }
@@ -67,8 +79,8 @@ void fetch_program(ProgramMemory program, ImageMemory images, unsigned int count
 }
 
 template <class Config, class Memory>
-void fetch_weights(Memory weights, unsigned int count, hls::stream<Beat<Config> >& beats) {
-  stream_beats<Config>(weights, 0, count, beats);
+void fetch_weights(Memory weights, Address first, unsigned int count, hls::stream<Beat<Config> >& beats) {
+  stream_beats<Config>(weights, first, count, beats);
 }
 
 // `width` bits of a row from the constant position `low` on.

@@ -1,4 +1,4 @@
-// TABLE and LOAD: pixels enter the banks through the tables.
+// TABLE and LOAD: pixels enter the banks through the tables. FILL: rows of a map enter them as they are.
 #ifndef CASCADE_LOAD_HPP
 #define CASCADE_LOAD_HPP
 
@@ -156,6 +156,50 @@ void load_image(const Instruction& i, int lane, bool narrow, hls::stream<Beat<Co
         pixel += i.out_words;
       }
     }
+  }
+}
+
+// Rows of a map into the bank, or the two banks, of one lane. A row begins at a beat: what rounds it up is passed over.
+template <class Config>
+void fill_rows(const Instruction& i, int lane, bool narrow, hls::stream<Beat<Config> >& data, Banks<Config>& bank) {
+  typedef Shape<Config> S;
+  const unsigned int words_per_beat = S::bus_bytes / Config::sub_row;
+  const MapRows rows = map_rows<Config>(i);
+  UInt<8> byte[S::bus_bytes];
+  Elements<Config> word;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=byte complete
+#pragma HLS ARRAY_PARTITION variable=word complete
+#endif
+  const unsigned int row_slots = rows.row_beats * words_per_beat;  // words of a row, and what rounds it up
+  const unsigned int slots = static_cast<unsigned int>(rows.beats) * words_per_beat;
+  unsigned int slot = 0;  // of the row
+  unsigned int q = 0;
+  uint32_t pixel = i.out_base;  // its first word
+  for (unsigned int n = 0; n < slots; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1048576
+#pragma HLS PIPELINE II=1
+#pragma HLS DEPENDENCE variable=bank inter false
+#endif
+    const unsigned int place = n & (words_per_beat - 1);
+    if (place == 0) cut_bytes<Config>(data.read(), byte);
+    for (int e = 0; e < Config::sub_row; ++e) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      word[e] = keep_unsigned<Config::activation_bits>(byte[place * Config::sub_row + e]);
+    }
+    if (slot < rows.row_words) {
+      write_lane<Config>(bank, lane, pixel + q, narrow, word);
+      if (q + 1u != i.sub_rows) {
+        ++q;
+      } else {
+        q = 0;
+        pixel += i.out_words;
+      }
+    }
+    slot = slot + 1 != row_slots ? slot + 1 : 0;
   }
 }
 

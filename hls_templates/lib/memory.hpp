@@ -28,6 +28,10 @@ template <class Word>
 inline void announce_write(Word*, Address, unsigned int) {}
 #endif
 
+// Waits until what was written is in memory. Of a plain pointer it is, when the writing function has returned.
+template <class Word>
+inline void await_writes(Word*) {}
+
 // A beat as chunks of 64 bits, and its bytes.
 template <class Config>
 inline void cut_beat(const Beat<Config>& beat, UInt<chunk_bits> (&chunk)[Shape<Config>::chunks]) {

@@ -127,6 +127,45 @@ inline Header decode_header(const uint32_t (&word)[block_words]) {
   return header;
 }
 
+inline bool moves_map(const Instruction& i) {
+  return i.opcode == op_fill || i.opcode == op_spill;
+}
+
+// The rows of a lane that a FILL or SPILL moves, as they lie in external memory.
+struct MapRows {
+  uint64_t first;      // byte of lane 0's, counted from the maps
+  uint32_t pitch;      // bytes from a lane's to the next lane's
+  uint16_t height;
+  uint32_t row_words;
+  uint32_t row_beats;
+  uint64_t beats;      // of all rows
+};
+
+template <class Config>
+inline MapRows map_rows(const Instruction& i) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  const bool spills = i.opcode == op_spill;
+  MapRows rows;
+  rows.first = spills ? i.out_base : i.in_base;
+  rows.pitch = i.residual_base;
+  rows.height = spills ? i.in_height : i.out_height;
+  rows.row_words = static_cast<uint32_t>(product(spills ? i.in_width : i.out_width, i.sub_rows));
+  rows.row_beats = divide_up(rows.row_words, Shape<Config>::bus_bytes / Config::sub_row);
+  rows.beats = product(rows.row_beats, rows.height);
+  return rows;
+}
+
+// Where a lane's rows begin: beats, counted from the maps.
+template <class Config>
+inline uint64_t first_beat(const MapRows& rows, unsigned int lane) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  return (rows.first + product(rows.pitch, static_cast<uint16_t>(lane))) / Shape<Config>::bus_bytes;
+}
+
 // Whether a LOAD writes all digits of a pixel into one word.
 template <class Config>
 inline bool digits_together(const Instruction& i) {

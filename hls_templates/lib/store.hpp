@@ -1,4 +1,4 @@
-// STORE_RESULT and STORE_MAP: the core makes records of whole beats, the store process writes them (gmem0).
+// STORE_RESULT, STORE_MAP and SPILL: the core makes records of whole beats, the store process writes them (gmem0).
 #ifndef CASCADE_STORE_HPP
 #define CASCADE_STORE_HPP
 
@@ -8,10 +8,11 @@
 
 namespace cascade {
 
-// `count` beats from `first` on follow in the stream of beats; `count` = 0 ends the pass.
+// `count` beats from `first` on, of the results or the maps, follow in the stream of beats; `count` = 0 is the end.
 struct StoreOrder {
   uint64_t first;
   uint32_t count;
+  bool of_maps;
 };
 
 // One image's record: head, K results as int16, zeros to the end.
@@ -23,6 +24,7 @@ void send_result(const Header& header, uint32_t image, int lane, const Results<C
   const uint32_t head[4] = {answer.klass, answer.confident, static_cast<uint32_t>(answer.numerator), answer.total};
   const unsigned int head_bytes = larger(16, S::bus_bytes);
   StoreOrder order;
+  order.of_maps = false;
   order.count = header.result_pitch / S::bus_bytes;
   order.first = static_cast<uint64_t>(image) * order.count;
   orders.write(order);
@@ -58,6 +60,7 @@ void send_map(const Instruction& i, uint32_t image, int lane, bool narrow, const
   const unsigned int words_per_beat = S::bus_bytes / Config::sub_row;
   const unsigned int words = static_cast<unsigned int>(i.in_row_words) * i.in_height;
   StoreOrder order;
+  order.of_maps = false;
   order.count = divide_up(words, words_per_beat);
   order.first = i.out_base / S::bus_bytes + static_cast<uint64_t>(image) * order.count;
   orders.write(order);
@@ -91,8 +94,84 @@ void send_map(const Instruction& i, uint32_t image, int lane, bool narrow, const
   }
 }
 
+// Rows of one lane's map, an element a byte, each row rounded up to a beat.
+template <class Config>
+void send_rows(const Instruction& i, int lane, bool narrow, const Banks<Config>& bank, hls::stream<StoreOrder>& orders,
+               hls::stream<Beat<Config> >& beats) {
+  typedef Shape<Config> S;
+  const unsigned int words_per_beat = S::bus_bytes / Config::sub_row;
+  const MapRows rows = map_rows<Config>(i);
+  StoreOrder order;
+  order.of_maps = true;
+  order.count = static_cast<uint32_t>(rows.beats);
+  order.first = first_beat<Config>(rows, static_cast<unsigned int>(lane));
+  orders.write(order);
+  UInt<8> byte[S::bus_bytes];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=byte complete
+#endif
+  const unsigned int row_slots = rows.row_beats * words_per_beat;  // words of a row, and what rounds it up
+  unsigned int slot = 0;  // of the row
+  unsigned int q = 0;
+  uint32_t row = i.in_base;    // its first word
+  uint32_t pixel = i.in_base;  // likewise
+  for (unsigned int n = 0; n < order.count * words_per_beat; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1048576
+#pragma HLS PIPELINE II=1
+#endif
+    Elements<Config> word;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=word complete
+#endif
+    const bool here = slot < rows.row_words;
+    read_lane<Config>(bank, lane, here ? pixel + q : 0, narrow, word);
+    const unsigned int place = n & (words_per_beat - 1);
+    for (unsigned int w = 0; w < words_per_beat; ++w) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      for (int e = 0; e < Config::sub_row; ++e) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+        if (w == place) byte[w * Config::sub_row + e] = here ? UInt<8>(word[e]) : UInt<8>(0);
+      }
+    }
+    if (place + 1 == words_per_beat) beats.write(join_bytes<Config>(byte));
+    if (slot + 1 == row_slots) {
+      slot = 0;
+      q = 0;
+      row += i.in_row_words;
+      pixel = row;
+    } else {
+      ++slot;
+      if (q + 1u != i.sub_rows) {
+        ++q;
+      } else {
+        q = 0;
+        pixel += i.in_words;
+      }
+    }
+  }
+}
+
 template <class Config, class Memory>
-void store_records(Memory results, hls::stream<StoreOrder>& orders, hls::stream<Beat<Config> >& beats) {
+inline void write_beats(Memory memory, const StoreOrder& order, hls::stream<Beat<Config> >& beats) {
+  announce_write(memory, order.first, order.count);
+  for (unsigned int b = 0; b < order.count; ++b) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=2 max=65536
+#pragma HLS PIPELINE II=1
+#endif
+    memory[order.first + b] = beats.read();
+  }
+}
+
+// When it ends, everything is in memory: what is filled after it reads what was spilled.
+template <class Config, class ResultMemory, class MapMemory>
+void store_records(ResultMemory results, MapMemory maps, hls::stream<StoreOrder>& orders,
+                   hls::stream<Beat<Config> >& beats) {
   bool more = true;
   for (unsigned int n = 0; n < max_instructions * Config::lanes_p + 1 && more; ++n) {
 #ifdef __SYNTHESIS__
@@ -100,15 +179,13 @@ void store_records(Memory results, hls::stream<StoreOrder>& orders, hls::stream<
 #endif
     const StoreOrder order = orders.read();
     more = order.count != 0;
-    if (more) announce_write(results, order.first, order.count);
-    for (unsigned int b = 0; b < order.count; ++b) {
-#ifdef __SYNTHESIS__
-#pragma HLS LOOP_TRIPCOUNT min=2 max=65536
-#pragma HLS PIPELINE II=1
-#endif
-      results[order.first + b] = beats.read();
+    if (Config::external_maps && order.of_maps) {
+      write_beats<Config>(maps, order, beats);
+    } else if (more) {
+      write_beats<Config>(results, order, beats);
     }
   }
+  await_writes(maps);
 }
 
 }  // namespace cascade

@@ -31,7 +31,7 @@ inline Position first_position(const Instruction& i) {
   p.y = 0;
   p.x = 0;
   p.out_word = i.out_base;
-  p.out_result = 0;
+  p.out_result = i.out_base;
   return p;
 }
 

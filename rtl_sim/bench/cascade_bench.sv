@@ -32,6 +32,8 @@ module cascade_bench #(
   logic [31:0] images_end  /* verilator public_flat_rw */ = '0;
   logic [31:0] results_begin  /* verilator public_flat_rw */ = '0;
   logic [31:0] results_end  /* verilator public_flat_rw */ = '0;
+  logic [31:0] maps_begin  /* verilator public_flat_rw */ = '0;
+  logic [31:0] maps_end  /* verilator public_flat_rw */ = '0;
   logic [31:0] image_count  /* verilator public_flat_rw */ = '0;
   logic [31:0] seed  /* verilator public_flat_rw */ = '0;
   logic [ 9:0] stall_per_mille  /* verilator public_flat_rw */ = '0;
@@ -187,9 +189,9 @@ module cascade_bench #(
   logic job_begin = 1'b0;
   logic running = 1'b0;  // from the start to the done that the host saw
   logic memory_busy, bad_last;
-  logic [31:0] region_begin[4], region_end[4], fail_beat[2], flip_beat[2], beats_read[2], outside_reads[2];
-  assign region_begin = '{program_begin, weights_begin, images_begin, results_begin};
-  assign region_end = '{program_end, weights_end, images_end, results_end};
+  logic [31:0] region_begin[5], region_end[5], fail_beat[2], flip_beat[2], beats_read[2], outside_reads[2];
+  assign region_begin = '{program_begin, weights_begin, images_begin, results_begin, maps_begin};
+  assign region_end = '{program_end, weights_end, images_end, results_end, maps_end};
   assign fail_beat = '{fail_beat_0, fail_beat_1};
   assign flip_beat = '{flip_beat_0, flip_beat_1};
   assign read_beats_0 = beats_read[0];
@@ -256,15 +258,16 @@ module cascade_bench #(
     localparam int unsigned Writes = 15;
     logic [6:0] register_address[Writes];
     logic [31:0] value[Writes];
-    automatic logic [63:0] address[4] = '{
-      base + 64'(program_begin), base + 64'(weights_begin), base + 64'(images_begin), base + 64'(results_begin)
+    automatic logic [63:0] address[5] = '{
+      base + 64'(program_begin), base + 64'(weights_begin), base + 64'(images_begin), base + 64'(results_begin),
+      base + 64'(maps_begin)
     };
     logic answered;
     register_address = '{7'h0c, 7'h10, 7'h14, 7'h1c, 7'h20, 7'h28, 7'h2c, 7'h34, 7'h38, 7'h40, 7'h44, 7'h4c,
                          7'h04, 7'h08, 7'h00};
     value = '{32'(interrupt), address[0][31:0], address[0][63:32], address[1][31:0], address[1][63:32],
-              address[2][31:0], address[2][63:32], address[3][31:0], address[3][63:32], 32'd0, 32'd0, image_count,
-              32'd1, 32'd1, 32'd1};  // the interrupt is enabled: it also tells whether a reset came in time
+              address[2][31:0], address[2][63:32], address[3][31:0], address[3][63:32], address[4][31:0],
+              address[4][63:32], image_count, 32'd1, 32'd1, 32'd1};  // the interrupt is enabled: it also tells whether a reset came in time
     for (int unsigned i = 0; i < Writes && ending_e'(ending) == Done; i++) begin
       start   = i == Writes - 1;
       running = start;

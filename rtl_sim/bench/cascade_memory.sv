@@ -15,8 +15,8 @@ module cascade_memory #(
     input  logic                 job_begin,
     input  logic [         63:0] base,
     input  logic [         31:0] size_bytes,
-    input  logic [         31:0] region_begin   [4],  // program, weights, images, results: offsets from base
-    input  logic [         31:0] region_end     [4],
+    input  logic [         31:0] region_begin   [5],  // program, weights, images, results, maps: offsets from base
+    input  logic [         31:0] region_end     [5],
     input  logic [         31:0] seed,
     input  logic [          9:0] stall_per_mille,
     input  logic [         31:0] latency_cycles,
@@ -102,7 +102,8 @@ module cascade_memory #(
 
     assign head = queue[first];
     assign address = head.address + 64'(beat) * 64'(BusBytes);
-    assign allowed = port == 0 ? in_region(address, 0) || in_region(address, 2) : in_region(address, 1);
+    assign allowed = port == 0 ? in_region(address, 0) || in_region(address, 2) || in_region(address, 4) :
+        in_region(address, 1);
     assign arready[port] = rst_n && !pause_address && filled < (PointerBits + 1)'(Outstanding);
     assign busy_read[port] = filled != 0 || rvalid[port];
 
@@ -160,6 +161,7 @@ module cascade_memory #(
   logic   [         31:0] responses;
   logic   [         63:0] write_address;
   logic                   write_bad;
+  logic                   write_allowed;
   logic                   pause_write_address;
   logic                   pause_write_data;
   logic                   pause_response;
@@ -173,6 +175,7 @@ module cascade_memory #(
       .clk, .load(job_begin), .seed, .per_mille(stall_per_mille), .pause(pause_response));
 
   assign write_address = write_queue[write_first].address + 64'(write_beat) * 64'(BusBytes);
+  assign write_allowed = in_region(write_address, 3) || in_region(write_address, 4);
   assign awready = rst_n && !pause_write_address && write_filled < (PointerBits + 1)'(Outstanding);
   assign wready = rst_n && !pause_write_data && write_filled != 0 && response_filled < (PointerBits + 1)'(Outstanding);
   assign busy = busy_read[0] || busy_read[1] || write_filled != 0 || response_filled != 0 || bvalid;
@@ -219,7 +222,7 @@ module cascade_memory #(
     end else if (rst_n) begin
       if (reply) responses <= responses + 32'd1;
       if (data) beats_written <= beats_written + 32'd1;
-      if (data && wstrb != '0 && !in_region(write_address, 3)) begin
+      if (data && wstrb != '0 && !write_allowed) begin
         outside_writes  <= outside_writes + 32'd1;
         outside_address <= write_address;
       end
@@ -228,7 +231,7 @@ module cascade_memory #(
 
   // Blocking, so that a burst's beats need no copy of the array; nothing reads what is being written.
   always @(posedge clk) begin
-    if (rst_n && wvalid && wready && in_region(write_address, 3)) begin
+    if (rst_n && wvalid && wready && write_allowed) begin
       for (int unsigned i = 0; i < BusBytes; i++) begin
         if (wstrb[i]) bytes[32'(write_address - base) + i] = wdata[8*i+:8];
       end

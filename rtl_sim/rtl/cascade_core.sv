@@ -17,6 +17,7 @@ module cascade_core
   input  logic [AxiAddressBits-1:0]  program_address,
   input  logic [AxiAddressBits-1:0]  weights_address,
   input  logic [AxiAddressBits-1:0]  results_address,
+  input  logic [AxiAddressBits-1:0]  maps_address,
   // of the pass
   input  logic [AxiAddressBits-1:0]  image_address,
   input  logic [AxiAddressBits-1:0]  record_address,
@@ -47,7 +48,7 @@ module cascade_core
   input  logic                       weights_data_valid,
   output logic                       weights_data_ready,
   input  logic [Engine.bus_bits-1:0] weights_data,
-  // tables and images
+  // tables, images and maps
   output logic                       load_request_valid,
   input  logic                       load_request_ready,
   output logic [AxiAddressBits-1:0]  load_request_address,
@@ -55,7 +56,7 @@ module cascade_core
   input  logic                       load_data_valid,
   output logic                       load_data_ready,
   input  logic [Engine.bus_bits-1:0] load_data,
-  // results
+  // results and maps
   output logic                       write_request_valid,
   input  logic                       write_request_ready,
   output logic [AxiAddressBits-1:0]  write_request_address,
@@ -227,6 +228,7 @@ module cascade_core
     .start_ahead(ahead_start),
     .operation,
     .program_address,
+    .maps_address,
     .image_address,
     .image_pitch(header.image_pitch),
     .images(load_images),
@@ -317,6 +319,7 @@ module cascade_core
     .operation,
     .header,
     .results_address,
+    .maps_address,
     .record_address,
     .image_index,
     .images,

@@ -1,7 +1,7 @@
 // Prepares the next instruction while the one before runs: multiplies what the units only add, and finds
-// what is wrong with it. Latency from an instruction's last beat 13 cycles (15 where the engine has tiles, 23 with a
-// tile, the rows of whose taps are added three by three), of which the core sees those that no instruction hides. A
-// good TAPS waits beside the instruction that follows it; it takes 3 cycles.
+// what is wrong with it. Latency from an instruction's last beat 13 cycles (15 where the engine has tiles, 17 of FILL
+// and SPILL, 23 with a tile, the rows of whose taps are added three by three), of which the core sees those that no
+// instruction hides. A good TAPS waits beside the instruction that follows it; it takes 3 cycles.
 // Cost: one DSP block, which multiplies 16 x 8 bits in every cycle.
 module cascade_decode
   import cascade_pkg::*;
@@ -25,7 +25,7 @@ module cascade_decode
   output taps_t                      taps
 );
   // A product is added two steps after its factors were chosen; what is compared comes first.
-  localparam logic [4:0] Products = Engine.tile == 0 ? 5'd12 : 5'd14, TileProducts = 5'd22;
+  localparam logic [4:0] Products = Engine.tile == 0 ? 5'd12 : 5'd14, MapProducts = 5'd16, TileProducts = 5'd22;
   localparam int unsigned Taps = Engine.tile == 2 ? 16 : MaxTaps;  // of its largest tile: no other is ever asked for
   localparam logic [31:0] BeatMask = 32'(Engine.bus_bits / 8 - 1);
   localparam int unsigned BlockBeats = BlockBits / Engine.bus_bits;
@@ -53,20 +53,46 @@ module cascade_decode
   assign i = operation.code;
   assign sub_rows_before = i.sub_rows - 16'd1;
 
+  // FILL and SPILL: a row's words, its beats, those of all rows, and how far the last lane's part of the map reaches.
+  localparam int unsigned BeatWords = Engine.bus_bits / 8 / Engine.sub_row;
+  localparam int unsigned ByteBits = $clog2(Engine.bus_bits / 8);
+  logic moves_map, is_spill, map_here;  // the last: where the engine has them at all
+  logic [15:0] map_height, map_width;
+  logic [31:0] row_beats;
+  logic [7:0] last_lane;
+  logic lanes_beyond, map_beyond;  // the rows of the last lane lie outside the maps, or beyond the pitch, or one is too long
+  assign map_here = Engine.external_maps && moves_map;
+  assign last_lane = 8'(lanes_of(Engine, header.narrow) - 32'd1);
+  if (Engine.external_maps) begin : g_map
+    always_ff @(posedge clk) begin
+      is_spill <= i.opcode == OpSpill;
+      moves_map <= i.opcode == OpFill || i.opcode == OpSpill;
+      {map_height, map_width} <= is_spill ? {i.in_height, i.in_width} : {i.out_height, i.out_width};
+      row_beats <= (operation.map_words + 32'(BeatWords - 1)) / BeatWords;
+      if (count == 5'd13) lanes_beyond <= product[23:16] != '0;
+      map_beyond <= row_beats[31:16] != '0 || lanes_beyond || operation.origin > WalkBits'(header.map_bytes) ||
+          64'(operation.map_beats) << ByteBits > 64'(i.residual_base);
+    end
+  end else begin : g_no_map
+    assign {is_spill, moves_map, map_height, map_width, row_beats, lanes_beyond, map_beyond} = '0;
+    logic unused;
+    assign unused = ^{map_height, map_width, row_beats, last_lane, is_spill, lanes_beyond};
+  end
+
   always_comb begin
     case (count)
       5'd0: {a_next, b_next} = {i.out_width, i.out_height[7:0]};
       5'd1: {a_next, b_next} = {i.out_width, i.out_height[15:8]};
-      5'd2: {a_next, b_next} = {i.in_row_words, i.in_height[7:0]};
-      5'd3: {a_next, b_next} = {i.in_row_words, i.in_height[15:8]};
+      5'd2: {a_next, b_next} = map_here ? {map_width, i.sub_rows[7:0]} : {i.in_row_words, i.in_height[7:0]};
+      5'd3: {a_next, b_next} = map_here ? {map_width, i.sub_rows[15:8]} : {i.in_row_words, i.in_height[15:8]};
       5'd4: {a_next, b_next} = {i.in_row_words, i.stride_h};
       5'd5: {a_next, b_next} = {i.in_words, i.stride_w};
       5'd6: {a_next, b_next} = {i.in_row_words, i.dilation_h};
       5'd7: {a_next, b_next} = {i.in_words, i.dilation_w};
-      5'd8: {a_next, b_next} = {i.in_row_words, i.pad_top};
-      5'd9: {a_next, b_next} = {i.in_words, i.pad_left};
-      5'd10: {a_next, b_next} = {i.out_width, i.out_words[7:0]};
-      5'd11: {a_next, b_next} = {i.out_width, i.out_words[15:8]};
+      5'd8: {a_next, b_next} = map_here ? {row_beats[15:0], map_height[7:0]} : {i.in_row_words, i.pad_top};
+      5'd9: {a_next, b_next} = map_here ? {row_beats[15:0], map_height[15:8]} : {i.in_words, i.pad_left};
+      5'd10: {a_next, b_next} = map_here ? {i.residual_base[15:0], last_lane} : {i.out_width, i.out_words[7:0]};
+      5'd11: {a_next, b_next} = map_here ? {i.residual_base[31:16], last_lane} : {i.out_width, i.out_words[15:8]};
       5'd14: {a_next, b_next} = {tap_steps, sub_rows_before[7:0]};
       5'd15: {a_next, b_next} = {tap_steps, sub_rows_before[15:8]};
       5'd18: {a_next, b_next} = {level_rows[15:0], i.levels};
@@ -81,20 +107,21 @@ module cascade_decode
 
   // Comparisons, which are settled some cycles before they are asked for. Several positions in one place: no address
   // would ever leave the bank, whatever the number of positions is.
-  logic unknown, no_slice, no_sub_rows, no_outputs, no_kernel, no_steps, no_rows, no_map, no_results;
+  logic unknown, no_slice, no_sub_rows, no_inputs, no_outputs, no_kernel, no_steps, no_rows, no_map, no_results;
   logic beyond_tables, odd_slice, in_outside, out_outside, residual_outside, map_outside, results_outside;
-  logic in_unaligned, out_unaligned, images_unaligned, many_pixels, stands_still;
-  // Of the pass: whether TABLE, LOAD and LOAD_AHEAD were there, and where the images lie.
-  logic tabled, loaded, ahead, misplaced;
+  logic in_unaligned, out_unaligned, pitch_unaligned, images_unaligned, many_pixels, stands_still;
+  // Of the pass: whether TABLE, LOAD and LOAD_AHEAD were there, or what no LOAD_AHEAD may follow, and where the images lie.
+  logic tabled, loaded, ahead, never_ahead, misplaced;
   logic [StoreBits-1:0] images_base;
   always_ff @(posedge clk) begin
     unknown <= i.reserved0 != '0 || i.reserved15 != '0 || i.flags.reserved != '0 ||
         (!Engine.gather && i.opcode == OpConv && i.flags.indexed) ||
         (i.flags.load_ahead && i.opcode != OpConv && i.opcode != OpMaxPool);
-    misplaced <= i.opcode == OpTable ? tabled || loaded : i.opcode == OpLoad ? loaded :
-        i.flags.load_ahead && !loaded;
+    misplaced <= i.opcode == OpTable ? tabled || loaded : i.opcode == OpLoad || moves_map ? ahead :
+        i.flags.load_ahead && (!loaded || never_ahead);
     no_slice <= i.in_words == '0;
     no_sub_rows <= i.sub_rows == '0;
+    no_inputs <= i.in_height == '0 || i.in_width == '0;
     no_outputs <= i.out_height == '0 || i.out_width == '0;
     no_kernel <= i.kernel_h == '0 || i.kernel_w == '0;
     no_steps <= i.steps_last == '0 || (i.tile == '0 && i.sub_rows != 16'd1 && i.steps == '0);
@@ -105,16 +132,33 @@ module cascade_decode
     beyond_tables <= 32'(i.sub_rows) > Engine.table_words || 32'(i.in_words) > TableLanes;
     odd_slice <= (i.in_words & (i.in_words - 16'd1)) != '0;
     in_outside <= i.in_base >= Engine.bank_depth;
-    out_outside <= i.out_base >= Engine.bank_depth;
+    out_outside <= i.out_base >= (i.opcode == OpConv && i.flags.to_result ? Engine.result_depth : Engine.bank_depth);
     residual_outside <= i.flags.residual &&
         (i.residual_base >= Engine.bank_depth || 32'(i.residual_offset) % Engine.drain_k != 0);
     map_outside <= 34'(i.in_base) + 34'(operation.map_words) > 34'(operation.bank_end);
     results_outside <= header.classes > Engine.result_depth || (header.result_pitch & BeatMask) != '0;
     in_unaligned <= (i.in_base & BeatMask) != '0;
     out_unaligned <= (i.out_base & BeatMask) != '0;
+    pitch_unaligned <= (i.residual_base & BeatMask) != '0;
     images_unaligned <= (header.image_pitch & BeatMask) != '0;
     many_pixels <= operation.pixels > Engine.bank_depth;
     stands_still <= i.out_words == '0 && operation.pixels != 32'd1;
+  end
+
+  // The first word of a walk or, of FILL and SPILL, where the last lane's rows end in the maps.
+  logic [WalkBits-1:0] origin_next;
+  always_comb begin
+    origin_next = operation.origin;
+    case (count)
+      5'd0: origin_next = WalkBits'(Engine.external_maps && i.opcode == OpSpill ? i.out_base : i.in_base);
+      5'd10: origin_next = map_here ? operation.origin + (WalkBits'(product) << ByteBits) : operation.origin - WalkBits'(product);
+      5'd11:
+      origin_next = map_here ? operation.origin + (WalkBits'(product) << (ByteBits + 8)) :
+          operation.origin - WalkBits'(product);
+      5'd12: if (map_here) origin_next = operation.origin + WalkBits'(product);
+      5'd13: if (map_here) origin_next = operation.origin + (WalkBits'(product) << 16);
+      default: ;
+    endcase
   end
 
   // Exponents lie in words 1 to 5, steps in words 6 to 14. What is wrong, or at the program's end, takes the way of
@@ -213,7 +257,7 @@ module cascade_decode
         if (no_slice || no_sub_rows || i.levels == '0 || no_outputs) found = ErrorCount;
         else if (beyond_tables || out_outside || many_pixels) found = ErrorAddress;
         else if (odd_slice || stands_still) found = ErrorCount;
-        else if (images_unaligned) found = ErrorAddress;
+        else if (images_unaligned || in_unaligned) found = ErrorAddress;
       end
       OpConv: begin
         if (no_outputs || no_kernel || i.levels == '0 || no_sub_rows || no_steps || no_rows ||
@@ -222,7 +266,7 @@ module cascade_decode
         else if (tile_unknown) found = ErrorOpcode;
         else if (i.tile != '0 && tile_wrong) found = ErrorCount;
         else if (i.tile != '0 && tile_too_large) found = ErrorAddress;
-        else if (in_outside || (!i.flags.to_result && out_outside) || residual_outside) found = ErrorAddress;
+        else if (in_outside || out_outside || residual_outside) found = ErrorAddress;
       end
       OpMaxPool: begin
         if (no_outputs || no_kernel || no_sub_rows || stands_still) found = ErrorCount;
@@ -235,6 +279,16 @@ module cascade_decode
       OpStoreMap: begin
         if (no_map) found = ErrorCount;
         else if (map_outside || out_unaligned) found = ErrorAddress;
+      end
+      OpFill: begin
+        if (!Engine.external_maps) found = ErrorOpcode;
+        else if (no_sub_rows || no_outputs || stands_still) found = ErrorCount;
+        else if (out_outside || many_pixels || in_unaligned || pitch_unaligned || map_beyond) found = ErrorAddress;
+      end
+      OpSpill: begin
+        if (!Engine.external_maps) found = ErrorOpcode;
+        else if (no_sub_rows || no_inputs) found = ErrorCount;
+        else if (in_outside || out_unaligned || pitch_unaligned || map_beyond) found = ErrorAddress;
       end
       OpEnd: ;
       default: found = ErrorOpcode;
@@ -259,10 +313,11 @@ module cascade_decode
     end
     if (!rst_n || (out_valid && out_ready && last)) taps <= '0;  // a pass begins without
     else if (take_taps) taps <= values;
-    if (!rst_n || (out_valid && out_ready && last)) {tabled, loaded, ahead} <= '0;
+    if (!rst_n || (out_valid && out_ready && last)) {tabled, loaded, ahead, never_ahead} <= '0;
     else if (out_valid && out_ready) begin
       if (i.opcode == OpTable) tabled <= 1'b1;
       if (i.opcode == OpLoad) loaded <= 1'b1;
+      if ((i.opcode == OpLoad && loaded) || moves_map) never_ahead <= 1'b1;
       if (i.flags.load_ahead) ahead <= 1'b1;
     end
     if (i.opcode == OpLoad) images_base <= StoreBits'(i.out_base);  // later instructions find it settled
@@ -273,16 +328,17 @@ module cascade_decode
       last <= in_last;
       operation.pixels <= '0;
       operation.map_words <= '0;
+      operation.map_beats <= '0;
       operation.out_row_words <= '0;
       for (int unsigned n = 0; n < BlockBeats; n++) begin
         if (32'(beat) == n) operation.code[n*Engine.bus_bits+:Engine.bus_bits] <= in_beat;
       end
     end else if (!prepared && !taps_here) begin
       count <= count + 5'd1;
-      prepared <= count + 5'd1 == (Engine.tile != 0 && i.tile != '0 ? TileProducts : Products);
+      prepared <= count + 5'd1 == (map_here ? MapProducts : Engine.tile != 0 && i.tile != '0 ? TileProducts : Products);
       operation.problem <= found;
       operation.bank_end <= ahead || i.flags.load_ahead ? images_base : StoreBits'(Engine.bank_depth);
-      if (count == '0) operation.origin <= WalkBits'(i.in_base);
+      operation.origin <= origin_next;
       case (count)
         5'd2: operation.pixels <= operation.pixels + 32'(product);
         5'd3: operation.pixels <= operation.pixels + {product, 8'd0};
@@ -292,11 +348,12 @@ module cascade_decode
         5'd7: operation.column_step <= product;
         5'd8: operation.tap_row_step <= product;
         5'd9: operation.tap_column_step <= product;
-        5'd10, 5'd11: operation.origin <= operation.origin - WalkBits'(product);
         5'd12: operation.out_row_words <= operation.out_row_words + 32'(product);
         5'd13: operation.out_row_words <= operation.out_row_words + {product, 8'd0};
         default: ;
       endcase
+      if (Engine.external_maps && count == 5'd10) operation.map_beats <= 32'(product);
+      if (Engine.external_maps && count == 5'd11) operation.map_beats <= operation.map_beats + {product, 8'd0};
     end
   end
 endmodule

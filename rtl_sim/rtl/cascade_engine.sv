@@ -29,7 +29,7 @@ module cascade_engine
   input  logic                         s_axi_control_rready,
   output logic [31:0]                  s_axi_control_rdata,
   output logic [1:0]                   s_axi_control_rresp,
-  // program, tables, images; results
+  // program, tables, images, maps; results, maps
   output logic                         m_axi_gmem0_awvalid,
   input  logic                         m_axi_gmem0_awready,
   output logic [63:0]                  m_axi_gmem0_awaddr,

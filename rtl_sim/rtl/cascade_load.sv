@@ -1,6 +1,6 @@
-// TABLE and LOAD: cuts beats into slices of bytes (one pixel word each), one per cycle. TABLE writes them
+// TABLE, LOAD and FILL: cuts beats into slices of bytes (one pixel word each), one per cycle. TABLE writes them
 // into the input tables; LOAD looks every byte up there and writes the words into the lanes' banks, image
-// by image. An input wider than the array is cut into balanced digits: side by side in one word if it holds all
+// by image. FILL does the same with rows of a map, whose bytes are elements and whose rows begin at beats. An input wider than the array is cut into balanced digits: side by side in one word if it holds all
 // digits of a pixel, else in several words, one per cycle.
 // The addresses of all images are asked for at once, so only the first waits for the memory. Before that, the bytes of
 // an image are counted by an adder: a cycle for each of its words, one for each doubling of a slice's size, and two more.
@@ -25,9 +25,10 @@ module cascade_load
   input  logic                       start_ahead,
   input  operation_t                 operation,  // with `start`
   input  logic [AxiAddressBits-1:0]  program_address,
-  input  logic [AxiAddressBits-1:0]  image_address,  // of the first image, with either start
+  input  logic [AxiAddressBits-1:0]  maps_address,
+  input  logic [AxiAddressBits-1:0]  image_address,  // of the first image, in the cycle after either start
   input  logic [31:0]                image_pitch,
-  input  logic [LaneBits:0]          images,  // how many, likewise
+  input  logic [LaneBits:0]          images,  // how many, with either start
   output logic                       done,
   output logic                       done_ahead,
   output error_e                     problem,
@@ -54,6 +55,8 @@ module cascade_load
   localparam int unsigned TableDepth = Engine.table_words * 256;
   localparam int unsigned TableBits = index_width(TableDepth);
   localparam int unsigned WordIndexBits = index_width(Engine.table_words);
+  localparam int unsigned WriteWordBits = Engine.external_maps ? 16 : WordIndexBits;  // of a pixel
+  localparam int unsigned BeatsBits = Engine.external_maps ? 32 : SizeBits - ByteBits;  // of an image
   localparam int unsigned ValueBits = 10;  // an entry and, between its digits, one more than its range
   localparam int unsigned EntryDigits = digits_of_entry();
 
@@ -72,15 +75,15 @@ module cascade_load
   typedef logic signed [ValueBits-1:0] value_t;
   typedef logic [WordIndexBits-1:0] word_index_t;
 
-  operation_t kept;  // the last TABLE or LOAD
+  operation_t kept;  // the last TABLE, LOAD or FILL
   logic ahead;
   instruction_t i;
-  logic is_table;
+  logic is_table, is_fill;
   logic [SliceBits-1:0] slice_log;
   logic [PixelBits-1:0] pixels;  // the decoder has compared them with the bank
   logic together;  // digits side by side in one word
   // What follows from the instruction is settled before the first slice comes.
-  logic one_pixel, table_here;
+  logic one_pixel, table_here, fill_here;
   logic uncut;  // entries are elements
   logic wide;  // of two precisions: a digit holds every entry
   assign wide = two_precisions(Engine) && !narrow;
@@ -89,11 +92,13 @@ module cascade_load
   logic [EntryDigits-1:0][TableLanes-1:0] used;  // digits and lanes of a slice that a word holds
   assign i = kept.code;
   assign is_table = i.opcode == OpTable;
+  assign is_fill = Engine.external_maps && i.opcode == OpFill;
   assign pixels = is_table ? PixelBits'(256) : PixelBits'(kept.pixels);
   assign together = i.sub_rows == 16'd1 && 32'(i.levels) <= Engine.sub_row >> slice_log;
   always_comb begin
     slice_log = '0;
     for (int unsigned n = 0; n <= $clog2(Engine.sub_row); n++) if (i.in_words[n]) slice_log = SliceBits'(n);
+    if (is_fill) slice_log = SliceBits'($clog2(Engine.sub_row));
   end
 
   // Requests: first the number of beats of an image, then one request per image, or per piece of one.
@@ -102,8 +107,9 @@ module cascade_load
   state_e state;
   logic [AxiAddressBits-1:0] base, base_sum;  // of the image
   logic [31:0] base_step;
+  logic [32:0] room;  // bytes of an image from the first row that is loaded on
   logic [SizeBits-1:0] offset;  // of the piece
-  logic [SizeBits-ByteBits-1:0] beats_left, piece;  // of the image, of what is asked for
+  logic [BeatsBits-1:0] beats_left, piece;  // of the image, of what is asked for
   logic [PieceBits-1:0] piece_left;  // beats of it that have not come yet
   logic longer, cut;  // the image goes on behind the piece
   logic [15:0] words_left;
@@ -113,10 +119,10 @@ module cascade_load
   logic image_too_long, too_long, out_of_range;
 
   assign more_bytes = state == Count ? SizeBits'(pixels) : state == Double ? bytes : SizeBits'(BeatBytes - 1);
-  assign image_too_long = !is_table && 40'(bytes) > 40'(image_pitch);
+  assign image_too_long = i.opcode == OpLoad && (room[32] || 40'(bytes) > 40'(room));
   assign request_beats = 32'(piece);
   assign longer = ahead && 32'(beats_left) > PieceBeats;
-  assign base_step = state == Place ? 32'(offset) : is_table ? i.in_base : image_pitch;
+  assign base_step = state == Place ? 32'(offset) : state == Round ? i.in_base : is_fill ? i.residual_base : image_pitch;
   assign base_sum = base + AxiAddressBits'(base_step);
   assign problem = too_long || out_of_range ? ErrorAddress : ErrorNone;
 
@@ -132,7 +138,8 @@ module cascade_load
       case (state)
         Idle: if (start || start_ahead) state <= Begin;
         Begin: state <= Count;
-        Count: if (words_left == 16'd1) state <= slice_log == '0 ? Round : Double;
+        Count: if (is_fill) state <= Round;
+        else if (words_left == 16'd1) state <= slice_log == '0 ? Round : Double;
         Double: if (doubles_left == SliceBits'(1)) state <= Round;
         Round: state <= image_too_long ? Idle : Image;
         Image: state <= Place;
@@ -150,10 +157,11 @@ module cascade_load
     if (start || start_ahead) begin
       ahead <= start_ahead;
       requests_left <= operation.code.opcode == OpTable ? (LaneBits + 1)'(1) : images;
-      base <= operation.code.opcode == OpTable ? program_address : image_address;
     end
+    room <= 33'(image_pitch) - 33'(i.in_base);
     case (state)
       Begin: begin
+        base <= is_table ? program_address : is_fill ? maps_address : image_address;
         words_left <= i.sub_rows;
         bytes <= '0;
         doubles_left <= slice_log;
@@ -161,21 +169,21 @@ module cascade_load
       end
       Count: words_left <= words_left - 16'd1;
       Double: doubles_left <= doubles_left - 1'b1;
-      Round: if (is_table) base <= base_sum;
+      Round: base <= base_sum;
       Image: begin
         offset <= '0;
-        beats_left <= bytes[SizeBits-1:ByteBits];
+        beats_left <= is_fill ? BeatsBits'(kept.map_beats) : BeatsBits'(bytes[SizeBits-1:ByteBits]);
       end
       Place: begin
         request_address <= base_sum;
         cut <= longer;
-        piece <= longer ? (SizeBits - ByteBits)'(PieceBeats) : beats_left;
+        piece <= longer ? BeatsBits'(PieceBeats) : beats_left;
       end
       Ask:
       if (request_ready) begin
         piece_left <= PieceBits'(piece);
         offset <= offset + SizeBits'(PieceBeats * BeatBytes);
-        beats_left <= beats_left - (SizeBits - ByteBits)'(PieceBeats);
+        beats_left <= beats_left - BeatsBits'(PieceBeats);
         if (!cut) begin
           requests_left <= requests_left - 1'b1;
           base <= base_sum;
@@ -190,6 +198,7 @@ module cascade_load
     digits <= together ? 8'd1 : i.levels;
     one_digit <= together || i.levels == 8'd1;
     table_here <= is_table;
+    fill_here <= is_fill;
     for (int unsigned d = 0; d < EntryDigits; d++) begin
       for (int unsigned j = 0; j < TableLanes; j++)
         used[d][j] <= j < 32'(i.in_words) && (d == 0 || (together && 8'(d) < i.levels));
@@ -208,12 +217,14 @@ module cascade_load
   logic [PixelBits-1:0] pixels_left;
   word_index_t slice_word;
   logic [7:0] slice_value;
-  logic last_word, last_pixel, table_ready;
+  logic last_word, last_pixel, table_ready, beat_ends;
+  logic map_word_ends, row_ends;  // of a FILL: the last word of a pixel, of a row
 
-  assign take_slice = have && (table_here || table_ready);
-  assign last_word = is_last_word(slice_word);
+  assign take_slice = have && (table_here || fill_here || table_ready);  // nobody makes a FILL wait
+  assign last_word = fill_here ? map_word_ends : is_last_word(slice_word);
   assign last_slice = last_pixel && last_word;
-  assign data_ready = !have || (take_slice && slices_left == (ByteBits + 1)'(1) && !last_slice);
+  assign beat_ends = take_slice && (slices_left == (ByteBits + 1)'(1) || row_ends);
+  assign data_ready = !have || (beat_ends && !last_slice);
   always_comb begin
     beat_shifted = beat;
     for (int unsigned n = 0; n <= $clog2(Engine.sub_row); n++) begin
@@ -225,7 +236,7 @@ module cascade_load
     if (!rst_n) begin
       have <= 1'b0;
     end else begin
-      if (take_slice && (slices_left == (ByteBits + 1)'(1) || last_slice)) have <= 1'b0;
+      if (beat_ends || (take_slice && last_slice)) have <= 1'b0;
       if (data_valid && data_ready) have <= 1'b1;
     end
     if (data_valid && data_ready) begin
@@ -290,20 +301,48 @@ module cascade_load
   logic value_valid, last_digit, word_written;
   logic [7:0] digits_left;
   logic [15:0] digit_offset;
-  word_index_t word;
+  logic [WriteWordBits-1:0] word;
   store_t pixel_address, address;
   logic [PixelBits-1:0] write_pixels_left;
   logic last_write_pixel;
   logic [LaneBits:0] lanes_left;
   logic [Engine.lanes_p-1:0] lane;
-  logic pixel_ends, image_ends, load_ends, free, ending;
+  logic word_valid, pixel_ends, image_ends, load_ends, free, ending;
 
   assign value_ready = !value_valid || (last_digit && free);
-  assign word_written = value_valid && last_digit && free;
+  assign word_valid = fill_here ? have : value_valid;
+  assign word_written = fill_here ? take_slice : value_valid && last_digit && free;
   assign address = pixel_address + store_t'(digit_offset) + store_t'(word);
-  assign pixel_ends = word_written && is_last_word(word);
+  assign pixel_ends = word_written && (fill_here ? map_word_ends : is_last_word(word_index_t'(word)));
   assign image_ends = pixel_ends && last_write_pixel;
   assign load_ends = image_ends && lanes_left == (LaneBits + 1)'(1);
+
+  // The words of a FILL's pixel and the pixels of its row; the rows are counted as pixels are.
+  if (Engine.external_maps) begin : g_fill
+    logic begins;
+    assign begins = (state == Round && is_fill) || (take_slice && row_ends && !load_ends);
+    logic [2:0] ends;
+    logic [2:1] unused_last, unused_next;
+    logic unused;
+    cascade_nest #(
+      .Loops(2)
+    ) i_nest (
+      .clk,
+      .rst_n,
+      .start(begins),
+      .step(begins || (take_slice && fill_here)),
+      .total({i.out_width, i.sub_rows}),
+      .inner_next(1'b1),
+      .last_next(unused_next),
+      .last(unused_last),
+      .ends
+    );
+    assign map_word_ends = ends[1];
+    assign row_ends = fill_here && ends[2];
+    assign unused = ^{ends[0], unused_last, unused_next};
+  end else begin : g_no_fill
+    assign {map_word_ends, row_ends} = '0;
+  end
 
   always_comb begin
     for (int unsigned j = 0; j < TableLanes; j++) begin
@@ -337,11 +376,11 @@ module cascade_load
       ending <= 1'b0;
       out_of_range <= 1'b0;
     end else begin
-      if (take_slice && !table_here) entry_valid <= 1'b1;
+      if (take_slice && !table_here && !fill_here) entry_valid <= 1'b1;
       else if (value_ready) entry_valid <= 1'b0;
       if (entry_valid && value_ready) value_valid <= 1'b1;
       else if (word_written) value_valid <= 1'b0;
-      out_of_range <= value_valid && free && address >= store_t'(Engine.bank_depth);
+      out_of_range <= word_valid && free && address >= store_t'(Engine.bank_depth);
       done <= table_here ? take_slice && last_slice : load_ends && !ahead;
       ending <= (ending && bank_write) || (load_ends && ahead);
       done_ahead <= ending && !bank_write;
@@ -379,12 +418,16 @@ module cascade_load
   end
 
   // What is written: a wide word to the lanes of both halves, or a narrow one to a lane of either.
+  logic [Engine.sub_row-1:0][Engine.activation_bits-1:0] word_elements;
   logic [halves(Engine)-1:0][WordBits-1:0] words, bank_words;
   always_comb begin
-    words = (halves(Engine) * WordBits)'(elements);
+    for (int unsigned e = 0; e < Engine.sub_row; e++)
+      word_elements[e] = fill_here ? beat[8*e+:Engine.activation_bits] : elements[e];
+    words = (halves(Engine) * WordBits)'(word_elements);
     if (two_precisions(Engine) && narrow) begin
       for (int unsigned h = 0; h < halves(Engine); h++) begin
-        for (int unsigned e = 0; e < Engine.sub_row; e++) words[h][e*StoredBits+:StoredBits] = elements[e][StoredBits-1:0];
+        for (int unsigned e = 0; e < Engine.sub_row; e++)
+          words[h][e*StoredBits+:StoredBits] = word_elements[e][StoredBits-1:0];
       end
     end
     for (int unsigned h = 0; h < halves(Engine); h++) bank_data[h] = bank_words[h];
@@ -397,7 +440,7 @@ module cascade_load
     .clk,
     .rst_n,
     .yields(bank_yields),
-    .in_valid(value_valid && address < store_t'(Engine.bank_depth)),
+    .in_valid(word_valid && address < store_t'(Engine.bank_depth)),
     .in_ready(free),
     .in_data({wide ? lane | lane << (Engine.lanes_p / 2) : lane, BankBits'(address), words}),
     .port_taken(bank_taken),

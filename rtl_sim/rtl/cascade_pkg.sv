@@ -111,7 +111,8 @@ package cascade_pkg;
     logic [23:0]         tap_column_step;  // dilation_w * in_words
     logic [WalkBits-1:0] origin;           // word of the first position's first tap, modulo 2^WalkBits
     logic [31:0]         pixels;           // out_height * out_width
-    logic [31:0]         map_words;        // in_height * in_row_words
+    logic [31:0]         map_words;        // in_height * in_row_words; of FILL and SPILL, of a row
+    logic [31:0]         map_beats;        // of FILL and SPILL, of a lane's rows in external memory
     logic [31:0]         out_row_words;    // out_width * out_words, where the engine has tiles
     logic [StoreBits-1:0] bank_end;        // first bank word that it must not touch
     error_e              problem;          // what is wrong with it, found before it runs
@@ -269,6 +270,7 @@ package cascade_pkg;
     int unsigned    index_k;
     bank_memory_e   bank_memory;
     bit             confidence;
+    bit             external_maps;
   } engine_t;
 
   // Of a module that is elaborated alone, as lint does: every unit is built.
@@ -301,7 +303,8 @@ package cascade_pkg;
     gather: 1'b1,
     index_k: 1,
     bank_memory: BankMemoryBlock,
-    confidence: 1'b1
+    confidence: 1'b1,
+    external_maps: 1'b1
   };
 
   // Bits of the address of a word in the banks.

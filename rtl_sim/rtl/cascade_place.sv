@@ -45,7 +45,7 @@ module cascade_place
   );
 
   always_ff @(posedge clk) begin
-    if (step) result_position <= map_ends ? '0 : result_position + store_t'(i.channels);
+    if (step) result_position <= map_ends ? store_t'(i.out_base) : result_position + store_t'(i.channels);
   end
 
   if (Engine.tile == 0) begin : g_position

@@ -28,7 +28,7 @@ module cascade_sequencer
   output logic                      clear,
   output logic                      pass_ends,  // one cycle
   // of the pass
-  output logic [AxiAddressBits-1:0] image_address,  // of the next image to load
+  output logic [AxiAddressBits-1:0] image_address,  // of the first image to load, from the cycle after its start on
   output logic [AxiAddressBits-1:0] record_address,
   output logic [31:0]               image_index,
   output logic [LaneBits:0]         images,
@@ -58,7 +58,7 @@ module cascade_sequencer
   logic [32+LaneBits:0] image_stride, record_stride;  // of a pass; the header does not change in a run
   logic running, stopped, first_pass, more_passes;
   logic [31:0] images_after;  // in later passes
-  logic ahead_begun, ahead_running, next_ahead, image_start, load_waits;
+  logic ahead_begun, ahead_running, next_ahead, load_waits;
 
   // Of a pass of so many lanes, where so many are left.
   function automatic logic [LaneBits:0] images_of(logic [31:0] left, logic [31:0] most);
@@ -91,7 +91,6 @@ module cascade_sequencer
       error <= ErrorNone;
       load_start <= 1'b0;
       ahead_start <= 1'b0;
-      image_start <= 1'b0;
       conv_start <= 1'b0;
       pool_start <= 1'b0;
       store_start <= 1'b0;
@@ -100,7 +99,6 @@ module cascade_sequencer
       done <= 1'b0;
       load_start <= 1'b0;
       ahead_start <= 1'b0;
-      image_start <= 1'b0;
       conv_start <= 1'b0;
       pool_start <= 1'b0;
       store_start <= 1'b0;
@@ -134,14 +132,14 @@ module cascade_sequencer
               retired_count <= retired_count + 32'd1;  // the tables are filled
             end else if (next_operation.code.opcode == OpLoad && ahead_begun) begin
               if (!load_waits) retired_count <= retired_count + 32'd1;  // the images are there
-            end else begin
-              load_start <= next_operation.code.opcode == OpTable || next_operation.code.opcode == OpLoad;
-              image_start <= next_operation.code.opcode == OpLoad || next_ahead;
+            end else if (!load_waits) begin
+              load_start <= next_operation.code.opcode == OpTable || next_operation.code.opcode == OpLoad ||
+                  next_operation.code.opcode == OpFill;
               ahead_start <= next_ahead;
               conv_start <= next_operation.code.opcode == OpConv;
               pool_start <= next_operation.code.opcode == OpMaxPool;
               store_start <= next_operation.code.opcode == OpStoreResult ||
-                  next_operation.code.opcode == OpStoreMap;
+                  next_operation.code.opcode == OpStoreMap || next_operation.code.opcode == OpSpill;
               state <= Run;
             end
           end
@@ -175,7 +173,9 @@ module cascade_sequencer
       if (ahead_start) ahead_running <= 1'b1;
       else if (ahead_done) ahead_running <= 1'b0;
     end
-    load_waits <= ahead_running && next_operation.code.opcode == OpLoad;  // which is there long before it is ready
+    // The next operation is there long before it is ready. A FILL reads what SPILLs have written.
+    load_waits <= (ahead_running && next_operation.code.opcode == OpLoad) ||
+        (Engine.external_maps && next_operation.code.opcode == OpFill && !writes_finished);
     more_passes <= images_left > lanes;
     images_after <= images_left - lanes;
     if (state == Dispatch) load_images <= next_ahead ? images_of(images_after, lanes) : images;
@@ -204,6 +204,6 @@ module cascade_sequencer
       end
       default: ;
     endcase
-    if (image_start) image_address <= image_address + AxiAddressBits'(image_stride);
+    if (ahead_start || (pass_ends && !ahead_begun)) image_address <= image_address + AxiAddressBits'(image_stride);
   end
 endmodule

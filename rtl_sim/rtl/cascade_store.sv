@@ -1,5 +1,6 @@
-// STORE_RESULT and STORE_MAP: for each image of the pass one record, a header (results only) and then
-// elements, zeros to its end, as beats for the write master. One element or word per cycle.
+// STORE_RESULT, STORE_MAP and SPILL: for each image of the pass one record, a header (results only) and then
+// elements, zeros to its end, as beats for the write master. One element or word per cycle; a SPILL's rows begin at
+// beats.
 module cascade_store
   import cascade_pkg::*;
 #(
@@ -15,6 +16,7 @@ module cascade_store
   input  operation_t                   operation,
   input  header_t                      header,
   input  logic [AxiAddressBits-1:0]    results_address,  // of the run
+  input  logic [AxiAddressBits-1:0]    maps_address,
   input  logic [AxiAddressBits-1:0]    record_address,  // of the pass's first image
   input  logic [31:0]                  image_index,  // of the pass's first image
   input  logic [LaneBits:0]            images,  // of the pass
@@ -42,16 +44,19 @@ module cascade_store
   localparam int unsigned ResultsPerBeat = Engine.bus_bits / ResultBits;
   localparam int unsigned MapBits = Engine.sub_row * 8;  // a word in memory: one byte per element
   localparam int unsigned WordsPerBeat = Engine.bus_bits / MapBits;
-  localparam int unsigned ItemBits = $clog2(maximum(Engine.bank_depth, Engine.result_depth) + 1);
-  localparam int unsigned PlaceBits = $clog2(maximum(ResultsPerBeat, WordsPerBeat) + 1);
+  localparam int unsigned ItemBits =
+      Engine.external_maps ? StoreBits : $clog2(maximum(Engine.bank_depth, Engine.result_depth) + 1);
+  localparam int unsigned PlaceBits = index_width(maximum(ResultsPerBeat, WordsPerBeat));
 
+  typedef logic [StoreBits-1:0] store_t;
   typedef enum logic [2:0] {Idle, Size, Place, Request, Classify, Header, Body, Next} state_e;
   state_e state;
   instruction_t i;
-  logic asks_map, is_map;
+  logic asks_map, is_map, asks_spill, is_spill;
   assign i = operation.code;
-  assign asks_map = i.opcode == OpStoreMap;
-  always_ff @(posedge clk) is_map <= asks_map;
+  assign asks_spill = Engine.external_maps && i.opcode == OpSpill;
+  assign asks_map = i.opcode == OpStoreMap || asks_spill;
+  always_ff @(posedge clk) {is_map, is_spill} <= {asks_map, asks_spill};
 
   // Beats and addresses of records.
   logic [31:0] map_beats, result_beats, needed_beats, record_beats, beats_left, factor;
@@ -62,18 +67,18 @@ module cascade_store
   assign map_beats = (operation.map_words + 32'(WordsPerBeat - 1)) / WordsPerBeat;
   assign result_beats = header.result_pitch >> ByteBits;
   always_ff @(posedge clk) begin
-    record_beats <= asks_map ? map_beats : result_beats;
+    record_beats <= asks_spill ? operation.map_beats : asks_map ? map_beats : result_beats;
     needed_beats <= 32'(HeaderBeats) + (header.classes + 32'(ResultsPerBeat - 1)) / ResultsPerBeat;
     too_small <= !is_map && needed_beats > result_beats;
   end
-  assign stride = AxiAddressBits'(record_beats) << ByteBits;
+  assign stride = is_spill ? AxiAddressBits'(i.residual_base) : AxiAddressBits'(record_beats) << ByteBits;
   assign request_valid = state == Request;
   assign request_beats = record_beats;
 
-  // Elements on their way into a beat: the first ends up lowest.
-  logic [ItemBits-1:0] item, items;
-  logic [PlaceBits-1:0] asked, arrived, per_beat;
-  logic read, read_zero, arriving, arriving_zero;
+  // Elements on their way into a beat: the first ends up lowest. They move while the beat before leaves.
+  logic [ItemBits-1:0] item, items, last_item;
+  logic [PlaceBits-1:0] asked, last_place;
+  logic more, go, read, read_zero, place_ends, row_ends, arriving, arriving_zero, arriving_end, full;
   logic [Engine.bus_bits-1:0] assembly;
   logic [MapBits-1:0] map_item;
   logic [WordBits-1:0] lane_word;
@@ -84,12 +89,16 @@ module cascade_store
   logic [31:0] best_class, numerator, total;
   logic [HeaderBits-1:0] header_bits;
 
-  assign per_beat = is_map ? PlaceBits'(WordsPerBeat) : PlaceBits'(ResultsPerBeat);
+  assign last_place = is_map ? PlaceBits'(WordsPerBeat - 1) : PlaceBits'(ResultsPerBeat - 1);
   assign items = is_map ? ItemBits'(operation.map_words) : ItemBits'(header.classes);
-  assign read = state == Body && asked != per_beat;
+  always_ff @(posedge clk) last_item <= items - 1'b1;
+  assign go = !full || data_ready;
+  assign read = state == Body && more && go;
   assign read_zero = item == items;
+  assign place_ends = asked == last_place;
+  assign row_ends = is_spill && place_ends && (read_zero || item == last_item);
   assign bank_read = read && is_map;
-  assign bank_address = BankBits'(i.in_base) + BankBits'(item);
+  assign bank_address = BankBits'(word_address);
   assign result_read = class_read || (read && !is_map);
   assign result_address = class_read ? class_address : ResultAddressBits'(item);
   assign result_item = result_word[lane];
@@ -116,7 +125,7 @@ module cascade_store
   end
 
   assign header_bits = HeaderBits'({total, numerator, 31'd0, confident, best_class});
-  assign data_valid = (state == Header) || (state == Body && arrived == per_beat);
+  assign data_valid = state == Header || full;
   if (HeaderBeats == 1) begin : g_one_beat
     assign data = state == Header ? header_bits : assembly;
   end else begin : g_two_beats
@@ -129,10 +138,14 @@ module cascade_store
       done <= 1'b0;
       problem <= ErrorNone;
       arriving <= 1'b0;
+      full <= 1'b0;
     end else begin
       done <= 1'b0;
-      problem <= ErrorNone;
-      arriving <= read;
+      problem <= bank_read && !read_zero && word_outside ? ErrorAddress : ErrorNone;
+      if (go) begin
+        arriving <= read;
+        full <= arriving && arriving_end;
+      end
       case (state)
         Idle: if (start) state <= Size;
         Size: state <= Place;
@@ -144,7 +157,7 @@ module cascade_store
         Request: if (request_ready) state <= is_map ? Body : Classify;
         Classify: if (class_done) state <= Header;
         Header: if (data_ready && 32'(header_beat) == HeaderBeats - 1) state <= beats_left == 32'd1 ? Next : Body;
-        Body: if (data_valid && data_ready && beats_left == 32'd1) state <= Next;
+        Body: if (!more && !arriving && !full) state <= Next;
         Next: begin
           done <= images_left == (LaneBits + 1)'(1);
           state <= images_left == (LaneBits + 1)'(1) ? Idle : Request;
@@ -153,12 +166,16 @@ module cascade_store
       endcase
     end
 
-    arriving_zero <= read_zero;
+    if (go) begin
+      arriving_zero <= read_zero;
+      arriving_end <= place_ends;
+    end
     case (state)
       Idle: begin
         // Records of a map lie image by image from out_base on; those of results are counted by the core.
-        factor <= asks_map ? image_index : '0;
-        request_address <= asks_map ? results_address + AxiAddressBits'(i.out_base) : record_address;
+        factor <= asks_map && !asks_spill ? image_index : '0;
+        request_address <= asks_map ?
+            (asks_spill ? maps_address : results_address) + AxiAddressBits'(i.out_base) : record_address;
         images_left <= images;
         lane <= '0;
       end
@@ -172,7 +189,7 @@ module cascade_store
         beats_left <= record_beats;
         item <= '0;
         asked <= '0;
-        arrived <= '0;
+        more <= 1'b1;
         header_beat <= 1'b0;
       end
       Header:
@@ -180,16 +197,14 @@ module cascade_store
         header_beat <= 1'b1;
         beats_left <= beats_left - 32'd1;
       end
-      Body: begin
-        if (read) begin
-          if (!read_zero) item <= item + 1'b1;
-          asked <= asked + 1'b1;
-        end
-        if (arriving) arrived <= arrived + 1'b1;
-        if (data_valid && data_ready) begin
-          asked <= '0;
-          arrived <= '0;
+      Body:
+      if (read) begin
+        if (row_ends) item <= '0;
+        else if (!read_zero) item <= item + 1'b1;
+        asked <= place_ends ? '0 : asked + 1'b1;
+        if (place_ends) begin
           beats_left <= beats_left - 32'd1;
+          more <= beats_left != 32'd1;
         end
       end
       Next: begin
@@ -199,9 +214,40 @@ module cascade_store
       end
       default: ;
     endcase
-    if (arriving) begin
+    if (arriving && go) begin
       if (is_map) assembly <= (Engine.bus_bits)'({arriving_zero ? MapBits'(0) : map_item, assembly} >> MapBits);
       else assembly <= (Engine.bus_bits)'({arriving_zero ? ResultBits'(0) : result_item, assembly} >> ResultBits);
+    end
+  end
+
+  // Where the words of a map lie: one after the other, or with the steps of a SPILL's pixels and rows.
+  store_t word_address, pixel_address, row_address, next_pixel, next_row;
+  logic [15:0] words_left;  // of the pixel
+  logic last_word, word_outside;
+  assign next_pixel = pixel_address + store_t'(i.in_words);
+  assign next_row = row_address + store_t'(i.in_row_words);
+  assign word_outside = word_address >= store_t'(Engine.bank_depth);
+  always_ff @(posedge clk) begin
+    if (state == Request) begin
+      word_address <= store_t'(i.in_base);
+      pixel_address <= store_t'(i.in_base);
+      row_address <= store_t'(i.in_base);
+    end else if (read && row_ends) begin
+      word_address <= next_row;
+      pixel_address <= next_row;
+      row_address <= next_row;
+    end else if (read && last_word) begin
+      word_address <= next_pixel;
+      pixel_address <= next_pixel;
+    end else if (read && !read_zero) begin
+      word_address <= word_address + 1'b1;
+    end
+    if (state == Request || (read && (row_ends || last_word))) begin
+      words_left <= i.sub_rows;
+      last_word <= is_spill && i.sub_rows == 16'd1;
+    end else if (read) begin
+      words_left <= words_left - 16'd1;
+      last_word <= is_spill && words_left == 16'd2;
     end
   end
 

@@ -27,7 +27,7 @@ VIOLATIONS = (
     "wlast in the wrong beat",
     "valid during reset",
     "a transfer was offered before start or after done",
-    "a write outside the results",
+    "a write outside results and maps",
     "done while bursts were under way",
     "s_axi_control answered with an error",
 )
@@ -62,6 +62,7 @@ def write_job(folder: Path, number: int, config: EngineConfig, job: Job, options
         "weights": job.weights,
         "images": job.images,
         "results": bytes([FILL]) * job.result_bytes,
+        "maps": bytes([FILL]) * job.map_bytes,
     }
     beat = config.bus_bytes
     for name, content in buffers.items():
@@ -100,7 +101,7 @@ def read_outcome(folder: Path, number: int, job: Job, options: RunOptions, answe
     """Return what a job did, from the bench's answer, the files it wrote and the simulator's log.
 
     Raises:
-        SimulationError: the job did not end, a protocol rule was broken, or something was written outside the results.
+        SimulationError: the job did not end, a protocol rule was broken, or a write left results and maps.
     """
     what = f"job {number}" + (f" '{job.name}'" if job.name else "")
     if answer["ending"]:

@@ -64,7 +64,8 @@ class SimulationExecutor:
     def run(self, unit: Unit, compiled: CompiledProgram, images: bytes, count: int) -> LevelRun:
         """Run `count` packed images as one start."""
         size = compiled.result_bytes(count)
-        job = Job(compiled.program, compiled.weights, images, count, size, name=unit.name)
+        maps = compiled.header.map_bytes
+        job = Job(compiled.program, compiled.weights, images, count, size, name=unit.name, map_bytes=maps)
         try:
             (outcome,) = self.prepare(unit).run([job], self.options)
         except SimulationError:

@@ -55,9 +55,10 @@ class Job:
     Attributes:
         program, weights, images: contents of the three buffers that are read (PROGRAM.md).
         image_count: N.
-        result_bytes: size of the buffer that is written.
+        result_bytes: size of the buffer that results are written to.
         options: options for this job instead of the run's.
         name: for messages.
+        map_bytes: size of the buffer of maps, which is read and written.
     """
 
     program: bytes
@@ -67,6 +68,7 @@ class Job:
     result_bytes: int
     options: RunOptions | None = None
     name: str = ""
+    map_bytes: int = 0
 
 
 @dataclass(frozen=True)

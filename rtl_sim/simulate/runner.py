@@ -45,7 +45,7 @@ class Simulation:
         """Run jobs back to back in one simulator process, without a reset between them.
 
         Raises:
-            SimulationError: a job did not end, broke a protocol rule or wrote outside its results; the text holds
+            SimulationError: a job did not end, broke a protocol rule or wrote outside results and maps; the text holds
                 the state of all channels, or the simulator's own lines where that failed.
         """
         options = options or RunOptions()

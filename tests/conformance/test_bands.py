@@ -47,7 +47,7 @@ def depths_of(network: Network, engine: EngineConfig) -> list[EngineConfig]:
     fitted = fit_depths(network.graph, engine)
     least = smallest_bank(network.graph, fitted)
     depths = {least, (2 * least + fitted.bank_depth) // 3, (least + 2 * fitted.bank_depth) // 3} - {fitted.bank_depth}
-    return [fitted.fitted({"bank_depth": depth}) for depth in sorted(depths)]
+    return [fitted.fitted({"bank_depth": depth, "external_maps": True}) for depth in sorted(depths)]
 
 
 @pytest.mark.parametrize(

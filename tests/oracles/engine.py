@@ -37,6 +37,7 @@ class Oracle:
         self.memory: dict[int, Element] = {}
         self.table: dict[tuple[int, int, int], int] = {}
         self.bank: dict[tuple[int, int], Element] = {}
+        self.maps: dict[int, Element] = {}
         self.result: dict[int, int] = {}
         self.image = 0
         self.weights = b""
@@ -55,9 +56,13 @@ class Oracle:
             Opcode.STORE_RESULT: self.store_result,
             Opcode.STORE_MAP: self.store_map,
             Opcode.TAPS: self.taps,
+            Opcode.FILL: self.fill,
+            Opcode.SPILL: self.spill,
         }
+        lanes = self.c.lanes_p // 2 if self.c.narrow_bits and not self.header.narrow else self.c.lanes_p
         for self.image in range(count):
-            self.bank, self.result, self.at = {}, {}, 0
+            self.bank, self.result, self.maps, self.at = {}, {}, {}, 0
+            self.lane = self.image % lanes
             self.exponent, self.tap_steps = [0] * 36, [0] * 36
             for i in instructions:
                 if i.opcode is Opcode.END:
@@ -75,7 +80,7 @@ class Oracle:
                     at += 1
 
     def load(self, i: Instruction) -> None:
-        at = self.image * self.header.image_pitch_bytes
+        at = self.image * self.header.image_pitch_bytes + i.in_base
         bits = self.digit_bits
         for pixel in range(i.out_height * i.out_width):
             for q in range(i.sub_rows):
@@ -251,10 +256,12 @@ class Oracle:
         out = min(max(round_half_even(Fraction(u, 1 << shift)), i.lower), i.upper)
         position = oy * i.out_width + ox
         if Flag.TO_RESULT in i.flags:
-            self.result[position * i.channels + channel] = out
+            self.result[i.out_base + position * i.channels + channel] = out
         else:
             word = i.out_base + position * i.out_words + channel // S
             self.bank[word, channel % S] = out & ((1 << self.element_bits) - 1)
+            for padding in range(i.channels % S or S, S if channel + 1 == i.channels else 0):
+                self.bank[word, padding] = None
 
     def max_pool(self, i: Instruction) -> None:
         for oy in range(i.out_height):
@@ -272,6 +279,22 @@ class Oracle:
                                     seen.append(self.read(word, j, Flag.INPUT_SIGNED in i.flags))
                         out.append(None if None in seen else max(x for x in seen if x is not None))
                     self.write(i.out_base + (oy * i.out_width + ox) * i.out_words + q, out)
+
+    def fill(self, i: Instruction) -> None:
+        S, beat = self.c.sub_row, self.c.bus_bytes
+        row_bytes = math.ceil(i.out_width * i.sub_rows * S / beat) * beat
+        for y, x, q in itertools.product(range(i.out_height), range(i.out_width), range(i.sub_rows)):
+            at = i.in_base + self.lane * i.residual_base + y * row_bytes + (x * i.sub_rows + q) * S
+            word = i.out_base + (y * i.out_width + x) * i.out_words + q
+            self.write(word, [self.maps.get(at + j) for j in range(S)])
+
+    def spill(self, i: Instruction) -> None:
+        S, beat = self.c.sub_row, self.c.bus_bytes
+        row_bytes = math.ceil(i.in_width * i.sub_rows * S / beat) * beat
+        for y, x, q, j in itertools.product(range(i.in_height), range(i.in_width), range(i.sub_rows), range(S)):
+            at = i.out_base + self.lane * i.residual_base + y * row_bytes + (x * i.sub_rows + q) * S + j
+            assert at < self.header.map_bytes
+            self.maps[at] = self.read(i.in_base + y * i.in_row_words + x * i.in_words + q, j, False)
 
     def store_result(self, i: Instruction) -> None:
         K, pitch = self.header.classes, self.header.result_pitch_bytes

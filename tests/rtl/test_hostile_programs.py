@@ -75,7 +75,6 @@ def _ahead_programs(run: Run) -> dict[str, tuple[int, bytes]]:
     return {
         "the first layer reads the images": (5, flagged(convs[0])),
         **{f"nothing to do with images, {n}": (4, flagged(n)) for n in (load, *ends)},
-        "a second LOAD": (8, with_field(run, convs[0], "opcode", Opcode.LOAD)),
         "a second TABLE": (8, with_field(run, load, "opcode", Opcode.TABLE)),
     }
 
@@ -94,6 +93,8 @@ def test_directed(simulations: dict[str, Simulation], run: Run, dut: str) -> Non
         "residual of no channel": (0, with_field(run, adds, "residual_channels", 0)),
         "residual of channels that are not there": (0, with_field(run, adds, "residual_offset", 1 << 14)),
         "map not at a beat": (5, with_field(run, stores, "out_base", instructions[stores].out_base + 1)),
+        "no maps in external memory, FILL": (4, with_field(run, stores, "opcode", Opcode.FILL)),
+        "no maps in external memory, SPILL": (4, with_field(run, stores, "opcode", Opcode.SPILL)),
         "another precision": (
             0 if run.compiled.config.narrow else 4,
             edited(run.compiled.program, lambda words: words.__setitem__(11, words[11] ^ 1)),

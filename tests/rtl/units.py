@@ -73,6 +73,7 @@ class Run:
             result_bytes=len(self.expected),
             options=options,
             name=self.name,
+            map_bytes=self.compiled.header.map_bytes,
         )
 
 

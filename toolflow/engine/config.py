@@ -22,6 +22,7 @@ MAX_ACTIVATION_BITS = 8
 FITTED = (
     "accumulator_bits", "bias_bits",
     "bank_depth", "input_lanes", "result_depth", "table_words", "transform_depth", "weight_depth",
+    "external_maps",
 )  # fmt: skip
 # parameters of how the array is built, which change no result
 ARRAY = {"dsp_primitive", "pack_k", "pack_p", "chain", "fabric_lanes", "gather"}
@@ -64,6 +65,7 @@ class EngineConfig(BaseModel):
         index_k: output channels that share each index of a weight row, and with it the element that it picks.
         bank_memory: whether the banks are meant for block RAM (LUT RAM if they are small) or for UltraRAM.
         confidence: whether the confidence unit is built.
+        external_maps: whether the units are built that fill the banks from maps in external memory and spill to them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -97,6 +99,7 @@ class EngineConfig(BaseModel):
     index_k: Literal[1, 2, 4] = 1
     bank_memory: Literal["block", "ultra"] = "block"
     confidence: bool = True
+    external_maps: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -327,8 +330,8 @@ class EngineConfig(BaseModel):
         """64-bit hash of every parameter that a program could notice, compared by the engine with the program's header.
 
         Which memory holds the banks is none of them. Neither is how products are packed: an engine answers an index or
-        a weight that it does not take with an error code. Biases of 32 bits, one precision and an index for each
-        channel are those of engines before `bias_bits`, `narrow_bits` and `index_k`.
+        a weight that it does not take with an error code. Biases of 32 bits, one precision, an index for each channel
+        and no maps outside are those of engines before `bias_bits`, `narrow_bits`, `index_k` and `external_maps`.
         """
         known = self.model_dump(exclude={"bank_memory", *ARRAY})
         if self.bias_bits == PLAIN_BIAS_BITS:
@@ -337,6 +340,8 @@ class EngineConfig(BaseModel):
             del known["narrow_bits"]
         if self.index_k == 1:
             del known["index_k"]
+        if not self.external_maps:
+            del known["external_maps"]
         text = json.dumps(known, sort_keys=True).encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")
 
@@ -440,4 +445,4 @@ def deepest_memories() -> dict[str, int]:
 def smallest_values() -> dict[str, int]:
     """Return the smallest value that each parameter which follows from the networks may have."""
     properties = EngineConfig.model_json_schema()["properties"]
-    return {name: int(properties[name]["minimum"]) for name in FITTED}
+    return {name: int(properties[name].get("minimum", False)) for name in FITTED}

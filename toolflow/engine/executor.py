@@ -398,6 +398,7 @@ class _Engine:
 
     def fill(self, i: Instruction) -> None:
         height, width, words = i.out_height, i.out_width, i.sub_rows
+        self._moves_maps(i)
         self._counts(height * width * words, i)
         self._moves(i)
         end = i.out_base + (height * width - 1) * i.out_words + words
@@ -409,6 +410,7 @@ class _Engine:
 
     def spill(self, i: Instruction) -> None:
         height, width, words = i.in_height, i.in_width, i.sub_rows
+        self._moves_maps(i)
         self._counts(height * width * words, i)
         end = i.in_base + (height - 1) * i.in_row_words + (width - 1) * i.in_words + words
         self._in_range(end <= self.config.bank_depth, i, "bank read")
@@ -417,8 +419,12 @@ class _Engine:
         address = i.in_base + np.arange(height)[:, None] * i.in_row_words + row
         self.maps.write(i.out_base, i.residual_base, self.bank[:, address])
 
-    def _maps_hold(self, i: Instruction, base: int, height: int, row_words: int) -> None:
+    def _moves_maps(self, i: Instruction) -> None:
+        if not self.config.external_maps:
+            raise EngineFaultError(ErrorCode.OPCODE, f"'{i.name or i.opcode.name}': the engine has no maps outside")
         self._several_movers(i)
+
+    def _maps_hold(self, i: Instruction, base: int, height: int, row_words: int) -> None:
         self._in_range(self.maps.holds(base, i.residual_base, height, row_words), i, "maps")
 
     def _several_movers(self, i: Instruction) -> None:

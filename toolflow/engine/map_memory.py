@@ -9,6 +9,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.engine.places import align
 
 Bytes = npt.NDArray[np.uint8]
+MOST_ROW_BEATS = 65535  # engines count the beats of a row in 16 bits
 
 
 class MapMemory:
@@ -33,7 +34,8 @@ class MapMemory:
         lane_bytes = height * self.row_bytes(row_words)
         end = base + (self.config.lanes_p - 1) * pitch + lane_bytes
         aligned = (base | pitch) % self.config.bus_bytes == 0
-        return aligned and lane_bytes <= pitch and end <= self.bytes.shape[1]
+        short = self.row_bytes(row_words) <= MOST_ROW_BEATS * self.config.bus_bytes
+        return aligned and short and lane_bytes <= pitch and end <= self.bytes.shape[1]
 
     def read(self, base: int, pitch: int, height: int, row_words: int) -> Bytes:
         """Return the words of rows of every image: (images, height, row_words, S)."""

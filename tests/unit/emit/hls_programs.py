@@ -26,6 +26,21 @@ class Job:
     images: bytes
     count: int
     result_bytes: int
+    map_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class OutsideMap:
+    """A feature map in external memory: rows of pixels of `words` words, the first `channels` elements defined."""
+
+    base: int
+    pitch: int
+    row_bytes: int
+    height: int
+    width: int
+    words: int
+    channels: int
+    signed: bool
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,7 @@ class ProgramBuilder:
     tables: bytes = b""
     free: int = 0
     image_bytes: int = 0
+    map_bytes: int = 0
     classes: int = 0
     traced: list[Map] = field(default_factory=list)
     tap_steps: list[int] = field(default_factory=lambda: [0] * 36)
@@ -142,7 +158,9 @@ class ProgramBuilder:
         base, out_words = 0, words
         if into is not None:
             base, out_words = into
-        elif not to_result:
+        elif to_result:
+            base = self.classes
+        else:
             base = self.allocate(out_height * out_width * words)
         groups = math.ceil(channels / c.lanes_k)
         out_signed = self.flip()
@@ -211,8 +229,81 @@ class ProgramBuilder:
             packet = self._packet(source, first, count, walks, q_count, indexed, growth)
             self.weights += pack(c, packet)
         if to_result:
-            self.classes = channels * out_height * out_width
+            self.classes += channels * out_height * out_width
         return Map(base, out_height, out_width, out_words, channels, out_signed)
+
+    def load_rows(self, top: int) -> Map:
+        """Another LOAD: the image's rows from `top` on, or from the first row above it that begins at a beat."""
+        load = next(i for i in self.instructions if i.opcode is Opcode.LOAD)
+        row_bytes = load.out_width * load.sub_rows * load.in_words
+        top = next(row for row in range(top, -1, -1) if row * row_bytes % self.config.bus_bytes == 0)
+        height = load.out_height - top
+        base = self.allocate(height * load.out_width * load.out_words)
+        self.instructions.append(replace(load, in_base=top * row_bytes, out_base=base, out_height=height))
+        return Map(base, height, load.out_width, load.out_words, load.in_words, False)
+
+    def outside(self, source: Map, height: int | None = None) -> OutsideMap:
+        """A place in external memory for a map like `source`, perhaps of another height."""
+        c, height = self.config, source.height if height is None else height
+        used = source.width * source.words * c.sub_row
+        row_bytes = used + -used % c.bus_bytes
+        base = self.map_bytes + self.draw(0, 2) * c.bus_bytes
+        pitch = height * row_bytes + self.draw(0, 2) * c.bus_bytes
+        self.map_bytes = base + c.lanes_p * pitch
+        return OutsideMap(base, pitch, row_bytes, height, source.width, source.words, source.channels, source.signed)
+
+    def spill(self, source: Map, rows: tuple[int, int], into: OutsideMap, top: int) -> None:
+        """Rows rows[0] to rows[1] - 1 of a map to external memory, from row `top` of `into` on."""
+        self.instructions.append(
+            Instruction(
+                Opcode.SPILL,
+                in_base=source.base + rows[0] * source.width * source.words,
+                in_height=rows[1] - rows[0],
+                in_width=source.width,
+                in_words=source.words,
+                in_row_words=source.width * source.words,
+                out_base=into.base + top * into.row_bytes,
+                sub_rows=source.words,
+                residual_base=into.pitch,
+            )
+        )
+
+    def fill(self, source: OutsideMap, rows: tuple[int, int], apart: int = 0) -> Map:
+        """Rows of a map in external memory to a place in the banks, with `apart` words between the pixels."""
+        height, words = rows[1] - rows[0], source.words + apart
+        base = self.allocate(height * source.width * words)
+        self.instructions.append(
+            Instruction(
+                Opcode.FILL,
+                in_base=source.base + rows[0] * source.row_bytes,
+                out_base=base,
+                out_height=height,
+                out_width=source.width,
+                out_words=words,
+                sub_rows=source.words,
+                residual_base=source.pitch,
+            )
+        )
+        return Map(base, height, source.width, words, source.channels, source.signed)
+
+    def bands(self, source: Map) -> None:
+        """A map leaves the banks in two parts, and a layer of it runs in bands of rows with a halo."""
+        outside = self.outside(source)
+        middle = self.draw(1, source.height - 1)
+        for rows in ((middle, source.height), (0, middle)):
+            self.spill(source, rows, outside, rows[0])
+        channels, made = self.draw(1, self.config.lanes_k + 1), None
+        whole = Map(0, 1, source.width, math.ceil(channels / self.config.sub_row), channels, False)
+        for first in range(0, source.height, 2):
+            last = min(first + 2, source.height)
+            start = self.free
+            band = self.fill(outside, (max(first - 1, 0), min(last + 1, source.height)), self.draw(0, 1))
+            out = self.conv(band, channels, (2, 3), pad=(int(first == 0), 1))
+            made = made or self.outside(whole, source.height)
+            self.spill(out, (0, min(out.height, last - first)), made, first)
+            self.free = start
+        if made:
+            self.trace(self.fill(made, (0, source.height), self.draw(0, 1)))
 
     def taps(self) -> None:
         """New exponents for the tiles that follow, and steps of some of their taps."""
@@ -345,12 +436,13 @@ class ProgramBuilder:
             threshold=self.draw(-70000, 70000),
             weight_beats=len(self.weights) // c.bus_bytes,
             narrow=int(c.narrow),
+            map_bytes=self.map_bytes,
         )
         program = encode_program(header, tuple(placed), self.tables, c.bus_bytes)
         images = self.rng.integers(0, 256, count * self.image_bytes, dtype=np.uint8)
         if count > 1:
             images[: self.image_bytes] = 255
-        return Job(program, self.weights, images.tobytes(), count, end)
+        return Job(program, self.weights, images.tobytes(), count, end, self.map_bytes)
 
 
 def everything(config: EngineConfig, seed: int, count: int) -> Job:
@@ -376,6 +468,10 @@ def everything(config: EngineConfig, seed: int, count: int) -> Job:
     b.trace(strided)
     dilated = b.conv(first, b.draw(1, S), (2, 2), dilation=(2, b.draw(1, 2)), pad=(1, 1), indexed=True)
     b.trace(dilated)
+
+    if config.external_maps:
+        b.trace(b.load_rows(b.draw(0, 3)))
+        b.bands(first)
 
     # A residual block: same place for output and residual, and a padded, sub-sampling shortcut.
     channels = first.channels
@@ -420,7 +516,10 @@ def everything(config: EngineConfig, seed: int, count: int) -> Job:
     b.trace(pooled)
 
     classes = b.draw(1, min(config.result_depth, 2 * lanes + 1))
-    b.conv(pooled, classes, (pooled.height, pooled.width), to_result=True)
+    own = b.draw(1, classes)  # of the first layer
+    for part in (own, classes - own):
+        if part:
+            b.conv(pooled, part, (pooled.height, pooled.width), to_result=True)
     n = b.draw(0, 8)
     return b.finish(count, m=b.draw(0, n), n=n)
 

@@ -17,12 +17,16 @@ from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
 
 CONFIGURATIONS = {
-    "default": EngineConfig(lanes_k=8, lanes_p=2, slots=1, bank_depth=2048),
+    "default": EngineConfig(lanes_k=8, lanes_p=2, slots=1, bank_depth=2048, external_maps=True),
     "slots": EngineConfig(lanes_k=8, lanes_p=3, slots=4, drain_k=2, bank_depth=2048, input_lanes=8, table_words=2),
-    "one_lane": EngineConfig(lanes_k=1, lanes_p=1, slots=1, sub_row=1, input_lanes=1, bus_bits=64, bank_depth=4096),
+    "one_lane": EngineConfig(
+        lanes_k=1, lanes_p=1, slots=1, sub_row=1, input_lanes=1, bus_bits=64, bank_depth=4096,
+        external_maps=True,
+    ),
     "odd": EngineConfig(
         lanes_k=3, lanes_p=5, slots=2, sub_row=4, weight_bits=5, activation_bits=7, accumulator_bits=24,
         bus_bits=64, bank_depth=1000, input_lanes=2, result_depth=7, confidence=False,
+        external_maps=True,
     ),
     "low": EngineConfig(
         lanes_k=12, lanes_p=2, slots=2, drain_k=4, weight_bits=4, activation_bits=4, accumulator_bits=20,
@@ -31,14 +35,15 @@ CONFIGURATIONS = {
     "wide": EngineConfig(
         lanes_k=32, lanes_p=1, slots=16, drain_k=16, sub_row=16, weight_bits=3, activation_bits=2,
         accumulator_bits=10, bus_bits=512, bank_depth=2048, result_depth=100, input_lanes=16, table_words=3,
+        external_maps=True,
     ),
     "tiles": EngineConfig(
         lanes_k=6, lanes_p=2, slots=2, drain_k=2, weight_bits=9, accumulator_bits=37, bank_depth=2048,
-        tile=4, transform_cycles=2, transform_depth=72,
+        tile=4, transform_cycles=2, transform_depth=72, external_maps=True,
     ),
     "wide_and_narrow": EngineConfig(
         lanes_k=6, lanes_p=4, slots=4, drain_k=2, narrow_bits=4, accumulator_bits=28, bank_depth=2048, input_lanes=8,
-        table_words=2, dsp_primitive="dsp48e2", pack_k=2, chain=4, gather=False,
+        table_words=2, dsp_primitive="dsp48e2", pack_k=2, chain=4, gather=False, external_maps=True,
     ),
     "small_tiles": EngineConfig(
         lanes_k=4, lanes_p=3, sub_row=4, weight_bits=12, activation_bits=5, accumulator_bits=40, bus_bits=64,

@@ -17,7 +17,7 @@ from toolflow.engine.program import Header, encode_program, table_offset_bytes
 # An image of 8 x 2 pixels of two bytes: a word of four elements each, and eight bytes in a beat.
 ENGINE = EngineConfig(
     lanes_k=4, lanes_p=2, slots=4, sub_row=4, bus_bits=64, bank_depth=64, weight_depth=8, result_depth=8,
-    input_lanes=2,
+    input_lanes=2, external_maps=True,
 )  # fmt: skip
 HEIGHT, WIDTH, COUNT = 8, 2, 3
 PITCH = 64  # bytes from a lane's map to the next one's: 8 rows of 8 bytes

@@ -33,7 +33,7 @@ def test_programs_see_an_engine_of_one_precision() -> None:
     assert wide.signature == narrow.signature == engine.signature
     assert wide.built is narrow.built is engine is engine.built
     assert narrow.of(narrow=False) == wide
-    deeper = narrow.fitted(dict.fromkeys(FITTED, 8))
+    deeper = narrow.fitted({**dict.fromkeys(FITTED, 8), "external_maps": True})
     assert (deeper.narrow, deeper.bank_depth, deeper.built.bank_depth, deeper.built.narrow_bits) == (True, 8, 8, 4)
     assert deeper.signature == deeper.built.signature != engine.signature
 

@@ -265,8 +265,10 @@ def test_no_shape_that_fits_is_faster() -> None:
 
 def test_depths_are_all_that_follows_from_a_network() -> None:
     """`FITTED` names every parameter that `fit_depths` sets, and no other."""
-    depths = {name: 37 if name.endswith("_bits") else 64 for name in FITTED if name != "input_lanes"}
-    wide = EngineConfig.model_validate(depths)
+    depths = {
+        name: 37 if name.endswith("_bits") else 64 for name in FITTED if name not in ("input_lanes", "external_maps")
+    }
+    wide = EngineConfig.model_validate({**depths, "external_maps": True})
     before, after = (config.model_dump() for config in (wide, fit_depths(HIGH, wide)))
     changed = {name for name in before if before[name] != after[name]}
     assert changed <= set(FITTED)

@@ -30,8 +30,8 @@ def compile_program(
 
     Args:
         graph: the integer network.
-        config: the engine; its depths must be large enough (`fit_depths`), but maps that its banks do not hold lie in
-            external memory. With two precisions: `config.of(narrow)`.
+        config: the engine; its depths must be large enough (`fit_depths`), but if it has `external_maps`, maps that
+            its banks do not hold lie in external memory. With two precisions: `config.of(narrow)`.
         confidence: rule of the confidence unit; None accepts every image.
         trace: tensors whose raw words are stored to memory after the results (`CompiledProgram.unpack_trace`).
         trace_images: number of images of the traced run; it fixes where traces lie.
@@ -40,7 +40,7 @@ def compile_program(
         DoesNotFitError: the engine is too small; every shortage is named with its amounts.
         ToolflowError: the graph holds something that the engine does not run.
     """
-    schedule = make_schedule(graph, config, config.bank_depth)
+    schedule = make_schedule(graph, config, config.bank_depth if config.external_maps else None)
     check_fit(schedule)
     return lower(schedule.traced(trace, trace_images), confidence or ACCEPT_ALL)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from toolflow.engine.config import EngineConfig, deepest_memories
 from toolflow.engine.places import BankPlace
-from toolflow.engine.steps import Compute, Step
+from toolflow.engine.steps import Compute, Fill, Spill, Step
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.requantise import Int64Array
@@ -70,6 +70,7 @@ def needs(schedule: Schedule) -> Mapping[str, int]:
         "accumulator_bits": max(8, *(step.accumulator_bits for step in computes)),
         "bias_bits": max(8, *(bias_bits(step.rule.bias) for step in computes)),
         "transform_depth": max(1, *(step.transformed_words for step in computes)),
+        "external_maps": any(isinstance(step, Fill | Spill) for step in schedule.steps),
     }
 
 
