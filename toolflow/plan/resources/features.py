@@ -130,9 +130,9 @@ def _fabric(c: EngineConfig) -> Terms:
 
 
 def _precisions(c: EngineConfig) -> Terms:
-    """Terms of a second precision: choices of elements and of the places of sums, for each accumulator."""
+    """Terms of a second precision: choices of elements, and of the places of the sums of each chain."""
     both = c.built.narrow_bits > 0
-    return {"one": both, "accumulators": both * c.lanes_k * c.lanes_p}
+    return {"one": both, "chains": both * c.lanes_k * c.lanes_p * c.slots // c.chain}
 
 
 def _drain(c: EngineConfig) -> Terms:
