@@ -115,5 +115,9 @@ def differing(
         if origin not in tensors:  # a step inside a Trunc
             continue
         values = expected[tensors[origin]]
+        if name == made.graph.output and made.logits_off:  # the file does not round them
+            real = found[name].reshape(values.shape) * made.graph.types[name].scale
+            wrong += int((np.abs(real - values) > made.logits_off).sum())
+            continue
         wrong += int((found[name].reshape(values.shape) * made.graph.types[name].scale != values).sum())
     return wrong, made

@@ -146,6 +146,14 @@ def _unrounded_logits(net: Qonnx) -> str:
     return net.node("Gemm", flat, net.weight(5, 144), net.constant(np.arange(5) / 512), transB=1)
 
 
+def _free_logits(net: Qonnx) -> str:
+    """As Brevitas exports by default: the last layer's bias lies on no grid, and nothing rounds its sums."""
+    x = net.quant(net.conv(net.quant("x", 1 / 128), 4, 2), 1 / 16)
+    return net.node(
+        "Gemm", net.node("Flatten", x, axis=1), net.weight(5, 144), net.constant(np.arange(5) / 7), transB=1
+    )
+
+
 # layers that are made, and how many of them only round once more
 CASES: dict[str, tuple[Callable[[Qonnx], str], int, int]] = {
     "coarser": (_coarser, 2, 1),
@@ -164,6 +172,7 @@ CASES: dict[str, tuple[Callable[[Qonnx], str], int, int]] = {
     "free scales": (_free_scales, 1, 0),
     "two readers": (_two_readers, 4, 1),
     "unrounded logits": (_unrounded_logits, 3, 0),
+    "free logits": (_free_logits, 3, 0),
 }
 
 
@@ -174,6 +183,7 @@ def test_integers_equal_the_file(name: str, tmp_path: Path) -> None:
     wrong, made = differing(net.saved(build(net), tmp_path))
     assert wrong == 0
     assert len(made.graph.nodes) == layers
+    assert made.logits_off < (0.03 if "logits" in name else 1e-9)
     assert (f"{added} tensor(s)" in " ".join(made.notes)) == bool(added)
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from toolflow.importers.quantised.additions import round_addition
 from toolflow.importers.quantised.pointwise import evaluate, is_pointwise, last_step
-from toolflow.importers.quantised.rules import Rounded, raw_sums, round_signal, round_sums
+from toolflow.importers.quantised.rules import Rounded, nearest_logits, raw_sums, round_signal, round_sums
 from toolflow.importers.quantised.sums import WEIGHT_BITS, Signal, Sums, identity_sums, sums_of
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node
@@ -29,7 +29,7 @@ from toolflow.operators.fake_quant.spec import FakeQuant
 FloatArray = npt.NDArray[np.float64]
 
 ACTIVATION_BITS = 8  # of a tensor inside the network
-OUTPUT_BITS = 32  # of the logits
+OUTPUT_BITS = 16  # of logits that the file does not round: what the engine writes, and the confidence reads
 EXAMPLES = 3
 
 
@@ -41,11 +41,13 @@ class Lowered:
         graph: the integers.
         origin: for each of its tensors the tensor of the float graph whose numbers it holds.
         notes: sentences about layers that were added.
+        logits_off: how far the logits may be from the file, which does not round them; 0 if they are exact.
     """
 
     graph: QuantisedGraph
     origin: Mapping[str, str]
     notes: tuple[str, ...]
+    logits_off: float = 0.0
 
 
 def lower(graph: Graph, pixels: FloatArray, variant: str) -> Lowered:
@@ -76,6 +78,7 @@ class _Lowering:
         self._origin: dict[str, str] = {}
         self._added: list[str] = []
         self._wide: list[str] = []
+        self._logits_off = 0.0
         self._table = np.zeros((graph.input_shape[0], 256), np.int64)
 
     def result(self, variant: str) -> Lowered:
@@ -103,7 +106,7 @@ class _Lowering:
                 "quantise it with fewer bits"
             )
         verify_quantised(graph)
-        return Lowered(graph, self._origin, self._notes())
+        return Lowered(graph, self._origin, self._notes(), self._logits_off)
 
     def _layer(self, node: Node) -> None:
         """Compute the sums of a node, or make its tensor if it rounds nothing."""
@@ -165,6 +168,8 @@ class _Lowering:
         if base in self._sums and not chain:
             is_output = tensor == self._graph.output
             rounded = raw_sums(self._sums[base], OUTPUT_BITS if is_output else ACTIVATION_BITS)
+            if rounded is None and is_output:
+                rounded, self._logits_off = nearest_logits(self._sums[base], OUTPUT_BITS)
             if rounded is not None:
                 self._emit(base, base, rounded, [self._sums[base].operand.tensor])
                 return 0
@@ -284,6 +289,11 @@ class _Lowering:
 
     def _notes(self) -> tuple[str, ...]:
         notes = []
+        if self._logits_off:
+            notes.append(
+                "the file does not quantise its logits: the device rounds them to 16 bits, at most "
+                f"{self._logits_off:.2g} from the file's"
+            )
         if self._added:
             notes.append(
                 f"the file rounds {len(self._added)} tensor(s) once more than the layers before them can, which takes "

@@ -15,6 +15,7 @@ from toolflow.importers.quantised.pointwise import affine, evaluate, last_step
 from toolflow.importers.quantised.sums import Signal, Sums
 from toolflow.ir.graph import Node
 from toolflow.numerics.requantise import Requantise
+from toolflow.numerics.scales import multipliers
 from toolflow.numerics.types import IntegerType, smallest_signed_bits
 from toolflow.operators import BatchNorm, Relu
 from toolflow.operators.fake_quant.spec import FakeQuant
@@ -133,20 +134,40 @@ def _rounded(sums: Sums, rules: list[Rule], unit: Fraction, lower: int, upper: i
 def raw_sums(sums: Sums, bits: int) -> Rounded | None:
     """Return the sums as they are, on one grid for all channels; None if `bits` signed bits do not hold them."""
     unit = common_step(sums.step)
-    multipliers = [int(step / unit) for step in sums.step]
-    if any(bias.denominator != 1 for bias in sums.bias) or max(multipliers) >= 1 << 16:
+    factors = [int(step / unit) for step in sums.step]
+    if any(bias.denominator != 1 for bias in sums.bias) or max(factors) >= 1 << 16:
         return None
     smallest, largest = sums.bounds
     ends = [
         ((int(low) + int(bias)) * m, (int(high) + int(bias)) * m)
-        for low, high, bias, m in zip(smallest, largest, sums.bias, multipliers, strict=True)
+        for low, high, bias, m in zip(smallest, largest, sums.bias, factors, strict=True)
     ]
     held = smallest_signed_bits(min(low for low, _ in ends), max(high for _, high in ends))
     if held > bits:
         return None
     kind = IntegerType(held, signed=True)
-    rules = [Rule(1, int(bias), m, 0) for bias, m in zip(sums.bias, multipliers, strict=True)]
+    rules = [Rule(1, int(bias), m, 0) for bias, m in zip(sums.bias, factors, strict=True)]
     return _rounded(sums, rules, unit, kind.lower, kind.upper)
+
+
+def nearest_logits(sums: Sums, bits: int) -> tuple[Rounded, float]:
+    """Return sums that the file does not round as signed integers of `bits` bits, and how far they may be off.
+
+    Raises:
+        RatioError: the channels' steps are too different.
+    """
+    smallest, largest = sums.bounds
+    steps, biases = (np.array([float(value) for value in column]) for column in (sums.step, sums.bias))
+    bias = np.rint(biases)
+    reach = np.maximum(np.abs(smallest + bias), np.abs(largest + bias))
+    kind = IntegerType(bits, signed=True)
+    unit = float((reach * steps).max()) / kind.upper or 1.0
+    held = multipliers(steps / unit)
+    off = np.abs(steps / unit - np.ldexp(held.multiplier.astype(np.float64), -held.shift)) * reach
+    bound = float((0.5 * unit + off * unit + np.abs(biases - bias) * steps).max()) * (1 + 1e-9)
+    given = zip(bias, held.multiplier, held.shift, strict=True)
+    rules = [Rule(1, int(b), int(m), int(s)) for b, m, s in given]
+    return _rounded(sums, rules, Fraction(unit), kind.lower, kind.upper), bound
 
 
 def round_signal(signal: Signal, chain: Sequence[Node], identity: Sums) -> Rounded | Signal | None:
