@@ -32,8 +32,8 @@ inline Segment next_segment(Memory program, const Header& header, const Segment&
   Wide weights = 0;
   bool spilled = false;
   bool cut = false;
-  unsigned int index = segment.first_instruction;
-  while (index < header.instructions && !cut) {
+  unsigned int count = 0;
+  for (unsigned int index = segment.first_instruction; index < header.instructions && !cut; ++index) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=65536
 #endif
@@ -46,9 +46,9 @@ inline Segment next_segment(Memory program, const Header& header, const Segment&
     cut = spilled && i.opcode == op_fill;
     spilled = spilled || i.opcode == op_spill;
     if (i.opcode == op_conv) weights += packet_beats<Config>(i);
-    if (!cut) ++index;
+    if (!cut) ++count;
   }
-  segment.instructions = index - segment.first_instruction;
+  segment.instructions = count;
   segment.weights = static_cast<unsigned int>(weights);
   return segment;
 }
@@ -113,7 +113,8 @@ void run(ProgramMemory program, WeightMemory weights, ImageMemory images, Result
     segment.instructions = 0;
     segment.first_weight = 0;
     segment.weights = 0;
-    while (segment.first_instruction + segment.instructions < header.instructions && error == error_none) {
+    for (unsigned int n = 0; n < header.instructions && error == error_none &&
+                             segment.first_instruction + segment.instructions < header.instructions; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #endif

@@ -78,7 +78,7 @@ class Request:
             object.__setattr__(self, "objective", Objective.of(self.objective, None))
         CalibrationOptions(self.tolerance)  # a wrong value must not cost the time of a quantisation
         require_board(self.board, self.engine)
-        if self.units is Units.MORPHING and self.board is not None:
+        if self.units is Units.MORPHING and self.board is not None and not self.source.is_quantised:
             require_morphing(self.precision.low_bits, self.precision.high_bits, load_board(self.board))
         if self.source.pruned is not None:
             for name, value in (("tile", self.precision.tile), ("pattern", self.precision.pattern)):

@@ -81,7 +81,7 @@ def plan(folder: Path, request: Request, progress: Progress) -> None:
         return
     calibration = load_record(Calibration, folder / CALIBRATION)
     share = calibration.measure.forwarded_interval[1]  # what more images may turn out to forward
-    morphing = _morphing(request, graphs, board, share, progress)
+    morphing = _morphing(request, graphs, bits, board, share, progress)
     designs = _designs(timed, board, share, request.objective, morphing)
     decision = _decided(folder, calibration, designs, board, request)
     units = designs[decision.choice]
@@ -123,10 +123,14 @@ STAGE: Stage[Request] = Stage(
 
 
 def _morphing(
-    request: Request, graphs: Mapping[VariantName, QuantisedGraph], board: Board, share: float, progress: Progress
+    request: Request,
+    graphs: Mapping[VariantName, QuantisedGraph],
+    bits: Mapping[VariantName, int],
+    board: Board,
+    share: float,
+    progress: Progress,
 ) -> Pair | None:
     """Return the fastest engine with two precisions; None if there is none, unless the user asks for it."""
-    bits = {name: request.bits(name) for name in VariantName}
     low, high = VariantName.LOW, VariantName.HIGH
     wanted = MorphingRequest(
         graphs[low], graphs[high], bits[low], bits[high], share, request.engine, request.objective.batch
