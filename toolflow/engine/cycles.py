@@ -21,6 +21,7 @@ from toolflow.engine.steps import Compute, Fill, Load, Part, Pool, Spill, Step, 
 from toolflow.engine.weight_port import WeightPort
 
 PIECE_BEATS = 32  # beats that a load beside compute asks for at a time
+WRITE_BEATS = 16  # of a burst that is written
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,7 @@ class Latencies:
         pool: the same for MAXPOOL.
         mover: the same for TABLE and LOAD, memory latency left out.
         image: between two images of a mover.
-        record: of each image of a STORE_MAP, beside its beats.
-        beat: of each beat of a STORE_MAP, beside its words.
+        record: of each image of a STORE_MAP or SPILL, beside its words.
         piece: of a load beside compute, between two pieces of an image, memory latency left out.
     """
 
@@ -47,8 +47,7 @@ class Latencies:
     pool: int = 6
     mover: int = 15
     image: int = 1
-    record: int = 12
-    beat: int = 2
+    record: int = 11
     piece: int = 14
 
 
@@ -122,6 +121,7 @@ def predict(
     costs: list[InstructionCycles] = []
     index = 0
     loaded = None  # when the images of the next pass are there, where they are loaded ahead
+    written = 0  # when what was spilled is in memory
     entered: tuple[object, int] = None, time
     while index < passes:
         here = min(config.lanes_p, images - index * config.lanes_p)
@@ -132,24 +132,30 @@ def predict(
                 tile = step.tile if isinstance(step, Compute) else 0
                 time = began = decoder.begin(part.opcode, tile, ended)
                 bound: Bound = "control"
+                if part.opcode is Opcode.FILL:
+                    time = max(time, written)
                 if part.opcode is Opcode.TABLE and index > 0:
                     time += 1  # the tables are filled
                 elif part.opcode is Opcode.LOAD and loaded is not None:
                     time, bound = max(loaded, time + 1), "memory" if loaded > time else "control"
                 else:
                     time, bound = _end(config, step, part, here, time, weights, wait)
+                if isinstance(step, Spill | StoreMap):
+                    written = time + (_stored_beats(config, step) - 1) % WRITE_BEATS + 2 + wait.memory
                 if load and load.ahead == part.name and part.opcode in (Opcode.CONV, Opcode.MAXPOOL):
                     later = min(config.lanes_p, images - (index + 1) * config.lanes_p)
                     loaded = began + _load_ahead(config, load, later, wait)
                 costs.append(_cost(config, step, part, here, time - ended, bound))
         index += 1
-        now = weights.state(time), time - decoder.free, None if loaded is None else max(loaded - time, 0)
+        moves = None if loaded is None else max(loaded - time, 0), max(written - time, 0)
+        now = weights.state(time), time - decoder.free, moves
         if now == entered[0]:  # every further pass of full lanes is like this one
             skipped = max(passes - index - 2, 0)  # the last but one loads what the last one needs
             later = time
             index, time = index + skipped, weights.skip(skipped, time - entered[1], time)
             decoder.skip(time - later)
             loaded = None if loaded is None else loaded + time - later
+            written += time - later
         entered = now, time
     useful = sum(step.macs for step in steps if isinstance(step, Compute)) * images
     return CycleReport(images, passes, time, tuple(costs), useful / (config.multipliers * time))
@@ -180,12 +186,8 @@ def _end(
             return time + positions * window * step.source.words + wait.pool, "memory"
         case Fill():
             return time + _fill(config, step, images, wait), "memory"
-        case Spill():
-            return time + _spill(config, step, images, wait), "memory"
-        case StoreMap():
-            words = config.bus_bytes // config.sub_row  # of a beat
-            beats = -(-step.rows[0] * step.rows[1] // words)
-            return time + images * (beats * (words + wait.beat) + wait.record), "memory"
+        case Spill() | StoreMap():
+            return time + _store(config, step, images, wait), "memory"
         case StoreResults():
             # an image's record is written, and its response awaited, while the next is scanned twice
             return time + images * (wait.memory + 2 * step.source.values), "control"
@@ -210,12 +212,17 @@ def _fill(config: EngineConfig, step: Fill, images: int, wait: Latencies) -> int
     return wait.memory + images * (max(written, beats) + wait.image) + wait.mover
 
 
-def _spill(config: EngineConfig, step: Spill, images: int, wait: Latencies) -> int:
-    """Return the cycles of a SPILL: each beat of a row is gathered word by word, then written."""
-    place = step.source
-    words = place.height * place.width * place.words
-    beats = place.height * map_row_bytes(place, config) // config.bus_bytes
-    return images * (words + beats * wait.beat + wait.record)
+def _stored_beats(config: EngineConfig, step: Spill | StoreMap) -> int:
+    """Return the beats that a lane stores: of each row of a SPILL, or of the whole map."""
+    if isinstance(step, Spill):
+        return step.source.height * map_row_bytes(step.source, config) // config.bus_bytes
+    return -(-step.rows[0] * step.rows[1] * config.sub_row // config.bus_bytes)
+
+
+def _store(config: EngineConfig, step: Spill | StoreMap, images: int, wait: Latencies) -> int:
+    """Return the cycles of a SPILL or STORE_MAP: a word in each cycle, rounded up to beats."""
+    words = _stored_beats(config, step) * config.bus_bytes // config.sub_row
+    return images * (words + wait.record)
 
 
 def _load_ahead(config: EngineConfig, step: Load, images: int, wait: Latencies) -> int:

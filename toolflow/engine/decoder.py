@@ -8,6 +8,7 @@ from toolflow.engine.isa import INSTRUCTION_WORDS, Opcode
 # Cycles from an instruction's last beat, read off the RTL engine (rtl_sim/rtl/cascade_decode.sv).
 TAPS = 3
 DIRECT, DIRECT_WITH_TILES, TILE = 13, 15, 23  # on an engine without tiles and with them; of a layer with a tile
+MAP = 17  # of FILL and SPILL
 
 
 class Decoder:
@@ -32,4 +33,6 @@ class Decoder:
     def _cycles(self, opcode: Opcode, tile: int) -> int:
         if opcode is Opcode.TAPS:
             return self.beats + TAPS
+        if opcode in (Opcode.FILL, Opcode.SPILL):
+            return self.beats + MAP
         return self.beats + (TILE if tile else DIRECT_WITH_TILES if self.config.tile else DIRECT)
