@@ -81,7 +81,8 @@ def read_folder(folder: Path, input_shape: Shape | None = None) -> ImageFolder:
         raise ImageFolderError(_refusal(folder, wrong))
     notes = []
     if classes:
-        numbered = [f"{number} = {name}" for name, number in classes.items()]
+        named = any(name != str(number) for name, number in classes.items())
+        numbered = [f"{number} = {name}" if named else name for name, number in classes.items()]
         more = "" if len(numbered) <= _NAMED else f" and {len(numbered) - _NAMED} more"
         notes.append(f"classes are the subfolders of {folder}: {', '.join(numbered[:_NAMED])}{more}")
     if resized:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from toolflow.ir.unit import UnitName
-from toolflow.report.page.charts import BOUNDS
 from toolflow.report.page.network import Edge, NetworkNode, long_edges
 from toolflow.report.summary import LayerCycles, LevelAccuracy, Summary, Unit, Variant
 from toolflow.report.table import Table, new_table
@@ -60,7 +59,6 @@ class DrawnNetwork:
         paths: of the edges that pass over other rows.
         gutter: pixels left of the rows.
         height: pixels of all rows.
-        bounds: what bounds some row, with an explanation.
     """
 
     unit: UnitName
@@ -69,7 +67,11 @@ class DrawnNetwork:
     paths: tuple[str, ...]
     gutter: int
     height: int
-    bounds: tuple[tuple[str, str], ...]
+
+    @property
+    def bounds(self) -> set[str]:
+        """What bounds some row."""
+        return {row.bound for row in self.rows}
 
 
 def verdict(summary: Summary) -> tuple[str, str]:
@@ -193,9 +195,7 @@ def drawn_network(unit: Unit, variant: Variant, nodes: Sequence[NetworkNode]) ->
     step = min(_LANE, _GUTTER / max(lanes, 1))
     gutter = round(step * lanes) + 8
     paths = tuple(_path(edge, gutter, step) for edge in edges)
-    found = {row.bound for row in rows}
-    bounds = tuple((name, text) for name, text in BOUNDS.items() if name in found)
-    return DrawnNetwork(unit.unit, run.images, tuple(rows), paths, gutter, ROW_HEIGHT * len(rows), bounds)
+    return DrawnNetwork(unit.unit, run.images, tuple(rows), paths, gutter, ROW_HEIGHT * len(rows))
 
 
 def _path(edge: Edge, gutter: int, step: float) -> str:

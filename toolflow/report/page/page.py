@@ -68,6 +68,8 @@ def page_text(summary: Summary, networks: Mapping[UnitName, Sequence[NetworkNode
     warnings, notes = split_warnings(remarks(summary))
     state, sentence = verdict(summary)
     units = [unit for unit in summary.units if unit.runs]
+    drawn = [drawn_network(unit, variants[unit.unit], networks[unit.unit]) for unit in units]
+    bounds = set[str]().union(*(network.bounds for network in drawn))
     template = environment(_PACKAGE, autoescape=True).get_template("report.html.j2")
     return template.render(
         summary=summary,
@@ -77,7 +79,8 @@ def page_text(summary: Summary, networks: Mapping[UnitName, Sequence[NetworkNode
         figures=figures(summary),
         warnings=dict.fromkeys(warnings),
         notes=dict.fromkeys(notes),
-        networks=[drawn_network(unit, variants[unit.unit], networks[unit.unit]) for unit in units],
+        networks=drawn,
+        network_bounds=[(name, text) for name, text in BOUNDS.items() if name in bounds],
         row_height=ROW_HEIGHT,
         bounds=BOUNDS,
         rule=None if summary.cascade is None else rule_sentence(summary.cascade),
