@@ -13,9 +13,9 @@ from onnx.reference import ReferenceEvaluator
 
 FOLDED = frozenset(
     {
-        "Add", "Cast", "Ceil", "Concat", "Constant", "ConstantOfShape", "DequantizeLinear", "Div", "Equal", "Expand",
-        "Flatten", "Floor", "Gather", "Identity", "Mod", "Mul", "Neg", "Pow", "QuantizeLinear", "ReduceProd", "Reshape",
-        "Shape", "Slice", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where",
+        "Add", "Cast", "Ceil", "Clip", "Concat", "Constant", "ConstantOfShape", "DequantizeLinear", "Div", "Equal",
+        "Expand", "Flatten", "Floor", "Gather", "Identity", "Mod", "Mul", "Neg", "Pow", "QuantizeLinear", "ReduceProd",
+        "Reshape", "Shape", "Slice", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where",
     }
 )  # fmt: skip
 MAX_ELEMENTS = 1 << 28

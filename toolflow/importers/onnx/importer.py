@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from toolflow.importers.onnx import file as onnx_file
 from toolflow.importers.onnx.call import Absent, Call
 from toolflow.importers.onnx.constants import FOLDED, CannotFoldError, fold
 from toolflow.importers.onnx.operators import DECISIONS, ENDINGS, OPERATORS, QUANTISERS, RESHAPING, REWRITES
-from toolflow.importers.onnx.quantisers import QUANTISED, is_qonnx
+from toolflow.importers.onnx.quantisers import LINEAR, QUANTISED, Stored, clip_stored, is_linear, is_qonnx
 from toolflow.importers.onnx.select import feeds_transposes, keep_one_output
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
@@ -67,7 +68,11 @@ def is_quantised_onnx(path: Path) -> bool:
         model = onnx_file.read_model(path)
     except ToolflowError:
         return False  # whoever imports it says what is wrong
-    return any(map(is_qonnx, model.graph.node))
+    stored = {tensor.name for tensor in model.graph.initializer}
+    return any(
+        is_qonnx(node) or (node.op_type == "QuantizeLinear" and is_linear(node) and node.input[0] not in stored)
+        for node in model.graph.node
+    )
 
 
 def _tail(graph: GraphProto, output: str) -> set[str]:
@@ -130,8 +135,13 @@ class _Walk:
         place = Place(node.name or node.output[0], f"{domain}{node.op_type}")
         inputs: list[Any] = [self._values.get(name) if name else Absent.INPUT for name in node.input]
         is_constant = not any(isinstance(value, Value) or value is None for value in inputs)
-        if self._takes_quantisers and is_qonnx(node):
-            return self._quantiser(place, node, inputs)
+        if self._takes_quantisers and (is_qonnx(node) or is_linear(node)):
+            return self._quantiser(place, node, inputs, {**QUANTISED, **LINEAR}[node.op_type])
+        if any(isinstance(value, Stored) for value in inputs):
+            if node.op_type == "Clip":
+                return self._quantiser(place, node, inputs, clip_stored)
+            self._build.problem(place, "input", "integers of QuantizeLinear", "what DequantizeLinear makes of them")
+            return self._stand_in(place, node)
         if node.op_type in QUANTISERS and not (is_constant and node.op_type in FOLDED):
             self._quantisers.append(f"{place.operator} '{place.node}'")
             return self._stand_in(place, node)
@@ -162,14 +172,14 @@ class _Walk:
             call.check_rest()
         return self._stand_in(place, node) if len(self._build.problems) > before else result
 
-    def _quantiser(self, place: Place, node: NodeProto, inputs: list[Any]) -> Any:
+    def _quantiser(self, place: Place, node: NodeProto, inputs: list[Any], handler: Callable[[Call], Any]) -> Any:
         """Return what a node that rounds to a grid makes: of constants a constant."""
         if any(value is None for value in inputs):
             return self._stand_in(place, node)
         attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
         call = Call(self._build, place, attributes, dict(enumerate(inputs)), self._opset, self._batch, False)
         before = len(self._build.problems)
-        result = QUANTISED[node.op_type](call)
+        result = handler(call)
         if len(self._build.problems) == before:
             call.check_rest()
         return self._stand_in(place, node) if len(self._build.problems) > before else result
@@ -186,6 +196,8 @@ class _Walk:
         shapes: dict[str, Shape | npt.NDArray[Any]] = {}
         for name in filter(None, node.input):
             value = self._values.get(name)
+            if isinstance(value, Stored):
+                value = value.value
             if value is not None:
                 shapes[name] = value.shape if isinstance(value, Value) else value
         shape = onnx_file.output_shape(node, self._opset, shapes, self._batch) or self._stated.get(node.output[0])

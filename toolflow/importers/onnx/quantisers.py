@@ -1,9 +1,9 @@
-"""The ONNX operators that round to a grid: QONNX (Quant, BipolarQuant, Trunc)."""
+"""The ONNX operators that round to a grid: QONNX (Quant, BipolarQuant, Trunc), and pairs of QuantizeLinear."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,28 @@ QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.gen
 MAX_BITS = 32
 
 FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Integers between QuantizeLinear and DequantizeLinear.
+
+    Attributes:
+        value: what was quantised.
+        scale, zero: of the grid.
+        lower, upper: of the integers, which a Clip narrows.
+    """
+
+    value: Value
+    scale: float
+    zero: int
+    lower: int
+    upper: int
+
+
+def is_linear(node: NodeProto) -> bool:
+    """Return whether a node quantises or dequantises in the way of the ONNX standard."""
+    return node.domain in ("", "ai.onnx") and node.op_type in LINEAR
 
 
 def is_qonnx(node: NodeProto) -> bool:
@@ -73,14 +95,21 @@ def _bounds(call: Call, bits: int | None) -> tuple[int, int] | None:
     return 0, (1 << bits) - 1 - narrow
 
 
-def _rounded(call: Call, scale: FloatArray, bounds: tuple[int, int], rounding: str, bipolar: bool = False) -> Any:
+def _rounded(
+    call: Call,
+    scale: FloatArray,
+    bounds: tuple[int, int],
+    rounding: str,
+    bipolar: bool = False,
+    single: bool = False,
+) -> Any:
     """Return a quantised constant, or the value behind a new node."""
     given = call.inputs.pop(0, None)
     if isinstance(given, Value):
         if scale.size != 1:
             call.problem("scale", f"of shape {scale.shape}", "one scale for a tensor that is computed from the image")
             return None
-        op = FakeQuant(float(scale.reshape(())), *bounds, rounding, bipolar)
+        op = FakeQuant(float(scale.reshape(())), *bounds, rounding, bipolar, single)
         if call.build.is_moved(given):
             made = call.build.emit(call.place, op, [call.build.made(given)])
             return None if made is None else replace(given, tensor=made.tensor)
@@ -151,6 +180,85 @@ def _trunc(call: Call) -> Any:
     return scale_shift(call.build, place, second, np.array(own / coarse))
 
 
+def _linear_grid(call: Call) -> tuple[FloatArray, FloatArray, np.dtype[Any]] | None:
+    """Return scale, zero point and type of the integers of a standard quantiser; the scales must be powers of two."""
+    scale, zero = call.constant(1), call.constant(2)
+    call.attribute("axis", 1)
+    call.attribute("saturate", 1)
+    if scale is None:
+        call.problem("scale", "missing", "a constant")
+        return None
+    scale = scale.astype(np.float64)
+    if not (np.isfinite(scale).all() and (scale > 0).all()) or (np.frexp(scale)[0] != 0.5).any():
+        rewrite = "with others float32 decides ties; quantise with power-of-two scales, or give the float network"
+        call.problem("scale", _shown(scale), "powers of two", rewrite)
+        return None
+    kind = np.dtype(np.uint8) if zero is None else zero.dtype
+    return scale, np.zeros(1) if zero is None else zero.astype(np.float64), kind
+
+
+def quantise_linear(call: Call) -> Any:
+    """Return integers that DequantizeLinear takes; of a constant the rounded numbers."""
+    found = _linear_grid(call)
+    given = call.inputs.pop(0, None)
+    if found is None:
+        return None
+    scale, zero, kind = found
+    if not isinstance(given, Value) or kind not in (np.int8, np.uint8, np.int16, np.uint16):
+        call.problem("input 0", "a constant" if kind.kind in "iu" else f"quantised to {kind}",
+                     "a tensor computed from the image, and integers of 8 or 16 bits")  # fmt: skip
+        return None
+    if scale.size != 1 or zero.size != 1:
+        call.problem("scale", f"of shape {scale.shape}", "one scale for a tensor that is computed from the image")
+        return None
+    bounds = np.iinfo(kind)
+    return Stored(given, float(scale.reshape(())), int(zero.reshape(())), int(bounds.min), int(bounds.max))
+
+
+def clip_stored(call: Call) -> Any:
+    """Return integers with narrower bounds."""
+    given: Any = call.inputs.pop(0)
+    assert isinstance(given, Stored)
+    lower, upper = call.number("min", 1, 11), call.number("max", 2, 11)
+    return Stored(
+        given.value,
+        given.scale,
+        given.zero,
+        given.lower if lower is None else max(int(lower), given.lower),
+        given.upper if upper is None else min(int(upper), given.upper),
+    )
+
+
+def dequantise_linear(call: Call) -> Any:
+    """Return the real numbers of integers: of a constant in float64, else a node that rounds to the grid."""
+    axis = call.attributes.get("axis", 1)
+    found = _linear_grid(call)
+    given = call.inputs.pop(0, None)
+    if found is None:
+        return None
+    scale, zero, _ = found
+    if isinstance(given, np.ndarray):
+        shape = [1] * given.ndim
+        if scale.size > 1 and given.ndim:
+            shape[axis] = -1
+        columns = (part.reshape(shape if part.size > 1 else [1] * given.ndim) for part in (scale, zero))
+        factor, offset = columns
+        return (given.astype(np.float64) - offset) * factor
+    if not isinstance(given, Stored) or scale.size != 1:
+        call.problem("input 0", "not quantised", "the result of QuantizeLinear, or constant integers")
+        return None
+    if (given.scale, float(given.zero)) != (float(scale.reshape(())), float(zero.reshape(-1)[0])):
+        call.problem("scale or zero point", _shown(scale), "that of the QuantizeLinear before it")
+        return None
+    bounds = given.lower - given.zero, given.upper - given.zero
+    call.inputs[0] = given.value
+    return _rounded(call, scale, bounds, "ROUND", single=True)
+
+
+LINEAR: Mapping[str, Callable[[Call], Any]] = {
+    "DequantizeLinear": dequantise_linear,
+    "QuantizeLinear": quantise_linear,
+}
 QUANTISED: Mapping[str, Callable[[Call], Any]] = {
     "BipolarQuant": _bipolar,
     "IntQuant": _quant,

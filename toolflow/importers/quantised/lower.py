@@ -190,6 +190,11 @@ class _Lowering:
                 f"{what}: its result must be quantised before another layer reads it; add a Quant node of at most "
                 f"{ACTIVATION_BITS} bits behind it"
             )
+        if getattr(quant.op, "single", False):
+            return (
+                f"{what}: '{quant.name}' rounds sums that float32 does not hold exactly, so that they are not known; "
+                "quantise the bias with the product of the scales of operand and weights; average over powers of two"
+            )
         return (
             f"{what}: '{quant.name}' rounds its sums with a scale that no 16-bit multiplier gives exactly; nearest is "
             "a scale that is a power of two times the scales of its operand and weights"

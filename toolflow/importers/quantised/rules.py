@@ -14,6 +14,7 @@ from toolflow.importers.quantised.grids import common_step
 from toolflow.importers.quantised.pointwise import affine, evaluate, last_step
 from toolflow.importers.quantised.sums import Signal, Sums
 from toolflow.ir.graph import Node
+from toolflow.numerics.accumulator import FLOAT32_EXACT
 from toolflow.numerics.requantise import Requantise
 from toolflow.numerics.scales import multipliers
 from toolflow.numerics.types import IntegerType, smallest_signed_bits
@@ -98,6 +99,8 @@ def _round(sums: Sums, quant: FakeQuant, lower: int, upper: int) -> Rounded | No
     for k, (step, bias) in enumerate(zip(sums.step, sums.bias, strict=True)):
         slope = step / unit
         exact = exact_rule(slope, bias) if quant.rounding == "ROUND" and not quant.bipolar else None
+        if quant.single and (exact is None or _reach(smallest[k], largest[k], exact.bias) >= FLOAT32_EXACT):
+            return None
         if exact is not None and abs(exact.bias) < 1 << 31:
             rules.append(exact)
             continue
@@ -111,6 +114,10 @@ def _round(sums: Sums, quant: FakeQuant, lower: int, upper: int) -> Rounded | No
             return None
         rules.append(found)
     return _rounded(sums, rules, unit, lower, upper)
+
+
+def _reach(smallest: int, largest: int, bias: int) -> int:
+    return max(abs(int(smallest) + bias), abs(int(largest) + bias)) + abs(bias)
 
 
 def _sign_steps(bias: Fraction, reach: tuple[int, int]) -> Steps:
@@ -179,6 +186,8 @@ def round_signal(signal: Signal, chain: Sequence[Node], identity: Sums) -> Round
         identity: the layer that passes each channel on.
     """
     operands = np.arange(signal.lower, signal.upper + 1, dtype=np.int64)
+    if any(isinstance(node.op, BatchNorm) for node in chain) and any(getattr(n.op, "single", False) for n in chain):
+        return None
     values = operands * float(signal.unit)
     channels = len(identity.weight) if any(isinstance(node.op, BatchNorm) for node in chain) else 1
     results = evaluate(chain, np.broadcast_to(values, (channels, len(values))))

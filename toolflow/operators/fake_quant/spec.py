@@ -22,6 +22,7 @@ class FakeQuant(Operator):
         lower, upper: range of the integers.
         rounding: to the nearest integer, ties to the even one ("ROUND"), down, up, or towards zero.
         bipolar: y is step where x is 0 or more, else -step; nothing is rounded.
+        single: the file means float32, so sums count as exact only where float32 holds them.
     """
 
     kind: ClassVar[str] = "fake_quant"
@@ -30,6 +31,7 @@ class FakeQuant(Operator):
     upper: int
     rounding: str = "ROUND"
     bipolar: bool = False
+    single: bool = False
 
     def infer_shape(self, inputs: Sequence[Shape], weights: Weights) -> Shape:
         """Return the input's shape."""
