@@ -89,6 +89,8 @@ module cascade_store
   logic [31:0] best_class, numerator, total;
   logic [HeaderBits-1:0] header_bits;
 
+  store_t word_address;  // of a map
+  logic word_outside;
   assign last_place = is_map ? PlaceBits'(WordsPerBeat - 1) : PlaceBits'(ResultsPerBeat - 1);
   assign items = is_map ? ItemBits'(operation.map_words) : ItemBits'(header.classes);
   always_ff @(posedge clk) last_item <= items - 1'b1;
@@ -221,9 +223,9 @@ module cascade_store
   end
 
   // Where the words of a map lie: one after the other, or with the steps of a SPILL's pixels and rows.
-  store_t word_address, pixel_address, row_address, next_pixel, next_row;
+  store_t pixel_address, row_address, next_pixel, next_row;
   logic [15:0] words_left;  // of the pixel
-  logic last_word, word_outside;
+  logic last_word;
   assign next_pixel = pixel_address + store_t'(i.in_words);
   assign next_row = row_address + store_t'(i.in_row_words);
   assign word_outside = word_address >= store_t'(Engine.bank_depth);
