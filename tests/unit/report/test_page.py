@@ -148,7 +148,7 @@ def test_a_single_unit_without_a_cascade() -> None:
     text = page(alone, {UnitName.SINGLE: NODES}, "nextpnr")
     found = words(text)
     assert tuple(found)[1:] == tuple(name for name in SECTIONS if name != "cascade")
-    assert "Built: one unit , as requested" in found[""]
+    assert "Built: one unit . No other design was compared." in found[""]
     assert "not verified yet" in found[""]
     assert "make -C scripts route" in found["next"]
     assert 'id="threshold"' not in text
