@@ -45,7 +45,7 @@ _CONFIG: Spec = {
         "labelFontSize": 12,
         "titleFontSize": 12,
         "orient": "top",
-        "columns": 2,
+        "direction": "vertical",  # two entries below each other fit a narrow screen
     },
     "text": {"color": "var(--ink)", "fontSize": 12},
 }
@@ -317,8 +317,8 @@ def _fits(rows: list[Spec]) -> bool:
 
 def roofline_chart(roofline: Roofline) -> Spec:
     """Multiply-accumulates per cycle against those per byte of weights, on logarithmic axes."""
-    x = _log("intensity", "multiply-accumulates per byte of the weight stream", roofline.intensities)
-    y = _log("rate", "multiply-accumulates per cycle", roofline.rates)
+    x = _log("intensity", "MACs per byte of the weight stream", roofline.intensities)
+    y = _log("rate", "MACs per cycle", roofline.rates)
     names = [name for name, _ in roofline.roofs]
     roofs = [
         {"intensity": intensity, "rate": rate, "roof": name}
@@ -331,11 +331,11 @@ def roofline_chart(roofline: Roofline) -> Spec:
         "title": None,
         "sort": None,
         "scale": {"domain": names, "range": [[5, 4], [1, 0]]},
-        "legend": {"columns": 1, "labelLimit": 300},
+        "legend": {"labelLimit": 300},
     }
     tooltip = [
         {"field": "name", "title": "layer"},
-        {"field": "rate", "format": ",.1f", "title": "multiply-accumulates per cycle"},
+        {"field": "rate", "format": ",.1f", "title": "MACs per cycle"},
         {"field": "utilisation", "format": ".2%"},
         {"field": "cycles", "format": ","},
         {"field": "bound", "title": "bound by"},
