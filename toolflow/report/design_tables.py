@@ -22,7 +22,7 @@ def estimate_tables(found: Estimate) -> list[RenderableType]:
     shown += [f"{design.name}: bounds: {design.bound}" for design in found.designs]
     if found.board.clock_path:
         shown.append(f"clock: the longest path is {found.board.clock_path}")
-    shown += [_timing(design, unit) for design in found.designs for unit in design.units if unit.timing]
+    shown += [_timing(design, unit) for design in found.designs for unit in design.engines.values() if unit.timing]
     return shown
 
 
@@ -60,10 +60,10 @@ def _amounts(found: Estimate) -> Table:
     for column in ("design", "unit", *(RESOURCE_NAMES[name] for name in names)):
         table.add_column(column, justify="left" if column in ("design", "unit") else "right")
     for design in found.designs:
-        for unit in design.units:
+        for engine, unit in design.engines.items():
             amounts = unit.resources.by_name()
             cells = (f"{amounts[name]:,.10g} ({amounts[name] / usable[name]:.0%})" for name in names)
-            table.add_row(design.name, unit.unit, *cells)
+            table.add_row(design.name, engine, *cells)
     table.add_section()
     table.add_row("usable", "", *(f"{usable[name]:,.10g}" for name in names))
     return table

@@ -40,7 +40,7 @@ class Design:
     Attributes:
         kind: of design; None for the design that was built.
         forwarded_share: share of images that a pair's low unit forwards; None for a single unit.
-        units: the engines.
+        units: the networks with their engines.
         cycles_per_image: at the batch planned for, over both units and the forwarded share.
         bound: shares of DSPs, LUTs, block RAM and others, the clock, and how busy the ports to the memory are.
     """
@@ -57,6 +57,13 @@ class Design:
         if self.kind is None:
             return "as built"
         return self.kind if self.forwarded_share is None else f"{self.kind}, {self.forwarded_share:.1%} forwarded"
+
+    @property
+    def engines(self) -> dict[str, UnitEstimate]:
+        """A unit of each engine, by its name: a morphing pair has one engine for both units."""
+        if self.units[0].config.narrow_bits:
+            return {"both": self.units[0]}
+        return {unit.unit: unit for unit in self.units}
 
 
 @dataclass(frozen=True)
