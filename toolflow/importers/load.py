@@ -8,6 +8,13 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape
 
+REFUSED_FILES = {
+    ".pt2": "loading a .pt2 file can run code that it carries; export the module with torch.onnx.export, or give its "
+    "factory as file.py:factory",
+    ".tflite": "its requantisation needs multipliers of more than the engine's 16 bits; give the float model as ONNX, "
+    "or the network quantised as QONNX",
+}
+
 
 def load_model(
     spec: str, weights: Path | None = None, input_shape: Shape | None = None, output: str | None = None
@@ -35,6 +42,8 @@ def load_model(
         from toolflow.importers.pytorch.importer import import_torch
 
         return import_torch(spec, weights, input_shape, output)
+    if path.suffix in REFUSED_FILES:
+        raise ToolflowError(f"'{spec}' is not read: {REFUSED_FILES[path.suffix]}")
     raise ToolflowError(f"a model must be model.onnx, file.py:factory or package.module:factory, not '{spec}'")
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, external_data_helper, helper
 
 from tests.unit.importers.import_tools import onnx_model, random_array, saved
+from toolflow.importers.load import load_model
 from toolflow.importers.onnx.importer import import_onnx
 from toolflow.ir.errors import ToolflowError, UnsupportedModelError
 
@@ -273,3 +274,18 @@ def test_what_is_refused(tmp_path: Path, node: onnx.NodeProto, text: str) -> Non
 def test_quantised_and_nan_weights(tmp_path: Path) -> None:
     weight = {"w": np.full((4, 3, 3, 3), np.inf, np.float32)}
     refused(saved(onnx_model([CONV], weight), tmp_path), "weight = NaN or infinity")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("net.pt2", "loading a .pt2 file can run code that it carries; export the module with torch.onnx.export"),
+        ("net.tflite", "its requantisation needs multipliers of more than the engine's 16 bits; give the float model"),
+    ],
+)
+def test_files_of_other_formats_are_refused_unread(name: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"")
+    with pytest.raises(ToolflowError) as error:
+        load_model(str(path))
+    assert text in str(error.value)
