@@ -60,6 +60,17 @@ def test_one_file_is_a_single_unit(images: Path, tmp_path: Path) -> None:
     assert "a layer of its own, as the file rounds twice here" in " ".join(listed.output.split())
 
 
+@pytest.mark.parametrize("command", [("prune", "--pattern", "2:4", "--tile", "0"), ("quantise",)])
+def test_commands_that_change_a_network_refuse_a_quantised_one(
+    command: tuple[str, ...], images: Path, tmp_path: Path
+) -> None:
+    path = _network(tmp_path, "w8", 4, 1 / 4)
+    result = toolflow(command[0], path, "--calibration", images, "--out", tmp_path / "out", *command[1:])
+    assert result.exit_code == 2
+    assert "w8.onnx' is quantised already" in " ".join(result.output.split())
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_files_are_a_cascade(images: Path, tmp_path: Path) -> None:
     low, high = _network(tmp_path, "w4", 2, 1 / 2), _network(tmp_path, "w8", 4, 1 / 4)
     _build(images, tmp_path / "out", "--low", low, "--high", high, "--cascade")

@@ -133,8 +133,13 @@ class Source:
         """Import and simplify the model, with its own weights.
 
         Raises:
-            ToolflowError: it cannot be imported, or a node of it does not run on the engine.
+            ToolflowError: it cannot be imported, a node of it does not run on the engine, or it is quantised already.
         """
+        if self.is_quantised:
+            raise ToolflowError(
+                f"'{self.model}' is quantised already, and must be the float network here; 'toolflow build' and "
+                "'toolflow check' take it as it is"
+            )
         from toolflow.passes.check import require_engine
         from toolflow.passes.pipeline import simplify
 
