@@ -2,7 +2,8 @@
 // what is wrong with it. Latency from an instruction's last beat 13 cycles (15 where the engine has tiles, 17 of FILL
 // and SPILL, 23 with a tile, the rows of whose taps are added three by three), of which the core sees those that no
 // instruction hides. A good TAPS waits beside the instruction that follows it; it takes 3 cycles.
-// Cost: one DSP block, which multiplies 16 x 8 bits in every cycle.
+// Cost: one DSP block, which multiplies 16 x 8 bits in every cycle; about 370 LUTs for the ranges of FILL and SPILL, where
+// the engine has them.
 module cascade_decode
   import cascade_pkg::*;
 #(
@@ -54,29 +55,31 @@ module cascade_decode
   assign sub_rows_before = i.sub_rows - 16'd1;
 
   // FILL and SPILL: a row's words, its beats, those of all rows, and how far the last lane's part of the map reaches.
-  localparam int unsigned BeatWords = Engine.bus_bits / 8 / Engine.sub_row;
-  localparam int unsigned ByteBits = $clog2(Engine.bus_bits / 8);
+  localparam logic [31:0] BeatWords = Engine.bus_bits / 8 / Engine.sub_row;
+  localparam int unsigned ByteBits = $clog2(Engine.bus_bits / 8), WordBits = $clog2(BeatWords);
   logic moves_map, is_spill, map_here;  // the last: where the engine has them at all
   logic [15:0] map_height, map_width;
-  logic [31:0] row_beats;
+  logic [16:0] row_beats;
+  logic [31:0] pitch_beats;  // from lane to lane
   logic [7:0] last_lane;
   logic lanes_beyond, map_beyond;  // the rows of the last lane lie outside the maps, or beyond the pitch, or one is too long
   assign map_here = Engine.external_maps && moves_map;
+  assign pitch_beats = i.residual_base >> ByteBits;
   assign last_lane = 8'(lanes_of(Engine, header.narrow) - 32'd1);
   if (Engine.external_maps) begin : g_map
     always_ff @(posedge clk) begin
       is_spill <= i.opcode == OpSpill;
       moves_map <= i.opcode == OpFill || i.opcode == OpSpill;
       {map_height, map_width} <= is_spill ? {i.in_height, i.in_width} : {i.out_height, i.out_width};
-      row_beats <= (operation.map_words + 32'(BeatWords - 1)) / BeatWords;
+      row_beats <= 17'(16'(operation.map_words >> WordBits)) + 17'((operation.map_words & (BeatWords - 32'd1)) != '0);
       if (count == 5'd13) lanes_beyond <= product[23:16] != '0;
-      map_beyond <= row_beats[31:16] != '0 || lanes_beyond || operation.origin > WalkBits'(header.map_bytes) ||
-          64'(operation.map_beats) << ByteBits > 64'(i.residual_base);
+      map_beyond <= row_beats[16] || operation.map_words >> WordBits >> 16 != '0 || lanes_beyond ||
+          operation.origin > WalkBits'(header.map_bytes >> ByteBits) || operation.map_beats > pitch_beats;
     end
   end else begin : g_no_map
     assign {is_spill, moves_map, map_height, map_width, row_beats, lanes_beyond, map_beyond} = '0;
     logic unused;
-    assign unused = ^{map_height, map_width, row_beats, last_lane, is_spill, lanes_beyond};
+    assign unused = ^{map_height, map_width, row_beats, pitch_beats, last_lane, is_spill, lanes_beyond};
   end
 
   always_comb begin
@@ -91,8 +94,8 @@ module cascade_decode
       5'd7: {a_next, b_next} = {i.in_words, i.dilation_w};
       5'd8: {a_next, b_next} = map_here ? {row_beats[15:0], map_height[7:0]} : {i.in_row_words, i.pad_top};
       5'd9: {a_next, b_next} = map_here ? {row_beats[15:0], map_height[15:8]} : {i.in_words, i.pad_left};
-      5'd10: {a_next, b_next} = map_here ? {i.residual_base[15:0], last_lane} : {i.out_width, i.out_words[7:0]};
-      5'd11: {a_next, b_next} = map_here ? {i.residual_base[31:16], last_lane} : {i.out_width, i.out_words[15:8]};
+      5'd10: {a_next, b_next} = map_here ? {pitch_beats[15:0], last_lane} : {i.out_width, i.out_words[7:0]};
+      5'd11: {a_next, b_next} = map_here ? {pitch_beats[31:16], last_lane} : {i.out_width, i.out_words[15:8]};
       5'd14: {a_next, b_next} = {tap_steps, sub_rows_before[7:0]};
       5'd15: {a_next, b_next} = {tap_steps, sub_rows_before[15:8]};
       5'd18: {a_next, b_next} = {level_rows[15:0], i.levels};
@@ -145,20 +148,21 @@ module cascade_decode
     stands_still <= i.out_words == '0 && operation.pixels != 32'd1;
   end
 
-  // The first word of a walk or, of FILL and SPILL, where the last lane's rows end in the maps.
-  logic [WalkBits-1:0] origin_next;
+  // The first word of a walk or, of FILL and SPILL, the beat of the maps behind the last lane's rows: by one adder.
+  logic [WalkBits-1:0] first, addend;
+  logic subtracts;
+  assign first = Engine.external_maps && i.opcode == OpFill ? WalkBits'(i.in_base >> ByteBits) :
+      Engine.external_maps && i.opcode == OpSpill ? WalkBits'(i.out_base >> ByteBits) : WalkBits'(i.in_base);
   always_comb begin
-    origin_next = operation.origin;
+    subtracts = !map_here && (count == 5'd10 || count == 5'd11);
+    addend = '0;
     case (count)
-      5'd0: origin_next = WalkBits'(Engine.external_maps && i.opcode == OpSpill ? i.out_base : i.in_base);
-      5'd10: origin_next = map_here ? operation.origin + (WalkBits'(product) << ByteBits) : operation.origin - WalkBits'(product);
-      5'd11:
-      origin_next = map_here ? operation.origin + (WalkBits'(product) << (ByteBits + 8)) :
-          operation.origin - WalkBits'(product);
-      5'd12: if (map_here) origin_next = operation.origin + WalkBits'(product);
-      5'd13: if (map_here) origin_next = operation.origin + (WalkBits'(product) << 16);
+      5'd10, 5'd12: if (map_here) addend = WalkBits'(product);
+      5'd11: if (map_here) addend = WalkBits'(product) << 8;
+      5'd13: if (map_here) addend = WalkBits'(product) << 16;
       default: ;
     endcase
+    if (subtracts) addend = ~WalkBits'(product);
   end
 
   // Exponents lie in words 1 to 5, steps in words 6 to 14. What is wrong, or at the program's end, takes the way of
@@ -338,7 +342,7 @@ module cascade_decode
       prepared <= count + 5'd1 == (map_here ? MapProducts : Engine.tile != 0 && i.tile != '0 ? TileProducts : Products);
       operation.problem <= found;
       operation.bank_end <= ahead || i.flags.load_ahead ? images_base : StoreBits'(Engine.bank_depth);
-      operation.origin <= origin_next;
+      operation.origin <= count == '0 ? first : operation.origin + addend + WalkBits'(subtracts);
       case (count)
         5'd2: operation.pixels <= operation.pixels + 32'(product);
         5'd3: operation.pixels <= operation.pixels + {product, 8'd0};
