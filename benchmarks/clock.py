@@ -4,7 +4,8 @@
     python benchmarks/clock.py check --families xc7 xcup      # engines that are not in the record, against the rule
 
 Each engine is synthesised as a whole by Yosys (pyosys) for each family, which takes minutes; netlists are kept in the
-user's cache by the hash of their sources. `record --only NAME …` replaces these engines of the record alone.
+user's cache by the hash of their sources. `record --only NAME …` replaces these engines of the record alone;
+`check --only NAME …` measures these alone.
 """
 
 from __future__ import annotations
@@ -142,12 +143,14 @@ def record_paths(name: str, family: str, paths: Mapping[str, RecordedPath]) -> N
         record_row("clock_paths", f"{name}, {board.part}", row)
 
 
-def check(families: Sequence[str], recorded: bool) -> None:
-    """Print the path by the rule and by the netlist for engines that are not in the record, on each board."""
+def check(families: Sequence[str], only: Sequence[str], recorded: bool) -> None:
+    """Print the path by the rule and by the netlist for held-out engines, or those named, on each board."""
     worst = 0.0
     boards = [board for board in all_boards().values() if board.family in families]
     print("| engine | board | rule | netlist | error | path |\n|---|---|---|---|---|---|")
     for name, config in HELD_OUT.items():
+        if only and name not in only:
+            continue
         own = {
             key: path for family in families_of(config, families) for key, path in measure(config, family)[1].items()
         }
@@ -173,13 +176,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["record", "check"])
     parser.add_argument("--families", nargs="+", choices=["xc7", "xcup"], default=["xc7", "xcup"])
-    parser.add_argument("--only", nargs="+", choices=list(RECORDED), default=[])
+    parser.add_argument("--only", nargs="+", choices=[*RECORDED, *HELD_OUT], default=[])
     add_record_option(parser)
     arguments = parser.parse_args()
     if arguments.command == "record":
         write_record(arguments.families, arguments.only, arguments.record)
     else:
-        check(arguments.families, arguments.record)
+        check(arguments.families, arguments.only, arguments.record)
     return 0
 
 
