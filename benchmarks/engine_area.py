@@ -59,7 +59,7 @@ AREAS = {
         "xcup", {**_DENSE, **_PAIRS, "chain": 4}, 40, 0.55, (105, 1.0),
     ),
     "dense_weights": Area(
-        "The same, pairs of weights",
+        "Dense engine, 1,024 products, W8A8, 16 × 8 × 8, pairs of weights in chains of 4, drain 1",
         "xcup", {**_DENSE, "dsp_primitive": "dsp48e2", "pack_k": 2, "chain": 4}, 40, 0.55, (105, 1.0),
     ),
     "quads": Area(
