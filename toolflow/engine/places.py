@@ -46,6 +46,11 @@ class BankPlace:
         return self.width * self.pixel_words
 
     @property
+    def held_words(self) -> int:
+        """Words that belong to this map."""
+        return self.height * self.width * self.words
+
+    @property
     def end(self) -> int:
         """The word after the map's last one."""
         return self.base + self.height * self.row_words - self.pixel_words + self.words

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolflow.flow.project import Project
-from toolflow.plan.schedule.schedule import make_schedule
+from toolflow.plan.schedule.schedule import schedule_of
 from toolflow.report.page.network import network_nodes
 from toolflow.report.page.page import PAGE, write_page
 from toolflow.report.summary import Summary
@@ -22,5 +22,5 @@ def write_project_page(project: Project, summary: Summary) -> None:
     networks = {}
     for name, planned in project.plan.units.items():
         graph = project.graph(planned.graph)
-        networks[name] = network_nodes(graph, make_schedule(graph, project.plan.seen(name)).steps)
+        networks[name] = network_nodes(graph, schedule_of(graph, project.plan.seen(name)).steps)
     write_page(summary, networks, project.board.flow, project.folder / PAGE)

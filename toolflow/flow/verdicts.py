@@ -14,7 +14,7 @@ from toolflow.flow.project import Project, Vectors
 from toolflow.flow.stages.report import cycles_per_image
 from toolflow.interpreter.run import run
 from toolflow.ir.unit import UnitName
-from toolflow.plan.schedule.schedule import make_schedule
+from toolflow.plan.schedule.schedule import schedule_of
 from toolflow.report.from_artefacts import run_section
 from toolflow.report.summary import LevelAccuracy, LevelCheck, LoopInterval, Run, Summary, Unit
 
@@ -117,7 +117,7 @@ class Verdicts:
         if not verdicts and not forget:
             return unit
         planned, engine = self.project.plan.units[unit.unit], self.project.plan.seen(unit.unit)
-        schedule = make_schedule(self.project.graph(planned.graph), engine)
+        schedule = schedule_of(self.project.graph(planned.graph), engine)
         runs: list[Run] = []
         for earlier in unit.runs:
             found = verdicts.get(earlier.images)

@@ -11,6 +11,7 @@ import pytest
 from tests.conformance.casebook import RESULT, NetworkBuilder
 from tests.conformance.cases import ALL_CASES
 from toolflow.engine.config import FITTED, EngineConfig
+from toolflow.engine.cycles import predict
 from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.packing import longest_chains
@@ -74,6 +75,14 @@ def large_maps(size: int) -> QuantisedGraph:
     narrow = b.conv("narrow", wide, 8, 8, stride=(8, 8))
     pooled = b.max_pool("pool", narrow, MaxPool((rest, rest), (rest, rest), (0, 0, 0, 0)))
     return b.build(b.linear("fc", b.flatten("flat", pooled), 10, out=RESULT))
+
+
+def long_rows(width: int) -> QuantisedGraph:
+    """Return a network with rows of 64 channels."""
+    b = NetworkBuilder((3, 8, width), 8, 8, 8, 3)
+    wide = b.conv("wide", "image", 64, 1, stride=(2, 1))
+    narrow = b.conv("narrow", wide, 8, (4, 8), stride=(4, width // 2))
+    return b.build(b.linear("fc", b.flatten("flat", narrow), 10, out=RESULT))
 
 
 HIGH, LOW = resnet(8), resnet(4)
@@ -342,11 +351,23 @@ def test_an_engine_that_the_user_fixed_too_large_gets_a_smaller_one_named() -> N
     assert best_single(again, board, "it").config.lanes_k == smaller["lanes_k"]
 
 
-def test_a_network_that_no_board_holds_names_the_depth_that_would() -> None:
-    board = load_board("pynq-z2")
-    timed = candidates(UnitRequest(large_maps(400), 8, 8, fixed=ONE_LANE), board, no_progress)
-    with pytest.raises(DoesNotFitError, match=r"No shipped board holds it; here the maps may take \d+ words of"):
-        best_single(timed, board, "it")
+@pytest.mark.parametrize(("board", "size"), [("pynq-z2", 400), ("zcu104", 400), ("zcu104", 640), ("ulx3s-85f", 200)])
+def test_maps_that_no_board_holds_lie_in_external_memory(board: str, size: int) -> None:
+    target, network = load_board(board), large_maps(size)
+    chosen = best_single(candidates(UnitRequest(network, 8, 8, fixed=ONE_LANE), target, no_progress), target, "it")
+    config = chosen.config
+    schedule = make_schedule(network, config, config.bank_depth)
+    assert schedule.map_bytes > 0
+    assert needs(schedule)["bank_depth"] <= config.bank_depth
+    assert predict(config, schedule.steps, chosen.report.images) == chosen.report
+    assert chosen.memory_cycles > size * size * 32 / target.sustained_bytes_per_cycle  # the map, out and in
+
+
+@pytest.mark.parametrize(("board", "width"), [("pynq-z2", 8192), ("zcu104", 20_000)])
+def test_a_board_that_does_not_hold_a_band_of_a_layer_names_it(board: str, width: int) -> None:
+    text = r"does not fit .*, not even in bands of rows: a band of 1 of the \d output rows of '\w+' needs [0-9,]+ words"
+    with pytest.raises(DoesNotFitError, match=text):
+        timed_engines(long_rows(width), 8, {}, load_board(board))
 
 
 def test_banks_that_block_ram_does_not_hold_go_to_ultraram() -> None:
@@ -377,20 +398,14 @@ def test_a_pair_whose_banks_do_not_share_the_block_ram_takes_ultraram() -> None:
     assert together.urams
 
 
-@pytest.mark.parametrize(
-    ("size", "fixed", "text"),
-    [
-        (200, "block", r"BRAM \(36 Kb\) of 249 usable. It fits with lanes_k=8, .*, bank_memory=ultra$"),
-        (400, "ultra", r"bank_memory=ultra\) needs \d+ URAMs of 76 usable. No shipped board holds it; here"),
-        (400, None, r"bank_memory=ultra\) needs \d+ URAMs of 76 usable"),
-    ],
-)
-def test_the_memory_of_the_banks_that_is_short_is_named(size: int, fixed: str | None, text: str) -> None:
+@pytest.mark.parametrize("memory", ["block", "ultra"])
+def test_banks_in_the_memory_that_the_user_fixed_are_as_deep_as_it_allows(memory: str) -> None:
     board = load_board("zcu104")
-    more = {"bank_memory": fixed} if fixed else {}
-    timed = candidates(UnitRequest(large_maps(size), 8, 8, fixed={**ONE_LANE, **more}), board, no_progress)
-    with pytest.raises(DoesNotFitError, match=text):
-        best_single(timed, board, "it")
+    fixed: dict[str, int | str] = {**ONE_LANE, "bank_memory": memory}
+    chosen = best_single(candidates(UnitRequest(large_maps(400), 8, 8, fixed=fixed), board, no_progress), board, "it")
+    blocks = (chosen.resources.block_rams, chosen.resources.urams)[memory == "ultra"]
+    assert chosen.config.bank_memory == memory
+    assert blocks > 0.5 * (board.usable.block_rams, board.usable.urams)[memory == "ultra"]
 
 
 def test_ultraram_on_a_board_without_it() -> None:
@@ -409,21 +424,13 @@ def test_sizes_alone_refuse_what_no_engine_holds_and_nothing_that_one_does() -> 
     for graph, bits in ((HIGH, 8), (LOW, 4), (held, 8)):
         best_single(timed_engines(graph, bits, {}, pynq), pynq, "it")  # there is one
         require_room(graph, bits, {}, pynq, "it")
-    large = large_maps(512)
+    require_room(large_maps(512), 8, {}, pynq, "it")
+    large = long_rows(16_384)
     with pytest.raises(DoesNotFitError, match=r"^it does not fit PYNQ-Z2: .* BRAM \(36 Kb\) of 112 usable") as caught:
         require_room(large, 8, {}, pynq, "it")
-    assert "take smaller images or a smaller network" in str(caught.value)
+    assert str(caught.value).endswith("It fits KV260; else take fewer bits, smaller images or a smaller network")
     with pytest.raises(DoesNotFitError):
         best_single(timed_engines(large, 8, {}, pynq), pynq, "it")
-
-
-def test_a_memory_deeper_than_any_engine_has_is_named() -> None:
-    """640 × 640 pixels of an image in one word and of 32 channels in four."""
-    with pytest.raises(
-        DoesNotFitError, match=r"fits no engine: with words of 8 channels it needs bank_depth of"
-    ) as caught:
-        timed_engines(large_maps(640), 8, {}, load_board("zcu104"))
-    assert "bank_depth of 2,048,000 (at most 1,048,576): take smaller images" in str(caught.value)
 
 
 def test_weights_that_no_buffer_holds_are_refused_unless_some_are_left_out() -> None:

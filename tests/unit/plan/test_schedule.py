@@ -311,3 +311,30 @@ def test_nothing_is_loaded_ahead_where_there_is_no_room() -> None:
     b = NetworkBuilder((4, 6, 6), seed=1)
     b.linear("logits", b.flatten("flat", "image"), 3, out=RESULT)
     assert make_schedule(b.build("logits"), ENGINE).load.ahead == ""
+
+
+def test_a_network_in_bands_of_rows() -> None:
+    """Maps outside are filled and spilled row by row; a residual that a band reads anyway is not filled again."""
+    b = NetworkBuilder((3, 8, 8), seed=1)
+    stem = b.conv("stem", "image", 8, pads=SAME, out=BYTE)
+    block = b.conv("block", stem, 8, pads=SAME, residual=stem, out=BYTE)
+    half = b.conv("half", block, 8, 1, stride=(2, 2), out=BYTE)
+    b.linear("fc", b.flatten("flat", half), 10, out=RESULT)
+    schedule = make_schedule(b.build("fc"), ENGINE, 128)
+    movers = [text(step) for step in schedule.steps if isinstance(step, Load | Fill | Spill)]
+    assert movers == [
+        "load    image: 3x8x8 of 4 bytes a pixel, one every 256 bytes -> bank 0..64 by 1, ahead from ",
+        "spill   stem: bank 64..128 by 2 -> maps 0, 4 rows to 0",
+        "spill   stem: bank 64..128 by 2 -> maps 0, 4 rows to 4",
+        "fill    stem: maps 0, 4 rows from 0 -> bank 0..64 by 2",
+        "spill   block: bank 80..128 by 2 -> maps 1024, 3 rows to 0",
+        "fill    stem: maps 0, 5 rows from 2 -> bank 0..80 by 2",
+        "spill   block: bank 80..128 by 2 -> maps 1024, 3 rows to 3",
+        "fill    stem: maps 0, 3 rows from 5 -> bank 0..48 by 2",
+        "spill   block: bank 80..112 by 2 -> maps 1024, 2 rows to 6",
+        "fill    block: maps 1024, 3 rows from 0 -> bank 32..80 by 2",
+        "fill    block: maps 1024, 3 rows from 4 -> bank 32..80 by 2",
+    ]
+    row = 8 * 2 * ENGINE.sub_row  # bytes
+    assert schedule.map_bytes == 2 * 8 * row * ENGINE.lanes_p
+    assert schedule.moved_bytes == 8 * 8 * 4 + (8 + 12 + 8 + 6) * row

@@ -27,7 +27,7 @@ from torch import nn
 
 
 class Branches(nn.Module):
-    input_shape = (3, {size}, {size})
+    input_shape = (3, {height}, {width})
 
     def __init__(self):
         super().__init__()
@@ -41,16 +41,16 @@ class Branches(nn.Module):
 """
 
 
-def branches(folder: Path, size: int) -> Graph:
+def branches(folder: Path, height: int, width: int) -> Graph:
     """Return a network with residual, concat, pooling and strides, which the memory map must place."""
     torch.manual_seed(0)
-    (folder / "model.py").write_text(MODEL.format(size=size))
+    (folder / "model.py").write_text(MODEL.format(height=height, width=width))
     return simplify(load_model(f"{folder / 'model.py'}:Branches", None, None))
 
 
 @pytest.mark.parametrize("sub_row", [4, 8])
 def test_depths_are_those_of_the_quantised_network(tmp_path: Path, sub_row: int) -> None:
-    graph = branches(tmp_path, 14)
+    graph = branches(tmp_path, 14, 14)
     images = np.random.default_rng(0).integers(0, 256, (16, 14, 14, 3), dtype=np.uint8)
     made = quantise(graph, images, Normalisation(), QuantiseConfig(rounding="nearest"), "high").graph
     shape = EngineConfig(lanes_k=8, lanes_p=1, sub_row=sub_row)
@@ -61,8 +61,8 @@ def test_depths_are_those_of_the_quantised_network(tmp_path: Path, sub_row: int)
 
 
 def test_a_board_needs_room_for_one_of_the_variants(tmp_path: Path) -> None:
-    """At 256 × 256 the maps take 7/8 of a MiB at 4 bits, which the URAM of a KV260 holds, and more at 8 bits."""
-    graph = branches(tmp_path, 256)
+    """The row that a layer reads and the one that it writes take 65,536 words, which the URAM of a KV260 holds."""
+    graph = branches(tmp_path, 64, 32_768)
     require_room_for_one(graph, load_board("kv260"), {VariantName.HIGH: 4}, {}, dense=True)
     with pytest.raises(DoesNotFitError, match=r"^the network at 8 bits does not fit PYNQ-Z2: "):
         require_room_for_one(graph, load_board("pynq-z2"), {VariantName.LOW: 4, VariantName.HIGH: 8}, {}, dense=True)

@@ -32,7 +32,7 @@ from toolflow.flow.stages.stage import Stage
 from toolflow.ir.artefacts import save_record
 from toolflow.ir.store import digest
 from toolflow.ir.unit import UnitName
-from toolflow.plan.schedule.schedule import make_schedule
+from toolflow.plan.schedule.schedule import schedule_of
 from toolflow.report.from_artefacts import (
     cascade_section,
     installed_versions,
@@ -91,7 +91,7 @@ STAGE: Stage[Request] = Stage(
 def _unit(project: Project, name: UnitName) -> Unit:
     planned = project.plan.units[name]
     config = project.plan.seen(name)
-    schedule = make_schedule(project.graph(planned.graph), config)
+    schedule = schedule_of(project.graph(planned.graph), config)
     runs: list[Run] = []
     for images in project.plan.objective.batches(config.lanes_p):
         report = predict(config, schedule.steps, images)
@@ -130,7 +130,7 @@ def cycles_per_image(project: Project, units: Sequence[Unit], forwarded_share: f
 
 def _model(source: Source, quantised: QuantiseRecord, project: Project) -> Model:
     name, planned = next(iter(project.plan.units.items()))
-    schedule = make_schedule(project.graph(planned.graph), project.plan.seen(name))
+    schedule = schedule_of(project.graph(planned.graph), project.plan.seen(name))
     return Model(
         name=quantised.name,
         source=source.model,
@@ -169,7 +169,7 @@ def _variant(project: Project, quantised: QuantiseRecord, unit: UnitName) -> Var
         overrides=config.overrides,
         family=config.family,
         sha256=digest(graph),
-        layers=layer_sections(graph, engine, make_schedule(graph, engine).computes),
+        layers=layer_sections(graph, engine, schedule_of(graph, engine).computes),
         search=made.search,
         finetuned=made.finetuned,
     )

@@ -20,6 +20,7 @@ from toolflow.engine.cycles import CycleReport, predict
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.boards.board import Board, all_boards
+from toolflow.plan.explore.estimate import schedule_on
 from toolflow.plan.explore.objective import THROUGHPUT, Objective
 from toolflow.plan.explore.shapes import (
     SizedEngine,
@@ -32,8 +33,7 @@ from toolflow.plan.explore.shapes import (
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.estimate import estimate_resources
 from toolflow.plan.resources.family import family_of
-from toolflow.plan.schedule.needs import fitted
-from toolflow.plan.schedule.schedule import Schedule, make_schedule
+from toolflow.plan.schedule.schedule import Schedule
 
 __all__ = [
     "Candidate", "UnitRequest", "best_pair", "best_single", "bounds", "candidate_of", "candidates", "check_engine",
@@ -148,7 +148,7 @@ def candidates(request: UnitRequest, board: Board, progress: Callable[[int], Non
     """
     timed = []
     for shape in worth_timing(rank_shapes(request, board), board.usable, request.alone):
-        timed.append(candidate_of(fitted(make_schedule(request.graph, shape)), board, request.batch))
+        timed.append(candidate_of(schedule_on(request.graph, shape, board), board, request.batch))
         progress(1)
     return timed
 
@@ -233,7 +233,7 @@ def candidate_of(schedule: Schedule, board: Board, batch: int | None) -> Candida
     images = Objective(batch=batch).images(config.lanes_p)
     report = predict(config, schedule.steps, images)
     traffic = report.passes * sum(step.weight_bytes(config) for step in schedule.computes) / images
-    traffic += schedule.load.source.pitch_bytes + schedule.results.out.pitch_bytes
+    traffic += schedule.moved_bytes + schedule.results.out.pitch_bytes
     return Candidate(
         config,
         report,
@@ -283,8 +283,8 @@ def _nearest_change(config: EngineConfig, board: Board) -> str:
         depth //= 2
         if _held(config.model_copy(update={"bank_depth": depth}), board):
             return (
-                f"No shipped board holds it; here the maps may take {depth} words of {config.sub_row} channels, "
-                f"not {config.bank_depth}: take smaller images or a smaller network"
+                f"No shipped board holds it; banks of {depth} words of {config.sub_row} channels, not "
+                f"{config.bank_depth}, would fit here: take smaller images or a smaller network"
             )
     return "No shipped board holds it: take fewer bits, smaller images or a smaller network"
 

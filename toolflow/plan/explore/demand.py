@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from toolflow.engine.config import FITTED, EngineConfig
+from toolflow.engine.config import FITTED, EngineConfig, deepest_memories
 from toolflow.engine.places import ResultPlace
 from toolflow.engine.positions import drain_cycles
-from toolflow.engine.steps import Compute
+from toolflow.engine.steps import Compute, Fill, Spill
+from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.packing import all_weights
 from toolflow.plan.schedule.needs import fitted
-from toolflow.plan.schedule.schedule import make_schedule
+from toolflow.plan.schedule.schedule import Schedule, Scheduler
 
 
 @dataclass(frozen=True)
@@ -77,18 +78,54 @@ class LayerDemand:
 
 
 @dataclass(frozen=True)
+class Moves:
+    """What a pass moves to and from external memory where the banks do not hold all maps.
+
+    Attributes:
+        filled, spilled: words of each image.
+        bands: of each layer: how often its weights are read.
+    """
+
+    filled: int
+    spilled: int
+    bands: tuple[int, ...]
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of an image: a word in each."""
+        return self.filled + self.spilled
+
+    def bytes_of(self, shape: EngineConfig) -> int:
+        """Return the bytes of an image."""
+        return (self.filled + self.spilled) * shape.sub_row
+
+
+@dataclass(frozen=True)
 class Demand:
     """A network on engines of one sub-row and one pair of widths.
 
     Attributes:
         layers: the layers that the array computes.
-        probe: the engine with one slot that the network was compiled for, with the depths that it needs.
+        probe: the engine with one slot that the network was compiled for, with the depths that it needs; its banks hold
+            all maps if any engine's can.
         every_weight: whether a weight, or a digit of one, is the smallest of its width.
+        scheduler: of the network on the probe.
     """
 
     layers: tuple[LayerDemand, ...]
     probe: EngineConfig
     every_weight: bool
+    scheduler: Scheduler
+    _moves: dict[int, Moves | None] = field(default_factory=dict, compare=False, repr=False)
+
+    def moves(self, bank_words: int) -> Moves | None:
+        """Return what bands move if the banks have so many words, None if they do not hold a band of one layer."""
+        if bank_words not in self._moves:
+            try:
+                self._moves[bank_words] = _moves_of(self.scheduler.schedule(bank_words), self.scheduler.schedule(None))
+            except DoesNotFitError:
+                self._moves[bank_words] = None
+        return self._moves[bank_words]
 
     def depths(self, shape: EngineConfig) -> dict[str, int]:
         """Return the parameters that the network needs of a shape, within a word and the rows of odd groups."""
@@ -103,10 +140,16 @@ class Demand:
             total += -(-layer.channels // shape.lanes_k) * layer.positions * layer.cycles_of(shape)
         return total
 
-    def row_bytes_per_pass(self, shape: EngineConfig) -> float:
-        """Return the bytes of all weight rows."""
-        groups = ((layer, -(-layer.channels // shape.lanes_k)) for layer in self.layers)
-        return sum(count * layer.rows_of(shape) * shape.row_bits(layer.indexed) for layer, count in groups) / 8
+    def row_bytes_per_pass(self, shape: EngineConfig, moves: Moves | None = None) -> float:
+        """Return the bytes of all weight rows, of every band."""
+        bands = moves.bands if moves else (1,) * len(self.layers)
+        return (
+            sum(
+                times * -(-layer.channels // shape.lanes_k) * layer.rows_of(shape) * shape.row_bits(layer.indexed)
+                for layer, times in zip(self.layers, bands, strict=True)
+            )
+            / 8
+        )
 
 
 def demand(graph: QuantisedGraph, base: EngineConfig) -> Demand:
@@ -117,13 +160,22 @@ def demand(graph: QuantisedGraph, base: EngineConfig) -> Demand:
     """
     plain = {"dsp_primitive": "none", "pack_k": 1, "pack_p": 1, "chain": 1}
     probe = base.model_copy(update={**plain, "lanes_k": base.sub_row, "lanes_p": 1, "slots": 1, "drain_k": 1})
-    schedule = make_schedule(graph, probe)
+    scheduler = Scheduler(graph, probe)
+    schedule = scheduler.schedule(None)
     smallest = all_weights(base.weight_bits).lower
     return Demand(
         tuple(_layer(step) for step in schedule.computes),
-        fitted(schedule).config,
+        fitted(scheduler.schedule(deepest_memories()["bank_depth"])).config,
         any(int(step.weights.digits.min(initial=0)) <= smallest for step in schedule.computes),
+        scheduler,
     )
+
+
+def _moves_of(schedule: Schedule, whole: Schedule) -> Moves:
+    filled = sum(step.out.held_words for step in schedule.steps if isinstance(step, Fill))
+    spilled = sum(step.source.held_words for step in schedule.steps if isinstance(step, Spill))
+    times = Counter(step.name for step in schedule.computes)
+    return Moves(filled, spilled, tuple(times[step.name] for step in whole.computes))
 
 
 def _layer(step: Compute) -> LayerDemand:

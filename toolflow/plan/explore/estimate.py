@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from toolflow.engine.config import EngineConfig
+from toolflow.engine.config import EngineConfig, deepest_memories
 from toolflow.engine.cycles import CycleReport, predict
 from toolflow.engine.isa import Opcode
 from toolflow.ir.errors import DoesNotFitError
@@ -14,7 +15,7 @@ from toolflow.plan.boards.board import Board
 from toolflow.plan.explore.objective import THROUGHPUT
 from toolflow.plan.resources.estimate import estimate_resources
 from toolflow.plan.schedule.needs import fitted
-from toolflow.plan.schedule.schedule import make_schedule
+from toolflow.plan.schedule.schedule import Schedule, Scheduler, make_schedule
 
 
 def estimate(graph: QuantisedGraph, shape: EngineConfig, images: int) -> tuple[EngineConfig, CycleReport]:
@@ -25,6 +26,25 @@ def estimate(graph: QuantisedGraph, shape: EngineConfig, images: int) -> tuple[E
     """
     schedule = fitted(make_schedule(graph, shape))
     return schedule.config, predict(schedule.config, schedule.steps, images)
+
+
+def schedule_on(graph: QuantisedGraph, shape: EngineConfig, board: Board) -> Schedule:
+    """Return the schedule of a network on a shape with the depths that it needs.
+
+    All maps lie in the banks if the board has room for them, otherwise as many as the shape's `bank_depth` holds.
+
+    Raises:
+        DoesNotFitError: these banks do not hold a band of one layer, or another memory would be too deep.
+        ToolflowError: the network holds something that no such engine runs.
+    """
+    scheduler = Scheduler(graph, shape)
+    if scheduler.words <= deepest_memories()["bank_depth"]:
+        whole = fitted(scheduler.schedule(None))
+        if scheduler.words <= shape.bank_depth or not estimate_resources(whole.config, board.family).total.over(
+            board.usable
+        ):
+            return whole
+    return fitted(scheduler.schedule(shape.bank_depth))
 
 
 @dataclass(frozen=True)
@@ -50,15 +70,20 @@ def layer_cycles(graph: QuantisedGraph, shape: EngineConfig, board: Board) -> La
     Return None if the engine cannot run the network, or would be too large for the board.
     """
     try:
-        schedule = fitted(make_schedule(graph, shape))
+        schedule = schedule_on(graph, shape, board)
     except DoesNotFitError:
         return None
     config = schedule.config
     if estimate_resources(config, board.family).total.over(board.usable):
         return None
     report = predict(config, schedule.steps, THROUGHPUT.images(config.lanes_p))
-    engine = {i.name: i.cycles / config.lanes_p for i in report.instructions if i.opcode is Opcode.CONV}
+    engine: dict[str, float] = defaultdict(float)  # of all bands of a layer
+    memory: dict[str, float] = defaultdict(float)
+    for i in report.instructions:
+        if i.opcode is Opcode.CONV:
+            engine[i.name] += i.cycles / config.lanes_p
     per_cycle = board.sustained_bytes_per_cycle
-    memory = {step.name: step.weight_bytes(config) / (config.lanes_p * per_cycle) for step in schedule.computes}
-    moved = (schedule.load.source.pitch_bytes + schedule.results.out.pitch_bytes) / per_cycle
+    for step in schedule.computes:
+        memory[step.name] += step.weight_bytes(config) / (config.lanes_p * per_cycle)
+    moved = (schedule.moved_bytes + schedule.results.out.pitch_bytes) / per_cycle
     return LayerCycles(engine, memory, report.cycles_per_image - sum(engine.values()), moved)

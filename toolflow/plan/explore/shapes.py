@@ -11,15 +11,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from toolflow.engine.config import ARRAY, COLUMNS, FITTED, EngineConfig, deepest_memories, operands_of, smallest_values
-from toolflow.ir.errors import ToolflowError
+from toolflow.ir.errors import DoesNotFitError, ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.packing import longest_chains
 from toolflow.plan.boards.board import Board
+from toolflow.plan.explore.bank_options import BankOptions
 from toolflow.plan.explore.demand import Demand, demand
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.estimate import LaneAmounts, estimate_resources
 from toolflow.plan.resources.family import family_of
-from toolflow.plan.schedule.memory import allocate
+from toolflow.plan.schedule.memory import as_map
 from toolflow.plan.schedule.prepare import prepare, result_tensor
 
 LANES_K = (4, 8, 12, 16, 24, 32, 48, 64)
@@ -127,13 +128,19 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
     Of two that are equally fast, the one that drains fewer channels comes first, then the one without UltraRAM.
     Those with too many DSP blocks are left out, if others remain.
 
+    Banks that do not hold all maps are as deep as the board allows; their layers run in bands of rows.
+
     Raises:
+        DoesNotFitError: no banks hold a band of one layer.
         ToolflowError: the parameters that the user fixed allow no shape.
     """
     demands: dict[tuple[int, bool, int], Demand] = {}
     paces: dict[tuple[int, ...], tuple[dict[str, int], int]] = {}  # depths and cycles of a pass, whatever lanes_p is
     sizes: dict[tuple[int | str, ...], LaneAmounts] = {}
-    ranked = []
+    options: dict[tuple[int | str, ...], BankOptions] = {}
+    streams: dict[tuple[tuple[int, ...], int], float] = {}  # bytes of weights in a pass, with banks so deep
+    deepest: dict[tuple[int, bool, int], int] = {}  # words of the banks that the board holds at most
+    ranked, usable = [], board.usable
     r, fixed = request, request.fixed or {}
     # What is equal but for the lanes is packed alike where the lanes are odd, or where they are even.
     given = fixed.keys() & {"lanes_p", "fabric_lanes"}
@@ -152,13 +159,31 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
         size = *pace, shape.multiplier, shape.dsp_primitive, shape.pack_k, shape.pack_p, shape.chain, shape.bank_memory
         if size not in sizes:
             sizes[size] = LaneAmounts(column, board.family)
+        bank = column.bank_depth, shape.granule, shape.sub_row, shape.bank_memory
+        if bank not in options:
+            options[bank] = BankOptions(column, board.family)
         in_fabric = None if "fabric_lanes" in fixed else sizes[size].in_fabric
         for lanes_p in (shape.lanes_p,) if given else (n for n in LANES_P if n % 2 == shape.lanes_p % 2):
             images = request.batch or lanes_p
             passes = -(-images // lanes_p)
             amounts = sizes[size].of(lanes_p, shape.fabric_lanes)
-            ranked.append(RankedShape(column, lanes_p, passes * cycles / images, amounts, in_fabric))
-    possible = [shape for shape in ranked if shape.within(board.usable)]
+            per_image = passes * cycles / images
+            banks = options[bank].most(lanes_p, amounts, usable)
+            if banks is not None:
+                deepest[words] = max(deepest.get(words, 0), banks.depth)
+            if banks is None or (moves := demands[words].moves(banks.depth)) is None:
+                ranked.append(RankedShape(column, lanes_p, per_image, amounts, in_fabric))
+                continue
+            amounts += banks.saved * -lanes_p
+            if (pace, banks.depth) not in streams:
+                streams[pace, banks.depth] = demands[words].row_bytes_per_pass(shape, moves)
+            traffic = passes * streams[pace, banks.depth] / images + moves.bytes_of(shape)
+            per_image = max(per_image + moves.cycles, traffic / board.sustained_bytes_per_cycle)
+            smaller = column.model_copy(update={"bank_depth": banks.depth})
+            ranked.append(RankedShape(smaller, lanes_p, per_image, amounts, in_fabric))
+    possible = [shape for shape in ranked if shape.within(usable)]
+    if not possible:
+        _refuse_bands(request, board, demands, deepest)
     return sorted(
         possible or ranked,
         key=lambda r: (
@@ -166,6 +191,35 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
             r.column.bank_memory,
         ),
     )
+
+
+def _refuse_bands(
+    request: UnitRequest,
+    board: Board,
+    demands: Mapping[tuple[int, bool, int], Demand],
+    deepest: Mapping[tuple[int, bool, int], int],
+) -> None:
+    """Refuse a network if one of its layers is why no shape fits: the deepest banks do not hold a band of it.
+
+    Args:
+        request: the requirements.
+        board: the board.
+        demands: of the network, by the form of words.
+        deepest: words of the deepest banks that the board holds, by the form of words.
+
+    Raises:
+        DoesNotFitError: the message names the layer.
+    """
+    most = max(deepest, key=lambda words: deepest[words] * words[0], default=None)
+    if most is None:
+        return
+    try:
+        demands[most].scheduler.schedule(deepest[most])
+    except DoesNotFitError as error:
+        raise DoesNotFitError(
+            f"'{request.graph.name}' ({request.graph.variant}) does not fit {board.name}, not even in bands of rows: "
+            f"{error}"
+        ) from error
 
 
 def smallest_engines(
@@ -187,7 +241,7 @@ def smallest_engines(
     least = {name: min(getattr(shape, name) for shape in shapes) for name in ("lanes_p", "drain_k")}
     prepared = prepare(graph, least["drain_k"])
     result = result_tensor(prepared)
-    words = {s: allocate(prepared, s, 1, result).words for s in {shape.sub_row for shape in shapes}}
+    words = {s: _row_words(prepared, s) for s in {shape.sub_row for shape in shapes}}
     deepest = deepest_memories()
     found = []
     for shape in shapes:
@@ -201,6 +255,17 @@ def smallest_engines(
             held = {name: min(value, deepest[name]) for name, value in depths.items()}
             config = shape.model_copy(update={**narrowest, **held})
             found.append(SizedEngine(config, estimate_resources(config, board.family).total))
+    return found
+
+
+def _row_words(graph: QuantisedGraph, sub_row: int) -> int:
+    """Return words that banks cannot be without: for a row that the widest layer reads, and one that it writes."""
+    result = result_tensor(graph)
+    found = 1
+    for node in graph.nodes:
+        if not node.op.hardware.is_free:
+            maps = [graph.shapes[node.inputs[0]], *([graph.shapes[node.name]] if node.name != result else [])]
+            found = max(found, sum(-(-channels // sub_row) * width for channels, _, width in map(as_map, maps)))
     return found
 
 

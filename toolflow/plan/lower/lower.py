@@ -15,7 +15,7 @@ from toolflow.plan.lower.compiled import CompiledProgram
 from toolflow.plan.lower.encode import encode_steps
 from toolflow.plan.lower.packets import pack_weights
 from toolflow.plan.schedule.needs import check_fit
-from toolflow.plan.schedule.schedule import Schedule, make_schedule
+from toolflow.plan.schedule.schedule import Schedule, schedule_of
 
 
 def compile_program(
@@ -40,7 +40,7 @@ def compile_program(
         DoesNotFitError: the engine is too small; every shortage is named with its amounts.
         ToolflowError: the graph holds something that the engine does not run.
     """
-    schedule = make_schedule(graph, config, config.bank_depth if config.external_maps else None)
+    schedule = schedule_of(graph, config)
     check_fit(schedule)
     return lower(schedule.traced(trace, trace_images), confidence or ACCEPT_ALL)
 

@@ -302,10 +302,8 @@ def memories(config: EngineConfig) -> tuple[MemoryUse, ...]:
     """Return every registered memory of the engine."""
     c = config
     chunks = 1 << max((-(-c.lanes_k // c.drain_k) - 1).bit_length(), 1)
-    granules = c.sub_row // c.granule
-    ultra = c.bank_memory == "ultra"
     return (
-        MemoryUse("banks", c.lanes_p, c.bank_depth, c.granule * c.activation_bits, granules, ultra),
+        bank_use(c),
         MemoryUse("banks", c.lanes_p, c.result_depth, RESULT_BITS),
         MemoryUse("replay buffer", 1, 2 * c.weight_depth, c.row_bits(c.gather)),
         MemoryUse("movers", 1, 2 * chunks, parameter_bits(c), c.drain_k),
@@ -313,6 +311,12 @@ def memories(config: EngineConfig) -> tuple[MemoryUse, ...]:
         MemoryUse("ports and FIFOs", 2, READ_FIFO_BEATS, c.bus_bits),
         *(_tile_memories(c, chunks) if c.tile else ()),
     )
+
+
+def bank_use(c: EngineConfig) -> MemoryUse:
+    """Return the banks of all lanes."""
+    granules, ultra = c.sub_row // c.granule, c.bank_memory == "ultra"
+    return MemoryUse("banks", c.lanes_p, c.bank_depth, c.granule * c.activation_bits, granules, ultra)
 
 
 def _tile_memories(c: EngineConfig, chunks: int) -> tuple[MemoryUse, ...]:

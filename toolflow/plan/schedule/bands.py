@@ -75,6 +75,16 @@ class Layer:
         stride = self.whole.residual.stride[0]
         return band[0] * stride, (band[1] - 1) * stride + 1
 
+    @property
+    def adds_source(self) -> bool:
+        """Whether the residual is the source, and every band reads the rows that it adds."""
+        step = self.whole
+        if self.source != self.residual or not isinstance(step, Compute) or step.residual is None:
+            return False
+        window = step.window
+        reach = (window.kernel[0] - 1) * window.dilation[0]
+        return step.residual.stride[0] == window.stride[0] and 0 <= window.pads[0] <= reach
+
     def pad_top(self, band: Rows, rows: Rows) -> int:
         """Return how many rows above the rows of the source the first window of a band begins."""
         window = self.whole.window
@@ -94,7 +104,14 @@ class Banding:
         words: that the banks have for maps.
     """
 
-    def __init__(self, homes: Homes, layers: Sequence[Layer], load: Load, config: EngineConfig, words: int) -> None:
+    def __init__(
+        self,
+        homes: Homes,
+        layers: Sequence[Layer],
+        load: Load,
+        config: EngineConfig,
+        words: int,
+    ) -> None:
         self.homes, self.layers, self.load, self.config, self.words = homes, layers, load, config, words
         self.inside = dict(homes.lives)
         self.bases: dict[str, int] = {}
@@ -129,16 +146,20 @@ class Banding:
                 load = {time: sum(self.homes.sizes[root] for root in self._living(time)) for time in self._times()}
                 over = max(load, key=lambda time: load[time])
                 self._evict(self._living(over) if load[over] > self.words else full)
-                continue
-            self.rows = {}
-            for layer in self.layers:
-                if self._moved(layer):
-                    self.rows[layer.time] = self._most_rows(layer)
-                    if not self.rows[layer.time]:
-                        self._make_room(layer)
-                        break
-            else:
+            elif (narrow := self._divide()) is None:
                 return
+            else:
+                self._make_room(narrow)
+
+    def _divide(self) -> Layer | None:
+        """Choose the rows of every layer's bands; return the first layer of which not one band fits, None if all do."""
+        self.rows = {}
+        for layer in self.layers:
+            if self._moved(layer):
+                self.rows[layer.time] = self._most_rows(layer)
+                if not self.rows[layer.time]:
+                    return layer
+        return None
 
     def _times(self) -> list[int]:
         return [-1, *(layer.time for layer in self.layers)]
@@ -155,9 +176,9 @@ class Banding:
             least = layer.unit if layer.height > layer.unit else layer.height
             needed = sum(self._sizes(layer, least).values())
             raise DoesNotFitError(
-                f"'{layer.whole.name}' does not fit the engine: a band of {least} of its {layer.height} output rows "
-                f"needs {needed:,} words of {self.config.sub_row} channels in the banks, which have {self.words:,}: "
-                "take a larger bank_depth, fewer lanes, smaller images or a smaller network"
+                f"a band of {least} of the {layer.height} output rows of '{layer.whole.name}' needs {needed:,} words "
+                f"of {self.config.sub_row} channels in the banks, which have {self.words:,}: take deeper banks, "
+                "smaller images or a smaller network"
             )
         self._evict(living)
 
@@ -170,28 +191,34 @@ class Banding:
     def _moved(self, layer: Layer) -> tuple[str, ...]:
         """Return which operands of a layer need a buffer: "source", "residual", "out"."""
         out = None if isinstance(layer.whole.out, ResultPlace) else layer.whole.tensor
-        operands = {"source": layer.source, "residual": layer.residual, "out": out}
+        operands = {"source": layer.source, "residual": None if layer.adds_source else layer.residual, "out": out}
         return tuple(name for name, tensor in operands.items() if self._is_outside(tensor))
 
     def _sizes(self, layer: Layer, rows: int) -> dict[str, int]:
         """Return the words of a layer's buffers for bands of so many rows."""
-        step, moved = layer.whole, self._moved(layer)
-        bands = [*layer.bands(rows)]
-        sizes = {}
-        if "source" in moved:
-            read = [self._brought(layer.source, layer.source_rows(band)) for band in bands]
-            sizes["source"] = max(last - first for first, last in read) * step.source.width * step.source.words
-        if "residual" in moved:
-            assert isinstance(step, Compute)
-            assert step.residual is not None
-            assert layer.residual is not None
-            read = [self._brought(layer.residual, layer.residual_rows(band)) for band in bands]
-            place = step.residual.source
-            sizes["residual"] = max(last - first for first, last in read) * place.width * place.words
-        if "out" in moved:
-            assert isinstance(step.out, BankPlace)
-            sizes["out"] = max(last - first for first, last in bands) * step.out.width * step.out.words
-        return sizes
+        each: dict[str, int] = {}
+        for band in layer.bands(rows):
+            for name, words in self._words(layer, band).items():
+                each[name] = max(each.get(name, 0), words)
+        return each
+
+    def _words(self, layer: Layer, band: Rows) -> dict[str, int]:
+        """Return the words of a band's rows in each buffer."""
+        step, found = layer.whole, {}
+        for name in self._moved(layer):
+            if name == "out":
+                assert isinstance(step.out, BankPlace)
+                found[name] = (band[1] - band[0]) * step.out.width * step.out.words
+            elif name == "source":
+                first, last = self._brought(layer.source, layer.source_rows(band))
+                found[name] = (last - first) * step.source.width * step.source.words
+            else:
+                assert isinstance(step, Compute)
+                assert step.residual is not None
+                assert layer.residual is not None
+                first, last = self._brought(layer.residual, layer.residual_rows(band))
+                found[name] = (last - first) * step.residual.source.width * step.residual.source.words
+        return found
 
     def _brought(self, tensor: str, rows: Rows) -> Rows:
         """Return the rows that a fill or load brings: a load begins at a beat."""
@@ -254,9 +281,11 @@ class Banding:
         residual = None
         if isinstance(whole, Compute) and whole.residual is not None:
             assert layer.residual is not None
-            place = yield from self._operand(
-                layer.residual, whole.residual.source, layer.residual_rows(band), buffers.get("residual")
-            )
+            added = layer.residual_rows(band)
+            if layer.adds_source:
+                place = source.rows(added[0] - rows[0], added[1] - added[0])
+            else:
+                place = yield from self._operand(layer.residual, whole.residual.source, added, buffers.get("residual"))
             residual = replace(whole.residual, source=place)
         height = band[1] - band[0]
         out: BankPlace | ResultPlace

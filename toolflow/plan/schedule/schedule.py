@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from toolflow.engine.config import EngineConfig, one_precision
-from toolflow.engine.places import BankPlace, ExternalPlace, Region, ResultPlace, align
+from toolflow.engine.places import BankPlace, ExternalPlace, Region, ResultPlace, align, map_row_bytes
 from toolflow.engine.records import result_record_bytes
 from toolflow.engine.steps import Compute, Fill, Load, Pool, Spill, Step, StoreMap, StoreResults
 from toolflow.ir.errors import ToolflowError
@@ -65,6 +65,15 @@ class Schedule:
         """Bytes of the maps in external memory."""
         moves = [(s.source if isinstance(s, Fill) else s.out) for s in self.steps if isinstance(s, Fill | Spill)]
         return max((place.offset_bytes + self.config.lanes_p * place.pitch_bytes for place in moves), default=0)
+
+    @property
+    def moved_bytes(self) -> int:
+        """Bytes of images and maps that a pass reads and writes for each image, weights and results left out."""
+        moved = sum(step.bytes for step in self.steps if isinstance(step, Load))
+        places = [
+            step.out if isinstance(step, Fill) else step.source for step in self.steps if isinstance(step, Fill | Spill)
+        ]
+        return moved + sum(place.height * map_row_bytes(place, self.config) for place in places)
 
     @property
     def stored_maps(self) -> Mapping[str, tuple[StoreMap, ...]]:
@@ -123,29 +132,64 @@ def make_schedule(graph: QuantisedGraph, config: EngineConfig, bank_words: int |
         ToolflowError: the graph holds something that the engine does not run.
         ValueError: the engine has two precisions; a schedule is of `config.of(narrow)`.
     """
-    one_precision(config)
-    prepared = prepare(graph, config.drain_k)
-    in_result = result_tensor(prepared)
-    digits = _input_digits(prepared, config)
-    memory = allocate(prepared, config.sub_row, digits, in_result)
-    maps = Maps(prepared, config, memory.places, ResultPlace(*as_map(prepared.shapes[in_result])), in_result, digits)
-    steps_of = {node.name: tuple(_steps(maps, node)) for node in prepared.nodes}
-    steps = [step for node in prepared.nodes for step in steps_of[node.name]]
-    load = _load(maps, memory.ahead, steps)
-    store = _store_results(maps)
-    overrun = max((step.overrun(config) for step in steps if isinstance(step, Compute)), default=0)
-    if bank_words is None or memory.words + overrun <= bank_words:
-        return Schedule(prepared, config, memory.places, (load, *steps, store))
-    layers = [_layer(maps, time, node, steps_of[node.name]) for time, node in enumerate(prepared.nodes)]
-    homes = homes_of(prepared, config.sub_row, digits, in_result)
-    banding = Banding(homes, [layer for layer in layers if layer], load, config, bank_words - overrun)
-    return Schedule(prepared, config, banding.places, (*banding.steps(), store))
+    return Scheduler(graph, config).schedule(bank_words)
 
 
-def _layer(maps: Maps, time: int, node: QuantisedNode, steps: tuple[Computing, ...]) -> Layer | None:
-    """Return the steps of a node with the tensors that they read, None if it has no steps."""
-    if not steps:
-        return None
+def schedule_of(graph: QuantisedGraph, engine: EngineConfig) -> Schedule:
+    """Return the schedule of a network on an engine as it is: without `external_maps` its banks hold all maps.
+
+    Raises:
+        DoesNotFitError, ToolflowError, ValueError: as `make_schedule`.
+    """
+    return make_schedule(graph, engine, engine.bank_depth if engine.external_maps else None)
+
+
+class Scheduler:
+    """Makes the schedules of a network on one engine for any number of words of its banks.
+
+    Args:
+        graph: the integer network.
+        config: the engine.
+
+    Attributes:
+        words: that the banks need to hold all maps.
+
+    Raises:
+        DoesNotFitError, ToolflowError, ValueError: as `make_schedule`.
+    """
+
+    def __init__(self, graph: QuantisedGraph, config: EngineConfig) -> None:
+        one_precision(config)
+        self.config, self.graph = config, prepare(graph, config.drain_k)
+        in_result = result_tensor(self.graph)
+        digits = _input_digits(self.graph, config)
+        memory = allocate(self.graph, config.sub_row, digits, in_result)
+        result = ResultPlace(*as_map(self.graph.shapes[in_result]))
+        maps = Maps(self.graph, config, memory.places, result, in_result, digits)
+        steps_of = [tuple(_steps(maps, node)) for node in self.graph.nodes]
+        steps = [step for of in steps_of for step in of]
+        self._load, self._store = _load(maps, memory.ahead, steps), _store_results(maps)
+        self._whole = Schedule(self.graph, config, memory.places, (self._load, *steps, self._store))
+        self._overrun = max((step.overrun(config) for step in steps if isinstance(step, Compute)), default=0)
+        self.words = memory.words + self._overrun
+        numbered = enumerate(zip(self.graph.nodes, steps_of, strict=True))
+        self._layers = [_layer(maps, time, node, of) for time, (node, of) in numbered if of]
+        self._homes = homes_of(self.graph, config.sub_row, digits, in_result)
+
+    def schedule(self, bank_words: int | None) -> Schedule:
+        """Return the schedule for so many words of each bank; None if they hold all maps.
+
+        Raises:
+            DoesNotFitError: the banks do not hold a band of one layer.
+        """
+        if bank_words is None or self.words <= bank_words:
+            return self._whole
+        banding = Banding(self._homes, self._layers, self._load, self.config, bank_words - self._overrun)
+        return Schedule(self.graph, self.config, banding.places, (*banding.steps(), self._store))
+
+
+def _layer(maps: Maps, time: int, node: QuantisedNode, steps: tuple[Computing, ...]) -> Layer:
+    """Return the steps of a node with the tensors that they read."""
     added = isinstance(steps[0], Compute) and steps[0].residual is not None
     return Layer(time, steps, node.inputs[0], residual_tensor(maps.graph, node) if added else None)
 
