@@ -36,7 +36,8 @@ class Latencies:
         pool: the same for MAXPOOL.
         mover: the same for TABLE and LOAD, memory latency left out.
         image: between two images of a mover.
-        record: of each image of a STORE_MAP or SPILL, beside its words.
+        store: of a STORE_MAP or SPILL, beside what each image takes.
+        record: of each image of them, beside its words.
         piece: of a load beside compute, between two pieces of an image, memory latency left out.
     """
 
@@ -47,7 +48,8 @@ class Latencies:
     pool: int = 6
     mover: int = 15
     image: int = 1
-    record: int = 11
+    store: int = 7
+    record: int = 4
     piece: int = 14
 
 
@@ -220,9 +222,13 @@ def _stored_beats(config: EngineConfig, step: Spill | StoreMap) -> int:
 
 
 def _store(config: EngineConfig, step: Spill | StoreMap, images: int, wait: Latencies) -> int:
-    """Return the cycles of a SPILL or STORE_MAP: a word in each cycle, rounded up to beats."""
-    words = _stored_beats(config, step) * config.bus_bytes // config.sub_row
-    return images * (words + wait.record)
+    """Return the cycles of a SPILL or STORE_MAP: a word in each cycle, rounded up to beats.
+
+    Between two images the beats of the last burst leave, which the write master then holds.
+    """
+    beats = _stored_beats(config, step)
+    words = beats * config.bus_bytes // config.sub_row
+    return wait.store + images * (words + wait.record) + (images - 1) * min(beats, WRITE_BEATS - 1)
 
 
 def _load_ahead(config: EngineConfig, step: Load, images: int, wait: Latencies) -> int:
