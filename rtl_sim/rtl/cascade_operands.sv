@@ -2,7 +2,7 @@
 // With gather, index_k channels pick the element that their common index names; without it, one element for each slot
 // serves all channels. Slot n of a chain gets its values n cycles later where the chain is a column of DSP blocks.
 // In a wide program of an engine of two precisions the upper half of the lanes gets zeros.
-// Outputs come one cycle after the step, and are to be registered by the multipliers.
+// Outputs of a slot come 1 + slot_delay(Engine, slot) cycles after the step, and are to be registered by the multipliers.
 // Cost: registers of a word for each lane and of a weight row, and their delays; with gather a multiplexer of S
 // elements for each lane, slot and index_k channels, without it one of S / slots elements for each lane and slot.
 module cascade_operands

@@ -140,9 +140,10 @@ package cascade_products_pkg;
                       longint'(least_operand(engine)), longint'(greatest_operand(engine)));
   endfunction
 
-  // Cycles by which a slot takes its weights and elements later than slot 0.
+  // Cycles from a step's word and row to a slot's weights and operands: a slot of a chain takes them later than the one
+  // before. Elements of two precisions are chosen in a cycle of their own, of which the precision is a part.
   function automatic int unsigned slot_delay(engine_t engine, int unsigned slot);
-    return is_column(engine.dsp_primitive) ? slot % engine.chain : 0;
+    return (is_column(engine.dsp_primitive) ? slot % engine.chain : 0) + (two_precisions(engine) ? 1 : 0);
   endfunction
 
   // Elements that are chosen for each lane and slot: one for every `index_k` channels, or one for all of them.
@@ -150,9 +151,9 @@ package cascade_products_pkg;
     return engine.gather ? engine.lanes_k / engine.index_k : 1;
   endfunction
 
-  // Cycles from the operands of slot 0 to the sum over all slots.
+  // Cycles from a step's word and row to the sum over all slots.
   function automatic int unsigned sums_latency(engine_t engine);
-    return chain_latency(engine.dsp_primitive, engine.chain) + $clog2(engine.slots / engine.chain);
+    return slot_delay(engine, 0) + chain_latency(engine.dsp_primitive, engine.chain) + $clog2(engine.slots / engine.chain);
   endfunction
 
 endpackage

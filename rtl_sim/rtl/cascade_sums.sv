@@ -1,6 +1,7 @@
 // The products of one step, summed over the slots of each (channel, lane): sum + carry. Where the engine names a DSP
 // block, chains of them (cascade_chain), and in its last `fabric_lanes` lanes chains in LUTs (cascade_fabric); else
-// products that are left to synthesis. A tree of adders, one register a level, sums chains, or products. Latency: sums_latency(Engine) from the operands of a chain's first slot.
+// products that are left to synthesis. A tree of adders, one register a level, sums chains, or products. Latency:
+// sums_latency(Engine) - slot_delay(Engine, 0) from the operands of a chain's first slot.
 // Cost: the multipliers, and slots / chain - 1 adders for each (channel, lane).
 module cascade_sums
   import cascade_pkg::*;

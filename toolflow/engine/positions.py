@@ -67,9 +67,10 @@ def drain_cycles(config: EngineConfig, first: int, channels: int, residual: bool
 
 
 def sums_latency(config: EngineConfig) -> int:
-    """Return the cycles from the operands of the array to their sum over all slots (`cascade_products_pkg.sv`)."""
+    """Return the cycles from a step's word and row to the sum over all slots (`cascade_products_pkg.sv`)."""
     if config.dsp_primitive in ("dsp48e1", "dsp48e2"):  # a column of blocks, each one cycle after the one before
-        return 3 + config.chain + (config.slots // config.chain).bit_length() - 1
+        chosen = config.built.narrow_bits > 0  # elements of two precisions, in a cycle of their own
+        return chosen + 3 + config.chain + (config.slots // config.chain).bit_length() - 1
     return (2 if config.dsp_primitive == "none" else 3) + config.slots.bit_length() - 1
 
 
