@@ -85,3 +85,9 @@ def flipped(path: Path, byte: int, mask: int = 0x80) -> Iterator[None]:
         yield
     finally:
         path.write_bytes(original)
+
+
+def digits_arguments(trained: Path) -> list[str | Path]:
+    """Return the arguments of the model and its images, the same for every command."""
+    weights, images = trained / "digits.safetensors", trained / "calibration.npz"
+    return [f"{DIGITS}:digits", "--weights", weights, "--calibration", images, "--scales", "fixed-point"]

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-import runpy
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import onnx
 import pytest
 
 from rtl_sim.simulate.places import work_folder
-from tests.end_to_end.projects import DIGITS, SMALL_ENGINE, digest_all, flipped, toolflow, train_digits
-from tests.unit.emit.host_device import fake_pynq
+from tests.end_to_end.projects import SMALL_ENGINE, digest_all, digits_arguments, flipped, toolflow
 from toolflow.engine.isa import Flag, Opcode
 from toolflow.engine.program import decode_program
 from toolflow.engine.stream import unpack
 from toolflow.flow.project import open_project, read_decision
-from toolflow.interpreter.run import run as run_reference
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.unit import UnitName
-from toolflow.numerics.confidence import THRESHOLD_ONE, evaluate
 from toolflow.plan.lower.lower import compile_program
 from toolflow.report.summary import Summary, read_summary
 
@@ -35,31 +28,17 @@ ENGINE = "lanes_k=8,lanes_p=4,slots=2"
 FLOAT_ACCURACY, LOST = 0.96, 0.03
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The trained network and its images."""
-    folder = tmp_path_factory.mktemp("digits")
-    train_digits(folder)
-    return folder
-
-
-def source(trained: Path) -> list[str | Path]:
-    """Return the arguments of the model and its images, the same for every command."""
-    weights, images = trained / "digits.safetensors", trained / "calibration.npz"
-    return [f"{DIGITS}:digits", "--weights", weights, "--calibration", images, "--scales", "fixed-point"]
-
-
 def build_arguments(trained: Path, out: Path) -> list[str | Path]:
     """Return the arguments of the cascade's build."""
     target = ["--board", "ulx3s-85f", "--engine", ENGINE, "--cascade", "--low-bits", "3"]
-    return ["build", *source(trained), *target, "--out", out]
+    return ["build", *digits_arguments(trained), *target, "--out", out]
 
 
 @pytest.fixture(scope="module")
 def project(trained: Path) -> Path:
     """The cascade: quantised first, then built in the same folder."""
     out = trained / "project"
-    quantised = toolflow("quantise", *source(trained), "--low-bits", "3", "--out", out, "--json")
+    quantised = toolflow("quantise", *digits_arguments(trained), "--low-bits", "3", "--out", out, "--json")
     assert quantised.exit_code == 0, quantised.stderr
     document = json.loads(quantised.stdout)
     assert document["accuracy"]["float"] >= FLOAT_ACCURACY
@@ -437,7 +416,7 @@ def test_rtl_and_the_cpp_behind_its_bench(trained: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr(tempfile, "tempdir", None)
     target = ["--board", "ulx3s-85f", "--engine", SMALL_ENGINE, "--single"]
-    built = toolflow("build", *source(trained), *target, "--out", out)
+    built = toolflow("build", *digits_arguments(trained), *target, "--out", out)
     assert built.exit_code == 0, built.stderr
     work = work_folder(out)
     try:
@@ -460,65 +439,3 @@ def test_rtl_and_the_cpp_behind_its_bench(trained: Path, monkeypatch: pytest.Mon
         assert all(layer.simulated_cycles is not None for layer in run.layers)
         assert run.weight_stall_cycles is not None
         assert 0 <= run.weight_stall_cycles < run.simulated_cycles
-
-
-@pytest.fixture(scope="module")
-def morphing(trained: Path, project: Path) -> Path:
-    """The same networks as two programs of one engine, from the integers of the cascade."""
-    out = trained / "morphing"
-    shutil.copytree(project, out)
-    target = ["--board", "kv260", "--engine", ENGINE, "--morphing", "--low-bits", "3"]
-    built = toolflow("build", *source(trained), *target, "--out", out)
-    assert built.exit_code == 0, built.stderr
-    assert "quantise: unchanged, reused" in built.stderr
-    return out
-
-
-def test_a_morphing_pair_is_one_engine_with_two_programs(morphing: Path) -> None:
-    verified = toolflow("verify", morphing, "--levels", "program,hls", "--images", "9")
-    assert verified.exit_code == 0, verified.stderr
-    summary = read_summary(morphing / "summary.json")
-    assert {(check.unit, check.level) for check in summary.verification if check.equal} == {
-        (unit, level) for unit in ("low", "high") for level in ("files", "synthesisable", "program", "hls")
-    }
-    assert summary.decision is not None
-    assert summary.decision.choice == "morphing pair"
-    assert {unit.engine.narrow_bits for unit in summary.units} == {4}
-    assert [path.name for path in (morphing / "rtl").iterdir()] == ["single"]
-    headers = [decode_program((morphing / "weights" / f"{n}.program.bin").read_bytes())[0] for n in ("low", "high")]
-    assert [header.narrow for header in headers] == [1, 0]
-    assert headers[0].signature == headers[1].signature
-    low, high = (unit.runs[-1] for unit in summary.units)
-    each = low.cycles / low.images + summary.decision.forwarded_share * high.cycles / high.images
-    assert summary.cycles_per_image == pytest.approx(each)
-
-
-def test_the_host_of_a_morphing_pair_answers_as_the_integer_cascade(
-    morphing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The emitted driver and files on a simulated board, against the reference of both networks.
-
-    The rule of the project accepts every image: the low program is compiled again with a threshold between them.
-    """
-    project = open_project(morphing)
-    images = project.vectors().images
-    low, high = (project.unit(name) for name in (UnitName.LOW, UnitName.HIGH))
-    logits = [run_reference(u.graph, images)[u.graph.output].reshape(len(images), -1) for u in (low, high)]
-    assert low.rule is not None
-    found = evaluate(logits[0], low.rule)
-    rule = replace(low.rule, threshold=int(np.median(found.numerator * THRESHOLD_ONE // found.total)))
-    sure = evaluate(logits[0], rule).confident
-    assert 0 < sure.sum() < len(images)
-    for name in ("host", "weights"):
-        shutil.copytree(morphing / name, tmp_path / name)
-    (tmp_path / "weights" / "low.program.bin").write_bytes(compile_program(low.graph, low.config, rule).program)
-
-    pynq = ModuleType("pynq")
-    names, engines = fake_pynq({str(name): config for name, config in project.plan.engines.items()})
-    vars(pynq).update(names)
-    monkeypatch.setitem(sys.modules, "pynq", pynq)
-    driver = runpy.run_path(str(tmp_path / "host" / "cascade_pynq.py"))
-    answer = driver["CascadeOverlay"]("cascade.bit", folder=str(tmp_path), batch=8, rtl=True).classify(images)
-    np.testing.assert_array_equal(answer.by_high, ~sure)
-    np.testing.assert_array_equal(answer.logits, np.where(sure[:, None], logits[0], logits[1]))
-    assert len(engines["single"].counts) == 8 + -(-int((~sure).sum()) // 8)

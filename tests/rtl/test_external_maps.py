@@ -15,9 +15,8 @@ from rtl_sim.simulate.runner import Simulation
 from tests.oracles.engine import Oracle
 from tests.rtl.units import Words, build_unit, edited
 from tests.unit.emit import hls_programs
+from tests.unit.emit.hls_jobs import everything, executor_code
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.errors import EngineFaultError
-from toolflow.engine.executor import run_program
 from toolflow.engine.isa import INSTRUCTION_WORDS, LAYOUT, Flag, Instruction, Opcode
 from toolflow.engine.program import HEADER_WORDS, decode_program
 
@@ -61,7 +60,7 @@ def programs(name: str) -> tuple[hls_programs.Job, ...]:
     """Programs in every precision that fill, spill and load rows; the first of each has a pass that is not full."""
     config = ENGINES[name]
     return tuple(
-        hls_programs.everything(seen, seed, seen.lanes_p + 1 if seed == SEEDS[0] else 1)
+        everything(seen, seed, seen.lanes_p + 1 if seed == SEEDS[0] else 1)
         for seen in config.precisions
         for seed in SEEDS
     )
@@ -200,14 +199,6 @@ def hostile(job: hls_programs.Job, config: EngineConfig) -> Iterator[tuple[int, 
     first = next(n for n in numbers(Opcode.CONV) if n > loads[0])
     flags = Flag.LOAD_AHEAD | instructions[first].flags
     yield 5, "LOAD_AHEAD before them, and the images are read", with_fields(job, first, flags=flags)
-
-
-def executor_code(config: EngineConfig, job: hls_programs.Job, program: bytes) -> int:
-    try:
-        run_program(config, program, job.weights, job.images, job.count)
-    except EngineFaultError as fault:
-        return fault.code
-    return 0
 
 
 @pytest.mark.parametrize("name", ["eight", "precisions"], indirect=True)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests.oracles.engine import Oracle
-from tests.unit.emit.hls_programs import Job, everything
+from tests.unit.emit.hls_jobs import everything
+from tests.unit.emit.hls_programs import Job
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.hls_native import build_native, run_native
 from toolflow.engine.config import EngineConfig

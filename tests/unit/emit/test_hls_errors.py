@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.emit.hls_programs import Job, ProgramBuilder, executor_code
+from tests.unit.emit.hls_jobs import executor_code
+from tests.unit.emit.hls_programs import Job, ProgramBuilder
 from toolflow.emit.hls_native import build_native, run_native
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.emit.hls_programs import Job, ProgramBuilder, executor_code
+from tests.unit.emit.hls_jobs import executor_code
+from tests.unit.emit.hls_programs import Job, ProgramBuilder
 from tests.unit.emit.test_hls_engine import compare
 from tests.unit.emit.test_hls_errors import change, run
 from toolflow.emit.hls_native import build_native

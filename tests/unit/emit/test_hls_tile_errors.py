@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.emit.hls_programs import Job, ProgramBuilder, executor_code
+from tests.unit.emit.hls_jobs import executor_code
+from tests.unit.emit.hls_programs import Job, ProgramBuilder
 from tests.unit.emit.test_hls_errors import change, refused, run, with_crc
 from toolflow.emit.hls_native import build_native
 from toolflow.engine.config import EngineConfig
