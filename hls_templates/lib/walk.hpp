@@ -62,14 +62,15 @@ inline void next_tile(const Instruction& i, Position& p) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
-  const unsigned int x = p.x + i.tile;
-  const unsigned int y = p.y + i.tile;
-  if (x < i.out_width) {
-    p.x = static_cast<uint16_t>(x);
+  // Both ends are compared beside the additions, not after them: the walk must fit into a cycle.
+  const bool row_ends = p.x >= static_cast<int>(i.out_width) - i.tile;
+  const bool map_ends = p.y >= static_cast<int>(i.out_height) - i.tile;
+  if (!row_ends) {
+    p.x = static_cast<uint16_t>(p.x + i.tile);
     p.out_word += static_cast<uint32_t>(i.tile) * i.out_words;
   } else {
     p.x = 0;
-    p.y = static_cast<uint16_t>(y < i.out_height ? y : 0);
+    p.y = static_cast<uint16_t>(map_ends ? 0 : p.y + i.tile);
     p.out_word = i.out_base + static_cast<uint32_t>(p.y) * i.out_width * i.out_words;
   }
 }
