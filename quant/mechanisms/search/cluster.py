@@ -7,6 +7,7 @@ if it was lost with them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from typing import Any
 
 from quant.mechanisms.search.executor import TRIES, Work, lost
@@ -54,14 +55,20 @@ class DaskCluster:
         for future in completed:
             place = futures[future]
             if future.status == "finished":
-                yield place, future.result()
-                continue
-            error = future.exception() if future.status == "error" else None
-            if isinstance(error, Exception) and type(error).__name__ != "KilledWorker":
-                raise error
-            tries[place] += 1
-            if tries[place] >= TRIES:
-                raise lost(place, str(error or future.status))
+                try:
+                    found = future.result()
+                except CancelledError:  # another candidate ended the worker that still held it: no try of this one
+                    pass
+                else:
+                    yield place, found
+                    continue
+            else:
+                error = future.exception() if future.status == "error" else None
+                if isinstance(error, Exception) and type(error).__name__ != "KilledWorker":
+                    raise error
+                tries[place] += 1
+                if tries[place] >= TRIES:
+                    raise lost(place, str(error or future.status))
             self._sent = self._send()
             again = self._submit(candidates[place])
             futures[again] = place

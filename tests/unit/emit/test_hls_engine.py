@@ -107,7 +107,7 @@ def test_the_widths_of_the_synthesis_give_the_same_bits(name: str, sources: Path
             "if (tap.last_word) transformed",
         ),
         ("convolve.hpp", "half = !half;", "half = false;"),
-        ("core.hpp", "Taps taps = no_taps();", "static Taps taps = no_taps();"),
+        ("core.hpp", "if (begins) taps = no_taps();", "static_cast<void>(begins);"),
         (
             "convolve.hpp",
             "? present.last_step_last : present.last_step)",
