@@ -103,6 +103,9 @@ FIT_PRECISIONS = (
     _config(16, 4, 2, 2, 8, (8, 8, 26), **_TWO, chain=2),
     _config(8, 8, 4, 1, 8, (8, 8, 26), **_TWO, chain=4),
 )
+# engines with maps in external memory: what they have beside the engine without is fitted to the difference
+FIT_MAPS = tuple(_config(4, 2, 1, 2, 8, (8, 8, 24), bus_bits=bits, external_maps=True) for bits in (64, 128, 256))
+MAP_MODULES = ("load", "store", "decode", "sequencer", "walker", "engine")
 # engines with tiles: what they have beside the others is fitted to what those terms leave over
 FIT_TILE = (
     _config(4, 1, 1, 1, 4, (8, 8, 40)),  # of this one only the requantiser, whose sums are wide here too
@@ -139,11 +142,16 @@ PARTS_OF = {
     "fields": "array",
     "dsp48": "array",
     "mult18x18d": "array",
+    "either_fields": "array",
+    "lane_pair": "array",
+    "pair_values": "array",
     "core": "engine",
     "convolve": "engine",
     "countdown": "walker",
     "nest": "walker",
     "tap_steps": "tile_walker",
+    "yield": "load",
+    "granules": "drain",
     "select": "drain",
     "turn": "drain",
     "place": "drain",
@@ -282,28 +290,28 @@ def _kind(name: str) -> str:
 
 
 def fit(
-    families: Sequence[str], *, only_tiles: bool = False, only_fabric: bool = False, only_precisions: bool = False
+    families: Sequence[str],
+    *,
+    only_tiles: bool = False,
+    only_fabric: bool = False,
+    only_precisions: bool = False,
+    only_maps: bool = False,
 ) -> None:
     """Fit every module of every family, or only some, and write the coefficients."""
     document = json.loads(FIT_PATH.read_text(encoding="utf-8")) if FIT_PATH.exists() else {"coefficients": {}}
     for family in families:
-        if only_precisions:
-            extra = _measure_precisions(family)
-            document["coefficients"][family]["precisions"] = {
-                resource: _fit_terms("precisions", resource, [(c, a.by_name()[resource]) for c, a in extra], None)
-                for resource in ("luts", "flip_flops")
-            }
-            continue
-        if only_fabric:
-            measured = _measure_fabric(family)
-            document["coefficients"][family]["fabric"] = {
-                resource: _fit_terms("fabric", resource, [(c, a.by_name()[resource]) for c, a in measured], None)
+        alone = {"precisions": only_precisions, "fabric": only_fabric, "maps": only_maps}
+        if any(alone.values()):
+            (module,) = (name for name, only in alone.items() if only)
+            measured = MEASURE[module](family)
+            document["coefficients"][family][module] = {
+                resource: _fit_terms(module, resource, [(c, a.by_name()[resource]) for c, a in measured], None)
                 for resource in ("luts", "flip_flops")
             }
             continue
         if not only_tiles:
             fitted = _fit_modules(_measure(family), {})
-            others = {name: document["coefficients"][family][name] for name in ("fabric", "precisions")}
+            others = {name: document["coefficients"][family][name] for name in MEASURE}
             document["coefficients"][family] = {**fitted, **others}
         document["coefficients"][family] = _fit_modules(_measure_tiles(family), document["coefficients"][family])
     document["made_by"] = "benchmarks/yosys_resources.py fit"
@@ -350,7 +358,7 @@ def _plain_terms(name: str) -> set[str]:
     """Return the terms of a module in engines without tiles."""
     return {
         term
-        for config in (*FIT, *FIT_FABRIC, *FIT_PRECISIONS)
+        for config in (*FIT, *FIT_FABRIC, *FIT_PRECISIONS, *FIT_MAPS)
         for term, amount in MODULES[name].terms(config).items()
         if amount
     }
@@ -415,6 +423,22 @@ def _measure_precisions(family: str) -> list[tuple[EngineConfig, ResourceCount]]
         ]
         measured.append((engine, found[0] + (found[1] + model) * -1))
     return measured
+
+
+def _measure_maps(family: str) -> list[tuple[EngineConfig, ResourceCount]]:
+    """Return what engines with maps in external memory take beside those without."""
+    measured = []
+    for config in FIT_MAPS:
+        amounts = []
+        for engine in (config, EngineConfig(**{**config.model_dump(), "external_maps": False})):
+            others = sorted({*MODULES, "ram"} - {*MAP_MODULES})
+            found = modules_of(synthesise(engine, family, by_module=True, without=others))
+            amounts.append(sum((found[name] for name in MAP_MODULES), ResourceCount()))
+        measured.append((config, amounts[0] + amounts[1] * -1))
+    return measured
+
+
+MEASURE = {"fabric": _measure_fabric, "precisions": _measure_precisions, "maps": _measure_maps}
 
 
 def _measure_tiles(family: str) -> list[tuple[EngineConfig, dict[str, ResourceCount]]]:
@@ -508,6 +532,7 @@ def main() -> int:
     parser.add_argument("--families", nargs="+", choices=["xc7", "xcup", "ecp5"], default=["xc7", "xcup", "ecp5"])
     parser.add_argument("--only-fabric", action="store_true", help="fit only products of LUTs beside DSP blocks")
     parser.add_argument("--only-precisions", action="store_true", help="fit only what a second precision adds (pyosys)")
+    parser.add_argument("--only-maps", action="store_true", help="fit only what maps in external memory add")
     parser.add_argument("--only-tiles", action="store_true", help="fit, or check, only what engines with tiles add")
     parser.add_argument(
         "--tiles-of", choices=["xc7", "xcup", "ecp5"], help="take what tiles add there instead of a fit"
@@ -520,7 +545,7 @@ def main() -> int:
         borrow(arguments.families, arguments.tiles_of)
         return 0
     if arguments.command == "fit":
-        only = {"only_tiles", "only_fabric", "only_precisions"}
+        only = {"only_tiles", *(f"only_{name}" for name in MEASURE)}
         fit(arguments.families, **{name: getattr(arguments, name) for name in only})
         return 0
     held_out = HELD_OUT_TILE if arguments.only_tiles else (*HELD_OUT_NARROW, *HELD_OUT, *HELD_OUT_TILE)

@@ -306,3 +306,10 @@ def test_each_family_keeps_products_in_luts_by_the_rule_of_its_own_synthesis() -
     in_luts = changed(weight_bits=3, activation_bits=3, multiplier="lut")
     assert estimate_resources(in_luts, "ecp5").parts["array"].dsps == 0
     assert estimate_resources(in_luts, "xc7") == estimate_resources(narrow, "xc7")
+
+
+@pytest.mark.parametrize(("family", "measured"), [("xc7", 770), ("xcup", 797), ("ecp5", 1404)])
+def test_maps_in_external_memory_take_what_yosys_made_of_them(family: str, measured: int) -> None:
+    """The difference between engines with and without them, the mean of three widths of the bus."""
+    found = [estimate_resources(changed(external_maps=there), family).total.luts for there in (True, False)]
+    assert found[0] - found[1] == pytest.approx(measured, abs=1)

@@ -135,6 +135,11 @@ def _precisions(c: EngineConfig) -> Terms:
     return {"one": both, "chains": both * c.lanes_k * c.lanes_p * c.slots // c.chain}
 
 
+def _maps(c: EngineConfig) -> Terms:
+    """Terms of FILL and SPILL in the movers and the decoder."""
+    return {"one": c.external_maps}
+
+
 def _drain(c: EngineConfig) -> Terms:
     lanes = c.lanes_p * c.drain_k
     return {
@@ -253,6 +258,7 @@ MODULES: dict[str, Module] = {
     "load": Module("movers", _load),
     "store": Module("movers", _store),
     "maxpool": Module("movers", _words),
+    "maps": Module("movers", _maps),
     "axi_read": Module("ports and FIFOs", _bus),
     "axi_write": Module("ports and FIFOs", _bus),
     "share": Module("ports and FIFOs", _bus),
