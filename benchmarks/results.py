@@ -55,6 +55,11 @@ TABLES = {
         "The planner's engine with an image in every lane, four passes a start. *Bounds* are shares of what is usable "
         "of the board.",
     ),
+    "imagenet_speed": Table(
+        "Networks for images of 224 × 224",
+        "The planner's engine for a network of seeded 8-bit integers, with an image in every lane. Maps that a board "
+        "does not hold are filled from external memory and spilled to it in bands of rows, while the array waits.",
+    ),
     "board_cascade": Table(
         "Designs of ResNet-20 by board",
         "Every design that fits, images/s at the board's estimated clock with the share that held-out images forward; "
