@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from quant.cascade.doubts import answer_warnings
 from quant.cascade.split import stratified_split
+from toolflow.flow.events import Progress
 from toolflow.flow.project import GRAPHS, LOGITS
+from toolflow.importers.images.calibration_file import CalibrationImages
+from toolflow.interpreter.run import logits_of
 from toolflow.ir.arrays import read_arrays
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.ir.store import load_quantised
+from toolflow.ir.store import load_quantised, save_quantised
 from toolflow.ir.unit import VariantName
 from toolflow.operators.folders import by_kind
 
@@ -60,6 +65,49 @@ class Images:
             return None
         picked: Int64Array = self.labels[part]
         return picked
+
+
+def write_graphs(
+    folder: Path,
+    graphs: Mapping[VariantName, QuantisedGraph],
+    data: CalibrationImages,
+    split: Split,
+    float_classes: Int64Array,
+    doubted: bool,
+    progress: Progress,
+) -> list[str]:
+    """Write graphs/: the integers, the images by part, and the answers to held-out images.
+
+    Args:
+        folder: of the project.
+        graphs: the networks in integers.
+        data: the calibration file.
+        split: its parts.
+        float_classes: int64 (N,), the classes that stand for the network before quantisation.
+        doubted: whether these are doubtful already.
+        progress: told before each network.
+
+    Returns:
+        Warnings about the answers.
+    """
+    target = folder / GRAPHS
+    target.mkdir(parents=True, exist_ok=True)
+    labels = None if data.labels is None else data.labels[split.held_out]
+    logits: dict[str, Int64Array] = {}
+    warnings: list[str] = []
+    for name, graph in graphs.items():
+        save_quantised(graph, target / name)
+        progress.advance(0, f"{name}, answers to the held-out images")
+        logits[name] = logits_of(graph, data.images[split.held_out])
+        warnings += answer_warnings(name, logits[name].argmax(axis=1), labels, doubted)
+        progress.advance()
+    arrays = {"ranges": split.ranges, "rule": split.rule, "held_out": split.held_out, "x": data.images}
+    if data.labels is not None:
+        arrays["y"] = data.labels
+    arrays["float"] = float_classes
+    np.savez_compressed(folder / LOGITS, **logits)  # type: ignore[arg-type]
+    np.savez_compressed(target / "images.npz", **arrays)  # type: ignore[arg-type]
+    return warnings
 
 
 def load_graph(folder: Path, name: VariantName) -> QuantisedGraph:

@@ -15,8 +15,8 @@ from toolflow.engine.config import FITTED
 from toolflow.flow.events import Progress
 from toolflow.flow.finetuning import require_finetuning
 from toolflow.flow.folder import CHECKPOINTS, notebook_in
-from toolflow.flow.graphs import Int64Array, Split, split_images
-from toolflow.flow.project import GRAPHS, LOGITS, QONNX, QUANTISED
+from toolflow.flow.graphs import Int64Array, Split, split_images, write_graphs
+from toolflow.flow.project import GRAPHS, QONNX, QUANTISED
 from toolflow.flow.records import BrevitasCheck, QuantisedVariant, QuantiseRecord
 from toolflow.flow.request import Request
 from toolflow.flow.stages.plan import require_room_for_one
@@ -27,7 +27,6 @@ from toolflow.interpreter.run import logits_of
 from toolflow.ir.artefacts import save_record
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
-from toolflow.ir.store import save_quantised
 from toolflow.ir.unit import VariantName
 from toolflow.report.summary import Finetuned, Search, Trial
 
@@ -237,27 +236,13 @@ def _write(
     progress: Progress,
 ) -> None:
     """Write graphs/: the integers, the images by part, the answers to held-out images, and what was done."""
-    target = folder / GRAPHS
-    target.mkdir(parents=True, exist_ok=True)
-    graph, data, split = given.graph, given.data, given.split
+    graph, data = given.graph, given.data
     doubts = answer_warnings("float", given.answers, data.labels)
-    warnings = [*data.warnings, *doubts]
-    variants: dict[VariantName, QuantisedVariant] = {}
-    labels = None if data.labels is None else data.labels[split.held_out]
-    logits = {}
-    for name, variant in made.items():
-        save_quantised(variant.graph, target / name)
-        progress.advance(0, f"{name}, answers to the held-out images")
-        logits[name] = logits_of(variant.graph, data.images[split.held_out])
-        warnings += answer_warnings(name, logits[name].argmax(axis=1), labels, bool(doubts))
-        variants[name] = _described(variant, given, found.get(name), finetuned.get(name))
-        progress.advance()
-    arrays = {"ranges": split.ranges, "rule": split.rule, "held_out": split.held_out, "x": data.images}
-    if data.labels is not None:
-        arrays["y"] = data.labels
-    arrays["float"] = given.answers
-    np.savez_compressed(folder / LOGITS, **logits)  # type: ignore[arg-type]
-    np.savez_compressed(target / "images.npz", **arrays)  # type: ignore[arg-type]
+    networks = {name: variant.graph for name, variant in made.items()}
+    answers = write_graphs(folder, networks, data, given.split, given.answers, bool(doubts), progress)
+    variants = {
+        name: _described(variant, given, found.get(name), finetuned.get(name)) for name, variant in made.items()
+    }
     record = QuantiseRecord(
         name=graph.name,
         input_shape=graph.input_shape,  # type: ignore[arg-type]  # checked by the model
@@ -266,7 +251,7 @@ def _write(
         first_input=data.statistics,
         binary=graph.binary,
         notes=given.notes,
-        warnings=tuple(warnings),
+        warnings=(*data.warnings, *doubts, *answers),
         pruning=request.source.pruning(),
         variants=variants,
     )

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quant.cascade.doubts import answer_warnings
 from quant.config import QuantiseConfig
 from toolflow.flow.events import Progress
-from toolflow.flow.graphs import split_images
-from toolflow.flow.project import GRAPHS, LOGITS, QUANTISED
+from toolflow.flow.graphs import Split, split_images, write_graphs
+from toolflow.flow.project import QUANTISED
 from toolflow.flow.records import BrevitasCheck, FileCheck, QuantisedVariant, QuantiseRecord
 from toolflow.flow.request import Request
 from toolflow.flow.source import Source
@@ -21,7 +20,6 @@ from toolflow.ir.artefacts import save_record
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.quantised import QuantisedGraph
-from toolflow.ir.store import save_quantised
 from toolflow.ir.unit import VariantName
 
 if TYPE_CHECKING:
@@ -39,14 +37,13 @@ def take_over(folder: Path, request: Request, progress: Progress) -> None:
     """
     from quant.config import Normalisation
     from quant.exchange.on_grids import grid_values
+    from toolflow.importers.quantised.lower import lower
 
     source = request.source
     graphs = {name: source.quantised_graph(name) for name in request.variants}
     high = graphs[VariantName.HIGH]
     data = source.images(high)
     normalisation = Normalisation(mean=data.pixels.mean, std=data.pixels.std, scale=data.pixels.scale)
-    from toolflow.importers.quantised.lower import lower
-
     lowered = {name: lower(graph, normalisation.table(graph.input_shape[0]), name) for name, graph in graphs.items()}
     for sentence in (*data.notes, *(f"warning: {text}" for text in data.warnings)):
         progress.note(sentence)
@@ -57,7 +54,7 @@ def take_over(folder: Path, request: Request, progress: Progress) -> None:
         progress.advance(0, f"{name}, compared with the file")
         exact = grid_values(graphs[name], checked, normalisation, made.origin)
         variants[name] = _described(source, made, checked, exact, _brevitas(made.graph, data, split.held_out))
-    _write(folder, source, high, data, lowered, variants, progress)
+    _write(folder, high, data, split, lowered, variants, progress)
 
 
 def _described(
@@ -141,30 +138,16 @@ def _brevitas(graph: QuantisedGraph, data: CalibrationImages, held_out: np.ndarr
 
 def _write(
     folder: Path,
-    source: Source,
     high: Graph,
     data: CalibrationImages,
+    split: Split,
     lowered: dict[VariantName, Lowered],
     variants: dict[VariantName, QuantisedVariant],
     progress: Progress,
 ) -> None:
-    target = folder / GRAPHS
-    target.mkdir(parents=True, exist_ok=True)
-    split = split_images(len(data.images), data.labels)
-    labels = None if data.labels is None else data.labels[split.held_out]
-    logits, warnings = {}, [*data.warnings]
-    for name, made in lowered.items():
-        save_quantised(made.graph, target / name)
-        progress.advance(0, f"{name}, answers to the held-out images")
-        logits[name] = logits_of(made.graph, data.images[split.held_out])
-        warnings += answer_warnings(name, logits[name].argmax(axis=1), labels)
-    answers = logits_of(lowered[VariantName.HIGH].graph, data.images).argmax(axis=1).astype(np.int64)
-    arrays = {"ranges": split.ranges, "rule": split.rule, "held_out": split.held_out, "x": data.images}
-    if data.labels is not None:
-        arrays["y"] = data.labels
-    arrays["float"] = answers
-    np.savez_compressed(folder / LOGITS, **logits)  # type: ignore[arg-type]
-    np.savez_compressed(target / "images.npz", **arrays)  # type: ignore[arg-type]
+    networks = {name: made.graph for name, made in lowered.items()}
+    answers = logits_of(networks[VariantName.HIGH], data.images).argmax(axis=1).astype(np.int64)
+    warnings = write_graphs(folder, networks, data, split, answers, False, progress)
     record = QuantiseRecord(
         name=high.name,
         input_shape=high.input_shape,  # type: ignore[arg-type]  # checked by the model
@@ -173,7 +156,7 @@ def _write(
         first_input=data.statistics,
         binary=high.binary,
         notes=(NOTE, *data.notes),
-        warnings=tuple(warnings),
+        warnings=(*data.warnings, *warnings),
         pruning=(),
         variants=variants,
     )
