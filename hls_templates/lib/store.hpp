@@ -52,6 +52,26 @@ void send_result(const Header& header, uint32_t image, int lane, const Results<C
   }
 }
 
+// Puts a word into a beat, an element a byte: zeros where it is none of a map.
+template <class Config>
+inline void put_word(UInt<8> (&byte)[Shape<Config>::bus_bytes], unsigned int place, const Elements<Config>& word,
+                     bool here) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  for (unsigned int w = 0; w < Shape<Config>::bus_bytes / Config::sub_row; ++w) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    for (int e = 0; e < Config::sub_row; ++e) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      if (w == place) byte[w * Config::sub_row + e] = here ? UInt<8>(word[e]) : UInt<8>(0);
+    }
+  }
+}
+
 // Raw words of one lane, an element a byte.
 template <class Config>
 void send_map(const Instruction& i, uint32_t image, int lane, bool narrow, const Banks<Config>& bank,
@@ -79,17 +99,7 @@ void send_map(const Instruction& i, uint32_t image, int lane, bool narrow, const
 #endif
     read_lane<Config>(bank, lane, n < words ? i.in_base + n : 0, narrow, word);
     const unsigned int slot = n & (words_per_beat - 1);
-    for (unsigned int w = 0; w < words_per_beat; ++w) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-      for (int e = 0; e < Config::sub_row; ++e) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-        if (w == slot) byte[w * Config::sub_row + e] = n < words ? UInt<8>(word[e]) : UInt<8>(0);
-      }
-    }
+    put_word<Config>(byte, slot, word, n < words);
     if (slot + 1 == words_per_beat) beats.write(join_bytes<Config>(byte));
   }
 }
@@ -127,17 +137,7 @@ void send_rows(const Instruction& i, int lane, bool narrow, const Banks<Config>&
     const bool here = slot < rows.row_words;
     read_lane<Config>(bank, lane, here ? pixel + q : 0, narrow, word);
     const unsigned int place = n & (words_per_beat - 1);
-    for (unsigned int w = 0; w < words_per_beat; ++w) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-      for (int e = 0; e < Config::sub_row; ++e) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-        if (w == place) byte[w * Config::sub_row + e] = here ? UInt<8>(word[e]) : UInt<8>(0);
-      }
-    }
+    put_word<Config>(byte, place, word, here);
     if (place + 1 == words_per_beat) beats.write(join_bytes<Config>(byte));
     if (slot + 1 == row_slots) {
       slot = 0;
