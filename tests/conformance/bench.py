@@ -8,7 +8,7 @@ from pathlib import Path
 from rtl_sim.simulate.job import RunOptions
 from rtl_sim.simulate.runner import Dut, Simulation
 from tests.conformance.cases import cases_of, sweep_of
-from tests.rtl.units import Run, build_unit, fitted, make_run, smallest_bank
+from tests.rtl.units import Run, build_unit, fitted, make_run, smallest_bank_of
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import predict
 from toolflow.engine.isa import Flag, Opcode
@@ -111,7 +111,7 @@ def check_bands(shape: str, dut: Dut, simulators: Path) -> list[str]:
     The banks hold the smallest bands of three cases in four, and the whole maps of few.
     """
     config = fitted(shape)
-    least = {name: smallest_bank(config, name) for name in cases_of(config)}
+    least = {name: smallest_bank_of(config, name) for name in cases_of(config)}
     depth = sorted(least.values())[3 * len(least) // 4]
     small = config.fitted({"bank_depth": depth, "external_maps": True})
     runs: list[Run] = []

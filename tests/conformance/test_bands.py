@@ -10,29 +10,15 @@ from tests.conformance.cases import cases_of
 from tests.conformance.engine_shapes import SHAPES
 from tests.conformance.matrix import Network, compare, networks
 from tests.conformance.part import Part
+from tests.conformance.smallest_bank import smallest_bank
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
 from toolflow.engine.steps import Fill, Load, Spill
-from toolflow.ir.errors import DoesNotFitError
-from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.lower.compiled import CompiledProgram
 from toolflow.plan.schedule.needs import fit_depths, needs
 from toolflow.plan.schedule.schedule import Schedule, make_schedule
 
 SHORT = ("odd", "tile_4_slots", "narrow")  # whole words, tiles and slots, digits
-
-
-def smallest_bank(graph: QuantisedGraph, engine: EngineConfig) -> int:
-    """Return the fewest words of the banks on which a network runs."""
-    low, high = 0, engine.bank_depth
-    while high - low > 1:
-        middle = (low + high) // 2
-        try:
-            make_schedule(graph, engine, middle)
-            high = middle
-        except DoesNotFitError:
-            low = middle
-    return high
 
 
 def execute_on(engine: EngineConfig) -> Callable[[CompiledProgram, bytes, int], bytes]:

@@ -16,19 +16,18 @@ from rtl_sim.simulate.job import Job, RunOptions
 from rtl_sim.simulate.runner import Dut, Simulation, build_simulation
 from tests.conformance.cases import cases_of, sweep_of
 from tests.conformance.engine_shapes import SHAPES, SWEPT
+from tests.conformance.smallest_bank import smallest_bank
 from toolflow.emit.hls import emit_hls
 from toolflow.emit.rtl import emit_rtl
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
 from toolflow.engine.isa import INSTRUCTION_WORDS, Opcode
 from toolflow.engine.program import HEADER_WORDS
-from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.confidence import ConfidenceRule
 from toolflow.plan.lower.compiled import CompiledProgram
 from toolflow.plan.lower.lower import compile_program
 from toolflow.plan.schedule.needs import fit_depths
-from toolflow.plan.schedule.schedule import make_schedule
 
 UNIT = "single"
 DEPTHS = (
@@ -108,18 +107,9 @@ def fitted(shape: str) -> EngineConfig:
     return config.fitted({depth: max(getattr(need, depth) for need in needs) for depth in DEPTHS})
 
 
-def smallest_bank(config: EngineConfig, name: str) -> int:
+def smallest_bank_of(config: EngineConfig, name: str) -> int:
     """Return the fewest words of the banks on which a case runs, in bands of rows if they do not hold its maps."""
-    graph = _graph(config, name, extreme=False)
-    low, high = 0, config.bank_depth
-    while high - low > 1:
-        middle = (low + high) // 2
-        try:
-            make_schedule(graph, config, middle)
-            high = middle
-        except DoesNotFitError:
-            low = middle
-    return high
+    return smallest_bank(_graph(config, name, extreme=False), config)
 
 
 def edited(program: bytes, edit: Callable[[Words], None], checked: bool = True) -> bytes:
