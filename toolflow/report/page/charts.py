@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from quant.cascade.thresholds import ThresholdRow
 from toolflow.report.page.roofline import Roofline, roofline_of
 from toolflow.report.summary import Cascade, Run, Summary
 from toolflow.report.tables import RESOURCE_NAMES, threshold_text
@@ -134,12 +136,66 @@ def accuracy_chart(summary: Summary) -> Spec:
 
 def cascade_chart(summary: Summary, cascade: Cascade) -> Spec:
     """Accuracy against forwarded share; the parameter `at` is the row of the threshold that the slider shows."""
-    decision = summary.decision
-    table = None if decision is None else decision.thresholds
+    x = {
+        "field": "share", "type": "quantitative", "axis": {"format": "%", "title": "images forwarded", "tickCount": 6},
+        "scale": {"domain": [0, 1]},
+    }  # fmt: skip
+    y = {
+        "field": "accuracy",
+        "type": "quantitative",
+        "axis": {
+            "format": ".1%",
+            "title": "accuracy" if cascade.calibration.labelled else "agreement with the high unit",
+            "tickCount": 6,
+        },
+        "scale": {"zero": False},
+    }
+    colour = {
+        "field": "images", "type": "nominal", "title": None,
+        "scale": {"domain": ["held-out images", "calibration images"], "range": ["var(--accent)", "var(--muted)"]},
+    }  # fmt: skip
     calibration = [
         {"share": point.forwarded_share, "accuracy": point.accuracy, "images": "calibration images"}
         for point in cascade.curve
     ]
+    layers: list[Spec] = [
+        _limits(cascade, y),
+        {
+            "data": {"values": calibration},
+            "mark": {"type": "line", "opacity": 0.7, "strokeWidth": 1.5},
+            "encoding": {"x": x, "y": y, "color": colour},
+        },
+    ]
+    table = None if summary.decision is None else summary.decision.thresholds
+    rows = table.rows if table else ()
+    if not rows:
+        return _chart(280, layer=layers)
+    start = next((index for index, row in enumerate(rows) if row.chosen), 0)
+    return _chart(280, params=[{"name": "at", "value": start}], layer=layers + _thresholds(rows, x, y, colour))
+
+
+def _limits(cascade: Cascade, y: Spec) -> Spec:
+    """Rules at the accuracy of the high unit alone, and at the least that the tolerance allows."""
+    measure = cascade.held_out or cascade.calibration
+    rules = [
+        {"accuracy": measure.high_accuracy, "what": "high unit alone"},
+        {"accuracy": measure.high_accuracy - cascade.tolerance, "what": "tolerance"},
+    ]
+    dash = {
+        "field": "what",
+        "type": "nominal",
+        "title": None,
+        "scale": {"domain": ["high unit alone", "tolerance"], "range": [[6, 4], [2, 3]]},
+    }
+    return {
+        "data": {"values": rules},
+        "mark": {"type": "rule", "color": "var(--muted)"},
+        "encoding": {"y": y, "strokeDash": dash},
+    }
+
+
+def _thresholds(rows: Sequence[ThresholdRow], x: Spec, y: Spec, colour: Spec) -> list[Spec]:
+    """The line through the thresholds on held-out images, and a mark at the one that the slider shows."""
     held_out = [
         {
             "row": index,
@@ -149,58 +205,15 @@ def cascade_chart(summary: Summary, cascade: Cascade) -> Spec:
             "speed": row.images_per_second,
             "images": "held-out images",
         }
-        for index, row in enumerate(table.rows if table else ())
+        for index, row in enumerate(rows)
     ]
-    measure = cascade.held_out or cascade.calibration
-    rules = [
-        {"accuracy": measure.high_accuracy, "what": "high unit alone"},
-        {"accuracy": measure.high_accuracy - cascade.tolerance, "what": "tolerance"},
-    ]
-    what = "accuracy" if cascade.calibration.labelled else "agreement with the high unit"
-    x = {
-        "field": "share", "type": "quantitative", "axis": {"format": "%", "title": "images forwarded", "tickCount": 6},
-        "scale": {"domain": [0, 1]},
-    }  # fmt: skip
-    y = {
-        "field": "accuracy",
-        "type": "quantitative",
-        "axis": {"format": ".1%", "title": what, "tickCount": 6},
-        "scale": {"zero": False},
-    }
-    colour = {
-        "field": "images", "type": "nominal", "title": None,
-        "scale": {"domain": ["held-out images", "calibration images"], "range": ["var(--accent)", "var(--muted)"]},
-    }  # fmt: skip
     tooltip = [
         {"field": "threshold"},
         {"field": "share", "format": ".2%", "title": "forwarded"},
         {"field": "accuracy", "format": ".2%"},
         {"field": "speed", "format": ",.0f", "title": "images/s"},
     ]
-    layers: list[Spec] = [
-        {
-            "data": {"values": rules},
-            "mark": {"type": "rule", "color": "var(--muted)"},
-            "encoding": {
-                "y": y,
-                "strokeDash": {
-                    "field": "what",
-                    "type": "nominal",
-                    "title": None,
-                    "scale": {"domain": ["high unit alone", "tolerance"], "range": [[6, 4], [2, 3]]},
-                },
-            },
-        },
-        {
-            "data": {"values": calibration},
-            "mark": {"type": "line", "opacity": 0.7, "strokeWidth": 1.5},
-            "encoding": {"x": x, "y": y, "color": colour},
-        },
-    ]
-    if not held_out:
-        return _chart(280, layer=layers)
-    start = next((index for index, row in enumerate(table.rows if table else ()) if row.chosen), 0)
-    layers += [
+    return [
         {
             "data": {"values": held_out},
             "mark": {"type": "line", "point": {"filled": True, "size": 40, "color": "var(--accent)"}},
@@ -213,7 +226,6 @@ def cascade_chart(summary: Summary, cascade: Cascade) -> Spec:
             "encoding": {"x": x, "y": y},
         },
     ]
-    return _chart(280, params=[{"name": "at", "value": start}], layer=layers)
 
 
 def cycle_chart(run: Run) -> Spec:
