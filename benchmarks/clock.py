@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from benchmarks.results import add_record_option, record, record_row
-from benchmarks.yosys_resources import count_cells
+from benchmarks.yosys import count_cells
 from rtl_sim.timing.paths import TimingGraph
 from rtl_sim.timing.report import found_paths
 from rtl_sim.timing.synthesis import unit_netlist

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.results import SILICON, add_record_option, record
-from benchmarks.yosys_resources import count_cells
+from benchmarks.yosys import count_cells
 from rtl_sim.timing.synthesis import module_netlist, unit_netlist
 from toolflow.engine.config import EngineConfig
 from toolflow.plan.resources.count import ResourceCount

@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks.results import add_record_option, record, record_row
-from benchmarks.yosys_resources import count_cells, run_yosys
+from benchmarks.yosys import count_cells, run_yosys
 from toolflow.emit.rtl import with_default_engine
 from toolflow.engine.config import EngineConfig
 from toolflow.numerics.srbs import SHARING
