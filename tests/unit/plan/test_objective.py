@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import weakref
+
 import pytest
 
 from quant.cascade.decide import UnitCycles, decide
@@ -91,3 +95,13 @@ def test_a_pair_that_pays_for_throughput_need_not_pay_for_latency() -> None:
     pair = decision.alternative(DesignKind.RESIDENT_PAIR)
     assert pair is not None
     assert pair.cycles_per_image == pytest.approx(80.0 + 0.3 * 200.0)
+
+
+def test_a_network_is_gone_after_its_planning() -> None:
+    """The search refuses shapes; no refusal may keep the frames, and so the schedules and weights, of its callers."""
+    network = copy.copy(HIGH)
+    gone = weakref.ref(network)
+    assert timed_engines(network, 8, {}, load_board("ulx3s-85f"))
+    del network
+    gc.collect()
+    assert gone() is None

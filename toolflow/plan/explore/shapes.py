@@ -401,16 +401,26 @@ def allowed_shapes(
     shapes = [{**shape, **_packed(shape, form.every_weight), **fixed} for shape in shapes]
     # Checking is slow: what has too many multipliers for the board is checked if nothing else is left.
     small = [shape for shape in shapes if _has_room(shape, board)]
-    found, refused = [], []
+    found: list[EngineConfig] = []
+    refused = []
     for shape in small or shapes:
         try:
             found.append(EngineConfig.model_validate(shape))
-        except ValidationError as error:
-            refused.append(error)
+        except ValidationError:  # not kept: it would hold the frames of its callers, and their networks, for ever
+            refused.append(shape)
     if not found and refused:
-        nearest = min(refused, key=lambda error: len(str(error)))  # the fewest problems
-        raise ToolflowError(f"--engine: {_explain(dict(nearest.errors()[0]))}") from nearest
+        _, problem = min(map(_problem, refused), key=lambda each: each[0])  # the fewest problems
+        raise ToolflowError(f"--engine: {_explain(problem)}")
     return found
+
+
+def _problem(shape: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Return the length of what is said of the problems of an engine, and its first problem."""
+    try:
+        EngineConfig.model_validate(shape)
+    except ValidationError as error:
+        return len(str(error)), dict(error.errors(include_context=False)[0])
+    raise AssertionError(f"{shape} is an engine")
 
 
 def _indices(fixed: Mapping[str, int | str], form: Form) -> list[dict[str, int | str]]:
