@@ -334,7 +334,8 @@ inline int check_instruction(const Instruction& i, const Taps& taps, const Heade
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
-  if (i.reserved != 0 || i.reserved_high != 0 || i.flags >> 6 != 0) return error_opcode;
+  if (i.reserved != 0 || i.reserved_high != 0 || i.flags >> 7 != 0) return error_opcode;
+  if (i.striped()) return error_opcode;  // no engine has stripes yet
   if (i.load_ahead() && i.opcode != op_conv && i.opcode != op_max_pool) return error_opcode;
   if (i.opcode == op_conv && i.indexed() && !Config::gather) return error_opcode;
   if (moves_map(i) && !Config::external_maps) return error_opcode;
@@ -435,6 +436,7 @@ inline int check_program(Memory program, unsigned int image_count, Header& heade
   if (~crc != expected) return error_crc;
   if (header.instructions == 0) return error_count;
   if (header.narrow != 0 && Config::narrow_bits == 0) return error_opcode;
+  if (header.striped != 0) return error_opcode;  // no engine has stripes yet
   if (error == error_none && !ended) error = error_opcode;
   if (error == error_none && beats != header.weight_beats) error = error_count;
   header.instructions = used;

@@ -7,7 +7,7 @@
 namespace cascade {
 
 constexpr uint32_t program_magic = 0x31465443;
-constexpr uint32_t program_version = 5;
+constexpr uint32_t program_version = 6;
 // A damaged count must not make the engine read gigabytes before the CRC can tell.
 constexpr unsigned int max_instructions = 65536;
 constexpr int leading_places = 8;  // of the order of values, that the confidence unit keeps
@@ -22,6 +22,8 @@ constexpr int op_end = 7;
 constexpr int op_taps = 8;
 constexpr int op_fill = 9;
 constexpr int op_spill = 10;
+constexpr int op_stripes = 11;
+constexpr int op_shift = 12;
 
 constexpr int error_none = 0;
 constexpr int error_magic = 1;
@@ -44,6 +46,7 @@ struct Header {
   int32_t threshold;
   uint32_t weight_beats;
   uint8_t narrow;  // of an engine with two precisions: whether this is a narrow program
+  uint8_t striped;  // one image in each pass
   uint32_t map_bytes;
 };
 
@@ -92,6 +95,7 @@ struct Instruction {
   bool to_result() const { return (flags & 8) != 0; }
   bool indexed() const { return (flags & 16) != 0; }
   bool load_ahead() const { return (flags & 32) != 0; }
+  bool striped() const { return (flags & 64) != 0; }
 };
 
 inline uint16_t low_half(uint32_t word) {
@@ -123,6 +127,7 @@ inline Header decode_header(const uint32_t (&word)[block_words]) {
   header.threshold = static_cast<int32_t>(word[9]);
   header.weight_beats = word[10];
   header.narrow = static_cast<uint8_t>(word[11] >> 0 & 1);
+  header.striped = static_cast<uint8_t>(word[11] >> 1 & 1);
   header.map_bytes = word[12];
   return header;
 }

@@ -117,7 +117,7 @@ module cascade_decode
   logic tabled, loaded, ahead, never_ahead, misplaced;
   logic [StoreBits-1:0] images_base;
   always_ff @(posedge clk) begin
-    unknown <= i.reserved0 != '0 || i.reserved15 != '0 || i.flags.reserved != '0 ||
+    unknown <= i.reserved0 != '0 || i.reserved15 != '0 || i.flags.reserved != '0 || i.flags.striped ||
         (!Engine.gather && i.opcode == OpConv && i.flags.indexed) ||
         (i.flags.load_ahead && i.opcode != OpConv && i.opcode != OpMaxPool);
     misplaced <= i.opcode == OpTable ? tabled || loaded : i.opcode == OpLoad || moves_map ? ahead :
@@ -171,7 +171,8 @@ module cascade_decode
     logic [MaxTaps-1:0][ExponentBits-1:0] nibbles;
     logic good;
     nibbles = i[32+:MaxTaps*ExponentBits];
-    good = i.reserved0 == '0 && i.reserved15 == '0 && i.flags.reserved == '0 && !i.flags.load_ahead;
+    good = i.reserved0 == '0 && i.reserved15 == '0 && i.flags.reserved == '0 && !i.flags.striped &&
+        !i.flags.load_ahead;
     values = '0;
     for (int unsigned n = 0; n < MaxTaps; n++) begin
       if (n < Taps) begin

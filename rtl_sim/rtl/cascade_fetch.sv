@@ -105,7 +105,10 @@ module cascade_fetch
         end
         4'd9: header.threshold <= word;
         4'd10: header.weight_beats <= word;
-        4'd11: header.narrow <= word[0:0];
+        4'd11: begin
+          header.narrow <= word[0:0];
+          header.striped <= word[1:1];
+        end
         4'd12: header.map_bytes <= word;
         4'd15: crc_expected <= word;
         default: ;
@@ -165,7 +168,8 @@ module cascade_fetch
         AskCheck: if (request_ready) state <= Check;
         Check: if (block_ends && blocks_left == count_t'(1)) state <= Compare;
         Compare:
-        if (crc_equal && instructions != '0 && (two_precisions(Engine) || !header.narrow)) begin
+        if (crc_equal && instructions != '0 && (two_precisions(Engine) || !header.narrow) &&
+            !header.striped) begin  // no engine has stripes yet
           checked <= 1'b1;
           state <= Stream;
         end else begin

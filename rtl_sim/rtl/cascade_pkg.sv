@@ -3,7 +3,7 @@
 package cascade_pkg;
 
   localparam logic [31:0] ProgramMagic = 32'h3146_5443;
-  localparam logic [31:0] ProgramVersion = 32'd5;
+  localparam logic [31:0] ProgramVersion = 32'd6;
   // A damaged count must not make the engine read gigabytes before the CRC can tell.
   localparam logic [31:0] MaxInstructions = 32'd65536;
   localparam logic [3:0] LeadingPlaces = 4'd8;  // of the order of values, that the confidence unit keeps
@@ -28,7 +28,9 @@ package cascade_pkg;
     OpEnd = 8'd7,
     OpTaps = 8'd8,
     OpFill = 8'd9,
-    OpSpill = 8'd10
+    OpSpill = 8'd10,
+    OpStripes = 8'd11,
+    OpShift = 8'd12
   } opcode_e;
 
   typedef enum logic [3:0] {
@@ -46,7 +48,8 @@ package cascade_pkg;
   } error_e;
 
   typedef struct packed {
-    logic [1:0] reserved;
+    logic reserved;
+    logic striped;
     logic load_ahead;
     logic indexed;
     logic to_result;
@@ -129,6 +132,7 @@ package cascade_pkg;
     logic [31:0] threshold;
     logic [31:0] weight_beats;
     logic        narrow;  // a program of the narrow precision
+    logic        striped;  // one image in each pass
     logic [31:0] map_bytes;
     logic [31:0] instructions;
   } header_t;
@@ -271,6 +275,7 @@ package cascade_pkg;
     bank_memory_e   bank_memory;
     bit             confidence;
     bit             external_maps;
+    bit             stripes;
   } engine_t;
 
   // Of a module that is elaborated alone, as lint does: every unit is built.
@@ -304,7 +309,8 @@ package cascade_pkg;
     index_k: 1,
     bank_memory: BankMemoryBlock,
     confidence: 1'b1,
-    external_maps: 1'b1
+    external_maps: 1'b1,
+    stripes: 1'b0
   };
 
   // Bits of the address of a word in the banks.

@@ -66,6 +66,7 @@ class EngineConfig(BaseModel):
         bank_memory: whether the banks are meant for block RAM (LUT RAM if they are small) or for UltraRAM.
         confidence: whether the confidence unit is built.
         external_maps: whether the units are built that fill the banks from maps in external memory and spill to them.
+        stripes: whether the engine runs striped programs, in which the rows of one image lie in all lanes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -100,6 +101,7 @@ class EngineConfig(BaseModel):
     bank_memory: Literal["block", "ultra"] = "block"
     confidence: bool = True
     external_maps: bool = False
+    stripes: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -193,6 +195,7 @@ class EngineConfig(BaseModel):
             "pack_p": (1,),
             "gather": (False,),
             "tile": (0,),
+            "stripes": (False,),
         }
         problems = [
             f"{name} must be {' or '.join(map(_word, values))}, not {_word(getattr(self, name))}"
@@ -330,8 +333,9 @@ class EngineConfig(BaseModel):
         """64-bit hash of every parameter that a program could notice, compared by the engine with the program's header.
 
         Which memory holds the banks is none of them. Neither is how products are packed: an engine answers an index or
-        a weight that it does not take with an error code. Biases of 32 bits, one precision, an index for each channel
-        and no maps outside are those of engines before `bias_bits`, `narrow_bits`, `index_k` and `external_maps`.
+        a weight that it does not take with an error code. Biases of 32 bits, one precision, an index for each channel,
+        no maps outside and no stripes are those of engines before `bias_bits`, `narrow_bits`, `index_k`,
+        `external_maps` and `stripes`.
         """
         known = self.model_dump(exclude={"bank_memory", *ARRAY})
         if self.bias_bits == PLAIN_BIAS_BITS:
@@ -342,6 +346,8 @@ class EngineConfig(BaseModel):
             del known["index_k"]
         if not self.external_maps:
             del known["external_maps"]
+        if not self.stripes:
+            del known["stripes"]
         text = json.dumps(known, sort_keys=True).encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")
 

@@ -17,7 +17,19 @@ from toolflow.engine.decoder import Decoder
 from toolflow.engine.isa import INSTRUCTION_WORDS, Opcode
 from toolflow.engine.places import map_row_bytes
 from toolflow.engine.positions import Bound, position_cycles, sums_latency, tile_cycles
-from toolflow.engine.steps import Compute, Fill, Load, Part, Pool, Spill, Step, StoreMap, StoreResults
+from toolflow.engine.steps import (
+    Compute,
+    Fill,
+    Load,
+    Part,
+    Pool,
+    SetStripes,
+    Shift,
+    Spill,
+    Step,
+    StoreMap,
+    StoreResults,
+)
 from toolflow.engine.weight_port import WeightPort
 
 PIECE_BEATS = 32  # beats that a load beside compute asks for at a time
@@ -178,6 +190,11 @@ def _end(
     if part.opcode in (Opcode.TAPS, Opcode.END):
         return time + 1, "control"
     match step:
+        case SetStripes():
+            return time + 1, "control"
+        case Shift():
+            words = step.out.height * step.out.width * step.source.words
+            return time + words + wait.pool, "memory"
         case Compute():
             return _conv(config, step, time, weights, wait)
         case Load():

@@ -22,6 +22,8 @@ def disassemble(binary: bytes) -> str:
         lines.append(f"{index:4d}  {instruction.opcode.name:<12}  {first}")
         if Flag.LOAD_AHEAD in instruction.flags:
             rest.append("the images of the next pass may be loaded from here on")
+        if Flag.STRIPED in instruction.flags:
+            rest.append("on stripes of one image")
         lines += [" " * 20 + text for text in rest]
     return "\n".join(lines)
 
@@ -62,8 +64,10 @@ def _header_lines(header: Header, count: int) -> list[str]:
             f"k = {header.confidence_k}, threshold {header.threshold / 65536:.6f} ({header.threshold} / 65536)"
         )
     precision = "of the narrow precision, " if header.narrow else ""
+    layout = "of one image in each pass, " if header.striped else ""
+    signature = f"engine signature 0x{header.signature:016x}"
     return [
-        f"program     version {VERSION}, {precision}{count} instructions, engine signature 0x{header.signature:016x}",
+        f"program     version {VERSION}, {precision}{layout}{count} instructions, {signature}",
         f"images      one every {header.image_pitch_bytes} bytes",
         f"results     one every {header.result_pitch_bytes} bytes, {header.classes} values each",
         f"weights     {header.weight_beats} beats a pass",
@@ -139,6 +143,18 @@ def _spill(i: Instruction) -> list[str]:
     ]
 
 
+def _stripes(i: Instruction) -> list[str]:
+    return [f"each lane has {i.out_height} of {i.in_height} rows, behind {i.pad_top} row(s) of the lane before"]
+
+
+def _shift(i: Instruction) -> list[str]:
+    return [
+        f"{i.out_height}x{i.out_width} pixels of {i.sub_rows} word(s) @{i.in_base}, {i.in_words} word(s) a pixel, "
+        f"{i.in_row_words} a row -> @{i.out_base} of the {'previous' if i.levels else 'next'} lane, "
+        f"{i.out_words} word(s) a pixel"
+    ]
+
+
 def _taps(i: Instruction) -> list[str]:
     found = {"left shifts": i.exponents(), "steps": i.tap_steps()}
     pairs = {what: of.reshape(-1, 2 * len(of)).tolist() for what, of in found.items()}  # of rows
@@ -171,4 +187,6 @@ _DESCRIBE: Mapping[Opcode, Callable[[Instruction], list[str]]] = {
     Opcode.TAPS: _taps,
     Opcode.FILL: _fill,
     Opcode.SPILL: _spill,
+    Opcode.STRIPES: _stripes,
+    Opcode.SHIFT: _shift,
 }

@@ -59,6 +59,8 @@ def run_program(config: EngineConfig, program: bytes, weights: bytes, images: by
     header, instructions = _checked_program(config, program)
     if not instructions:
         raise EngineFaultError(ErrorCode.COUNT, "the program has no instruction")
+    if header.striped:
+        raise EngineFaultError(ErrorCode.OPCODE, "a striped program needs an engine with stripes")
     config = _seen(config, header)
     engine = _Engine(config, header, program, images, image_count)
     wanted = header.weight_beats * config.bus_bytes
@@ -68,6 +70,8 @@ def run_program(config: EngineConfig, program: bytes, weights: bytes, images: by
             engine.load_ahead(instruction)
         if instruction.opcode is Opcode.END:
             break
+        if instruction.opcode in (Opcode.STRIPES, Opcode.SHIFT) or Flag.STRIPED in instruction.flags:
+            raise EngineFaultError(ErrorCode.OPCODE, f"'{instruction.name or instruction.opcode.name}' needs stripes")
         if instruction.opcode is Opcode.CONV:
             stream = engine.conv(instruction, stream)
         else:

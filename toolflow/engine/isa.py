@@ -28,6 +28,8 @@ class Opcode(IntEnum):
     TAPS = 8
     FILL = 9
     SPILL = 10
+    STRIPES = 11
+    SHIFT = 12
 
 
 class Flag(IntFlag, boundary=STRICT):
@@ -40,6 +42,7 @@ class Flag(IntFlag, boundary=STRICT):
     TO_RESULT = 8
     INDEXED = 16
     LOAD_AHEAD = 32
+    STRIPED = 64
 
 
 # What a TAPS holds of each tap of the largest tile instead of the fields.
@@ -53,7 +56,7 @@ TAP_STEPS_BITS, TAP_STEPS_WORDS = 8, slice(6, 15)
 class Instruction:
     """One instruction; every field of PROGRAM.md, 0 if the opcode does not use it.
 
-    `residual_base` of a FILL or SPILL is the pitch: bytes from a lane's map to the next lane's.
+    `residual_base` of a FILL, a SPILL or a LOAD in stripes is the pitch: bytes from a lane's rows to the next lane's.
     `name` is the node that it came from, for reports only: it is not in the binary.
     """
 

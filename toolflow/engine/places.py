@@ -1,7 +1,7 @@
 """Where a tensor lies: in the banks, in the result memory, or in external memory (PROGRAM.md).
 
-On the chip, lane p holds image p of the pass, at the same addresses as all other lanes. The engine has no other
-layout of images over lanes.
+On the chip, lane p holds image p of the pass, at the same addresses as all other lanes (image layout). In a striped
+program all lanes hold rows of one image (`Stripes`), again at the same addresses, or lane 0 holds it alone.
 """
 
 from __future__ import annotations
@@ -63,6 +63,37 @@ class BankPlace:
     def contiguous(self) -> bool:
         """Whether channel c is element c."""
         return self.channel == tuple(range(len(self.channel)))
+
+
+@dataclass(frozen=True)
+class Stripes:
+    """Which rows of one image's map lie in each lane: row j of a place in lane p is row p · `rows` + j − `above`.
+
+    A lane's own rows are those that no lane before it owns; rows of its place above and below are its halo.
+
+    Attributes:
+        height: rows of the whole map.
+        rows: R, from a lane to the next.
+        above: T, rows of the place above the lane's own ones, 0 … 255.
+    """
+
+    height: int
+    rows: int
+    above: int = 0
+
+    def from_row(self, first: int) -> Stripes:
+        """Return the stripes of a place that begins with row `first` of this one, which lane 0 has in the map."""
+        beyond = max(first - self.above, 0)  # rows of lane 0 that are left out: the same window without them
+        return Stripes(self.height - beyond, self.rows, max(self.above - first, 0))
+
+    def window(self, lane: int, count: int) -> tuple[int, int]:
+        """Return which of the first `count` rows of a place lie in the map: the first, and the one after the last."""
+        first = max(self.above - lane * self.rows, 0)
+        return first, max(min(self.height + self.above - lane * self.rows, count), first)
+
+    def rows_of_map(self, first: int, count: int) -> int:
+        """Return how many rows of the map all lanes together hold as rows `first` … of `count` own ones."""
+        return sum(first <= row % self.rows < first + count for row in range(self.height))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from toolflow.engine.isa import INSTRUCTION_WORDS, Instruction, Opcode
 from toolflow.ir.errors import ToolflowError
 
 MAGIC = 0x31465443
-VERSION = 5
+VERSION = 6
 HEADER_WORDS = BLOCK_WORDS
 MAX_INSTRUCTIONS = 65536  # a damaged count must not make an engine read gigabytes
 # What encoding adds to a `Header`.
@@ -34,6 +34,7 @@ class Header:
     threshold: int = bits(9, 0, 32, signed=True)
     weight_beats: int = bits(10, 0, 32)
     narrow: int = bits(11, 0, 1)
+    striped: int = bits(11, 1, 1)
     map_bytes: int = bits(12, 0, 32)
 
 

@@ -1,12 +1,15 @@
-"""The steps of a pass: load, fill, compute, pool, spill and store, each with the places of its tensors.
+"""The steps of a pass: load, fill, compute, pool, shift, spill and store, each with the places of its tensors.
 
 A network's steps in order are its schedule (`toolflow/plan/schedule`). `toolflow/plan/lower` encodes them, and the
 cycle model, the needs of memories and the reports read them. A step takes one or two instructions.
+
+A step with `stripes` works on rows of one image in all lanes. The last `SetStripes` before it has the same stripes
+(`with_windows` sees to that).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -16,7 +19,7 @@ import numpy.typing as npt
 
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import LAYOUT, Opcode
-from toolflow.engine.places import BankPlace, ExternalPlace, ImageFormat, Region, ResultPlace
+from toolflow.engine.places import BankPlace, ExternalPlace, ImageFormat, Region, ResultPlace, Stripes
 from toolflow.engine.rows import LayerWeights, Walk
 from toolflow.engine.stream import parameter_beats, row_beats
 from toolflow.numerics.requantise import Requantise
@@ -86,8 +89,10 @@ class Load:
         ahead: name of the step from which on the words of `out`, and all behind them, are free for the images of the
             next pass; "" if there is none.
         table: int64 (C, 256): the element of each channel for each byte.
-        first_row: of the image; the row begins at a beat.
+        first_row: of the image; the row begins at a beat. In stripes, that of lane 0, negative if `stripes` has rows
+            above it.
         fills_tables: whether this is the pass's first load.
+        stripes: of `out`; None in image layout. Every row of the image begins at a beat in stripes.
     """
 
     tensor: str
@@ -99,6 +104,7 @@ class Load:
     ahead: str = ""
     first_row: int = 0
     fills_tables: bool = True
+    stripes: Stripes | None = None
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -124,14 +130,16 @@ class Fill:
     Attributes:
         tensor: whose map it is.
         source: where the map lies there.
-        first_row: of the map.
+        first_row: of the map. In stripes, that of lane 0, negative if `stripes` has rows above it.
         out: where the rows go.
+        stripes: of `out`; None in image layout. In stripes, `source` is where the one map of all lanes lies.
     """
 
     tensor: str
     source: ExternalPlace
     first_row: int
     out: BankPlace
+    stripes: Stripes | None = None
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -146,14 +154,17 @@ class Spill:
     Attributes:
         tensor: whose map it is.
         source: where the rows lie.
-        first_row: of the map.
+        first_row: of the map. In stripes, that of lane 0.
         out: where the map lies in external memory.
+        stripes: of `source`, without rows of another lane; None in image layout. In stripes, `out` is where the one
+            map of all lanes lies.
     """
 
     tensor: str
     source: BankPlace
     first_row: int
     out: ExternalPlace
+    stripes: Stripes | None = None
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -184,6 +195,9 @@ class Compute:
         direct_place_macs: those of a position if the layer were direct and dense; 0 likewise.
         accumulator_bits: width in which every final accumulator fits.
         top: row of the whole output with which `out` begins.
+        stripes: of `source`, whose row 0 the first window reads; None in image layout, or if no row that the step
+            reads can lie outside the map.
+        out_stripes: of `out`, whose rows are a lane's own; None in image layout.
     """
 
     name: str
@@ -203,6 +217,8 @@ class Compute:
     direct_place_macs: int = 0
     accumulator_bits: int = 0
     top: int = 0
+    stripes: Stripes | None = None
+    out_stripes: Stripes | None = None
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -232,20 +248,29 @@ class Compute:
 
     @property
     def places(self) -> int:
-        """Positions of the region, or tiles that cover it."""
-        height, width = self.region.height, self.region.width
+        """Positions of the region, or tiles that cover it: those of one lane."""
+        return self._places(self.region.height)
+
+    def _places(self, height: int) -> int:
+        width = self.region.width
         down, across = WINOGRAD[self.tile].tiles(height, width) if self.tile else (height, width)
         return down * across
 
     @property
+    def _image_rows(self) -> int:
+        """Rows of one image's output in the region, in all lanes."""
+        stripes, region = self.out_stripes, self.region
+        return region.height if stripes is None else stripes.rows_of_map(region.top, region.height)
+
+    @property
     def macs(self) -> int:
         """Useful multiply-accumulates for one image."""
-        return self.place_macs * self.places
+        return self.place_macs * self._places(self._image_rows)
 
     @property
     def direct_macs(self) -> int:
         """What they would be if the layer were direct and dense."""
-        return self.direct_place_macs * self.region.height * self.region.width
+        return self.direct_place_macs * self._image_rows * self.region.width
 
     @property
     def transformed_words(self) -> int:
@@ -284,6 +309,7 @@ class Pool:
         out, region: where the output lies, or a band of its rows, and the part of it that this step computes.
         window: what an output position reads.
         top: row of the whole output with which `out` begins.
+        stripes, out_stripes: of `source` and `out`, as in `Compute`.
     """
 
     tensor: str
@@ -293,6 +319,8 @@ class Pool:
     region: Region
     window: Window
     top: int = 0
+    stripes: Stripes | None = None
+    out_stripes: Stripes | None = None
 
     @property
     def name(self) -> str:
@@ -306,18 +334,56 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class SetStripes:
+    """Tell every lane which rows lie in the map, for the steps with these stripes that follow."""
+
+    stripes: Stripes
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The instruction."""
+        height, rows, above = self.stripes.height, self.stripes.rows, self.stripes.above
+        return (Part(Opcode.STRIPES, f"stripes of {rows} of {height} rows, {above} above"),)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Copy rows of every lane to the lane after or before it: the halo of a map in stripes.
+
+    Attributes:
+        tensor: whose map it is.
+        source: the rows that are read.
+        out: where they go in the other lane; of the same shape.
+        up: whether they go to the lane before, else to the one after.
+    """
+
+    tensor: str
+    source: BankPlace
+    out: BankPlace
+    up: bool
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The instruction."""
+        return (Part(Opcode.SHIFT, f"shift {self.tensor} {'up' if self.up else 'down'}"),)
+
+
+@dataclass(frozen=True)
 class StoreMap:
     """Write the raw words of a map to external memory, behind the results.
 
     Attributes:
         tensor, integer: the tensor that is stored, and its integers.
-        source, out: where it lies, or a band of its rows, and where the words go.
+        source, out: where it lies, or a band of its rows, and where the words go. In stripes, `out` has an item for
+            every lane of each image.
+        stripes: of `source`, whose rows are a lane's own; None in image layout.
     """
 
     tensor: str
     integer: IntegerType
     source: BankPlace
     out: ExternalPlace
+    stripes: Stripes | None = None
 
     @property
     def rows(self) -> Pair:
@@ -345,4 +411,22 @@ class StoreResults:
         return Part(Opcode.STORE_RESULT, "store"), Part(Opcode.END, "end")
 
 
-Step = Load | Fill | Compute | Pool | Spill | StoreMap | StoreResults
+Step = Load | Fill | Compute | Pool | SetStripes | Shift | Spill | StoreMap | StoreResults
+
+
+def with_windows(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Return the steps of a pass with a `SetStripes` wherever a step's rows need another window than the last one."""
+    found: list[Step] = []
+    last = None
+    for step in steps:
+        if isinstance(step, Load | Fill | Compute | Pool | Spill) and step.stripes not in (None, last):
+            last = step.stripes
+            assert last is not None
+            found.append(SetStripes(last))
+        found.append(step)
+    return tuple(found)
+
+
+def are_striped(steps: Iterable[Step]) -> bool:
+    """Return whether steps make a striped program, of whose passes each takes one image."""
+    return any(isinstance(step, SetStripes | Shift) for step in steps)

@@ -17,7 +17,7 @@ from tests.conformance.engine_shapes import SHAPES
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.executor import run_program
 from toolflow.engine.places import BankPlace, Region, ResultPlace
-from toolflow.engine.steps import Compute, Fill, Load, Pool, Spill, Step, StoreMap, StoreResults
+from toolflow.engine.steps import Compute, Fill, Load, Pool, SetStripes, Shift, Spill, Step, StoreMap, StoreResults
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.confidence import ACCEPT_ALL
@@ -123,6 +123,12 @@ def text(step: Step) -> str:
         case StoreMap():
             place = f"{step.out.offset_bytes}, one every {step.out.pitch_bytes} bytes"
             return f"store   {step.tensor}: {of_place(step.source)} -> {place}"
+        case Shift():
+            return (
+                f"shift   {step.tensor}: {of_place(step.source)} -> {of_place(step.out)}, {'up' if step.up else 'down'}"
+            )
+        case SetStripes():
+            return f"stripes {step.stripes.rows} of {step.stripes.height} rows, {step.stripes.above} above"
 
 
 def test_the_steps_of_a_network() -> None:

@@ -12,7 +12,23 @@ from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import Flag, Instruction, Opcode
 from toolflow.engine.places import BankPlace, Region, ResultPlace, map_row_bytes
 from toolflow.engine.program import table_offset_bytes
-from toolflow.engine.steps import Compute, Fill, Load, Part, Pool, Residual, Spill, Step, StoreMap, StoreResults, Window
+from toolflow.engine.steps import (
+    Compute,
+    Fill,
+    Load,
+    Part,
+    Pool,
+    Residual,
+    SetStripes,
+    Shift,
+    Spill,
+    Step,
+    StoreMap,
+    StoreResults,
+    Window,
+)
+
+OFFSETS = 1 << 32  # stripes with rows above the map begin before it: offsets are modulo this
 
 
 class _Walked(TypedDict):
@@ -70,6 +86,10 @@ def _encode(step: Step, part: Part, config: EngineConfig, tables: int) -> Instru
     match step:
         case Load():
             return _table(step, part, tables) if part.opcode is Opcode.TABLE else _load(step, part)
+        case SetStripes():
+            return _stripes(step, part)
+        case Shift():
+            return _shift(step, part)
         case Compute():
             return _taps(step, part) if part.opcode is Opcode.TAPS else _conv(step, part, config)
         case Pool():
@@ -90,10 +110,13 @@ def _table(step: Load, part: Part, tables: int) -> Instruction:
 
 
 def _load(step: Load, part: Part) -> Instruction:
+    pitch = 0 if step.stripes is None else step.stripes.rows * step.image.row_bytes
     return Instruction(
         part.opcode,
+        _striped(step),
         levels=step.digits,
-        in_base=step.first_byte,
+        in_base=step.first_byte % OFFSETS,
+        residual_base=pitch,
         in_words=step.image.slice_bytes,
         sub_rows=step.image.words,
         out_base=step.out.base,
@@ -112,7 +135,7 @@ def _taps(step: Compute, part: Part) -> Instruction:
 def _conv(step: Compute, part: Part, config: EngineConfig) -> Instruction:
     if step.tile and (step.region.top % step.tile or step.region.left % step.tile):
         raise ValueError(f"a region of '{step.name}' must begin at a tile of {step.tile}, not at {step.region[:2]}")
-    flags = Flag.INPUT_SIGNED if step.signed else Flag.NONE
+    flags = _read(step)
     if step.walk.indexed:
         flags |= Flag.INDEXED
     if isinstance(step.out, ResultPlace):
@@ -157,18 +180,39 @@ def _residual(residual: Residual, region: Region) -> _Residual:
 def _max_pool(step: Pool, part: Part) -> Instruction:
     return Instruction(
         part.opcode,
-        Flag.INPUT_SIGNED if step.signed else Flag.NONE,
+        _read(step),
         **_walked(step.source, step.out, step.region, step.window),
         sub_rows=step.source.words,
         name=part.name,
     )
 
 
-def _fill(step: Fill, part: Part, config: EngineConfig) -> Instruction:
+def _stripes(step: SetStripes, part: Part) -> Instruction:
+    stripes = step.stripes
+    return Instruction(
+        part.opcode, in_height=stripes.height, out_height=stripes.rows, pad_top=stripes.above, name=part.name
+    )
+
+
+def _shift(step: Shift, part: Part) -> Instruction:
+    source, out = step.source, step.out
+    region = Region(0, 0, out.height, out.width)
     return Instruction(
         part.opcode,
-        in_base=step.source.offset_bytes + step.first_row * map_row_bytes(step.out, config),
-        residual_base=step.source.pitch_bytes,
+        levels=int(step.up),
+        **_walked(source, out, region, Window((1, 1))),
+        sub_rows=source.words,
+        name=part.name,
+    )
+
+
+def _fill(step: Fill, part: Part, config: EngineConfig) -> Instruction:
+    row_bytes = map_row_bytes(step.out, config)
+    return Instruction(
+        part.opcode,
+        _striped(step),
+        in_base=(step.source.offset_bytes + step.first_row * row_bytes) % OFFSETS,
+        residual_base=step.source.pitch_bytes if step.stripes is None else step.stripes.rows * row_bytes,
         out_base=step.out.base,
         out_height=step.out.height,
         out_width=step.out.width,
@@ -179,16 +223,18 @@ def _fill(step: Fill, part: Part, config: EngineConfig) -> Instruction:
 
 
 def _spill(step: Spill, part: Part, config: EngineConfig) -> Instruction:
+    row_bytes = map_row_bytes(step.source, config)
     return Instruction(
         part.opcode,
+        _striped(step),
         in_base=step.source.base,
         in_height=step.source.height,
         in_width=step.source.width,
         in_words=step.source.pixel_words,
         in_row_words=step.source.row_words,
         sub_rows=step.source.words,
-        out_base=step.out.offset_bytes + step.first_row * map_row_bytes(step.source, config),
-        residual_base=step.out.pitch_bytes,
+        out_base=(step.out.offset_bytes + step.first_row * row_bytes) % OFFSETS,
+        residual_base=step.out.pitch_bytes if step.stripes is None else step.stripes.rows * row_bytes,
         name=part.name,
     )
 
@@ -197,12 +243,22 @@ def _store_map(step: StoreMap, part: Part) -> Instruction:
     height, row_words = step.rows
     return Instruction(
         part.opcode,
+        _striped(step),
         in_base=step.source.base,
         in_height=height,
         in_row_words=row_words,
         out_base=step.out.offset_bytes,
         name=part.name,
     )
+
+
+def _striped(step: Load | Fill | Compute | Pool | Spill | StoreMap) -> Flag:
+    return Flag.NONE if step.stripes is None else Flag.STRIPED
+
+
+def _read(step: Compute | Pool) -> Flag:
+    """Return how a step reads its map."""
+    return _striped(step) | (Flag.INPUT_SIGNED if step.signed else Flag.NONE)
 
 
 def _walked(source: BankPlace, out: BankPlace | ResultPlace, region: Region, window: Window) -> _Walked:

@@ -8,7 +8,7 @@ import numpy as np
 
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.program import Header, encode_program
-from toolflow.engine.steps import Load
+from toolflow.engine.steps import Load, are_striped
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.confidence import ACCEPT_ALL, ConfidenceRule
 from toolflow.plan.lower.compiled import CompiledProgram
@@ -69,6 +69,7 @@ def lower(schedule: Schedule, rule: ConfidenceRule) -> CompiledProgram:
         threshold=rule.threshold,
         weight_beats=len(weights) // config.bus_bytes,
         narrow=int(config.narrow),
+        striped=int(are_striped(schedule.steps)),
         map_bytes=schedule.map_bytes,
     )
     program = encode_program(header, instructions, _tables(schedule.load), config.bus_bytes)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from toolflow.engine.config import EngineConfig, deepest_memories
 from toolflow.engine.places import BankPlace
-from toolflow.engine.steps import Compute, Fill, Spill, Step
+from toolflow.engine.steps import Compute, Fill, SetStripes, Spill, Step
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.requantise import Int64Array
@@ -81,6 +81,8 @@ def bias_bits(bias: Int64Array) -> int:
 
 def _in_banks(step: Step) -> Iterator[BankPlace]:
     """Yield the places in the banks of what a step reads and writes."""
+    if isinstance(step, SetStripes):
+        return
     if isinstance(step.source, BankPlace):
         yield step.source
     if isinstance(step.out, BankPlace):

@@ -224,7 +224,7 @@ def _steps(maps: Maps, node: QuantisedNode) -> Iterator[Computing]:
         raise ToolflowError(f"{node.op.kind} '{node.name}' does not run on the engine")
 
 
-def _load(maps: Maps, ahead: str, steps: Sequence[Step]) -> Load:
+def _load(maps: Maps, ahead: str, steps: Sequence[Computing]) -> Load:
     """Return the load; nothing is loaded ahead if a step then reads words of the image, be it with weights of 0."""
     graph, config = maps.graph, maps.config
     image = image_format(graph, config.sub_row)

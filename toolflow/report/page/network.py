@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from toolflow.engine.steps import Step, StoreMap, StoreResults
+from toolflow.engine.steps import SetStripes, Step, StoreMap, StoreResults
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
 
 
@@ -57,7 +57,7 @@ def network_nodes(graph: QuantisedGraph, steps: Sequence[Step]) -> tuple[Network
         names = [part.name for part in step.parts]
         if isinstance(step, StoreMap | StoreResults):
             last += names
-        else:
+        elif not isinstance(step, SetStripes):
             made.setdefault(step.tensor, []).extend(names)
     rows = {graph.input_name: 0} | {node.name: row for row, node in enumerate(graph.nodes, 1)}
     found = [
