@@ -10,8 +10,8 @@ import numpy as np
 def knee(x: Sequence[float], y: Sequence[float], sensitivity: float = 1.0) -> int | None:
     """Return the place of the knee of a falling, concave curve, None if there is none.
 
-    The curve is brought to the unit square and turned, and the first local maximum of its distance from the diagonal
-    counts behind which the distance falls by the sensitivity times the mean step of x.
+    The curve is brought to the unit square and turned, and the first local maximum of its distance above the diagonal
+    counts behind which the distance falls by the sensitivity times the mean step of x before it rises again.
 
     Args:
         x: ascending.
@@ -32,7 +32,7 @@ def knee(x: Sequence[float], y: Sequence[float], sensitivity: float = 1.0) -> in
         if here >= before and here >= after and here > 0:
             threshold, candidate = here - sensitivity * step, index
         elif here <= before and here <= after:
-            threshold = 0.0  # behind a dip only a fall below the diagonal counts
+            candidate = None
         if candidate is not None and after < threshold:
             return len(a) - 1 - candidate
     return None
