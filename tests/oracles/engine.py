@@ -38,10 +38,17 @@ class Oracle:
         self.table: dict[tuple[int, int, int], int] = {}
         self.bank: dict[tuple[int, int], Element] = {}
         self.maps: dict[int, Element] = {}
-        self.result: dict[int, int] = {}
+        self.result: dict[int, Element] = {}
         self.image = 0
         self.weights = b""
         self.at = 0  # bytes of the weight stream that are used
+
+    def taking_part(self, i: Instruction, lanes: int) -> range:
+        """Return the lanes in which an instruction does something for the image."""
+        if not self.header.striped:
+            return range(self.image % lanes, self.image % lanes + 1)
+        movers = (Opcode.LOAD, Opcode.FILL, Opcode.SPILL, Opcode.STORE_MAP, Opcode.STORE_RESULT)
+        return range(1 if i.opcode in movers and Flag.STRIPED not in i.flags else lanes)
 
     def run(self, program: bytes, weights: bytes, images: bytes, count: int) -> dict[int, Element]:
         self.header, instructions = decode_program(program)
@@ -58,16 +65,26 @@ class Oracle:
             Opcode.TAPS: self.taps,
             Opcode.FILL: self.fill,
             Opcode.SPILL: self.spill,
+            Opcode.STRIPES: self.stripes,
         }
         lanes = self.c.lanes_p // 2 if self.c.narrow_bits and not self.header.narrow else self.c.lanes_p
         for self.image in range(count):
-            self.bank, self.result, self.maps, self.at = {}, {}, {}, 0
-            self.lane = self.image % lanes
+            self.banks: list[dict[tuple[int, int], Element]] = [{} for _ in range(lanes)]
+            results: list[dict[int, Element]] = [{} for _ in range(lanes)]
+            self.windows = [(0, 65535)] * lanes
+            self.maps, self.at = {}, 0
             self.exponent, self.tap_steps = [0] * 36, [0] * 36
             for i in instructions:
                 if i.opcode is Opcode.END:
                     break
-                perform[i.opcode](i)
+                if i.opcode is Opcode.SHIFT:
+                    self.shift(i, lanes)
+                    continue
+                at = self.at
+                for lane in self.taking_part(i, lanes):
+                    self.lane = lane
+                    self.bank, self.result, self.at = self.banks[self.lane], results[self.lane], at
+                    perform[i.opcode](i)
             assert self.at == len(weights)
         return self.memory
 
@@ -79,10 +96,33 @@ class Oracle:
                     self.table[q, j, value] = self.program[at]
                     at += 1
 
+    def stripes(self, i: Instruction) -> None:
+        T, R, H, p = i.pad_top, i.out_height, i.in_height, self.lane
+        self.windows[p] = max(0, T - p * R), min(max(H + T - p * R, 0), 65535)
+
+    def seen(self, i: Instruction, row: int) -> bool:
+        """Tell whether the lane has a row, counted from the base of what the instruction reads or writes."""
+        first, end = self.windows[self.lane]
+        return Flag.STRIPED not in i.flags or first <= row < end
+
+    def row_offset(self, i: Instruction, base: int, row: int, row_bytes: int) -> int:
+        """Return where a row begins that FILL, SPILL or a LOAD of stripes moves."""
+        lane = self.lane if Flag.STRIPED in i.flags or not self.header.striped else 0
+        return (base + lane * i.residual_base + row * row_bytes) % 2**32
+
     def load(self, i: Instruction) -> None:
-        at = self.image * self.header.image_pitch_bytes + i.in_base
+        image = self.image * self.header.image_pitch_bytes
+        at = image + i.in_base
         bits = self.digit_bits
+        row_bytes = i.out_width * i.sub_rows * i.in_words
         for pixel in range(i.out_height * i.out_width):
+            row, column = divmod(pixel, i.out_width)
+            if not self.seen(i, row):
+                continue
+            if Flag.STRIPED in i.flags and column == 0:
+                at = self.row_offset(i, i.in_base, row, row_bytes)
+                assert at + row_bytes <= self.header.image_pitch_bytes
+                at += image
             for q in range(i.sub_rows):
                 together = i.levels > 1 and i.sub_rows == 1 and i.levels * i.in_words <= self.c.sub_row
                 words = [[0] * self.c.sub_row for _ in range(1 if together else i.levels)]
@@ -138,30 +178,39 @@ class Oracle:
         A = WINOGRAD[m].output.tolist()
         for ty, tx in itertools.product(range(math.ceil(i.out_height / m)), range(math.ceil(i.out_width / m))):
             words = [self.transformed(i, ty * m - i.pad_top, tx * m - i.pad_left, q) for q in range(i.sub_rows)]
-            Y = [[[0] * len(parameters) for _ in range(m)] for _ in range(m)]
+            Y: list[list[list[Element]]] = [[[0] * len(parameters) for _ in range(m)] for _ in range(m)]
             row = 0
             for ky, kx in itertools.product(range(t), range(t)):
-                acc = [0] * len(parameters)
+                acc: list[Element] = [0] * len(parameters)
                 for level, q in itertools.product(range(i.levels), range(i.sub_rows)):
                     if level and q == 0:
-                        acc = [a << self.digit_bits for a in acc]
+                        acc = [self.plus(0, 1 << self.digit_bits, a) for a in acc]
                     steps = self.tap_steps[ky * t + kx] or i.steps
                     for step in range(min(steps, i.steps_last) if q == i.sub_rows - 1 else steps):
                         for k, s in itertools.product(range(len(parameters)), range(self.c.slots)):
                             value, index = rows[row][k][s]
                             if value:
                                 j = index if index >= 0 else (step * self.c.slots + s) % self.c.sub_row
-                                x = words[q][ky][kx][j]
-                                assert x is not None, "an undefined element counts"
-                                acc[k] += value * x
+                                acc[k] = self.plus(acc[k], value, words[q][ky][kx][j])
                         row += 1
                 for y, x, k in itertools.product(range(m), range(m), range(len(parameters))):
-                    Y[y][x][k] += A[y][ky] * A[x][kx] * (acc[k] << self.exponent[ky * t + kx])
+                    share = A[y][ky] * A[x][kx] << self.exponent[ky * t + kx]
+                    Y[y][x][k] = self.plus(Y[y][x][k], share, acc[k])
             assert row == i.rows
             for y, x, k in itertools.product(range(m), range(m), range(len(parameters))):
                 oy, ox = ty * m + y, tx * m + x
                 if oy < i.out_height and ox < i.out_width and first + k < i.channels:
-                    self.drain(i, oy, ox, first + k, signed(Y[y][x][k], self.c.accumulator_bits), parameters[k])
+                    self.drain(i, oy, ox, first + k, self.wrapped(Y[y][x][k]), parameters[k])
+
+    def plus(self, total: Element, factor: int, x: Element) -> Element:
+        """Add a product, undefined if something is that counts; only in lanes of a striped program may it be."""
+        if not factor:
+            return total
+        assert x is not None or self.header.striped, "an undefined element counts"
+        return None if total is None or x is None else total + factor * x
+
+    def wrapped(self, total: Element) -> Element:
+        return None if total is None else signed(total, self.c.accumulator_bits)
 
     def transformed(self, i: Instruction, top: int, left: int, q: int) -> list[list[list[Element]]]:
         """Return V[ky][kx][channel] of word q of a tile."""
@@ -169,7 +218,8 @@ class Oracle:
         taps = range(i.tile + 2)
         V: list[list[list[Element]]] = [[[0] * S for _ in taps] for _ in taps]
         for iy, ix, j in itertools.product(taps, taps, range(S)):
-            if not (0 <= top + iy < i.in_height and 0 <= left + ix < i.in_width):
+            inside = 0 <= top + iy < i.in_height and 0 <= left + ix < i.in_width
+            if not inside or not self.seen(i, top + iy):
                 continue
             word = i.in_base + (top + iy) * i.in_row_words + (left + ix) * i.in_words + q
             d = self.read(word, j, Flag.INPUT_SIGNED in i.flags)
@@ -216,18 +266,18 @@ class Oracle:
 
     def accumulate(
         self, i: Instruction, first: int, oy: int, ox: int, rows: list[list[list[tuple[int, int]]]]
-    ) -> list[int]:
+    ) -> list[Element]:
         c = self.c
-        acc = [0] * c.lanes_k
+        acc: list[Element] = [0] * c.lanes_k
         row = 0
         for level in range(i.levels):
             if level:
-                acc = [a << self.digit_bits for a in acc]
+                acc = [self.plus(0, 1 << self.digit_bits, a) for a in acc]
             for ky in range(i.kernel_h):
                 for kx in range(i.kernel_w):
                     iy = oy * i.stride_h + ky * i.dilation_h - i.pad_top
                     ix = ox * i.stride_w + kx * i.dilation_w - i.pad_left
-                    inside = 0 <= iy < i.in_height and 0 <= ix < i.in_width
+                    inside = 0 <= iy < i.in_height and 0 <= ix < i.in_width and self.seen(i, iy)
                     for q in range(i.sub_rows):
                         word = i.in_base + iy * i.in_row_words + ix * i.in_words + first + q
                         for t in range(i.steps_last if q == i.sub_rows - 1 else i.steps):
@@ -237,31 +287,41 @@ class Oracle:
                                     if value:
                                         j = index if index >= 0 else (t * c.slots + s) % c.sub_row
                                         x = self.read(word, j, Flag.INPUT_SIGNED in i.flags)
-                                        assert x is not None, "an undefined element counts"
-                                        acc[k] += value * x
+                                        acc[k] = self.plus(acc[k], value, x)
                             row += 1
         assert row == i.rows
-        return [signed(a, c.accumulator_bits) for a in acc]
+        return [self.wrapped(a) for a in acc]
 
-    def drain(self, i: Instruction, oy: int, ox: int, channel: int, acc: int, of: tuple[int, ...]) -> None:
+    def drain(self, i: Instruction, oy: int, ox: int, channel: int, acc: Element, of: tuple[int, ...]) -> None:
         bias, multiplier, residual_multiplier, shift = of
         S = self.c.sub_row
-        u = (acc + bias) * multiplier
+        u = self.plus(bias * multiplier, multiplier, acc)
         e = channel - i.residual_offset
         if Flag.RESIDUAL in i.flags and 0 <= e < i.residual_channels:
             word = i.residual_base + oy * i.residual_row_words + ox * i.residual_pixel_words + e // S
             r = self.read(word, e % S, Flag.RESIDUAL_SIGNED in i.flags)
-            assert r is not None, "an undefined residual counts"
-            u += r * residual_multiplier
-        out = min(max(round_half_even(Fraction(u, 1 << shift)), i.lower), i.upper)
+            u = self.plus(u, residual_multiplier, r)
+        out = None if u is None else min(max(round_half_even(Fraction(u, 1 << shift)), i.lower), i.upper)
         position = oy * i.out_width + ox
         if Flag.TO_RESULT in i.flags:
             self.result[i.out_base + position * i.channels + channel] = out
         else:
             word = i.out_base + position * i.out_words + channel // S
-            self.bank[word, channel % S] = out & ((1 << self.element_bits) - 1)
+            self.bank[word, channel % S] = None if out is None else out & ((1 << self.element_bits) - 1)
             for padding in range(i.channels % S or S, S if channel + 1 == i.channels else 0):
                 self.bank[word, padding] = None
+
+    def shift(self, i: Instruction, lanes: int) -> None:
+        assert i.levels in (0, 1)
+        d = -1 if i.levels else 1
+        for y, x, q in itertools.product(range(i.out_height), range(i.out_width), range(i.sub_rows)):
+            word = i.in_base + y * i.in_row_words + x * i.in_words + q
+            words: list[list[Element]] = [[bank.get((word, j)) for j in range(self.c.sub_row)] for bank in self.banks]
+            undefined: list[Element] = [None] * self.c.sub_row
+            for lane in range(lanes):
+                self.bank = self.banks[lane]
+                out = i.out_base + (y * i.out_width + x) * i.out_words + q
+                self.write(out, words[lane - d] if 0 <= lane - d < lanes else undefined)
 
     def max_pool(self, i: Instruction) -> None:
         for oy in range(i.out_height):
@@ -274,17 +334,20 @@ class Oracle:
                             for kx in range(i.kernel_w):
                                 iy = oy * i.stride_h + ky * i.dilation_h - i.pad_top
                                 ix = ox * i.stride_w + kx * i.dilation_w - i.pad_left
-                                if 0 <= iy < i.in_height and 0 <= ix < i.in_width:
+                                if 0 <= iy < i.in_height and 0 <= ix < i.in_width and self.seen(i, iy):
                                     word = i.in_base + iy * i.in_row_words + ix * i.in_words + q
                                     seen.append(self.read(word, j, Flag.INPUT_SIGNED in i.flags))
-                        out.append(None if None in seen else max(x for x in seen if x is not None))
+                        assert seen or self.header.striped
+                        out.append(None if None in seen or not seen else max(x for x in seen if x is not None))
                     self.write(i.out_base + (oy * i.out_width + ox) * i.out_words + q, out)
 
     def fill(self, i: Instruction) -> None:
         S, beat = self.c.sub_row, self.c.bus_bytes
         row_bytes = math.ceil(i.out_width * i.sub_rows * S / beat) * beat
         for y, x, q in itertools.product(range(i.out_height), range(i.out_width), range(i.sub_rows)):
-            at = i.in_base + self.lane * i.residual_base + y * row_bytes + (x * i.sub_rows + q) * S
+            if not self.seen(i, y):
+                continue
+            at = self.row_offset(i, i.in_base, y, row_bytes) + (x * i.sub_rows + q) * S
             word = i.out_base + (y * i.out_width + x) * i.out_words + q
             self.write(word, [self.maps.get(at + j) for j in range(S)])
 
@@ -292,13 +355,19 @@ class Oracle:
         S, beat = self.c.sub_row, self.c.bus_bytes
         row_bytes = math.ceil(i.in_width * i.sub_rows * S / beat) * beat
         for y, x, q, j in itertools.product(range(i.in_height), range(i.in_width), range(i.sub_rows), range(S)):
-            at = i.out_base + self.lane * i.residual_base + y * row_bytes + (x * i.sub_rows + q) * S + j
+            if not self.seen(i, y):
+                continue
+            at = self.row_offset(i, i.out_base, y, row_bytes) + (x * i.sub_rows + q) * S + j
             assert at < self.header.map_bytes
             self.maps[at] = self.read(i.in_base + y * i.in_row_words + x * i.in_words + q, j, False)
 
     def store_result(self, i: Instruction) -> None:
         K, pitch = self.header.classes, self.header.result_pitch_bytes
-        logits = [self.result[n] for n in range(K)]
+        logits: list[int] = []
+        for n in range(K):
+            logit = self.result[n]
+            assert logit is not None, "an undefined result"
+            logits.append(logit)
         klass = logits.index(max(logits))
         confident, numerator, total = 1, 0, 0
         if self.c.confidence:
@@ -319,7 +388,8 @@ class Oracle:
     def store_map(self, i: Instruction) -> None:
         words = i.in_row_words * i.in_height
         pitch = math.ceil(words * self.c.sub_row / self.c.bus_bytes) * self.c.bus_bytes
-        start = i.out_base + self.image * pitch
+        record = self.image * len(self.banks) + self.lane if Flag.STRIPED in i.flags else self.image
+        start = i.out_base + record * pitch
         for n in range(pitch):
             word, j = divmod(n, self.c.sub_row)
             self.memory[start + n] = self.bank.get((i.in_base + word, j)) if word < words else 0

@@ -218,7 +218,7 @@ def _load(config: EngineConfig, step: Load, part: Part, images: int, wait: Laten
         entries = image.words * 256
         beats = -(-entries * image.slice_bytes // config.bus_bytes)
         return wait.memory + max(beats, entries) + wait.mover
-    beats = -(-step.bytes // config.bus_bytes)
+    beats = -(-step.out.height * image.row_bytes // config.bus_bytes)
     written = step.out.height * image.width * step.out.words
     return wait.memory + images * (max(written, beats) + wait.image) + wait.mover
 

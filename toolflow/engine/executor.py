@@ -1,7 +1,8 @@
 """Numpy executor of a program binary: the engine of PROGRAM.md, instruction by instruction.
 
 It reads the same bytes as the HLS and the RTL engine and returns the bytes that they write. All
-images run at once as lanes, which PROGRAM.md allows: passes do not see each other.
+images run at once as lanes, which PROGRAM.md allows: passes do not see each other. In a striped program every
+image has all lanes of the engine: bank image · `lanes_p` + p is lane p's.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import numpy.typing as npt
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.errors import EngineFaultError, ErrorCode
 from toolflow.engine.isa import INSTRUCTION_WORDS, Flag, Instruction, Opcode
-from toolflow.engine.map_memory import MapMemory
+from toolflow.engine.lane_window import LaneWindow, row_offset
+from toolflow.engine.map_memory import MOST_ROW_BEATS, MapMemory
 from toolflow.engine.places import digit_step
 from toolflow.engine.program import (
     COUNT_WORD,
@@ -44,6 +46,9 @@ from toolflow.numerics.winograd import MAX_EXPONENT, WINOGRAD, Winograd
 
 Int64Array = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+UNDEFINED = 0x55  # an element that is undefined but not left as it was: anything but 0, so that it shows
+# What the flag STRIPED makes work on stripes.
+ON_STRIPES = {Opcode.LOAD, Opcode.CONV, Opcode.MAXPOOL, Opcode.STORE_MAP, Opcode.FILL, Opcode.SPILL}
 
 
 def run_program(config: EngineConfig, program: bytes, weights: bytes, images: bytes, image_count: int) -> bytes:
@@ -59,19 +64,18 @@ def run_program(config: EngineConfig, program: bytes, weights: bytes, images: by
     header, instructions = _checked_program(config, program)
     if not instructions:
         raise EngineFaultError(ErrorCode.COUNT, "the program has no instruction")
-    if header.striped:
+    if header.striped and not config.stripes:
         raise EngineFaultError(ErrorCode.OPCODE, "a striped program needs an engine with stripes")
     config = _seen(config, header)
     engine = _Engine(config, header, program, images, image_count)
     wanted = header.weight_beats * config.bus_bytes
     stream = memoryview(weights)[:wanted]
     for instruction in instructions:
+        engine.admit(instruction)
         if Flag.LOAD_AHEAD in instruction.flags:
             engine.load_ahead(instruction)
         if instruction.opcode is Opcode.END:
             break
-        if instruction.opcode in (Opcode.STRIPES, Opcode.SHIFT) or Flag.STRIPED in instruction.flags:
-            raise EngineFaultError(ErrorCode.OPCODE, f"'{instruction.name or instruction.opcode.name}' needs stripes")
         if instruction.opcode is Opcode.CONV:
             stream = engine.conv(instruction, stream)
         else:
@@ -126,13 +130,15 @@ class _Engine:
         self.program = program
         self.images = np.frombuffer(images, dtype=np.uint8)
         self.count = image_count
-        self.bank = np.zeros((image_count, config.bank_depth, config.sub_row), dtype=np.uint8)
-        self.result = np.zeros((image_count, config.result_depth), dtype=np.int64)
+        self.lanes = config.lanes_p if header.striped else 1  # of each image
+        self.window = LaneWindow(self.lanes)
+        self.bank = np.zeros((image_count * self.lanes, config.bank_depth, config.sub_row), dtype=np.uint8)
+        self.result = np.zeros((image_count * self.lanes, config.result_depth), dtype=np.int64)
         self.table = np.zeros((config.table_words, config.sub_row, 256), dtype=np.uint8)
         self.output = bytearray()
         self.last_taps = Instruction(Opcode.TAPS)
         self.tables_filled = False
-        self.maps = MapMemory(config, header.map_bytes, image_count)
+        self.maps = MapMemory(config, header.map_bytes, image_count, 1 if header.striped else config.lanes_p)
         self.loaded: Instruction | None = None  # the last LOAD
         self.ahead = False  # whether there was a LOAD_AHEAD
         self.moved = False  # whether there was a second LOAD, a FILL or a SPILL
@@ -146,7 +152,18 @@ class _Engine:
             Opcode.TAPS: self.taps,
             Opcode.FILL: self.fill,
             Opcode.SPILL: self.spill,
+            Opcode.STRIPES: self.stripes,
+            Opcode.SHIFT: self.shift,
         }
+
+    def admit(self, i: Instruction) -> None:
+        """Refuse what programs of this layout do not have."""
+        striped = bool(self.header.striped)
+        known = striped or (i.opcode not in (Opcode.STRIPES, Opcode.SHIFT) and Flag.STRIPED not in i.flags)
+        takes = Flag.STRIPED not in i.flags or i.opcode in ON_STRIPES
+        if not known or not takes or (striped and Flag.LOAD_AHEAD in i.flags):
+            layout = "a striped program" if striped else "a program that is not striped"
+            raise EngineFaultError(ErrorCode.OPCODE, f"{layout} cannot have '{i.name or i.opcode.name}' {i.flags!r}")
 
     def fill_tables(self, i: Instruction) -> None:
         q, width = i.sub_rows, i.in_words
@@ -170,11 +187,32 @@ class _Engine:
         stored = -(-digits * step // self.config.sub_row)
         end = i.out_base + (pixels - 1) * i.out_words + stored
         self._in_range(end <= self.config.bank_depth, i, "load")
-        pitch, first, last = self.header.image_pitch_bytes, i.in_base, i.in_base + pixels * q * width
-        self._in_range(last <= pitch and not (pitch | first) % self.config.bus_bytes, i, "image")
+        pitch = self.header.image_pitch_bytes
+        self._in_range((pitch | i.in_base) % self.config.bus_bytes == 0, i, "image")
         self._reads(self.count * pitch, self.images, "images")
-        raw = self.images[: self.count * pitch].reshape(self.count, pitch)[:, first:last]
-        raw = raw.reshape(self.count, pixels, q, width)
+        images = self.images[: self.count * pitch].reshape(self.count, pitch)
+        address = i.out_base + np.arange(pixels)[:, None] * i.out_words + np.arange(stored)
+        if Flag.STRIPED not in i.flags:
+            last = i.in_base + pixels * q * width
+            self._in_range(last <= pitch, i, "image")
+            self.bank[:: self.lanes, address] = self._loaded(i, images[:, i.in_base : last], stored)
+            return
+        row_bytes = i.out_width * q * width
+        beats, odd = divmod(row_bytes, self.config.bus_bytes)
+        self._in_range(not (odd or i.residual_base % self.config.bus_bytes) and beats <= MOST_ROW_BEATS, i, "rows")
+        for lane in range(self.lanes):
+            for row in self.window.rows(lane, i.out_height):
+                first = row_offset(i.in_base, i.residual_base, row_bytes, lane, row)
+                self._in_range(first + row_bytes <= pitch, i, "image")
+                words = self._loaded(i, images[:, first : first + row_bytes], stored)
+                self.bank[lane :: self.lanes, address[row * i.out_width : (row + 1) * i.out_width]] = words
+
+    def _loaded(self, i: Instruction, raw: npt.NDArray[np.uint8], stored: int) -> npt.NDArray[np.uint8]:
+        """Return the bank words (images, pixels, stored, S) of pixels, given the bytes of each image."""
+        q, width, digits = i.sub_rows, i.in_words, i.levels
+        step = digit_step(width, q, digits, self.config.sub_row)
+        raw = raw.reshape(len(raw), -1, q, width)
+        pixels = raw.shape[1]
         entries = self.table[np.arange(q)[:, None], np.arange(width)[None, :], raw]
         if digits > 1:
             values = cut_digits(entries.view(np.int8).astype(np.int64), digits, self.config.digit_bits)
@@ -186,8 +224,7 @@ class _Engine:
             for word in range(q):
                 first = d * step + word * self.config.sub_row
                 elements[:, :, first : first + width] = values[d, :, :, word]
-        address = i.out_base + np.arange(pixels)[:, None] * i.out_words + np.arange(stored)
-        self.bank[:, address] = elements.reshape(self.count, pixels, stored, self.config.sub_row)
+        return elements.reshape(self.count, pixels, stored, self.config.sub_row)
 
     def load_ahead(self, i: Instruction) -> None:
         if i.opcode not in (Opcode.CONV, Opcode.MAXPOOL):
@@ -236,10 +273,10 @@ class _Engine:
         return stream
 
     def _direct(self, i: Instruction, group: int, packet: Packet) -> FloatArray:
-        """Return the accumulators (count, positions, lanes_k) of a group, kernel offset by kernel offset."""
+        """Return the accumulators (banks, positions, lanes_k) of a group, kernel offset by kernel offset."""
         c = self.config
         first = (group * i.channel_step) >> (c.sub_row.bit_length() - 1)
-        acc = np.zeros((self.count, i.out_height * i.out_width, c.lanes_k), dtype=np.float64)
+        acc = np.zeros((len(self.bank), i.out_height * i.out_width, c.lanes_k), dtype=np.float64)
         row = 0
         for level, iy, ix in self._taps(i):
             if level is not None and level > 0:
@@ -264,7 +301,8 @@ class _Engine:
         )  # fmt: skip
         transformed = np.einsum("yr,qrsntc,xs->yxqntc", form.input, words, form.input, optimize=True)
         exponent, steps_of_taps = self.last_taps.exponents(form.taps), i.steps_of_taps(self.last_taps)
-        y = np.zeros((form.tile, form.tile, self.count, down * across, self.config.lanes_k))
+        banks = len(self.bank)
+        y = np.zeros((form.tile, form.tile, banks, down * across, self.config.lanes_k))
         row = 0
         for ky, kx in np.ndindex(form.taps, form.taps):
             total = np.zeros(y.shape[2:])
@@ -277,9 +315,9 @@ class _Engine:
                     row += steps
             share = np.outer(form.output[:, ky], form.output[:, kx]) << int(exponent[ky, kx])
             y += share[:, :, None, None, None] * total
-        whole = y.reshape(form.tile, form.tile, self.count, down, across, -1).transpose(2, 3, 0, 4, 1, 5)
-        whole = whole.reshape(self.count, down * form.tile, across * form.tile, -1)[:, : i.out_height, : i.out_width]
-        return np.ascontiguousarray(whole).reshape(self.count, i.out_height * i.out_width, -1)
+        whole = y.reshape(form.tile, form.tile, banks, down, across, -1).transpose(2, 3, 0, 4, 1, 5)
+        whole = whole.reshape(banks, down * form.tile, across * form.tile, -1)[:, : i.out_height, : i.out_width]
+        return np.ascontiguousarray(whole).reshape(banks, i.out_height * i.out_width, -1)
 
     def _form(self, i: Instruction) -> Winograd | None:
         """Return the transforms of a tile, None for a direct convolution."""
@@ -312,7 +350,7 @@ class _Engine:
                     yield level if ky == kx == 0 else None, iy, ix
 
     def _words(self, i: Instruction, iy: Int64Array, ix: Int64Array, word: int) -> FloatArray:
-        """Read one word of the pixels (iy, ix): (count, positions, S) elements, 0 outside the map."""
+        """Read one word of the pixels (iy, ix): (banks, positions, S) elements, 0 outside the map."""
         inside = (iy >= 0) & (iy < i.in_height) & (ix >= 0) & (ix < i.in_width)
         address = i.in_base + iy * i.in_row_words + ix * i.in_words + word
         used = address[inside]
@@ -320,7 +358,13 @@ class _Engine:
         signed = Flag.INPUT_SIGNED in i.flags
         words = self._elements(self.bank[:, np.where(inside, address, 0)], signed).astype(np.float64)
         words[:, ~inside] = 0
+        if Flag.STRIPED in i.flags:
+            words[~self._in_window(iy)] = 0
         return words
+
+    def _in_window(self, iy: Int64Array) -> npt.NDArray[np.bool_]:
+        """Return whether rows iy (positions,) lie in the window of each bank's lane: (banks, positions)."""
+        return np.tile(self.window.has(iy), (self.count, 1))
 
     def _elements(self, raw: npt.NDArray[np.uint8], signed: bool) -> Int64Array:
         values = raw.astype(np.int64)
@@ -379,13 +423,33 @@ class _Engine:
         return np.where(present, self._elements(raw, Flag.RESIDUAL_SIGNED in i.flags), 0)
 
     def max_pool(self, i: Instruction) -> None:
+        address, words = self._maximum(i)
+        self.bank[:, address] = words
+
+    def stripes(self, i: Instruction) -> None:
+        self._counts(i.in_height * i.out_height, i)
+        self.window.set(i)
+
+    def shift(self, i: Instruction) -> None:
+        self._counts((i.kernel_h, i.kernel_w) == (1, 1) and i.levels <= 1, i)
+        address, words = self._maximum(i)
+        by_lane = words.reshape(self.count, self.lanes, *words.shape[1:])
+        shifted = np.full_like(by_lane, UNDEFINED)
+        if i.levels == 0:
+            shifted[:, 1:] = by_lane[:, :-1]
+        else:
+            shifted[:, :-1] = by_lane[:, 1:]
+        self.bank[:, address] = shifted.reshape(words.shape)
+
+    def _maximum(self, i: Instruction) -> tuple[Int64Array, npt.NDArray[np.uint8]]:
+        """Return where a MAXPOOL writes, (positions, words), and what: (banks, positions, words, S)."""
         self._counts(i.out_height * i.out_width and i.kernel_h and i.kernel_w and i.sub_rows, i)
         self._moves(i)
         self._in_range(i.out_height * i.out_width <= self.config.bank_depth, i, "output")
         self._in_range(i.sub_rows <= self.config.bank_depth, i, "words")
         oy, ox = np.divmod(np.arange(i.out_height * i.out_width), i.out_width)
         lowest = -(1 << 15)
-        best = np.full((self.count, len(oy), i.sub_rows, self.config.sub_row), lowest, dtype=np.int64)
+        best = np.full((len(self.bank), len(oy), i.sub_rows, self.config.sub_row), lowest, dtype=np.int64)
         q = np.arange(i.sub_rows)
         for ky in range(i.kernel_h):
             for kx in range(i.kernel_w):
@@ -395,10 +459,13 @@ class _Engine:
                 address = (i.in_base + iy * i.in_row_words + ix * i.in_words)[inside, None] + q
                 self._in_range(not address.size or int(address.max()) < self.bank_end, i, "bank read")
                 words = self._elements(self.bank[:, address], Flag.INPUT_SIGNED in i.flags)
+                if Flag.STRIPED in i.flags:
+                    words[~self._in_window(iy[inside])] = lowest
                 best[:, inside] = np.maximum(best[:, inside], words)
         address = i.out_base + np.arange(len(oy))[:, None] * i.out_words + q
         self._in_range(int(address.max()) < self.bank_end, i, "bank write")
-        self.bank[:, address] = (best & ((1 << self.config.activation_bits) - 1)).astype(np.uint8)
+        best[best == lowest] = UNDEFINED
+        return address, (best & ((1 << self.config.activation_bits) - 1)).astype(np.uint8)
 
     def fill(self, i: Instruction) -> None:
         height, width, words = i.out_height, i.out_width, i.sub_rows
@@ -407,10 +474,15 @@ class _Engine:
         self._moves(i)
         end = i.out_base + (height * width - 1) * i.out_words + words
         self._in_range(end <= self.config.bank_depth, i, "bank write")
-        self._maps_hold(i, i.in_base, height, width * words)
-        rows = self.maps.read(i.in_base, i.residual_base, height, width * words)
-        pixels = np.arange(height * width)[:, None] * i.out_words
-        self.bank[:, i.out_base + pixels + np.arange(words)] = rows.reshape(self.count, height * width, words, -1)
+        address = i.out_base + np.arange(height * width)[:, None] * i.out_words + np.arange(words)
+        address = address.reshape(height, width * words)
+        self._in_range(self.maps.moves(i.in_base, i.residual_base, width * words), i, "maps")
+        if Flag.STRIPED in i.flags:
+            for lane, row, at in self._map_rows(i, i.in_base, height, width * words):
+                self.bank[lane :: self.lanes, address[row]] = at
+            return
+        self._in_range(self.maps.holds(i.in_base, i.residual_base, height, width * words), i, "maps")
+        self.bank[:: self.lanes, address] = self.maps.read(i.in_base, i.residual_base, height, width * words)
 
     def spill(self, i: Instruction) -> None:
         height, width, words = i.in_height, i.in_width, i.sub_rows
@@ -418,18 +490,34 @@ class _Engine:
         self._counts(height * width * words, i)
         end = i.in_base + (height - 1) * i.in_row_words + (width - 1) * i.in_words + words
         self._in_range(end <= self.config.bank_depth, i, "bank read")
-        self._maps_hold(i, i.out_base, height, width * words)
-        row = (np.arange(width)[:, None] * i.in_words + np.arange(words)).reshape(-1)
-        address = i.in_base + np.arange(height)[:, None] * i.in_row_words + row
-        self.maps.write(i.out_base, i.residual_base, self.bank[:, address])
+        self._in_range(self.maps.moves(i.out_base, i.residual_base, width * words), i, "maps")
+        words_of_row = (np.arange(width)[:, None] * i.in_words + np.arange(words)).reshape(-1)
+        address = i.in_base + np.arange(height)[:, None] * i.in_row_words + words_of_row
+        if Flag.STRIPED in i.flags:
+            self._in_range(height * self.maps.row_bytes(width * words) <= i.residual_base, i, "pitch")
+            for lane, row, at in self._map_rows(i, i.out_base, height, width * words):
+                at[:] = self.bank[lane :: self.lanes, address[row]]
+            return
+        self._in_range(self.maps.holds(i.out_base, i.residual_base, height, width * words), i, "maps")
+        self.maps.write(i.out_base, i.residual_base, self.bank[:: self.lanes, address])
 
     def _moves_maps(self, i: Instruction) -> None:
         if not self.config.external_maps:
             raise EngineFaultError(ErrorCode.OPCODE, f"'{i.name or i.opcode.name}': the engine has no maps outside")
         self._several_movers(i)
 
-    def _maps_hold(self, i: Instruction, base: int, height: int, row_words: int) -> None:
-        self._in_range(self.maps.holds(base, i.residual_base, height, row_words), i, "maps")
+    def _map_rows(
+        self, i: Instruction, base: int, height: int, row_words: int
+    ) -> Iterator[tuple[int, int, npt.NDArray[np.uint8]]]:
+        """Yield (lane, row, its words in the maps of every image) for the rows that lanes move."""
+        for lane in range(self.lanes):
+            for row in self.window.rows(lane, height):
+                words = self.maps.row(
+                    row_offset(base, i.residual_base, self.maps.row_bytes(row_words), lane, row), row_words
+                )
+                self._in_range(words is not None, i, "maps")
+                assert words is not None
+                yield lane, row, words
 
     def _several_movers(self, i: Instruction) -> None:
         """Refuse a second LOAD, a FILL or a SPILL where the images of the next pass may be loaded meanwhile."""
@@ -443,7 +531,7 @@ class _Engine:
         start, end = result_header_bytes(self.config), result_record_bytes(self.config, classes)
         pitch = header.result_pitch_bytes
         self._in_range(end <= pitch and pitch % self.config.bus_bytes == 0, i, "record")
-        logits = self.result[:, :classes]
+        logits = self.result[:: self.lanes, :classes]
         records = np.zeros((self.count, pitch), dtype=np.uint8)
         head = np.zeros(self.count, dtype=RESULT_HEAD)
         if self.config.confidence:
@@ -464,8 +552,9 @@ class _Engine:
         self._in_range(i.in_base + words <= self.bank_end, i, "bank read")
         pitch = words * self.config.sub_row
         pitch += -pitch % self.config.bus_bytes
-        records = np.zeros((self.count, pitch), dtype=np.uint8)
-        records[:, : words * self.config.sub_row] = self.bank[:, i.in_base : i.in_base + words].reshape(self.count, -1)
+        stored = self.bank[:: 1 if Flag.STRIPED in i.flags else self.lanes, i.in_base : i.in_base + words]
+        records = np.zeros((len(stored), pitch), dtype=np.uint8)
+        records[:, : words * self.config.sub_row] = stored.reshape(len(stored), -1)
         self._write(i.out_base, records.tobytes())
 
     def _write(self, offset: int, data: bytes) -> None:

@@ -91,6 +91,11 @@ class Stripes:
         first = max(self.above - lane * self.rows, 0)
         return first, max(min(self.height + self.above - lane * self.rows, count), first)
 
+    def held(self, count: int, lanes: int) -> int:
+        """Return how many of the first `count` rows of a place lie in the map, in all lanes."""
+        windows = (self.window(lane, count) for lane in range(lanes))
+        return sum(end - first for first, end in windows)
+
     def rows_of_map(self, first: int, count: int) -> int:
         """Return how many rows of the map all lanes together hold as rows `first` … of `count` own ones."""
         return sum(first <= row % self.rows < first + count for row in range(self.height))

@@ -117,11 +117,6 @@ class Load:
         """Where the rows begin in the image."""
         return self.first_row * self.image.row_bytes
 
-    @property
-    def bytes(self) -> int:
-        """Bytes of the rows of one image."""
-        return self.out.height * self.image.row_bytes
-
 
 @dataclass(frozen=True)
 class Fill:
@@ -374,9 +369,9 @@ class StoreMap:
 
     Attributes:
         tensor, integer: the tensor that is stored, and its integers.
-        source, out: where it lies, or a band of its rows, and where the words go. In stripes, `out` has an item for
-            every lane of each image.
-        stripes: of `source`, whose rows are a lane's own; None in image layout.
+        source, out: where it lies, or a band of its rows, and where the words go. In stripes, an image's item of `out`
+            is those of all lanes behind one another.
+        stripes: of `source`; None in image layout.
     """
 
     tensor: str
@@ -425,6 +420,12 @@ def with_windows(steps: Iterable[Step]) -> tuple[Step, ...]:
             found.append(SetStripes(last))
         found.append(step)
     return tuple(found)
+
+
+def moved_rows(step: Load | Fill | Spill, lanes: int) -> int:
+    """Return the rows that a mover moves of each image, which lies in one lane or in stripes in so many lanes."""
+    place = step.source if isinstance(step, Spill) else step.out
+    return place.height if step.stripes is None else step.stripes.held(place.height, lanes)
 
 
 def are_striped(steps: Iterable[Step]) -> bool:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import Instruction
-from toolflow.engine.places import ImageFormat
+from toolflow.engine.places import ImageFormat, Stripes
 from toolflow.engine.program import Header
 from toolflow.engine.records import RESULT_HEAD, result_header_bytes, result_record_bytes
 from toolflow.engine.steps import StoreMap
@@ -113,13 +113,20 @@ class CompiledProgram:
         place, out, s = stored.source, stored.out, self.config.sub_row
         data = np.frombuffer(raw, dtype=np.uint8, count=out.pitch_bytes * image_count, offset=out.offset_bytes)
         words = place.height * place.width * place.pixel_words
-        elements = np.zeros((image_count, words * s), dtype=np.int64)
-        held = data.reshape(image_count, out.pitch_bytes)[:, : words * s]
+        items = image_count * (1 if stored.stripes is None else self.config.lanes_p)
+        elements = np.zeros((items, words * s), dtype=np.int64)
+        held = data.reshape(items, -1)[:, : words * s]
         elements[:, : held.shape[1]] = held
-        pixels = elements.reshape(image_count, place.height, place.width, place.pixel_words * s)[
-            ..., list(place.channel)
-        ]
+        pixels = elements.reshape(items, place.height, place.width, place.pixel_words * s)[..., list(place.channel)]
+        if stored.stripes is not None:
+            pixels = _joined(pixels, stored.stripes, image_count)
         if stored.integer.signed:
             bits = self.config.activation_bits
             pixels -= (pixels >> (bits - 1)) << bits
         return pixels.transpose(0, 3, 1, 2)
+
+
+def _joined(pixels: Int64Array, stripes: Stripes, image_count: int) -> Int64Array:
+    """Return maps (images, height, width, C) of lanes' rows (images · lanes, rows, width, C), without their halo."""
+    own = pixels[:, stripes.above : stripes.above + stripes.rows]
+    return own.reshape(image_count, -1, *pixels.shape[2:])[:, : stripes.height]

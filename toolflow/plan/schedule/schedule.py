@@ -11,9 +11,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from toolflow.engine.config import EngineConfig, one_precision
-from toolflow.engine.places import BankPlace, ExternalPlace, Region, ResultPlace, align, map_row_bytes
+from toolflow.engine.places import BankPlace, ExternalPlace, Region, ResultPlace, Stripes, align, map_row_bytes
 from toolflow.engine.records import result_record_bytes
-from toolflow.engine.steps import Compute, Fill, Load, Pool, Spill, Step, StoreMap, StoreResults
+from toolflow.engine.steps import (
+    Compute,
+    Fill,
+    Load,
+    Pool,
+    Spill,
+    Step,
+    StoreMap,
+    StoreResults,
+    are_striped,
+    moved_rows,
+)
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.operator import HardwareForm, Operator
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
@@ -33,7 +44,7 @@ class Schedule:
         graph: the network in the engine's form (`prepare`).
         config: the engine.
         places: where each tensor lies in the banks, views included; not the result, nor maps in external memory.
-        steps: in order; the first one is a load, the last one stores the results.
+        steps: in order; a load comes before what reads the banks, the last one stores the results.
     """
 
     graph: QuantisedGraph
@@ -43,10 +54,8 @@ class Schedule:
 
     @property
     def load(self) -> Load:
-        """The first step."""
-        step = self.steps[0]
-        assert isinstance(step, Load)
-        return step
+        """The first load; in stripes a window comes before it."""
+        return next(step for step in self.steps if isinstance(step, Load))
 
     @property
     def results(self) -> StoreResults:
@@ -64,16 +73,17 @@ class Schedule:
     def map_bytes(self) -> int:
         """Bytes of the maps in external memory."""
         moves = [(s.source if isinstance(s, Fill) else s.out) for s in self.steps if isinstance(s, Fill | Spill)]
-        return max((place.offset_bytes + self.config.lanes_p * place.pitch_bytes for place in moves), default=0)
+        images = 1 if are_striped(self.steps) else self.config.lanes_p
+        return max((place.offset_bytes + images * place.pitch_bytes for place in moves), default=0)
 
     @property
     def moved_bytes(self) -> int:
         """Bytes of images and maps that a pass reads and writes for each image, weights and results left out."""
-        moved = sum(step.bytes for step in self.steps if isinstance(step, Load))
-        places = [
-            step.out if isinstance(step, Fill) else step.source for step in self.steps if isinstance(step, Fill | Spill)
-        ]
-        return moved + sum(place.height * map_row_bytes(place, self.config) for place in places)
+        moved = 0
+        for step in self.steps:
+            if isinstance(step, Load | Fill | Spill):
+                moved += moved_rows(step, self.config.lanes_p) * _row_bytes(step, self.config)
+        return moved
 
     @property
     def stored_maps(self) -> Mapping[str, tuple[StoreMap, ...]]:
@@ -112,10 +122,17 @@ class Schedule:
             if number in writing:
                 assert isinstance(step, Load | Compute | Pool)
                 assert isinstance(step.out, BankPlace)
-                stored = _store(self, step.tensor, step.out, offset)
+                stripes = step.stripes if isinstance(step, Load) else step.out_stripes
+                stored = _store(self, step.tensor, step.out, offset, stripes)
                 steps.append(stored)
                 offset += stored.out.pitch_bytes * images
         return replace(self, steps=tuple(steps))
+
+
+def _row_bytes(step: Load | Fill | Spill, config: EngineConfig) -> int:
+    if isinstance(step, Load):
+        return step.image.row_bytes
+    return map_row_bytes(step.out if isinstance(step, Fill) else step.source, config)
 
 
 def make_schedule(graph: QuantisedGraph, config: EngineConfig, bank_words: int | None = None) -> Schedule:
@@ -244,11 +261,12 @@ def _pool(maps: Maps, node: QuantisedNode) -> Pool:
     return Pool(node.name, source, signed, out, Region(0, 0, out.height, out.width), window)
 
 
-def _store(schedule: Schedule, tensor: str, place: BankPlace, offset: int) -> StoreMap:
+def _store(schedule: Schedule, tensor: str, place: BankPlace, offset: int, stripes: Stripes | None) -> StoreMap:
     config = schedule.config
-    stored = StoreMap(tensor, schedule.graph.types[tensor].integer, place, ExternalPlace(offset, 0))
+    stored = StoreMap(tensor, schedule.graph.types[tensor].integer, place, ExternalPlace(offset, 0), stripes)
     rows, words = stored.rows
-    return replace(stored, out=ExternalPlace(offset, align(rows * words * config.sub_row, config.bus_bytes)))
+    pitch = align(rows * words * config.sub_row, config.bus_bytes) * (1 if stripes is None else config.lanes_p)
+    return replace(stored, out=ExternalPlace(offset, pitch))
 
 
 def _store_results(maps: Maps) -> StoreResults:
