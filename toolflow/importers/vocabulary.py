@@ -17,17 +17,17 @@ import numpy as np
 from toolflow.importers.builder import MAX_ORDERED, Array, GraphBuilder, Place, Value
 from toolflow.importers.views import Order, mean_windows, per_channel
 from toolflow.ir.errors import ToolflowError
-from toolflow.operators import Add, AvgPool, BatchNorm, Concat, MaxPool, Pad, Relu, Shortcut
+from toolflow.operators import Add, AvgPool, BatchNorm, Concat, MaxPool, Pad, Shortcut
 from toolflow.operators.window import Pair
 
 OPERATORS = (
-    "two-dimensional convolution, linear, batch norm, ReLU, ReLU6, max, average and global pooling, sum of two, "
-    "concat of channels, flatten, zero padding, constants per channel, sub-sampling, some channels, transpose, "
-    "dropout, identity; at the end softmax over classes, sigmoid of one logit"
+    "two-dimensional convolution, linear, batch norm, ReLU, ReLU6, LeakyReLU, PReLU, clip, hard sigmoid, absolute "
+    "value, max, average and global pooling, sum, difference, concat of channels, flatten, zero padding, constants per "
+    "channel, sub-sampling, some channels, transpose, dropout, identity; at the end softmax over classes, sigmoid of "
+    "one logit"
 )
 LOGGER = logging.getLogger(__name__)
 INSIDE = "use ReLU or ReLU6 and train on"  # in place of another activation
-UNBOUNDED = 3e38  # exporters write the largest float32 where they mean no upper bound
 
 
 def chosen_output(model: str, names: Sequence[str], wanted: str | None) -> str:
@@ -50,16 +50,6 @@ def chosen_output(model: str, names: Sequence[str], wanted: str | None) -> str:
     if wanted is not None and wanted not in names:
         raise ToolflowError(f"--output must be one of {listed}, the outputs of {model}, not '{wanted}'")
     return names[0] if wanted is None else wanted
-
-
-def clip(build: GraphBuilder, place: Place, x: Value, lower: float | None, upper: float | None) -> Value | None:
-    """min(max(x, lower), upper), if that is ReLU or ReLU6."""
-    if lower == 0 and (upper is None or upper >= UNBOUNDED):
-        return build.emit(place, Relu(), [x])
-    if lower == 0 and upper == 6:
-        return build.emit(place, Relu(6.0), [x])
-    build.problem(place, "bounds", f"[{lower}, {upper}]", "[0, infinity] (ReLU) or [0, 6] (ReLU6)")
-    return None
 
 
 def scale_shift(
@@ -116,12 +106,13 @@ def _per_channel(constant: Array, x: Value) -> Array | None:
     return constant.reshape(x.shape[0]) if padded == wanted else None
 
 
-def add(build: GraphBuilder, place: Place, a: Value, b: Value) -> Value | None:
-    """Element-wise sum of two tensors of one shape; broadcasting is refused."""
+def add(build: GraphBuilder, place: Place, a: Value, b: Value, factor: float = 1.0) -> Value | None:
+    """Return a + factor·b of two tensors of one shape; broadcasting is refused."""
     if a.shape != b.shape:
         build.problem(place, "operands", f"{a.shape} + {b.shape}", "two tensors of one shape")
         return None
-    return build.emit(place, Add(), [a, b])
+    scaled = b if factor == 1 else scale_shift(build, place, b, np.full(1, factor))
+    return None if scaled is None else build.emit(place, Add(), [a, scaled])
 
 
 def concat(build: GraphBuilder, place: Place, values: Sequence[Value], axis: int) -> Value | None:

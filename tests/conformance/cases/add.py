@@ -93,7 +93,21 @@ def _small_maps(channels: int) -> Case:
     return Case(f"small_maps,{channels}ch", build)
 
 
+def _bent_line(channels: int) -> Case:
+    """Return a leaky rectifier: a rectified multiple of each channel is the residual of another multiple."""
+
+    def build(weight_bits: int, activation_bits: int, seed: int, extreme: bool) -> tuple[NetworkBuilder, str]:
+        builder = NetworkBuilder((2, 4, 3), weight_bits, activation_bits, 8, seed, extreme)
+        signed, unsigned = (IntegerType(activation_bits, signed) for signed in (True, False))
+        x = builder.conv("conv", "image", channels, 1, weight_bits=8, out=signed)
+        part = builder.conv("part", x, channels, 1, groups=channels, out=unsigned)
+        return finish(builder, builder.conv("line", x, channels, 1, groups=channels, residual=part, out=signed))
+
+    return Case(f"bent_line,{channels}ch", build)
+
+
 CASES = (
+    _bent_line(10),
     _pooled_concat((3, 10), shortcut=False),
     _pooled_concat((5, 6), shortcut=True),
     _residual(8, signed=False),

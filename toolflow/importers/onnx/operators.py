@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from toolflow.importers import vocabulary
+from toolflow.importers import activations, vocabulary
 from toolflow.importers.builder import Value
 from toolflow.importers.onnx import layout as onnx_layout
 from toolflow.importers.onnx.call import Call
@@ -18,8 +18,9 @@ from toolflow.operators.window import Pads, Pair
 
 RELU_HINT = vocabulary.INSIDE
 REWRITES: Mapping[str, str] = {
-    **dict.fromkeys(("LeakyRelu", "PRelu", "Elu", "Selu", "Gelu", "HardSwish", "Mish", "Softplus", "Tanh"), RELU_HINT),
-    "HardSigmoid": f"at the output leave it out, it keeps the order of the classes; elsewhere {RELU_HINT}",
+    **dict.fromkeys(
+        ("Celu", "Elu", "Gelu", "HardSwish", "Mish", "Selu", "Softplus", "Softsign", "Swish", "Tanh"), RELU_HINT
+    ),
     **dict.fromkeys(
         ("LayerNormalization", "GroupNormalization", "InstanceNormalization", "LRN"), "use batch normalisation"
     ),
@@ -151,12 +152,32 @@ def _batch_norm(call: Call) -> Value | None:
 
 def _relu(call: Call) -> Value | None:
     x = call.value(0)
-    return None if x is None else vocabulary.clip(call.build, call.place, x, 0.0, None)
+    return activations.clip(call.build, call.place, x, 0.0, None)
 
 
 def _clip(call: Call) -> Value | None:
     x, lower, upper = call.value(0), call.number("min", 1, 11), call.number("max", 2, 11)
-    return None if x is None else vocabulary.clip(call.build, call.place, x, lower, upper)
+    return activations.clip(call.build, call.place, x, lower, upper)
+
+
+def _leaky_relu(call: Call) -> Value | None:
+    x, slope = call.value(0), call.attribute("alpha", 0.01)
+    return None if x is None else activations.leaky_relu(call.build, call.place, x, np.full(1, slope))
+
+
+def _p_relu(call: Call) -> Value | None:
+    x, slope = call.value(0), call.weight(1)
+    return None if x is None or slope is None else activations.leaky_relu(call.build, call.place, x, slope)
+
+
+def _abs(call: Call) -> Value | None:
+    x = call.value(0)
+    return None if x is None else activations.leaky_relu(call.build, call.place, x, np.full(1, -1.0))
+
+
+def _hard_sigmoid(call: Call) -> Value | None:
+    x, slope, middle = call.value(0), call.attribute("alpha", 0.2), call.attribute("beta", 0.5)
+    return None if x is None else activations.hard_sigmoid(call.build, call.place, x, slope, middle)
 
 
 def _max_pool(call: Call) -> Value | None:
@@ -210,10 +231,7 @@ def _sum_of(call: Call, sign: float) -> Value | None:
     """Import a sum or a difference: a + sign·b."""
     a, b = call.inputs.pop(0), call.inputs.pop(1)
     if isinstance(a, Value) and isinstance(b, Value):
-        if sign != 1:
-            call.problem("input 1", "computed from the image", "a constant", "negate the operand's convolution")
-            return None
-        return vocabulary.add(call.build, call.place, a, b)
+        return vocabulary.add(call.build, call.place, a, b, sign)
     if isinstance(a, Value) and isinstance(b, np.ndarray):
         return vocabulary.scale_shift(call.build, call.place, a, shift=sign * b.astype(np.float64))
     if isinstance(b, Value) and isinstance(a, np.ndarray):
@@ -227,6 +245,11 @@ def _add(call: Call) -> Value | None:
 
 def _sub(call: Call) -> Value | None:
     return _sum_of(call, -1.0)
+
+
+def _neg(call: Call) -> Value | None:
+    x = call.value(0)
+    return None if x is None else vocabulary.scale_shift(call.build, call.place, x, np.full(1, -1.0))
 
 
 def _mul(call: Call) -> Value | None:
@@ -245,12 +268,18 @@ def _div(call: Call) -> Value | None:
 
 
 def _sum(call: Call) -> Value | None:
-    values = [call.value(index) for index in sorted(call.inputs)]
-    known = [value for value in values if value is not None]
-    if len(known) != len(values) or len(known) > 2:
-        call.problem("number of inputs", len(values), "1 or 2", "chain additions of two")
-        return None
-    return known[0] if len(known) == 1 else vocabulary.add(call.build, call.place, *known)
+    total, *rest = [call.value(index) for index in sorted(call.inputs)]
+    for value in rest:
+        if total is None or value is None:
+            return None
+        total = vocabulary.add(call.build, call.place, total, value)
+    return total
+
+
+def _mean_of(call: Call) -> Value | None:
+    count = len(call.inputs)
+    total = _sum(call)
+    return None if total is None else vocabulary.scale_shift(call.build, call.place, total, np.full(1, 1 / count))
 
 
 def _concat(call: Call) -> Value | None:
@@ -359,6 +388,7 @@ def _top_k(call: Call) -> Value | None:
 
 
 OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | list[Value | None] | None]] = {
+    "Abs": _abs,
     "Add": _add,
     "ArgMax": _arg_max,
     "AveragePool": _avg_pool,
@@ -374,11 +404,16 @@ OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | list[Value |
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average,
     "GlobalMaxPool": _global_max,
+    "HardSigmoid": _hard_sigmoid,
     "Identity": _identity,
+    "LeakyRelu": _leaky_relu,
     "LogSoftmax": _softmax,
     "MatMul": _matmul,
     "MaxPool": _max_pool,
+    "Mean": _mean_of,
     "Mul": _mul,
+    "Neg": _neg,
+    "PRelu": _p_relu,
     "Pad": _pad,
     "ReduceMean": _reduce_mean,
     "Relu": _relu,

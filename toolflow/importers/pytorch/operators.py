@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import fx
 
-from toolflow.importers import vocabulary
+from toolflow.importers import activations, vocabulary
 from toolflow.importers.builder import Array, GraphBuilder, Place, Value
 from toolflow.operators import AvgPool, BatchNorm, Conv, Linear, MaxPool
 from toolflow.operators.window import Pads, Pair
@@ -23,10 +23,7 @@ RELU_HINT = vocabulary.INSIDE
 RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # PyTorch tags them as random: they can hold dropout
 REWRITES: Mapping[str, str] = {
     **dict.fromkeys(RECURRENT, "no replacement exists for recurrent layers"),
-    **dict.fromkeys(
-        ("leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "hardswish", "softplus", "tanh"), RELU_HINT
-    ),
-    "hardsigmoid": f"at the output leave it out, it keeps the order of the classes; elsewhere {RELU_HINT}",
+    **dict.fromkeys(("celu", "elu", "selu", "gelu", "silu", "mish", "hardswish", "softplus", "tanh"), RELU_HINT),
     **dict.fromkeys(
         ("group_norm", "layer_norm", "instance_norm"), "use batch normalisation, which is folded into the convolution"
     ),
@@ -170,19 +167,44 @@ def _batch_norm(call: Call) -> Value | None:
 
 
 def _relu(call: Call) -> Value | None:
-    return vocabulary.clip(call.build, call.place, call.tensor(), 0.0, None)
+    return activations.clip(call.build, call.place, call.tensor(), 0.0, None)
 
 
 def _relu6(call: Call) -> Value | None:
-    return vocabulary.clip(call.build, call.place, call.tensor(), 0.0, 6.0)
+    return activations.clip(call.build, call.place, call.tensor(), 0.0, 6.0)
 
 
 def _hardtanh(call: Call) -> Value | None:
-    return vocabulary.clip(call.build, call.place, call.tensor(), call.take("min_val"), call.take("max_val"))
+    return activations.clip(call.build, call.place, call.tensor(), call.take("min_val"), call.take("max_val"))
 
 
 def _clamp(call: Call) -> Value | None:
-    return vocabulary.clip(call.build, call.place, call.tensor(), call.take("min"), call.args.pop("max", None))
+    lower, upper = call.args.pop("min", None), call.args.pop("max", None)
+    return activations.clip(call.build, call.place, call.tensor(), lower, upper)
+
+
+def _leaky_relu(call: Call) -> Value | None:
+    slope = np.full(1, call.take("negative_slope"), np.float64)
+    return activations.leaky_relu(call.build, call.place, call.tensor(), slope)
+
+
+def _prelu(call: Call) -> Value | None:
+    x, slope = call.tensor(), call.constant("weight")
+    if slope is None:
+        return None
+    return activations.leaky_relu(call.build, call.place, x, slope.reshape(-1, *([1] * (len(x.shape) - 1))))
+
+
+def _abs(call: Call) -> Value | None:
+    return activations.leaky_relu(call.build, call.place, call.tensor(), np.full(1, -1.0))
+
+
+def _hard_sigmoid(call: Call) -> Value | None:
+    return activations.hard_sigmoid(call.build, call.place, call.tensor(), 1 / 6, 0.5)
+
+
+def _neg(call: Call) -> Value | None:
+    return vocabulary.scale_shift(call.build, call.place, call.tensor(), np.full(1, -1.0))
 
 
 def _max_pool(call: Call) -> Value | None:
@@ -240,10 +262,7 @@ def _sum_of(call: Call, sign: float, first: str = "self", second: str = "other")
     """Sum or difference: a + sign·alpha·b."""
     a, b, alpha = call.take(first), call.take(second), sign * call.args.pop("alpha", 1)
     if isinstance(a, Value) and isinstance(b, Value):
-        if alpha != 1:
-            call.problem("alpha", alpha, "1", "scale the operand's convolution instead")
-            return None
-        return vocabulary.add(call.build, call.place, a, b)
+        return vocabulary.add(call.build, call.place, a, b, alpha)
     if isinstance(a, Value):
         return vocabulary.scale_shift(call.build, call.place, a, shift=alpha * as_array(b))
     return vocabulary.scale_shift(call.build, call.place, b, np.float64(alpha).reshape(1), as_array(a))
@@ -415,6 +434,13 @@ OPERATORS: Mapping[Any, Callable[[Call], Value | list[Value | None] | None]] = {
     aten.hardtanh.default: _hardtanh,
     aten.clamp.default: _clamp,
     aten.clamp_min.default: _clamp,
+    aten.clamp_max.default: _clamp,
+    aten.leaky_relu.default: _leaky_relu,
+    aten.prelu.default: _prelu,
+    aten._prelu_kernel.default: _prelu,
+    aten.abs.default: _abs,
+    aten.hardsigmoid.default: _hard_sigmoid,
+    aten.neg.default: _neg,
     aten.max_pool2d.default: _max_pool,
     aten.max_pool2d_with_indices.default: _max_pool,
     aten.avg_pool2d.default: _avg_pool,
