@@ -91,7 +91,8 @@ def compiled_network(name: str, engine: str, choice: Choice, *, trace: bool = Tr
     graph, _ = network(name, engine)
     schedule, count = striped_schedule(graph, ENGINES[engine], choice)
     schedule = fitted(schedule)
-    traced = [node.name for node in schedule.graph.nodes if node.name in schedule.traceable] if trace else []
+    digits = {schedule.load.tensor} if schedule.load.digits > 1 else set()  # not the image's integers
+    traced = sorted(schedule.traceable - digits) if trace else []
     return lower(schedule.traced(traced, IMAGES), ACCEPT_ALL), count
 
 

@@ -94,6 +94,15 @@ def test_each_lane_loads_its_rows_and_their_halo() -> None:
     assert not found[:, 3, 2:].any()
 
 
+def test_a_halo_from_memory_may_exceed_a_lane_s_own_rows() -> None:
+    window = replace(WINDOW, out_height=1, pad_top=3)
+    load = replace(LOAD, in_base=-3 * ROW % 2**32, residual_base=ROW)
+    found = stored(run(window, load, STORE))
+    for lane, j in np.ndindex(ENGINE.lanes_p, HELD):
+        row = lane + j - 3
+        assert np.array_equal(found[:, lane, j], images()[:, row] if row >= 0 else 0 * images()[:, 0])
+
+
 def test_rows_go_to_memory_and_come_back_with_their_halo() -> None:
     found = stored(run(WINDOW, LOAD, OWN, SPILL, WINDOW, FILL, replace(STORE, in_base=32)))
     for lane in range(ENGINE.lanes_p):
