@@ -49,7 +49,7 @@ def _check(simulation: Simulation, config: EngineConfig, runs: list[Run], option
         assert run.equals(outcome.results), what
         assert outcome.outside_reads == (0, 0), what
         if simulation.dut == "rtl":
-            passes = -(-run.count // run.compiled.config.lanes_p)
+            passes = -(-run.count // run.compiled.schedule.images_of_pass)
             assert outcome.cycles == outcome.cycles_seen, what
             assert outcome.signature == config.signature, what
             assert len(outcome.instruction_cycles) == passes * len(run.compiled.instructions), what

@@ -29,6 +29,8 @@ from toolflow.engine.steps import (
     Step,
     StoreMap,
     StoreResults,
+    images_of_pass,
+    moved_rows,
 )
 from toolflow.engine.weight_port import WeightPort
 
@@ -93,7 +95,7 @@ class CycleReport:
 
     Attributes:
         images: images processed.
-        passes: ceil(images / lanes_p).
+        passes: ceil(images / lanes_p), of a striped program one for each image.
         total_cycles: from start to the last write response.
         instructions: of the last pass.
         utilisation: useful multiply-accumulates / (multipliers · total cycles).
@@ -124,7 +126,8 @@ def predict(
     """
     one_precision(config)
     wait = latencies or Latencies()
-    passes = -(-images // config.lanes_p)
+    of_pass = images_of_pass(steps, config)
+    passes = -(-images // of_pass)
     instructions = sum(len(step.parts) for step in steps)
     load = next((step for step in steps if isinstance(step, Load)), None)  # no other is loaded ahead
     words = INSTRUCTION_WORDS * (instructions + 1)
@@ -138,7 +141,7 @@ def predict(
     written = 0  # when what was spilled is in memory
     entered: tuple[object, int] = None, time
     while index < passes:
-        here = min(config.lanes_p, images - index * config.lanes_p)
+        here = min(of_pass, images - index * of_pass)
         costs = []
         for step in steps:
             for part in step.parts:
@@ -155,7 +158,7 @@ def predict(
                 else:
                     time, bound = _end(config, step, part, here, time, weights, wait)
                 if isinstance(step, Spill | StoreMap):
-                    written = time + (_stored_beats(config, step) - 1) % WRITE_BEATS + 2 + wait.memory
+                    written = time + (_stored_beats(config, step, here)[-1] - 1) % WRITE_BEATS + 2 + wait.memory
                 if load and load.ahead == part.name and part.opcode in (Opcode.CONV, Opcode.MAXPOOL):
                     later = min(config.lanes_p, images - (index + 1) * config.lanes_p)
                     loaded = began + _load_ahead(config, load, later, wait)
@@ -218,34 +221,49 @@ def _load(config: EngineConfig, step: Load, part: Part, images: int, wait: Laten
         entries = image.words * 256
         beats = -(-entries * image.slice_bytes // config.bus_bytes)
         return wait.memory + max(beats, entries) + wait.mover
-    beats = -(-step.out.height * image.row_bytes // config.bus_bytes)
-    written = step.out.height * image.width * step.out.words
-    return wait.memory + images * (max(written, beats) + wait.image) + wait.mover
+    lanes, rows = _lanes_and_rows(config, step, images)
+    beats = images * -(-step.out.height * image.row_bytes // config.bus_bytes)
+    if step.stripes is not None:
+        beats = rows * image.row_bytes // config.bus_bytes
+    written = rows * image.width * step.out.words
+    return wait.memory + max(written, beats) + lanes * wait.image + wait.mover
+
+
+def _lanes_and_rows(config: EngineConfig, step: Load | Fill | Spill, images: int) -> tuple[int, int]:
+    """Return how many lanes a mover serves in a pass of so many images, and the rows that it moves in all of them."""
+    if step.stripes is None:
+        return images, images * moved_rows(step, config.lanes_p)
+    return config.lanes_p, moved_rows(step, config.lanes_p)
 
 
 def _fill(config: EngineConfig, step: Fill, images: int, wait: Latencies) -> int:
-    """Return the cycles of a FILL: a word in each cycle, the rows of all images behind one another."""
-    place = step.out
-    beats = place.height * map_row_bytes(place, config) // config.bus_bytes
-    written = place.height * place.width * place.words
-    return wait.memory + images * (max(written, beats) + wait.image) + wait.mover
+    """Return the cycles of a FILL: a word in each cycle, the rows of all lanes behind one another."""
+    lanes, rows = _lanes_and_rows(config, step, images)
+    beats = map_row_bytes(step.out, config) // config.bus_bytes
+    return wait.memory + rows * max(step.out.width * step.out.words, beats) + lanes * wait.image + wait.mover
 
 
-def _stored_beats(config: EngineConfig, step: Spill | StoreMap) -> int:
-    """Return the beats that a lane stores: of each row of a SPILL, or of the whole map."""
-    if isinstance(step, Spill):
-        return step.source.height * map_row_bytes(step.source, config) // config.bus_bytes
-    return -(-step.rows[0] * step.rows[1] * config.sub_row // config.bus_bytes)
+def _stored_beats(config: EngineConfig, step: Spill | StoreMap, images: int) -> list[int]:
+    """Return the beats that each lane stores in a pass: of each row of a SPILL, or of the whole map."""
+    if isinstance(step, StoreMap):
+        beats = -(-step.rows[0] * step.rows[1] * config.sub_row // config.bus_bytes)
+        return [beats] * (images if step.stripes is None else config.lanes_p)
+    row = map_row_bytes(step.source, config) // config.bus_bytes
+    if step.stripes is None:
+        return [step.source.height * row] * images
+    windows = [step.stripes.window(lane, step.source.height) for lane in range(config.lanes_p)]
+    return [(end - first) * row for first, end in windows if end > first]
 
 
 def _store(config: EngineConfig, step: Spill | StoreMap, images: int, wait: Latencies) -> int:
     """Return the cycles of a SPILL or STORE_MAP: a word in each cycle, rounded up to beats.
 
-    Between two images the beats of the last burst leave, which the write master then holds.
+    Between two lanes the beats of the last burst leave, which the write master then holds.
     """
-    beats = _stored_beats(config, step)
-    words = beats * config.bus_bytes // config.sub_row
-    return wait.store + images * (words + wait.record) + (images - 1) * min(beats, WRITE_BEATS - 1)
+    beats = _stored_beats(config, step, images)
+    words = sum(beats) * config.bus_bytes // config.sub_row
+    leaving = sum(min(each, WRITE_BEATS - 1) for each in beats[:-1])
+    return wait.store + words + len(beats) * wait.record + leaving
 
 
 def _load_ahead(config: EngineConfig, step: Load, images: int, wait: Latencies) -> int:

@@ -431,3 +431,8 @@ def moved_rows(step: Load | Fill | Spill, lanes: int) -> int:
 def are_striped(steps: Iterable[Step]) -> bool:
     """Return whether steps make a striped program, of whose passes each takes one image."""
     return any(isinstance(step, SetStripes | Shift) for step in steps)
+
+
+def images_of_pass(steps: Iterable[Step], config: EngineConfig) -> int:
+    """Return how many images a pass over the steps takes."""
+    return 1 if are_striped(steps) else config.lanes_p

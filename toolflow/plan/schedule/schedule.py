@@ -22,7 +22,7 @@ from toolflow.engine.steps import (
     Step,
     StoreMap,
     StoreResults,
-    are_striped,
+    images_of_pass,
     moved_rows,
 )
 from toolflow.ir.errors import ToolflowError
@@ -70,11 +70,15 @@ class Schedule:
         return tuple(step for step in self.steps if isinstance(step, Compute))
 
     @property
+    def images_of_pass(self) -> int:
+        """Images that a pass takes: one for each lane, or a single one whose rows lie in all lanes."""
+        return images_of_pass(self.steps, self.config)
+
+    @property
     def map_bytes(self) -> int:
         """Bytes of the maps in external memory."""
         moves = [(s.source if isinstance(s, Fill) else s.out) for s in self.steps if isinstance(s, Fill | Spill)]
-        images = 1 if are_striped(self.steps) else self.config.lanes_p
-        return max((place.offset_bytes + images * place.pitch_bytes for place in moves), default=0)
+        return max((place.offset_bytes + self.images_of_pass * place.pitch_bytes for place in moves), default=0)
 
     @property
     def moved_bytes(self) -> int:
