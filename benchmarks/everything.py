@@ -57,6 +57,9 @@ def steps(data: Path, work: Path) -> dict[str, list[str]]:
         "squeezenet": [
             python, str(benchmarks / "squeezenet.py"), str(data), "--images", "400", "--exact-images", "2", "--record",
         ],
+        "compression": [
+            python, str(benchmarks / "compression.py"), "digits", "--work", str(work / "compression"), "--record",
+        ],
         "training_speed": [python, str(benchmarks / "training_speed.py"), "--record"],
         "winograd_accuracy": [python, str(benchmarks / "winograd_accuracy.py"), str(data), "--record"],
         "winograd_accuracy_all": [

@@ -43,20 +43,24 @@ class CombineNet(CompressionRecipe):
         channels = ChannelMap.of(network)
         if not channels.widths:
             raise ToolflowError(f"'{network.name}' must have channels that may be removed: no layer has any")
-        ranked = magnitudes(channels)
+        removed = self.removed(channels, bench)
+        pruned = bench.judge.adapted(bench.without(channels, removed))
+        bench.record(f"prune {len(removed)} classes of channels, {_summary(channels, removed)}", pruned)
+        return bench.trained(pruned, "distil from the network before", bench.schedule(self.epochs, self.rate))
+
+    def removed(self, channels: ChannelMap, bench: Workbench) -> set[int]:
+        """Return the channels that go: of each layer those up to the knee of its curve."""
+        size = magnitudes(channels)
         sweep = [round(self.most * step / (self.rates - 1), 4) for step in range(self.rates)]
         removed: set[int] = set()
         for width in channels.widths:
-            order = sorted(width.classes, key=lambda each: (ranked.get(each, 0.0), each))
+            order = sorted(width.classes, key=lambda each: (size.get(each, 0.0), each))
             cuts = [channels.thinned(order, round(rate * len(order))) for rate in sweep]
             cuts = list({len(cut): cut for cut in cuts}.values())
             curve = bench.accuracies([bench.without(channels, cut) for cut in cuts], f"rates of {width.name}")
             found = knee([len(cut) / len(order) for cut in cuts], curve)
             removed |= cuts[found] if found is not None else set()
-        trial = bench.without(channels, removed)
-        pruned = bench.judge.adapted(trial)
-        bench.record(f"prune {len(removed)} classes of channels at the knees, {_summary(channels, removed)}", pruned)
-        return bench.trained(pruned, "distil from the network before", bench.schedule(self.epochs, self.rate))
+        return removed
 
 
 def _summary(channels: ChannelMap, removed: set[int]) -> str:

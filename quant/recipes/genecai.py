@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,6 +22,7 @@ from toolflow.ir.graph import Graph
 
 Genes = tuple[float, ...]
 Rng = np.random.Generator
+Fitness = Callable[[Sequence[Genes]], Sequence[float]]
 
 GRID = 8  # ranks are eighths of the full ones
 BOUNDARY_STEP, BOUNDARY_LOSS = 0.05, 0.01
@@ -71,18 +72,13 @@ class GeneCai(CompressionRecipe):
         before, whole = bench.accuracy(network), bench.pricing.cycles(network)
 
         def fitness(candidates: Sequence[Genes]) -> list[float]:
-            made = [space.network(genes) for genes in candidates]
-            accuracies = bench.accuracies([Trial(each) for each in made], what)
-            return [
-                fitness_of(1 - bench.pricing.cycles(each) / whole, accuracy, before, before - self.lost)
-                for each, accuracy in zip(made, accuracies, strict=True)
-            ]
+            found = self.measured([space.network(genes) for genes in candidates], what, bench)
+            return [fitness_of(1 - cycles / whole, accuracy, before, before - self.lost) for accuracy, cycles in found]
 
         limits = _limits(space, before, bench, what)
         rng = bench.rng(what)
-        first = [self._drawn(space, limits, before, bench, rng) for _ in range(self.population)]
-        rules = Genetic[Genes](_crossed, lambda genes, rng: space.mutated(genes, limits, rng))
-        best, value = rules.search(first, fitness, self.generations, rng)
+        first = self._first(space, limits, before, bench, rng)
+        best, value = self.search(space, limits, first, fitness, rng)
         if value <= 1:
             bench.record(f"{what}: no candidate saves cycles", network)
             return network
@@ -90,13 +86,28 @@ class GeneCai(CompressionRecipe):
         bench.record(f"{what}: {space.described(best)}", made)
         return bench.trained(made, f"fine-tune after: {what}", bench.schedule(self.epochs, self.rate))
 
-    def _drawn(self, space: Space, limits: Genes, before: float, bench: Workbench, rng: Rng) -> Genes:
-        """Return a first candidate: normal around half of the limits, drawn again if it loses too much accuracy."""
+    def measured(self, candidates: Sequence[Graph], what: str, bench: Workbench) -> list[tuple[float, float]]:
+        """Return the accuracy and the cycles of each candidate."""
+        accuracies = bench.accuracies([Trial(each) for each in candidates], what)
+        return [(accuracy, bench.pricing.cycles(each)) for each, accuracy in zip(candidates, accuracies, strict=True)]
+
+    def search(
+        self, space: Space, limits: Genes, first: Sequence[Genes], fitness: Fitness, rng: Rng
+    ) -> tuple[Genes, float]:
+        """Return the fittest of (generations + 1) × population genes within the limits, and its fitness."""
+        rules = Genetic[Genes](_crossed, lambda genes, rng: space.mutated(genes, limits, rng))
+        return rules.search(first, fitness, self.generations, rng)
+
+    def _first(self, space: Space, limits: Genes, before: float, bench: Workbench, rng: Rng) -> list[Genes]:
+        """Return the first generation; candidates that lose too much accuracy are drawn again."""
+        found: list[Genes] = [()] * self.population
+        places = list(range(self.population))
         for _ in range(DRAWS):
-            genes = tuple(space.rounded(rng.normal(most / 2, most / 4), most) for most in limits)
-            if bench.accuracy(space.network(genes)) >= before - self.lost:
-                break
-        return genes
+            for place in places:
+                found[place] = drawn(space, limits, rng)
+            accuracies = bench.accuracies([Trial(space.network(found[place])) for place in places], "first candidates")
+            places = [place for place, each in zip(places, accuracies, strict=True) if each < before - self.lost]
+        return found
 
 
 class Space(ABC):
@@ -231,17 +242,21 @@ def fitness_of(saving: float, accuracy: float, before: float, threshold: float) 
 def _limits(space: Space, before: float, bench: Workbench, what: str) -> Genes:
     """Return for each gene the largest value, in steps of 5 %, that alone loses at most a point."""
     values = [round(1 - BOUNDARY_STEP * step, 2) for step in range(round(1 / BOUNDARY_STEP) + 1)]
-    found = []
-    for gene in range(space.genes):
-        most = 0.0
-        for value in values:
-            rounded = space.rounded(value, 1.0)
-            (accuracy,) = bench.accuracies([Trial(space.alone(gene, rounded))], f"limits of {what}")
-            if accuracy >= before - BOUNDARY_LOSS:
-                most = rounded
-                break
-        found.append(most)
+    found = [0.0] * space.genes
+    places = list(range(space.genes))
+    for value in values:  # of all genes at once, so that several workers have something to judge
+        rounded = space.rounded(value, 1.0)
+        trials = [Trial(space.alone(gene, rounded)) for gene in places]
+        accuracies = bench.accuracies(trials, f"limits of {what}")
+        enough = {gene for gene, each in zip(places, accuracies, strict=True) if each >= before - BOUNDARY_LOSS}
+        found = [rounded if gene in enough else most for gene, most in enumerate(found)]
+        places = [gene for gene in places if gene not in enough]
     return tuple(found)
+
+
+def drawn(space: Space, limits: Genes, rng: Rng) -> Genes:
+    """Return random genes, normal around half of their limits."""
+    return tuple(space.rounded(rng.normal(most / 2, most / 4), most) for most in limits)
 
 
 def _crossed(one: Genes, other: Genes, rng: Rng) -> tuple[Genes, Genes]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from quant.mechanisms.rewrite.channels import ChannelMap
+from quant.mechanisms.rewrite.channels import ChannelMap, Width
 from quant.mechanisms.saliency import magnitudes, quadratic_error
 from quant.mechanisms.search.fixed_count import least_quadratic
+from quant.mechanisms.uniform import count_gone, least_salient, share_within
 from quant.recipes.recipe import CompressionRecipe
 from quant.recipes.workbench import Workbench
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
-
-HALVINGS = 12  # of the interval in which the kept share is searched
 
 
 @dataclass(frozen=True)
@@ -53,66 +53,34 @@ class GeneticChannels(CompressionRecipe):
         channels = ChannelMap.of(network)
         if not channels.widths:
             raise ToolflowError(f"'{network.name}' must have channels that may be removed: no layer has any")
-        keep = self.keep if bench.budget is None else _share(channels, bench, bench.budget)
-        sample, _ = bench.sample()
-        for layers in _by_sensitivity(channels, bench, keep):
+        size = magnitudes(channels)
+        keep = self.keep if bench.budget is None else share_within(channels, bench.pricing, bench.budget, size)
+        for layers in _by_sensitivity(channels, bench, keep, size):
             channels = ChannelMap.of(network)
             width = next(width for width in channels.widths if width.layers == layers)
-            count = len(channels.thinned(width.classes, _gone(len(width.classes), keep)))
+            count = len(channels.thinned(width.classes, count_gone(len(width.classes), keep)))
             if count == 0:
                 continue
-            error = quadratic_error(channels, width, sample)
-            rng = bench.rng(f"channels of {width.name}")
-            chosen = least_quadratic(error, count, self.population, self.generations, rng)
-            order = [each for each, gone in zip(width.classes, chosen, strict=True) if gone]
-            network = channels.without(channels.thinned(order, count))
+            network = channels.without(channels.thinned(self.chosen(channels, width, count, bench), count))
             what = f"remove {count} of {len(width.classes)} channels of {width.name}"
             bench.record(what, network)
             network = bench.trained(network, f"distil after {width.name}", bench.schedule(self.epochs, self.rate))
         return bench.trained(network, "distil from the network before", bench.schedule(self.last, self.rate))
 
-
-def _gone(count: int, keep: float) -> int:
-    return count - max(round(keep * count), 1)
-
-
-def _smallest(channels: ChannelMap, keep: float) -> dict[tuple[str, ...], set[int]]:
-    """Return the smallest channels of each width."""
-    size = magnitudes(channels)
-    found = {}
-    for width in channels.widths:
-        order = sorted(width.classes, key=lambda each: (size.get(each, 0.0), each))
-        found[width.layers] = channels.thinned(order, _gone(len(order), keep))
-    return found
+    def chosen(self, channels: ChannelMap, width: Width, count: int, bench: Workbench) -> list[int]:
+        """Return the `count` classes of a width that go."""
+        sample, _ = bench.sample()
+        error = quadratic_error(channels, width, sample)
+        rng = bench.rng(f"channels of {width.name}")
+        gone = least_quadratic(error, count, self.population, self.generations, rng)
+        return [each for each, goes in zip(width.classes, gone, strict=True) if goes]
 
 
-def _by_sensitivity(channels: ChannelMap, bench: Workbench, keep: float) -> list[tuple[str, ...]]:
+def _by_sensitivity(
+    channels: ChannelMap, bench: Workbench, keep: float, size: Mapping[int, float]
+) -> list[tuple[str, ...]]:
     """Return the layers of each width, those first whose smallest channels cost the least accuracy."""
-    smallest = _smallest(channels, keep)
+    smallest = least_salient(channels, keep, size)
     trials = [bench.without(channels, removed) for removed in smallest.values()]
     accuracy = dict(zip(smallest, bench.accuracies(trials, "sensitivity"), strict=True))
     return sorted(accuracy, key=lambda layers: -accuracy[layers])
-
-
-def _share(channels: ChannelMap, bench: Workbench, budget: float) -> float:
-    """Return the largest share of channels with which the network keeps the budget.
-
-    Raises:
-        ToolflowError: there is none.
-    """
-
-    def cycles(keep: float) -> float:
-        return bench.pricing.cycles(channels.without(set().union(*_smallest(channels, keep).values())))
-
-    whole = bench.pricing.cycles(channels.graph)
-    lower, upper = 0.0, 1.0
-    least = cycles(lower) / whole
-    if least > budget:
-        raise ToolflowError(
-            f"--budget must be at least {least:.3f} for '{channels.graph.name}', not {budget}: with one channel a "
-            "layer it takes that share of its cycles"
-        )
-    for _ in range(HALVINGS):
-        middle = (lower + upper) / 2
-        lower, upper = (middle, upper) if cycles(middle) <= budget * whole else (lower, middle)
-    return lower

@@ -55,16 +55,22 @@ class Hakd(CompressionRecipe):
         x, labels = bench.sample()
         if labels is None:
             raise ToolflowError("hakd needs labels: the training images must have an array y")
-        saliency = fisher(channels, x, labels)
+        budget = BUDGET if bench.budget is None else bench.budget
+        student, what = self.student(channels, fisher(channels, x, labels), budget, bench)
+        bench.record(what, student)
+        schedule = bench.schedule(self.epochs, self.rate, taught=0.5)
+        return bench.trained(student, "train with attention transfer", schedule, (AttentionMaps(self.attention),))
+
+    def student(
+        self, channels: ChannelMap, saliency: Mapping[int, float], budget: float, bench: Workbench
+    ) -> tuple[Graph, str]:
+        """Return a student that keeps the budget, before it is trained, and its widths in words."""
         widths = [_Profiled(channels, width, saliency, bench) for width in channels.widths]
-        removed = _within(channels, widths, bench, BUDGET if bench.budget is None else bench.budget)
-        student = fresh(channels.without(removed), bench.seed)
+        removed = _within(channels, widths, bench, budget)
         shown = "; ".join(
             f"{each.name} {each.left(removed)} of {len(each.classes)}, {len(each.edges)} edges" for each in widths
         )
-        bench.record(f"a fresh student: {shown}", student)
-        schedule = bench.schedule(self.epochs, self.rate, taught=0.5)
-        return bench.trained(student, "train with attention transfer", schedule, (AttentionMaps(self.attention),))
+        return fresh(channels.without(removed), bench.seed), f"a fresh student: {shown}"
 
 
 class _Profiled:

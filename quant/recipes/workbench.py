@@ -35,11 +35,15 @@ class Step:
         what: what was done, in words.
         accuracy: on the judge's images.
         cost: of the network after it.
+        judged: candidates that were judged since the step before.
+        images: that were trained on since the step before, each as often as it was.
     """
 
     what: str
     accuracy: float
     cost: Cost
+    judged: int
+    images: int
 
 
 @dataclass
@@ -75,6 +79,8 @@ class Workbench:
     folder: Path | None = None
     told: Callable[[int, str], None] = lambda _, __: None
     steps: list[Step] = field(default_factory=list)
+    _judged: int = field(default=0, init=False)
+    _images: int = field(default=0, init=False)
 
     def rng(self, purpose: str) -> np.random.Generator:
         """Return random numbers for one purpose: the same in each run with the same seed."""
@@ -88,6 +94,7 @@ class Workbench:
 
     def accuracies(self, candidates: Sequence[Trial], what: str = "judge") -> list[float]:
         """Return the accuracy of each candidate; those in the store are not judged again."""
+        self._judged += len(candidates)
         keys = [candidate.digest for candidate in candidates]
         known = {key: self.store.get(key) for key in keys}
         places = {key: place for place, key in enumerate(keys) if known[key] is None}
@@ -131,10 +138,13 @@ class Workbench:
             self.told(0, f"{what}, {state}")
 
         found = fine_tuned(network, self.teacher, self.data, recipe, terms, checkpoint, told)
+        self._images += recipe.epochs * len(self.data.images)
         self.record(what, found)
         return found
 
     def record(self, what: str, network: Graph) -> None:
         """Record a step with the accuracy and the cost of the network after it."""
-        self.steps.append(Step(what, self.accuracy(network), self.pricing.cost(network)))
+        judged, images = self._judged, self._images
+        self.steps.append(Step(what, self.accuracy(network), self.pricing.cost(network), judged, images))
+        self._judged = self._images = 0
         self.told(0, what)

@@ -351,19 +351,23 @@ class CompressionStep(Part):
         what: what was done.
         accuracy: of the network after it, on the images that candidates are judged on.
         cost: of the network after it, on the engine of the network before.
+        judged: candidates that were judged since the step before.
+        images: that were trained on since the step before, each as often as it was.
     """
 
     recipe: str
     what: str
     accuracy: float
     cost: Cost
+    judged: int
+    images: int
 
 
 class StepsRecord(Record):
     """The steps of one recipe, in order."""
 
     remedy: ClassVar[str] = "compress again"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     steps: tuple[CompressionStep, ...]
 
 
@@ -384,7 +388,7 @@ class CompressionRecord(Record):
     """
 
     remedy: ClassVar[str] = "compress again"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     name: str
     board: str
     clock_mhz: int

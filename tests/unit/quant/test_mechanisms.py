@@ -194,7 +194,11 @@ def test_the_knee_is_the_librarys(seed: int) -> None:
     assert sum(found) > 30
 
 
-@pytest.mark.parametrize("curve", [[1.0, 1.0, 1.0], [1.0, 0.5], [1.0, 0.5, 0.0]])
+# of the last curve only the part behind a dip falls below the diagonal
+@pytest.mark.parametrize(
+    "curve",
+    [[1.0, 1.0, 1.0], [1.0, 0.5], [1.0, 0.5, 0.0], [1.028, 0.895, 0.826, 0.665, 0.545, 0.447, 0.351, 0.254, 0.085]],
+)
 def test_a_flat_short_or_straight_curve_has_no_knee(curve: list[float]) -> None:
     assert knee(range(len(curve)), curve) is None
 

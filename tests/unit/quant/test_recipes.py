@@ -4,37 +4,25 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
 
-from quant.mechanisms.cost import Pricing
-from quant.mechanisms.judge import Judge
+import quant.mechanisms.saliency
+from quant.float_network import float_node
 from quant.mechanisms.rewrite.channels import ChannelMap
-from quant.mechanisms.search.executor import InProcess
 from quant.mechanisms.search.fixed_count import least_quadratic, repaired
-from quant.mechanisms.search.store import Store
 from quant.mechanisms.staircase import step_edges
 from quant.recipes.catalogue import catalogue
 from quant.recipes.genecai import GRID, Ranks, Rates, fitness_of
+from quant.recipes.genetic_channels import GeneticChannels
 from quant.recipes.hakd import Hakd
 from quant.recipes.recipe import CompressionRecipe
-from quant.recipes.workbench import Workbench
-from quant.training.images import TrainingImages
-from tests.unit.quant.quantise_networks import NORMALISATION, Builder, images, residual_network
+from tests.unit.quant.benches import bench_of
+from tests.unit.quant.quantise_networks import Builder, residual_network
 from toolflow.ir.errors import ToolflowError
-from toolflow.ir.graph import Graph
 from toolflow.operators import Flatten, MaxPool
-from toolflow.plan.boards.board import load_board
-
-
-def bench_of(graph: Graph, budget: float | None = None) -> Workbench:
-    """Return a workbench with eight images of class 0 on a small board."""
-    classes = np.zeros(8, dtype=np.int64)
-    data = TrainingImages(images(8), classes, NORMALISATION)
-    judge = Judge.of(graph, data.images, classes, NORMALISATION, data.images)
-    pricing = Pricing.of(graph, load_board("ulx3s-85f"))
-    return Workbench(graph, data, judge, pricing, InProcess(judge.accuracy), Store(None), budget)
 
 
 def test_a_budget_below_the_lowest_step_edges() -> None:
@@ -55,6 +43,24 @@ def test_a_network_that_no_recipe_can_treat(recipe: type[CompressionRecipe]) -> 
     with pytest.raises(ToolflowError, match="'network' must have"):
         recipe().run(graph, bench)
     assert bench.steps == []
+
+
+def test_more_individuals_take_no_more_forward_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Genetic channel pruning runs the network as often with 2 individuals as with 40 in 20 generations."""
+    graph = residual_network()
+    passes = []
+    for population, generations in ((2, 0), (40, 20)):
+        calls = [0]
+
+        def counted(*given: Any, calls: list[int] = calls) -> Any:
+            calls[0] += 1
+            return float_node(*given)
+
+        monkeypatch.setattr(quant.mechanisms.saliency, "float_node", counted)
+        bench = bench_of(graph)
+        GeneticChannels(population=population, generations=generations, epochs=1, last=1).run(graph, bench)
+        passes.append((calls[0], sum(step.judged for step in bench.steps)))
+    assert passes[0] == passes[1] > (0, 0)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -109,7 +109,14 @@ def compress(index: int, folder: Path, request: CompressRequest, progress: Progr
     (folder / STEPS).mkdir(exist_ok=True)
     save_onnx(made, folder / _file(request, index))
     steps = tuple(
-        CompressionStep(recipe=recipe.name, what=step.what, accuracy=step.accuracy, cost=step.cost)
+        CompressionStep(
+            recipe=recipe.name,
+            what=step.what,
+            accuracy=step.accuracy,
+            cost=step.cost,
+            judged=step.judged,
+            images=step.images,
+        )
         for step in bench.steps
     )
     save_record(StepsRecord(steps=steps), folder / _file(request, index, "json"))
