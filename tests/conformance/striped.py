@@ -120,13 +120,15 @@ class _Striper:
         out = self.maps[step.tensor] = self._striped(step.out, Stripes(step.out.height, rows, halo[0]), halo[1])
         pad, reach = step.window.pads[0], _reach(step)
         seen = replace(read.stripes, above=pad)
+        last = (step.out.height - 1) * step.window.stride[0] - pad + reach - 1
+        unmasked = rows % 2 == 1 and pad == 0 and last < read.stripes.height  # it may have a mask, and need not
         made = replace(
             step,
             source=read.place.rows(read.stripes.above - pad, (rows - 1) * step.window.stride[0] + reach),
             out=out.own,
             region=Region(0, 0, rows, step.out.width),
             window=replace(step.window, pads=(0, step.window.pads[1])),
-            stripes=None if reach == 1 and rows % 2 else seen,
+            stripes=None if unmasked else seen,
             out_stripes=out.own_stripes,
         )
         if isinstance(made, Compute) and made.residual is not None:
@@ -148,8 +150,8 @@ class _Striper:
         """Return R of a layer's output, None if it does not run in stripes."""
         source, added = self._sources(step)
         stripes, stride = self.maps[source].stripes, step.window.stride[0]
-        whole = step.region == (0, 0, step.out.height, step.out.width)
-        if stripes is None or stripes.rows % stride or not whole:
+        parts = sum(isinstance(each, Computing) and each.tensor == step.tensor for each in self.base.steps)
+        if stripes is None or stripes.rows % stride or parts > 1:
             return None
         rows = stripes.rows // stride
         unit = step.tile if isinstance(step, Compute) and step.tile else 1

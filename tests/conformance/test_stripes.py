@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from tests.conformance.casebook import RESULT, SAME, NetworkBuilder
+from tests.conformance.cases import cases_of
+from tests.conformance.engine_shapes import SHAPES
+from tests.conformance.matrix import networks
 from tests.conformance.striped import Choice, striped_schedule
 from tests.oracles.engine import Oracle
 from toolflow.engine.config import EngineConfig
@@ -24,6 +27,7 @@ from toolflow.operators.shortcut.spec import Shortcut
 from toolflow.plan.lower.compiled import CompiledProgram
 from toolflow.plan.lower.lower import lower
 from toolflow.plan.schedule.needs import fitted
+from toolflow.plan.schedule.schedule import Schedule
 
 ENGINES = {
     "plain": EngineConfig(lanes_k=4, lanes_p=4, sub_row=4, bus_bits=64, stripes=True, external_maps=True),
@@ -86,14 +90,17 @@ def network(name: str, engine: str) -> tuple[QuantisedGraph, np.ndarray]:
     return builder.build(output), builder.images(IMAGES)
 
 
-def compiled_network(name: str, engine: str, choice: Choice, *, trace: bool = True) -> tuple[CompiledProgram, int]:
+def compiled_network(name: str, engine: str, choice: Choice) -> tuple[CompiledProgram, int]:
     """Return the program on an engine that is just large enough, and how many layers run in stripes."""
     graph, _ = network(name, engine)
     schedule, count = striped_schedule(graph, ENGINES[engine], choice)
-    schedule = fitted(schedule)
+    return compiled_schedule(fitted(schedule)), count
+
+
+def compiled_schedule(schedule: Schedule) -> CompiledProgram:
+    """Return the program, which stores every map that it can."""
     digits = {schedule.load.tensor} if schedule.load.digits > 1 else set()  # not the image's integers
-    traced = sorted(schedule.traceable - digits) if trace else []
-    return lower(schedule.traced(traced, IMAGES), ACCEPT_ALL), count
+    return lower(schedule.traced(sorted(schedule.traceable - digits), IMAGES), ACCEPT_ALL)
 
 
 CHOICES = {
@@ -109,14 +116,38 @@ def test_every_map_equals_the_reference(name: str, engine: str) -> None:
     for choice in CHOICES[name]:
         compiled, count = compiled_network(name, engine, choice)
         assert count >= 5, f"{choice}: {count} layers in stripes"
-        raw = run_program(compiled.config, compiled.program, compiled.weights, compiled.pack_images(images), IMAGES)
-        traced = [*compiled.schedule.stored_maps]
-        reference = run(compiled.schedule.graph, images, keep=traced)
-        for tensor in traced:
-            found = compiled.unpack_trace(raw, tensor, IMAGES)
-            np.testing.assert_array_equal(found, reference[tensor], err_msg=f"{choice}: {tensor}")
-        expected = run(graph, images)[graph.output]
-        np.testing.assert_array_equal(compiled.unpack_results(raw, IMAGES).logits, expected)
+        compare(compiled, graph, images, f"{choice}")
+
+
+def compare(compiled: CompiledProgram, graph: QuantisedGraph, images: np.ndarray, what: str) -> None:
+    raw = run_program(compiled.config, compiled.program, compiled.weights, compiled.pack_images(images), IMAGES)
+    traced = [*compiled.schedule.stored_maps]
+    reference = run(compiled.schedule.graph, images, keep=traced)
+    for tensor in traced:
+        found = compiled.unpack_trace(raw, tensor, IMAGES)
+        np.testing.assert_array_equal(found, reference[tensor].reshape(found.shape), err_msg=f"{what}: {tensor}")
+    expected = run(graph, images)[graph.output]
+    np.testing.assert_array_equal(compiled.unpack_results(raw, IMAGES).logits, expected, err_msg=what)
+
+
+@pytest.mark.parametrize(
+    ("shape", "every"),
+    [("tile_4_slots", 4), *(pytest.param(s, 1, marks=pytest.mark.long) for s in SHAPES if not SHAPES[s].narrow_bits)],
+)
+def test_cases_of_every_operator_in_stripes(shape: str, every: int) -> None:
+    """Every so many of the conformance cases; concats are the planner's."""
+    fixed = {"stripes": True, "external_maps": True, "lanes_p": 4, "fabric_lanes": 0}
+    engine = EngineConfig(**{**SHAPES[shape].model_dump(), **fixed})
+    count = 0
+    cases = [case for case in cases_of(engine) if not case.startswith("concat/")][::every]
+    for each in networks(shape, engine, ((case, "random") for case in cases)):
+        for choice in (Choice(1), Choice(2, shifts=False), Choice(4), Choice(3, loads=False)):
+            schedule, layers = striped_schedule(each.graph, engine, choice)
+            if layers:
+                compiled = compiled_schedule(fitted(schedule))
+                compare(compiled, each.graph, each.images[:IMAGES], f"{each.case}, {choice}")
+                count += layers
+    assert count > 300 // every
 
 
 @pytest.mark.parametrize("engine", ENGINES)
