@@ -56,7 +56,8 @@ def striped_schedule(graph: QuantisedGraph, config: EngineConfig, choice: Choice
 
     Layers do as long as rows and lanes allow it; the others run in image layout.
     """
-    striper = _Striper(make_schedule(graph, config), choice)
+    base = make_schedule(graph, config.model_copy(update={"stripes": False}))
+    striper = _Striper(replace(base, config=config), choice)
     steps = with_windows(striper.steps())
     return replace(striper.base, steps=steps), striper.count
 

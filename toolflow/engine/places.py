@@ -96,6 +96,10 @@ class Stripes:
         windows = (self.window(lane, count) for lane in range(lanes))
         return sum(end - first for first, end in windows)
 
+    def row_of_map(self, lane: int, row: int, height: int) -> int:
+        """Return which row of a map of so many rows is a row of the place in a lane."""
+        return lane * self.rows + row - self.above + height - self.height
+
     def rows_of_map(self, first: int, count: int) -> int:
         """Return how many rows of the map all lanes together hold as rows `first` … of `count` own ones."""
         return sum(first <= row % self.rows < first + count for row in range(self.height))

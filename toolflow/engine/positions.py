@@ -11,7 +11,7 @@ import numpy as np
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.places import ResultPlace
 from toolflow.engine.rows import Walk
-from toolflow.engine.steps import Compute
+from toolflow.engine.steps import Compute, Pool
 from toolflow.numerics.winograd import WINOGRAD
 
 SHORTEST_TAP = 2  # cycles between the ends of two taps
@@ -124,3 +124,17 @@ def tile_cycles(config: EngineConfig, layer: Compute, channels: int, pipeline: i
     kept = (region.height - form.tile * (down - 1)) * (region.width - form.tile * (across - 1))  # of the last tile
     waited = max(beats - int(rows[0]), 0)  # by a tap, but not by a layer's first
     return PositionCycles(layer.places, cycles, filling, (form.tile + kept) * beats - waited)
+
+
+def row_cycles(config: EngineConfig, step: Compute | Pool) -> float:
+    """Return the cycles of a row of a step's positions, of one tile's share of a row if there is a tile."""
+    if isinstance(step, Pool):
+        return step.region.width * step.window.kernel[0] * step.window.kernel[1] * step.source.words
+    total = 0
+    for group, channels in enumerate(step.groups(config.lanes_k)):
+        if step.tile:
+            each = tile_cycles(config, step, channels, 0)
+        else:
+            each = position_cycles(config, step, group * config.lanes_k, channels)
+        total += each.count * each.cycles[each.bound]
+    return total / step.region.height

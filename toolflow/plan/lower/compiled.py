@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.isa import Instruction
-from toolflow.engine.places import ImageFormat, Stripes
+from toolflow.engine.places import ImageFormat
 from toolflow.engine.program import Header
 from toolflow.engine.records import RESULT_HEAD, result_header_bytes, result_record_bytes
 from toolflow.engine.steps import StoreMap
@@ -105,11 +105,22 @@ class CompiledProgram:
 
     def unpack_trace(self, raw: bytes, tensor: str, image_count: int) -> Int64Array:
         """Read a traced map of N images as int64 (N, C, H, W)."""
-        bands = [self._unpack_band(raw, stored, image_count) for stored in self.schedule.stored_maps[tensor]]
-        return np.concatenate(bands, axis=2)
+        stores = self.schedule.stored_maps[tensor]
+        height = max((step.stripes.height for step in stores if step.stripes), default=0)
+        if not height:
+            return np.concatenate([self._unpack_band(raw, stored, image_count) for stored in stores], axis=2)
+        rows: dict[int, Int64Array] = {}
+        for stored in stores:
+            assert stored.stripes is not None
+            items = self._unpack_band(raw, stored, image_count)
+            lanes = items.reshape(image_count, self.config.lanes_p, *items.shape[1:])
+            for lane in range(self.config.lanes_p):
+                for row in range(*stored.stripes.window(lane, stored.source.height)):
+                    rows[stored.stripes.row_of_map(lane, row, height)] = lanes[:, lane, :, row]
+        return np.stack([rows[row] for row in range(height)], axis=2)
 
     def _unpack_band(self, raw: bytes, stored: StoreMap, image_count: int) -> Int64Array:
-        """Read the rows that a step stored."""
+        """Read the rows that a step stored, those of each lane in stripes."""
         place, out, s = stored.source, stored.out, self.config.sub_row
         data = np.frombuffer(raw, dtype=np.uint8, count=out.pitch_bytes * image_count, offset=out.offset_bytes)
         words = place.height * place.width * place.pixel_words
@@ -118,15 +129,7 @@ class CompiledProgram:
         held = data.reshape(items, -1)[:, : words * s]
         elements[:, : held.shape[1]] = held
         pixels = elements.reshape(items, place.height, place.width, place.pixel_words * s)[..., list(place.channel)]
-        if stored.stripes is not None:
-            pixels = _joined(pixels, stored.stripes, image_count)
         if stored.integer.signed:
             bits = self.config.activation_bits
             pixels -= (pixels >> (bits - 1)) << bits
         return pixels.transpose(0, 3, 1, 2)
-
-
-def _joined(pixels: Int64Array, stripes: Stripes, image_count: int) -> Int64Array:
-    """Return maps (images, height, width, C) of lanes' rows (images · lanes, rows, width, C), without their halo."""
-    own = pixels[:, stripes.above : stripes.above + stripes.rows]
-    return own.reshape(image_count, -1, *pixels.shape[2:])[:, : stripes.height]

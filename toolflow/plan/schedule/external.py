@@ -28,23 +28,26 @@ class ExternalMap:
     place: ExternalPlace
 
 
-def external_maps(homes: Homes, roots: Collection[str], config: EngineConfig) -> dict[str, ExternalMap]:
+def external_maps(homes: Homes, roots: Collection[str], config: EngineConfig, images: int) -> dict[str, ExternalMap]:
     """Return the maps outside, by tensor; maps that do not live at the same time share bytes.
 
     Args:
         homes: the maps of the network.
         roots: those that lie outside.
         config: the engine.
+        images: of a pass.
     """
     graph = homes.graph
     written = [node.name for node in graph.nodes if not node.op.hardware.is_free and homes.home[node.name][0] in roots]
+    if graph.input_name in roots:
+        written.append(graph.input_name)
     pitches, lives = {}, {}
     for tensor in written:
         root = homes.home[tensor][0]
         _, height, width = as_map(graph.shapes[root])
         pitches[tensor] = height * align(width * homes.layouts[tensor].words * config.sub_row, config.bus_bytes)
         lives[tensor] = homes.lives[root]
-    bases = pack(lives, {tensor: config.lanes_p * pitch for tensor, pitch in pitches.items()})
+    bases = pack(lives, {tensor: images * pitch for tensor, pitch in pitches.items()})
     return {
         tensor: ExternalMap(
             tensor, *homes.home[tensor], homes.layouts[tensor].words, ExternalPlace(bases[tensor], pitches[tensor])

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import TypeVar
 
 from toolflow.engine.places import BankPlace, ImageFormat
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.operator import Shape
 from toolflow.ir.quantised import QuantisedGraph
+
+Name = TypeVar("Name", bound=str | tuple[str, int])
 
 
 @dataclass(frozen=True)
@@ -171,9 +174,9 @@ def _lives(graph: QuantisedGraph, home: Mapping[str, tuple[str, int]], in_result
     return lives
 
 
-def pack(lives: Mapping[str, tuple[int, int]], sizes: Mapping[str, int]) -> dict[str, int]:
+def pack(lives: Mapping[Name, tuple[int, int]], sizes: Mapping[Name, int]) -> dict[Name, int]:
     """Place intervals greedily, largest map first, at the lowest words free over its whole life."""
-    bases: dict[str, int] = {}
+    bases: dict[Name, int] = {}
     for root in sorted(lives, key=lambda name: (-sizes[name], lives[name], name)):
         first, last = lives[root]
         others = sorted((bases[o], bases[o] + sizes[o]) for o in bases if lives[o][0] <= last and first <= lives[o][1])

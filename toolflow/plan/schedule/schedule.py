@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from toolflow.engine.config import EngineConfig, one_precision
 from toolflow.engine.places import BankPlace, ExternalPlace, Region, ResultPlace, Stripes, align, map_row_bytes
+from toolflow.engine.positions import row_cycles
 from toolflow.engine.records import result_record_bytes
 from toolflow.engine.steps import (
     Compute,
@@ -24,15 +26,20 @@ from toolflow.engine.steps import (
     StoreResults,
     images_of_pass,
     moved_rows,
+    with_windows,
 )
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.operator import HardwareForm, Operator
 from toolflow.ir.quantised import QuantisedGraph, QuantisedNode
 from toolflow.numerics.digits import digits_needed
 from toolflow.operators.folders import window_of
-from toolflow.plan.schedule.bands import Banding, Computing, Layer
+from toolflow.plan.schedule.bands import Banding
 from toolflow.plan.schedule.compute import Maps, compute_steps, residual_tensor
+from toolflow.plan.schedule.copies import Copies
+from toolflow.plan.schedule.layer import Computing, Layer
+from toolflow.plan.schedule.layouts import striped_layers
 from toolflow.plan.schedule.memory import allocate, as_map, homes_of, image_format
+from toolflow.plan.schedule.movement import Movement
 from toolflow.plan.schedule.prepare import prepare, result_tensor
 
 
@@ -194,8 +201,16 @@ class Scheduler:
         self._overrun = max((step.overrun(config) for step in steps if isinstance(step, Compute)), default=0)
         self.words = memory.words + self._overrun
         numbered = enumerate(zip(self.graph.nodes, steps_of, strict=True))
-        self._layers = [_layer(maps, time, node, of) for time, (node, of) in numbered if of]
-        self._homes = homes_of(self.graph, config.sub_row, digits, in_result)
+        homes = homes_of(self.graph, config.sub_row, digits, in_result)
+        layers = [_layer(maps, time, node, of) for time, (node, of) in numbered if of]
+        written: Mapping[str, int] = {}
+        if config.stripes:
+            layers, written = striped_layers(homes, layers, self._load, config, partial(row_cycles, config))
+        self._copies = Copies(homes, layers, self.graph.input_name, written)
+        self._striped = any(written.values())
+        if self._striped:
+            self._whole = self._moved(None)
+            self.words = Banding(self._copies, self._load, config, None).end + self._overrun
 
     def schedule(self, bank_words: int | None) -> Schedule:
         """Return the schedule for so many words of each bank; None if they hold all maps.
@@ -205,8 +220,13 @@ class Scheduler:
         """
         if bank_words is None or self.words <= bank_words:
             return self._whole
-        banding = Banding(self._homes, self._layers, self._load, self.config, bank_words - self._overrun)
-        return Schedule(self.graph, self.config, banding.places, (*banding.steps(), self._store))
+        return self._moved(bank_words - self._overrun)
+
+    def _moved(self, words: int | None) -> Schedule:
+        """Return the schedule in which maps move, for so many words of the banks for maps; None if they hold all."""
+        movement = Movement(Banding(self._copies, self._load, self.config, words), self._striped)
+        steps = (*movement.steps(), self._store)
+        return Schedule(self.graph, self.config, movement.places(), with_windows(steps))
 
 
 def _layer(maps: Maps, time: int, node: QuantisedNode, steps: tuple[Computing, ...]) -> Layer:
