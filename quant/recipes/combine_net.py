@@ -8,7 +8,7 @@ from typing import ClassVar
 from quant.mechanisms.rewrite.channels import ChannelMap, Width
 from quant.mechanisms.saliency import magnitudes
 from quant.mechanisms.search.knee import knee
-from quant.recipes.recipe import CompressionRecipe
+from quant.recipes.recipe import CompressionRecipe, setting
 from quant.recipes.workbench import Workbench
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
@@ -33,10 +33,10 @@ class CombineNet(CompressionRecipe):
     paper: ClassVar[str] = "Wang, Li, Zhang, Information 12(7):264, 2021"
     gives: ClassVar[str] = "fewer channels"
 
-    rates: int = 10
-    most: float = 0.9
-    epochs: int = 20
-    rate: float = 0.002
+    rates: int = setting(10, 3)
+    most: float = setting(0.9, 0.1, 1)
+    epochs: int = setting(20, 1)
+    rate: float = setting(0.002, 1e-6, 1)
 
     def run(self, network: Graph, bench: Workbench) -> Graph:
         """Return the network with fewer channels."""

@@ -15,7 +15,7 @@ from quant.mechanisms.rewrite.channels import ChannelMap, Width
 from quant.mechanisms.rewrite.factorise import factorised, largest_ranks
 from quant.mechanisms.saliency import magnitudes
 from quant.mechanisms.search.genetic import Genetic
-from quant.recipes.recipe import CompressionRecipe
+from quant.recipes.recipe import CompressionRecipe, setting
 from quant.recipes.workbench import Workbench
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
@@ -52,11 +52,11 @@ class GeneCai(CompressionRecipe):
     paper: ClassVar[str] = "Javaheripi, Samragh, Javidi, Koushanfar, GECCO 2020, arXiv 2004.04249"
     gives: ClassVar[str] = "layers in factors, fewer channels"
 
-    population: int = 50
-    generations: int = 50
-    lost: float = 0.05
-    epochs: int = 4
-    rate: float = 0.001
+    population: int = setting(50, 2)
+    generations: int = setting(50, 0)
+    lost: float = setting(0.05, 0, 1)
+    epochs: int = setting(4, 1)
+    rate: float = setting(0.001, 1e-6, 1)
 
     def run(self, network: Graph, bench: Workbench) -> Graph:
         """Return the smaller network."""

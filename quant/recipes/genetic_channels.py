@@ -10,7 +10,7 @@ from quant.mechanisms.rewrite.channels import ChannelMap, Width
 from quant.mechanisms.saliency import magnitudes, quadratic_error
 from quant.mechanisms.search.fixed_count import least_quadratic
 from quant.mechanisms.uniform import count_gone, least_salient, share_within
-from quant.recipes.recipe import CompressionRecipe
+from quant.recipes.recipe import CompressionRecipe, setting
 from quant.recipes.workbench import Workbench
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
@@ -41,12 +41,12 @@ class GeneticChannels(CompressionRecipe):
     gives: ClassVar[str] = "fewer channels"
     takes_budget: ClassVar[bool] = True
 
-    keep: float = 0.5
-    population: int = 60
-    generations: int = 100
-    epochs: int = 2
-    last: int = 20
-    rate: float = 0.002
+    keep: float = setting(0.5, 0, 1)
+    population: int = setting(60, 2)
+    generations: int = setting(100, 0)
+    epochs: int = setting(2, 1)
+    last: int = setting(20, 1)
+    rate: float = setting(0.002, 1e-6, 1)
 
     def run(self, network: Graph, bench: Workbench) -> Graph:
         """Return the network with fewer channels."""

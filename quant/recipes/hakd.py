@@ -10,7 +10,7 @@ from quant.mechanisms.finetune import fresh
 from quant.mechanisms.rewrite.channels import ChannelMap, Width
 from quant.mechanisms.saliency import fisher
 from quant.mechanisms.staircase import step_edges
-from quant.recipes.recipe import CompressionRecipe
+from quant.recipes.recipe import CompressionRecipe, setting
 from quant.recipes.workbench import Workbench
 from quant.training.terms import AttentionMaps
 from toolflow.ir.errors import ToolflowError
@@ -43,9 +43,9 @@ class Hakd(CompressionRecipe):
     needs_labels: ClassVar[bool] = True
     takes_budget: ClassVar[bool] = True
 
-    epochs: int = 60
-    rate: float = 0.004
-    attention: float = 1e3
+    epochs: int = setting(60, 1)
+    rate: float = setting(0.004, 1e-6, 1)
+    attention: float = setting(1e3, 0)
 
     def run(self, network: Graph, bench: Workbench) -> Graph:
         """Return the student."""

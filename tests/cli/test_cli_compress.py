@@ -189,6 +189,26 @@ def test_a_recipe_of_ones_own_alone_and_in_a_chain(folder: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return {}['missing']", "the recipe mine (mine.py) failed: line 18: KeyError: 'missing'"),
+        ("pass", "the recipe mine (mine.py) failed: run must return a Graph, not NoneType"),
+        (
+            "return __import__('dataclasses').replace(network, output=network.nodes[0].name)",
+            "the recipe mine (mine.py) failed: nodes ['linear'] are read by",
+        ),
+    ],
+)
+def test_a_recipe_of_ones_own_that_fails(body: str, message: str, folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "mine.py"
+    own.write_text(OWN[: OWN.index("        channels =")] + f"        {body}\n")
+    result = compress(folder, own, tmp_path / "out")
+    assert result.exit_code == 2, result.stderr
+    assert message in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (
@@ -200,6 +220,8 @@ def test_a_recipe_of_ones_own_alone_and_in_a_chain(folder: Path, tmp_path: Path)
         (["--recipe", "BROKEN.py"], "cannot be run: ZeroDivisionError: division by zero"),
         (["--settings", "epoch=3"], "--settings must be of the recipes: epochs, most, rate, rates, not epoch"),
         (["--settings", "epochs=many"], "epochs of combine-net must be a whole number, not 'many'"),
+        (["--settings", "rates=1"], "--settings: rates of combine-net must be 3 or more, not 1"),
+        (["--settings", "most=nan"], "--settings: most of combine-net must be 0.1 to 1, not nan"),
         (["--settings", "epochs"], "--settings must be NAME=VALUE,.., not 'epochs'"),
         (["--budget", "0.5"], "--budget must come with a recipe that takes one; combine-net finds its own size"),
         (["--recipe", "genetic-channels", "--budget", "0.01"], LATE),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -14,14 +15,17 @@ from quant.float_network import float_node
 from quant.mechanisms.rewrite.channels import ChannelMap
 from quant.mechanisms.search.fixed_count import least_quadratic, repaired
 from quant.mechanisms.staircase import step_edges
+from quant.recipes.apply import applied
 from quant.recipes.catalogue import catalogue
 from quant.recipes.genecai import GRID, Ranks, Rates, fitness_of
 from quant.recipes.genetic_channels import GeneticChannels
 from quant.recipes.hakd import Hakd
 from quant.recipes.recipe import CompressionRecipe
+from quant.recipes.workbench import Workbench
 from tests.unit.quant.benches import bench_of
 from tests.unit.quant.quantise_networks import Builder, residual_network
 from toolflow.ir.errors import ToolflowError
+from toolflow.ir.graph import Graph
 from toolflow.operators import Flatten, MaxPool
 
 
@@ -152,3 +156,17 @@ def test_channels_go_in_order_until_a_tensor_would_be_empty() -> None:
     assert len(first - gone) == 1
     assert gone >= set(order[:7])
     channels.without(gone)
+
+
+def test_a_recipe_that_changes_the_answers_shape_is_refused() -> None:
+    class Cut(CompressionRecipe):
+        name = "cut"
+
+        def run(self, network: Graph, bench: Workbench) -> Graph:
+            *others, last = network.nodes
+            weights = {name: array[:2] for name, array in last.weights.items()}
+            return replace(network, nodes=(*others, replace(last, weights=weights)))
+
+    graph = residual_network()
+    with pytest.raises(ToolflowError, match=r"cut \(test_recipes.py\) failed: its network must answer of shape \(5,\)"):
+        applied(Cut(), graph, bench_of(graph))

@@ -101,11 +101,12 @@ def divide(folder: Path, request: CompressRequest, progress: Progress) -> None:
 def compress(index: int, folder: Path, request: CompressRequest, progress: Progress) -> None:
     """Apply one recipe to what the recipe before it left."""
     from quant.exchange.float_onnx import save_onnx
+    from quant.recipes.apply import applied
 
     given, recipe = _given(folder, request), request.steps[index]
     network = given.graph if index == 0 else _network(folder, request, index - 1)
     with _workbench(request, given, network, folder, progress) as bench:
-        made = recipe.run(network, bench)
+        made = applied(recipe, network, bench)
     (folder / STEPS).mkdir(exist_ok=True)
     save_onnx(made, folder / _file(request, index))
     steps = tuple(
