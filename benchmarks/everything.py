@@ -60,6 +60,9 @@ def steps(data: Path, work: Path) -> dict[str, list[str]]:
         "compression": [
             python, str(benchmarks / "compression.py"), "digits", "--work", str(work / "compression"), "--record",
         ],
+        "adaptive_bn": [
+            python, str(benchmarks / "adaptive_bn.py"), "digits", "--work", str(work / "compression"), "--record",
+        ],
         "training_speed": [python, str(benchmarks / "training_speed.py"), "--record"],
         "winograd_accuracy": [python, str(benchmarks / "winograd_accuracy.py"), str(data), "--record"],
         "winograd_accuracy_all": [

@@ -114,6 +114,11 @@ TABLES = {
         "difference with its paired 95 % interval over images and seeds. Cycles are shares of the network before, on "
         "the engine that the planner chose for it. *Judged* are the candidates of recipe and control.",
     ),
+    "adaptive_bn": Table(
+        "Adaptive BN's judgement of pruned networks",
+        "Spearman's rank correlation of a candidate's accuracy before fine-tuning, on images that only judge, with its "
+        "accuracy after it on the test images. The interval is of draws of the candidates.",
+    ),
     "training_speed": Table(
         "Training speed",
         "Images a second, forward and backward, on one core with AVX-512 beside two other jobs.",
