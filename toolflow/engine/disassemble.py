@@ -82,9 +82,10 @@ def _table(i: Instruction) -> list[str]:
 
 def _load(i: Instruction) -> list[str]:
     digits = f", cut into {i.levels} digits" if i.levels > 1 else ""
-    start = f" from byte {i.in_base}" if i.in_base else ""
+    start = f" from byte {_offset(i, i.in_base)}" if i.in_base else ""
+    pitch = f", a lane's rows every {i.residual_base} bytes" if Flag.STRIPED in i.flags else ""
     return [
-        f"{i.out_height}x{i.out_width} pixels of {i.sub_rows} x {i.in_words} bytes{start} "
+        f"{i.out_height}x{i.out_width} pixels of {i.sub_rows} x {i.in_words} bytes{start}{pitch} "
         f"-> @{i.out_base}, {i.out_words} word(s) a pixel{digits}"
     ]
 
@@ -131,7 +132,7 @@ def _store_map(i: Instruction) -> list[str]:
 
 def _fill(i: Instruction) -> list[str]:
     return [
-        f"{i.out_height}x{i.out_width} pixels of {i.sub_rows} word(s) from maps + {i.in_base}, one every "
+        f"{i.out_height}x{i.out_width} pixels of {i.sub_rows} word(s) from maps + {_offset(i, i.in_base)}, one every "
         f"{i.residual_base} bytes -> @{i.out_base}, {i.out_words} word(s) a pixel"
     ]
 
@@ -139,7 +140,7 @@ def _fill(i: Instruction) -> list[str]:
 def _spill(i: Instruction) -> list[str]:
     return [
         f"{i.in_height}x{i.in_width} pixels of {i.sub_rows} word(s) @{i.in_base}, {i.in_words} word(s) a pixel, "
-        f"{i.in_row_words} a row -> maps + {i.out_base}, one every {i.residual_base} bytes"
+        f"{i.in_row_words} a row -> maps + {_offset(i, i.out_base)}, one every {i.residual_base} bytes"
     ]
 
 
@@ -163,6 +164,11 @@ def _taps(i: Instruction) -> list[str]:
 
 def _end(i: Instruction) -> list[str]:
     return ["end of the pass"]
+
+
+def _offset(i: Instruction, offset: int) -> int:
+    """Return a byte offset, which may be negative if rows of stripes lie before the map."""
+    return offset - (1 << 32) if Flag.STRIPED in i.flags and offset >> 31 else offset
 
 
 def _source(i: Instruction) -> str:

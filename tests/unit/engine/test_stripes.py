@@ -215,6 +215,7 @@ def test_a_listing_names_stripes() -> None:
     text = disassemble(encode_program(Header(striped=1), code, b"", 8))
     assert text.startswith("program     version 6, of one image in each pass, 4 instructions")
     assert "each lane has 2 of 7 rows, behind 1 row(s) of the lane before" in text
+    assert "4x2 pixels of 1 x 4 bytes from byte -8, a lane's rows every 16 bytes -> @0, 1 word(s) a pixel" in text
     assert "on stripes of one image" in text
     assert (
         "1x2 pixels of 1 word(s) @0, 1 word(s) a pixel, 2 a row -> @32 of the previous lane, 1 word(s) a pixel" in text
