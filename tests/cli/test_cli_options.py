@@ -60,12 +60,13 @@ def test_names_are_cut_at_commas() -> None:
 
 def test_shape() -> None:
     assert parse_shape("3,32,32") == (3, 32, 32)
+    assert parse_shape("2,128") == (2, 128)
     assert parse_shape(None) is None
 
 
-@pytest.mark.parametrize("text", ["3,32", "3,32,32,1", "3,0,32", "3,a,32", "", "-3,32,32"])
+@pytest.mark.parametrize("text", ["3", "3,32,32,1", "3,0,32", "3,a,32", "", "-3,32,32"])
 def test_a_wrong_shape_is_refused(text: str) -> None:
-    with pytest.raises(ToolflowError, match="--input-shape must be C,H,W in positive whole numbers"):
+    with pytest.raises(ToolflowError, match="--input-shape must be C,H,W or C,LENGTH in positive whole numbers"):
         parse_shape(text)
 
 

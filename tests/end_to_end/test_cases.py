@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -117,7 +118,6 @@ def test_checkpoints_of_training_scripts_load(made: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "model", "said"),
     [
-        ("11", "model.py:model", "height 1"),
         ("12", "model.py:model", "training=self.training"),
         ("14", "model.onnx", "--output"),
     ],
@@ -127,6 +127,17 @@ def test_what_is_refused_says_what_to_do(made: Path, model: str, said: str) -> N
     result = toolflow("check", made / model)
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+@pytest.mark.parametrize("made", ["11"], indirect=True)
+def test_a_network_of_one_dimension_is_one_of_maps_of_height_1(made: Path) -> None:
+    model = f"{made / 'model.py'}:model"
+    result = toolflow("check", model, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["input_shape"] == [2, 1, 128]
+    signals = np.random.default_rng(0).integers(0, 256, (64, 128, 2)).astype(np.uint8)
+    np.savez(made / "signals.npz", x=signals)
+    assert quantised(made, model, "signals.npz", "--single")["accuracy"]["high"] >= 0.95
 
 
 @pytest.mark.parametrize("made", ["14"], indirect=True)

@@ -61,7 +61,7 @@ def arguments(place: Path, **changed: str | Path) -> list[str]:
         ({"engine": "lanes_k=0"}, 2, "--engine: lanes_k must be 1 to 512, not 0"),
         ({"engine": "lanes_k=-4"}, 2, "--engine: lanes_k must be 1 to 512, not -4"),
         ({"engine": "slots=3"}, 2, "slots must be a power of two"),
-        ({"input_shape": "1,8"}, 2, "--input-shape must be C,H,W in positive whole numbers, not '1,8'"),
+        ({"input_shape": "8"}, 2, "--input-shape must be C,H,W or C,LENGTH in positive whole numbers, not '8'"),
         ({"weights": "models.py"}, 2, "models.py"),
     ],
 )

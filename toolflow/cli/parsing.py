@@ -101,19 +101,18 @@ def parse_names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(","))
 
 
-def parse_shape(text: str | None) -> tuple[int, int, int] | None:
-    """Return (C, H, W) of `--input-shape`.
+def parse_shape(text: str | None) -> tuple[int, ...] | None:
+    """Return (C, H, W) of `--input-shape`, or (C, length) of a signal.
 
     Raises:
-        ToolflowError: the text is not three positive whole numbers.
+        ToolflowError: the text is not two or three positive whole numbers.
     """
     if text is None:
         return None
     parts = [part.strip() for part in text.split(",")]
-    if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
-        raise ToolflowError(f"--input-shape must be C,H,W in positive whole numbers, not '{text}'")
-    channels, height, width = map(int, parts)
-    return channels, height, width
+    if len(parts) not in (2, 3) or not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
+        raise ToolflowError(f"--input-shape must be C,H,W or C,LENGTH in positive whole numbers, not '{text}'")
+    return tuple(map(int, parts))
 
 
 def parse_per_channel(option: str, text: str | None) -> tuple[float, ...] | None:

@@ -86,12 +86,11 @@ def numbers_per_channel(name: str, value: object) -> tuple[float, ...]:
     return tuple(as_number(name, each) for each in value)
 
 
-def as_shape(name: str, value: object) -> tuple[int, int, int]:
-    """Return (C, H, W)."""
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
-        raise refused(name, "(C, H, W) in positive whole numbers", value)
-    channels, height, width = (as_whole(name, each, 1) for each in value)
-    return channels, height, width
+def as_shape(name: str, value: object) -> tuple[int, ...]:
+    """Return (C, H, W), or (C, length) of a signal."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) not in (2, 3):
+        raise refused(name, "(C, H, W) or (C, length) in positive whole numbers", value)
+    return tuple(as_whole(name, each, 1) for each in value)
 
 
 def require_board_name(board: object) -> None:

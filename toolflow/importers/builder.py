@@ -18,11 +18,6 @@ from toolflow.operators import Add, Conv, Flatten, Linear, Relu
 MAX_ELEMENTS = 1 << 30  # of one image's tensor; more is a damaged model, and would exhaust the memory
 MAX_ORDERED = 1 << 25  # elements of a tensor that may be seen in another order
 
-ONE_DIMENSION = (
-    "write a network of one dimension on maps of height 1: input (C, 1, length), convolutions and pools with kernels "
-    "(1, k)"
-)
-
 Array = npt.NDArray[np.float64]
 
 
@@ -58,15 +53,16 @@ class GraphBuilder:
     """Builds a `Graph`; goes on after a problem so that all of them are reported at once."""
 
     def __init__(self, name: str, input_name: str, input_shape: Shape) -> None:
-        if len(input_shape) == 2:
-            raise ToolflowError(f"the input must have a shape (C, H, W), not {input_shape}; {ONE_DIMENSION}")
-        if len(input_shape) != 3 or min(input_shape) < 1 or math.prod(input_shape) > MAX_ELEMENTS:
+        if len(input_shape) not in (2, 3) or min(input_shape) < 1 or math.prod(input_shape) > MAX_ELEMENTS:
             raise ToolflowError(
-                f"the input must have a shape (C, H, W) of at most {MAX_ELEMENTS} elements, not {input_shape}"
+                f"the input must have a shape (C, H, W) or (C, length) of at most {MAX_ELEMENTS} elements, not "
+                f"{input_shape}"
             )
         self._name = name
         self._input = input_name
-        self._shapes: dict[str, Shape] = {input_name: input_shape}
+        self._seen = input_shape
+        as_map = input_shape if len(input_shape) == 3 else (input_shape[0], 1, input_shape[1])
+        self._shapes: dict[str, Shape] = {input_name: as_map}
         self._nodes: list[Node] = []
         self._flat: dict[str, str] = {}
         self._picked: dict[tuple[str, bytes], str] = {}
@@ -75,15 +71,14 @@ class GraphBuilder:
 
     @property
     def input(self) -> Value:
-        """The image."""
-        return Value(self._input, self._shapes[self._input])
+        """The image; a signal (C, length) is seen so, and is a map of height 1 in the graph."""
+        return Value(self._input, self._seen)
 
     @property
     def channels_last(self) -> Value:
-        """The image seen as (H, W, C)."""
-        channels, height, width = self.input.shape
-        order = np.arange(channels * height * width).reshape(channels, height, width).transpose(1, 2, 0)
-        return Value(self._input, order.shape, None if channels == 1 else order.reshape(-1))
+        """The image seen as (H, W, C), or (length, C)."""
+        order = np.moveaxis(self.order(self.input), 0, -1)
+        return Value(self._input, order.shape, None if self._seen[0] == 1 else order.reshape(-1))
 
     def problem(self, place: Place, attribute: str, value: object, allowed: str, rewrite: str = "") -> None:
         """Note something that cannot be imported."""
@@ -92,8 +87,16 @@ class GraphBuilder:
     def emit(
         self, place: Place, op: Operator, inputs: Sequence[Value], weights: Mapping[str, Array] | None = None
     ) -> Value | None:
-        """Add a node; None, and a problem noted, where shapes, attributes or weights do not fit."""
+        """Add a node; None, and a problem noted, where shapes, attributes or weights do not fit.
+
+        Signals (C, length) are operands and a result alike: the node reads and makes maps of height 1.
+        """
         weights = weights or {}
+        if all(self._is_signal(value) for value in inputs):
+            maps = [_as_map(value) for value in inputs]
+            result = self.emit(place, op, maps, weights)
+            flat = result is not None and len(result.shape) == 3 and result.shape[1] == 1
+            return replace(result, shape=(result.shape[0], result.shape[2])) if result is not None and flat else result
         infinite = [name for name, array in weights.items() if not np.isfinite(array).all()]
         for name in infinite:
             self.problem(place, name, "NaN or infinity", "finite numbers")
@@ -127,6 +130,11 @@ class GraphBuilder:
     def made(self, value: Value) -> Value:
         """Return the whole graph tensor behind a value, as it was made."""
         return Value(value.tensor, self._shapes[value.tensor])
+
+    def _is_signal(self, value: Value) -> bool:
+        """Return whether a value has the shape (C, length), and its tensor the shape (C, 1, length)."""
+        made = self._shapes[value.tensor]
+        return len(value.shape) == 2 and len(made) == 3 and made[1] == 1
 
     def is_moved(self, value: Value) -> bool:
         """Return whether a value is more than its tensor as it was made, or flattened."""
@@ -180,6 +188,8 @@ class GraphBuilder:
         """
         if output is not None and math.prod(output.shape) == 1:  # one number, whatever axes it is seen with
             output = self.made(output) if output.order is None else replace(output, shape=(1,))
+        elif output is not None and self._is_signal(output):
+            output = _as_map(output)
         tensor = self._tensor(place, output) if output is not None else None
         if self.problems:
             raise UnsupportedModelError(self.problems)
@@ -283,3 +293,8 @@ class GraphBuilder:
         while candidate in self._shapes:
             candidate, number = f"{name}_{number}", number + 1
         return candidate
+
+
+def _as_map(signal: Value) -> Value:
+    """Return a signal (C, length) as a map (C, 1, length)."""
+    return replace(signal, shape=(signal.shape[0], 1, signal.shape[1]))

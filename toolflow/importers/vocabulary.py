@@ -240,19 +240,32 @@ def _is_vector(build: GraphBuilder, place: Place, x: Value) -> bool:
 
 
 def global_max(build: GraphBuilder, place: Place, x: Value) -> Value | None:
-    """Maximum over height and width."""
-    if len(x.shape) != 3:
-        build.problem(place, "input shape", x.shape, "a feature map (C, H, W)")
+    """Maximum over height and width, or over the length of a signal."""
+    if len(x.shape) not in (2, 3):
+        build.problem(place, "input shape", x.shape, "a feature map (C, H, W) or (C, length)")
         return None
-    size = (x.shape[1], x.shape[2])
+    size = window(x, x.shape[1:])
     return build.emit(place, MaxPool(size, size), [x])
+
+
+def window(x: Value, values: Sequence[int], row: int = 1) -> Pair:
+    """Return (vertical, horizontal) of one number for each axis of a map, or of one for both.
+
+    Args:
+        x: the map (C, H, W), or a signal (C, length), which has height 1.
+        values: one number, or two.
+        row: the vertical number for a signal.
+    """
+    return (row if len(x.shape) == 2 else int(values[0]), int(values[-1]))
 
 
 def pad(build: GraphBuilder, place: Place, x: Value, before: Sequence[int], after: Sequence[int]) -> Value | None:
     """Zeros in front and behind; one number for each axis, the batch first."""
     if not any(before) and not any(after):
         return x
-    if len(x.shape) != 3 or before[0] or after[0] or min(*before, *after) < 0:
+    if len(x.shape) == 2:  # a signal
+        before, after = (*before[:2], 0, *before[2:]), (*after[:2], 0, *after[2:])
+    if len(before) != 4 or before[0] or after[0] or min(*before, *after) < 0:
         build.problem(
             place,
             "pads",

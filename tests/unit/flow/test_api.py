@@ -181,7 +181,10 @@ class Tiny:
         ({"model": Tiny()}, "model must be 'file.py:factory', .* or an ONNX file, not an object of class Tiny"),
         ({"calibration": None}, "--calibration must be a path, not None"),
         ({"weights": Tiny()}, "--weights must be a path, not an object of class Tiny"),
-        ({"input_shape": (8, 8)}, r"--input-shape must be \(C, H, W\) in positive whole numbers, not \(8, 8\)"),
+        (
+            {"input_shape": (8,)},
+            r"--input-shape must be \(C, H, W\) or \(C, length\) in positive whole numbers, not \(8,\)",
+        ),
         ({"input_shape": (1, 0, 8)}, "--input-shape must be a whole number of 1 or more, not 0"),
         ({"mean": 0.5}, "--mean must be numbers, one or one for each channel, not 0.5"),
         ({"pixel_scale": "1"}, "--pixel-scale must be a number, not '1'"),

@@ -122,11 +122,8 @@ def test_external_data_missing_or_short(tmp_path: Path) -> None:
     [
         (("N", 3, "H", 8), r"must be known, not \(N, 3, H, 8\)"),
         (("N", "C", 8, 8), "must be known"),
-        (
-            ("N", 3, 8),
-            r"must have the shape \(N, C, H, W\), not \(N, 3, 8\); write a network of one dimension",
-        ),
-        (("N", 3), r"must have the shape \(N, C, H, W\), not \(N, 3\)$"),
+        (("N", 3, "L"), r"must be known, not \(N, 3, L\); give the input's shape as --input-shape C,LENGTH"),
+        (("N", 3), r"must have the shape \(N, C, H, W\), or \(N, C, length\) of a signal, not \(N, 3\)$"),
         ((1, 3, 0, 8), "must be known|valid"),
     ],
 )

@@ -1,6 +1,7 @@
 """Calibration files: an `.npz` with images `x`, optional labels `y`, and the normalisation of pixels; or a folder.
 
-`x` is either uint8 (N, H, W, C), pixels as a camera gives them, or float32 (N, C, H, W), the model's own input.
+`x` is either uint8 (N, H, W, C), pixels as a camera gives them, or float32 (N, C, H, W), the model's own input; of
+signals (N, length, C) or (N, C, length), which are maps of height 1.
 The device takes uint8 pixels. So floats are mapped to pixels by one affine map per channel, on the host:
 
     model input = (pixel·scale − mean) / std           pixel = clip(round_half_even((input·std + mean) / scale), 0, 255)
@@ -16,7 +17,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,7 @@ def load_calibration_file(
     """
     arrays, notes = _of_folder(path, input_shape) if path.is_dir() else ({}, [])
     headers = {name: Header(array.shape, array.dtype) for name, array in arrays.items()} or _headers(path)
+    headers["x"] = replace(headers["x"], shape=_as_maps(headers["x"], input_shape))
     _check_shape(path, headers["x"], input_shape)
     if headers["x"].shape[0] < min_images:
         raise CalibrationFileError(
@@ -123,7 +125,7 @@ def load_calibration_file(
         )
     _check_sizes(path, headers)
     arrays = arrays or _read(path)
-    x = arrays["x"]
+    x = arrays["x"].reshape(headers["x"].shape)
     _check_values(path, x)
     labels = _labels(path, arrays.get("y"), len(x), classes)
     channels = x.shape[3] if x.dtype == np.uint8 else x.shape[1]
@@ -242,6 +244,14 @@ def _headers(path: Path) -> dict[str, Header]:
 def _read(path: Path) -> dict[str, np.ndarray]:
     with _readable(path), np.load(path, allow_pickle=False) as archive:
         return {name: archive[name] for name in ARRAYS if name in archive.files}
+
+
+def _as_maps(x: Header, input_shape: Shape | None) -> Shape:
+    """Return the shape of x, with a height of 1 where the model takes that and x holds signals."""
+    if input_shape is None or input_shape[1] != 1 or len(x.shape) != 3:
+        return x.shape
+    before = 1 if x.dtype == np.uint8 else 2
+    return (*x.shape[:before], 1, *x.shape[before:])
 
 
 def _check_sizes(path: Path, headers: Mapping[str, Header]) -> None:

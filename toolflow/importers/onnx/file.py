@@ -23,7 +23,6 @@ from onnx import (
     numpy_helper,
 )
 
-from toolflow.importers.builder import ONE_DIMENSION
 from toolflow.ir.errors import ToolflowError, UnknownShapeError
 from toolflow.ir.operator import Shape
 
@@ -141,13 +140,15 @@ def _first_lines(error: Exception) -> str:
 def image_input(
     model: ModelProto, path: Path, wanted: Shape | None, channels_last: bool
 ) -> tuple[ValueInfoProto, int, Shape]:
-    """Return the model's one input, the batch that it is fixed to (1 if it is free) and its shape (C, H, W).
+    """Return the model's one input, the batch that it is fixed to (1 if it is free) and its shape without the batch.
+
+    The shape is (C, H, W), or (C, length) of a signal.
 
     Args:
         model: the model.
         path: its file, for messages.
         wanted: shape that the user asks for; fills dynamic dimensions.
-        channels_last: the input is (N, H, W, C).
+        channels_last: the input is (N, H, W, C), or (N, length, C).
 
     Raises:
         ToolflowError: there are several inputs, or the input is no batch of float images of known size.
@@ -163,24 +164,26 @@ def image_input(
         found = TensorProto.DataType.Name(kind.elem_type) if known else f"type {kind.elem_type}"
         raise ToolflowError(f"input '{inputs[0].name}' of '{path}' must be floating point, not {found}")
     dims = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in kind.shape.dim]
-    if len(dims) == 3:
+    if len(dims) not in (3, 4):
         raise ToolflowError(
-            f"input '{inputs[0].name}' of '{path}' must have the shape (N, C, H, W), not {_text(kind)}; {ONE_DIMENSION}"
+            f"input '{inputs[0].name}' of '{path}' must have the shape (N, C, H, W), or (N, C, length) of a signal, "
+            f"not {_text(kind)}"
         )
-    if len(dims) != 4:
-        raise ToolflowError(f"input '{inputs[0].name}' of '{path}' must have the shape (N, C, H, W), not {_text(kind)}")
     if channels_last:
-        dims = [dims[0], dims[3], dims[1], dims[2]]
+        dims = [dims[0], dims[-1], *dims[1:-1]]
     if wanted is not None:
-        if len(wanted) != 3 or any(own > 0 and own != size for own, size in zip(dims[1:], wanted, strict=True)):
+        fits = len(wanted) == len(dims) - 1
+        if not fits or any(own > 0 and own != size for own, size in zip(dims[1:], wanted, strict=True)):
             raise ToolflowError(f"input '{inputs[0].name}' of '{path}' has the shape {_text(kind)}, not {wanted}")
         dims[1:] = wanted
     if min(dims[1:]) < 1:
+        sizes = "channels, height and width" if len(dims) == 4 else "channels and length"
+        letters = "C,H,W" if len(dims) == 4 else "C,LENGTH"
         raise UnknownShapeError(
-            f"channels, height and width of input '{inputs[0].name}' must be known, not {_text(kind)}; "
-            "give the input's shape as --input-shape C,H,W, or export with fixed sizes"
+            f"{sizes} of input '{inputs[0].name}' must be known, not {_text(kind)}; give the input's shape as "
+            f"--input-shape {letters}, or export with fixed sizes"
         )
-    return inputs[0], max(dims[0], 1), (dims[1], dims[2], dims[3])
+    return inputs[0], max(dims[0], 1), tuple(dims[1:])
 
 
 def _text(kind: onnx.TypeProto.Tensor) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -41,20 +41,23 @@ RESHAPING = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Uns
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
-def _pair(values: Sequence[int]) -> Pair:
-    return (int(values[0]), int(values[1]))
+def _axes(x: Value) -> int:
+    """Return how many axes a window has: one on a signal (C, length)."""
+    return len(x.shape) - 1
 
 
 def _window(call: Call, x: Value, kernel: Pair) -> tuple[Pair, Pads, Pair] | None:
     """Return stride, pads and dilation from strides, pads, dilations and auto_pad; None after a problem."""
-    strides, dilations = call.numbers("strides", (1, 1), 2), call.numbers("dilations", (1, 1), 2)
+    axes = _axes(x)
+    strides, dilations = call.numbers("strides", (1,) * axes, axes), call.numbers("dilations", (1,) * axes, axes)
     mode = call.attribute("auto_pad", "NOTSET")
-    pads = call.numbers("pads", (0, 0, 0, 0), 4)
+    pads = call.numbers("pads", (0,) * 2 * axes, 2 * axes)
     if strides is None or dilations is None or pads is None:
         return None
-    stride, dilation = _pair(strides), _pair(dilations)
+    stride, dilation = vocabulary.window(x, strides), vocabulary.window(x, dilations)
     if mode == "NOTSET":
-        return stride, (pads[0], pads[1], pads[2], pads[3]), dilation
+        before, after = vocabulary.window(x, pads[:axes], 0), vocabulary.window(x, pads[axes:], 0)
+        return stride, (*before, *after), dilation
     if mode not in ("VALID", "SAME_UPPER", "SAME_LOWER") or any(pads):
         call.problem(
             "auto_pad", f"{mode} with pads {pads}", "NOTSET with pads, or VALID, SAME_UPPER, SAME_LOWER without"
@@ -63,8 +66,7 @@ def _window(call: Call, x: Value, kernel: Pair) -> tuple[Pair, Pads, Pair] | Non
     if mode == "VALID":
         return stride, (0, 0, 0, 0), dilation
     sides = []
-    for axis in (0, 1):
-        size = x.shape[1 + axis]
+    for axis, size in enumerate(vocabulary.window(x, x.shape[1:])):
         reach = dilation[axis] * (kernel[axis] - 1) + 1
         total = max((-(-size // stride[axis]) - 1) * stride[axis] + reach - size, 0)
         small, large = total // 2, total - total // 2
@@ -73,8 +75,8 @@ def _window(call: Call, x: Value, kernel: Pair) -> tuple[Pair, Pads, Pair] | Non
 
 
 def _is_map(call: Call, x: Value) -> bool:
-    if len(x.shape) != 3:
-        call.problem("input shape", x.shape, "a feature map (C, H, W)")
+    if len(x.shape) not in (2, 3):
+        call.problem("input shape", x.shape, "a feature map (C, H, W) or (C, length)")
         return False
     return True
 
@@ -83,14 +85,15 @@ def _conv(call: Call) -> Value | None:
     x, weight, bias = call.value(0), call.weight(1), call.weight(2)
     if x is None or weight is None or not _is_map(call, x):
         return None
-    if weight.ndim != 4:
-        call.problem("weight", f"of shape {weight.shape}", "(K, C/groups, kh, kw): a two-dimensional convolution")
+    if weight.ndim != 2 + _axes(x):
+        call.problem("weight", f"of shape {weight.shape}", f"{2 + _axes(x)} axes for an input {x.shape}")
         return None
-    kernel = _pair(weight.shape[2:])
-    given = call.numbers("kernel_shape", kernel, 2)
-    if given is not None and tuple(given) != kernel:
-        call.problem("kernel_shape", given, f"{list(kernel)}, the kernel of the weight")
+    given = call.numbers("kernel_shape", weight.shape[2:], _axes(x))
+    if given is not None and tuple(given) != weight.shape[2:]:
+        call.problem("kernel_shape", given, f"{list(weight.shape[2:])}, the kernel of the weight")
         return None
+    kernel = vocabulary.window(x, weight.shape[2:])
+    weight = weight.reshape(*weight.shape[:2], *kernel)
     window = _window(call, x, kernel)
     if window is None:
         return None
@@ -181,23 +184,23 @@ def _hard_sigmoid(call: Call) -> Value | None:
 
 
 def _max_pool(call: Call) -> Value | None:
-    x, size = call.value(0), call.numbers("kernel_shape", (), 2)
+    x = call.value(0)
     call.flag("storage_order", 0)  # order of the indices, an output that is not used
     ceil_mode = call.flag("ceil_mode", 0)
-    if x is None or size is None or not _is_map(call, x):
+    if x is None or not _is_map(call, x) or (size := call.numbers("kernel_shape", (), _axes(x))) is None:
         return None
-    kernel = _pair(size)
+    kernel = vocabulary.window(x, size)
     window = _window(call, x, kernel)
     return None if window is None else call.build.emit(call.place, MaxPool(kernel, *window, ceil_mode), [x])
 
 
 def _avg_pool(call: Call) -> Value | None:
-    x, size = call.value(0), call.numbers("kernel_shape", (), 2)
+    x = call.value(0)
     ceil_mode = call.flag("ceil_mode", 0)
     count_pads = call.flag("count_include_pad", 0)
-    if x is None or size is None or not _is_map(call, x):
+    if x is None or not _is_map(call, x) or (size := call.numbers("kernel_shape", (), _axes(x))) is None:
         return None
-    kernel = _pair(size)
+    kernel = vocabulary.window(x, size)
     window = _window(call, x, kernel)
     if window is None:
         return None
@@ -210,7 +213,7 @@ def _avg_pool(call: Call) -> Value | None:
 
 def _global_average(call: Call) -> Value | None:
     x = call.value(0)
-    return None if x is None else vocabulary.mean(call.build, call.place, x, (2, 3), keep=True)
+    return None if x is None else vocabulary.mean(call.build, call.place, x, range(2, 1 + len(x.shape)), keep=True)
 
 
 def _global_max(call: Call) -> Value | None:

@@ -35,9 +35,9 @@ def keep_one_output(model: ModelProto, path: Path, wanted: str | None) -> None:
 
 
 def feeds_transposes(graph: GraphProto) -> bool:
-    """Return whether the image has the layout (N, H, W, C): only transposes from that layout read it.
+    """Return whether the image has the layout (N, H, W, C) or (N, length, C): only transposes from that layout read it.
 
-    Arithmetic with constants may stand in between.
+    Arithmetic with constants may stand in between, and a height of 1 may be added to a signal.
     """
     stored = {tensor.name for tensor in graph.initializer}
     waiting = [entry.name for entry in graph.input if entry.name not in stored]
@@ -49,10 +49,10 @@ def feeds_transposes(graph: GraphProto) -> bool:
                 continue
             if node.op_type == "Transpose":
                 axes = next((list(entry.ints) for entry in node.attribute if entry.name == "perm"), None)
-                if axes != [0, 3, 1, 2]:
+                if axes not in ([0, 3, 1, 2], [0, 2, 1]):
                     return False
                 transposed = True
-            elif node.op_type in ("Add", "Cast", "Div", "Identity", "Mul", "Sub"):
+            elif node.op_type in ("Add", "Cast", "Div", "Identity", "Mul", "Sub", "Unsqueeze"):
                 waiting.extend(node.output)
             else:
                 return False

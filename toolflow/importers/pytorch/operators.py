@@ -29,14 +29,12 @@ REWRITES: Mapping[str, str] = {
     ),
     **dict.fromkeys(("matmul", "mm", "bmm", "einsum"), "use nn.Linear or a 1×1 convolution with constant weights"),
     **dict.fromkeys(("max", "amax"), "use nn.AdaptiveMaxPool2d(1) for the maximum over height and width"),
-    **dict.fromkeys(("max_pool1d", "avg_pool1d"), "pool the map (C, H, W) before it is flattened"),
     "_native_batch_norm_legit": "keep track_running_stats=True and train the statistics",
     **dict.fromkeys(
         ("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine", "quantize_per_tensor", "dequantize"),
         QUANTISED_HINT,
     ),
     "dropout": DROPOUT_HINT,
-    "conv1d": "use a Conv2d with a kernel of (1, k) on maps of height 1",
 }
 
 
@@ -80,11 +78,10 @@ class Call:
             return None
         return as_array(value)
 
-    def pair(self, name: str, default: Sequence[int] = ()) -> Pair:
-        """Take an argument of one or two numbers; an empty list means `default`."""
+    def pair(self, name: str, x: Value, default: Sequence[int] = (), row: int = 1) -> Pair:
+        """Take an argument of one or two numbers; an empty list means `default`, `row` is the height on a signal."""
         values = self.take(name) or default
-        values = [values] if isinstance(values, int) else list(values)
-        return (int(values[0]), int(values[-1]))
+        return vocabulary.window(x, [values] if isinstance(values, int) else list(values), row)
 
     def problem(self, attribute: str, value: object, allowed: str, rewrite: str = "") -> None:
         """Record a problem of this call."""
@@ -113,19 +110,21 @@ def _conv(call: Call) -> Value | None:
     bias_given = call.take("bias")
     if weight is None:
         return None
-    if weight.ndim != 4:
-        call.problem("weight", f"of shape {weight.shape}", "(K, C/groups, kh, kw): a two-dimensional convolution")
+    if weight.ndim != 1 + len(x.shape) or len(x.shape) not in (2, 3):
+        call.problem(
+            "weight", f"of shape {weight.shape}", "a convolution of a map (C, H, W) or of a signal (C, length)"
+        )
         return None
+    weight = weight.reshape(*weight.shape[:2], *vocabulary.window(x, weight.shape[2:]))
     if isinstance(bias_given, Value):
         call.problem("bias", "computed from the image", "a constant")
         return None
     bias = np.zeros(weight.shape[0]) if bias_given is None else as_array(bias_given)
-    stride, dilation, padding = call.pair("stride"), call.pair("dilation"), call.take("padding")
+    stride, dilation, padding = call.pair("stride", x), call.pair("dilation", x), call.take("padding")
     if isinstance(padding, str):
         pads = _same(weight.shape[2:], dilation) if padding == "same" else (0, 0, 0, 0)
     else:
-        values = [padding] if isinstance(padding, int) else padding
-        pads = _both((values[0], values[-1]))
+        pads = _both(vocabulary.window(x, [padding] if isinstance(padding, int) else padding, 0))
     op = Conv(stride, pads, dilation, call.take("groups"))
     return call.build.emit(call.place, op, [x], {"weight": weight, "bias": bias})
 
@@ -208,38 +207,42 @@ def _neg(call: Call) -> Value | None:
 
 
 def _max_pool(call: Call) -> Value | None:
-    kernel = call.pair("kernel_size")
+    x = call.tensor()
+    kernel = call.pair("kernel_size", x)
     op = MaxPool(
         kernel,
-        call.pair("stride", kernel),
-        _both(call.pair("padding")),
-        call.pair("dilation"),
+        call.pair("stride", x, kernel),
+        _both(call.pair("padding", x, row=0)),
+        call.pair("dilation", x),
         bool(call.take("ceil_mode")),
     )
-    return call.build.emit(call.place, op, [call.tensor()])
+    return call.build.emit(call.place, op, [x])
 
 
 def _avg_pool(call: Call) -> Value | None:
-    kernel = call.pair("kernel_size")
+    x = call.tensor()
+    kernel = call.pair("kernel_size", x)
     op = AvgPool(
         kernel,
-        call.pair("stride", kernel),
-        _both(call.pair("padding")),
+        call.pair("stride", x, kernel),
+        _both(call.pair("padding", x, row=0)),
         bool(call.take("ceil_mode")),
         bool(call.take("count_include_pad")),
-        call.take("divisor_override"),
+        call.args.pop("divisor_override", None),
     )
-    return vocabulary.avg_pool(call.build, call.place, call.tensor(), op)
+    return vocabulary.avg_pool(call.build, call.place, x, op)
 
 
 def _adaptive(call: Call) -> Value | None:
     """Import adaptive pooling to 1×1, or to a size that divides the input: both have one fixed window."""
-    x, size = call.tensor(), call.pair("output_size")
+    x = call.tensor()
+    size = call.pair("output_size", x)
     is_max = "max" in str(call.node.target)
-    if len(x.shape) != 3 or any(x.shape[1 + axis] % size[axis] for axis in (0, 1)):
+    whole = vocabulary.window(x, x.shape[1:])
+    if len(x.shape) not in (2, 3) or any(whole[axis] % size[axis] for axis in (0, 1)):
         call.problem("output_size", size, f"1×1, or a size that divides the input {x.shape[1:]}")
         return None
-    kernel = (x.shape[1] // size[0], x.shape[2] // size[1])
+    kernel = (whole[0] // size[0], whole[1] // size[1])
     return call.build.emit(call.place, (MaxPool if is_max else AvgPool)(kernel, kernel), [x])
 
 
@@ -250,10 +253,10 @@ def _mean(call: Call) -> Value | None:
 
 def _global_mean(call: Call) -> Value | None:
     """Import adaptive_avg_pool1d with one output, on a flattened map."""
-    size = list(call.take("output_size"))
+    size = list(call.args["output_size"])
     if size != [1]:
-        call.problem("output_size", size, "[1]")
-        return None
+        return _adaptive(call)
+    call.take("output_size")
     x = call.tensor()
     return vocabulary.mean(call.build, call.place, x, [len(x.shape)], keep=True)
 
@@ -424,6 +427,8 @@ def _is_end(node: fx.Node) -> bool:
 
 
 OPERATORS: Mapping[Any, Callable[[Call], Value | list[Value | None] | None]] = {
+    aten.conv1d.default: _conv,
+    aten.conv1d.padding: _conv,
     aten.conv2d.default: _conv,
     aten.conv2d.padding: _conv,
     aten.linear.default: _linear,
@@ -441,10 +446,14 @@ OPERATORS: Mapping[Any, Callable[[Call], Value | list[Value | None] | None]] = {
     aten.abs.default: _abs,
     aten.hardsigmoid.default: _hard_sigmoid,
     aten.neg.default: _neg,
+    aten.max_pool1d.default: _max_pool,
+    aten.max_pool1d_with_indices.default: _max_pool,
     aten.max_pool2d.default: _max_pool,
     aten.max_pool2d_with_indices.default: _max_pool,
+    aten.avg_pool1d.default: _avg_pool,
     aten.avg_pool2d.default: _avg_pool,
     aten.adaptive_avg_pool2d.default: _adaptive,
+    aten.adaptive_max_pool1d.default: _adaptive,
     aten.adaptive_max_pool2d.default: _adaptive,
     aten.mean.dim: _mean,
     aten.adaptive_avg_pool1d.default: _global_mean,
