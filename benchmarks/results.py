@@ -160,6 +160,11 @@ TABLES = {
         "100 random faults in weights, biases, multipliers, shifts, indices and instruction words; 16 images. A fault "
         "that stays green is judged by the executor on 400 images.",
     ),
+    "onnx_nodes": Table(
+        "Examples of ONNX operators",
+        "The examples of `onnx.backend.test` 1.22, each as a network of one image; the float graph, as imported and "
+        "simplified, against the expected output. The reason names what the importer refuses.",
+    ),
     "fuzz": Table(
         "Fuzzing",
         "`make fuzz` with random networks, options, engines and boards, and damaged files and projects.",

@@ -169,7 +169,7 @@ def of_opset(opset: int) -> onnx.ModelProto:
     return onnx_model(nodes, constants, opset=opset)
 
 
-@pytest.mark.parametrize("opset", [8, 9, 21, 22, 23, 24, 25])
+@pytest.mark.parametrize("opset", [8, 9, 21, 22, 23, 24, 25, 26, 27])
 def test_operator_sets_mean_the_same(tmp_path: Path, opset: int) -> None:
     graph = import_onnx(saved(of_opset(opset), tmp_path))
     assert_same_graph(graph, import_onnx(saved(of_opset(17), tmp_path)))

@@ -26,7 +26,7 @@ from onnx import (
 from toolflow.ir.errors import ToolflowError, UnknownShapeError
 from toolflow.ir.operator import Shape
 
-OPSETS = range(8, 26)
+OPSETS = range(8, 28)
 MAX_NODES = 1 << 20  # with every function in place of its calls; more is a damaged model
 
 

@@ -27,7 +27,7 @@ SEVERAL = DECISIONS | {"Split"}  # operators of which more than the first output
 
 
 def import_onnx(path: Path, input_shape: Shape | None = None, output: str | None = None) -> Graph:
-    """Import an ONNX file of operator set 8 to 25.
+    """Import an ONNX file of operator set 8 to 27.
 
     Args:
         path: the file; external data must lie in its folder.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from toolflow.importers import activations, vocabulary
 from toolflow.importers.builder import Value
@@ -318,6 +318,17 @@ def _cast(call: Call) -> Value | None:
     return x
 
 
+def _cast_like(call: Call) -> Value | npt.NDArray[Any] | None:
+    """Import CastLike to a floating-point type: what is computed from the image has one."""
+    x, like = call.inputs.pop(0), call.inputs.pop(1)
+    for name in ("saturate", "round_mode"):
+        call.attribute(name, None)
+    if isinstance(like, np.ndarray) and helper.np_dtype_to_tensor_dtype(like.dtype) not in FLOATS:
+        call.problem("input 1", f"of type {like.dtype}", "a floating-point type")
+        return None
+    return x.astype(np.float64) if isinstance(x, np.ndarray) else x if isinstance(x, Value) else None
+
+
 def _pad(call: Call) -> Value | None:
     x, mode = call.value(0), call.attribute("mode", "constant")
     pads, value, axes = call.integers("pads", 1, 11), call.number("value", 2, 11), call.integers("axes", 3, 1)
@@ -397,6 +408,7 @@ OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | list[Value |
     "AveragePool": _avg_pool,
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
+    "CastLike": _cast_like,
     "Clip": _clip,
     "Concat": _concat,
     "Conv": _conv,
