@@ -19,7 +19,7 @@ from toolflow.importers.builder import Value
 from toolflow.importers.onnx import operators as onnx
 from toolflow.importers.onnx.call import Call as OnnxCall
 from toolflow.importers.pytorch import operators as pytorch
-from toolflow.importers.pytorch.operators import Call as TorchCall
+from toolflow.importers.pytorch.call import Call as TorchCall
 from toolflow.ir.operator import Operator
 
 FOLDER = Path(__file__).parent

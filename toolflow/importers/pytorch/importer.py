@@ -22,8 +22,9 @@ from torch.utils import _pytree as pytree
 
 from toolflow.importers import vocabulary
 from toolflow.importers.builder import GraphBuilder, Place, Value
+from toolflow.importers.pytorch.call import Call
 from toolflow.importers.pytorch.checkpoint import load_weights
-from toolflow.importers.pytorch.operators import DROPOUT_HINT, OPERATORS, QUANTISED_HINT, RECURRENT, REWRITES, Call
+from toolflow.importers.pytorch.operators import DROPOUT_HINT, OPERATORS, QUANTISED_HINT, RECURRENT, REWRITES
 from toolflow.importers.pytorch.source import build_module
 from toolflow.ir.errors import ToolflowError, UnknownShapeError
 from toolflow.ir.graph import Graph
