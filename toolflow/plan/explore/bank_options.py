@@ -29,6 +29,7 @@ class BankOptions:
     """
 
     def __init__(self, config: EngineConfig, family: str) -> None:
+        self._config, self._family = config, family
         whole = self._amounts(config, family, config.bank_depth)
         depths = sorted({times << doubling for times in PER_DOUBLING for doubling in range(5, 19)}, reverse=True)
         self._options: list[Banks] = []
@@ -42,6 +43,11 @@ class BankOptions:
     def _amounts(config: EngineConfig, family: str, depth: int) -> ResourceCount:
         use = bank_use(config.model_copy(update={"bank_depth": depth}))
         return map_memory(family, use.words, use.piece_bits, use.pieces, ultra=use.ultra).count
+
+    def at(self, depth: int) -> Banks:
+        """Return banks of any depth, which may save less than nothing."""
+        whole = self._amounts(self._config, self._family, self._config.bank_depth)
+        return Banks(depth, whole + self._amounts(self._config, self._family, depth) * -1)
 
     def most(self, lanes_p: int, amounts: ResourceCount, usable: ResourceCount) -> Banks | None:
         """Return the deepest banks with which an engine that takes too much memory fits, None if none are needed or do.

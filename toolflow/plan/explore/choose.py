@@ -147,7 +147,10 @@ def candidates(request: UnitRequest, board: Board, progress: Callable[[int], Non
         ToolflowError: no shape is allowed by the fixed parameters, or no engine runs the network.
     """
     timed = []
-    for shape in worth_timing(rank_shapes(request, board), board.usable, request.alone):
+    ranked = rank_shapes(request, board)
+    layouts = [[shape for shape in ranked if shape.column.stripes is stripes] for stripes in (False, True)]
+    worth = [worth_timing(shapes, board.usable, request.alone) for shapes in layouts if shapes]
+    for shape in (shape for shapes in worth for shape in shapes):
         timed.append(candidate_of(schedule_on(request.graph, shape, board), board, request.batch))
         progress(1)
     return timed
@@ -219,7 +222,8 @@ def explain(candidate: Candidate, board: Board) -> str:
     spent = ", ".join(f"{name} {share / total:.0%}" for name, share in cycles.most_common() if share / total >= 0.01)
     bandwidth = candidate.memory_cycles / candidate.cycles_per_image
     limit = "the external memory bounds it" if bandwidth >= 1 else f"external memory {bandwidth:.0%} busy"
-    return f"cycles: {spent}; {limit}; {bounds([candidate], board)}"
+    layout = "rows of one image in all lanes; " if candidate.config.stripes else ""
+    return f"{layout}cycles: {spent}; {limit}; {bounds([candidate], board)}"
 
 
 def is_morphing(units: Sequence[Candidate]) -> bool:

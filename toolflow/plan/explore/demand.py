@@ -6,19 +6,23 @@ accurate to a few per cent. The cycle model, which times the best shapes, adds m
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from toolflow.engine.config import FITTED, EngineConfig, deepest_memories
 from toolflow.engine.places import ResultPlace
-from toolflow.engine.positions import drain_cycles
-from toolflow.engine.steps import Compute, Fill, Spill
+from toolflow.engine.positions import drain_cycles, row_cycles
+from toolflow.engine.steps import Compute, Fill, Load, Pool, Shift, Spill, moved_rows
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.packing import all_weights
 from toolflow.plan.schedule.needs import fitted
 from toolflow.plan.schedule.schedule import Schedule, Scheduler
+
+# Latencies of a step and of what it waits for, which a single image feels.
+STEP_CYCLES, MOVER_CYCLES = 40, 80
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,25 @@ class Moves:
 
 
 @dataclass(frozen=True)
+class OneImage:
+    """What a pass takes where the rows of one image lie in all lanes of an engine.
+
+    Attributes:
+        words: that each bank needs.
+        positions: of each layer in a lane, or tiles.
+        bands: of each layer: how often its weights are read.
+        moves: cycles of everything but the array: images and maps that move, halos, pooling.
+        moved_words: words to and from external memory, images left out.
+    """
+
+    words: int
+    positions: tuple[int, ...]
+    bands: tuple[int, ...]
+    moves: int
+    moved_words: int
+
+
+@dataclass(frozen=True)
 class Demand:
     """A network on engines of one sub-row and one pair of widths.
 
@@ -117,6 +140,8 @@ class Demand:
     every_weight: bool
     scheduler: Scheduler
     _moves: dict[int, Moves | None] = field(default_factory=dict, compare=False, repr=False)
+    _striped: dict[tuple[int, int], Scheduler] = field(default_factory=dict, compare=False, repr=False)
+    _images: dict[tuple[int, int, int | None], OneImage | None] = field(default_factory=dict, compare=False, repr=False)
 
     def moves(self, bank_words: int) -> Moves | None:
         """Return what bands move if the banks have so many words, None if they do not hold a band of one layer."""
@@ -126,6 +151,38 @@ class Demand:
             except DoesNotFitError:
                 self._moves[bank_words] = None
         return self._moves[bank_words]
+
+    def one_image(self, shape: EngineConfig, bank_words: int | None) -> OneImage | None:
+        """Return what one image takes in all lanes of an engine, None if the banks do not hold a band of one layer.
+
+        Args:
+            shape: of the engine.
+            bank_words: of each bank; None if all maps lie there.
+        """
+        faster = round(math.log2(shape.lanes_k * shape.slots / (self.probe.lanes_k * self.probe.slots)))
+        lanes = shape.lanes_p, faster
+        key = *lanes, bank_words
+        if key not in self._images:
+            if lanes not in self._striped:
+                self._striped[lanes] = self.scheduler.in_stripes(shape.lanes_p, 2.0**faster)
+            scheduler = self._striped[lanes]
+            try:
+                schedule = scheduler.schedule(bank_words)
+            except DoesNotFitError:
+                self._images[key] = None
+            else:
+                words = min(scheduler.words, bank_words or scheduler.words)
+                self._images[key] = _one_image(schedule, self.scheduler.schedule(None), words)
+        return self._images[key]
+
+    def cycles_of_image(self, shape: EngineConfig, image: OneImage) -> float:
+        """Return the cycles of one image: of each layer those of the array, or of the weights that the port brings."""
+        total = float(image.moves)
+        for layer, positions, bands in zip(self.layers, image.positions, image.bands, strict=True):
+            groups = -(-layer.channels // shape.lanes_k)
+            beats = bands * layer.rows_of(shape) * shape.row_bits(layer.indexed) / shape.bus_bits
+            total += groups * max(positions * layer.cycles_of(shape), beats)
+        return total
 
     def depths(self, shape: EngineConfig) -> dict[str, int]:
         """Return the parameters that the network needs of a shape, within a word and the rows of odd groups."""
@@ -142,7 +199,10 @@ class Demand:
 
     def row_bytes_per_pass(self, shape: EngineConfig, moves: Moves | None = None) -> float:
         """Return the bytes of all weight rows, of every band."""
-        bands = moves.bands if moves else (1,) * len(self.layers)
+        return self.weight_bytes(shape, moves.bands if moves else (1,) * len(self.layers))
+
+    def weight_bytes(self, shape: EngineConfig, bands: Sequence[int]) -> float:
+        """Return the bytes of all weight rows, those of each layer so many times."""
         return (
             sum(
                 times * -(-layer.channels // shape.lanes_k) * layer.rows_of(shape) * shape.row_bits(layer.indexed)
@@ -176,6 +236,27 @@ def _moves_of(schedule: Schedule, whole: Schedule) -> Moves:
     spilled = sum(step.source.held_words for step in schedule.steps if isinstance(step, Spill))
     times = Counter(step.name for step in schedule.computes)
     return Moves(filled, spilled, tuple(times[step.name] for step in whole.computes))
+
+
+def _one_image(schedule: Schedule, whole: Schedule, words: int) -> OneImage:
+    positions: Counter[str] = Counter()
+    bands: Counter[str] = Counter()
+    moves, moved_words = STEP_CYCLES * len(schedule.steps), 0
+    for step in schedule.steps:
+        if isinstance(step, Compute):
+            positions[step.name] += step.places
+            bands[step.name] += 1
+        elif isinstance(step, Pool):
+            moves += int(row_cycles(schedule.config, step) * step.region.height)
+        elif isinstance(step, Shift):
+            moves += step.out.held_words
+        elif isinstance(step, Load | Fill | Spill):
+            place = step.source if isinstance(step, Spill) else step.out
+            moved = moved_rows(step, schedule.config.lanes_p) * place.width * place.words
+            moves += moved + MOVER_CYCLES
+            moved_words += 0 if isinstance(step, Load) else moved
+    names = [step.name for step in whole.computes]
+    return OneImage(words, tuple(positions[n] for n in names), tuple(bands[n] for n in names), moves, moved_words)
 
 
 def _layer(step: Compute) -> LayerDemand:

@@ -17,6 +17,7 @@ from toolflow.numerics.packing import longest_chains
 from toolflow.plan.boards.board import Board
 from toolflow.plan.explore.bank_options import BankOptions
 from toolflow.plan.explore.demand import Demand, demand
+from toolflow.plan.explore.one_image import layouts_tried, striped
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.estimate import LaneAmounts, estimate_resources
 from toolflow.plan.resources.family import family_of
@@ -141,7 +142,8 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
     streams: dict[tuple[tuple[int, ...], int], float] = {}  # bytes of weights in a pass, with banks so deep
     deepest: dict[tuple[int, bool, int], int] = {}  # words of the banks that the board holds at most
     ranked, usable = [], board.usable
-    r, fixed = request, request.fixed or {}
+    r, layouts = request, layouts_tried(request.fixed or {}, request.batch)
+    fixed = {name: value for name, value in (request.fixed or {}).items() if name != "stripes"}
     # What is equal but for the lanes is packed alike where the lanes are odd, or where they are even.
     given = fixed.keys() & {"lanes_p", "fabric_lanes"}
     columns = allowed_shapes(
@@ -167,6 +169,12 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
             images = request.batch or lanes_p
             passes = -(-images // lanes_p)
             amounts = sizes[size].of(lanes_p, shape.fabric_lanes)
+            if True in layouts and lanes_p > 1:
+                found = striped(demands[words], column, lanes_p, amounts, options[bank], board)
+                if found is not None:
+                    ranked.append(RankedShape(found.column, lanes_p, found.cycles, found.amounts, in_fabric))
+            if False not in layouts:
+                continue
             per_image = passes * cycles / images
             banks = options[bank].most(lanes_p, amounts, usable)
             if banks is not None:

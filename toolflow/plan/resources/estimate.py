@@ -87,6 +87,18 @@ class LaneAmounts:
         return amounts + self.in_fabric * fabric_lanes if self.in_fabric and fabric_lanes else amounts
 
 
+def stripes_amounts(config: EngineConfig) -> ResourceCount:
+    """Return what stripes add to an engine: an estimate by hand, which no synthesis has confirmed.
+
+    Each lane has the registers of its window, two comparisons of a row with it, and a choice of three words where
+    max-pool writes; addresses of rows are made once.
+    """
+    if not config.stripes:
+        return ResourceCount()
+    lanes, bits = config.lanes_p, config.sub_row * config.activation_bits
+    return ResourceCount(luts=500 + lanes * (bits + 50), flip_flops=300 + lanes * 40)
+
+
 def estimate_resources(config: EngineConfig, family: str) -> ResourceEstimate:
     """Return what `config` takes on `family`."""
     parts: dict[str, ResourceCount] = defaultdict(ResourceCount)
@@ -102,6 +114,7 @@ def estimate_resources(config: EngineConfig, family: str) -> ResourceEstimate:
     for use in memories(config):
         mapped = map_memory(family, use.words, use.piece_bits, use.pieces, ultra=use.ultra, distributed=use.distributed)
         parts[use.part] += mapped.count * use.copies
+    parts["stripes"] += stripes_amounts(config)
     if config.confidence:
         parts["confidence"] += ResourceCount(block_rams=family_of(family).exponent_table_blocks)
     for name, blocks in dsps(config, family).items():

@@ -9,20 +9,18 @@ and what an average pool with several divisors writes are in image layout: lane 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.places import ResultPlace, align
 from toolflow.engine.steps import Load
-from toolflow.plan.schedule.layer import IMAGE, Computing, Layer
+from toolflow.plan.schedule.layer import IMAGE, Layer
 from toolflow.plan.schedule.memory import Homes, as_map
 
 CHANGE_CYCLES = 300  # of the latencies of a spill and a fill
 MOST_OPTIONS = 6  # numbers of rows that are tried for maps of one height
 MOST_STATES = 32  # choices of the heights before that are kept
-
-RowCycles = Callable[[Computing], float]
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class _Change:
 
 
 def striped_layers(
-    homes: Homes, layers: Sequence[Layer], load: Load, config: EngineConfig, row_cycles: RowCycles
+    homes: Homes, layers: Sequence[Layer], load: Load, config: EngineConfig, row_cycles: Mapping[int, float]
 ) -> tuple[list[Layer], dict[str, int]]:
     """Return the layers in stripes or image layout, and the rows of each map as it is written.
 
@@ -50,7 +48,7 @@ def striped_layers(
         layers: in image layout.
         load: of the image.
         config: the engine.
-        row_cycles: cycles of a row of a step's outputs.
+        row_cycles: cycles of a row of outputs of each layer, by its time.
     """
     choice = _Choice(homes, layers, load, config)
     written = choice.best(row_cycles)
@@ -84,7 +82,7 @@ class _Choice:
         """Return the height of a map that may be in stripes, 0 for any other."""
         return self.height(root) if root in self.striped else 0
 
-    def best(self, row_cycles: RowCycles) -> dict[str, int]:
+    def best(self, row_cycles: Mapping[int, float]) -> dict[str, int]:
         """Return the rows of each map in stripes with which all layers and changes take the fewest cycles."""
         changes, steps = self._changes(), self._steps(row_cycles)
         options = self._options(changes)
@@ -102,11 +100,11 @@ class _Choice:
         _, chosen = states[0]
         return {root: chosen[self._group(root)] for root in sorted(self.striped)}
 
-    def _steps(self, row_cycles: RowCycles) -> dict[int, float]:
+    def _steps(self, row_cycles: Mapping[int, float]) -> dict[int, float]:
         """Return the cycles of a row of everything that is written to the maps of each height."""
         found: dict[int, float] = defaultdict(float)
         for layer in self.layers:
-            found[self._group(self.out_root(layer))] += row_cycles(layer.whole)
+            found[self._group(self.out_root(layer))] += row_cycles[layer.time]
         return found
 
     def _changes(self) -> dict[tuple[int, int], list[_Change]]:

@@ -8,8 +8,8 @@ words of its banks: maps that they do not hold lie in external memory, and their
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
-from functools import partial
 
 from toolflow.engine.config import EngineConfig, one_precision
 from toolflow.engine.places import BankPlace, ExternalPlace, Region, ResultPlace, Stripes, align, map_row_bytes
@@ -203,14 +203,29 @@ class Scheduler:
         numbered = enumerate(zip(self.graph.nodes, steps_of, strict=True))
         homes = homes_of(self.graph, config.sub_row, digits, in_result)
         layers = [_layer(maps, time, node, of) for time, (node, of) in numbered if of]
-        written: Mapping[str, int] = {}
+        self._row_cycles = {layer.time: row_cycles(config, layer.whole) for layer in layers}
+        self._copies = Copies(homes, layers, self.graph.input_name, {})
+        self._striped = False
         if config.stripes:
-            layers, written = striped_layers(homes, layers, self._load, config, partial(row_cycles, config))
-        self._copies = Copies(homes, layers, self.graph.input_name, written)
+            self._lay_in_stripes()
+
+    def in_stripes(self, lanes_p: int, faster: float = 1.0) -> Scheduler:
+        """Return what makes the schedules of one image over so many lanes, if layers are so much faster than here."""
+        other = copy(self)
+        other._row_cycles = {time: cycles / faster for time, cycles in self._row_cycles.items()}
+        other.config = self.config.model_copy(update={"lanes_p": lanes_p, "stripes": True})
+        other._lay_in_stripes()
+        return other
+
+    def _lay_in_stripes(self) -> None:
+        """Choose the rows of a lane for every map that is to lie in stripes."""
+        homes, layers = self._copies.homes, self._copies.layers
+        layers, written = striped_layers(homes, layers, self._load, self.config, self._row_cycles)
         self._striped = any(written.values())
         if self._striped:
+            self._copies = Copies(homes, layers, self.graph.input_name, written)
             self._whole = self._moved(None)
-            self.words = Banding(self._copies, self._load, config, None).end + self._overrun
+            self.words = Banding(self._copies, self._load, self.config, None).end + self._overrun
 
     def schedule(self, bank_words: int | None) -> Schedule:
         """Return the schedule for so many words of each bank; None if they hold all maps.

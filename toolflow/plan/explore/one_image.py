@@ -1,0 +1,64 @@
+"""Engines whose lanes hold rows of one image: when the planner tries them, and what one takes and needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from toolflow.engine.config import EngineConfig
+from toolflow.plan.boards.board import Board
+from toolflow.plan.explore.bank_options import BankOptions
+from toolflow.plan.explore.demand import Demand
+from toolflow.plan.resources.count import ResourceCount
+from toolflow.plan.resources.estimate import stripes_amounts
+
+MOST_IMAGES = 0  # of a start for which stripes are tried unasked
+
+
+class Striped(NamedTuple):
+    """An engine with stripes: its shape but for the lanes, the cycles of an image, and what it takes."""
+
+    column: EngineConfig
+    cycles: float
+    amounts: ResourceCount
+
+
+def layouts_tried(fixed: Mapping[str, int | str], batch: int | None) -> tuple[bool, ...]:
+    """Return the values of `stripes` to try for starts of so many images, None for full passes."""
+    if "stripes" in fixed:
+        return (EngineConfig.model_validate({"stripes": fixed["stripes"]}).stripes,)
+    return (False, True) if batch is not None and batch <= MOST_IMAGES else (False,)
+
+
+def striped(
+    demand: Demand, column: EngineConfig, lanes_p: int, amounts: ResourceCount, options: BankOptions, board: Board
+) -> Striped | None:
+    """Return an engine with stripes, its banks no deeper than its maps need or the board allows.
+
+    Args:
+        demand: of the network.
+        column: the shape with the depths that the network needs in image layout.
+        lanes_p: of the engine.
+        amounts: what the engine takes without stripes.
+        options: depths of its banks.
+        board: the board.
+
+    Returns:
+        None if the banks do not hold a band of one layer.
+    """
+    column = column.model_copy(update={"lanes_p": lanes_p, "stripes": True})
+    image = demand.one_image(column, None)
+    assert image is not None
+    whole = options.at(image.words)
+    amounts += whole.saved * -lanes_p + stripes_amounts(column)
+    depth = image.words
+    banks = options.most(lanes_p, amounts + whole.saved * lanes_p, board.usable)
+    if banks is not None and banks.depth < depth:
+        amounts += whole.saved * lanes_p + banks.saved * -lanes_p
+        depth, image = banks.depth, demand.one_image(column, banks.depth)
+        if image is None:
+            return None
+    shape = column.model_copy(update={"bank_depth": depth})
+    bytes_read = demand.weight_bytes(shape, image.bands) + image.moved_words * shape.sub_row
+    cycles = max(demand.cycles_of_image(shape, image), bytes_read / board.sustained_bytes_per_cycle)
+    return Striped(shape, cycles, amounts)
