@@ -1,8 +1,8 @@
 """The steps of layers whose maps move: in bands through external memory, and from layout to layout.
 
 Every layer runs on the maps where `Banding` put them. Rows that a layer reads and that are not there are filled or
-loaded before it, rows that lie elsewhere afterwards are spilled behind it. A map in stripes gets its halos with the
-rows that are filled, or by shifts once it is written.
+loaded before it, rows that lie elsewhere afterwards are spilled behind it. A map in stripes gets its halos by shifts
+once it is written, and those of a band with the rows that are filled.
 """
 
 from __future__ import annotations
@@ -84,12 +84,11 @@ class Movement:
                 yield from self._spilled(layer.whole.tensor, out)
 
     def _fetched(self, copy: Copy) -> Iterator[Step]:
-        """Yield the steps that bring a map, with its halos."""
+        """Yield the steps that bring a map; its halos come from the lanes beside, as all lanes shift at once."""
         self._there.add(copy)
-        above, _ = self.copies.halos[copy]
-        base = self.banding.bases[copy]
         for tensor in self._tensors(copy.root):
-            yield self._bring(tensor, copy, -above, self.copies.place(tensor, copy, base))
+            yield self._bring(tensor, copy, 0, self._own(tensor, copy))
+            yield from self._halos(tensor, copy)
 
     def _tensors(self, root: str) -> list[str]:
         """Return the tensors that together are a map."""
@@ -120,9 +119,13 @@ class Movement:
     def _spilled(self, tensor: str, copy: Copy) -> Iterator[Step]:
         """Yield the step that spills a map which is read in another layout too."""
         if tensor in self.external:
-            rows = (0, copy.rows or self.copies.height(copy))
-            place = self.copies.place(tensor, copy, self.banding.bases[copy], rows)
+            place = self._own(tensor, copy)
             yield Spill(tensor, place, 0, self.external[tensor].place, self.copies.stripes(copy, 0))
+
+    def _own(self, tensor: str, copy: Copy) -> BankPlace:
+        """Return where the rows of a tensor lie that each lane owns."""
+        rows = (0, copy.rows or self.copies.height(copy))
+        return self.copies.place(tensor, copy, self.banding.bases[copy], rows)
 
     def _layer(self, layer: Layer) -> Iterator[Step]:
         buffers = self.banding.buffers(layer)
