@@ -60,6 +60,13 @@ TABLES = {
         "The planner's engine for a network of seeded 8-bit integers, with an image in every lane. Maps that a board "
         "does not hold are filled from external memory and spilled to it in bands of rows, while the array waits.",
     ),
+    "one_image_speed": Table(
+        "One image after the other",
+        "The planner's engine with the rows of one image in all lanes, a start for each image, cycles of the cycle "
+        "model. What stripes add to the engine's area is an estimate by hand. *Bound by products*: images/s if every "
+        "multiplier of the engine were always busy; *by weights*: if nothing but the weights, once an image, went "
+        "through their port.",
+    ),
     "board_cascade": Table(
         "Designs of ResNet-20 by board",
         "Every design that fits, images/s at the board's estimated clock with the share that held-out images forward; "
