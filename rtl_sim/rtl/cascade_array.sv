@@ -21,7 +21,7 @@ module cascade_array
   output error_e                                    problem,
   input  logic                                      step_valid,
   input  logic                                      step_word,
-  input  logic                                      step_inside,
+  input  logic [Engine.lanes_p-1:0]                 step_inside,
   input  logic [IndexBits-1:0]                      step_index,
   input  logic                                      step_first,
   input  logic                                      step_shift,

@@ -102,6 +102,9 @@ module cascade_bounds
     $fatal(1, "cascade_engine: the dsp_primitive does not take pack_k = %0d, pack_p = %0d and chain = %0d",
            Engine.pack_k, Engine.pack_p, Engine.chain);
   end
+  if (Engine.stripes && two_precisions(Engine)) begin : g_check_24
+    $fatal(1, "cascade_engine: stripes must be 0 with narrow_bits = %0d", Engine.narrow_bits);
+  end
   if (Engine.fabric_lanes != 0) begin : g_check_22
     if (!is_column(Engine.dsp_primitive)) begin : g_check
       $fatal(1, "cascade_engine: fabric_lanes must be 0 without columns of DSP48E1 or DSP48E2, not %0d",

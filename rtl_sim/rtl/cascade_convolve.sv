@@ -19,6 +19,7 @@ module cascade_convolve
   input  logic                             pool_start,
   input  operation_t                       operation,
   input  taps_t                            operation_taps,
+  input  window_t                          windows[Engine.lanes_p],
   output logic                             busy,
   output logic                             done,  // one cycle: the last write of a CONV is made
   output error_e                           problem,
@@ -35,7 +36,7 @@ module cascade_convolve
   input  parameters_t [Engine.drain_k-1:0] parameters,
   // MAXPOOL's steps, with the bank's word
   output logic                             pool_step,
-  output logic                             pool_inside,
+  output logic [Engine.lanes_p-1:0]        pool_inside,
   output logic                             pool_first,
   output logic                             pool_last,
   // banks and results
@@ -59,7 +60,8 @@ module cascade_convolve
   logic drain_stalled, drain_fetched, handoff;
   logic starts, pool_starts, pooling, tiled;
   logic walk_stalled, walk_row_step, walk_row_rewind, walk_row_release, walk_read_near;
-  logic walk_valid, walk_word, walk_inside, walk_first, walk_shift, walk_last;
+  logic walk_valid, walk_word, walk_first, walk_shift, walk_last;
+  logic [Engine.lanes_p-1:0] walk_inside;
   logic step_valid, step_word, step_first, step_shift, step_last;
   logic [BankBits-1:0] walk_read_address;
   logic [IndexBits-1:0] walk_index, step_index;
@@ -99,6 +101,7 @@ module cascade_convolve
     .rst_n,
     .start((starts && !tiled) || pool_starts),
     .operation,
+    .windows,
     .busy,
     .problem(walker_problem),
     .stalled(walk_stalled),
@@ -151,6 +154,7 @@ module cascade_convolve
       .start(starts && tiled),
       .operation,
       .operation_taps,
+      .windows,
       .problem(tile_problem),
       .stalled(tile_stalled),
       .row_here,
@@ -217,7 +221,7 @@ module cascade_convolve
     .problem(array_problem),
     .step_valid,
     .step_word,
-    .step_inside(walk_inside || tiled),
+    .step_inside(walk_inside | {Engine.lanes_p{tiled}}),
     .step_index,
     .step_first,
     .step_shift,

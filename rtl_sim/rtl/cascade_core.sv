@@ -32,6 +32,7 @@ module cascade_core
   output logic                       ahead_done,
   input  logic                       conv_start,
   input  logic                       pool_start,
+  input  logic                       stripes_start,
   input  logic                       store_start,
   output logic                       unit_done,
   output error_e                     problem,
@@ -88,6 +89,7 @@ module cascade_core
     .rst_n,
     .start(checked),
     .narrow(header.narrow),
+    .striped(header.striped),
     .weights_address,
     .weight_beats(header.weight_beats),
     .image_count,
@@ -216,8 +218,51 @@ module cascade_core
   );
 
   // Units.
-  logic load_done, conv_done, pool_done, store_done;
+  logic load_done, conv_done, pool_done, stripes_done, store_done;
   error_e load_problem, conv_problem, pool_problem, store_problem;
+
+  // Where the rows of one image lie in all lanes.
+  window_t windows[Engine.lanes_p];
+  lane_rows_t lane_rows;
+  logic load_lanes_start, load_lanes_next, store_lanes_start, store_lanes_next;
+  logic [15:0] load_row_beats;
+  if (Engine.stripes) begin : g_stripes
+    stripes_t stripes;
+    cascade_stripes #(
+      .Engine(Engine)
+    ) i_stripes (
+      .clk,
+      .rst_n,
+      .pass_ends,
+      .start(stripes_start),
+      .operation,
+      .done(stripes_done),
+      .stripes,
+      .windows
+    );
+
+    // One mover runs at a time.
+    cascade_lane_rows #(
+      .Engine(Engine)
+    ) i_lane_rows (
+      .clk,
+      .rst_n,
+      .start(load_lanes_start || store_lanes_start),
+      .next(load_lanes_next || store_lanes_next),
+      .stripes,
+      .operation,
+      .row_beats(operation.code.opcode == OpSpill ? operation.row_beats : load_row_beats),
+      .origin(operation.code.opcode == OpLoad ? image_address : maps_address),
+      .limit(operation.code.opcode == OpLoad ? header.image_pitch : header.map_bytes),
+      .lane(lane_rows)
+    );
+  end else begin : g_images
+    assign windows = '{default: '0};
+    assign lane_rows = '0;
+    assign stripes_done = 1'b0;
+    logic unused;
+    assign unused = ^{stripes_start, load_lanes_start, load_lanes_next, store_lanes_start, store_lanes_next, load_row_beats};
+  end
   cascade_load #(
     .Engine(Engine)
   ) i_load (
@@ -232,6 +277,10 @@ module cascade_core
     .image_address,
     .image_pitch(header.image_pitch),
     .images(load_images),
+    .lanes_start(load_lanes_start),
+    .lanes_next(load_lanes_next),
+    .row_beats(load_row_beats),
+    .lane_rows,
     .done(load_done),
     .done_ahead(ahead_done),
     .problem(load_problem),
@@ -250,7 +299,8 @@ module cascade_core
     .bank_data(load_word)
   );
 
-  logic conv_busy, pool_step, pool_inside, pool_first, pool_last;
+  logic conv_busy, pool_step, pool_first, pool_last;
+  logic [Engine.lanes_p-1:0] pool_inside;
   cascade_convolve #(
     .Engine(Engine)
   ) i_convolve (
@@ -261,6 +311,7 @@ module cascade_core
     .pool_start,
     .operation,
     .operation_taps,
+    .windows,
     .busy(conv_busy),
     .done(conv_done),
     .problem(conv_problem),
@@ -323,6 +374,9 @@ module cascade_core
     .record_address,
     .image_index,
     .images,
+    .lanes_start(store_lanes_start),
+    .lanes_next(store_lanes_next),
+    .lane_rows,
     .done(store_done),
     .problem(store_problem),
     .bank_read(store_read),
@@ -344,7 +398,7 @@ module cascade_core
   logic wrong_length;
   always_ff @(posedge clk) wrong_length <= rst_n && loader_wrong_length && (weight_stalled || pass_ends);
 
-  assign unit_done = load_done || conv_done || pool_done || store_done;
+  assign unit_done = load_done || conv_done || pool_done || stripes_done || store_done;
   always_comb begin
     problem = ErrorNone;
     if (load_problem != ErrorNone) problem = load_problem;

@@ -1,6 +1,6 @@
 // Prepares the next instruction while the one before runs: multiplies what the units only add, and finds
-// what is wrong with it. Latency from an instruction's last beat 13 cycles (15 where the engine has tiles, 17 of FILL
-// and SPILL, 23 with a tile, the rows of whose taps are added three by three), of which the core sees those that no
+// what is wrong with it. Latency from an instruction's last beat 13 cycles (15 where the engine has tiles or stripes, 17 of
+// FILL and SPILL, with stripes 19, 23 with a tile, the rows of whose taps are added three by three), of which the core sees those that no
 // instruction hides. A good TAPS waits beside the instruction that follows it; it takes 3 cycles.
 // Cost: one DSP block, which multiplies 16 x 8 bits in every cycle; about 370 LUTs for the ranges of FILL and SPILL, where
 // the engine has them.
@@ -26,7 +26,8 @@ module cascade_decode
   output taps_t                      taps
 );
   // A product is added two steps after its factors were chosen; what is compared comes first.
-  localparam logic [4:0] Products = Engine.tile == 0 ? 5'd12 : 5'd14, MapProducts = 5'd16, TileProducts = 5'd22;
+  localparam logic [4:0] Products = Engine.tile == 0 && !Engine.stripes ? 5'd12 : 5'd14;
+  localparam logic [4:0] MapProducts = Engine.stripes ? 5'd18 : 5'd16, TileProducts = 5'd22;
   localparam int unsigned Taps = Engine.tile == 2 ? 16 : MaxTaps;  // of its largest tile: no other is ever asked for
   localparam logic [31:0] BeatMask = 32'(Engine.bus_bits / 8 - 1);
   localparam int unsigned BlockBeats = BlockBits / Engine.bus_bits;
@@ -58,14 +59,20 @@ module cascade_decode
   localparam logic [31:0] BeatWords = Engine.bus_bits / 8 / Engine.sub_row;
   localparam int unsigned ByteBits = $clog2(Engine.bus_bits / 8), WordBits = $clog2(BeatWords);
   logic moves_map, is_spill, map_here;  // the last: where the engine has them at all
+  logic map_row;  // of a FILL, a row's words in the bank come after all else
   logic [15:0] map_height, map_width;
   logic [16:0] row_beats;
   logic [31:0] pitch_beats;  // from lane to lane
+  logic [31:0] pass_lanes;
   logic [7:0] last_lane;
   logic lanes_beyond, map_beyond;  // the rows of the last lane lie outside the maps, or beyond the pitch, or one is too long
+  logic striped;  // each lane's rows are compared with the maps when it moves them
+  assign striped = Engine.stripes && i.flags.striped;
   assign map_here = Engine.external_maps && moves_map;
+  assign map_row = Engine.stripes && map_here;
   assign pitch_beats = i.residual_base >> ByteBits;
-  assign last_lane = 8'(lanes_of(Engine, header.narrow) - 32'd1);
+  assign last_lane = 8'(pass_lanes - 32'd1);
+  assign pass_lanes = pass_images(Engine, header.narrow, header.striped);
   if (Engine.external_maps) begin : g_map
     always_ff @(posedge clk) begin
       is_spill <= i.opcode == OpSpill;
@@ -73,8 +80,9 @@ module cascade_decode
       {map_height, map_width} <= is_spill ? {i.in_height, i.in_width} : {i.out_height, i.out_width};
       row_beats <= 17'(16'(operation.map_words >> WordBits)) + 17'((operation.map_words & (BeatWords - 32'd1)) != '0);
       if (count == 5'd13) lanes_beyond <= product[23:16] != '0;
-      map_beyond <= row_beats[16] || operation.map_words >> WordBits >> 16 != '0 || lanes_beyond ||
-          operation.origin > WalkBits'(header.map_bytes >> ByteBits) || operation.map_beats > pitch_beats;
+      map_beyond <= row_beats[16] || operation.map_words >> WordBits >> 16 != '0 ||
+          (!striped && (lanes_beyond || operation.origin > WalkBits'(header.map_bytes >> ByteBits))) ||
+          (!(striped && !is_spill) && operation.map_beats > pitch_beats);
     end
   end else begin : g_no_map
     assign {is_spill, moves_map, map_height, map_width, row_beats, lanes_beyond, map_beyond} = '0;
@@ -96,8 +104,8 @@ module cascade_decode
       5'd9: {a_next, b_next} = map_here ? {row_beats[15:0], map_height[15:8]} : {i.in_words, i.pad_left};
       5'd10: {a_next, b_next} = map_here ? {pitch_beats[15:0], last_lane} : {i.out_width, i.out_words[7:0]};
       5'd11: {a_next, b_next} = map_here ? {pitch_beats[31:16], last_lane} : {i.out_width, i.out_words[15:8]};
-      5'd14: {a_next, b_next} = {tap_steps, sub_rows_before[7:0]};
-      5'd15: {a_next, b_next} = {tap_steps, sub_rows_before[15:8]};
+      5'd14: {a_next, b_next} = map_row ? {i.out_width, i.out_words[7:0]} : {tap_steps, sub_rows_before[7:0]};
+      5'd15: {a_next, b_next} = map_row ? {i.out_width, i.out_words[15:8]} : {tap_steps, sub_rows_before[15:8]};
       5'd18: {a_next, b_next} = {level_rows[15:0], i.levels};
       default: {a_next, b_next} = 'x;
     endcase
@@ -116,8 +124,24 @@ module cascade_decode
   // Of the pass: whether TABLE, LOAD and LOAD_AHEAD were there, or what no LOAD_AHEAD may follow, and where the images lie.
   logic tabled, loaded, ahead, never_ahead, misplaced;
   logic [StoreBits-1:0] images_base;
+  // STRIPED, or the next images beside stripes, where they do not belong.
+  logic striped_wrong, no_stripes, odd_shift;
+  if (Engine.stripes) begin : g_stripes
+    assign striped_wrong = header.striped ? i.flags.load_ahead ||
+        (i.flags.striped && !(i.opcode inside {OpLoad, OpConv, OpMaxPool, OpStoreMap, OpFill, OpSpill})) :
+        i.flags.striped;
+    always_ff @(posedge clk) begin
+      no_stripes <= i.in_height == '0 || i.out_height == '0;
+      odd_shift <= i.kernel_h != 8'd1 || i.kernel_w != 8'd1 || i.levels > 8'd1;
+    end
+  end else begin : g_images
+    assign striped_wrong = i.flags.striped;
+    assign {no_stripes, odd_shift} = '0;
+    logic unused;
+    assign unused = no_stripes ^ odd_shift;
+  end
   always_ff @(posedge clk) begin
-    unknown <= i.reserved0 != '0 || i.reserved15 != '0 || i.flags.reserved != '0 || i.flags.striped ||
+    unknown <= i.reserved0 != '0 || i.reserved15 != '0 || i.flags.reserved != '0 || striped_wrong ||
         (!Engine.gather && i.opcode == OpConv && i.flags.indexed) ||
         (i.flags.load_ahead && i.opcode != OpConv && i.opcode != OpMaxPool);
     misplaced <= i.opcode == OpTable ? tabled || loaded : i.opcode == OpLoad || moves_map ? ahead :
@@ -262,7 +286,7 @@ module cascade_decode
         if (no_slice || no_sub_rows || i.levels == '0 || no_outputs) found = ErrorCount;
         else if (beyond_tables || out_outside || many_pixels) found = ErrorAddress;
         else if (odd_slice || stands_still) found = ErrorCount;
-        else if (images_unaligned || in_unaligned) found = ErrorAddress;
+        else if (images_unaligned || in_unaligned || (striped && pitch_unaligned)) found = ErrorAddress;
       end
       OpConv: begin
         if (no_outputs || no_kernel || i.levels == '0 || no_sub_rows || no_steps || no_rows ||
@@ -294,6 +318,15 @@ module cascade_decode
         if (!Engine.external_maps) found = ErrorOpcode;
         else if (no_sub_rows || no_inputs) found = ErrorCount;
         else if (in_outside || out_unaligned || pitch_unaligned || map_beyond) found = ErrorAddress;
+      end
+      OpStripes: begin
+        if (!Engine.stripes || !header.striped) found = ErrorOpcode;
+        else if (no_stripes) found = ErrorCount;
+      end
+      OpShift: begin
+        if (!Engine.stripes || !header.striped) found = ErrorOpcode;
+        else if (no_outputs || odd_shift || no_sub_rows || stands_still) found = ErrorCount;
+        else if (in_outside || out_outside) found = ErrorAddress;
       end
       OpEnd: ;
       default: found = ErrorOpcode;
@@ -353,10 +386,13 @@ module cascade_decode
         5'd7: operation.column_step <= product;
         5'd8: operation.tap_row_step <= product;
         5'd9: operation.tap_column_step <= product;
-        5'd12: operation.out_row_words <= operation.out_row_words + 32'(product);
-        5'd13: operation.out_row_words <= operation.out_row_words + {product, 8'd0};
+        5'd12: if (!map_row) operation.out_row_words <= operation.out_row_words + 32'(product);
+        5'd13: if (!map_row) operation.out_row_words <= operation.out_row_words + {product, 8'd0};
+        5'd16: if (map_row) operation.out_row_words <= operation.out_row_words + 32'(product);
+        5'd17: if (map_row) operation.out_row_words <= operation.out_row_words + {product, 8'd0};
         default: ;
       endcase
+      operation.row_beats <= row_beats[15:0];
       if (Engine.external_maps && count == 5'd10) operation.map_beats <= 32'(product);
       if (Engine.external_maps && count == 5'd11) operation.map_beats <= operation.map_beats + {product, 8'd0};
     end

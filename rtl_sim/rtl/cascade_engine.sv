@@ -229,7 +229,7 @@ module cascade_engine
     .taps
   );
 
-  logic load_start, ahead_start, ahead_done, conv_start, pool_start, store_start, unit_done;
+  logic load_start, ahead_start, ahead_done, conv_start, pool_start, stripes_start, store_start, unit_done;
   logic [LaneBits:0] load_images;
   logic [AxiAddressBits-1:0] image_address, record_address;
   logic [31:0] image_index;

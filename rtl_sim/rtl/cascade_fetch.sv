@@ -105,10 +105,7 @@ module cascade_fetch
         end
         4'd9: header.threshold <= word;
         4'd10: header.weight_beats <= word;
-        4'd11: begin
-          header.narrow <= word[0:0];
-          header.striped <= word[1:1];
-        end
+        4'd11: {header.striped, header.narrow} <= word[1:0];
         4'd12: header.map_bytes <= word;
         4'd15: crc_expected <= word;
         default: ;
@@ -145,8 +142,8 @@ module cascade_fetch
       images_left <= image_count;
       pass_open <= 1'b1;
     end else if (streaming && moving && last_ask) begin
-      images_left <= images_left - lanes_of(Engine, header.narrow);
-      pass_open <= images_left > lanes_of(Engine, header.narrow);
+      images_left <= images_left - pass_images(Engine, header.narrow, header.striped);
+      pass_open <= images_left > pass_images(Engine, header.narrow, header.striped);
     end
   end
 
@@ -169,7 +166,7 @@ module cascade_fetch
         Check: if (block_ends && blocks_left == count_t'(1)) state <= Compare;
         Compare:
         if (crc_equal && instructions != '0 && (two_precisions(Engine) || !header.narrow) &&
-            !header.striped) begin  // no engine has stripes yet
+            (Engine.stripes || !header.striped)) begin
           checked <= 1'b1;
           state <= Stream;
         end else begin

@@ -4,6 +4,8 @@
 // digits of a pixel, else in several words, one per cycle.
 // The addresses of all images are asked for at once, so only the first waits for the memory. Before that, the bytes of
 // an image are counted by an adder: a cycle for each of its words, one for each doubling of a slice's size, and two more.
+// With STRIPED it serves every lane: the rows of a lane that `lane` tells are asked for while those of the lane before come,
+// and written behind them. A lane's first word waits for the last one of the lane before to be written.
 // With `ahead` it runs the last LOAD again, for other images, beside other units: it writes a word in every second cycle
 // in which they leave the banks' port free, and asks for `PieceBeats` beats at a time, behind which the program's
 // instructions do not wait long.
@@ -29,6 +31,10 @@ module cascade_load
   input  logic [AxiAddressBits-1:0]  image_address,  // of the first image, in the cycle after either start
   input  logic [31:0]                image_pitch,
   input  logic [LaneBits:0]          images,  // how many, with either start
+  output logic                       lanes_start,  // with STRIPED: the rows of lane 0, and of the next one, are wanted
+  output logic                       lanes_next,
+  output logic [15:0]                row_beats,
+  input  lane_rows_t                 lane_rows,
   output logic                       done,
   output logic                       done_ahead,
   output error_e                     problem,
@@ -78,7 +84,7 @@ module cascade_load
   operation_t kept;  // the last TABLE, LOAD or FILL
   logic ahead;
   instruction_t i;
-  logic is_table, is_fill;
+  logic is_table, is_fill, striped;
   logic [SliceBits-1:0] slice_log;
   logic [PixelBits-1:0] pixels;  // the decoder has compared them with the bank
   logic together;  // digits side by side in one word
@@ -93,6 +99,7 @@ module cascade_load
   assign i = kept.code;
   assign is_table = i.opcode == OpTable;
   assign is_fill = Engine.external_maps && i.opcode == OpFill;
+  assign striped = Engine.stripes && i.flags.striped;
   assign pixels = is_table ? PixelBits'(256) : PixelBits'(kept.pixels);
   assign together = i.sub_rows == 16'd1 && 32'(i.levels) <= Engine.sub_row >> slice_log;
   always_comb begin
@@ -117,9 +124,20 @@ module cascade_load
   logic [SliceBits-1:0] doubles_left;
   logic [LaneBits:0] requests_left;
   logic image_too_long, too_long, out_of_range;
+  // With STRIPED: the lane that was asked for waits for the one before, in which slices are cut and words are written.
+  logic lane_waits, lane_empty, lane_begins, lane_slices, lane_writes, slices_open;
+  localparam int unsigned RowBytesBits = maximum(SizeBits, 16 + ByteBits);
 
-  assign more_bytes = state == Count ? SizeBits'(pixels) : state == Double ? bytes : SizeBits'(BeatBytes - 1);
-  assign image_too_long = i.opcode == OpLoad && (room[32] || 40'(bytes) > 40'(room));
+  assign more_bytes = state == Count ? (striped ? SizeBits'(i.out_width) : SizeBits'(pixels)) : state == Double ? bytes : SizeBits'(BeatBytes - 1);
+  // Of a LOAD with STRIPED these are the bytes of a row, which ends with a beat.
+  assign image_too_long = i.opcode == OpLoad && (striped ?
+      bytes[ByteBits-1:0] != '0 || RowBytesBits'(bytes) >> ByteBits >> 16 != '0 : room[32] || 40'(bytes) > 40'(room));
+  assign row_beats = is_fill ? kept.row_beats : 16'(RowBytesBits'(bytes) >> ByteBits);
+  assign lanes_start = striped && state == Round;
+  assign lanes_next = lane_begins;
+  assign lane_empty = lane_rows.empty;
+  assign lane_begins = lane_waits && !lane_slices && !lane_writes;
+  assign slices_open = !striped || lane_slices;
   assign request_beats = 32'(piece);
   assign longer = ahead && 32'(beats_left) > PieceBeats;
   assign base_step = state == Place ? 32'(offset) : state == Round ? i.in_base : is_fill ? i.residual_base : image_pitch;
@@ -134,7 +152,7 @@ module cascade_load
     end else begin
       request_valid <= state == Place || (state == Ask && !request_ready);
       // An image never reaches into the next one, nor the last one past its buffer.
-      too_long <= state == Round && image_too_long;
+      too_long <= (state == Round && image_too_long) || (state == Image && striped && lane_rows.outside);
       case (state)
         Idle: if (start || start_ahead) state <= Begin;
         Begin: state <= Count;
@@ -142,7 +160,13 @@ module cascade_load
         else if (words_left == 16'd1) state <= slice_log == '0 ? Round : Double;
         Double: if (doubles_left == SliceBits'(1)) state <= Round;
         Round: state <= image_too_long ? Idle : Image;
-        Image: state <= Place;
+        Image:
+        if (!striped) state <= Place;
+        else if (lane_rows.outside) state <= Idle;
+        else if (lane_rows.settled && !lane_waits) begin
+          if (!lane_empty) state <= Place;
+          else if (requests_left == (LaneBits + 1)'(1)) state <= Idle;
+        end
         Place: state <= Ask;
         Ask:
         if (request_ready) begin
@@ -156,7 +180,8 @@ module cascade_load
     if (start) kept <= operation;
     if (start || start_ahead) begin
       ahead <= start_ahead;
-      requests_left <= operation.code.opcode == OpTable ? (LaneBits + 1)'(1) : images;
+      requests_left <= operation.code.opcode == OpTable ? (LaneBits + 1)'(1) :
+          Engine.stripes && operation.code.flags.striped ? (LaneBits + 1)'(Engine.lanes_p) : images;
     end
     room <= 33'(image_pitch) - 33'(i.in_base);
     case (state)
@@ -169,13 +194,15 @@ module cascade_load
       end
       Count: words_left <= words_left - 16'd1;
       Double: doubles_left <= doubles_left - 1'b1;
-      Round: base <= base_sum;
+      Round: if (!striped) base <= base_sum;
       Image: begin
         offset <= '0;
         beats_left <= is_fill ? BeatsBits'(kept.map_beats) : BeatsBits'(bytes[SizeBits-1:ByteBits]);
+        if (striped) beats_left <= BeatsBits'(lane_rows.beats);
+        if (striped && lane_rows.settled && !lane_waits && lane_empty) requests_left <= requests_left - 1'b1;
       end
       Place: begin
-        request_address <= base_sum;
+        request_address <= striped ? lane_rows.address : base_sum;
         cut <= longer;
         piece <= longer ? BeatsBits'(PieceBeats) : beats_left;
       end
@@ -186,13 +213,18 @@ module cascade_load
         beats_left <= beats_left - BeatsBits'(PieceBeats);
         if (!cut) begin
           requests_left <= requests_left - 1'b1;
-          base <= base_sum;
+          if (!striped) base <= base_sum;
         end
       end
       Piece: if (data_valid && data_ready) piece_left <= piece_left - 1'b1;
       default: ;
     endcase
     if (state == Count || state == Double || state == Round) bytes <= bytes + more_bytes;
+    if (Engine.stripes) begin
+      if (!rst_n) lane_waits <= 1'b0;
+      else if (lane_begins) lane_waits <= 1'b0;
+      else if (state == Image && striped && lane_rows.settled && !lane_rows.outside) lane_waits <= 1'b1;
+    end else lane_waits <= 1'b0;
     one_pixel <= pixels == PixelBits'(1);
     uncut <= i.levels == 8'd1;
     digits <= together ? 8'd1 : i.levels;
@@ -220,7 +252,7 @@ module cascade_load
   logic last_word, last_pixel, table_ready, beat_ends;
   logic map_word_ends, row_ends;  // of a FILL: the last word of a pixel, of a row
 
-  assign take_slice = have && (table_here || fill_here || table_ready);  // nobody makes a FILL wait
+  assign take_slice = have && slices_open && (table_here || fill_here || table_ready);  // nobody makes a FILL wait
   assign last_word = fill_here ? map_word_ends : is_last_word(slice_word);
   assign last_slice = last_pixel && last_word;
   assign beat_ends = take_slice && (slices_left == (ByteBits + 1)'(1) || row_ends);
@@ -239,6 +271,8 @@ module cascade_load
       if (beat_ends || (take_slice && last_slice)) have <= 1'b0;
       if (data_valid && data_ready) have <= 1'b1;
     end
+    if (!rst_n || (take_slice && last_slice)) lane_slices <= 1'b0;
+    else if (lane_begins) lane_slices <= !lane_empty;
     if (data_valid && data_ready) begin
       beat <= data;
       slices_left <= (ByteBits + 1)'(BeatBytes) >> slice_log;
@@ -251,6 +285,9 @@ module cascade_load
       last_pixel <= one_pixel;
       slice_word <= '0;
       slice_value <= '0;
+    end else if (lane_begins) begin
+      pixels_left <= PixelBits'(lane_rows.pixels);
+      last_pixel <= lane_rows.pixels == 32'd1;
     end else if (take_slice) begin
       // A table goes word by word, an image pixel by pixel.
       if (table_here) begin
@@ -310,17 +347,18 @@ module cascade_load
   logic word_valid, pixel_ends, image_ends, load_ends, free, ending;
 
   assign value_ready = !value_valid || (last_digit && free);
-  assign word_valid = fill_here ? have : value_valid;
+  assign word_valid = fill_here ? have && slices_open : value_valid;
   assign word_written = fill_here ? take_slice : value_valid && last_digit && free;
   assign address = pixel_address + store_t'(digit_offset) + store_t'(word);
   assign pixel_ends = word_written && (fill_here ? map_word_ends : is_last_word(word_index_t'(word)));
   assign image_ends = pixel_ends && last_write_pixel;
-  assign load_ends = image_ends && lanes_left == (LaneBits + 1)'(1);
+  assign load_ends = (image_ends || (lane_begins && lane_empty)) && lanes_left == (LaneBits + 1)'(1);
 
   // The words of a FILL's pixel and the pixels of its row; the rows are counted as pixels are.
   if (Engine.external_maps) begin : g_fill
     logic begins;
-    assign begins = (state == Round && is_fill) || (take_slice && row_ends && !load_ends);
+    assign begins = striped ? fill_here && ((lane_begins && !lane_empty) || (take_slice && row_ends && !last_slice)) :
+        (state == Round && is_fill) || (take_slice && row_ends && !load_ends);
     logic [2:0] ends;
     logic [2:1] unused_last, unused_next;
     logic unused;
@@ -414,7 +452,17 @@ module cascade_load
         lane <= lane << 1;
         lanes_left <= lanes_left - 1'b1;
       end
+    end else if (lane_begins) begin
+      pixel_address <= lane_rows.word;
+      write_pixels_left <= PixelBits'(lane_rows.pixels);
+      last_write_pixel <= lane_rows.pixels == 32'd1;
+      if (lane_empty) begin
+        lane <= lane << 1;
+        lanes_left <= lanes_left - 1'b1;
+      end
     end
+    if (!rst_n || image_ends) lane_writes <= 1'b0;
+    else if (lane_begins) lane_writes <= !lane_empty;
   end
 
   // What is written: a wide word to the lanes of both halves, or a narrow one to a lane of either.

@@ -14,6 +14,7 @@ module cascade_loader
   input  logic                       rst_n,
   input  logic                       start,
   input  logic                       narrow,  // the program's precision
+  input  logic                       striped,  // one image a pass
   input  logic [AxiAddressBits-1:0]  weights_address,
   input  logic [31:0]                weight_beats,
   input  logic [31:0]                image_count,
@@ -37,8 +38,8 @@ module cascade_loader
   localparam int unsigned DrainBits = $clog2(Engine.drain_k);
 
   // Requests: the same stretch once per pass.
-  logic [31:0] images_left, lanes;
-  assign lanes = lanes_of(Engine, narrow);
+  logic [31:0] images_left, pass;
+  assign pass = pass_images(Engine, narrow, striped);
   assign request_valid = images_left != '0;
   assign request_address = weights_address;
   assign request_beats = weight_beats;
@@ -81,7 +82,7 @@ module cascade_loader
         beats_left <= weight_beats;
       end else begin
         if (request_valid && request_ready) begin
-          images_left <= images_left > lanes ? images_left - lanes : '0;
+          images_left <= images_left > pass ? images_left - pass : '0;
         end
         if (take_beat) beats_left <= beats_left - 32'd1;
       end

@@ -1,6 +1,8 @@
-// Element-wise maximum over the words of a window, for all lanes at once: one word per cycle.
+// Element-wise maximum over the words of a window, for all lanes at once: one word per cycle. Where the engine has stripes,
+// SHIFT writes the words of each lane, windows of one, to the lane after it, or before it.
 // With two precisions, a wide element is two parts beside each other in the words of a pair of lanes.
-// Latency from a window's last word to its write: 2 cycles. Cost: one comparator per element of a word.
+// Latency from a window's last word to its write: 2 cycles. Cost: one comparator per element of a word, and with stripes
+// one LUT for each bit of a word that chooses the lane.
 module cascade_maxpool
   import cascade_pkg::*;
 #(
@@ -16,7 +18,7 @@ module cascade_maxpool
   output logic                done,
   output error_e              problem,
   input  logic                step_valid,
-  input  logic                step_inside,
+  input  logic [Engine.lanes_p-1:0] step_inside,
   input  logic                step_first,
   input  logic                step_last,
   input  logic [WordBits-1:0] bank_word[Engine.lanes_p],
@@ -41,6 +43,8 @@ module cascade_maxpool
   word_t flip;
   word_t best[WideLanes];
   word_t best_next[WideLanes];
+  logic [WordBits-1:0] made[Engine.lanes_p];  // of each lane's bank
+  logic shifts, upwards;  // SHIFT, to the lane before
   logic complete;
   logic [15:0] words_left;
   logic [31:0] positions_left;
@@ -71,9 +75,17 @@ module cascade_maxpool
       offered ^= flip;
       best_next[p] = step_first ? '0 : best[p];
       taken = greater(offered, best_next[p], wide);
-      for (int unsigned s = 0; s < Elements; s++) if (step_inside && taken[s]) best_next[p][s] = offered[s];
+      for (int unsigned s = 0; s < Elements; s++)
+        if (step_inside[s/Engine.sub_row*WideLanes+p] && taken[s]) best_next[p][s] = offered[s];
     end
   end
+
+  always_comb begin
+    for (int unsigned p = 0; p < Engine.lanes_p; p++)
+      made[p] = best[p%WideLanes][p/WideLanes*Engine.sub_row+:Engine.sub_row] ^
+          flip[p/WideLanes*Engine.sub_row+:Engine.sub_row];
+  end
+  always_ff @(posedge clk) {shifts, upwards} <= {i.opcode == OpShift, i.levels[0]};
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin
@@ -90,9 +102,11 @@ module cascade_maxpool
     if (step_valid) best <= best_next;
     if (complete) begin
       bank_address <= BankBits'(position);
-      for (int unsigned p = 0; p < Engine.lanes_p; p++) begin
-        bank_data[p] <= best[p%WideLanes][p/WideLanes*Engine.sub_row+:Engine.sub_row] ^
-            flip[p/WideLanes*Engine.sub_row+:Engine.sub_row];
+      for (int unsigned p = 0; p < Engine.lanes_p; p++) bank_data[p] <= made[p];
+      if (Engine.stripes && shifts) begin
+        // What no lane feeds is undefined.
+        for (int unsigned p = 1; p < Engine.lanes_p; p++) if (!upwards) bank_data[p] <= made[p-1];
+        for (int unsigned p = 1; p < Engine.lanes_p; p++) if (upwards) bank_data[p-1] <= made[p];
       end
     end
     if (start) begin

@@ -23,7 +23,7 @@ module cascade_operands
   input  logic                                 indexed,
   input  logic                                 step_valid,
   input  logic                                 step_word,  // the word is new
-  input  logic                                 step_inside,  // and inside the map
+  input  logic [Engine.lanes_p-1:0]            step_inside,  // and inside the map, in each lane
   input  logic [IndexBits-1:0]                 step_index,  // element of slot 0 without indices, a multiple of the slots
   input  logic [RowBits-1:0]                   step_row,
   input  logic [WordBits-1:0]                  in_word[Engine.lanes_p],
@@ -41,7 +41,7 @@ module cascade_operands
   word_t word[Depth][Engine.lanes_p];  // by age
   always_ff @(posedge clk) begin
     if (step_valid && step_word) begin
-      for (int unsigned p = 0; p < Engine.lanes_p; p++) word[0][p] <= step_inside ? in_word[p] : '0;
+      for (int unsigned p = 0; p < Engine.lanes_p; p++) word[0][p] <= step_inside[p] ? in_word[p] : '0;
     end
     for (int unsigned age = 1; age < Depth; age++) word[age] <= word[age-1];
   end

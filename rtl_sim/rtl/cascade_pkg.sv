@@ -116,7 +116,8 @@ package cascade_pkg;
     logic [31:0]         pixels;           // out_height * out_width
     logic [31:0]         map_words;        // in_height * in_row_words; of FILL and SPILL, of a row
     logic [31:0]         map_beats;        // of FILL and SPILL, of a lane's rows in external memory
-    logic [31:0]         out_row_words;    // out_width * out_words, where the engine has tiles
+    logic [31:0]         out_row_words;    // out_width * out_words, where the engine has tiles or stripes
+    logic [15:0]         row_beats;        // of FILL and SPILL, of a row
     logic [StoreBits-1:0] bank_end;        // first bank word that it must not touch
     error_e              problem;          // what is wrong with it, found before it runs
     instruction_t        code;
@@ -132,7 +133,7 @@ package cascade_pkg;
     logic [31:0] threshold;
     logic [31:0] weight_beats;
     logic        narrow;  // a program of the narrow precision
-    logic        striped;  // one image in each pass
+    logic        striped;  // one image fills the array
     logic [31:0] map_bytes;
     logic [31:0] instructions;
   } header_t;
@@ -147,6 +148,35 @@ package cascade_pkg;
     logic [15:0] groups;
     logic [15:0] rows;
   } packet_t;
+
+  // What the last STRIPES of a pass said: rows of the map, rows from a lane to the next, rows above the map in lane 0.
+  // Before the first one all rows lie inside.
+  typedef struct packed {
+    logic [15:0] height;
+    logic [15:0] rows;
+    logic [7:0]  top;
+  } stripes_t;
+  localparam stripes_t AllInside = '{height: '1, default: '0};
+
+  // Rows of one lane that lie inside the map: the first one, and the one behind the last.
+  typedef struct packed {
+    logic [7:0]  first;
+    logic [15:0] past;
+  } window_t;
+  function automatic logic is_inside(logic [15:0] row, window_t window);
+    return row >= 16'(window.first) && row < window.past;
+  endfunction
+
+  // What a mover takes of one lane, where all lanes hold rows of one image.
+  typedef struct packed {
+    logic                      settled;
+    logic                      outside;  // of the image or the maps
+    logic                      empty;
+    logic [AxiAddressBits-1:0] address;  // of the first row in external memory
+    logic [31:0]               beats;    // of all rows
+    logic [31:0]               pixels;   // of all rows
+    logic [StoreBits-1:0]      word;     // of the first row in the bank
+  } lane_rows_t;
 
   // One channel's record in the weight stream, and what the drain keeps of it.
   typedef struct packed {
@@ -310,7 +340,7 @@ package cascade_pkg;
     bank_memory: BankMemoryBlock,
     confidence: 1'b1,
     external_maps: 1'b1,
-    stripes: 1'b0
+    stripes: 1'b1
   };
 
   // Bits of the address of a word in the banks.
@@ -359,9 +389,13 @@ package cascade_pkg;
   function automatic int unsigned wide_lanes(engine_t engine);
     return engine.lanes_p / halves(engine);
   endfunction
-  // Images of a pass.
+  // Lanes of a program, and images of its passes.
   function automatic int unsigned lanes_of(engine_t engine, logic narrow);
     return two_precisions(engine) && !narrow ? wide_lanes(engine) : engine.lanes_p;
+  endfunction
+
+  function automatic int unsigned pass_images(engine_t engine, logic narrow, logic striped);
+    return engine.stripes && striped ? 1 : lanes_of(engine, narrow);
   endfunction
 
   // Bits of an element of the banks' words, and of a word.

@@ -48,13 +48,14 @@ module cascade_sequencer
   input  logic                      ahead_done,
   output logic                      conv_start,
   output logic                      pool_start,
+  output logic                      stripes_start,
   output logic                      store_start,
   input  logic                      unit_done,
   output logic [31:0]               retired_count
 );
   typedef enum logic [3:0] {Idle, Check, Dispatch, Run, Skip, PassEnd, Flush, Finish, Reset} state_e;
   state_e state;
-  logic [31:0] images_left, lanes;  // of the run, of a pass
+  logic [31:0] images_left, pass_size;  // of the run, of a pass
   logic [32+LaneBits:0] image_stride, record_stride;  // of a pass; the header does not change in a run
   logic running, stopped, first_pass, more_passes;
   logic [31:0] images_after;  // in later passes
@@ -68,6 +69,7 @@ module cascade_sequencer
   function automatic logic [32+LaneBits:0] stride_of(logic [31:0] pitch);
     logic [32+LaneBits:0] stride;
     stride = (33 + LaneBits)'(pitch) * (33 + LaneBits)'(wide_lanes(Engine));
+    if (Engine.stripes && header.striped) return (33 + LaneBits)'(pitch);
     return two_precisions(Engine) && header.narrow ? stride << 1 : stride;
   endfunction
 
@@ -77,8 +79,8 @@ module cascade_sequencer
   assign fetch_start = state == Idle && start && image_count != '0;
   assign taps_ready = state == Dispatch || state == Skip;
   assign next_ready = (state == Dispatch && !taps_valid && !load_waits) || state == Skip;
-  assign lanes = lanes_of(Engine, header.narrow);
-  assign images = images_of(images_left, lanes);
+  assign pass_size = pass_images(Engine, header.narrow, header.striped);
+  assign images = images_of(images_left, pass_size);
   assign next_ahead = next_operation.code.flags.load_ahead && more_passes && !ahead_begun;
   assign running = state != Idle && state != Finish && state != Reset;
   assign stopped = running && problem != ErrorNone;
@@ -93,6 +95,7 @@ module cascade_sequencer
       ahead_start <= 1'b0;
       conv_start <= 1'b0;
       pool_start <= 1'b0;
+      stripes_start <= 1'b0;
       store_start <= 1'b0;
       retired_count <= '0;
     end else begin
@@ -101,6 +104,7 @@ module cascade_sequencer
       ahead_start <= 1'b0;
       conv_start <= 1'b0;
       pool_start <= 1'b0;
+      stripes_start <= 1'b0;
       store_start <= 1'b0;
       if (stopped) begin
         error <= problem;
@@ -137,7 +141,9 @@ module cascade_sequencer
                   next_operation.code.opcode == OpFill;
               ahead_start <= next_ahead;
               conv_start <= next_operation.code.opcode == OpConv;
-              pool_start <= next_operation.code.opcode == OpMaxPool;
+              pool_start <= next_operation.code.opcode == OpMaxPool ||
+                  (Engine.stripes && next_operation.code.opcode == OpShift);
+              stripes_start <= Engine.stripes && next_operation.code.opcode == OpStripes;
               store_start <= next_operation.code.opcode == OpStoreResult ||
                   next_operation.code.opcode == OpStoreMap || next_operation.code.opcode == OpSpill;
               state <= Run;
@@ -176,9 +182,9 @@ module cascade_sequencer
     // The next operation is there long before it is ready. A FILL reads what SPILLs have written.
     load_waits <= (ahead_running && next_operation.code.opcode == OpLoad) ||
         (Engine.external_maps && next_operation.code.opcode == OpFill && !writes_finished);
-    more_passes <= images_left > lanes;
-    images_after <= images_left - lanes;
-    if (state == Dispatch) load_images <= next_ahead ? images_of(images_after, lanes) : images;
+    more_passes <= images_left > pass_size;
+    images_after <= images_left - pass_size;
+    if (state == Dispatch) load_images <= next_ahead ? images_of(images_after, pass_size) : images;
 
     image_stride <= stride_of(header.image_pitch);
     record_stride <= stride_of(header.result_pitch);
@@ -198,7 +204,7 @@ module cascade_sequencer
       end
       PassEnd: begin
         images_left <= images_after;
-        image_index <= image_index + lanes;
+        image_index <= image_index + pass_size;
         first_pass <= 1'b0;
         record_address <= record_address + AxiAddressBits'(record_stride);
       end

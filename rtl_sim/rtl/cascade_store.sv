@@ -1,6 +1,6 @@
 // STORE_RESULT, STORE_MAP and SPILL: for each image of the pass one record, a header (results only) and then
 // elements, zeros to its end, as beats for the write master. One element or word per cycle; a SPILL's rows begin at
-// beats.
+// beats. With STRIPED each lane has a record, of a SPILL the rows that `lane_rows` tells while those of the lane before leave.
 module cascade_store
   import cascade_pkg::*;
 #(
@@ -20,6 +20,9 @@ module cascade_store
   input  logic [AxiAddressBits-1:0]    record_address,  // of the pass's first image
   input  logic [31:0]                  image_index,  // of the pass's first image
   input  logic [LaneBits:0]            images,  // of the pass
+  output logic                         lanes_start,  // of a SPILL with STRIPED: the rows of lane 0, and of the next one, are wanted
+  output logic                         lanes_next,
+  input  lane_rows_t                   lane_rows,
   output logic                         done,
   output error_e                       problem,
   output logic                         bank_read,
@@ -52,10 +55,13 @@ module cascade_store
   typedef enum logic [2:0] {Idle, Size, Place, Request, Classify, Header, Body, Next} state_e;
   state_e state;
   instruction_t i;
-  logic asks_map, is_map, asks_spill, is_spill;
+  logic asks_map, is_map, asks_spill, is_spill, striped;
+  logic moves_lanes;  // a SPILL with STRIPED
   assign i = operation.code;
   assign asks_spill = Engine.external_maps && i.opcode == OpSpill;
   assign asks_map = i.opcode == OpStoreMap || asks_spill;
+  assign striped = Engine.stripes && i.flags.striped;
+  assign moves_lanes = striped && is_spill;
   always_ff @(posedge clk) {is_map, is_spill} <= {asks_map, asks_spill};
 
   // Beats and addresses of records.
@@ -67,12 +73,14 @@ module cascade_store
   assign map_beats = (operation.map_words + 32'(WordsPerBeat - 1)) / WordsPerBeat;
   assign result_beats = header.result_pitch >> ByteBits;
   always_ff @(posedge clk) begin
-    record_beats <= asks_spill ? operation.map_beats : asks_map ? map_beats : result_beats;
+    record_beats <= asks_spill ? (striped ? lane_rows.beats : operation.map_beats) : asks_map ? map_beats : result_beats;
     needed_beats <= 32'(HeaderBeats) + (header.classes + 32'(ResultsPerBeat - 1)) / ResultsPerBeat;
     too_small <= !is_map && needed_beats > result_beats;
   end
   assign stride = is_spill ? AxiAddressBits'(i.residual_base) : AxiAddressBits'(record_beats) << ByteBits;
-  assign request_valid = state == Request;
+  assign request_valid = state == Request && (!moves_lanes || (lane_rows.settled && !lane_rows.empty && !lane_rows.outside));
+  assign lanes_start = moves_lanes && state == Size;
+  assign lanes_next = moves_lanes && state == Request && lane_rows.settled && (lane_rows.empty || request_ready);
   assign request_beats = record_beats;
 
   // Elements on their way into a beat: the first ends up lowest. They move while the beat before leaves.
@@ -150,13 +158,19 @@ module cascade_store
       end
       case (state)
         Idle: if (start) state <= Size;
-        Size: state <= Place;
+        // Records of a map of all lanes lie lanes_p times as far apart as those of one.
+        Size: if (!striped || is_spill || 32'(lane) == Engine.lanes_p - 1) state <= Place;
         Place:
         if (too_small) begin
           problem <= ErrorAddress;
           state <= Idle;
         end else if (factor == '0) state <= Request;
-        Request: if (request_ready) state <= is_map ? Body : Classify;
+        Request:
+        if (moves_lanes && lane_rows.outside) begin
+          problem <= ErrorAddress;
+          state <= Idle;
+        end else if (moves_lanes && lane_rows.settled && lane_rows.empty) state <= Next;
+        else if (request_valid && request_ready) state <= is_map ? Body : Classify;
         Classify: if (class_done) state <= Header;
         Header: if (data_ready && 32'(header_beat) == HeaderBeats - 1) state <= beats_left == 32'd1 ? Next : Body;
         Body: if (!more && !arriving && !full) state <= Next;
@@ -178,10 +192,13 @@ module cascade_store
         factor <= asks_map && !asks_spill ? image_index : '0;
         request_address <= asks_map ?
             (asks_spill ? maps_address : results_address) + AxiAddressBits'(i.out_base) : record_address;
-        images_left <= images;
+        images_left <= striped ? (LaneBits + 1)'(Engine.lanes_p) : images;
         lane <= '0;
       end
-      Size: addend <= stride;
+      Size: begin
+        addend <= striped && lane != '0 ? addend + stride : stride;
+        lane <= striped && !is_spill && 32'(lane) != Engine.lanes_p - 1 ? lane + 1'b1 : '0;
+      end
       Place: begin
         if (factor[0]) request_address <= request_address + addend;
         addend <= addend << 1;
@@ -216,6 +233,7 @@ module cascade_store
       end
       default: ;
     endcase
+    if (moves_lanes) request_address <= lane_rows.address;  // it stays while it is asked for
     if (arriving && go) begin
       if (is_map) assembly <= (Engine.bus_bits)'({arriving_zero ? MapBits'(0) : map_item, assembly} >> MapBits);
       else assembly <= (Engine.bus_bits)'({arriving_zero ? ResultBits'(0) : result_item, assembly} >> ResultBits);
@@ -223,17 +241,18 @@ module cascade_store
   end
 
   // Where the words of a map lie: one after the other, or with the steps of a SPILL's pixels and rows.
-  store_t pixel_address, row_address, next_pixel, next_row;
+  store_t pixel_address, row_address, next_pixel, next_row, first_word;
   logic [15:0] words_left;  // of the pixel
   logic last_word;
+  assign first_word = moves_lanes ? lane_rows.word : store_t'(i.in_base);
   assign next_pixel = pixel_address + store_t'(i.in_words);
   assign next_row = row_address + store_t'(i.in_row_words);
   assign word_outside = word_address >= store_t'(Engine.bank_depth);
   always_ff @(posedge clk) begin
     if (state == Request) begin
-      word_address <= store_t'(i.in_base);
-      pixel_address <= store_t'(i.in_base);
-      row_address <= store_t'(i.in_base);
+      word_address <= first_word;
+      pixel_address <= first_word;
+      row_address <= first_word;
     end else if (read && row_ends) begin
       word_address <= next_row;
       pixel_address <= next_row;

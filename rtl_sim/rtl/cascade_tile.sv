@@ -14,6 +14,7 @@ module cascade_tile
   input  logic                                             start,
   input  operation_t                                       operation,
   input  taps_t                                            operation_taps,
+  input  window_t                                          windows[Engine.lanes_p],
   output error_e                                           problem,
   output logic                                             stalled,  // waiting for weights
   // weight rows
@@ -63,6 +64,7 @@ module cascade_tile
     .rst_n,
     .start,
     .operation,
+    .windows,
     .problem(input_problem),
     .read_near,
     .read_allowed,

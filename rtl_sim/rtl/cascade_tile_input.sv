@@ -16,6 +16,7 @@ module cascade_tile_input
   input  logic                                  rst_n,
   input  logic                                  start,
   input  operation_t                            operation,
+  input  window_t                               windows[Engine.lanes_p],
   output error_e                                problem,
   // the bank's read port
   output logic                                  read_near,
@@ -47,7 +48,8 @@ module cascade_tile_input
 
   // Reading stops one cycle before what follows it, so that every word that was asked for finds its place.
   logic enable, stopped, move;
-  logic word_valid, word_inside;
+  logic word_valid;
+  logic [Engine.lanes_p-1:0] word_inside;
   logic [SliceBits-1:0] word_slice;
   cascade_tile_reader #(
     .Engine(Engine)
@@ -56,6 +58,7 @@ module cascade_tile_input
     .rst_n,
     .start,
     .operation,
+    .windows,
     .enable,
     .stopped,
     .problem,
@@ -79,7 +82,7 @@ module cascade_tile_input
           for (int unsigned s = 0; s < Engine.transform_cycles; s++) begin
             if (32'(word_slice) == s) element = bank_word[p][(s*Channels+c)*ActivationBits+:ActivationBits];
           end
-          taken[p*Channels+c] <= word_inside ? {i.flags.input_signed && element[ActivationBits-1], element} : '0;
+          taken[p*Channels+c] <= word_inside[p] ? {i.flags.input_signed && element[ActivationBits-1], element} : '0;
         end
       end
     end

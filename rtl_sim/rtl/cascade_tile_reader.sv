@@ -15,6 +15,7 @@ module cascade_tile_reader
   input  logic                 rst_n,
   input  logic                 start,
   input  operation_t           operation,
+  input  window_t              windows[Engine.lanes_p],  // rows inside the map, of each lane, with STRIPED
   input  logic                 enable,
   input  logic                 stopped,  // `enable` is low, as registers say
   output error_e               problem,
@@ -24,7 +25,7 @@ module cascade_tile_reader
   output logic [BankBits-1:0]  read_address,
   // one cycle after the read
   output logic                 word_valid,
-  output logic                 word_inside,  // the map; 0 where it is not
+  output logic [Engine.lanes_p-1:0] word_inside,  // the map, in each lane; 0 where it is not
   output logic [SliceBits-1:0] word_slice
 );
   localparam int unsigned CoordinateBits = 18;
@@ -46,6 +47,7 @@ module cascade_tile_reader
   typedef struct packed {
     logic                 in_map;
     logic                 outside;  // of the banks
+    logic [15:0]          row;  // of the map, where the engine has stripes
     logic [SliceBits-1:0] slice;
     logic [BankBits-1:0]  address;
   } read_t;
@@ -131,6 +133,7 @@ module cascade_tile_reader
   assign made = '{
       in_map: in_map,
       outside: in_map && address >= address_t'(operation.bank_end),
+      row: Engine.stripes ? y[15:0] : '0,
       slice: slice,
       address: BankBits'(address)
   };
@@ -150,9 +153,26 @@ module cascade_tile_reader
     end
     if (go || !here) at_port <= waits ? waiting : made;
     if (!waits) waiting <= made;
-    if (go) begin
-      word_inside <= at_port.in_map;
-      word_slice <= at_port.slice;
+    if (go) word_slice <= at_port.slice;
+  end
+
+  // A row inside the map may lie outside of it in a lane. It is compared while its read is at the port.
+  if (Engine.stripes) begin : g_windows
+    logic striped;
+    always_ff @(posedge clk) begin
+      striped <= i.flags.striped;
+      for (int unsigned p = 0; p < Engine.lanes_p; p++) begin
+        if (go) word_inside[p] <= at_port.in_map && (!striped || is_inside(at_port.row, windows[p]));
+      end
+    end
+  end else begin : g_map
+    logic in_all;
+    always_ff @(posedge clk) if (go) in_all <= at_port.in_map;
+    assign word_inside = {Engine.lanes_p{in_all}};
+    logic unused_rows;
+    always_comb begin
+      unused_rows = ^at_port.row;
+      for (int unsigned p = 0; p < Engine.lanes_p; p++) unused_rows ^= ^windows[p];
     end
   end
   assign problem = out_of_range ? ErrorAddress : ErrorNone;

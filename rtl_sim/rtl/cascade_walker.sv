@@ -15,6 +15,7 @@ module cascade_walker
   input  logic                 rst_n,
   input  logic                 start,
   input  operation_t           operation,
+  input  window_t              windows[Engine.lanes_p],  // rows inside the map, of each lane, with STRIPED
   output logic                 busy,
   output error_e               problem,
   output logic                 stalled,  // waiting for weights
@@ -33,7 +34,7 @@ module cascade_walker
   // one cycle after the step
   output logic                 step_valid,
   output logic                 step_word,  // the bank's word is new
-  output logic                 step_inside,  // and inside the map
+  output logic [Engine.lanes_p-1:0] step_inside,  // and inside the map, in each lane
   output logic [IndexBits-1:0] step_index,  // first channel of the step in a dense layer
   output logic                 step_first,  // of its position
   output logic                 step_shift,  // first of a further level
@@ -221,7 +222,6 @@ module cascade_walker
     end
     if (go) begin
       step_word <= new_word;
-      step_inside <= in_map;
       step_index <= index;
       step_first <= first_step;
       step_shift <= new_level;
@@ -229,6 +229,26 @@ module cascade_walker
     end
   end
   assign problem = step_out_of_range ? ErrorAddress : step_count_wrong ? ErrorCount : ErrorNone;
+
+  // A row inside the map may lie outside of it in a lane. It is compared in the step's own cycle, beside `in_map`.
+  if (Engine.stripes) begin : g_windows
+    logic striped;
+    always_ff @(posedge clk) begin
+      striped <= i.flags.striped;
+      for (int unsigned p = 0; p < Engine.lanes_p; p++) begin
+        if (go) step_inside[p] <= in_map && (!striped || is_inside(tap_y[15:0], windows[p]));
+      end
+    end
+  end else begin : g_map
+    logic in_all;
+    always_ff @(posedge clk) if (go) in_all <= in_map;
+    assign step_inside = {Engine.lanes_p{in_all}};
+    logic unused;
+    always_comb begin
+      unused = 1'b0;
+      for (int unsigned p = 0; p < Engine.lanes_p; p++) unused ^= ^windows[p];
+    end
+  end
 
 `ifndef SYNTHESIS
   always_ff @(posedge clk) begin

@@ -197,7 +197,10 @@ module walker_bench
 );
   logic rst_n, in_valid, in_ready, out_valid, out_ready, last, start, busy, stalled;
   logic row_step, row_rewind, row_release, read_near, read_allowed, drain_stalled, drain_fetched;
-  logic step_valid, step_word, step_inside, step_first, step_shift, step_last;
+  logic step_valid, step_word, step_first, step_shift, step_last;
+  logic [DefaultEngine.lanes_p-1:0] step_inside;
+  window_t windows[DefaultEngine.lanes_p];
+  assign windows = '{default: '{first: '0, past: '1}};
   logic [1:0] step_index;
   logic [9:0] read_address, address;
   logic row_here;
@@ -266,8 +269,8 @@ module walker_bench
         cycles++;
         if (step_valid) begin
           steps++;
-          $fdisplay(out, "%0d %0d %0d %0d %0d %0d %0d", step_word, step_inside,
-                    step_inside ? address : 10'd0, step_index, step_first, step_shift, step_last);
+          $fdisplay(out, "%0d %0d %0d %0d %0d %0d %0d", step_word, step_inside[0],
+                    step_inside[0] ? address : 10'd0, step_index, step_first, step_shift, step_last);
         end
       end
       $fdisplay(out, "end %0d %0d", steps, cycles);

@@ -90,6 +90,8 @@ module input_bench
   logic [SubRow*OperandBits-1:0] buffer_word[LanesP];
   logic [BlockBits-1:0] in_beat;
   operation_t operation;
+  window_t windows[LanesP];
+  assign windows = '{default: '{first: '0, past: '1}};
   taps_t taps;
   error_e problem;
   function automatic engine_t engine();

@@ -68,6 +68,7 @@ class ProgramBuilder:
     classes: int = 0
     traced: list[Map] = field(default_factory=list)
     tap_steps: list[int] = field(default_factory=lambda: [0] * 36)
+    is_striped: bool = False
 
     def draw(self, low: int, high: int) -> int:
         return int(self.rng.integers(low, high + 1))
@@ -303,6 +304,10 @@ class ProgramBuilder:
         if made:
             self.trace(self.fill(made, (0, source.height), self.draw(0, 1)))
 
+    def weights_of(self, values: np.ndarray) -> np.ndarray:
+        """The weights that a packet holds instead of those drawn."""
+        return values
+
     def taps(self) -> None:
         """New exponents for the tiles that follow, and steps of some of their taps."""
         steps = self.rng.integers(0, 5, (6, 6))
@@ -352,7 +357,7 @@ class ProgramBuilder:
             residual_multiplier=rng.integers(0, 65536, count),
             shift=np.clip(rng.integers(shift - 4, shift + 2, count), 0, 47),
             residual_shift=rng.choice([0, 0, 1, 5, 15, 0xF3], count),
-            values=np.array(values),
+            values=self.weights_of(np.array(values)),
             indices=np.array(indices) if indexed else None,
         )
 
@@ -421,7 +426,8 @@ class ProgramBuilder:
             if i.opcode is Opcode.STORE_MAP:
                 i = replace(i, out_base=end)
                 size = i.in_row_words * i.in_height * c.sub_row
-                end += count * (size + -size % c.bus_bytes)
+                items = count * c.lanes_p if Flag.STRIPED in i.flags else count
+                end += items * (size + -size % c.bus_bytes)
             placed.append(i)
         header = Header(
             signature=c.signature,
@@ -434,6 +440,7 @@ class ProgramBuilder:
             threshold=self.draw(-70000, 70000),
             weight_beats=len(self.weights) // c.bus_bytes,
             narrow=int(c.narrow),
+            striped=int(self.is_striped),
             map_bytes=self.map_bytes,
         )
         program = encode_program(header, tuple(placed), self.tables, c.bus_bytes)

@@ -40,7 +40,7 @@ CONFIGURATIONS = {
     ),
     "tiles": EngineConfig(
         lanes_k=6, lanes_p=2, slots=2, drain_k=2, weight_bits=9, accumulator_bits=37, bank_depth=2048,
-        tile=4, transform_cycles=2, transform_depth=72, external_maps=True,
+        tile=4, transform_cycles=2, transform_depth=72, external_maps=True, stripes=True,
     ),
     "wide_and_narrow": EngineConfig(
         lanes_k=6, lanes_p=4, slots=4, drain_k=2, narrow_bits=4, accumulator_bits=28, bank_depth=2048, input_lanes=8,
