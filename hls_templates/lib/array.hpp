@@ -81,7 +81,7 @@ inline void take_sums(const Accumulators<Config>& held, unsigned int chunk, Leav
 
 // Words of the banks as operands, 0 outside the map.
 template <class Config>
-inline void take_operands(const Words<Config>& word, bool inside, bool is_signed, bool narrow,
+inline void take_operands(const Words<Config>& word, const bool (&inside)[Config::lanes_p], bool is_signed, bool narrow,
                           Operands<Config>& operand) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
@@ -97,7 +97,7 @@ inline void take_operands(const Words<Config>& word, bool inside, bool is_signed
       const UInt<Config::activation_bits> raw =
           element_of<Config>(word[p], word[upper_bank<Config>(p)], e, narrow || p >= Shape<Config>::wide_lanes);
       const Int<Config::operand_bits> value = number<Config>(raw, is_signed, narrow);
-      operand[p][e] = inside ? value : Int<Config::operand_bits>(0);
+      operand[p][e] = inside[p] ? value : Int<Config::operand_bits>(0);
     }
   }
 }

@@ -102,8 +102,26 @@ inline int check_table(const Instruction& i) {
   return i.in_base % Shape<Config>::bus_bytes == 0 ? error_none : error_address;
 }
 
+// Whether the rows that all lanes move with STRIPED lie in `size` bytes.
 template <class Config>
-inline int check_load(const Instruction& i, const Header& header) {
+inline bool lanes_fit(const Instruction& i, const Stripes& stripes, uint32_t base, uint16_t height, uint32_t row_bytes,
+                      uint32_t size) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  LaneWindow window = first_lane(stripes);
+  bool fit = true;
+  for (int lane = 0; lane < Config::lanes_p; ++lane) {
+    const LaneRows rows = lane_rows<Config>(i, window, height);
+    const Wide first = first_byte<Config>(base, i.residual_base, static_cast<unsigned int>(lane), row_bytes, rows);
+    fit = fit && (rows.height == 0 || first + product(row_bytes, rows.height) <= size);
+    next_lane(stripes, window);
+  }
+  return fit;
+}
+
+template <class Config>
+inline int check_load(const Instruction& i, const Header& header, const Stripes& stripes) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
@@ -116,6 +134,15 @@ inline int check_load(const Instruction& i, const Header& header) {
   if (i.in_base % Shape<Config>::bus_bytes != 0) return error_address;
   static_assert(Config::table_words * Shape<Config>::table_lanes < 1 << 16, "bytes of a pixel fill a uint16_t");
   const uint16_t pixel_bytes = static_cast<uint16_t>(product(i.sub_rows, i.in_words));
+  if (Config::stripes && i.striped()) {
+    const uint64_t row_bytes = product(pixel_bytes, i.out_width);
+    const bool aligned = header.image_pitch % Shape<Config>::bus_bytes == 0 &&
+                         i.residual_base % Shape<Config>::bus_bytes == 0 && row_bytes % Shape<Config>::bus_bytes == 0;
+    const bool fits = aligned && row_bytes / Shape<Config>::bus_bytes <= most_row_beats &&
+                      lanes_fit<Config>(i, stripes, i.in_base, i.out_height, static_cast<uint32_t>(row_bytes),
+                                        header.image_pitch);
+    return fits ? error_none : error_address;
+  }
   const bool pitch_fits = header.image_pitch % Shape<Config>::bus_bytes == 0 &&
                           i.in_base + product(pixels, pixel_bytes) <= header.image_pitch;
   return pitch_fits ? error_none : error_address;
@@ -262,38 +289,46 @@ inline int check_store_map(const Instruction& i, Wide bank_end) {
 
 // Whether the rows of a FILL or SPILL lie in the maps, for every lane, at beats and apart from other lanes'.
 template <class Config>
-inline bool maps_hold(const MapRows& rows, const Header& header) {
+inline bool maps_hold(const Instruction& i, const Header& header, const Stripes& stripes) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
   typedef Shape<Config> S;
-  const unsigned int lanes = S::two_precisions && header.narrow == 0 ? S::wide_lanes : Config::lanes_p;
+  const MapRows rows = map_rows<Config>(i);
+  const bool one = Config::stripes && header.striped != 0;  // image of the pass
+  const unsigned int lanes = one ? 1 : S::two_precisions && header.narrow == 0 ? S::wide_lanes : Config::lanes_p;
   const Wide bytes = rows.beats * S::bus_bytes;
   const Wide end = rows.first + product(rows.pitch, static_cast<uint16_t>(lanes - 1)) + bytes;
   const bool aligned = rows.first % S::bus_bytes == 0 && rows.pitch % S::bus_bytes == 0;
-  return aligned && rows.row_beats <= most_row_beats && bytes <= rows.pitch && end <= header.map_bytes;
+  if (!aligned || rows.row_beats > most_row_beats) return false;
+  if (Config::stripes && i.striped()) {
+    // Lanes may get rows in common, but each writes its own.
+    return (i.opcode == op_fill || bytes <= rows.pitch) &&
+           lanes_fit<Config>(i, stripes, rows.first, rows.height, rows.row_beats * S::bus_bytes, header.map_bytes);
+  }
+  return bytes <= rows.pitch && end <= header.map_bytes;
 }
 
 template <class Config>
-inline int check_fill(const Instruction& i, const Header& header) {
+inline int check_fill(const Instruction& i, const Header& header, const Stripes& stripes) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
   const uint32_t pixels = positions_of(i);
   if (i.sub_rows == 0 || pixels == 0 || (i.out_words == 0 && pixels > 1)) return error_count;
   const bool inside = output_fits(i, i.sub_rows, static_cast<Wide>(Config::bank_depth));
-  return inside && maps_hold<Config>(map_rows<Config>(i), header) ? error_none : error_address;
+  return inside && maps_hold<Config>(i, header, stripes) ? error_none : error_address;
 }
 
 template <class Config>
-inline int check_spill(const Instruction& i, const Header& header) {
+inline int check_spill(const Instruction& i, const Header& header, const Stripes& stripes) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
 #endif
   if (i.sub_rows == 0 || i.in_height == 0 || i.in_width == 0) return error_count;
   const Wide last = last_word(i.in_base, i.in_height, i.in_row_words, i.in_width, i.in_words) + i.sub_rows - 1;
   const bool inside = last < static_cast<Wide>(Config::bank_depth);
-  return inside && maps_hold<Config>(map_rows<Config>(i), header) ? error_none : error_address;
+  return inside && maps_hold<Config>(i, header, stripes) ? error_none : error_address;
 }
 
 // What the instructions before one in a pass mean for it.
@@ -303,6 +338,7 @@ struct Before {
   bool never_ahead;  // a second LOAD, a FILL or a SPILL
   bool load_ahead;
   uint32_t images;  // first word of the LOAD's images
+  Stripes stripes;
 };
 
 inline Before nothing_before() {
@@ -312,6 +348,7 @@ inline Before nothing_before() {
   before.never_ahead = false;
   before.load_ahead = false;
   before.images = 0;
+  before.stripes = all_inside();
   return before;
 }
 
@@ -321,6 +358,14 @@ inline void note(const Instruction& i, Before& before) {
   before.load_ahead = before.load_ahead || i.load_ahead();
   before.load = before.load || i.opcode == op_load;
   if (i.opcode == op_load) before.images = i.out_base;
+  if (i.opcode == op_stripes) before.stripes = stripes_of(i);
+}
+
+// STRIPED, or the next images beside stripes, where they do not belong.
+inline bool striped_wrong(const Instruction& i, const Header& header) {
+  const bool takes = i.opcode == op_load || i.opcode == op_conv || i.opcode == op_max_pool || i.opcode == op_store_map ||
+                     moves_map(i);
+  return header.striped != 0 ? i.load_ahead() || (i.striped() && !takes) : i.striped();
 }
 
 inline bool misplaced(const Instruction& i, const Before& before) {
@@ -335,7 +380,7 @@ inline int check_instruction(const Instruction& i, const Taps& taps, const Heade
 #pragma HLS INLINE
 #endif
   if (i.reserved != 0 || i.reserved_high != 0 || i.flags >> 7 != 0) return error_opcode;
-  if (i.striped()) return error_opcode;  // no engine has stripes yet
+  if (Config::stripes ? striped_wrong(i, header) : i.striped()) return error_opcode;
   if (i.load_ahead() && i.opcode != op_conv && i.opcode != op_max_pool) return error_opcode;
   if (i.opcode == op_conv && i.indexed() && !Config::gather) return error_opcode;
   if (moves_map(i) && !Config::external_maps) return error_opcode;
@@ -345,7 +390,7 @@ inline int check_instruction(const Instruction& i, const Taps& taps, const Heade
     case op_table:
       return check_table<Config>(i);
     case op_load:
-      return check_load<Config>(i, header);
+      return check_load<Config>(i, header, before.stripes);
     case op_conv:
       return check_conv<Config>(i, taps, bank_end);
     case op_max_pool:
@@ -357,9 +402,15 @@ inline int check_instruction(const Instruction& i, const Taps& taps, const Heade
     case op_taps:
       return check_taps(i);
     case op_fill:
-      return Config::external_maps ? check_fill<Config>(i, header) : error_opcode;
+      return Config::external_maps ? check_fill<Config>(i, header, before.stripes) : error_opcode;
     case op_spill:
-      return Config::external_maps ? check_spill<Config>(i, header) : error_opcode;
+      return Config::external_maps ? check_spill<Config>(i, header, before.stripes) : error_opcode;
+    case op_stripes:
+      if (!Config::stripes || header.striped == 0) return error_opcode;
+      return i.in_height != 0 && i.out_height != 0 ? error_none : error_count;
+    case op_shift:
+      if (!Config::stripes || header.striped == 0) return error_opcode;
+      return i.kernel_h == 1 && i.kernel_w == 1 && i.levels <= 1 ? check_max_pool(i, bank_end) : error_count;
     case op_end:
       return error_none;
     default:
@@ -436,7 +487,7 @@ inline int check_program(Memory program, unsigned int image_count, Header& heade
   if (~crc != expected) return error_crc;
   if (header.instructions == 0) return error_count;
   if (header.narrow != 0 && Config::narrow_bits == 0) return error_opcode;
-  if (header.striped != 0) return error_opcode;  // no engine has stripes yet
+  if (header.striped != 0 && !Config::stripes) return error_opcode;
   if (error == error_none && !ended) error = error_opcode;
   if (error == error_none && beats != header.weight_beats) error = error_count;
   header.instructions = used;

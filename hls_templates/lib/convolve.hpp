@@ -106,8 +106,8 @@ inline Schedule schedule_of(const Instruction& i, const Sum (&sums)[most_taps], 
 // `half` of the transformed words holds the group's first tile, unless the tile is to be made `first`. Returns whether
 // the array takes all weights.
 template <class Config>
-bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, bool narrow, bool first, bool& half,
-                    hls::stream<Parameters>& parameter_stream, hls::stream<WeightRow<Config> >& rows,
+bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, const Windows<Config>& windows,
+                    bool narrow, bool first, bool& half, hls::stream<Parameters>& parameter_stream, hls::stream<WeightRow<Config> >& rows,
                     WeightRow<Config> (&replay)[Config::weight_depth], Transformed<Config>& transformed,
                     Banks<Config>& bank, Results<Config>& result) {
   typedef Shape<Config> S;
@@ -227,6 +227,11 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
       read_tap.q = stages.column.q;
     }
     const Place place = place_of(i, of.tiled ? ahead : position, read_tap, group.first_word);
+    bool inside[Config::lanes_p];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=inside complete
+#endif
+    lanes_inside<Config>(i, place, windows, inside);
     const Position fetched_at = of.tiled ? position_of(i, position, fetched) : position;
     const unsigned int residual_address = residual_pixel(i, fetched_at) + group.residual_first_word + fetched.part;
     const bool fetches_inside = fetches && (!of.tiled || inside_outputs(i, fetched_at));
@@ -285,8 +290,8 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
     if (fetches) next_cell(fetched_cells, fetched);
 
     if (transforms) {
-      transform_cycle<Config>(i, cycle, of.reads, word, place.inside, !half, stages, column, middle, row_words,
-                              made, transformed);
+      transform_cycle<Config>(i, cycle, of.reads, word, inside, !half, stages, column, middle, row_words, made,
+                              transformed);
     }
 
     if (computes) {
@@ -309,7 +314,7 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
       if (of.tiled) {
         take_transformed<Config>(transformed, half, transformed_word + tap.q, operand);
       } else {
-        take_operands<Config>(word, place.inside, i.input_signed(), narrow, operand);
+        take_operands<Config>(word, inside, i.input_signed(), narrow, operand);
       }
       // A tile's level is a column of its window, a direct layer's is its whole window.
       const bool level_begins = in_sum != 0 && step == 0 && tap.q == 0 && (of.tiled || (tap.kx == 0 && tap.ky == 0));
@@ -365,8 +370,9 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
 
 // Returns whether the array takes all weights.
 template <class Config>
-bool convolve(const Instruction& i, const Taps& taps, bool narrow, hls::stream<Parameters>& parameters,
-              hls::stream<WeightRow<Config> >& rows, WeightRow<Config> (&replay)[Config::weight_depth],
+bool convolve(const Instruction& i, const Taps& taps, const Windows<Config>& windows, bool narrow,
+              hls::stream<Parameters>& parameters, hls::stream<WeightRow<Config> >& rows,
+              WeightRow<Config> (&replay)[Config::weight_depth],
               Transformed<Config>& transformed, Banks<Config>& bank, Results<Config>& result) {
   bool half = false;  // of the transformed words that the array reads
   bool taken = true;
@@ -375,8 +381,8 @@ bool convolve(const Instruction& i, const Taps& taps, bool narrow, hls::stream<P
 #pragma HLS LOOP_TRIPCOUNT min=1 max=65536
 #endif
     const Group group = group_of<Config>(i, index);
-    taken = convolve_group<Config>(i, group, taps, narrow, index == 0, half, parameters, rows, replay, transformed,
-                                   bank, result) && taken;
+    taken = convolve_group<Config>(i, group, taps, windows, narrow, index == 0, half, parameters, rows, replay,
+                                   transformed, bank, result) && taken;
   }
   return taken;
 }

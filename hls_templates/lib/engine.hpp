@@ -97,10 +97,12 @@ void run(ProgramMemory program, WeightMemory weights, ImageMemory images, Result
   Header header;
   int error = check_program<Config>(program, image_count, header);
   const bool wide = Shape<Config>::two_precisions && header.narrow == 0;
-  const unsigned int lanes = wide ? Shape<Config>::wide_lanes : Config::lanes_p;
+  const bool striped = Config::stripes && header.striped != 0;
+  const unsigned int lanes = striped ? 1 : wide ? Shape<Config>::wide_lanes : Config::lanes_p;  // images of a pass
   unsigned int passes = 0;
   if (error == error_none) {
     passes = wide ? divide_up(image_count, Shape<Config>::wide_lanes) : divide_up(image_count, Config::lanes_p);
+    if (striped) passes = image_count;
   }
   for (unsigned int pass = 0; pass < passes && error == error_none; ++pass) {
 #ifdef __SYNTHESIS__

@@ -25,6 +25,8 @@ void fetch_program(ProgramMemory program, ImageMemory images, MapMemory maps, un
 #ifdef __SYNTHESIS__
 #pragma HLS ALLOCATION function instances=product limit=1
 #endif
+  static Stripes stripes;  // until the end of the pass
+  if (first == 0) stripes = all_inside();
   for (unsigned int index = 0; index < count; ++index) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=65536
@@ -36,6 +38,9 @@ void fetch_program(ProgramMemory program, ImageMemory images, MapMemory maps, un
     read_block<Config>(program, first + index + 1, word);
     const Instruction i = decode_instruction(word);
     instructions.write(i);
+    if (Config::stripes && i.opcode == op_stripes) stripes = stripes_of(i);
+    LaneWindow window = first_lane(stripes);
+    const unsigned int served = lanes_served<Config>(i, lanes);
     if (i.opcode == op_conv) {
       PacketOrder order;
       order.groups = i.groups;
@@ -50,23 +55,32 @@ void fetch_program(ProgramMemory program, ImageMemory images, MapMemory maps, un
                            data);
     }
     if (i.opcode == op_load) {
-      const uint32_t pixels = static_cast<uint32_t>(product(i.out_height, i.out_width));
-      const unsigned int beats = divide_up(static_cast<unsigned int>(product(pixels, bytes)), Shape<Config>::bus_bytes);
-      for (unsigned int lane = 0; lane < lanes; ++lane) {
+      const uint32_t row_bytes = static_cast<uint32_t>(product(bytes, i.out_width));
+      for (unsigned int lane = 0; lane < served; ++lane) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=128
 #endif
-        const Address image = static_cast<Address>(first_image + lane) * image_beats;
-        stream_beats<Config>(images, image + i.in_base / Shape<Config>::bus_bytes, beats, data);
+        const LaneRows rows = lane_rows<Config>(i, window, i.out_height);
+        const unsigned int bytes_here = static_cast<unsigned int>(product(row_bytes, rows.height));
+        const unsigned int beats = divide_up(bytes_here, Shape<Config>::bus_bytes);
+        const bool striped = Config::stripes && i.striped();
+        const Address image = static_cast<Address>(striped ? first_image : first_image + lane) * image_beats;
+        const uint32_t first_row =
+            striped ? first_byte<Config>(i.in_base, i.residual_base, lane, row_bytes, rows) : i.in_base;
+        if (beats != 0) stream_beats<Config>(images, image + first_row / Shape<Config>::bus_bytes, beats, data);
+        if (Config::stripes) next_lane(stripes, window);
       }
     }
     if (Config::external_maps && i.opcode == op_fill) {
       const MapRows rows = map_rows<Config>(i);
-      for (unsigned int lane = 0; lane < lanes; ++lane) {
+      for (unsigned int lane = 0; lane < served; ++lane) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=128
 #endif
-        stream_beats<Config>(maps, first_beat<Config>(rows, lane), static_cast<unsigned int>(rows.beats), data);
+        const LaneRows here = lane_rows<Config>(i, window, rows.height);
+        const unsigned int beats = static_cast<unsigned int>(product(rows.row_beats, here.height));
+        if (beats != 0) stream_beats<Config>(maps, first_beat<Config>(rows, lane, here), beats, data);
+        if (Config::stripes) next_lane(stripes, window);
       }
     }
   }

@@ -4,7 +4,7 @@
 
 #include "banks.hpp"
 #include "memory.hpp"
-#include "program.hpp"
+#include "stripes.hpp"
 
 namespace cascade {
 
@@ -71,9 +71,9 @@ inline Int<8> digit_of(Int<8> value, bool narrow) {
   return keep_signed<S::digit_bits>(all);
 }
 
-// One image into the bank, or the two banks, of one lane.
+// Rows of one image into the bank, or the two banks, of one lane.
 template <class Config>
-void load_image(const Instruction& i, int lane, bool narrow, hls::stream<Beat<Config> >& data,
+void load_image(const Instruction& i, int lane, const LaneRows& rows, bool narrow, hls::stream<Beat<Config> >& data,
                 const Tables<Config>& table, Banks<Config>& bank) {
   typedef Shape<Config> S;
   Slicer<Config> slicer;
@@ -98,10 +98,10 @@ void load_image(const Instruction& i, int lane, bool narrow, hls::stream<Beat<Co
   // The digits of a pixel share a word if it holds them all; otherwise they are written one after the other.
   const bool together = digits_together<Config>(i);
   const unsigned int levels = together ? 1u : i.levels;
-  const unsigned int words = static_cast<unsigned int>(i.out_height) * i.out_width * i.sub_rows * levels;
+  const unsigned int words = static_cast<unsigned int>(rows.height) * i.out_width * i.sub_rows * levels;
   unsigned int digit = 0;
   unsigned int q = 0;
-  uint32_t pixel = i.out_base;  // its first word
+  uint32_t pixel = first_word<Config>(i.out_base, out_row_words(i), rows);
   for (unsigned int n = 0; n < words; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1048576
@@ -161,7 +161,7 @@ void load_image(const Instruction& i, int lane, bool narrow, hls::stream<Beat<Co
 
 // Rows of a map into the bank, or the two banks, of one lane. A row begins at a beat: what rounds it up is passed over.
 template <class Config>
-void fill_rows(const Instruction& i, int lane, bool narrow, hls::stream<Beat<Config> >& data, Banks<Config>& bank) {
+void fill_rows(const Instruction& i, int lane, const LaneRows& lane_rows, bool narrow, hls::stream<Beat<Config> >& data, Banks<Config>& bank) {
   typedef Shape<Config> S;
   const unsigned int words_per_beat = S::bus_bytes / Config::sub_row;
   const MapRows rows = map_rows<Config>(i);
@@ -172,10 +172,10 @@ void fill_rows(const Instruction& i, int lane, bool narrow, hls::stream<Beat<Con
 #pragma HLS ARRAY_PARTITION variable=word complete
 #endif
   const unsigned int row_slots = rows.row_beats * words_per_beat;  // words of a row, and what rounds it up
-  const unsigned int slots = static_cast<unsigned int>(rows.beats) * words_per_beat;
+  const unsigned int slots = lane_rows.height * row_slots;
   unsigned int slot = 0;  // of the row
   unsigned int q = 0;
-  uint32_t pixel = i.out_base;  // its first word
+  uint32_t pixel = first_word<Config>(i.out_base, out_row_words(i), lane_rows);
   for (unsigned int n = 0; n < slots; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1048576

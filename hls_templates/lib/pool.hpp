@@ -1,4 +1,5 @@
-// MAXPOOL: element-wise maximum over windows, one word per cycle in every lane.
+// MAXPOOL: element-wise maximum over windows, one word per cycle in every lane. SHIFT: words to the next lane or the one
+// before, one per cycle.
 #ifndef CASCADE_POOL_HPP
 #define CASCADE_POOL_HPP
 
@@ -8,7 +9,7 @@
 namespace cascade {
 
 template <class Config>
-void max_pool(const Instruction& i, bool narrow, Banks<Config>& bank) {
+void max_pool(const Instruction& i, const Windows<Config>& windows, bool narrow, Banks<Config>& bank) {
   typedef Shape<Config> S;
   Elements<Config> largest[Config::lanes_p];
 #ifdef __SYNTHESIS__
@@ -30,6 +31,11 @@ void max_pool(const Instruction& i, bool narrow, Banks<Config>& bank) {
 #pragma HLS DEPENDENCE variable=bank inter false
 #endif
     const Place place = place_of(i, position, tap, 0);
+    bool inside[Config::lanes_p];
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=inside complete
+#endif
+    lanes_inside<Config>(i, place, windows, inside);
     const bool first = tap.kx == 0 && tap.ky == 0;
     const bool column_ends = tap.kx == window.last_column;
     const bool last = column_ends && tap.ky == window.last_row;
@@ -56,7 +62,7 @@ void max_pool(const Instruction& i, bool narrow, Banks<Config>& bank) {
         const UInt<Config::activation_bits> best = first ? lowest : largest[p][e];
         const bool greater =
             number<Config>(own, i.input_signed(), narrow) > number<Config>(best, i.input_signed(), narrow);
-        largest[p][e] = place.inside && greater ? own : best;
+        largest[p][e] = inside[p] && greater ? own : best;
       }
     }
     for (int p = 0; p < Config::lanes_p; ++p) {
@@ -84,6 +90,55 @@ void max_pool(const Instruction& i, bool narrow, Banks<Config>& bank) {
     if (column_ends) tap.ky = static_cast<uint8_t>(last ? 0 : tap.ky + 1);
     if (last) tap.q = static_cast<uint16_t>(word_ends ? 0 : tap.q + 1);
     if (last && word_ends) next_position(i, position);
+  }
+}
+
+// The windows are of one position. A lane that no other one feeds gets the words of its own.
+template <class Config>
+void shift_lanes(const Instruction& i, Banks<Config>& bank) {
+  const unsigned int positions = static_cast<unsigned int>(i.out_height) * i.out_width;
+  const uint64_t cycles = static_cast<uint64_t>(positions) * i.sub_rows;
+  const bool upwards = i.levels != 0;  // to the lane before
+  const Window window = window_of(1, 1, i.sub_rows);
+  Position position = first_position(i);
+  Tap tap = first_tap(window);
+  for (uint64_t n = 0; n < cycles; ++n) {
+#ifdef __SYNTHESIS__
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1048576
+#pragma HLS PIPELINE II=1
+#pragma HLS DEPENDENCE variable=bank inter false
+#endif
+    const Place place = place_of(i, position, tap, 0);
+    Words<Config> word;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=word complete dim=0
+#endif
+    for (int p = 0; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      read_word<Config>(bank, p, place.address, word[p]);
+    }
+    for (int p = 0; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+      Word<Config> moved;
+#ifdef __SYNTHESIS__
+#pragma HLS ARRAY_PARTITION variable=moved complete
+#endif
+      const int before = p > 0 ? p - 1 : p;
+      const int behind = p + 1 < Config::lanes_p ? p + 1 : p;
+      for (int e = 0; e < Config::sub_row; ++e) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+        moved[e] = upwards ? word[behind][e] : word[before][e];
+      }
+      write_word<Config>(bank, p, position.out_word + tap.q, moved);
+    }
+    if (tap.last_word) next_position(i, position);
+    next_tap(window, tap);
   }
 }
 

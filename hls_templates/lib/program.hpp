@@ -138,7 +138,7 @@ inline bool moves_map(const Instruction& i) {
 
 // The rows of a lane that a FILL or SPILL moves, as they lie in external memory.
 struct MapRows {
-  uint64_t first;      // byte of lane 0's, counted from the maps
+  uint32_t first;      // byte of lane 0's, counted from the maps
   uint32_t pitch;      // bytes from a lane's to the next lane's
   uint16_t height;
   uint32_t row_words;
@@ -160,15 +160,6 @@ inline MapRows map_rows(const Instruction& i) {
   rows.row_beats = divide_up(rows.row_words, Shape<Config>::bus_bytes / Config::sub_row);
   rows.beats = product(rows.row_beats, rows.height);
   return rows;
-}
-
-// Where a lane's rows begin: beats, counted from the maps.
-template <class Config>
-inline uint64_t first_beat(const MapRows& rows, unsigned int lane) {
-#ifdef __SYNTHESIS__
-#pragma HLS INLINE
-#endif
-  return (rows.first + product(rows.pitch, static_cast<uint16_t>(lane))) / Shape<Config>::bus_bytes;
 }
 
 // Whether a LOAD writes all digits of a pixel into one word.

@@ -72,9 +72,9 @@ inline void put_word(UInt<8> (&byte)[Shape<Config>::bus_bytes], unsigned int pla
   }
 }
 
-// Raw words of one lane, an element a byte.
+// Raw words of one lane, an element a byte, as item `item` of the map.
 template <class Config>
-void send_map(const Instruction& i, uint32_t image, int lane, bool narrow, const Banks<Config>& bank,
+void send_map(const Instruction& i, uint64_t item, int lane, bool narrow, const Banks<Config>& bank,
               hls::stream<StoreOrder>& orders, hls::stream<Beat<Config> >& beats) {
   typedef Shape<Config> S;
   const unsigned int words_per_beat = S::bus_bytes / Config::sub_row;
@@ -82,7 +82,7 @@ void send_map(const Instruction& i, uint32_t image, int lane, bool narrow, const
   StoreOrder order;
   order.of_maps = false;
   order.count = divide_up(words, words_per_beat);
-  order.first = i.out_base / S::bus_bytes + static_cast<uint64_t>(image) * order.count;
+  order.first = i.out_base / S::bus_bytes + item * order.count;
   orders.write(order);
   UInt<8> byte[S::bus_bytes];
 #ifdef __SYNTHESIS__
@@ -106,16 +106,16 @@ void send_map(const Instruction& i, uint32_t image, int lane, bool narrow, const
 
 // Rows of one lane's map, an element a byte, each row rounded up to a beat.
 template <class Config>
-void send_rows(const Instruction& i, int lane, bool narrow, const Banks<Config>& bank, hls::stream<StoreOrder>& orders,
-               hls::stream<Beat<Config> >& beats) {
+void send_rows(const Instruction& i, int lane, const LaneRows& lane_rows, bool narrow, const Banks<Config>& bank,
+               hls::stream<StoreOrder>& orders, hls::stream<Beat<Config> >& beats) {
   typedef Shape<Config> S;
   const unsigned int words_per_beat = S::bus_bytes / Config::sub_row;
   const MapRows rows = map_rows<Config>(i);
   StoreOrder order;
   order.of_maps = true;
-  order.count = static_cast<uint32_t>(rows.beats);
-  order.first = first_beat<Config>(rows, static_cast<unsigned int>(lane));
-  orders.write(order);
+  order.count = lane_rows.height * rows.row_beats;
+  order.first = first_beat<Config>(rows, static_cast<unsigned int>(lane), lane_rows);
+  if (order.count != 0) orders.write(order);
   UInt<8> byte[S::bus_bytes];
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=byte complete
@@ -123,8 +123,8 @@ void send_rows(const Instruction& i, int lane, bool narrow, const Banks<Config>&
   const unsigned int row_slots = rows.row_beats * words_per_beat;  // words of a row, and what rounds it up
   unsigned int slot = 0;  // of the row
   unsigned int q = 0;
-  uint32_t row = i.in_base;    // its first word
-  uint32_t pixel = i.in_base;  // likewise
+  uint32_t row = first_word<Config>(i.in_base, i.in_row_words, lane_rows);
+  uint32_t pixel = row;
   for (unsigned int n = 0; n < order.count * words_per_beat; ++n) {
 #ifdef __SYNTHESIS__
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1048576

@@ -151,8 +151,9 @@ inline void transform_row(const Instruction& i, const Stage& stage, const Middle
 
 // The first stage: a word of a column; the last one makes the column of `middle`.
 template <class Config>
-inline void transform_column(const Instruction& i, const Stage& stage, const Words<Config>& word, bool inside,
-                             Column<Config>& column, Middle<Config>& middle) {
+inline void transform_column(const Instruction& i, const Stage& stage, const Words<Config>& word,
+                             const bool (&inside)[Config::lanes_p], Column<Config>& column,
+                             Middle<Config>& middle) {
   typedef Shape<Config> S;
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE
@@ -167,7 +168,7 @@ inline void transform_column(const Instruction& i, const Stage& stage, const Wor
 #pragma HLS UNROLL
 #endif
       column[p][stage.inner][e] = 0;
-      if (inside) {
+      if (inside[p]) {
         column[p][stage.inner][e] =
             number<Config>(word[p][stage.slice * S::slice_channels + e], i.input_signed(), false);
       }
@@ -230,7 +231,8 @@ inline void restart_stages(Stages& stages) {
 // One cycle of the transform of a tile, of which `reads` words come out of the banks, into a half of `transformed`.
 template <class Config>
 inline void transform_cycle(const Instruction& i, unsigned int cycle, unsigned int reads, const Words<Config>& word,
-                            bool inside, bool half, Stages& stages, Column<Config>& column, Middle<Config>& middle,
+                            const bool (&inside)[Config::lanes_p], bool half, Stages& stages,
+                            Column<Config>& column, Middle<Config>& middle,
                             Row<Config>& row, MadeRow<Config>& made, Transformed<Config>& transformed) {
 #ifdef __SYNTHESIS__
 #pragma HLS INLINE

@@ -3,7 +3,7 @@
 #ifndef CASCADE_WALK_HPP
 #define CASCADE_WALK_HPP
 
-#include "program.hpp"
+#include "stripes.hpp"
 
 namespace cascade {
 
@@ -192,9 +192,10 @@ inline void next_tap(const Window& window, Tap& tap) {
   if (column_ends) tap.ky = static_cast<uint8_t>(row_ends ? 0 : tap.ky + 1);
 }
 
-// The word that a tap reads at a position: whether it lies inside the map, and its address (0 where not).
+// The word that a tap reads at a position: whether it lies inside the map, in which row, and its address (0 where not).
 struct Place {
   bool inside;
+  int32_t row;
   uint32_t address;
 };
 
@@ -205,6 +206,7 @@ inline Place place_of(const Instruction& i, const Position& p, const Tap& tap, u
   const int32_t y = static_cast<int32_t>(p.y * static_cast<uint32_t>(i.stride_h)) + tap.ky * i.dilation_h - i.pad_top;
   const int32_t x = static_cast<int32_t>(p.x * static_cast<uint32_t>(i.stride_w)) + tap.kx * i.dilation_w - i.pad_left;
   Place place;
+  place.row = y;
   place.inside = y >= 0 && x >= 0 && y < i.in_height && x < i.in_width;
   place.address = 0;
   if (place.inside) {
@@ -212,6 +214,21 @@ inline Place place_of(const Instruction& i, const Position& p, const Tap& tap, u
                     first + tap.q;
   }
   return place;
+}
+
+// Whether a word lies inside the map, in each lane.
+template <class Config>
+inline void lanes_inside(const Instruction& i, const Place& place, const Windows<Config>& windows,
+                         bool (&inside)[Config::lanes_p]) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  for (int p = 0; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    inside[p] = place.inside && in_window<Config>(i, windows[p], place.row);
+  }
 }
 
 // First word of the residual pixel that belongs to a position.
