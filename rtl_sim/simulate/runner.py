@@ -19,7 +19,7 @@ from rtl_sim.simulate.exchange import MEMORY_BYTES, read_outcome, write_job
 from rtl_sim.simulate.hls_model import build_model
 from rtl_sim.simulate.job import FILL, Job, Outcome, RunOptions, SimulationError
 from rtl_sim.simulate.places import cache_folder
-from rtl_sim.simulate.simulator import Design, Simulator, build_simulator
+from rtl_sim.simulate.simulator import FAST_TO_RUN, Design, Simulator, build_simulator
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.unit import UnitName
@@ -70,7 +70,9 @@ class Simulation:
             ]
 
 
-def build_simulation(config: EngineConfig, dut: Dut, folder: Path, sources: Path) -> Simulation:
+def build_simulation(
+    config: EngineConfig, dut: Dut, folder: Path, sources: Path, optimisation: str = FAST_TO_RUN
+) -> Simulation:
     """Build the simulator of one unit in `folder`, or take the one that is there if nothing changed.
 
     Args:
@@ -78,6 +80,7 @@ def build_simulation(config: EngineConfig, dut: Dut, folder: Path, sources: Path
         dut: "rtl" for SystemVerilog, "hls" for the emitted C++ behind `cascade_hls_shim.sv`.
         folder: where the simulator is built and kept; one folder for one unit.
         sources: the folder of the unit's emitted sources.
+        optimisation: of the simulated SystemVerilog, `FAST_TO_RUN` or `FAST_TO_BUILD`.
 
     Raises:
         ToolflowError: `sources` does not hold a unit with this engine.
@@ -85,7 +88,8 @@ def build_simulation(config: EngineConfig, dut: Dut, folder: Path, sources: Path
     """
     top = find_unit(config, dut, sources)
     if dut == "rtl":
-        return Simulation(config, dut, build_simulator(folder, _rtl_design(config, sources, top)))
+        design = replace(_rtl_design(config, sources, top), optimisation=optimisation)
+        return Simulation(config, dut, build_simulator(folder, design))
     shim = Design(TOP, (SHIM, *_bench_sources()), {"CASCADE_HLS": "1"}, _parameters(config))
     return Simulation(config, dut, build_hls_simulator(folder, sources, top, shim))
 

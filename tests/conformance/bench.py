@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from rtl_sim.simulate.job import RunOptions
@@ -26,6 +28,7 @@ SLOW_WEIGHTS_ERROR = 0.1
 # Beside an instruction of fewer cycles than this, cycles move from one to the other: weights are read ahead or late.
 # There the time counts at which an instruction ends.
 SHORT = 256
+SIMULATED_LEVELS: Mapping[Dut, str] = {"rtl": "rtl", "hls": "cosim"}  # by what the bench simulates
 SEVERAL_PASSES = "add/small_maps"  # a case with room to load the images of the next pass beside a pass
 
 
@@ -91,6 +94,15 @@ def check_shape(shape: str, dut: Dut, simulators: Path) -> list[str]:
     """
     config = fitted(shape)
     simulation = build_unit(config, dut, simulators / f"{dut}_{shape}")
+    runs, options = _runs(shape)
+    _check(simulation, config, runs, options)
+    return [run.name for run in runs]
+
+
+@lru_cache(maxsize=1)  # the tests of a shape's RTL and HLS follow each other
+def _runs(shape: str) -> tuple[list[Run], list[RunOptions]]:
+    """Return what `check_shape` runs: to compile it and to execute it takes as long as to simulate it."""
+    config = fitted(shape)
     runs, options = [], []
     for number, name in enumerate(cases_of(config)):
         for stalls in (False, True):
@@ -101,8 +113,7 @@ def check_shape(shape: str, dut: Dut, simulators: Path) -> list[str]:
                 count += 2 * seen.lanes_p
             runs.append(make_run(seen, name, count=count, seed=seed, extreme=number % 3 == 2, trace=number % 4 == 1))
             options.append(_options(seed, stalls))
-    _check(simulation, config, runs, options)
-    return [run.name for run in runs]
+    return runs, options
 
 
 def check_bands(shape: str, dut: Dut, simulators: Path) -> list[str]:

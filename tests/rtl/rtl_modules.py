@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rtl_sim.primitives import models
-from rtl_sim.simulate.simulator import MAKE_FLAGS
+from rtl_sim.simulate.simulator import FAST_TO_RUN, MAKE_FLAGS
 from toolflow.emit.rtl import with_default_engine
 from toolflow.engine.config import EngineConfig
 
@@ -20,7 +20,7 @@ WAIVERS = (RTL / "cascade.vlt", RTL.parent / "primitives" / "primitives.vlt")
 BENCHES = Path(__file__).parent
 BUILD_OPTIONS = (
     *("--binary", "--timing", "--assert", "-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style"),
-    *("-j", "2", "-MAKEFLAGS", "OPT_FAST=-O1"),
+    *("-j", "2", "-MAKEFLAGS", f"OPT_FAST={FAST_TO_RUN}"),
 )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from rtl_sim.simulate.job import Job, RunOptions
 from rtl_sim.simulate.runner import Dut, Simulation, build_simulation
+from rtl_sim.simulate.simulator import FAST_TO_BUILD
 from tests.conformance.cases import cases_of, sweep_of
 from tests.conformance.engine_shapes import SHAPES, SWEPT
 from tests.conformance.smallest_bank import smallest_bank
@@ -126,7 +127,7 @@ def build_unit(config: EngineConfig, dut: Dut, folder: Path) -> Simulation:
     """Emit a unit and build its simulator in `folder`."""
     emit = emit_rtl if dut == "rtl" else emit_hls
     emit(config, UNIT, folder / "sources")
-    return build_simulation(config, dut, folder / "build", folder / "sources")
+    return build_simulation(config, dut, folder / "build", folder / "sources", FAST_TO_BUILD)
 
 
 def _graph(config: EngineConfig, name: str, extreme: bool) -> QuantisedGraph:

@@ -74,16 +74,60 @@ class Interval:
         return f"{self.file}:{self.line}: {self.function} reaches II = {self.found}, not {self.wanted}: {self.why}"
 
 
-def analyse_unit(unit: Unit, delays: Delays, clock_mhz: float, cache: Path | None = None) -> list[Interval]:
-    """Return the interval of each pipelined loop of a parsed unit, in order of place.
+@dataclass(frozen=True)
+class PipelinedLoop:
+    """A pipelined loop of a unit's IR, before device and clock are known.
 
-    The result has no loop that the configuration leaves out or whose body runs once. A loop that is inlined at several
-    places is listed once, with its longest interval.
+    Attributes:
+        key: file and line of the loop, in the unit's folder.
+        function: the name of its function in the sources.
+        wanted: the interval of its PIPELINE pragma, 0 if the pragma gives none.
+        body: its blocks.
+        accesses: to memories and streams, in order.
+        claims: of its DEPENDENCE pragmas.
+        by_ports, busiest: the interval that the ports allow, and why it is no shorter.
+        debug: leads from IR to the sources.
+    """
+
+    key: tuple[str, int]
+    function: str
+    wanted: int
+    body: Body
+    accesses: list[Access]
+    claims: Claims
+    by_ports: int
+    busiest: str
+    debug: Debug
+
+
+def analyse_unit(unit: Unit, delays: Delays, clock_mhz: float, cache: Path | None = None) -> list[Interval]:
+    """Return the intervals of `intervals_of` for the loops of `pipelined_loops`; arguments and errors as there."""
+    return intervals_of(pipelined_loops(unit, cache), delays, clock_mhz)
+
+
+def intervals_of(loops: Iterable[PipelinedLoop], delays: Delays, clock_mhz: float) -> list[Interval]:
+    """Return the interval of each loop on a device at a clock, in order of place.
+
+    A loop that is inlined at several places is listed once, with its longest interval.
+
+    Args:
+        loops: of one unit.
+        delays: the delays of the board's device.
+        clock_mhz: the board's clock.
+    """
+    worst: dict[tuple[str, int], Interval] = {}
+    for loop in loops:
+        interval = _interval(loop, delays, clock_mhz)
+        if loop.key not in worst or interval.found > worst[loop.key].found:
+            worst[loop.key] = interval
+    return sorted(worst.values())
+
+
+def pipelined_loops(unit: Unit, cache: Path | None = None) -> list[PipelinedLoop]:
+    """Return the pipelined loops of a parsed unit, but those that the configuration leaves out or that run once.
 
     Args:
         unit: the parsed source.
-        delays: the delays of the board's device.
-        clock_mhz: the board's clock.
         cache: folder for the IR.
 
     Raises:
@@ -99,50 +143,46 @@ def analyse_unit(unit: Unit, delays: Delays, clock_mhz: float, cache: Path | Non
         for loop in function.loops
         if any(pragma.is_hls("PIPELINE") for pragma in loop.pragmas)
     }
-    worst: dict[tuple[str, int], Interval] = {}
+    found = []
     for function in module.functions:
         memories = Memories(module, function, debug, unit, active, constants=constants)
         for body in loops_of(function):
             start = debug.loop_start(body.function.blocks[body.latch].instructions[-1].loop)
             key = (start.file, start.line) if start is not None else ("", 0)
-            if key not in pipelined:
-                continue
-            interval = _interval(body, memories, pipelined[key], key, delays, clock_mhz)
-            if key not in worst or interval.found > worst[key].found:
-                worst[key] = interval
-    return sorted(worst.values())
+            if key in pipelined:
+                found.append(_pipelined_loop(body, memories, pipelined[key], key))
+    return found
 
 
-def _interval(
-    body: Body,
-    memories: Memories,
-    loop: tuple[Source, Loop],
-    key: tuple[str, int],
-    delays: Delays,
-    clock_mhz: float,
-) -> Interval:
+def _pipelined_loop(body: Body, memories: Memories, loop: tuple[Source, Loop], key: tuple[str, int]) -> PipelinedLoop:
     source, cursor = loop
     pragma = next(p for p in cursor.pragmas if p.is_hls("PIPELINE"))
     wanted = int(pragma.option("II") or 0)
     if body.inner:
         why = "a loop inside must have constant bounds, to be unrolled"
-        return Interval(*key, source.name, wanted, 2, 1, 1, why, 0.0)
+        return PipelinedLoop(key, source.name, wanted, body, [], Claims(), 2, why, memories.debug)
     accesses = [a for block in body.blocks for i in block.instructions for a in memories.accesses(i, block.name)]
-    ports, busiest = _ports(body, accesses)
-    cycle_ns = budget_ns(clock_mhz)
     claims = _claims(memories, source, cursor, accesses)
-    graph = Graph(body, accesses, claims, delays, cycle_ns)
+    return PipelinedLoop(key, source.name, wanted, body, accesses, claims, *_ports(body, accesses), memories.debug)
+
+
+def _interval(loop: PipelinedLoop, delays: Delays, clock_mhz: float) -> Interval:
+    if loop.body.inner:  # which has no dependences to follow
+        return Interval(*loop.key, loop.function, loop.wanted, loop.by_ports, 1, 1, loop.busiest, 0.0)
+    ports = loop.by_ports
+    cycle_ns = budget_ns(clock_mhz)
+    graph = Graph(loop.body, loop.accesses, loop.claims, delays, cycle_ns)
     longest, through = graph.slowest(memories=False), graph.slowest(memories=True)
     register = 1 if longest is None else longest.interval(cycle_ns)
     memory = through.interval(cycle_ns) if through is not None and through.through else 1
     if max(ports, memory, register) == 1:
         why = ""
     elif ports >= max(memory, register):
-        why = busiest
+        why = loop.busiest
     else:
-        why = _story(through if memory >= register else longest, memories.debug)
+        why = _story(through if memory >= register else longest, loop.debug)
     chain = 0.0 if longest is None else longest.nanoseconds / longest.distance
-    return Interval(*key, source.name, wanted, ports, memory, register, why, round(chain, 2))
+    return Interval(*loop.key, loop.function, loop.wanted, ports, memory, register, why, round(chain, 2))
 
 
 def _ports(body: Body, accesses: list[Access]) -> tuple[int, str]:
