@@ -31,10 +31,10 @@ demo: $(STAMP)  ## the first example: handwritten digits to a verified accelerat
 	@$(BIN)/python -m toolflow.cli.demo --out build/demo
 
 test: $(STAMP)  ## every test but the long ones
-	@$(PYTEST) -n $(JOBS) --dist loadfile
+	@$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-long: $(STAMP)  ## every test
-	@$(PYTEST) -n $(JOBS) --dist loadfile --run-long
+	@$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder --run-long
 
 test-report: $(STAMP)  ## the report in headless Chromium: CHROMIUM=the browser, else Playwright downloads its own
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'

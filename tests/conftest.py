@@ -19,6 +19,22 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA_VARIABLE = "TOOLFLOW_SHARED_DATA"
 NO_SKIP_VARIABLE = "CI_NO_SKIP"
 LONG_SECONDS = 60  # of one test, on two idle cores
+# The files that take the longest, first: workers share the tests by file, and a long one that begins last keeps a
+# single worker busy.
+SLOWEST_FILES = (
+    "tests/conformance/test_simulated_levels.py",
+    "tests/conformance/test_simulated_tile_levels.py",
+    "tests/conformance/test_hls_level.py",
+    "tests/conformance/test_program_level.py",
+    "tests/end_to_end/test_digits.py",
+    "tests/unit/emit/test_intervals.py",
+    "tests/cli/test_cli_prune.py",
+    "tests/conformance/test_rtl_bands.py",
+    "tests/rtl/test_chain.py",
+    "tests/rtl/test_two_precisions.py",
+    "tests/rtl/test_rtl_modules_tile.py",
+    "tests/rtl/test_rtl_modules.py",
+)
 
 # The same examples in every run, whatever the machine's speed; no files left behind.
 settings.register_profile("toolflow", derandomize=True, deadline=None, database=None, max_examples=50)
@@ -38,7 +54,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect long tests and those of a browser unless they are requested. A deselected test is not a skipped one."""
+    """Run the slowest files first, and deselect long tests and those of a browser unless they are requested.
+
+    A deselected test is not a skipped one.
+    """
+    rank = {name: number for number, name in enumerate(SLOWEST_FILES)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
     marks = [mark for mark in ("long", "browser") if not config.getoption(f"--run-{mark}")]
     left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in marks)]
     if left_out:

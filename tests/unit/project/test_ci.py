@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import SLOWEST_FILES
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 SUITE = """
 import pytest
@@ -99,3 +101,12 @@ def test_a_test_that_takes_too_long_is_named(suite: Path) -> None:
     conftest.write_text(text)
     _, output = _pytest(suite, "-k", "passes")
     assert "shorten it" not in output
+
+
+def test_the_slowest_files_run_first(suite: Path) -> None:
+    assert [name for name in SLOWEST_FILES if not (REPOSITORY / name).is_file()] == []
+    for name in ("tests/another/test_other.py", SLOWEST_FILES[1], SLOWEST_FILES[0]):
+        (suite / name).parent.mkdir(exist_ok=True)
+        (suite / name).write_text("def test_passes(): pass\n")
+    collected = _pytest(suite, "--collect-only", "-q")[1].splitlines()
+    assert [line.partition("::")[0] for line in collected[:3]] == [*SLOWEST_FILES[:2], "tests/another/test_other.py"]
