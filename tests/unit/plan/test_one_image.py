@@ -7,6 +7,7 @@ import pytest
 from tests.unit.plan.test_choose import HIGH
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import predict
+from toolflow.ir.errors import DoesNotFitError
 from toolflow.plan.boards.board import load_board
 from toolflow.plan.explore.choose import UnitRequest, best_single, timed_engines
 from toolflow.plan.explore.estimate import schedule_on
@@ -53,3 +54,10 @@ def test_stripes_take_what_the_estimate_adds() -> None:
     more = estimate_resources(config, "xcup").total + estimate_resources(plain, "xcup").total * -1
     assert more.luts == pytest.approx(stripes_amounts(config).luts, abs=1)
     assert not stripes_amounts(plain).luts
+
+
+def test_a_board_without_room_for_stripes_is_named_with_what_lacks() -> None:
+    board = load_board("ulx3s-85f")
+    fixed = {"lanes_k": 64, "lanes_p": 16, "slots": 8, "stripes": 1}
+    with pytest.raises(DoesNotFitError, match="LUTs of 58,547 usable"):
+        best_single(timed_engines(HIGH, 8, fixed, board, alone=True, batch=1), board, "it")

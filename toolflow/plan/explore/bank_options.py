@@ -30,7 +30,8 @@ class BankOptions:
 
     def __init__(self, config: EngineConfig, family: str) -> None:
         self._config, self._family = config, family
-        whole = self._amounts(config, family, config.bank_depth)
+        self._whole = whole = self._amounts(config, family, config.bank_depth)
+        self._at: dict[int, Banks] = {}
         depths = sorted({times << doubling for times in PER_DOUBLING for doubling in range(5, 19)}, reverse=True)
         self._options: list[Banks] = []
         for depth in depths:
@@ -46,8 +47,9 @@ class BankOptions:
 
     def at(self, depth: int) -> Banks:
         """Return banks of any depth, which may save less than nothing."""
-        whole = self._amounts(self._config, self._family, self._config.bank_depth)
-        return Banks(depth, whole + self._amounts(self._config, self._family, depth) * -1)
+        if depth not in self._at:
+            self._at[depth] = Banks(depth, self._whole + self._amounts(self._config, self._family, depth) * -1)
+        return self._at[depth]
 
     def most(self, lanes_p: int, amounts: ResourceCount, usable: ResourceCount) -> Banks | None:
         """Return the deepest banks with which an engine that takes too much memory fits, None if none are needed or do.

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from toolflow.engine.config import FITTED, EngineConfig, deepest_memories
 from toolflow.engine.places import ResultPlace
@@ -104,6 +105,13 @@ class Moves:
         return (self.filled + self.spilled) * shape.sub_row
 
 
+class LayerCost(NamedTuple):
+    """What a layer costs: cycles of a position in all groups of output channels, and beats of weights once."""
+
+    cycles: int
+    beats: float
+
+
 @dataclass(frozen=True)
 class OneImage:
     """What a pass takes where the rows of one image lie in all lanes of an engine.
@@ -121,6 +129,15 @@ class OneImage:
     bands: tuple[int, ...]
     moves: int
     moved_words: int
+
+    def cycles(self, costs: Sequence[LayerCost]) -> float:
+        """Return the cycles of an image: of each layer those of the array, or of the weights that the port brings."""
+        of_layers = zip(self.positions, self.bands, costs, strict=True)
+        return self.moves + sum(max(places * cost.cycles, bands * cost.beats) for places, bands, cost in of_layers)
+
+    def beats(self, costs: Sequence[LayerCost]) -> float:
+        """Return the beats of weights that an image takes."""
+        return sum(bands * cost.beats for bands, cost in zip(self.bands, costs, strict=True))
 
 
 @dataclass(frozen=True)
@@ -175,14 +192,14 @@ class Demand:
                 self._images[key] = _one_image(schedule, self.scheduler.schedule(None), words)
         return self._images[key]
 
-    def cycles_of_image(self, shape: EngineConfig, image: OneImage) -> float:
-        """Return the cycles of one image: of each layer those of the array, or of the weights that the port brings."""
-        total = float(image.moves)
-        for layer, positions, bands in zip(self.layers, image.positions, image.bands, strict=True):
+    def layer_costs(self, shape: EngineConfig) -> tuple[LayerCost, ...]:
+        """Return what each layer costs on a shape, whatever its lanes."""
+        found = []
+        for layer in self.layers:
             groups = -(-layer.channels // shape.lanes_k)
-            beats = bands * layer.rows_of(shape) * shape.row_bits(layer.indexed) / shape.bus_bits
-            total += groups * max(positions * layer.cycles_of(shape), beats)
-        return total
+            beats = groups * layer.rows_of(shape) * shape.row_bits(layer.indexed) / shape.bus_bits
+            found.append(LayerCost(groups * layer.cycles_of(shape), beats))
+        return tuple(found)
 
     def depths(self, shape: EngineConfig) -> dict[str, int]:
         """Return the parameters that the network needs of a shape, within a word and the rows of odd groups."""
@@ -199,10 +216,7 @@ class Demand:
 
     def row_bytes_per_pass(self, shape: EngineConfig, moves: Moves | None = None) -> float:
         """Return the bytes of all weight rows, of every band."""
-        return self.weight_bytes(shape, moves.bands if moves else (1,) * len(self.layers))
-
-    def weight_bytes(self, shape: EngineConfig, bands: Sequence[int]) -> float:
-        """Return the bytes of all weight rows, those of each layer so many times."""
+        bands = moves.bands if moves else (1,) * len(self.layers)
         return (
             sum(
                 times * -(-layer.channels // shape.lanes_k) * layer.rows_of(shape) * shape.row_bits(layer.indexed)

@@ -81,9 +81,9 @@ def layer_cycles(graph: QuantisedGraph, shape: EngineConfig, board: Board) -> La
     memory: dict[str, float] = defaultdict(float)
     for i in report.instructions:
         if i.opcode is Opcode.CONV:
-            engine[i.name] += i.cycles / config.lanes_p
+            engine[i.name] += i.cycles / schedule.images_of_pass
     per_cycle = board.sustained_bytes_per_cycle
     for step in schedule.computes:
-        memory[step.name] += step.weight_bytes(config) / (config.lanes_p * per_cycle)
+        memory[step.name] += step.weight_bytes(config) / (schedule.images_of_pass * per_cycle)
     moved = (schedule.moved_bytes + schedule.results.out.pitch_bytes) / per_cycle
     return LayerCycles(engine, memory, report.cycles_per_image - sum(engine.values()), moved)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from toolflow.engine.config import EngineConfig
 from toolflow.plan.boards.board import Board
 from toolflow.plan.explore.bank_options import BankOptions
-from toolflow.plan.explore.demand import Demand
+from toolflow.plan.explore.demand import Demand, LayerCost
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.estimate import stripes_amounts
 
@@ -31,12 +32,19 @@ def layouts_tried(fixed: Mapping[str, int | str], batch: int | None) -> tuple[bo
 
 
 def striped(
-    demand: Demand, column: EngineConfig, lanes_p: int, amounts: ResourceCount, options: BankOptions, board: Board
-) -> Striped | None:
+    demand: Demand,
+    costs: Sequence[LayerCost],
+    column: EngineConfig,
+    lanes_p: int,
+    amounts: ResourceCount,
+    options: BankOptions,
+    board: Board,
+) -> Striped:
     """Return an engine with stripes, its banks no deeper than its maps need or the board allows.
 
     Args:
         demand: of the network.
+        costs: of its layers on the shape.
         column: the shape with the depths that the network needs in image layout.
         lanes_p: of the engine.
         amounts: what the engine takes without stripes.
@@ -44,9 +52,11 @@ def striped(
         board: the board.
 
     Returns:
-        None if the banks do not hold a band of one layer.
+        With endless cycles if it has too many LUTs whatever its banks, or if these do not hold a band of one layer.
     """
     column = column.model_copy(update={"lanes_p": lanes_p, "stripes": True})
+    if amounts.luts > board.usable.luts:
+        return Striped(column, math.inf, amounts)
     image = demand.one_image(column, None)
     assert image is not None
     whole = options.at(image.words)
@@ -57,8 +67,7 @@ def striped(
         amounts += whole.saved * lanes_p + banks.saved * -lanes_p
         depth, image = banks.depth, demand.one_image(column, banks.depth)
         if image is None:
-            return None
+            return Striped(column, math.inf, amounts)
     shape = column.model_copy(update={"bank_depth": depth})
-    bytes_read = demand.weight_bytes(shape, image.bands) + image.moved_words * shape.sub_row
-    cycles = max(demand.cycles_of_image(shape, image), bytes_read / board.sustained_bytes_per_cycle)
-    return Striped(shape, cycles, amounts)
+    traffic = image.beats(costs) * shape.bus_bytes + image.moved_words * shape.sub_row
+    return Striped(shape, max(image.cycles(costs), traffic / board.sustained_bytes_per_cycle), amounts)

@@ -165,14 +165,14 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
         if bank not in options:
             options[bank] = BankOptions(column, board.family)
         in_fabric = None if "fabric_lanes" in fixed else sizes[size].in_fabric
+        costs = demands[words].layer_costs(shape) if True in layouts else ()
         for lanes_p in (shape.lanes_p,) if given else (n for n in LANES_P if n % 2 == shape.lanes_p % 2):
             images = request.batch or lanes_p
             passes = -(-images // lanes_p)
             amounts = sizes[size].of(lanes_p, shape.fabric_lanes)
             if True in layouts and lanes_p > 1:
-                found = striped(demands[words], column, lanes_p, amounts, options[bank], board)
-                if found is not None:
-                    ranked.append(RankedShape(found.column, lanes_p, found.cycles, found.amounts, in_fabric))
+                found = striped(demands[words], costs, column, lanes_p, amounts, options[bank], board)
+                ranked.append(RankedShape(found.column, lanes_p, found.cycles, found.amounts, in_fabric))
             if False not in layouts:
                 continue
             per_image = passes * cycles / images
