@@ -14,6 +14,7 @@ def test_engine_parameters_are_those_of_the_configuration() -> None:
     assert fixed == {"lanes_k": 16, "lanes_p": 8, "slots": 2, "multiplier": "lut"}
     config = EngineConfig.model_validate(fixed)
     assert (config.lanes_k, config.lanes_p, config.slots, config.multiplier) == (16, 8, 2, "lut")
+    assert EngineConfig.model_validate(parse_engine("stripes=true")).stripes
     assert parse_engine(None) == {}
     assert parse_engine("slots=-4") == {"slots": -4}  # refused with its range, where that is known
 

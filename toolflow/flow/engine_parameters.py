@@ -12,14 +12,15 @@ from toolflow.ir.errors import ToolflowError
 ENGINE_FIELDS: Mapping[str, object] = {
     name: field.annotation
     for name, field in EngineConfig.model_fields.items()
-    if field.annotation is not bool and name != "narrow_bits"  # no plan has programs of two precisions
+    # other units follow from the network, and no plan has programs of two precisions
+    if (field.annotation is not bool or name == "stripes") and name != "narrow_bits"
 }
 
 
 def is_whole_field(name: str) -> bool:
     """Return whether an engine parameter is a whole number, not a word."""
     kind = ENGINE_FIELDS[name]
-    return kind is int or all(isinstance(value, int) for value in get_args(kind))
+    return kind is not bool and all(isinstance(value, int) for value in get_args(kind))
 
 
 def require_engine_field(name: object) -> None:

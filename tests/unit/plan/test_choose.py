@@ -47,6 +47,7 @@ from toolflow.plan.schedule.schedule import make_schedule
         ({"weight_bits": 13}, "weight_bits must be 2 to 12, not 13"),
         ({"multiplier": "carry"}, "multiplier must be dsp or lut, not 'carry'"),
         ({"slots": 3}, "slots must be a power of two, not 3"),
+        ({"stripes": "maybe"}, "stripes must be true or false, not 'maybe'"),
     ],
 )
 def test_a_fixed_parameter_out_of_range_is_named_with_its_range(fixed: dict[str, int | str], message: str) -> None:

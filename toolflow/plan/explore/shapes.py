@@ -476,6 +476,8 @@ def _explain(problem: dict[str, Any]) -> str:
     field = EngineConfig.model_json_schema()["properties"][name]
     if "enum" in field:
         allowed = " or ".join(map(str, field["enum"]))
+    elif field["type"] == "boolean":
+        allowed = "true or false"
     else:
         allowed = f"{field['minimum']} to {field['maximum']}" if "maximum" in field else f"at least {field['minimum']}"
     return f"{name} must be {allowed}, not {problem['input']!r}"
