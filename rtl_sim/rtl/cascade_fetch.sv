@@ -105,7 +105,10 @@ module cascade_fetch
         end
         4'd9: header.threshold <= word;
         4'd10: header.weight_beats <= word;
-        4'd11: {header.striped, header.narrow} <= word[1:0];
+        4'd11: begin
+          header.narrow <= word[0:0];
+          header.striped <= word[1:1];
+        end
         4'd12: header.map_bytes <= word;
         4'd15: crc_expected <= word;
         default: ;
