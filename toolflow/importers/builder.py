@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from toolflow.importers.views import Order, picked_channels, spread
+from toolflow.importers.views import Order, Spacing, picked_channels, spacing, spread
 from toolflow.ir.errors import Problem, ToolflowError, UnsupportedModelError
 from toolflow.ir.graph import Graph, Node, verify_graph
 from toolflow.ir.operator import Operator, Shape
@@ -17,6 +17,11 @@ from toolflow.operators import Add, Conv, Flatten, Linear, Relu
 
 MAX_ELEMENTS = 1 << 30  # of one image's tensor; more is a damaged model, and would exhaust the memory
 MAX_ORDERED = 1 << 25  # elements of a tensor that may be seen in another order
+
+UNPLACED = (
+    "transpose back to (N, C, H, W) before it; of an up-sampled map only convolutions, activations, a mean over the "
+    "whole map and linear layers can be computed"
+)
 
 Array = npt.NDArray[np.float64]
 
@@ -92,11 +97,8 @@ class GraphBuilder:
         Signals (C, length) are operands and a result alike: the node reads and makes maps of height 1.
         """
         weights = weights or {}
-        if all(self._is_signal(value) for value in inputs):
-            maps = [_as_map(value) for value in inputs]
-            result = self.emit(place, op, maps, weights)
-            flat = result is not None and len(result.shape) == 3 and result.shape[1] == 1
-            return replace(result, shape=(result.shape[0], result.shape[2])) if result is not None and flat else result
+        if all(self.is_signal(value) for value in inputs):
+            return as_signal(self.emit(place, op, [as_map(value) for value in inputs], weights))
         infinite = [name for name, array in weights.items() if not np.isfinite(array).all()]
         for name in infinite:
             self.problem(place, name, "NaN or infinity", "finite numbers")
@@ -131,7 +133,7 @@ class GraphBuilder:
         """Return the whole graph tensor behind a value, as it was made."""
         return Value(value.tensor, self._shapes[value.tensor])
 
-    def _is_signal(self, value: Value) -> bool:
+    def is_signal(self, value: Value) -> bool:
         """Return whether a value has the shape (C, length), and its tensor the shape (C, 1, length)."""
         made = self._shapes[value.tensor]
         return len(value.shape) == 2 and len(made) == 3 and made[1] == 1
@@ -188,8 +190,8 @@ class GraphBuilder:
         """
         if output is not None and math.prod(output.shape) == 1:  # one number, whatever axes it is seen with
             output = self.made(output) if output.order is None else replace(output, shape=(1,))
-        elif output is not None and self._is_signal(output):
-            output = _as_map(output)
+        elif output is not None and self.is_signal(output):
+            output = as_map(output)
         tensor = self._tensor(place, output) if output is not None else None
         if self.problems:
             raise UnsupportedModelError(self.problems)
@@ -210,14 +212,14 @@ class GraphBuilder:
     def _tensor(self, place: Place, value: Value) -> str | None:
         """Return the graph's tensor with a value's shape and order: flattened, or with its channels picked."""
         if value.order is not None:
-            picked = self._pick_channels(value)
+            picked = self._pick_channels(value) or self._pick_positions(value)
             if picked is None:
                 self.problem(
                     place,
                     "input",
                     f"{self._shapes[value.tensor]} seen as {value.shape} in another order",
-                    "whole channels of a feature map, in any order, or a linear layer",
-                    "transpose back to (N, C, H, W) before it",
+                    "whole channels or evenly spaced positions of a feature map, in any order, or a linear layer",
+                    UNPLACED,
                 )
                 return None
             value = Value(picked, value.shape)
@@ -280,6 +282,25 @@ class GraphBuilder:
             self._picked[key] = self._place(name, op, [value.tensor], (len(channels), *shape[1:]), weights).tensor
         return self._picked[key]
 
+    def whole(self, place: Place, value: Value) -> Value | None:
+        """Return a value as a tensor of the graph; None, and a problem noted, if it cannot be."""
+        tensor = self._tensor(place, value)
+        return None if tensor is None else Value(tensor, self._shapes[tensor])
+
+    def _pick_positions(self, value: Value) -> str | None:
+        """Return a tensor of the evenly spaced positions that a value picks, a convolution of weights 0 and 1."""
+        shape = self._shapes[value.tensor]
+        found = spacing(self.order(value), shape)
+        if found is None:
+            return None
+        alone = np.array_equal(found.channels, np.arange(shape[0]))
+        weight = _picking(found, shape, value.shape, 1 if alone else shape[0])
+        if weight is None:
+            return None
+        op = Conv(stride=found.stride, groups=shape[0] if alone else 1)
+        weights = {"weight": weight, "bias": np.zeros(len(weight))}
+        return self._place(f"{value.tensor}.positions", op, [value.tensor], value.shape, weights).tensor
+
     def _place(
         self, name: str, op: Operator, inputs: Sequence[str], shape: Shape, weights: Mapping[str, Array]
     ) -> Value:
@@ -295,6 +316,27 @@ class GraphBuilder:
         return candidate
 
 
-def _as_map(signal: Value) -> Value:
+def as_signal(found: Value | None) -> Value | None:
+    """Return a map (C, 1, length) as a signal (C, length), and any other value as it is."""
+    if found is None or len(found.shape) != 3 or found.shape[1] != 1:
+        return found
+    return replace(found, shape=(found.shape[0], found.shape[2]))
+
+
+def as_map(signal: Value) -> Value:
     """Return a signal (C, length) as a map (C, 1, length)."""
     return replace(signal, shape=(signal.shape[0], 1, signal.shape[1]))
+
+
+def _picking(found: Spacing, shape: Shape, result: Shape, depth: int) -> Array | None:
+    """Return the kernels (K, depth, kh, kw) that pick positions, so large that no window more fits; None if huge."""
+    kernel = [
+        max(int(first.max()) + 1, shape[1 + axis] - result[1 + axis] * found.stride[axis] + 1)
+        for axis, first in enumerate((found.rows, found.columns))
+    ]
+    channels = np.arange(len(found.channels))
+    if len(channels) * depth * math.prod(kernel) > MAX_ORDERED:
+        return None
+    weight = np.zeros((len(channels), depth, *kernel))
+    weight[channels, found.channels if depth > 1 else 0, found.rows, found.columns] = 1
+    return weight

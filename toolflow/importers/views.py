@@ -6,6 +6,7 @@ An order is a flat int64 array; element i of the value is element order[i] of th
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,39 @@ def picked_channels(order: Order, shape: Shape) -> Order | None:
     rows = order.reshape(-1, size)
     channels = rows[:, 0] // size
     return channels if np.array_equal(rows, channels[:, None] * size + np.arange(size)) else None
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """Evenly spaced positions: value[k, y, x] = tensor[channels[k], rows[k] + stride·y, columns[k] + stride·x].
+
+    Attributes:
+        channels, rows, columns: int64 (K,).
+        stride: (vertical, horizontal).
+    """
+
+    channels: Order
+    rows: Order
+    columns: Order
+    stride: tuple[int, int]
+
+
+def spacing(order: Order, shape: Shape) -> Spacing | None:
+    """Return what evenly spaced positions an order (K, H', W') picks of a (C, H, W) tensor; None if they are not."""
+    if order.ndim != 3 or len(shape) != 3:
+        return None
+    _, height, width = shape
+    channels, first = order[:, 0, 0] // (height * width), order[:, 0, 0] % (height * width)
+    down = int(order[0, 1, 0] - order[0, 0, 0]) // width if order.shape[1] > 1 else height
+    right = int(order[0, 0, 1] - order[0, 0, 0]) if order.shape[2] > 1 else width
+    if down < 1 or right < 1:
+        return None
+    steps = down * width * np.arange(order.shape[1])[:, None] + right * np.arange(order.shape[2])
+    columns = first % width
+    inside = columns.max() + right * (order.shape[2] - 1) < width
+    if not inside or not np.array_equal(order, order[:, :1, :1] + steps):
+        return None
+    return Spacing(channels, first // width, columns, (down, right))
 
 
 def per_channel(values: npt.NDArray[np.float64], order: Order, shape: Shape) -> npt.NDArray[np.float64] | None:

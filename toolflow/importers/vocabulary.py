@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from toolflow.importers import phases
 from toolflow.importers.builder import MAX_ORDERED, Array, GraphBuilder, Place, Value
 from toolflow.importers.views import Order, mean_windows, per_channel
 from toolflow.ir.errors import ToolflowError
@@ -21,12 +22,13 @@ from toolflow.operators import Add, AvgPool, BatchNorm, Concat, MaxPool, Pad, Sh
 from toolflow.operators.window import Pair
 
 OPERATORS = (
-    "two-dimensional convolution, linear, batch norm, ReLU, ReLU6, LeakyReLU, PReLU, clip, hard sigmoid, absolute "
-    "value, max, average and global pooling, sum, difference, concat of channels, flatten, zero padding, constants per "
-    "channel, sub-sampling, some channels, transpose, dropout, identity; at the end softmax over classes, sigmoid of "
-    "one logit"
+    "convolution and transposed convolution of maps and signals, linear, batch norm, ReLU, ReLU6, LeakyReLU, PReLU, "
+    "clip, hard sigmoid, absolute value, max, average and global pooling, sum, difference, concat, flatten, zero "
+    "padding, constants per channel, slices, some channels, transpose, nearest-neighbour up-sampling, pixel shuffle, "
+    "dropout, identity; at the end softmax over classes, sigmoid of one logit"
 )
 LOGGER = logging.getLogger(__name__)
+SMOOTH = "use mode nearest, or a transposed convolution with constant weights"  # in place of other up-sampling
 INSIDE = "use ReLU or ReLU6 and train on"  # in place of another activation
 
 
@@ -118,10 +120,84 @@ def add(build: GraphBuilder, place: Place, a: Value, b: Value, factor: float = 1
 def concat(build: GraphBuilder, place: Place, values: Sequence[Value], axis: int) -> Value | None:
     """Concatenation; `axis` counts the batch as 0."""
     rank = 1 + len(values[0].shape)
-    if axis not in (1, 1 - rank):
-        build.problem(place, "axis", axis, "1 (channels)")
+    axis = position(axis, rank)
+    if axis > 1 and rank in (3, 4) and len({value.shape[: axis - 1] + value.shape[axis:] for value in values}) == 1:
+        return _beside(build, place, values, axis)
+    if axis != 1:
+        build.problem(place, "axis", axis, "1 (channels), or an axis of maps whose other sizes are equal")
         return None
     return values[0] if len(values) == 1 else build.emit(place, Concat(), values)
+
+
+def _beside(build: GraphBuilder, place: Place, values: Sequence[Value], axis: int) -> Value | None:
+    """Maps side by side: the sum of each with zeros in the places of the others."""
+    rank, whole, start = 1 + len(values[0].shape), sum(value.shape[axis - 1] for value in values), 0
+    total: Value | None = None
+    for value in values:
+        before, after = [0] * rank, [0] * rank
+        before[axis], after[axis] = start, whole - start - value.shape[axis - 1]
+        start += value.shape[axis - 1]
+        padded = pad(build, place, value, before, after)
+        if padded is None:
+            return None
+        total = padded if total is None else add(build, place, total, padded)
+        if total is None:
+            return None
+    return total
+
+
+def batch_norm(build: GraphBuilder, place: Place, x: Value, eps: float, arrays: dict[str, Array]) -> Value | None:
+    """Batch normalisation with the statistics of training."""
+    if x.order is None or any(array.shape != x.shape[:1] for array in arrays.values()):
+        return build.emit(place, BatchNorm(eps), [x], arrays)
+    scale = arrays["scale"] / np.sqrt(arrays["variance"] + eps)
+    column = (-1, *([1] * (len(x.shape) - 1)))
+    return scale_shift(
+        build, place, x, scale.reshape(column), (arrays["bias"] - arrays["mean"] * scale).reshape(column)
+    )
+
+
+def resized(build: GraphBuilder, place: Place, x: Value, indices: Sequence[Order]) -> Value | None:
+    """The nearest neighbours: for each axis of a map the positions that it repeats or leaves out."""
+
+    def change(order: Order) -> Order:
+        for axis, index in enumerate(indices):
+            order = np.take(order, index, axis)
+        return order
+
+    return build.pick(place, x, change)
+
+
+def depth_to_space(build: GraphBuilder, place: Place, x: Value, factor: int, by_column: bool) -> Value | None:
+    """Channels into positions.
+
+    Args:
+        build: the graph.
+        place: for messages.
+        x: a map (C·factor², H, W).
+        factor: of height and width.
+        by_column: the channels of one pixel's positions lie beside each other; else those of one position do.
+    """
+    if len(x.shape) != 3 or factor < 1 or x.shape[0] % factor**2:
+        build.problem(place, "input shape", x.shape, f"a feature map of a multiple of {factor}² channels")
+        return None
+    channels, height, width = x.shape[0] // factor**2, *x.shape[1:]
+    split = (channels, factor, factor, height, width) if by_column else (factor, factor, channels, height, width)
+    axes = (0, 3, 1, 4, 2) if by_column else (2, 3, 0, 4, 1)
+    shape = (channels, height * factor, width * factor)
+    return build.pick(place, x, lambda order: order.reshape(split).transpose(axes).reshape(shape))
+
+
+def space_to_depth(build: GraphBuilder, place: Place, x: Value, factor: int, by_column: bool) -> Value | None:
+    """Positions into channels, the inverse of `depth_to_space`."""
+    if len(x.shape) != 3 or factor < 1 or x.shape[1] % factor or x.shape[2] % factor:
+        build.problem(place, "input shape", x.shape, f"a feature map whose height and width {factor} divides")
+        return None
+    channels, height, width = x.shape[0], x.shape[1] // factor, x.shape[2] // factor
+    split = (channels, height, factor, width, factor)
+    axes = (0, 2, 4, 1, 3) if by_column else (2, 4, 0, 1, 3)
+    shape = (channels * factor**2, height, width)
+    return build.pick(place, x, lambda order: order.reshape(split).transpose(axes).reshape(shape))
 
 
 def position(axis: int, rank: int) -> int:
@@ -140,6 +216,8 @@ def mean(build: GraphBuilder, place: Place, x: Value, axes: Sequence[int], keep:
     if known and math.prod(made.shape) <= MAX_ORDERED:
         moved = build.order(x).transpose([axis - 1 for axis in (*stay, *gone)])
         windows = mean_windows(moved.reshape(math.prod(moved.shape[: len(stay)]), -1), made.shape)
+    if windows is None and known and gone == [2, 3] and (found := phases.mean(build, place, x)) is not None:
+        return found if keep else build.view(place, found, found.shape[:1])
     if windows is None:
         build.problem(place, "axes", list(axes), "[2, 3] (height and width) of a feature map")
         return None
@@ -296,11 +374,17 @@ def take(build: GraphBuilder, place: Place, x: Value, axis: int, index: Order) -
     return build.pick(place, x, lambda order: np.take(order, index, axis - 1))
 
 
+def _is_sampling(x: Value, axis: int, start: int, end: int, step: int) -> bool:
+    """Return whether x[start:end:step] takes every step-th row or column from the first on: `Shortcut`."""
+    size = x.shape[axis - 1]
+    return len(x.shape) == 3 and step > 0 and (start == 0 or start <= -size) and end >= size
+
+
 def subsample(build: GraphBuilder, place: Place, x: Value, axis: int, start: int, end: int, step: int) -> Value | None:
     """x[start:end:step] along one axis, the batch being axis 0: of channels, or every step-th row or column."""
     rank = 1 + len(x.shape)
     axis = position(axis, rank)
-    if axis > 0 and step and (axis == 1 or x.order is not None):
+    if axis > 0 and step and (axis == 1 or x.order is not None or not _is_sampling(x, axis, start, end, step)):
         return build.pick(place, x, lambda order: order[(*[slice(None)] * (axis - 1), slice(start, end, step))])
     size = x.shape[axis - 1] if axis > 0 else 1 << 30  # the batch has any size: only the whole of it passes
     begins, whole = start == 0 or start <= -size, end >= size

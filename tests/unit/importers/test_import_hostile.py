@@ -158,7 +158,7 @@ def test_every_unsupported_thing_is_listed_at_once(tmp_path: Path) -> None:
         helper.make_node("Mul", ["i", "i"], ["j"], name="square"),
         helper.make_node("BatchNormalization", ["j", "v", "v", "v", "v"], ["k"], name="norm", training_mode=1),
         helper.make_node("Sigmoid", ["j"], ["l"], name="sigmoid"),
-        helper.make_node("Concat", ["j", "j"], ["m"], name="rows", axis=2),
+        helper.make_node("Concat", ["j", "j"], ["m"], name="rows", axis=0),
         helper.make_node("Sum", ["k", "l", "m", "foo", "indices"], ["y"], name="all"),
     ]
     constants = {
@@ -206,7 +206,7 @@ def test_every_unsupported_thing_is_listed_at_once(tmp_path: Path) -> None:
             "at most 16777216 positions",
         ),
         (helper.make_node("Pad", ["x", "pads"], ["y"]), "at most 1073741824 elements per image"),
-        (helper.make_node("Slice", ["x", "i1", "i3", "i3"], ["y"]), "every n-th row or column"),
+        (helper.make_node("Slice", ["x", "i1", "i3", "i0"], ["y"]), "every n-th row or column"),
         (helper.make_node("Slice", ["x", "i1", "i3", "i9"], ["y"]), "every n-th row or column"),
         (helper.make_node("Slice", ["x", "i1", "i3", "two"], ["y"]), "lists of one length"),
         (helper.make_node("Pad", ["x", "i1"], ["y"]), "two numbers for each"),
@@ -214,6 +214,14 @@ def test_every_unsupported_thing_is_listed_at_once(tmp_path: Path) -> None:
             helper.make_node("Transpose", ["x"], ["y"], perm=[1, 0, 2, 3]),
             r"axes = \[1, 0, 2, 3\] .* all 4 axes, the batch",
         ),
+        (
+            helper.make_node("ConvTranspose", ["x", "turned"], ["y"], strides=[1 << 30, 1]),
+            r"strides, .* = \(1073741824, 1\), .* steps of 1 to 4096",
+        ),
+        (helper.make_node("ConvTranspose", ["x", "w"], ["y"], name="c"), r"\(3, K/groups, kh, kw\)|valid|dimension"),
+        (helper.make_node("Upsample", ["x"], ["y"], scales=[1.0, 1.0, 1e30, 1.0]), "sizes of 1 to|valid|No Op"),
+        (helper.make_node("DepthToSpace", ["x"], ["y"], blocksize=2), "a multiple of 2² channels|valid"),
+        (helper.make_node("SpaceToDepth", ["x"], ["y"], blocksize=2), "height and width 2 divides|valid"),
         (helper.make_node("Transpose", ["x"], ["y"], perm=[0, 1, 3, 2]), r"\(3, 9, 8\) seen as \(3, 8, 9\) in another"),
         (helper.make_node("Gather", ["x", "i3"], ["y"], axis=1), r"index = axis 1: \[3\] .* numbers of channels"),
         (helper.make_node("Split", ["x", "two"], ["y"], axis=1), r"split = \[2, 3\] .* 1 sizes that add up to 3|valid"),
@@ -260,7 +268,8 @@ def test_every_unsupported_thing_is_listed_at_once(tmp_path: Path) -> None:
 )
 def test_what_is_refused(tmp_path: Path, node: onnx.NodeProto, text: str) -> None:
     constants = {
-        **WEIGHT, "i1": np.array([1]), "i9": np.array([9]), "two": np.array([2, 3]),
+        **WEIGHT, "i0": np.array([0]), "turned": np.ones((3, 4, 2, 2), np.float32),
+        "i1": np.array([1]), "i9": np.array([9]), "two": np.array([2, 3]),
         "matrix": np.ones((216, 8), np.float32), "column": np.ones((8, 1), np.float32), "none": np.zeros(0, np.float32),
         "i3": np.array([3]), "scalar": np.array(2.0, np.float32), "huge": np.array([1 << 20, 1 << 20]),
         "line": np.ones(8, np.float32), "pads": np.array([0, 0, 1 << 40, 0, 0, 0, 0, 0]),

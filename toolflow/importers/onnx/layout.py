@@ -132,3 +132,19 @@ def split(call: Call) -> list[Value | None] | None:
         vocabulary.take(call.build, call.place, x, axis, np.arange(end - size, end))
         for size, end in zip(sizes, ends, strict=True)
     ]
+
+
+def depth_to_space(call: Call) -> Value | None:
+    """Channels into positions."""
+    x, factor, mode = call.value(0), call.attribute("blocksize", 0), call.attribute("mode", "DCR")
+    if x is None:
+        return None
+    return vocabulary.depth_to_space(call.build, call.place, x, factor, by_column=mode == "CRD")
+
+
+def space_to_depth(call: Call) -> Value | None:
+    """Positions into channels."""
+    x, factor, mode = call.value(0), call.attribute("blocksize", 0), call.attribute("mode", "DCR")
+    if x is None:
+        return None
+    return vocabulary.space_to_depth(call.build, call.place, x, factor, by_column=mode == "CRD")

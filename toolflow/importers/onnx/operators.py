@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, helper
 
-from toolflow.importers import activations, vocabulary
+from toolflow.importers import activations, phases, vocabulary
 from toolflow.importers.builder import Value
 from toolflow.importers.onnx import layout as onnx_layout
+from toolflow.importers.onnx import upsampling
 from toolflow.importers.onnx.call import Call
-from toolflow.operators import AvgPool, BatchNorm, Conv, Linear, MaxPool
+from toolflow.operators import AvgPool, Conv, Linear, MaxPool
 from toolflow.operators.window import Pads, Pair
 
 RELU_HINT = vocabulary.INSIDE
@@ -25,8 +26,6 @@ REWRITES: Mapping[str, str] = {
         ("LayerNormalization", "GroupNormalization", "InstanceNormalization", "LRN"), "use batch normalisation"
     ),
     **dict.fromkeys(("If", "Loop", "Scan"), "export only the branch that inference takes"),
-    "ConvTranspose": "no replacement exists for up-sampling",
-    "Resize": "no replacement exists for up-sampling",
 }
 QUANTISERS = frozenset(
     {
@@ -99,7 +98,7 @@ def _conv(call: Call) -> Value | None:
         return None
     op = Conv(*window, call.attribute("group", 1))
     bias = np.zeros(weight.shape[0]) if bias is None else bias
-    return call.build.emit(call.place, op, [x], {"weight": weight, "bias": bias})
+    return phases.convolution(call.build, call.place, x, op, {"weight": weight, "bias": bias})
 
 
 def _gemm(call: Call) -> Value | None:
@@ -150,7 +149,7 @@ def _batch_norm(call: Call) -> Value | None:
         for name, array in zip(("scale", "bias", "mean", "variance"), arrays, strict=True)
         if array is not None
     }
-    return call.build.emit(call.place, BatchNorm(eps), [x], weights) if len(weights) == 4 else None
+    return vocabulary.batch_norm(call.build, call.place, x, eps, weights) if len(weights) == 4 else None
 
 
 def _relu(call: Call) -> Value | None:
@@ -228,6 +227,20 @@ def _reduce_mean(call: Call) -> Value | None:
     if x is None or does_nothing:
         return x
     return vocabulary.mean(call.build, call.place, x, axes or [], keep)
+
+
+def _reduce_max(call: Call) -> Value | None:
+    x, axes = call.value(0), call.integers("axes", 1, 18)
+    keep = call.flag("keepdims", 1)
+    call.flag("noop_with_empty_axes", 0)
+    if x is None:
+        return None
+    rank = 1 + len(x.shape)
+    if axes is None or rank not in (3, 4) or {vocabulary.position(axis, rank) for axis in axes} != {*range(2, rank)}:
+        call.problem("axes", axes, "[2, 3] (height and width) of a feature map")
+        return None
+    found = vocabulary.global_max(call.build, call.place, x)
+    return found if keep or found is None else call.build.view(call.place, found, found.shape[:1])
 
 
 def _sum_of(call: Call, sign: float) -> Value | None:
@@ -412,6 +425,8 @@ OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | list[Value |
     "Clip": _clip,
     "Concat": _concat,
     "Conv": _conv,
+    "ConvTranspose": upsampling.conv_transpose,
+    "DepthToSpace": onnx_layout.depth_to_space,
     "Div": _div,
     "Dropout": _dropout,
     "Flatten": onnx_layout.flatten,
@@ -432,11 +447,14 @@ OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | list[Value |
     "Pad": _pad,
     "ReduceMean": _reduce_mean,
     "Relu": _relu,
+    "ReduceMax": _reduce_max,
+    "Resize": upsampling.resize,
     "Reshape": onnx_layout.reshape,
     "Shape": _shape,
     "Sigmoid": _sigmoid,
     "Slice": onnx_layout.part,
     "Softmax": _softmax,
+    "SpaceToDepth": onnx_layout.space_to_depth,
     "Split": onnx_layout.split,
     "Squeeze": onnx_layout.squeeze,
     "Sub": _sub,
@@ -444,4 +462,5 @@ OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | list[Value |
     "TopK": _top_k,
     "Transpose": onnx_layout.transpose,
     "Unsqueeze": onnx_layout.unsqueeze,
+    "Upsample": upsampling.upsample,
 }

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import fx
 
-from toolflow.importers import activations, vocabulary
+from toolflow.importers import activations, phases, vocabulary
 from toolflow.importers.builder import Value
+from toolflow.importers.pytorch import upsampling
 from toolflow.importers.pytorch.call import Call, as_array
-from toolflow.operators import AvgPool, BatchNorm, Conv, Linear, MaxPool
+from toolflow.operators import AvgPool, Conv, Linear, MaxPool
 from toolflow.operators.window import Pads, Pair
 
 aten = torch.ops.aten
@@ -27,6 +28,7 @@ REWRITES: Mapping[str, str] = {
     **dict.fromkeys(
         ("group_norm", "layer_norm", "instance_norm"), "use batch normalisation, which is folded into the convolution"
     ),
+    **dict.fromkeys(("upsample_bilinear2d", "upsample_bicubic2d", "upsample_linear1d"), vocabulary.SMOOTH),
     **dict.fromkeys(("matmul", "mm", "bmm", "einsum"), "use nn.Linear or a 1×1 convolution with constant weights"),
     **dict.fromkeys(("max", "amax"), "use nn.AdaptiveMaxPool2d(1) for the maximum over height and width"),
     "_native_batch_norm_legit": "keep track_running_stats=True and train the statistics",
@@ -63,7 +65,7 @@ def _conv(call: Call) -> Value | None:
     else:
         pads = _both(vocabulary.window(x, [padding] if isinstance(padding, int) else padding, 0))
     op = Conv(stride, pads, dilation, call.take("groups"))
-    return call.build.emit(call.place, op, [x], {"weight": weight, "bias": bias})
+    return phases.convolution(call.build, call.place, x, op, {"weight": weight, "bias": bias})
 
 
 def _same(kernel: Sequence[int], dilation: Pair) -> Pads:
@@ -99,7 +101,7 @@ def _batch_norm(call: Call) -> Value | None:
             call.problem(source, "of the batch", "a constant", "keep track_running_stats=True and train the statistics")
             return None
         arrays[name] = np.full(channels, neutral) if given is None else as_array(given)
-    return call.build.emit(call.place, BatchNorm(call.take("eps")), [x], arrays)
+    return vocabulary.batch_norm(call.build, call.place, x, call.take("eps"), arrays)
 
 
 def _relu(call: Call) -> Value | None:
@@ -368,6 +370,16 @@ OPERATORS: Mapping[Any, Callable[[Call], Value | list[Value | None] | None]] = {
     aten.conv1d.padding: _conv,
     aten.conv2d.default: _conv,
     aten.conv2d.padding: _conv,
+    aten.conv_transpose1d.default: upsampling.conv_transpose,
+    aten.conv_transpose2d.input: upsampling.conv_transpose,
+    aten.upsample_nearest1d.vec: upsampling.nearest,
+    aten.upsample_nearest1d.default: upsampling.nearest,
+    aten.upsample_nearest2d.vec: upsampling.nearest,
+    aten.upsample_nearest2d.default: upsampling.nearest,
+    aten._upsample_nearest_exact2d.vec: upsampling.nearest,
+    aten._upsample_nearest_exact2d.default: upsampling.nearest,
+    aten.pixel_shuffle.default: upsampling.pixel_shuffle,
+    aten.pixel_unshuffle.default: upsampling.pixel_unshuffle,
     aten.linear.default: _linear,
     aten.batch_norm.default: _batch_norm,
     aten._native_batch_norm_legit_no_training.default: _batch_norm,
