@@ -75,7 +75,7 @@ class GeneCai(CompressionRecipe):
             found = self.measured([space.network(genes) for genes in candidates], what, bench)
             return [fitness_of(1 - cycles / whole, accuracy, before, before - self.lost) for accuracy, cycles in found]
 
-        limits = _limits(space, before, bench, what)
+        limits = limits_of(space, before, bench, what)
         rng = bench.rng(what)
         first = self._first(space, limits, before, bench, rng)
         best, value = self.search(space, limits, first, fitness, rng)
@@ -239,7 +239,7 @@ def fitness_of(saving: float, accuracy: float, before: float, threshold: float) 
     return math.exp(100 * saving) / (100 * abs(before - accuracy) + 1 + below)
 
 
-def _limits(space: Space, before: float, bench: Workbench, what: str) -> Genes:
+def limits_of(space: Space, before: float, bench: Workbench, what: str) -> Genes:
     """Return for each gene the largest value, in steps of 5 %, that alone loses at most a point."""
     values = [round(1 - BOUNDARY_STEP * step, 2) for step in range(round(1 / BOUNDARY_STEP) + 1)]
     found = [0.0] * space.genes

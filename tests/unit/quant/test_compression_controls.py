@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +13,14 @@ import pytest
 import yaml
 
 from benchmarks import compression
-from benchmarks.compression_controls import FisherPruned, MagnitudeChannels, UniformRate, UniformStudent
+from benchmarks.compression_controls import (
+    FisherPruned,
+    MagnitudeChannels,
+    ObservedGeneCai,
+    RandomSearch,
+    UniformRate,
+    UniformStudent,
+)
 from quant.mechanisms.rewrite.channels import ChannelMap
 from quant.mechanisms.saliency import magnitudes
 from quant.recipes.genetic_channels import GeneticChannels
@@ -57,6 +66,22 @@ def test_the_magnitude_control_keeps_as_many_channels_of_each_layer() -> None:
     width = channels.widths[1]
     chosen = MagnitudeChannels().chosen(channels, width, 3, bench_of(graph))
     assert max(size[each] for each in chosen) <= min(size[each] for each in set(width.classes) - set(chosen))
+
+
+def test_random_search_measures_as_many_candidates_as_the_recipe(tmp_path: Path) -> None:
+    """Of the ranks; what both then prune are other networks."""
+    graph = residual_network()
+    counts = []
+    for kind in (ObservedGeneCai, RandomSearch):
+        log = tmp_path / kind.name
+        kind(population=4, generations=2, lost=1, epochs=1, log=str(log)).run(graph, bench_of(graph))
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        counts.append([what for what, _, _ in lines].count("factorise"))
+        points = compression.front(log)
+        assert points == sorted(points)
+        assert all(one[1] < other[1] for one, other in pairwise(points))
+        assert {(cycles, accuracy) for _, accuracy, cycles in lines} >= set(points)
+    assert counts == [12, 12]
 
 
 def test_arms_that_trained_on_other_numbers_of_images_are_refused(

@@ -12,12 +12,13 @@ import pytest
 
 import quant.mechanisms.saliency
 from quant.float_network import float_node
+from quant.mechanisms.judge import Trial
 from quant.mechanisms.rewrite.channels import ChannelMap
 from quant.mechanisms.search.fixed_count import least_quadratic, repaired
 from quant.mechanisms.staircase import step_edges
 from quant.recipes.apply import applied
 from quant.recipes.catalogue import catalogue
-from quant.recipes.genecai import GRID, Ranks, Rates, fitness_of
+from quant.recipes.genecai import GRID, Ranks, Rates, fitness_of, limits_of
 from quant.recipes.genetic_channels import GeneticChannels
 from quant.recipes.hakd import Hakd
 from quant.recipes.recipe import CompressionRecipe
@@ -128,6 +129,25 @@ def test_genes_of_ranks_and_their_network(seed: int) -> None:
         changed = space.mutated(genes, limits, rng)
         assert all(0 <= gene <= 0.5 and (gene * GRID).is_integer() for gene in changed)
     assert space.network((0.0,) * space.genes) is space.graph
+
+
+def test_the_limit_of_a_gene_is_the_first_value_from_above_that_loses_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against one gene after the other; accuracies are drawn for each network, and do not fall evenly."""
+    space = Ranks.of(residual_network())
+    bench = bench_of(space.graph)
+
+    def accuracy(network: Graph) -> float:
+        if network is space.graph:
+            return 0.9
+        return float(np.random.default_rng(int(Trial(network).digest[:8], 16)).uniform(0.8, 0.92))
+
+    monkeypatch.setattr(bench, "accuracies", lambda trials, _: [accuracy(trial.graph) for trial in trials])
+    expected = []
+    for gene in range(space.genes):
+        values = [space.rounded(1 - 0.05 * step, 1.0) for step in range(21)]
+        expected.append(next(value for value in values if accuracy(space.alone(gene, value)) >= 0.9 - 0.01))
+    assert limits_of(space, 0.9, bench, "") == tuple(expected)
+    assert len(set(expected)) > 2
 
 
 @pytest.mark.parametrize("seed", range(5))
