@@ -4,8 +4,8 @@
 // digits of a pixel, else in several words, one per cycle.
 // The addresses of all images are asked for at once, so only the first waits for the memory. Before that, the bytes of
 // an image are counted by an adder: a cycle for each of its words, one for each doubling of a slice's size, and two more.
-// With STRIPED it serves every lane: the rows of a lane that `lane` tells are asked for while those of the lane before come,
-// and written behind them. A lane's first word waits for the last one of the lane before to be written.
+// With STRIPED it serves every lane: the rows of up to `LanesAhead` lanes, as `lane_rows` tells them, are asked for while
+// those of the lane before come. A lane's first slice is cut when the last word of the lane before has been written.
 // With `ahead` it runs the last LOAD again, for other images, beside other units: it writes a word in every second cycle
 // in which they leave the banks' port free, and asks for `PieceBeats` beats at a time, behind which the program's
 // instructions do not wait long.
@@ -14,6 +14,7 @@ module cascade_load
 #(
   parameter engine_t Engine = DefaultEngine,
   parameter int unsigned PieceBeats = 32,
+  parameter int unsigned LanesAhead = 4,
   localparam int unsigned BankBits = bank_bits(Engine),
   localparam int unsigned LaneBits = lane_bits(Engine),
   localparam int unsigned WordBits = word_bits(Engine),
@@ -124,8 +125,10 @@ module cascade_load
   logic [SliceBits-1:0] doubles_left;
   logic [LaneBits:0] requests_left;
   logic image_too_long, too_long, out_of_range;
-  // With STRIPED: the lane that was asked for waits for the one before, in which slices are cut and words are written.
-  logic lane_waits, lane_empty, lane_begins, lane_slices, lane_writes, slices_open;
+  // With STRIPED: lanes that were asked for wait for the one whose slices are cut and whose words are written.
+  logic lane_settled, lanes_ready, lane_waits, lane_empty, lane_begins, lane_slices, lane_writes, slices_open;
+  logic [PixelBits-1:0] lane_pixels;
+  store_t lane_word;
   localparam int unsigned RowBytesBits = maximum(SizeBits, 16 + ByteBits);
 
   assign more_bytes = state == Count ? (striped ? SizeBits'(i.out_width) : SizeBits'(pixels)) : state == Double ? bytes : SizeBits'(BeatBytes - 1);
@@ -134,8 +137,8 @@ module cascade_load
       bytes[ByteBits-1:0] != '0 || RowBytesBits'(bytes) >> ByteBits >> 16 != '0 : room[32] || 40'(bytes) > 40'(room));
   assign row_beats = is_fill ? kept.row_beats : 16'(RowBytesBits'(bytes) >> ByteBits);
   assign lanes_start = striped && state == Round;
-  assign lanes_next = lane_begins;
-  assign lane_empty = lane_rows.empty;
+  assign lanes_next = lane_settled;
+  assign lane_settled = state == Image && striped && lane_rows.settled && !lane_rows.outside && lanes_ready;
   assign lane_begins = lane_waits && !lane_slices && !lane_writes;
   assign slices_open = !striped || lane_slices;
   assign request_beats = 32'(piece);
@@ -163,8 +166,8 @@ module cascade_load
         Image:
         if (!striped) state <= Place;
         else if (lane_rows.outside) state <= Idle;
-        else if (lane_rows.settled && !lane_waits) begin
-          if (!lane_empty) state <= Place;
+        else if (lane_settled) begin
+          if (!lane_rows.empty) state <= Place;
           else if (requests_left == (LaneBits + 1)'(1)) state <= Idle;
         end
         Place: state <= Ask;
@@ -199,7 +202,7 @@ module cascade_load
         offset <= '0;
         beats_left <= is_fill ? BeatsBits'(kept.map_beats) : BeatsBits'(bytes[SizeBits-1:ByteBits]);
         if (striped) beats_left <= BeatsBits'(lane_rows.beats);
-        if (striped && lane_rows.settled && !lane_waits && lane_empty) requests_left <= requests_left - 1'b1;
+        if (lane_settled && lane_rows.empty) requests_left <= requests_left - 1'b1;
       end
       Place: begin
         request_address <= striped ? lane_rows.address : base_sum;
@@ -220,11 +223,6 @@ module cascade_load
       default: ;
     endcase
     if (state == Count || state == Double || state == Round) bytes <= bytes + more_bytes;
-    if (Engine.stripes) begin
-      if (!rst_n) lane_waits <= 1'b0;
-      else if (lane_begins) lane_waits <= 1'b0;
-      else if (state == Image && striped && lane_rows.settled && !lane_rows.outside) lane_waits <= 1'b1;
-    end else lane_waits <= 1'b0;
     one_pixel <= pixels == PixelBits'(1);
     uncut <= i.levels == 8'd1;
     digits <= together ? 8'd1 : i.levels;
@@ -235,6 +233,24 @@ module cascade_load
       for (int unsigned j = 0; j < TableLanes; j++)
         used[d][j] <= j < 32'(i.in_words) && (d == 0 || (together && 8'(d) < i.levels));
     end
+  end
+
+  if (Engine.stripes) begin : g_lanes
+    cascade_fifo #(
+      .Width(1 + PixelBits + StoreBits),
+      .Depth(LanesAhead)
+    ) i_lanes (
+      .clk,
+      .rst_n,
+      .in_valid(lane_settled),
+      .in_ready(lanes_ready),
+      .in_data({lane_rows.empty, PixelBits'(lane_rows.pixels), lane_rows.word}),
+      .out_valid(lane_waits),
+      .out_ready(lane_begins),
+      .out_data({lane_empty, lane_pixels, lane_word})
+    );
+  end else begin : g_images
+    assign {lanes_ready, lane_waits, lane_empty, lane_pixels, lane_word} = '0;
   end
 
   // A pixel has no more words than the tables cover.
@@ -286,8 +302,8 @@ module cascade_load
       slice_word <= '0;
       slice_value <= '0;
     end else if (lane_begins) begin
-      pixels_left <= PixelBits'(lane_rows.pixels);
-      last_pixel <= lane_rows.pixels == 32'd1;
+      pixels_left <= lane_pixels;
+      last_pixel <= lane_pixels == PixelBits'(1);
     end else if (take_slice) begin
       // A table goes word by word, an image pixel by pixel.
       if (table_here) begin
@@ -453,9 +469,9 @@ module cascade_load
         lanes_left <= lanes_left - 1'b1;
       end
     end else if (lane_begins) begin
-      pixel_address <= lane_rows.word;
-      write_pixels_left <= PixelBits'(lane_rows.pixels);
-      last_write_pixel <= lane_rows.pixels == 32'd1;
+      pixel_address <= lane_word;
+      write_pixels_left <= lane_pixels;
+      last_write_pixel <= lane_pixels == PixelBits'(1);
       if (lane_empty) begin
         lane <= lane << 1;
         lanes_left <= lanes_left - 1'b1;

@@ -87,6 +87,12 @@ def _check_prediction(run: Run, cycles: tuple[int, ...]) -> None:
             )
 
 
+def check_runs(simulation: Simulation, config: EngineConfig, runs: list[Run]) -> None:
+    """Run networks without stalls and with them."""
+    for stalls in (False, True):
+        _check(simulation, config, runs, [_options(seed, stalls) for seed in range(len(runs))])
+
+
 def check_shape(shape: str, dut: Dut, simulators: Path) -> list[str]:
     """Run all cases without stalls, then with random stalls and other images, in batches below and above the lanes.
 

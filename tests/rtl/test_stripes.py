@@ -49,7 +49,12 @@ OPTIONS = RunOptions(watchdog_cycles=20_000, limit_cycles=2_000_000, stall_proba
 LATE_WRITES = replace(OPTIONS, latency_cycles=2, stall_probability=0.7)
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+SHORT = ("tiles", "packed")  # the others are compiled natively among the short tests (`test_hls_stripes.py`)
+
+
+@pytest.fixture(
+    scope="module", params=[name if name in SHORT else pytest.param(name, marks=pytest.mark.long) for name in ENGINES]
+)
 def name(request: pytest.FixtureRequest) -> str:
     chosen: str = request.param
     return chosen
