@@ -49,6 +49,7 @@ def steps(data: Path, work: Path) -> dict[str, list[str]]:
             python, str(benchmarks / "resnet20_engine.py"), str(resnet20), "--work", str(work / "engine"), "--record",
         ],
         "resnet20_accuracy": [python, str(benchmarks / "resnet20_accuracy.py"), str(data), "--record"],
+        "onnx_nodes": [python, str(benchmarks / "onnx_nodes.py"), "--record"],
         "faults": [
             python, str(benchmarks / "faults.py"), str(work / "demo" / "project"),
             "--levels", "program,hls,cosim,rtl", "--work", str(work / "faults"), "--record",

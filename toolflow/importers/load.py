@@ -11,8 +11,8 @@ from toolflow.ir.operator import Shape
 REFUSED_FILES = {
     ".pt2": "loading a .pt2 file can run code that it carries; export the module with torch.onnx.export, or give its "
     "factory as file.py:factory",
-    ".tflite": "its requantisation needs multipliers of more than the engine's 16 bits; give the float model as ONNX, "
-    "or the network quantised as QONNX",
+    ".tflite": "its requantisation needs multipliers of 24 bits and zero points of outputs, where the engine has "
+    "multipliers of 16 bits and none; give the float model as ONNX, or the network quantised as QONNX",
 }
 
 

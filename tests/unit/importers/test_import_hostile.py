@@ -286,7 +286,7 @@ def test_quantised_and_nan_weights(tmp_path: Path) -> None:
     ("name", "text"),
     [
         ("net.pt2", "loading a .pt2 file can run code that it carries; export the module with torch.onnx.export"),
-        ("net.tflite", "its requantisation needs multipliers of more than the engine's 16 bits; give the float model"),
+        ("net.tflite", "where the engine has multipliers of 16 bits and none; give the float model as ONNX"),
     ],
 )
 def test_files_of_other_formats_are_refused_unread(name: str, text: str, tmp_path: Path) -> None:
