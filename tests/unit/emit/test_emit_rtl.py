@@ -17,6 +17,8 @@ CONFIG = EngineConfig(lanes_k=8, lanes_p=3, slots=2, weight_bits=4, bus_bits=64,
 RTL = Path(__file__).parents[3] / "rtl_sim" / "rtl"
 ENGINE = RTL / "cascade_engine.sv"
 PACKAGE = RTL / "cascade_pkg.sv"
+SHIM = RTL.parent / "bench" / "cascade_hls_shim.sv"
+FAULTY_UNIT = Path(__file__).parents[2] / "rtl" / "faulty_unit.sv"
 
 
 def test_engine_t_has_the_fields_of_the_configuration() -> None:
@@ -53,19 +55,26 @@ def test_literal_of_an_engine() -> None:
     assert with_default_engine(package, CONFIG) == package.replace(default, literal)
 
 
-def test_top_has_the_engine_s_ports(tmp_path: Path) -> None:
-    """The wrapper's ports are the engine's, with the widths of this configuration."""
+def ports_of(text: str) -> list[tuple[str, ...]]:
+    """Return direction, width and name of the ports in a file, for the bus of `CONFIG`."""
+    found = re.findall(r"^ +(input|output) +logic *(?:\[([^]]*)\])? *(\w+),?$", text, re.M)
+    widths = {
+        f"{bus}{part}-1:0": f"{bits}:0"
+        for bus in ("BusBits", "Engine.bus_bits")
+        for part, bits in (("", 63), ("/8", 7))
+    }
+    return [(direction, widths.get(width.strip(), width.strip()), name) for direction, width, name in found]
 
-    def ports(text: str) -> list[tuple[str, ...]]:
-        found = re.findall(r"^  (input|output) +logic *(\[.*?\])? *(\w+),?$", text, re.M)
-        widths = {"[Engine.bus_bits-1:0]": "[63:0]", "[Engine.bus_bits/8-1:0]": "[7:0]"}
-        return [(direction, widths.get(width, width), name) for direction, width, name in found]
 
+def test_the_ports_of_a_unit_are_the_same_wherever_they_are_written_out(tmp_path: Path) -> None:
+    """In the unit with this configuration's widths, in the engine, and in what stands in for a unit in the bench."""
     top = emit_rtl(CONFIG, "low", tmp_path)[-1]
     assert top.name == "cascade_low.sv"
-    expected = ports(ENGINE.read_text())
-    assert len(expected) > 70
-    assert ports(top.read_text()) == expected
+    unit = ports_of(top.read_text())
+    assert len(unit) > 70
+    assert ports_of(ENGINE.read_text()) == unit
+    assert ports_of(FAULTY_UNIT.read_text()) == unit
+    assert ports_of(SHIM.read_text()) == [*unit, ("output", "", "deadlock")]
     assert f"cascade-toolflow {__version__}" in top.read_text()
     assert f"{CONFIG.signature:016x}" in top.read_text()
 
