@@ -1,10 +1,12 @@
 """LUTs and DSP blocks for each product of whole engines, of the smallest engine and of one requantiser, by Yosys.
 
-    python benchmarks/engine_area.py [--only NAME ..] [--family xcup] [--record]
+    python benchmarks/engine_area.py [--only NAME ..] [--record]
+    python benchmarks/engine_area.py --only quads sparse_16 --model --record   # seconds: by the resource model
 
-Every engine is synthesised as a whole and flattened, which takes minutes for one of 1,024 products; netlists are kept
-in the user's cache by the hash of their sources. `drain_k` is the smallest with which the drain lengthens ResNet-20's
-layers by at most 5 % of its cycles; --drain shows them.
+Every engine is synthesised as a whole and flattened, which takes up to hours and 20 GB of memory for one of 1,024
+products; netlists are kept in the user's cache by the hash of their sources. With --model nothing is synthesised: the
+figure is that of the resource model, which composes modules measured by Yosys, and its name says so. `drain_k` is the
+smallest with which the drain lengthens ResNet-20's layers by at most 5 % of its cycles.
 """
 
 from __future__ import annotations
@@ -91,11 +93,11 @@ def measure(config: EngineConfig, family: str) -> ResourceCount:
     return count_cells(Counter(cell.kind for cell in unit_netlist(config, family).cells))
 
 
-def show(area: Area, *, recorded: bool) -> None:
-    """Print what an engine takes beside the model of resources, and record its figures."""
+def show(area: Area, *, modelled: bool, recorded: bool) -> None:
+    """Print what an engine takes beside the model of resources, or by the model alone, and record its figures."""
     config = EngineConfig.model_validate(area.config)
-    found = measure(config, area.family)
     model = estimate_resources(config, area.family).total
+    found = model if modelled else measure(config, area.family)
     products = 1 if area.whole else config.multipliers
     print(
         f"{area.title}, {area.family}: {found.luts:,.0f} LUTs (model {model.luts:,.0f}), {found.dsps:,.0f} DSPs (model "
@@ -108,6 +110,7 @@ def show(area: Area, *, recorded: bool) -> None:
         return
     each = "" if area.whole else " for each product"
     name, digits = f"{area.title}, {area.family}", 0 if area.whole else 1
+    name += ", by the resource model" if modelled else ""
     luts = round(found.luts / products, digits)
     record(
         f"{name}: LUTs{each}", int(luts) if area.whole else luts, at_most=area.luts, before=area.before[0],
@@ -133,6 +136,7 @@ def main() -> None:
     """Print every figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=[REQUANTISER, *AREAS], default=[REQUANTISER, *AREAS])
+    parser.add_argument("--model", action="store_true", help="take the resource model's figure, synthesise nothing")
     add_record_option(parser)
     arguments = parser.parse_args()
     for name in arguments.only:
@@ -140,7 +144,7 @@ def main() -> None:
             for family in REQUANTISER_FAMILIES:
                 show_requantiser(family, recorded=arguments.record)
         else:
-            show(AREAS[name], recorded=arguments.record)
+            show(AREAS[name], modelled=arguments.model, recorded=arguments.record)
 
 
 if __name__ == "__main__":
