@@ -70,6 +70,8 @@ HELD_OUT: Mapping[str, Config] = {
     "8 x 2 x 2 tile 2": _config(8, 2, 2, 30, drain_k=4, tile=2, transform_cycles=2, transform_depth=128),
     "16 x 8 x 8 in pairs of weights, S = 16": _packed(16, 8, 16, "dsp48e2", 4, bus_bits=128, bank_memory="ultra"),
     "16 x 4 x 8 in pairs of weights": _packed(16, 4, 8, "dsp48e1", 2, drain_k=2),
+    "8 x 2 x 8 with two precisions": _packed(8, 2, 8, "dsp48e2", 4, narrow_bits=4),
+    "8 x 4 x 1 with maps in external memory": _config(8, 4, 1, 26, external_maps=1),
 }
 
 

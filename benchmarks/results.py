@@ -141,8 +141,8 @@ TABLES = {
     ),
     "resources": Table(
         "Resource model against Yosys",
-        "`synth_xilinx` and `synth_ecp5` of Yosys 0.70, each engine as a whole, flattened; no row was used to fit the "
-        "model. An engine is lanes_k × lanes_p × slots; block RAMs are of 36 Kb, on ECP5 of 18 Kb.",
+        "`synth_xilinx` of Yosys 0.70, each engine of the clock's record as a whole, flattened; no row was used to fit "
+        "the model. An engine is lanes_k × lanes_p × slots; block RAMs are of 36 Kb.",
     ),
     "clock_paths": Table(
         "Longest paths by the estimate",

@@ -143,6 +143,7 @@ def label(config: EngineConfig) -> str:
         f"{c.lanes_k}x{c.lanes_p}x{c.slots} drain {c.drain_k} S {c.sub_row} "
         f"W{c.weight_bits}A{c.activation_bits} acc {c.accumulator_bits} bus {c.bus_bits} {c.multiplier}"
         + (f" tile {c.tile} in {c.transform_cycles}" if c.tile else "")
+        + (f" {c.dsp_primitive} {c.pack_k}x{c.pack_p} chain {c.chain}" if c.dsp_primitive != "none" else "")
     )
 
 
