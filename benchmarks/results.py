@@ -119,7 +119,8 @@ TABLES = {
         "`compression.yaml` holds the settings; *settings* is the hash of the network's part. Both arms see as many "
         "training images and have the same teacher. Float accuracy on the test images, means over the seeds; the "
         "difference with its paired 95 % interval over images and seeds. Cycles are shares of the network before, on "
-        "the engine that the planner chose for it. *Judged* are the candidates of recipe and control.",
+        "the engine that the planner chose for it; a control at the recipe's cycles has as many or fewer. *Judged* are "
+        "the candidates of recipe and control. Seconds are of a machine with other jobs.",
     ),
     "adaptive_bn": Table(
         "Adaptive BN's judgement of pruned networks",
