@@ -1,7 +1,7 @@
 """How well Adaptive BN's judgement of pruned networks predicts their accuracy after fine-tuning.
 
     python benchmarks/adaptive_bn.py digits [--candidates 24] [--epochs 6] [--work build/compression]
-    python benchmarks/adaptive_bn.py cifar10 --data DATA ..
+    python benchmarks/adaptive_bn.py cifar10 --data DATA [--images N] ..
 
 Each candidate loses the smallest channels of every layer, at rates drawn at random for each layer. It is judged as it
 is, and with the statistics of the network before. Then it is fine-tuned and measured on the test images. The program
@@ -36,17 +36,18 @@ RATE = 0.002
 DRAWS = 10_000  # of candidates, for the interval
 
 
-def measured(task: Task, count: int, epochs: int, seed: int, store: Store) -> np.ndarray:
+def measured(task: Task, count: int, epochs: int, limit: int | None, seed: int, store: Store) -> np.ndarray:
     """Return (count, 3): accuracy as it is, with adapted statistics, and after fine-tuning."""
     graph = task.source.graph()
     data = task.source.images(graph)
     assert data.labels is not None
+    images, labels = data.images[:limit], data.labels[:limit]
     normalisation = Normalisation(mean=data.pixels.mean, std=data.pixels.std, scale=data.pixels.scale)
-    judged, trained = stratified_split(len(data.images), data.labels, SHARE, seed)
-    training = TrainingImages(data.images[trained], data.labels[trained], normalisation)
+    judged, trained = stratified_split(len(images), labels, SHARE, seed)
+    training = TrainingImages(images[trained], labels[trained], normalisation)
     sample = training.images[sampled(graph, training.images, seed)]
-    judge = Judge.of(graph, data.images[judged], data.labels[judged], normalisation, sample)
-    images, classes, _ = task.tested()
+    judge = Judge.of(graph, images[judged], labels[judged], normalisation, sample)
+    tested, classes, _ = task.tested()
     channels = ChannelMap.of(graph)
     size = magnitudes(channels)
     recipe = Recipe(epochs, task.given["batch"], RATE, flip=task.given["flip"], seed=seed)
@@ -58,12 +59,12 @@ def measured(task: Task, count: int, epochs: int, seed: int, store: Store) -> np
             order = sorted(width.classes, key=lambda each: (size.get(each, 0.0), each))
             removed |= channels.thinned(order, round(rng.uniform(0, MOST) * len(order)))
         pruned, masks = channels.without(removed), channels.masks(removed)
-        key = f"{seed} {number} {epochs}"
+        key = f"{seed} {number} {epochs} {limit}"
         found = store.get(key)
         if found is None:
             kept = {name: masks[name] for name in judge.wanted}
             after = fine_tuned(pruned, graph, training, recipe)
-            right = classes_of(after, images, normalisation) == classes
+            right = classes_of(after, tested, normalisation) == classes
             found = [judge.accuracy(Trial(pruned)), judge.accuracy(Trial(pruned, kept)), float(right.mean())]
             store.put(key, found)
         print(f"candidate {number}: {', '.join(f'{100 * each:.2f} %' for each in found)}", flush=True)
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("build/compression"))
+    parser.add_argument("--images", type=int, metavar="N", help="the first N training images alone")
     add_record_option(parser)
     arguments = parser.parse_args()
     if arguments.task == "cifar10" and arguments.data is None:
@@ -90,7 +92,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     task = digits_task(work, given) if arguments.task == "digits" else cifar10_task(work, given, arguments.data)
     store = Store(work / "adaptive_bn.lines")
-    found = measured(task, arguments.candidates, arguments.epochs, arguments.seed, store)
+    found = measured(task, arguments.candidates, arguments.epochs, arguments.images, arguments.seed, store)
     plain, adapted = (_correlation(found, column) for column in (0, 1))
     rng = np.random.default_rng(0)
     again = (found[rng.integers(len(found), size=len(found))] for _ in range(DRAWS))
@@ -104,6 +106,7 @@ def main() -> None:
             "difference, 95 %": f"{low:+.3f} to {high:+.3f}",
             "candidates": len(found),
             "epochs": arguments.epochs,
+            "training images": len(task.source.images(task.source.graph()).images[: arguments.images]),
         }
         record_row("adaptive_bn", task.name, values)
 
