@@ -6,7 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 from pathlib import Path
 
@@ -130,6 +130,7 @@ def build_unit(config: EngineConfig, dut: Dut, folder: Path) -> Simulation:
     return build_simulation(config, dut, folder / "build", folder / "sources", FAST_TO_BUILD)
 
 
+@lru_cache(maxsize=1024)  # of one shape: `fitted` builds every case that is run afterwards
 def _graph(config: EngineConfig, name: str, extreme: bool) -> QuantisedGraph:
     widths = config.weight_bits, config.activation_bits
     seed = zlib.crc32(f"{name}/{widths[0]}/{widths[1]}".encode())
