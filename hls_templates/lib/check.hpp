@@ -220,7 +220,7 @@ inline int check_conv(const Instruction& i, const Taps& taps, Wide bank_end) {
   const Wide before = channels_before_last<Config>(i);  // groups = ceil(channels / lanes_k), without a division
   if (i.groups == 0 || before >= i.channels) return error_count;
   if (i.channels - before > static_cast<Wide>(Config::lanes_k)) return error_count;
-  if (i.rows > Config::weight_depth) return error_count;
+  if (i.rows > Config::weight_depth && positions > 1) return error_count;
   const int tile_error = tiled ? check_tile<Config>(i) : error_none;
   if (tile_error != error_none) return tile_error;
   // Steps take 24 bits; rows of a level that i.rows cannot hold are wrong whatever `levels` is.

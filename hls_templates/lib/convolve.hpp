@@ -302,7 +302,7 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
 #endif
       if (done == 0) {
         row = rows.read();
-        replay[row_number] = row;
+        if (of.turns > 1) replay[row_number] = row;  // else it is not read again, and may have no place
         taken = taken && takes_row<Config>(row, narrow);
       } else {
         row = replay[row_number];

@@ -28,6 +28,7 @@ module cascade_convolve
   input  logic                             row_here,
   output logic                             row_step,
   output logic                             row_rewind,
+  output logic                             row_final,
   output logic                             row_release,
   input  logic [RowBits-1:0]               step_row,
   output logic                             parameters_read,
@@ -59,7 +60,7 @@ module cascade_convolve
 
   logic drain_stalled, drain_fetched, handoff;
   logic starts, pool_starts, pooling, tiled;
-  logic walk_stalled, walk_row_step, walk_row_rewind, walk_row_release, walk_read_near;
+  logic walk_stalled, walk_row_step, walk_row_rewind, walk_row_final, walk_row_release, walk_read_near;
   logic walk_valid, walk_word, walk_first, walk_shift, walk_last;
   logic [Engine.lanes_p-1:0] walk_inside;
   logic step_valid, step_word, step_first, step_shift, step_last;
@@ -108,6 +109,7 @@ module cascade_convolve
     .row_here,
     .row_step(walk_row_step),
     .row_rewind(walk_row_rewind),
+    .row_final(walk_row_final),
     .row_release(walk_row_release),
     .read_near(walk_read_near),
     .read_allowed(walker_allowed),
@@ -126,7 +128,8 @@ module cascade_convolve
   if (Engine.tile == 0) begin : g_direct
     assign tile_problem = ErrorNone;
     assign stalled = walk_stalled;
-    assign {row_step, row_rewind, row_release} = {walk_row_step, walk_row_rewind, walk_row_release};
+    assign {row_step, row_rewind, row_final, row_release} =
+        {walk_row_step, walk_row_rewind, walk_row_final, walk_row_release};
     assign walker_near = walk_read_near;
     assign walker_address = walk_read_address;
     assign {step_valid, step_word, step_first, step_shift, step_last} =
@@ -139,7 +142,8 @@ module cascade_convolve
     logic unused;
     assign unused = ^{operation_taps, tile_drained, tile_row, tile_column};
   end else begin : g_tile
-    logic tile_stalled, tile_row_step, tile_row_rewind, tile_row_release, tile_read_near, tile_choose, complete;
+    logic tile_stalled, tile_row_step, tile_row_rewind, tile_row_final, tile_row_release, tile_read_near, tile_choose;
+    logic complete;
     logic tile_valid, tile_step_word, tile_first, tile_shift, tile_last;
     logic [BankBits-1:0] tile_read_address;
     logic [IndexBits-1:0] tile_index;
@@ -160,6 +164,7 @@ module cascade_convolve
       .row_here,
       .row_step(tile_row_step),
       .row_rewind(tile_row_rewind),
+      .row_final(tile_row_final),
       .row_release(tile_row_release),
       .read_near(tile_read_near),
       .read_allowed(walker_allowed),
@@ -188,8 +193,8 @@ module cascade_convolve
     // Only one of the two walks, so that what they ask for is either's.
     assign stalled = walk_stalled || tile_stalled;
     assign row_step = tile_row_step || walk_row_step;
-    assign {row_rewind, row_release} =
-        tiled ? {tile_row_rewind, tile_row_release} : {walk_row_rewind, walk_row_release};
+    assign {row_rewind, row_final, row_release} = tiled ?
+        {tile_row_rewind, tile_row_final, tile_row_release} : {walk_row_rewind, walk_row_final, walk_row_release};
     assign walker_near = tile_read_near || walk_read_near;
     assign walker_address = tiled ? tile_read_address : walk_read_address;
     assign {step_valid, step_word, step_first, step_shift, step_last} = tiled ?

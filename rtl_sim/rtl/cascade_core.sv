@@ -77,7 +77,7 @@ module cascade_core
 
   // Weights.
   logic item_valid, item_ready, item_is_record, item_last, loader_wrong_length;
-  logic row_ready, row_here, row_step, row_rewind, row_release, record_ready;
+  logic row_ready, row_here, row_step, row_rewind, row_final, row_release, record_ready;
   logic [ItemBits-1:0] item;
   logic [RowBits-1:0] step_row;
   assign item_ready = item_is_record ? record_ready : row_ready;
@@ -119,9 +119,9 @@ module cascade_core
     .row_valid(item_valid && !item_is_record),
     .row_ready,
     .row(item[RowBits-1:0]),
-    .rows(operation.code.rows),
     .step(row_step),
     .rewind(row_rewind),
+    .final_position(row_final),
     .release_group(row_release),
     .row_here,
     .step_row
@@ -319,6 +319,7 @@ module cascade_core
     .row_here,
     .row_step,
     .row_rewind,
+    .row_final,
     .row_release,
     .step_row,
     .parameters_read,

@@ -152,7 +152,8 @@ module cascade_decode
     no_outputs <= i.out_height == '0 || i.out_width == '0;
     no_kernel <= i.kernel_h == '0 || i.kernel_w == '0;
     no_steps <= i.steps_last == '0 || (i.tile == '0 && i.sub_rows != 16'd1 && i.steps == '0);
-    no_rows <= i.channels == '0 || i.groups == '0 || i.rows == '0 || 32'(i.rows) > Engine.weight_depth;
+    no_rows <= i.channels == '0 || i.groups == '0 || i.rows == '0 ||
+        (32'(i.rows) > Engine.weight_depth && (i.out_height != 16'd1 || i.out_width != 16'd1));
     no_map <= i.in_row_words == '0 || i.in_height == '0;
     no_results <= header.classes == '0 || header.confidence_m > header.confidence_n ||
         header.confidence_n > LeadingPlaces;

@@ -406,6 +406,11 @@ package cascade_pkg;
     return engine.sub_row * stored_bits(engine);
   endfunction
 
+  // Weight rows that the ring holds: two groups with several positions, and as many as rows that go through need.
+  function automatic int unsigned ring_rows(engine_t engine);
+    return maximum(2 * engine.weight_depth, 32);
+  endfunction
+
   // Channels that are written to a bank together, and how many times a word holds them.
   function automatic int unsigned granule_channels(engine_t engine);
     return greatest_common_divisor(engine.lanes_k, engine.sub_row);

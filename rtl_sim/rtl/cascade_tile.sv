@@ -21,6 +21,7 @@ module cascade_tile
   input  logic                                             row_here,
   output logic                                             row_step,
   output logic                                             row_rewind,
+  output logic                                             row_final,
   output logic                                             row_release,
   // the bank's read port
   output logic                                             read_near,
@@ -90,6 +91,7 @@ module cascade_tile
     .row_here,
     .row_step,
     .row_rewind,
+    .row_final,
     .row_release,
     .tile_here,
     .tile_read,

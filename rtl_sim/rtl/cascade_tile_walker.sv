@@ -23,6 +23,7 @@ module cascade_tile_walker
   input  logic                  row_here,
   output logic                  row_step,
   output logic                  row_rewind,
+  output logic                  row_final,
   output logic                  row_release,
   // transformed tiles
   input  logic                  tile_here,
@@ -113,6 +114,7 @@ module cascade_tile_walker
   assign stalled = busy && !row_here;
   assign row_step = go;
   assign row_rewind = tile_ends;
+  assign row_final = last[6] && last[5];
   assign row_release = map_ends;
   assign buffer_read = go && new_word;
   assign tile_read = buffer_read && &last[4:1];

@@ -23,6 +23,7 @@ module cascade_walker
   input  logic                 row_here,
   output logic                 row_step,
   output logic                 row_rewind,
+  output logic                 row_final,
   output logic                 row_release,
   // the bank's read port
   output logic                 read_near,  // a read may come in this cycle
@@ -112,6 +113,7 @@ module cascade_walker
       tap_x >= 0 && tap_x < coordinate_t'({1'b0, i.in_width});
   assign row_step = go && weighs;
   assign row_rewind = position_ends;
+  assign row_final = last[6] && last[5];
   assign row_release = map_ends;
   assign handed_over = go && position_ends;
   assign drain_free_next = (spacing == '0 || (spacing == SpacingBits'(1) && !drain_stalled)) &&

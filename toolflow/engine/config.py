@@ -18,6 +18,7 @@ from toolflow.numerics.types import IntegerType, smallest_signed_bits
 from toolflow.numerics.winograd import WINOGRAD, transformed_range
 
 MAX_ACTIVATION_BITS = 8
+MIN_RING_ROWS = 32  # a row goes through in every cycle, at the cost of a LUT RAM
 # parameters that follow from the networks that an engine is to hold
 FITTED = (
     "accumulator_bits", "bias_bits",
@@ -48,7 +49,8 @@ class EngineConfig(BaseModel):
         bias_bits: width of a bias.
         bus_bits: data width of both AXI masters.
         bank_depth: words of S activations in each lane's bank.
-        weight_depth: rows in the replay buffer; one output-channel group must fit.
+        weight_depth: weight rows that are kept for the positions of a group of output channels; a group with one
+            position may have more.
         result_depth: 16-bit results per lane.
         input_lanes: channels of a pixel word that the load mover's tables cover.
         table_words: pixel words (of up to S channels) that the tables cover.
@@ -299,6 +301,11 @@ class EngineConfig(BaseModel):
     def digit_bits(self) -> int:
         """Width of one digit where a weight or an input is wider than the array (PROGRAM.md)."""
         return min(self.weight_bits, self.activation_bits)
+
+    @property
+    def ring_rows(self) -> int:
+        """Weight rows that the RTL engine holds: two groups, and as many as rows that go through need."""
+        return max(2 * self.weight_depth, MIN_RING_ROWS)
 
     @property
     def choices(self) -> int:

@@ -3,7 +3,7 @@
 The array takes one step a cycle; a position costs the rows of its group, or the drain's beats where
 those are more. A Winograd tile costs its rows, or what the fold, the input transform or the drain need where that
 is more: all four work on different tiles at once. The first position of a group waits for its rows, which the
-weight port delivers in program order into a FIFO of `weight_depth` rows. Everything else is movers and fixed
+weight port delivers in program order into a ring that keeps those of two groups. Everything else is movers and fixed
 latencies, whose constants (`Latencies`) were read off the RTL engine (docs/results-tables.md compares both).
 """
 
@@ -284,13 +284,12 @@ def _conv(config: EngineConfig, layer: Compute, time: int, weights: WeightPort, 
         time += each.filling if group == 0 else 0
         cost = each.cycles[each.bound]
         bounds.add(each.bound)
-        arrived = weights.packet(channels, layer.rows, layer.walk.indexed)
+        arrived = weights.packet(channels, layer.rows, layer.walk.indexed, time)
         first_end = max(time + cost, arrived + 2)
         late += first_end - (time + cost)
-        weights.consumed(layer.rows, first_end)
         time = first_end + (each.count - 1) * cost
         spent += each.count * cost
-        weights.finished(time)
+        weights.finished(layer.rows, cost, time)
     bound: Bound = next((name for name in ("transform", "drain") if name in bounds), "array")
     if late > spent:
         bound = "weights"

@@ -135,7 +135,7 @@ class _Engine(Movers):
         positions = i.out_height * i.out_width
         self._counts(positions and i.channels and i.rows and i.groups == -(-i.channels // c.lanes_k), i)
         self._counts(i.sub_rows and i.steps_last and (i.steps or i.sub_rows == 1 or i.tile), i)
-        if i.rows > c.weight_depth:
+        if i.rows > c.weight_depth and positions > 1:  # the rows of one position need not be kept
             raise EngineFaultError(ErrorCode.COUNT, f"{i.rows} rows exceed weight_depth {c.weight_depth}")
         form = self._form(i)
         direct = i.levels * i.kernel_h * i.kernel_w * ((i.sub_rows - 1) * i.steps + i.steps_last)

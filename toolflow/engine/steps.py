@@ -236,6 +236,11 @@ class Compute:
         """Weight rows of a group of output channels."""
         return self.weights.levels * self.walk.rows(self.weights.taps)
 
+    @property
+    def kept_rows(self) -> int:
+        """Rows of a group that the engine keeps: where there is one output position they go through (PROGRAM.md)."""
+        return self.rows if self.region.height * self.region.width > 1 else 1
+
     @cached_property
     def rows_of_taps(self) -> tuple[int, ...]:
         """Weight rows of each tap in a group of output channels."""

@@ -3,56 +3,70 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
 
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.stream import parameter_beats, row_beats
 
 PARAMETER_BANKS = 2  # groups whose parameters the drain holds: the one at work and the next
+FREED = 3  # cycles from a step to the row that takes the place of its own
+
+
+class _Leaving(NamedTuple):
+    """Rows that leave the ring one by one, a row a cycle.
+
+    Attributes:
+        first, end: the first row and the one behind the last, counted from the start of the engine on.
+        time: at which the first one is used for the last time.
+    """
+
+    first: int
+    end: int
+    time: int
 
 
 class WeightPort:
-    """When each packet has arrived: one beat a cycle, while the row FIFO has room and a parameter bank is free."""
+    """When each packet has arrived: one beat a cycle, while the ring has room and a parameter bank is free."""
 
     def __init__(self, config: EngineConfig, start: int) -> None:
         self.config = config
         self.arrived = start
         self.rows_sent = 0
-        self.rows_taken = 0
-        # (rows taken in all, time at which the last of them was), as far back as a packet may wait for
-        self.taken: deque[tuple[int, int]] = deque()
-        # time at which each group ended and gave its parameter bank back
-        self.ended: deque[int] = deque(maxlen=PARAMETER_BANKS)
+        self.leaving: deque[_Leaving] = deque()  # of each group, as far back as a packet may wait for
+        self.ended: deque[int] = deque(maxlen=PARAMETER_BANKS)  # time at which each group gave its parameter bank back
 
-    def packet(self, channels: int, rows: int, indexed: bool) -> int:
-        """Return the time at which the next packet is complete."""
-        self.rows_sent += rows
-        room_needed = self.rows_sent - self.config.weight_depth
-        while self.taken and self.taken[0][0] < room_needed:
-            self.taken.popleft()
-        ready = self.taken[0][1] if self.taken and room_needed > 0 else 0
-        beats = parameter_beats(self.config, channels) + row_beats(self.config, rows, indexed)
+    def packet(self, channels: int, rows: int, indexed: bool, begin: int) -> int:
+        """Return the time at which the next packet is complete, whose group begins at `begin` at the earliest."""
+        first, end = self.rows_sent, self.rows_sent + rows
         bank_free = self.ended[0] if len(self.ended) == PARAMETER_BANKS else 0
-        self.arrived = max(max(self.arrived, bank_free) + beats, ready + 1)
-        return self.arrived
+        beats = parameter_beats(self.config, channels) + row_beats(self.config, rows, indexed)
+        arrived = max(self.arrived, bank_free) + beats
+        needed = first - self.config.ring_rows, end - self.config.ring_rows  # rows in whose places these come
+        while self.leaving and self.leaving[0].end <= needed[0]:
+            self.leaving.popleft()
+        # A group that does not fit leaves while it comes.
+        for run in (*self.leaving, _Leaving(first, end, begin)):
+            for row in {max(run.first, needed[0]), min(run.end, needed[1]) - 1}:
+                if run.first <= row < min(run.end, needed[1]):
+                    free = run.time + row - run.first + FREED
+                    arrived = max(arrived, free + row_beats(self.config, needed[1] - row, indexed))
+        self.rows_sent, self.arrived = end, arrived
+        return arrived
 
-    def consumed(self, rows: int, time: int) -> None:
-        """Note that a group's first position ended at `time`: its rows have left the FIFO."""
-        self.rows_taken += rows
-        self.taken.append((self.rows_taken, time))
-
-    def finished(self, time: int) -> None:
-        """Note that a group ended at `time`."""
+    def finished(self, rows: int, cycles: int, time: int) -> None:
+        """Note that a group of so many rows ended at `time`, its last position having taken so many cycles."""
+        self.leaving.append(_Leaving(self.rows_sent - rows, self.rows_sent, time - cycles))
         self.ended.append(time)
 
     def state(self, time: int) -> tuple[object, ...]:
         """Return all that later packets depend on, seen from `time`."""
-        taken = tuple((rows - self.rows_sent, at - time) for rows, at in self.taken)
-        return self.arrived - time, taken, self.rows_taken - self.rows_sent, tuple(at - time for at in self.ended)
+        leaving = tuple((run.first - self.rows_sent, run.end - self.rows_sent, run.time - time) for run in self.leaving)
+        return self.arrived - time, leaving, tuple(at - time for at in self.ended)
 
     def skip(self, passes: int, cycles: int, time: int) -> int:
         """Move on by passes of so many cycles that leave the state as it is; return the time afterwards."""
         later = passes * cycles
         self.arrived += later
-        self.taken = deque((rows, at + later) for rows, at in self.taken)
+        self.leaving = deque(run._replace(time=run.time + later) for run in self.leaving)
         self.ended = deque((at + later for at in self.ended), maxlen=PARAMETER_BANKS)
         return time + later

@@ -41,6 +41,7 @@ class LayerDemand:
         words: transformed words of a tile.
         indexed: whether its rows carry indices.
         residual, to_result: whether a residual is added, and whether the outputs are results.
+        once: whether each weight row is read once, for the only output position.
     """
 
     channels: int
@@ -55,6 +56,7 @@ class LayerDemand:
     indexed: bool = False
     residual: bool = False
     to_result: bool = False
+    once: bool = False
 
     def cycles_of(self, shape: EngineConfig) -> int:
         """Return the cycles of one position or tile."""
@@ -204,7 +206,7 @@ class Demand:
     def depths(self, shape: EngineConfig) -> dict[str, int]:
         """Return the parameters that the network needs of a shape, within a word and the rows of odd groups."""
         needed = {name: getattr(self.probe, name) for name in FITTED}
-        needed["weight_depth"] = max(layer.rows_of(shape) for layer in self.layers)
+        needed["weight_depth"] = max(1 if layer.once else layer.rows_of(shape) for layer in self.layers)
         return needed
 
     def cycles_per_pass(self, shape: EngineConfig) -> int:
@@ -213,6 +215,15 @@ class Demand:
         for layer in self.layers:
             total += -(-layer.channels // shape.lanes_k) * layer.positions * layer.cycles_of(shape)
         return total
+
+    def port_cycles_per_pass(self, shape: EngineConfig, bytes_per_cycle: float) -> float:
+        """Return the cycles in which the array waits for weight rows that it reads once, as they arrive."""
+        waits = 0.0
+        for layer in self.layers:
+            if layer.once:
+                port = layer.rows_of(shape) * shape.row_bits(layer.indexed) / 8 / bytes_per_cycle
+                waits += -(-layer.channels // shape.lanes_k) * max(port - layer.cycles_of(shape), 0)
+        return waits
 
     def row_bytes_per_pass(self, shape: EngineConfig, moves: Moves | None = None) -> float:
         """Return the bytes of all weight rows, of every band."""
@@ -287,4 +298,5 @@ def _layer(step: Compute) -> LayerDemand:
         step.walk.indexed,
         step.residual is not None,
         isinstance(step.out, ResultPlace),
+        step.kept_rows < step.rows,
     )

@@ -136,7 +136,7 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
         ToolflowError: the parameters that the user fixed allow no shape.
     """
     demands: dict[tuple[int, bool, int], Demand] = {}
-    paces: dict[tuple[int, ...], tuple[dict[str, int], int]] = {}  # depths and cycles of a pass, whatever lanes_p is
+    paces: dict[tuple[int, ...], tuple[dict[str, int], float]] = {}  # depths and cycles of a pass, whatever lanes_p is
     sizes: dict[tuple[int | str, ...], LaneAmounts] = {}
     options: dict[tuple[int | str, ...], BankOptions] = {}
     streams: dict[tuple[tuple[int, ...], int], float] = {}  # bytes of weights in a pass, with banks so deep
@@ -155,7 +155,9 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
         if pace not in paces:
             if words not in demands:
                 demands[words] = demand(request.graph, shape)
-            paces[pace] = demands[words].depths(shape), demands[words].cycles_per_pass(shape)
+            port = min(shape.bus_bytes, board.sustained_bytes_per_cycle)
+            asked = demands[words]
+            paces[pace] = asked.depths(shape), asked.cycles_per_pass(shape) + asked.port_cycles_per_pass(shape, port)
         depths, cycles = paces[pace]
         column = shape.model_copy(update=depths)
         size = *pace, shape.multiplier, shape.dsp_primitive, shape.pack_k, shape.pack_p, shape.chain, shape.bank_memory
@@ -280,9 +282,11 @@ def _row_words(graph: QuantisedGraph, sub_row: int) -> int:
 def _fewest_rows(graph: QuantisedGraph, slots: int) -> int:
     """Return the minimum weight rows of the largest group: a row holds `slots` weights of an output channel.
 
-    Of layers that have an output channel without zeros: zeros may be left out.
+    Of layers that have an output channel without zeros, which may be left out, and outputs several columns wide: the
+    rows of a single position need not be held.
     """
-    weights = [node.weights["weight"] for node in graph.nodes if "weight" in node.weights]
+    wide = [node for node in graph.nodes if "weight" in node.weights and as_map(graph.shapes[node.name])[2] > 1]
+    weights = [node.weights["weight"] for node in wide]
     full = [w.shape for w in weights if any(channel.all() for channel in w)]
     return max((math.prod(places) * -(-depth // slots) for _, depth, *places in full), default=1)
 

@@ -63,7 +63,7 @@ def needs(schedule: Schedule) -> Mapping[str, int]:
     overrun = max((step.overrun(schedule.config) for step in computes), default=0)
     return {
         "bank_depth": max(max(place.end for step in schedule.steps for place in _in_banks(step)) + overrun, 1),
-        "weight_depth": max(step.rows for step in computes),
+        "weight_depth": max(step.kept_rows for step in computes),
         "result_depth": schedule.results.source.values,
         "input_lanes": min(image.pixel_bytes, schedule.config.sub_row),
         "table_words": image.words,
