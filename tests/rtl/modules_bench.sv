@@ -196,7 +196,7 @@ module walker_bench
   output logic  finished
 );
   logic rst_n, in_valid, in_ready, out_valid, out_ready, last, start, busy, stalled;
-  logic row_step, row_rewind, row_release, read_near, read_allowed, drain_stalled, drain_fetched;
+  logic row_step, row_rewind, row_final, row_release, final_row, read_near, read_allowed, drain_stalled, drain_fetched;
   logic step_valid, step_word, step_first, step_shift, step_last;
   logic [DefaultEngine.lanes_p-1:0] step_inside;
   window_t windows[DefaultEngine.lanes_p];
@@ -230,7 +230,10 @@ module walker_bench
   cascade_walker #(
     .Engine(engine())
   ) i_walker (.*);
-  always_ff @(posedge clk) if (read_near && read_allowed) address <= read_address;
+  always_ff @(posedge clk) begin
+    if (read_near && read_allowed) address <= read_address;
+    final_row <= row_step && row_final;
+  end
 
   initial begin
     int in, out, waits;
@@ -269,8 +272,8 @@ module walker_bench
         cycles++;
         if (step_valid) begin
           steps++;
-          $fdisplay(out, "%0d %0d %0d %0d %0d %0d %0d", step_word, step_inside[0],
-                    step_inside[0] ? address : 10'd0, step_index, step_first, step_shift, step_last);
+          $fdisplay(out, "%0d %0d %0d %0d %0d %0d %0d %0d", step_word, step_inside[0],
+                    step_inside[0] ? address : 10'd0, step_index, step_first, step_shift, step_last, final_row);
         end
       end
       $fdisplay(out, "end %0d %0d", steps, cycles);

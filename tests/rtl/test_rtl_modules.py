@@ -223,6 +223,7 @@ def expected_steps(i: Instruction) -> Iterator[str]:
     for g in range(i.sub_rows if pooling else i.groups):
         first = g if pooling else (g * i.channel_step) // WALKER.sub_row
         for oy, ox in itertools.product(range(i.out_height), range(i.out_width)):
+            final = not pooling and (oy, ox) == (i.out_height - 1, i.out_width - 1)
             steps = []
             for level, ky, kx in itertools.product(range(i.levels or 1), range(i.kernel_h), range(i.kernel_w)):
                 iy = oy * i.stride_h + ky * i.dilation_h - i.pad_top
@@ -234,8 +235,10 @@ def expected_steps(i: Instruction) -> Iterator[str]:
                     for t in range(count):
                         shift = level > 0 and ky == kx == q == t == 0
                         index = t * WALKER.slots % WALKER.sub_row
-                        steps.append([int(t == 0), int(inside), address if inside else 0, index, 0, int(shift), 0])
-            steps[0][4] = steps[-1][6] = 1
+                        steps.append(
+                            [int(t == 0), int(inside), address if inside else 0, index, 0, int(shift), 0, int(final)]
+                        )
+            steps[0][4] = steps[-1][6] = 1  # first and last
             yield from (" ".join(map(str, step)) for step in steps)
 
 

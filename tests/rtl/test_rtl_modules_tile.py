@@ -137,7 +137,10 @@ def walks() -> list[tuple[Instruction, Instruction]]:
 
 
 def expected_steps(form: Winograd, i: Instruction, taps: Instruction) -> Iterator[str]:
-    """Two lines a step: whether the ring rewinds or releases; word, address, index, first, shift and last."""
+    """Two lines a step: whether the tile is its group's last, whether the ring rewinds or releases; then what it is.
+
+    That is word, address, index, first, shift and last.
+    """
     down, across = form.tiles(i.out_height, i.out_width)
     for number, (_, tile) in enumerate(itertools.product(range(i.groups), range(down * across))):
         base = 200 * (number % 2)
@@ -149,7 +152,8 @@ def expected_steps(form: Winograd, i: Instruction, taps: Instruction) -> Iterato
                 ends = last_word and t == count - 1 and level == i.levels - 1
                 first = q == t == 0
                 tile_ends = ends and tap == form.taps**2 - 1
-                yield f"{int(tile_ends)} {int(tile_ends and tile == down * across - 1)}"
+                final = tile == down * across - 1
+                yield f"{final:d} {tile_ends:d} {tile_ends and final:d}"
                 index = t * WALKER.slots % WALKER.sub_row
                 address = base + tap * i.sub_rows + q
                 yield f"{int(t == 0)} {address} {index} {first and not level:d} {first and level > 0:d} {ends:d}"

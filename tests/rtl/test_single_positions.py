@@ -33,6 +33,7 @@ STALLS = RunOptions(seed=3, stall_probability=0.3, latency_cycles=20, watchdog_c
 SLOW = RunOptions(seed=4, stall_probability=0.8, latency_cycles=200, watchdog_cycles=20_000)
 RESETS = range(1500, 8000, 900)
 PREDICTION_ERROR = 0.02
+FEW_CYCLES = 6  # that a layer of few cycles may be late
 SIZE = 6, 8
 
 
@@ -113,15 +114,12 @@ def test_more_rows_than_the_engine_keeps(simulation: Simulation, name: str) -> N
 
 
 def check_prediction(run: Run, cycles: tuple[int, ...]) -> None:
-    """Compare a quiet run with the cycle model: each layer of one position, and the last pass."""
+    """Compare the last pass of a quiet run with the cycle model, layer by layer."""
     predicted = predict(run.compiled.config, run.compiled.schedule.steps, run.count).instructions
     last = cycles[-len(predicted) :]
     for i, cost, taken in zip(run.compiled.instructions, predicted, last, strict=True):
         if i.opcode is Opcode.CONV:
-            print(f"{i.name}: predicted {cost.cycles}, taken {taken}, rows {i.rows}, groups {i.groups} {cost.bound}")
-    convs = [n for n, i in enumerate(run.compiled.instructions) if i.opcode is Opcode.CONV]
-    taken = sum(last[n] for n in convs)
-    assert abs(sum(predicted[n].cycles for n in convs) - taken) <= PREDICTION_ERROR * taken
+            assert abs(cost.cycles - taken) <= max(PREDICTION_ERROR * taken, FEW_CYCLES), f"{i.name}: {cost}, {taken}"
 
 
 @pytest.mark.parametrize("name", ENGINES[:1], indirect=True)

@@ -287,7 +287,8 @@ module walk_bench
 );
   localparam int unsigned OutputBits = index_width(Tile);
   logic rst_n, in_valid, in_ready, out_valid, out_ready, last, start, taps_valid, stalled, tile_here, tile_read;
-  logic row_step, row_rewind, row_release, buffer_read, tile_drained, step_valid, step_word, step_first, step_shift, step_last;
+  logic row_step, row_rewind, row_final, row_release, buffer_read, tile_drained;
+  logic step_valid, step_word, step_first, step_shift, step_last;
   logic advance, tile_ends, map_ends, walk_ends;
   logic [1:0] step_index;
   logic [8:0] buffer_address, address;
@@ -364,7 +365,7 @@ module walk_bench
         #0;
         if (row_step) begin
           n++;
-          $fdisplay(out, "%0d %0d", row_rewind, row_release);
+          $fdisplay(out, "%0d %0d %0d", row_final, row_rewind, row_release);
         end
         @(negedge clk);
         if (step_valid)

@@ -238,8 +238,12 @@ class Compute:
 
     @property
     def kept_rows(self) -> int:
-        """Rows of a group that the engine keeps: where there is one output position they go through (PROGRAM.md)."""
-        return self.rows if self.region.height * self.region.width > 1 else 1
+        """Rows of a group that the engine keeps: of one output position 1, as they go through (PROGRAM.md).
+
+        More than an instruction counts are not taken for that, as no depth holds them.
+        """
+        once = self.region.height * self.region.width == 1 and self.rows <= LAYOUT["rows"].highest
+        return 1 if once else self.rows
 
     @cached_property
     def rows_of_taps(self) -> tuple[int, ...]:
