@@ -30,7 +30,7 @@ def test_each_layer_says_how_few_channels_an_output_reads() -> None:
     assert {layer.name: layer.reads for layer in run_of(1).layers if layer.reads} == {"pool": 1}
     rows = [cell.text for cell in layer_table("single", run_of(4)).columns[3].cells]
     assert "array, 8 channels an output" in rows
-    assert "array, 1 channel an output" in rows
+    assert "weights, 1 channel an output" in rows  # of one position, whose rows come as it takes them
 
 
 def test_the_sentence_holds_the_shares_of_cycles_and_work() -> None:
