@@ -216,13 +216,13 @@ class Demand:
             total += -(-layer.channels // shape.lanes_k) * layer.positions * layer.cycles_of(shape)
         return total
 
-    def port_cycles_per_pass(self, shape: EngineConfig, bytes_per_cycle: float) -> float:
+    def port_cycles_per_pass(self, shape: EngineConfig) -> float:
         """Return the cycles in which the array waits for weight rows that it reads once, as they arrive."""
         waits = 0.0
         for layer in self.layers:
             if layer.once:
-                port = layer.rows_of(shape) * shape.row_bits(layer.indexed) / 8 / bytes_per_cycle
-                waits += -(-layer.channels // shape.lanes_k) * max(port - layer.cycles_of(shape), 0)
+                beats = layer.rows_of(shape) * shape.row_bits(layer.indexed) / shape.bus_bits
+                waits += -(-layer.channels // shape.lanes_k) * max(beats - layer.cycles_of(shape), 0)
         return waits
 
     def row_bytes_per_pass(self, shape: EngineConfig, moves: Moves | None = None) -> float:

@@ -155,9 +155,8 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
         if pace not in paces:
             if words not in demands:
                 demands[words] = demand(request.graph, shape)
-            port = min(shape.bus_bytes, board.sustained_bytes_per_cycle)
             asked = demands[words]
-            paces[pace] = asked.depths(shape), asked.cycles_per_pass(shape) + asked.port_cycles_per_pass(shape, port)
+            paces[pace] = asked.depths(shape), asked.cycles_per_pass(shape) + asked.port_cycles_per_pass(shape)
         depths, cycles = paces[pace]
         column = shape.model_copy(update=depths)
         size = *pace, shape.multiplier, shape.dsp_primitive, shape.pack_k, shape.pack_p, shape.chain, shape.bank_memory
