@@ -19,6 +19,7 @@ from toolflow.plan.resources.estimate import estimate_resources, stripes_amounts
 def test_stripes_are_tried_where_they_are_asked_for() -> None:
     assert layouts_tried({"stripes": "true"}, None) == (True,)
     assert layouts_tried({"stripes": 0}, 1) == (False,)
+    assert layouts_tried({}, 1) == (False, True)
     assert layouts_tried({}, None) == (False,)
     assert layouts_tried({}, 1000) == (False,)
 

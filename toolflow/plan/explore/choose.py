@@ -210,7 +210,8 @@ def bounds(units: Sequence[Candidate], board: Board) -> str:
     used = [f"{_resource_name(name, board)} {shares[name]:.0%}" for name in (*_BOUNDS, *others) if shares[name]]
     busy = [unit.memory_cycles / unit.cycles_per_image for unit in units]
     memory = max(busy) if is_morphing(units) else sum(busy)
-    return f"{', '.join(used)} of what is usable; clock {board.clock_mhz} MHz; memory ports {memory:.0%} busy"
+    layout = "; the rows of one image lie in all lanes" if any(unit.config.stripes for unit in units) else ""
+    return f"{', '.join(used)} of what is usable; clock {board.clock_mhz} MHz; memory ports {memory:.0%} busy{layout}"
 
 
 def explain(candidate: Candidate, board: Board) -> str:
@@ -222,8 +223,7 @@ def explain(candidate: Candidate, board: Board) -> str:
     spent = ", ".join(f"{name} {share / total:.0%}" for name, share in cycles.most_common() if share / total >= 0.01)
     bandwidth = candidate.memory_cycles / candidate.cycles_per_image
     limit = "the external memory bounds it" if bandwidth >= 1 else f"external memory {bandwidth:.0%} busy"
-    layout = "rows of one image in all lanes; " if candidate.config.stripes else ""
-    return f"{layout}cycles: {spent}; {limit}; {bounds([candidate], board)}"
+    return f"cycles: {spent}; {limit}; {bounds([candidate], board)}"
 
 
 def is_morphing(units: Sequence[Candidate]) -> bool:

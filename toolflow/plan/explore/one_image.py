@@ -13,7 +13,7 @@ from toolflow.plan.explore.demand import Demand, LayerCost
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.estimate import stripes_amounts
 
-MOST_IMAGES = 0  # of a start for which stripes are tried unasked
+MOST_IMAGES = 4  # of a start for which stripes are tried unasked
 
 
 class Striped(NamedTuple):
