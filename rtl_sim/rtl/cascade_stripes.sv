@@ -1,7 +1,7 @@
 // STRIPES: which rows of each lane lie inside the map, until the next STRIPES or the end of the pass; a pass begins with
 // all rows inside. The windows of all lanes are held for the walks of CONV and MAXPOOL; movers, which serve one lane
 // after the other, take `stripes` and count the lanes' windows for themselves.
-// An instruction takes lanes_p + 1 cycles from `start` to `done`. Cost: 24 registers a lane.
+// An instruction takes lanes_p + 1 cycles from `start` to `done`, lanes_p + 3 of the program. Cost: 24 registers a lane.
 module cascade_stripes
   import cascade_pkg::*;
 #(

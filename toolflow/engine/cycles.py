@@ -34,6 +34,7 @@ from toolflow.engine.steps import (
 )
 from toolflow.engine.weight_port import WeightPort
 
+LANE_ROWS = 4  # cycles of cascade_lane_rows, and one for each row
 PIECE_BEATS = 32  # beats that a load beside compute asks for at a time
 WRITE_BEATS = 16  # of a burst that is written
 
@@ -194,7 +195,7 @@ def _end(
         return time + 1, "control"
     match step:
         case SetStripes():
-            return time + 1, "control"
+            return time + config.lanes_p + 3, "control"  # a window for each lane
         case Shift():
             words = step.out.height * step.out.width * step.source.words
             return time + words + wait.pool, "memory"
@@ -226,7 +227,15 @@ def _load(config: EngineConfig, step: Load, part: Part, images: int, wait: Laten
     if step.stripes is not None:
         beats = rows * image.row_bytes // config.bus_bytes
     written = rows * image.width * step.out.words
-    return wait.memory + max(written, beats) + lanes * wait.image + wait.mover
+    return wait.memory + max(written, beats) + lanes * wait.image + wait.mover + _first_lane(step)
+
+
+def _first_lane(step: Load | Fill | Spill) -> int:
+    """Return the cycles in which a mover of stripes finds the rows of lane 0; those of others are found beside it."""
+    if step.stripes is None:
+        return 0
+    place = step.source if isinstance(step, Spill) else step.out
+    return step.stripes.window(0, place.height)[1] + LANE_ROWS
 
 
 def _lanes_and_rows(config: EngineConfig, step: Load | Fill | Spill, images: int) -> tuple[int, int]:
@@ -240,7 +249,8 @@ def _fill(config: EngineConfig, step: Fill, images: int, wait: Latencies) -> int
     """Return the cycles of a FILL: a word in each cycle, the rows of all lanes behind one another."""
     lanes, rows = _lanes_and_rows(config, step, images)
     beats = map_row_bytes(step.out, config) // config.bus_bytes
-    return wait.memory + rows * max(step.out.width * step.out.words, beats) + lanes * wait.image + wait.mover
+    written = rows * max(step.out.width * step.out.words, beats)
+    return wait.memory + written + lanes * wait.image + wait.mover + _first_lane(step)
 
 
 def _stored_beats(config: EngineConfig, step: Spill | StoreMap, images: int) -> list[int]:
@@ -263,7 +273,8 @@ def _store(config: EngineConfig, step: Spill | StoreMap, images: int, wait: Late
     beats = _stored_beats(config, step, images)
     words = sum(beats) * config.bus_bytes // config.sub_row
     leaving = sum(min(each, WRITE_BEATS - 1) for each in beats[:-1])
-    return wait.store + words + len(beats) * wait.record + leaving
+    found = _first_lane(step) if isinstance(step, Spill) else 0
+    return wait.store + found + words + len(beats) * wait.record + leaving
 
 
 def _load_ahead(config: EngineConfig, step: Load, images: int, wait: Latencies) -> int:

@@ -7,8 +7,8 @@ from toolflow.engine.isa import INSTRUCTION_WORDS, Opcode
 
 # Cycles from an instruction's last beat, read off the RTL engine (rtl_sim/rtl/cascade_decode.sv).
 TAPS = 3
-DIRECT, DIRECT_WITH_TILES, TILE = 13, 15, 23  # on an engine without tiles and with them; of a layer with a tile
-MAP = 17  # of FILL and SPILL
+DIRECT, DIRECT_WITH_MORE, TILE = 13, 15, 23  # without tiles and stripes, with either; of a layer with a tile
+MAP, MAP_WITH_STRIPES = 17, 19  # of FILL and SPILL
 
 
 class Decoder:
@@ -34,5 +34,6 @@ class Decoder:
         if opcode is Opcode.TAPS:
             return self.beats + TAPS
         if opcode in (Opcode.FILL, Opcode.SPILL):
-            return self.beats + MAP
-        return self.beats + (TILE if tile else DIRECT_WITH_TILES if self.config.tile else DIRECT)
+            return self.beats + (MAP_WITH_STRIPES if self.config.stripes else MAP)
+        more = self.config.tile or self.config.stripes
+        return self.beats + (TILE if tile else DIRECT_WITH_MORE if more else DIRECT)
