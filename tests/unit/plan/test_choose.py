@@ -298,11 +298,15 @@ def test_an_engine_alone_is_as_fast_and_sooner_found() -> None:
 def test_a_batch_of_one_gets_another_engine() -> None:
     board = load_board("zcu104")
     full = best_single(candidates(UnitRequest(HIGH, 8, 8), board, no_progress), board, "it")
-    single = best_single(candidates(UnitRequest(HIGH, 8, 8, batch=1), board, no_progress), board, "it")
+    alone, single = (
+        best_single(candidates(UnitRequest(HIGH, 8, 8, fixed=fixed, batch=1), board, no_progress), board, "it")
+        for fixed in ({"stripes": 0}, {})
+    )
     _, full_at_one = estimate(HIGH, full.config, 1)
-    assert single.config.lanes_p == 1
-    assert single.report.total_cycles < full_at_one.total_cycles
-    assert full.cycles_per_image < single.cycles_per_image
+    assert (alone.config.lanes_p, alone.config.stripes) == (1, False)
+    assert single.config.stripes
+    assert single.report.total_cycles < alone.report.total_cycles < full_at_one.total_cycles
+    assert full.cycles_per_image < alone.cycles_per_image
 
 
 def test_a_pair_shares_the_board() -> None:
