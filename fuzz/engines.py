@@ -95,13 +95,20 @@ def _draw(rng: random.Random, widths: tuple[int, int], tile: int, packed: bool) 
             **(_draw_packing(rng, slots) if packed else _draw_indices(rng, 1)),
             "bank_memory": rng.choice(["block", "block", "ultra"]),
             "confidence": rng.random() < 0.7,
+            **_draw_layout(rng),
         }
     )
 
 
+def _draw_layout(rng: random.Random) -> dict[str, object]:
+    """Return whether one image fills all lanes, and whether maps may lie outside, as changes of layout need."""
+    stripes = rng.random() < 0.25
+    return {"stripes": stripes, "external_maps": stripes or rng.random() < 0.5}
+
+
 def _draw_two(rng: random.Random) -> EngineConfig:
     """Return an engine with two precisions, which not every draw can have."""
-    one = _draw(rng, (8, 8), 0, packed=False).model_dump()
+    one = {**_draw(rng, (8, 8), 0, packed=False).model_dump(), "stripes": False}
     primitive, chain = rng.choice(["dsp48e1", "dsp48e2"]), rng.choice([1, 2, 4, 8])
     two = {"narrow_bits": 4, "dsp_primitive": primitive, "pack_k": 2, "chain": chain, "gather": False}
     return EngineConfig.model_validate({**one, **two})
