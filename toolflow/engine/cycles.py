@@ -51,6 +51,7 @@ class Latencies:
         pool: the same for MAXPOOL.
         mover: the same for TABLE and LOAD, memory latency left out.
         image: between two images of a mover.
+        lane: between two lanes of a LOAD in stripes: the words of one are looked up before the next one's.
         store: of a STORE_MAP or SPILL, beside what each image takes.
         record: of each image of them, beside its words.
         piece: of a load beside compute, between two pieces of an image, memory latency left out.
@@ -63,6 +64,7 @@ class Latencies:
     pool: int = 6
     mover: int = 15
     image: int = 1
+    lane: int = 3
     store: int = 7
     record: int = 4
     piece: int = 14
@@ -227,7 +229,8 @@ def _load(config: EngineConfig, step: Load, part: Part, images: int, wait: Laten
     if step.stripes is not None:
         beats = rows * image.row_bytes // config.bus_bytes
     written = rows * image.width * step.out.words
-    return wait.memory + max(written, beats) + lanes * wait.image + wait.mover + _first_lane(step)
+    between = wait.image if step.stripes is None else wait.lane
+    return wait.memory + max(written, beats) + lanes * between + wait.mover + _first_lane(step)
 
 
 def _first_lane(step: Load | Fill | Spill) -> int:
@@ -273,7 +276,8 @@ def _store(config: EngineConfig, step: Spill | StoreMap, images: int, wait: Late
     beats = _stored_beats(config, step, images)
     words = sum(beats) * config.bus_bytes // config.sub_row
     leaving = sum(min(each, WRITE_BEATS - 1) for each in beats[:-1])
-    found = _first_lane(step) if isinstance(step, Spill) else 0
+    # records of a map of all lanes lie `lanes_p` of them apart, which are added one by one
+    found = _first_lane(step) if isinstance(step, Spill) else config.lanes_p if step.stripes else 0
     return wait.store + found + words + len(beats) * wait.record + leaving
 
 
