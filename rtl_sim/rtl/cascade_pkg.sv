@@ -163,6 +163,7 @@ package cascade_pkg;
     logic [7:0]  first;
     logic [15:0] past;
   } window_t;
+  localparam window_t EveryRow = '{first: '0, past: '1};
   function automatic logic is_inside(logic [15:0] row, window_t window);
     return row >= 16'(window.first) && row < window.past;
   endfunction

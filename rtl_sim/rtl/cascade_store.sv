@@ -197,7 +197,7 @@ module cascade_store
       end
       Size: begin
         addend <= striped && lane != '0 ? addend + stride : stride;
-        lane <= striped && !is_spill && 32'(lane) != Engine.lanes_p - 1 ? lane + 1'b1 : '0;
+        if (striped && !is_spill) lane <= 32'(lane) == Engine.lanes_p - 1 ? '0 : lane + 1'b1;
       end
       Place: begin
         if (factor[0]) request_address <= request_address + addend;

@@ -43,7 +43,7 @@ module cascade_stripes
     if (start) stripes <= '{height: operation.code.in_height, rows: operation.code.out_height, top: operation.code.pad_top};
     if (!rst_n || pass_ends) begin
       stripes <= AllInside;
-      windows <= '{default: '{first: '0, past: '1}};
+      windows <= '{default: EveryRow};
     end
   end
 endmodule

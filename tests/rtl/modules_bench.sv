@@ -200,7 +200,7 @@ module walker_bench
   logic step_valid, step_word, step_first, step_shift, step_last;
   logic [DefaultEngine.lanes_p-1:0] step_inside;
   window_t windows[DefaultEngine.lanes_p];
-  assign windows = '{default: '{first: '0, past: '1}};
+  assign windows = '{default: EveryRow};
   logic [1:0] step_index;
   logic [9:0] read_address, address;
   logic row_here;

@@ -20,6 +20,7 @@ SMALL = EngineConfig(
     lanes_k=4, lanes_p=2, slots=2, sub_row=4, bank_depth=1024, weight_depth=256, bus_bits=64, accumulator_bits=24
 )
 SMALL_TILE = SMALL.model_copy(update={"tile": 4, "transform_depth": 144, "transform_cycles": 2, "accumulator_bits": 40})
+SMALL_STRIPES = SMALL_TILE.model_copy(update={"stripes": True, "external_maps": True})
 
 
 @pytest.mark.parametrize("module", [path.stem for path in modules() if not path.stem.endswith("_pkg")])
@@ -109,7 +110,7 @@ def yosys(config: EngineConfig, script: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("config", [SMALL, SMALL_TILE], ids=["direct", "tile"])
+@pytest.mark.parametrize("config", [SMALL, SMALL_TILE, SMALL_STRIPES], ids=["direct", "tile", "stripes"])
 def test_elaborates_in_yosys(config: EngineConfig, tmp_path: Path) -> None:
     log = yosys(config, "hierarchy -check -top cascade_engine\nproc\nstat\n", tmp_path)
     assert "Warning" not in log

@@ -91,7 +91,7 @@ module input_bench
   logic [BlockBits-1:0] in_beat;
   operation_t operation;
   window_t windows[LanesP];
-  assign windows = '{default: '{first: '0, past: '1}};
+  assign windows = '{default: EveryRow};
   taps_t taps;
   error_e problem;
   function automatic engine_t engine();
