@@ -14,9 +14,12 @@ from tests.conformance.matrix import compare, networks
 from tests.conformance.part import Part
 from tests.conformance.smallest_bank import smallest_bank
 from tests.conformance.test_bands import execute_on
+from tests.oracles.engine import Oracle
 from toolflow.engine.config import EngineConfig
+from toolflow.engine.executor import run_program
 from toolflow.engine.positions import row_cycles
 from toolflow.engine.steps import Compute, Pool, are_striped
+from toolflow.plan.lower.lower import compile_program
 from toolflow.plan.schedule import schedule
 from toolflow.plan.schedule.needs import fit_depths, needs
 from toolflow.plan.schedule.schedule import make_schedule
@@ -51,3 +54,18 @@ def test_stripes_and_their_bands_equal_the_reference(shape: str, request: pytest
                 compare(network, small, execute_on(small))
     part.end(request)
     assert striped > 40
+
+
+def test_no_result_depends_on_an_undefined_word() -> None:
+    """In the oracle rows outside the map are undefined, and what is computed from them."""
+    engine = SHAPES["odd"].model_copy(update={"lanes_p": LANES["odd"], "stripes": True})
+    cases = [case for case in cases_of(engine) if case.startswith(("add/", "max_pool/", "conv/"))][::6]
+    striped = 0
+    for network in networks("odd", engine, ((case, "random") for case in cases)):
+        compiled = compile_program(network.graph, fit_depths(network.graph, engine))
+        striped += compiled.header.striped
+        images = compiled.pack_images(network.images[:1])
+        expected = Oracle(compiled.config).run(compiled.program, compiled.weights, images, 1)
+        raw = run_program(compiled.config, compiled.program, compiled.weights, images, 1)
+        assert not [at for at, byte in expected.items() if byte is not None and byte != raw[at]], network.case
+    assert striped > 3
