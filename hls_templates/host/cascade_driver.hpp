@@ -47,7 +47,7 @@ struct UnitFormat {
   std::size_t height, width, channels, pixel_bytes, image_pitch;
   std::size_t classes, result_header_bytes, result_pitch;
   std::size_t map_bytes;  // 0: the program keeps no maps in memory
-  std::size_t batch;      // images of a start that the engine was planned for: its lanes are full
+  std::size_t batch;      // images of a start that the engine was planned for
 };
 
 struct Result {

@@ -76,7 +76,7 @@ class Unit:
         description: the unit's entry of design.json.
         folder: the project's folder, to which the description's paths are relative.
         batch: images that the buffers hold; more are worked off in several starts. None for those of the description,
-            which fill the lanes.
+            which the engine was planned for.
         check_signature: compare the engine's signature register, which the RTL engine has and the HLS engine has not.
     """
 

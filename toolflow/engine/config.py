@@ -36,8 +36,8 @@ class EngineConfig(BaseModel):
 
     Attributes:
         lanes_k: output channels computed at once.
-        lanes_p: positions computed at once; each lane holds one image of the batch. With two precisions these are the
-            lanes of narrow programs; wide ones have half of them.
+        lanes_p: positions computed at once; each lane holds one image of the batch, or in striped programs rows of one
+            image. With two precisions these are the lanes of narrow programs; wide ones have half of them.
         slots: weights that each (output channel, lane) consumes per cycle.
         drain_k: output channels that leave each lane's accumulators per cycle.
         sub_row: S, input channels in one word of a bank.
