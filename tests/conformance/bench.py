@@ -25,6 +25,7 @@ MOVE = 16
 # The same as PREDICTION_ERROR where a row of weights takes several beats, as the reader's restarts are not counted; and
 # of words of one channel, where a residual's many words find the bank's port free more often than the model has it.
 SLOW_WEIGHTS_ERROR = 0.1
+PASS_ERROR = 0.02  # of the cycles of a whole pass of a striped program
 # Beside an instruction of fewer cycles than this, cycles move from one to the other: weights are read ahead or late.
 # There the time counts at which an instruction ends.
 SHORT = 256
@@ -65,6 +66,9 @@ def _check_prediction(run: Run, cycles: tuple[int, ...]) -> None:
     c = run.compiled
     config = c.config
     predicted = predict(config, c.schedule.steps, run.count).instructions
+    if c.header.striped:
+        whole, counted = sum(cost.cycles for cost in predicted), sum(cycles[-len(predicted) :])
+        assert abs(whole - counted) <= PASS_ERROR * counted, f"{run.name}: {whole} for {counted}"
     elapsed = late = 0
     before = SHORT
     for i, cost, taken in zip(c.instructions, predicted, cycles[-len(predicted) :], strict=True):
