@@ -57,7 +57,6 @@ module cascade_drain
   localparam int unsigned Parts = Granule / Engine.drain_k;  // chunks in a granule
   localparam int unsigned PartBits = index_width(Parts);
   localparam int unsigned GranuleIndexBits = index_width(Granules);
-  localparam int unsigned PaceBits = index_width(Engine.drain_k + 1);
   localparam int unsigned FinishBits = $clog2(Engine.drain_k + 3);
   localparam int unsigned OperandBits = Engine.activation_bits + 1;
   localparam int unsigned TotalBits = maximum(Engine.accumulator_bits, Engine.bias_bits) + 1;
@@ -84,14 +83,14 @@ module cascade_drain
   logic issue, position_ends, turn_tile_ends, group_ends, instruction_ends, needs_word, later_word, word_outside;
   logic running, active, waited, announced;
   logic filling;  // the first turn is prepared
-  logic [PaceBits-1:0] pace;
+  logic [Engine.drain_k-1:0] pause;  // a bit for each cycle that the results before still leave in
   logic [ElementBits-1:0] turn_element;
   logic [Engine.drain_k-1:0] turn_residual_wanted;
 
   assign active = handoff || running;
-  assign fetch_wanted = active && pace == '0 && needs_word;
+  assign fetch_wanted = active && !pause[0] && needs_word;
   assign fetch_urgent = waited;
-  assign issue = active && pace == '0 && (!needs_word || fetch_allowed);
+  assign issue = active && !pause[0] && (!needs_word || fetch_allowed);
   assign stalled = fetch_wanted && !fetch_allowed;
   assign fetched = issue && !later_word && !announced;
   assign tile_drained = issue && turn_tile_ends;
@@ -138,14 +137,13 @@ module cascade_drain
       filling <= 1'b0;
       waited <= 1'b0;
       announced <= 1'b0;
-      pace <= '0;
+      pause <= '0;
     end else begin
       running <= active && !tile_drained;
       filling <= start;
       waited <= stalled;
       announced <= (announced || fetched) && !(issue && position_ends);
-      if (issue && i.flags.to_result) pace <= PaceBits'(Engine.drain_k - 1);
-      else if (pace != '0) pace <= pace - 1'b1;
+      pause <= (issue && i.flags.to_result ? '1 : pause) >> 1;
     end
   end
 
