@@ -261,7 +261,9 @@ module cascade_core
     assign lane_rows = '0;
     assign stripes_done = 1'b0;
     logic unused;
-    assign unused = ^{stripes_start, load_lanes_start, load_lanes_next, store_lanes_start, store_lanes_next, load_row_beats};
+    assign unused = ^{
+      stripes_start, load_lanes_start, load_lanes_next, store_lanes_start, store_lanes_next, load_row_beats
+    };
   end
   cascade_load #(
     .Engine(Engine)

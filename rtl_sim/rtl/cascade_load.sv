@@ -1,7 +1,8 @@
 // TABLE, LOAD and FILL: cuts beats into slices of bytes (one pixel word each), one per cycle. TABLE writes them
 // into the input tables; LOAD looks every byte up there and writes the words into the lanes' banks, image
-// by image. FILL does the same with rows of a map, whose bytes are elements and whose rows begin at beats. An input wider than the array is cut into balanced digits: side by side in one word if it holds all
-// digits of a pixel, else in several words, one per cycle.
+// by image. FILL does the same with rows of a map, whose bytes are elements and whose rows begin at beats. An input wider
+// than the array is cut into balanced digits: side by side in one word if it holds all digits of a pixel, else in several
+// words, one per cycle.
 // The addresses of all images are asked for at once, so only the first waits for the memory. Before that, the bytes of
 // an image are counted by an adder: a cycle for each of its words, one for each doubling of a slice's size, and two more.
 // With STRIPED it serves every lane: the rows of up to `LanesAhead` lanes, as `lane_rows` tells them, are asked for while

@@ -1,6 +1,7 @@
 // STORE_RESULT, STORE_MAP and SPILL: for each image of the pass one record, a header (results only) and then
 // elements, zeros to its end, as beats for the write master. One element or word per cycle; a SPILL's rows begin at
-// beats. With STRIPED each lane has a record, of a SPILL the rows that `lane_rows` tells while those of the lane before leave.
+// beats. With STRIPED each lane has a record, of a SPILL the rows that `lane_rows` finds while those of the lane before
+// leave.
 module cascade_store
   import cascade_pkg::*;
 #(
@@ -20,7 +21,7 @@ module cascade_store
   input  logic [AxiAddressBits-1:0]    record_address,  // of the pass's first image
   input  logic [31:0]                  image_index,  // of the pass's first image
   input  logic [LaneBits:0]            images,  // of the pass
-  output logic                         lanes_start,  // of a SPILL with STRIPED: the rows of lane 0, and of the next one, are wanted
+  output logic                         lanes_start,  // SPILL with STRIPED: the rows of lane 0, and of the next, are wanted
   output logic                         lanes_next,
   input  lane_rows_t                   lane_rows,
   output logic                         done,
@@ -73,12 +74,14 @@ module cascade_store
   assign map_beats = (operation.map_words + 32'(WordsPerBeat - 1)) / WordsPerBeat;
   assign result_beats = header.result_pitch >> ByteBits;
   always_ff @(posedge clk) begin
-    record_beats <= asks_spill ? (striped ? lane_rows.beats : operation.map_beats) : asks_map ? map_beats : result_beats;
+    record_beats <= asks_spill ? (striped ? lane_rows.beats : operation.map_beats) :
+        asks_map ? map_beats : result_beats;
     needed_beats <= 32'(HeaderBeats) + (header.classes + 32'(ResultsPerBeat - 1)) / ResultsPerBeat;
     too_small <= !is_map && needed_beats > result_beats;
   end
   assign stride = is_spill ? AxiAddressBits'(i.residual_base) : AxiAddressBits'(record_beats) << ByteBits;
-  assign request_valid = state == Request && (!moves_lanes || (lane_rows.settled && !lane_rows.empty && !lane_rows.outside));
+  assign request_valid = state == Request &&
+      (!moves_lanes || (lane_rows.settled && !lane_rows.empty && !lane_rows.outside));
   assign lanes_start = moves_lanes && state == Size;
   assign lanes_next = moves_lanes && state == Request && lane_rows.settled && (lane_rows.empty || request_ready);
   assign request_beats = record_beats;

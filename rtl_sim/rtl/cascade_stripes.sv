@@ -17,14 +17,16 @@ module cascade_stripes
   output stripes_t   stripes,
   output window_t    windows[Engine.lanes_p]
 );
+  stripes_t asked;
   window_t window;
   logic fills;
   logic [LaneBits-1:0] lane;
 
+  assign asked = '{height: operation.code.in_height, rows: operation.code.out_height, top: operation.code.pad_top};
   cascade_window i_window (
     .clk,
     .start,
-    .stripes('{height: operation.code.in_height, rows: operation.code.out_height, top: operation.code.pad_top}),
+    .stripes(asked),
     .step(fills),
     .window
   );
@@ -40,7 +42,7 @@ module cascade_stripes
     end
     lane <= fills ? lane + 1'b1 : '0;
     for (int unsigned p = 0; p < Engine.lanes_p; p++) if (fills && 32'(lane) == p) windows[p] <= window;
-    if (start) stripes <= '{height: operation.code.in_height, rows: operation.code.out_height, top: operation.code.pad_top};
+    if (start) stripes <= asked;
     if (!rst_n || pass_ends) begin
       stripes <= AllInside;
       windows <= '{default: EveryRow};

@@ -35,6 +35,7 @@ from toolflow.engine.steps import (
 from toolflow.engine.weight_port import WeightPort
 
 LANE_ROWS = 4  # cycles of cascade_lane_rows, and one for each row
+EMPTY_LANE = 3  # of a lane that stores nothing
 PIECE_BEATS = 32  # beats that a load beside compute asks for at a time
 WRITE_BEATS = 16  # of a burst that is written
 
@@ -161,7 +162,8 @@ def predict(
                 else:
                     time, bound = _end(config, step, part, here, time, weights, wait)
                 if isinstance(step, Spill | StoreMap):
-                    written = time + (_stored_beats(config, step, here)[-1] - 1) % WRITE_BEATS + 2 + wait.memory
+                    leaves = time - _passed_over(config, step)
+                    written = leaves + (_stored_beats(config, step, here)[-1] - 1) % WRITE_BEATS + 2 + wait.memory
                 if load and load.ahead == part.name and part.opcode in (Opcode.CONV, Opcode.MAXPOOL):
                     later = min(config.lanes_p, images - (index + 1) * config.lanes_p)
                     loaded = began + _load_ahead(config, load, later, wait)
@@ -242,10 +244,12 @@ def _first_lane(step: Load | Fill | Spill) -> int:
 
 
 def _lanes_and_rows(config: EngineConfig, step: Load | Fill | Spill, images: int) -> tuple[int, int]:
-    """Return how many lanes a mover serves in a pass of so many images, and the rows that it moves in all of them."""
+    """Return in how many lanes a mover moves rows in a pass of so many images, and the rows of all of them."""
     if step.stripes is None:
         return images, images * moved_rows(step, config.lanes_p)
-    return config.lanes_p, moved_rows(step, config.lanes_p)
+    place = step.source if isinstance(step, Spill) else step.out
+    windows = [step.stripes.window(lane, place.height) for lane in range(config.lanes_p)]
+    return sum(first < end for first, end in windows), moved_rows(step, config.lanes_p)
 
 
 def _fill(config: EngineConfig, step: Fill, images: int, wait: Latencies) -> int:
@@ -278,7 +282,14 @@ def _store(config: EngineConfig, step: Spill | StoreMap, images: int, wait: Late
     leaving = sum(min(each, WRITE_BEATS - 1) for each in beats[:-1])
     # records of a map of all lanes lie `lanes_p` of them apart, which are added one by one
     found = _first_lane(step) if isinstance(step, Spill) else config.lanes_p if step.stripes else 0
-    return wait.store + found + words + len(beats) * wait.record + leaving
+    return wait.store + found + words + len(beats) * wait.record + leaving + _passed_over(config, step)
+
+
+def _passed_over(config: EngineConfig, step: Spill | StoreMap) -> int:
+    """Return the cycles of the last lanes of a SPILL in stripes, which have no rows."""
+    if step.stripes is None or isinstance(step, StoreMap):
+        return 0
+    return EMPTY_LANE * (config.lanes_p - len(_stored_beats(config, step, 1)))
 
 
 def _load_ahead(config: EngineConfig, step: Load, images: int, wait: Latencies) -> int:
