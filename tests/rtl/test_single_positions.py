@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rtl_sim.simulate.job import RunOptions
-from rtl_sim.simulate.runner import Simulation
+from rtl_sim.simulate.runner import Dut, Simulation
 from tests.conformance.casebook import RESULT, NetworkBuilder
 from tests.conformance.engine_shapes import SHAPES
 from tests.rtl.units import DEPTHS, Run, Words, build_unit, edited
@@ -27,7 +27,8 @@ from toolflow.plan.lower.lower import compile_program
 from toolflow.plan.schedule.needs import fit_depths
 
 # Rows of several in a beat and of several beats, with indices and without, in digits, and beside tiles.
-ENGINES = ("odd", "mixed", "tile_2", "two_precisions")
+ENGINES = ("odd", "tile_2", "two_precisions")
+UNITS = (("rtl", "odd"), ("rtl", "tile_2"), ("rtl", "two_precisions"), ("hls", "odd"), ("hls", "tile_2"))
 QUIET = RunOptions(watchdog_cycles=20_000)
 STALLS = RunOptions(seed=3, stall_probability=0.3, latency_cycles=20, watchdog_cycles=20_000)
 SLOW = RunOptions(seed=4, stall_probability=0.8, latency_cycles=200, watchdog_cycles=20_000)
@@ -37,10 +38,15 @@ FEW_CYCLES = 6  # that a layer of few cycles may be late
 SIZE = 6, 8
 
 
-@pytest.fixture(scope="module", params=ENGINES)
-def name(request: pytest.FixtureRequest) -> str:
-    chosen: str = request.param
+@pytest.fixture(scope="module", params=UNITS, ids="-".join)
+def unit(request: pytest.FixtureRequest) -> tuple[Dut, str]:
+    chosen: tuple[Dut, str] = request.param
     return chosen
+
+
+@pytest.fixture(scope="module")
+def name(unit: tuple[Dut, str]) -> str:
+    return unit[1]
 
 
 def graph_of(seen: EngineConfig) -> tuple[NetworkBuilder, QuantisedGraph]:
@@ -85,9 +91,10 @@ def runs(name: str) -> tuple[Run, ...]:
     return tuple(found)
 
 
-@pytest.fixture(scope="module", params=["rtl", "hls"])
-def simulation(request: pytest.FixtureRequest, name: str, simulators: Path) -> Simulation:
-    return build_unit(engine(name), request.param, simulators / f"{request.param}_single_{name}")
+@pytest.fixture(scope="module")
+def simulation(unit: tuple[Dut, str], simulators: Path) -> Simulation:
+    dut, name = unit
+    return build_unit(engine(name), dut, simulators / f"{dut}_single_{name}")
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -122,7 +129,7 @@ def check_prediction(run: Run, cycles: tuple[int, ...]) -> None:
             assert abs(cost.cycles - taken) <= max(PREDICTION_ERROR * taken, FEW_CYCLES), f"{i.name}: {cost}, {taken}"
 
 
-@pytest.mark.parametrize("name", ENGINES[:1], indirect=True)
+@pytest.mark.parametrize("unit", [UNITS[0], UNITS[3]], indirect=True, ids="-".join)
 def test_a_reset_while_rows_go_through(simulation: Simulation, name: str) -> None:
     run = runs(name)[0]
     options = [RunOptions(seed=at, stall_probability=0.1, reset_at_cycle=at, watchdog_cycles=20_000) for at in RESETS]
@@ -131,7 +138,7 @@ def test_a_reset_while_rows_go_through(simulation: Simulation, name: str) -> Non
     assert any(outcome.reset_in_flight for outcome in outcomes)
 
 
-@pytest.mark.parametrize("name", ENGINES[:1], indirect=True)
+@pytest.mark.parametrize("unit", [UNITS[0], UNITS[3]], indirect=True, ids="-".join)
 def test_rows_of_a_second_position_must_be_kept(simulation: Simulation, name: str) -> None:
     """With another output row or column they are too many: executor, RTL and HLS say so, and the next job is right."""
     run = runs(name)[0]
