@@ -29,7 +29,9 @@ SHORT = ("odd", "tile_2")
 
 
 @pytest.fixture(autouse=True)
-def _slow_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+def slow_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take layers to be so slow that changes of layout cost nothing beside them."""
+
     def slow(config: EngineConfig, step: Compute | Pool) -> float:
         return 1e6 * row_cycles(config, step)
 
