@@ -49,7 +49,7 @@ OPTIONS = RunOptions(watchdog_cycles=20_000, limit_cycles=2_000_000, stall_proba
 LATE_WRITES = replace(OPTIONS, latency_cycles=2, stall_probability=0.7)
 
 
-SHORT = ("tiles", "packed")  # the others are compiled natively among the short tests (`test_hls_stripes.py`)
+SHORT = ("tiles",)  # the others are compiled natively among the short tests (`test_hls_stripes.py`)
 
 
 @pytest.fixture(
