@@ -143,7 +143,7 @@ module cascade_drain
       filling <= start;
       waited <= stalled;
       announced <= (announced || fetched) && !(issue && position_ends);
-      pause <= (issue && i.flags.to_result ? '1 : pause) >> 1;
+      pause <= Engine.drain_k'({1'b0, pause | {Engine.drain_k{issue && i.flags.to_result}}} >> 1);
     end
   end
 

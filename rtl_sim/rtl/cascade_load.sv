@@ -19,7 +19,6 @@ module cascade_load
   localparam int unsigned BankBits = bank_bits(Engine),
   localparam int unsigned LaneBits = lane_bits(Engine),
   localparam int unsigned WordBits = word_bits(Engine),
-  localparam int unsigned DigitBits = two_precisions(Engine) ? Engine.narrow_bits : digit_bits(Engine),
   localparam int unsigned TableLanes = table_lanes(Engine)
 ) (
   input  logic                       clk,
@@ -65,19 +64,8 @@ module cascade_load
   localparam int unsigned WordIndexBits = index_width(Engine.table_words);
   localparam int unsigned WriteWordBits = Engine.external_maps ? 16 : WordIndexBits;  // of a pixel
   localparam int unsigned BeatsBits = Engine.external_maps ? 32 : SizeBits - ByteBits;  // of an image
-  localparam int unsigned ValueBits = 10;  // an entry and, between its digits, one more than its range
-  localparam int unsigned EntryDigits = digits_of_entry();
-
-  // Balanced digits that hold every signed entry.
-  function automatic int unsigned digits_of_entry();
-    int unsigned largest;
-    largest = 0;
-    for (int unsigned n = 1; n <= 8; n++) begin
-      largest = (largest << DigitBits) + (1 << (DigitBits - 1)) - 1;
-      if (largest >= 127) return n;
-    end
-    return 8;
-  endfunction
+  localparam int unsigned ValueBits = EntryValueBits;
+  localparam int unsigned EntryDigits = digits_of_entry(Engine);
 
   typedef logic [StoreBits-1:0] store_t;
   typedef logic signed [ValueBits-1:0] value_t;
@@ -350,7 +338,6 @@ module cascade_load
   // Digits and words.
   value_t value[TableLanes];
   value_t value_next[TableLanes];
-  logic signed [DigitBits-1:0] digit[TableLanes][EntryDigits];  // of each value
   logic [Engine.sub_row-1:0][Engine.activation_bits-1:0] elements;
   logic value_valid, last_digit, word_written;
   logic [7:0] digits_left;
@@ -399,28 +386,17 @@ module cascade_load
     assign {map_word_ends, row_ends} = '0;
   end
 
-  always_comb begin
-    for (int unsigned j = 0; j < TableLanes; j++) begin
-      value_t left;
-      left = value[j];
-      for (int unsigned d = 0; d < EntryDigits; d++) begin
-        digit[j][d] = left[DigitBits-1:0];
-        left = (left - value_t'(digit[j][d])) >>> DigitBits;
-        if (d == 0) value_next[j] = wide ? '0 : left;
-      end
-    end
-    elements = '0;
-    for (int unsigned n = 0; n <= $clog2(TableLanes); n++) begin
-      for (int unsigned e = 0; e < Engine.sub_row; e++) begin
-        int unsigned d, j;
-        d = e >> n;
-        j = e - (d << n);
-        if (slice_log == SliceBits'(n) && j < TableLanes && d < EntryDigits && used[d][j])
-          elements[e] = uncut || (wide && d == 0) ? value[j][Engine.activation_bits-1:0] :
-              wide ? '0 : (Engine.activation_bits)'(digit[j][d]);
-      end
-    end
-  end
+  cascade_digits #(
+    .Engine(Engine)
+  ) i_digits (
+    .wide,
+    .uncut,
+    .slice_log,
+    .used,
+    .value,
+    .value_next,
+    .elements
+  );
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin

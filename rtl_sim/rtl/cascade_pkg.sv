@@ -430,6 +430,25 @@ package cascade_pkg;
     return engine.weight_bits < engine.activation_bits ? engine.weight_bits : engine.activation_bits;
   endfunction
 
+  // Bits of an entry of the input tables and, between its digits, of one more than its range.
+  localparam int unsigned EntryValueBits = 10;
+
+  // Bits of the digits into which LOAD cuts an entry.
+  function automatic int unsigned entry_digit_bits(engine_t engine);
+    return two_precisions(engine) ? engine.narrow_bits : digit_bits(engine);
+  endfunction
+
+  // Balanced digits that hold every signed entry.
+  function automatic int unsigned digits_of_entry(engine_t engine);
+    int unsigned largest;
+    largest = 0;
+    for (int unsigned n = 1; n <= 8; n++) begin
+      largest = (largest << entry_digit_bits(engine)) + (1 << (entry_digit_bits(engine) - 1)) - 1;
+      if (largest >= 127) return n;
+    end
+    return 8;
+  endfunction
+
   // Bits of a weight row, with or without its indices (an engine without gather takes none), and of the widest item of
   // the weight stream.
   function automatic int unsigned row_bits(engine_t engine, bit indexed);
