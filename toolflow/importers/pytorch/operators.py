@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -357,12 +358,35 @@ def _sigmoid(call: Call) -> Value | None:
     return vocabulary.sigmoid_at_end(call.build, call.place, call.tensor(), _is_end(call.node))
 
 
+def _argmax(call: Call) -> Value | None:
+    """Leave argmax out at the output: the device returns the class, the first one of equal scores."""
+    x, dim = call.tensor(), call.take("dim")
+    call.args.clear()
+    axis = 0 if dim is None else dim  # over all axes: the images of a batch would be mixed
+    return vocabulary.left_out_at_end(call.build, call.place, vocabulary.DECISION, x, axis, _is_end(call.node))
+
+
+def _largest(call: Call) -> list[Value | None] | None:
+    """Leave topk and max out at the output, which give scores and classes."""
+    x, dim = call.tensor(), call.take("dim")
+    if not call.args.pop("largest", True):
+        call.problem("largest", False, "True")
+        return None
+    call.args.clear()
+    found = vocabulary.left_out_at_end(call.build, call.place, vocabulary.DECISION, x, dim, _is_end(call.node))
+    return [found, found]
+
+
 def _is_end(node: fx.Node) -> bool:
-    """Return whether a node's only use is the model's output, directly or through reshapes."""
+    """Return whether a node's only use is the model's output, directly or through what keeps the classes' order."""
     if len(node.users) != 1:
         return False
     user = next(iter(node.users))
-    return user.op == "output" or (OPERATORS.get(user.target) in (_reshape, _identity) and _is_end(user))
+    kept = OPERATORS.get(user.target) in KEEP_ORDER or user.target is operator.getitem
+    return user.op == "output" or (kept and _is_end(user))
+
+
+KEEP_ORDER = (_reshape, _identity, _softmax, _argmax, _largest)
 
 
 OPERATORS: Mapping[Any, Callable[[Call], Value | list[Value | None] | None]] = {
@@ -447,6 +471,9 @@ OPERATORS: Mapping[Any, Callable[[Call], Value | list[Value | None] | None]] = {
     aten.detach.default: _identity,
     aten.contiguous.default: _identity,
     aten._to_copy.default: _to_copy,
+    aten.argmax.default: _argmax,
+    aten.max.dim: _largest,
+    aten.topk.default: _largest,
     aten.sigmoid.default: _sigmoid,
     aten.softmax.int: _softmax,
     aten._softmax.default: _softmax,
