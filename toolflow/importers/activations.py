@@ -50,6 +50,13 @@ def leaky_relu(build: GraphBuilder, place: Place, x: Value, slope: Array) -> Val
     return None if line is None or part is None else vocabulary.add(build, place, line, part)
 
 
+def larger(build: GraphBuilder, place: Place, a: Value, b: Value, sign: float = 1.0) -> Value | None:
+    """Return the larger of two maps, element by element, a + relu(b − a); the smaller if the sign is −1."""
+    difference = vocabulary.add(build, place, b, a, -1.0) if sign > 0 else vocabulary.add(build, place, a, b, -1.0)
+    part = None if difference is None else build.emit(place, Relu(), [difference])
+    return None if part is None else vocabulary.add(build, place, a, part, sign)
+
+
 def hard_sigmoid(build: GraphBuilder, place: Place, x: Value, slope: float, middle: float) -> Value | None:
     """Return min(max(slope·x + middle, 0), 1)."""
     return clip(build, place, _linear(build, place, x, slope, middle), 0.0, 1.0)

@@ -317,13 +317,23 @@ def _is_vector(build: GraphBuilder, place: Place, x: Value) -> bool:
     return False
 
 
-def global_max(build: GraphBuilder, place: Place, x: Value) -> Value | None:
-    """Maximum over height and width, or over the length of a signal."""
-    if len(x.shape) not in (2, 3):
-        build.problem(place, "input shape", x.shape, "a feature map (C, H, W) or (C, length)")
+def maximum(build: GraphBuilder, place: Place, x: Value, axes: Sequence[int], keep: bool) -> Value | None:
+    """Maximum over height and width, or over the length of a signal; `axes` count the batch as 0."""
+    rank = 1 + len(x.shape)
+    if rank not in (3, 4) or sorted(position(axis, rank) for axis in axes) != [*range(2, rank)]:
+        build.problem(place, "axes", list(axes), "[2, 3] (height and width) of a feature map")
         return None
     size = window(x, x.shape[1:])
-    return build.emit(place, MaxPool(size, size), [x])
+    found = build.emit(place, MaxPool(size, size), [x])
+    return found if keep or found is None else build.view(place, found, found.shape[:1])
+
+
+def total(build: GraphBuilder, place: Place, x: Value, axes: Sequence[int], keep: bool) -> Value | None:
+    """Sum over what `mean` takes: the mean times the number of elements."""
+    found = mean(build, place, x, axes, keep)
+    if found is None:
+        return None
+    return scale_shift(build, place, found, np.full(1, math.prod(x.shape) / math.prod(found.shape)))
 
 
 def window(x: Value, values: Sequence[int], row: int = 1) -> Pair:

@@ -81,6 +81,10 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "clamp below": lambda x: x.clamp_min(0.5),
     "clamp above": lambda x: x.clamp_max(0.5),
     "hard sigmoid": fn.hardsigmoid,
+    "maximum": lambda x: torch.maximum(x, -x),
+    "minimum": lambda x: torch.minimum(x.relu(), x),
+    "maximum of the map": lambda x: x.amax((2, 3)),
+    "sum of the map": lambda x: x.sum((-1, -2), keepdim=True).relu(),
     "difference": lambda x: torch.sub(x.relu(), x, alpha=3),
 }
 
@@ -114,3 +118,20 @@ def test_bounds_that_leave_nothing_are_refused(tmp_path: Path) -> None:
     model = onnx_model([node("Clip", ["x", "high", "low"], ["y"], name="swapped")], CONSTANTS, ("N", 5, 4, 3))
     with pytest.raises(UnsupportedModelError, match=r"'swapped': bounds = \[0.75, -0.5\] .* below the upper one"):
         import_onnx(saved(model, tmp_path))
+
+
+EXTREMES: dict[str, list[NodeProto]] = {
+    "of two maps": [node("Neg", ["x"], ["n"]), node("Max", ["x", "n"], ["y"])],
+    "of three": [node("Neg", ["x"], ["n"]), node("Relu", ["x"], ["r"]), node("Min", ["x", "n", "r"], ["y"])],
+    "with numbers": [node("Max", ["low", "x", "none"], ["y"])],
+    "below a number": [node("Min", ["x", "high"], ["y"])],
+}
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_the_larger_and_the_smaller(tmp_path: Path, name: str) -> None:
+    model = onnx_model(EXTREMES[name], CONSTANTS, ("N", 5, 4, 3))
+    graph = import_onnx(saved(model, tmp_path))
+    x = 2 * random_array(3, 5, 4, 3)
+    assert_close(run_graph(simplify(graph), x), run_onnx(model, x))
+    require_engine(graph)

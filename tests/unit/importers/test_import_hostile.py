@@ -153,7 +153,9 @@ def test_every_unsupported_thing_is_listed_at_once(tmp_path: Path) -> None:
         helper.make_node("MaxPool", ["c"], ["d", "indices"], name="pool", kernel_shape=[2, 2]),
         helper.make_node("Clip", ["d", "six", "six"], ["e"], name="clip"),
         helper.make_node("Pad", ["e", "pads", "six"], ["f"], name="pad"),
-        helper.make_node("AveragePool", ["f"], ["g"], name="average", kernel_shape=[2, 2], dilations=[2, 1]),
+        helper.make_node(
+            "AveragePool", ["f"], ["g"], name="average", kernel_shape=[2, 2], dilations=[2, 1], ceil_mode=1
+        ),
         helper.make_node("Softmax", ["g"], ["i"], name="soft", axis=1),
         helper.make_node("Mul", ["i", "i"], ["j"], name="square"),
         helper.make_node("BatchNormalization", ["j", "v", "v", "v", "v"], ["k"], name="norm", training_mode=1),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ import numpy.typing as npt
 from onnx import TensorProto, helper
 
 from toolflow.importers import activations, phases, vocabulary
-from toolflow.importers.builder import Value
+from toolflow.importers.builder import GraphBuilder, Place, Value
+from toolflow.importers.onnx import endings, upsampling
 from toolflow.importers.onnx import layout as onnx_layout
-from toolflow.importers.onnx import upsampling
 from toolflow.importers.onnx.call import Call
 from toolflow.operators import AvgPool, Conv, Linear, MaxPool
 from toolflow.operators.window import Pads, Pair
@@ -205,8 +206,14 @@ def _avg_pool(call: Call) -> Value | None:
         return None
     stride, pads, dilation = window
     if dilation != (1, 1):
-        call.problem("dilations", list(dilation), "[1, 1]", "use a depthwise convolution with constant weights")
-        return None
+        if ceil_mode or (any(pads) and not count_pads):
+            allowed = "[1, 1], or a window that counts its padding, without ceil mode"
+            call.problem("dilations", list(dilation), allowed, "use a depthwise convolution with constant weights")
+            return None
+        channels = x.shape[0]
+        mean = np.full((channels, 1, *kernel), 1 / math.prod(kernel))
+        op = Conv(stride, pads, dilation, groups=channels)
+        return phases.convolution(call.build, call.place, x, op, {"weight": mean, "bias": np.zeros(channels)})
     return vocabulary.avg_pool(call.build, call.place, x, AvgPool(kernel, stride, pads, ceil_mode, count_pads))
 
 
@@ -217,30 +224,58 @@ def _global_average(call: Call) -> Value | None:
 
 def _global_max(call: Call) -> Value | None:
     x = call.value(0)
-    return None if x is None else vocabulary.global_max(call.build, call.place, x)
+    return None if x is None else vocabulary.maximum(call.build, call.place, x, range(2, 1 + len(x.shape)), keep=True)
 
 
 def _reduce_mean(call: Call) -> Value | None:
-    x, axes = call.value(0), call.integers("axes", 1, 18)
+    return _reduced(call, vocabulary.mean, 18)
+
+
+def _reduce_max(call: Call) -> Value | None:
+    return _reduced(call, vocabulary.maximum, 18)
+
+
+def _reduce_sum(call: Call) -> Value | None:
+    return _reduced(call, vocabulary.total, 13)
+
+
+def _reduced(
+    call: Call, reduction: Callable[[GraphBuilder, Place, Value, Sequence[int], bool], Value | None], since: int
+) -> Value | None:
+    x, axes = call.value(0), call.integers("axes", 1, since)
     keep = call.flag("keepdims", 1)
     does_nothing = call.flag("noop_with_empty_axes", 0) and not axes
     if x is None or does_nothing:
         return x
-    return vocabulary.mean(call.build, call.place, x, axes or [], keep)
+    return reduction(call.build, call.place, x, axes or [], keep)
 
 
-def _reduce_max(call: Call) -> Value | None:
-    x, axes = call.value(0), call.integers("axes", 1, 18)
-    keep = call.flag("keepdims", 1)
-    call.flag("noop_with_empty_axes", 0)
-    if x is None:
+def _extreme(call: Call, sign: float) -> Value | None:
+    """Import Max or Min of maps and numbers."""
+    operands = [call.inputs.pop(index) for index in sorted(call.inputs)]
+    numbers = [value for value in operands if isinstance(value, np.ndarray)]
+    if any(number.size != 1 for number in numbers):
+        call.problem("constant", f"of shape {[number.shape for number in numbers]}", "one number")
         return None
-    rank = 1 + len(x.shape)
-    if axes is None or rank not in (3, 4) or {vocabulary.position(axis, rank) for axis in axes} != {*range(2, rank)}:
-        call.problem("axes", axes, "[2, 3] (height and width) of a feature map")
-        return None
-    found = vocabulary.global_max(call.build, call.place, x)
-    return found if keep or found is None else call.build.view(call.place, found, found.shape[:1])
+    found, *rest = [value for value in operands if isinstance(value, Value)]
+    for value in rest:
+        result = activations.larger(call.build, call.place, found, value, sign)
+        if result is None:
+            return None
+        found = result
+    if not numbers:
+        return found
+    bound = sign * max(sign * float(number.reshape(())) for number in numbers)
+    bounds = (bound, None) if sign > 0 else (None, bound)
+    return activations.clip(call.build, call.place, found, *bounds)
+
+
+def _max(call: Call) -> Value | None:
+    return _extreme(call, 1.0)
+
+
+def _min(call: Call) -> Value | None:
+    return _extreme(call, -1.0)
 
 
 def _sum_of(call: Call, sign: float) -> Value | None:
@@ -370,54 +405,10 @@ def _shape(call: Call) -> npt.NDArray[np.int64] | None:
     return None if x is None else np.array((call.batch, *x.shape)[start:end], np.int64)
 
 
-def _softmax(call: Call) -> Value | None:
-    x, axis = call.value(0), call.attribute("axis", -1 if call.opset >= 13 else 1)
-    return (
-        None
-        if x is None
-        else vocabulary.left_out_at_end(call.build, call.place, vocabulary.SOFTMAX, x, axis, call.is_end)
-    )
-
-
-def _sigmoid(call: Call) -> Value | None:
-    x = call.value(0)
-    return None if x is None else vocabulary.sigmoid_at_end(call.build, call.place, x, call.is_end)
-
-
-def _arg_max(call: Call) -> Value | None:
-    """Leave ArgMax out at the output: the device returns the class, the first one of equal scores."""
-    x, axis = call.value(0), call.attribute("axis", 0)
-    call.flag("keepdims", 1)
-    last = call.flag("select_last_index", 0)
-    if last:
-        call.problem("select_last_index", 1, "0: the device takes the first of equal scores")
-        return None
-    return (
-        None
-        if x is None
-        else vocabulary.left_out_at_end(call.build, call.place, vocabulary.DECISION, x, axis, call.is_end)
-    )
-
-
-def _top_k(call: Call) -> Value | None:
-    """Leave TopK out at the output: the device returns the class and all scores."""
-    x, axis, largest = call.value(0), call.attribute("axis", -1), call.flag("largest", 1)
-    _ = call.attribute("k", None) if call.opset < 10 else call.constant(1)  # the first of the k values is the class
-    call.flag("sorted", 1)
-    if not largest:
-        call.problem("largest", 0, "1")
-        return None
-    return (
-        None
-        if x is None
-        else vocabulary.left_out_at_end(call.build, call.place, vocabulary.DECISION, x, axis, call.is_end)
-    )
-
-
 OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | list[Value | None] | None]] = {
     "Abs": _abs,
     "Add": _add,
-    "ArgMax": _arg_max,
+    "ArgMax": endings.arg_max,
     "AveragePool": _avg_pool,
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
@@ -437,29 +428,32 @@ OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | list[Value |
     "HardSigmoid": _hard_sigmoid,
     "Identity": _identity,
     "LeakyRelu": _leaky_relu,
-    "LogSoftmax": _softmax,
+    "LogSoftmax": endings.softmax,
     "MatMul": _matmul,
+    "Max": _max,
     "MaxPool": _max_pool,
     "Mean": _mean_of,
+    "Min": _min,
     "Mul": _mul,
     "Neg": _neg,
     "PRelu": _p_relu,
     "Pad": _pad,
     "ReduceMean": _reduce_mean,
+    "ReduceSum": _reduce_sum,
     "Relu": _relu,
     "ReduceMax": _reduce_max,
     "Resize": upsampling.resize,
     "Reshape": onnx_layout.reshape,
     "Shape": _shape,
-    "Sigmoid": _sigmoid,
+    "Sigmoid": endings.sigmoid,
     "Slice": onnx_layout.part,
-    "Softmax": _softmax,
+    "Softmax": endings.softmax,
     "SpaceToDepth": onnx_layout.space_to_depth,
     "Split": onnx_layout.split,
     "Squeeze": onnx_layout.squeeze,
     "Sub": _sub,
     "Sum": _sum,
-    "TopK": _top_k,
+    "TopK": endings.top_k,
     "Transpose": onnx_layout.transpose,
     "Unsqueeze": onnx_layout.unsqueeze,
     "Upsample": upsampling.upsample,

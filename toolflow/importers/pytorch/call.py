@@ -12,7 +12,7 @@ from torch import fx
 
 from toolflow.importers import vocabulary
 from toolflow.importers.builder import Array, GraphBuilder, Place, Value
-from toolflow.operators.window import Pair
+from toolflow.operators.window import Pads, Pair
 
 
 @dataclass
@@ -76,3 +76,8 @@ class Call:
 def as_array(value: torch.Tensor | float) -> Array:
     """Return a constant as float64."""
     return np.asarray(value.double().cpu().numpy() if isinstance(value, torch.Tensor) else value, np.float64)
+
+
+def both(pads: Pair) -> Pads:
+    """Return (vertical, horizontal) pads as those of all four sides."""
+    return (*pads, *pads)

@@ -12,9 +12,9 @@ from torch import fx
 
 from toolflow.importers import activations, phases, vocabulary
 from toolflow.importers.builder import Value
-from toolflow.importers.pytorch import upsampling
-from toolflow.importers.pytorch.call import Call, as_array
-from toolflow.operators import AvgPool, Conv, Linear, MaxPool
+from toolflow.importers.pytorch import pooling, upsampling
+from toolflow.importers.pytorch.call import Call, as_array, both
+from toolflow.operators import Conv, Linear
 from toolflow.operators.window import Pads, Pair
 
 aten = torch.ops.aten
@@ -31,7 +31,7 @@ REWRITES: Mapping[str, str] = {
     ),
     **dict.fromkeys(("upsample_bilinear2d", "upsample_bicubic2d", "upsample_linear1d"), vocabulary.SMOOTH),
     **dict.fromkeys(("matmul", "mm", "bmm", "einsum"), "use nn.Linear or a 1×1 convolution with constant weights"),
-    **dict.fromkeys(("max", "amax"), "use nn.AdaptiveMaxPool2d(1) for the maximum over height and width"),
+    **dict.fromkeys(("max", "amin"), "use nn.AdaptiveMaxPool2d(1) for the maximum over height and width"),
     "_native_batch_norm_legit": "keep track_running_stats=True and train the statistics",
     **dict.fromkeys(
         ("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine", "quantize_per_tensor", "dequantize"),
@@ -39,10 +39,6 @@ REWRITES: Mapping[str, str] = {
     ),
     "dropout": DROPOUT_HINT,
 }
-
-
-def _both(pads: Pair) -> Pads:
-    return (*pads, *pads)
 
 
 def _conv(call: Call) -> Value | None:
@@ -64,7 +60,7 @@ def _conv(call: Call) -> Value | None:
     if isinstance(padding, str):
         pads = _same(weight.shape[2:], dilation) if padding == "same" else (0, 0, 0, 0)
     else:
-        pads = _both(vocabulary.window(x, [padding] if isinstance(padding, int) else padding, 0))
+        pads = both(vocabulary.window(x, [padding] if isinstance(padding, int) else padding, 0))
     op = Conv(stride, pads, dilation, call.take("groups"))
     return phases.convolution(call.build, call.place, x, op, {"weight": weight, "bias": bias})
 
@@ -146,59 +142,12 @@ def _neg(call: Call) -> Value | None:
     return vocabulary.scale_shift(call.build, call.place, call.tensor(), np.full(1, -1.0))
 
 
-def _max_pool(call: Call) -> Value | None:
-    x = call.tensor()
-    kernel = call.pair("kernel_size", x)
-    op = MaxPool(
-        kernel,
-        call.pair("stride", x, kernel),
-        _both(call.pair("padding", x, row=0)),
-        call.pair("dilation", x),
-        bool(call.take("ceil_mode")),
-    )
-    return call.build.emit(call.place, op, [x])
-
-
-def _avg_pool(call: Call) -> Value | None:
-    x = call.tensor()
-    kernel = call.pair("kernel_size", x)
-    op = AvgPool(
-        kernel,
-        call.pair("stride", x, kernel),
-        _both(call.pair("padding", x, row=0)),
-        bool(call.take("ceil_mode")),
-        bool(call.take("count_include_pad")),
-        call.args.pop("divisor_override", None),
-    )
-    return vocabulary.avg_pool(call.build, call.place, x, op)
-
-
-def _adaptive(call: Call) -> Value | None:
-    """Import adaptive pooling to 1×1, or to a size that divides the input: both have one fixed window."""
-    x = call.tensor()
-    size = call.pair("output_size", x)
-    is_max = "max" in str(call.node.target)
-    whole = vocabulary.window(x, x.shape[1:])
-    if len(x.shape) not in (2, 3) or any(whole[axis] % size[axis] for axis in (0, 1)):
-        call.problem("output_size", size, f"1×1, or a size that divides the input {x.shape[1:]}")
+def _extreme(call: Call) -> Value | None:
+    a, b = call.take("self"), call.take("other")
+    if not isinstance(a, Value) or not isinstance(b, Value):
+        call.problem("other", "a constant", "a tensor computed from the image", "use clamp")
         return None
-    kernel = (whole[0] // size[0], whole[1] // size[1])
-    return call.build.emit(call.place, (MaxPool if is_max else AvgPool)(kernel, kernel), [x])
-
-
-def _mean(call: Call) -> Value | None:
-    dims = call.take("dim")
-    return vocabulary.mean(call.build, call.place, call.tensor(), dims or [], bool(call.take("keepdim")))
-
-
-def _global_mean(call: Call) -> Value | None:
-    """Import adaptive_avg_pool1d with one output, on a flattened map."""
-    size = list(call.args["output_size"])
-    if size != [1]:
-        return _adaptive(call)
-    call.take("output_size")
-    x = call.tensor()
-    return vocabulary.mean(call.build, call.place, x, [len(x.shape)], keep=True)
+    return activations.larger(call.build, call.place, a, b, 1.0 if "maximum" in str(call.node.target) else -1.0)
 
 
 def _sum_of(call: Call, sign: float, first: str = "self", second: str = "other") -> Value | None:
@@ -419,17 +368,21 @@ OPERATORS: Mapping[Any, Callable[[Call], Value | list[Value | None] | None]] = {
     aten.abs.default: _abs,
     aten.hardsigmoid.default: _hard_sigmoid,
     aten.neg.default: _neg,
-    aten.max_pool1d.default: _max_pool,
-    aten.max_pool1d_with_indices.default: _max_pool,
-    aten.max_pool2d.default: _max_pool,
-    aten.max_pool2d_with_indices.default: _max_pool,
-    aten.avg_pool1d.default: _avg_pool,
-    aten.avg_pool2d.default: _avg_pool,
-    aten.adaptive_avg_pool2d.default: _adaptive,
-    aten.adaptive_max_pool1d.default: _adaptive,
-    aten.adaptive_max_pool2d.default: _adaptive,
-    aten.mean.dim: _mean,
-    aten.adaptive_avg_pool1d.default: _global_mean,
+    aten.max_pool1d.default: pooling.max_pool,
+    aten.max_pool1d_with_indices.default: pooling.max_pool,
+    aten.max_pool2d.default: pooling.max_pool,
+    aten.max_pool2d_with_indices.default: pooling.max_pool,
+    aten.avg_pool1d.default: pooling.avg_pool,
+    aten.avg_pool2d.default: pooling.avg_pool,
+    aten.adaptive_avg_pool2d.default: pooling.adaptive,
+    aten.adaptive_max_pool1d.default: pooling.adaptive,
+    aten.adaptive_max_pool2d.default: pooling.adaptive,
+    aten.amax.default: pooling.maximum,
+    aten.maximum.default: _extreme,
+    aten.minimum.default: _extreme,
+    aten.mean.dim: pooling.mean,
+    aten.sum.dim_IntList: pooling.total,
+    aten.adaptive_avg_pool1d.default: pooling.global_mean,
     aten.add.Tensor: _add,
     aten.add.Scalar: _add,
     aten.sub.Tensor: _sub,
