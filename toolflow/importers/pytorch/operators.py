@@ -31,7 +31,8 @@ REWRITES: Mapping[str, str] = {
     ),
     **dict.fromkeys(("upsample_bilinear2d", "upsample_bicubic2d", "upsample_linear1d"), vocabulary.SMOOTH),
     **dict.fromkeys(("matmul", "mm", "bmm", "einsum"), "use nn.Linear or a 1×1 convolution with constant weights"),
-    **dict.fromkeys(("max", "amin"), "use nn.AdaptiveMaxPool2d(1) for the maximum over height and width"),
+    "max": "use nn.AdaptiveMaxPool2d(1) for the maximum over height and width",
+    "amin": "negate the map, take amax over height and width, and negate that",
     "_native_batch_norm_legit": "keep track_running_stats=True and train the statistics",
     **dict.fromkeys(
         ("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine", "quantize_per_tensor", "dequantize"),
