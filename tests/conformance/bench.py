@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from rtl_sim.simulate.runner import Dut, Simulation
 from tests.conformance.cases import cases_of, sweep_of
 from tests.rtl.units import Run, build_unit, fitted, make_run, smallest_bank_of
 from toolflow.engine.config import EngineConfig
-from toolflow.engine.cycles import predict
+from toolflow.engine.cycles import InstructionCycles, predict
 from toolflow.engine.isa import Flag, Opcode
 
 WATCHDOG_CYCLES = 50_000
@@ -73,7 +73,8 @@ def _check_prediction(run: Run, cycles: tuple[int, ...]) -> None:
     before = SHORT
     for i, cost, taken in zip(c.instructions, predicted, cycles[-len(predicted) :], strict=True):
         if i.opcode in (Opcode.TABLE, Opcode.LOAD) and cost.bound == "control":  # passed over: it waits to be decoded
-            assert cost.cycles == taken, f"{run.name}: {i.name}, {cost.cycles} for {taken}"
+            waits = taken > cost.cycles and i.opcode is Opcode.LOAD and _loads_ahead_in_time(run, predicted, cycles)
+            assert cost.cycles == taken or waits, f"{run.name}: {i.name}, {cost.cycles} for {taken}"
         if i.opcode is Opcode.CONV:
             slow = config.beats_per_row(Flag.INDEXED in i.flags) > 1
             allowed = (SLOW_WEIGHTS_ERROR if slow or config.sub_row == 1 else PREDICTION_ERROR) * taken
@@ -89,6 +90,19 @@ def _check_prediction(run: Run, cycles: tuple[int, ...]) -> None:
             assert abs(cost.cycles - taken) <= max(MOVE, PREDICTION_ERROR * taken), (
                 f"{run.name}: {i.name}, {cost.cycles} for {taken}"
             )
+
+
+def _loads_ahead_in_time(run: Run, predicted: Sequence[InstructionCycles], cycles: tuple[int, ...]) -> bool:
+    """Return whether the images loaded beside compute are there when the cycle model says, within its error.
+
+    A LOAD that finds almost all of them waits for the last ones where what runs beside it ends a little earlier.
+    """
+    code = run.compiled.instructions
+    ahead = next(n for n, i in enumerate(code) if Flag.LOAD_AHEAD in i.flags)
+    load = next(n for n, i in enumerate(code) if i.opcode is Opcode.LOAD)
+    counted = sum(cycles[ahead - 2 * len(code) : load + 1 - len(code)])
+    whole = sum(cost.cycles for cost in (*predicted[ahead:], *predicted[: load + 1]))
+    return abs(whole - counted) <= PREDICTION_ERROR * counted
 
 
 def check_runs(simulation: Simulation, config: EngineConfig, runs: list[Run]) -> None:

@@ -140,7 +140,7 @@ def test_a_fault_in_the_tiles_is_seen(file: str, old: str, new: str, tmp_path: P
         ("drain.hpp", "wide ? memory / 2 : g", "g"),
         ("load.hpp", "if (S::two_precisions && narrow) return", "if (false) return"),
         ("pool.hpp", "if (i.input_signed() && narrow) lowest", "if (false) lowest"),
-        ("engine.hpp", "= wide ? Shape<Config>::wide_lanes :", "= false ? Shape<Config>::wide_lanes :"),
+        ("engine.hpp", "1 : wide ? Shape<Config>::wide_lanes :", "1 : false ? Shape<Config>::wide_lanes :"),
     ],
 )
 def test_a_fault_in_one_of_two_precisions_is_seen(file: str, old: str, new: str, tmp_path: Path) -> None:
