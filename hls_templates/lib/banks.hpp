@@ -100,6 +100,20 @@ inline void write_word(Banks<Config>& bank, int lane, unsigned int address, cons
   }
 }
 
+// The words of all lanes.
+template <class Config>
+inline void read_words(const Banks<Config>& bank, unsigned int address, Words<Config>& word) {
+#ifdef __SYNTHESIS__
+#pragma HLS INLINE
+#endif
+  for (int p = 0; p < Config::lanes_p; ++p) {
+#ifdef __SYNTHESIS__
+#pragma HLS UNROLL
+#endif
+    read_word<Config>(bank, p, address, word[p]);
+  }
+}
+
 // One lane's word.
 template <class Config>
 inline void read_lane(const Banks<Config>& bank, int lane, unsigned int address, bool narrow,

@@ -239,14 +239,7 @@ bool convolve_group(const Instruction& i, const Group& group, const Taps& taps, 
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=word complete dim=0
 #endif
-    if (reads || fetches_inside) {
-      for (int p = 0; p < Config::lanes_p; ++p) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-        read_word<Config>(bank, p, fetches ? residual_address : place.address, word[p]);
-      }
-    }
+    if (reads || fetches_inside) read_words<Config>(bank, fetches ? residual_address : place.address, word);
 
     const bool drains = done != 0 && cycle >= of.settled && leaving.row < of.span;
     const bool folds = of.tiled && fold.chunk < group.chunks;

@@ -43,12 +43,7 @@ void max_pool(const Instruction& i, const Windows<Config>& windows, bool narrow,
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=word complete dim=0
 #endif
-    for (int p = 0; p < Config::lanes_p; ++p) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-      read_word<Config>(bank, p, place.address, word[p]);
-    }
+    read_words<Config>(bank, place.address, word);
     for (int p = 0; p < Config::lanes_p; ++p) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL
@@ -113,12 +108,7 @@ void shift_lanes(const Instruction& i, Banks<Config>& bank) {
 #ifdef __SYNTHESIS__
 #pragma HLS ARRAY_PARTITION variable=word complete dim=0
 #endif
-    for (int p = 0; p < Config::lanes_p; ++p) {
-#ifdef __SYNTHESIS__
-#pragma HLS UNROLL
-#endif
-      read_word<Config>(bank, p, place.address, word[p]);
-    }
+    read_words<Config>(bank, place.address, word);
     for (int p = 0; p < Config::lanes_p; ++p) {
 #ifdef __SYNTHESIS__
 #pragma HLS UNROLL

@@ -31,7 +31,8 @@ from toolflow.plan.explore.choose import (
 )
 from toolflow.plan.explore.demand import demand
 from toolflow.plan.explore.estimate import estimate
-from toolflow.plan.explore.shapes import allowed_shapes, rank_shapes, smallest_engines
+from toolflow.plan.explore.ranking import rank_shapes
+from toolflow.plan.explore.shapes import allowed_shapes, smallest_engines
 from toolflow.plan.lower.lower import compile_program
 from toolflow.plan.resources.estimate import estimate_resources
 from toolflow.plan.schedule.needs import fit_depths, needs

@@ -12,7 +12,7 @@ from toolflow.plan.boards.board import load_board
 from toolflow.plan.explore.choose import UnitRequest, best_single, timed_engines
 from toolflow.plan.explore.estimate import schedule_on
 from toolflow.plan.explore.one_image import layouts_tried
-from toolflow.plan.explore.shapes import rank_shapes
+from toolflow.plan.explore.ranking import rank_shapes
 from toolflow.plan.resources.estimate import estimate_resources, stripes_amounts
 
 

@@ -22,13 +22,12 @@ from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.boards.board import Board, all_boards
 from toolflow.plan.explore.estimate import schedule_on
 from toolflow.plan.explore.objective import THROUGHPUT, Objective
+from toolflow.plan.explore.ranking import rank_shapes, worth_timing
 from toolflow.plan.explore.shapes import (
     SizedEngine,
     UnitRequest,
     allowed_shapes,
-    rank_shapes,
     smallest_engines,
-    worth_timing,
 )
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.estimate import estimate_resources

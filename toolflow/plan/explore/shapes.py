@@ -1,4 +1,4 @@
-"""Enumerate the engine shapes worth timing: all allowed shapes within the budgets, ranked by demand."""
+"""Enumerate the engine shapes that a network, its user and a board allow."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from toolflow.engine.config import ARRAY, COLUMNS, FITTED, EngineConfig, deepest_memories, operands_of, smallest_values
-from toolflow.ir.errors import DoesNotFitError, ToolflowError
+from toolflow.ir.errors import ToolflowError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.packing import longest_chains
 from toolflow.plan.boards.board import Board
-from toolflow.plan.explore.bank_options import BankOptions
-from toolflow.plan.explore.demand import Demand, demand
-from toolflow.plan.explore.one_image import layouts_tried, striped
+from toolflow.plan.explore.demand import demand
 from toolflow.plan.resources.count import ResourceCount
-from toolflow.plan.resources.estimate import LaneAmounts, estimate_resources
+from toolflow.plan.resources.estimate import estimate_resources
 from toolflow.plan.resources.family import family_of
 from toolflow.plan.schedule.memory import as_map
 from toolflow.plan.schedule.prepare import prepare, result_tensor
@@ -31,11 +29,7 @@ SUB_ROWS = (8, 16)
 DRAIN_K = (1, 2, 4, 8)
 TRANSFORM_CYCLES = (1, 2, 4)
 MAX_BUS_BITS = 128
-# Budgets of one unit of a pair: its share of LUTs, flip-flops and memories, and its share of DSPs.
-LOGIC_SHARES = (1.0, 0.9, 0.8, 0.75, 0.7, 0.6, 0.55, 0.4, 0.25, 0.2, 0.12)
-DSP_SHARES = (1.0, 0.9, 0.8, 0.7, 0.4, 0.2, 0.15, 0.1, 0.05)
 GATHER_GAIN = 1.02  # engines with gather are tried if they are so much faster
-PER_BUDGET = 3  # number of shapes that are timed for each budget
 
 
 @dataclass(frozen=True)
@@ -84,151 +78,6 @@ class SizedEngine:
 
     config: EngineConfig
     resources: ResourceCount
-
-
-@dataclass(frozen=True)
-class RankedShape:
-    """A shape with memory depths, and the cycles per image of its array and drain.
-
-    Attributes:
-        column: the shape with another number of lanes.
-        resources: what the shape takes.
-        in_fabric: what a lane takes more if its products are made of LUTs, less than 0 of DSP blocks; None if they
-            cannot be.
-    """
-
-    column: EngineConfig
-    lanes_p: int
-    cycles_per_image: float
-    resources: ResourceCount
-    in_fabric: ResourceCount | None
-
-    @property
-    def config(self) -> EngineConfig:
-        """The shape, all of its lanes with DSP blocks if its column has any."""
-        return self.column.model_copy(update={"lanes_p": self.lanes_p})
-
-    def within(self, budget: ResourceCount) -> SizedEngine | None:
-        """Return the shape if it fits, with so few lanes in LUTs as the DSP blocks leave, or None."""
-        amounts, lanes = self.resources, self.column.fabric_lanes
-        if amounts.luts > budget.luts:
-            return None
-        if (lacking := amounts.dsps - budget.dsps) > 0 and self.in_fabric:
-            pack_p = self.column.pack_p
-            lanes = math.ceil(lacking / -self.in_fabric.dsps / pack_p) * pack_p
-            amounts += self.in_fabric * lanes
-        if lanes >= self.lanes_p or not amounts.fits(budget):
-            return None
-        shape = self.column.model_copy(update={"lanes_p": self.lanes_p, "fabric_lanes": lanes})
-        return SizedEngine(shape, amounts)
-
-
-def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
-    """Return the allowed shapes, fastest first, whether they fit the board or not.
-
-    Of two that are equally fast, the one that drains fewer channels comes first, then the one without UltraRAM.
-    Those with too many DSP blocks are left out, if others remain.
-
-    Banks that do not hold all maps are as deep as the board allows; their layers run in bands of rows.
-
-    Raises:
-        DoesNotFitError: no banks hold a band of one layer.
-        ToolflowError: the parameters that the user fixed allow no shape.
-    """
-    demands: dict[tuple[int, bool, int], Demand] = {}
-    paces: dict[tuple[int, ...], tuple[dict[str, int], float]] = {}  # depths and cycles of a pass, whatever lanes_p is
-    sizes: dict[tuple[int | str, ...], LaneAmounts] = {}
-    options: dict[tuple[int | str, ...], BankOptions] = {}
-    streams: dict[tuple[tuple[int, ...], int], float] = {}  # bytes of weights in a pass, with banks so deep
-    deepest: dict[tuple[int, bool, int], int] = {}  # words of the banks that the board holds at most
-    ranked, usable = [], board.usable
-    r, layouts = request, layouts_tried(request.fixed or {}, request.batch)
-    fixed = {name: value for name, value in (request.fixed or {}).items() if name != "stripes"}
-    # What is equal but for the lanes is packed alike where the lanes are odd, or where they are even.
-    given = fixed.keys() & {"lanes_p", "fabric_lanes"}
-    columns = allowed_shapes(
-        r.weight_bits, r.activation_bits, r.multipliers, fixed, board, form_of(r, board), None if given else (1, 2)
-    )
-    for shape in columns:
-        words = shape.sub_row, shape.gather, shape.index_k
-        pace = *words, shape.lanes_k, shape.slots, shape.drain_k, shape.transform_cycles
-        if pace not in paces:
-            if words not in demands:
-                demands[words] = demand(request.graph, shape)
-            asked = demands[words]
-            paces[pace] = asked.depths(shape), asked.cycles_per_pass(shape) + asked.port_cycles_per_pass(shape)
-        depths, cycles = paces[pace]
-        column = shape.model_copy(update=depths)
-        size = *pace, shape.multiplier, shape.dsp_primitive, shape.pack_k, shape.pack_p, shape.chain, shape.bank_memory
-        if size not in sizes:
-            sizes[size] = LaneAmounts(column, board.family)
-        bank = column.bank_depth, shape.granule, shape.sub_row, shape.bank_memory
-        if bank not in options:
-            options[bank] = BankOptions(column, board.family)
-        in_fabric = None if "fabric_lanes" in fixed else sizes[size].in_fabric
-        costs = demands[words].layer_costs(shape) if True in layouts else ()
-        for lanes_p in (shape.lanes_p,) if given else (n for n in LANES_P if n % 2 == shape.lanes_p % 2):
-            images = request.batch or lanes_p
-            passes = -(-images // lanes_p)
-            amounts = sizes[size].of(lanes_p, shape.fabric_lanes)
-            if True in layouts and lanes_p > 1:
-                found = striped(demands[words], costs, column, lanes_p, amounts, options[bank], board)
-                ranked.append(RankedShape(found.column, lanes_p, found.cycles, found.amounts, in_fabric))
-            if False not in layouts:
-                continue
-            per_image = passes * cycles / images
-            banks = options[bank].most(lanes_p, amounts, usable)
-            if banks is not None:
-                deepest[words] = max(deepest.get(words, 0), banks.depth)
-            if banks is None or (moves := demands[words].moves(banks.depth)) is None:
-                ranked.append(RankedShape(column, lanes_p, per_image, amounts, in_fabric))
-                continue
-            amounts += banks.saved * -lanes_p
-            if (pace, banks.depth) not in streams:
-                streams[pace, banks.depth] = demands[words].row_bytes_per_pass(shape, moves)
-            traffic = passes * streams[pace, banks.depth] / images + moves.bytes_of(shape)
-            per_image = max(per_image + moves.cycles, traffic / board.sustained_bytes_per_cycle)
-            smaller = column.model_copy(update={"bank_depth": banks.depth})
-            ranked.append(RankedShape(smaller, lanes_p, per_image, amounts, in_fabric))
-    possible = [shape for shape in ranked if shape.within(usable)]
-    if not possible:
-        _refuse_bands(request, board, demands, deepest)
-    return sorted(
-        possible or ranked,
-        key=lambda r: (
-            *(r.cycles_per_image, r.column.drain_k, r.column.lanes_k * r.lanes_p * r.column.slots),
-            r.column.bank_memory,
-        ),
-    )
-
-
-def _refuse_bands(
-    request: UnitRequest,
-    board: Board,
-    demands: Mapping[tuple[int, bool, int], Demand],
-    deepest: Mapping[tuple[int, bool, int], int],
-) -> None:
-    """Refuse a network if one of its layers is why no shape fits: the deepest banks do not hold a band of it.
-
-    Args:
-        request: the requirements.
-        board: the board.
-        demands: of the network, by the form of words.
-        deepest: words of the deepest banks that the board holds, by the form of words.
-
-    Raises:
-        DoesNotFitError: the message names the layer.
-    """
-    most = max(deepest, key=lambda words: deepest[words] * words[0], default=None)
-    if most is None:
-        return
-    try:
-        demands[most].scheduler.schedule(deepest[most])
-    except DoesNotFitError as error:
-        raise DoesNotFitError(
-            f"'{request.graph.name}' ({request.graph.variant}) does not fit {board.name}, not even in bands of rows: "
-            f"{error}"
-        ) from error
 
 
 def smallest_engines(
@@ -331,42 +180,6 @@ def longest_word(fixed: Mapping[str, int | str], board: Board) -> int:
     """Return the largest number of channels in a word for the board, unless a pattern requires more."""
     bus_bits = int(fixed.get("bus_bits", min(board.axi_data_bits, MAX_BUS_BITS)))
     return int(fixed.get("sub_row", min(bus_bits // 8, max(SUB_ROWS))))
-
-
-def worth_timing(ranked: list[RankedShape], usable: ResourceCount, alone: bool = False) -> list[EngineConfig]:
-    """Return the fastest shapes of every budget, each once, or the closest shapes if none fits the board.
-
-    A shape is left out if another one is no slower and takes no more of any resource.
-
-    If the unit is alone, the whole board is the only budget. A shape's banks are in UltraRAM only if the block RAM of
-    the budget cannot hold them.
-    """
-    chosen: dict[EngineConfig, tuple[float, SizedEngine]] = {}
-    for logic, dsp in [(1.0, 1.0)] if alone else product(LOGIC_SHARES, DSP_SHARES):
-        budget = ResourceCount(
-            usable.luts * logic,
-            usable.flip_flops * logic,
-            usable.dsps * dsp,
-            usable.block_rams * logic,
-            usable.urams * logic,
-        )
-        found: dict[EngineConfig, tuple[float, SizedEngine]] = {}
-        for shape in ranked:
-            if len(found) == PER_BUDGET:
-                break
-            if sized := shape.within(budget):
-                found.setdefault(
-                    sized.config.model_copy(update={"bank_memory": "block"}), (shape.cycles_per_image, sized)
-                )
-        chosen.update({sized.config: (cycles, sized) for cycles, sized in found.values()})
-    if not chosen:
-        nearest = sorted(ranked, key=lambda r: max(r.resources.shares(usable).values()))
-        return [r.config for r in nearest[:PER_BUDGET]]
-    kept: list[SizedEngine] = []
-    for _, sized in sorted(chosen.values(), key=lambda each: each[0]):
-        if not any(faster.resources.fits(sized.resources) for faster in kept):
-            kept.append(sized)
-    return [sized.config for sized in kept]
 
 
 def allowed_shapes(

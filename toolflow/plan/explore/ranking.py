@@ -1,0 +1,235 @@
+"""Rank the engine shapes of a network by its demand, and find those worth timing in each share of a board."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+from toolflow.engine.config import EngineConfig
+from toolflow.ir.errors import DoesNotFitError
+from toolflow.plan.boards.board import Board
+from toolflow.plan.explore.bank_options import BankOptions
+from toolflow.plan.explore.demand import Demand, demand
+from toolflow.plan.explore.one_image import layouts_tried, striped
+from toolflow.plan.explore.shapes import LANES_P, SizedEngine, UnitRequest, allowed_shapes, form_of
+from toolflow.plan.resources.count import ResourceCount
+from toolflow.plan.resources.estimate import LaneAmounts
+
+# Budgets of one unit of a pair: its share of LUTs, flip-flops and memories, and its share of DSPs.
+LOGIC_SHARES = (1.0, 0.9, 0.8, 0.75, 0.7, 0.6, 0.55, 0.4, 0.25, 0.2, 0.12)
+DSP_SHARES = (1.0, 0.9, 0.8, 0.7, 0.4, 0.2, 0.15, 0.1, 0.05)
+PER_BUDGET = 3  # number of shapes that are timed for each budget
+
+
+@dataclass(frozen=True)
+class RankedShape:
+    """A shape with memory depths, and the cycles per image of its array and drain.
+
+    Attributes:
+        column: the shape with another number of lanes.
+        resources: what the shape takes.
+        in_fabric: what a lane takes more if its products are made of LUTs, less than 0 of DSP blocks; None if they
+            cannot be.
+    """
+
+    column: EngineConfig
+    lanes_p: int
+    cycles_per_image: float
+    resources: ResourceCount
+    in_fabric: ResourceCount | None
+
+    @property
+    def config(self) -> EngineConfig:
+        """The shape, all of its lanes with DSP blocks if its column has any."""
+        return self.column.model_copy(update={"lanes_p": self.lanes_p})
+
+    def within(self, budget: ResourceCount) -> SizedEngine | None:
+        """Return the shape if it fits, with so few lanes in LUTs as the DSP blocks leave, or None."""
+        amounts, lanes = self.resources, self.column.fabric_lanes
+        if amounts.luts > budget.luts:
+            return None
+        if (lacking := amounts.dsps - budget.dsps) > 0 and self.in_fabric:
+            pack_p = self.column.pack_p
+            lanes = math.ceil(lacking / -self.in_fabric.dsps / pack_p) * pack_p
+            amounts += self.in_fabric * lanes
+        if lanes >= self.lanes_p or not amounts.fits(budget):
+            return None
+        shape = self.column.model_copy(update={"lanes_p": self.lanes_p, "fabric_lanes": lanes})
+        return SizedEngine(shape, amounts)
+
+
+def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
+    """Return the allowed shapes, fastest first, whether they fit the board or not.
+
+    Of two that are equally fast, the one that drains fewer channels comes first, then the one without UltraRAM.
+    Those with too many DSP blocks are left out, if others remain.
+
+    Banks that do not hold all maps are as deep as the board allows; their layers run in bands of rows.
+
+    Raises:
+        DoesNotFitError: no banks hold a band of one layer.
+        ToolflowError: the parameters that the user fixed allow no shape.
+    """
+    r, ranking = request, _Ranking(request, board)
+    # What is equal but for the lanes is packed alike where the lanes are odd, or where they are even.
+    given = ranking.fixed.keys() & {"lanes_p", "fabric_lanes"}
+    columns = allowed_shapes(
+        r.weight_bits, r.activation_bits, r.multipliers, ranking.fixed, board, form_of(r, board),
+        None if given else (1, 2),
+    )  # fmt: skip
+    ranked: list[RankedShape] = []
+    for shape in columns:
+        lanes = (shape.lanes_p,) if given else tuple(n for n in LANES_P if n % 2 == shape.lanes_p % 2)
+        ranked += ranking.of_column(shape, lanes)
+    possible = [shape for shape in ranked if shape.within(board.usable)]
+    if not possible:
+        _refuse_bands(request, board, ranking.demands, ranking.deepest)
+    return sorted(
+        possible or ranked,
+        key=lambda r: (
+            *(r.cycles_per_image, r.column.drain_k, r.column.lanes_k * r.lanes_p * r.column.slots),
+            r.column.bank_memory,
+        ),
+    )
+
+
+class _Ranking:
+    """The costs of a network's shapes on a board; what several shapes share is counted once.
+
+    Attributes:
+        fixed: engine parameters that the user fixed, without the layout.
+        demands: of the network, by the form of words.
+        deepest: words of the banks that the board holds at most, by the form of words.
+    """
+
+    def __init__(self, request: UnitRequest, board: Board) -> None:
+        given = request.fixed or {}
+        self.fixed = {name: value for name, value in given.items() if name != "stripes"}
+        self.demands: dict[tuple[int, bool, int], Demand] = {}
+        self.deepest: dict[tuple[int, bool, int], int] = {}
+        self._request, self._board = request, board
+        self._layouts = layouts_tried(given, request.batch)
+        self._paces: dict[tuple[int, ...], tuple[dict[str, int], float]] = {}  # depths and cycles, whatever lanes_p is
+        self._sizes: dict[tuple[int | str, ...], LaneAmounts] = {}
+        self._options: dict[tuple[int | str, ...], BankOptions] = {}
+        self._streams: dict[tuple[tuple[int, ...], int], float] = {}  # bytes of weights in a pass, with banks so deep
+
+    def of_column(self, shape: EngineConfig, lanes: Iterable[int]) -> Iterator[RankedShape]:
+        """Yield a shape with each number of lanes, with one image in all of them and with one in each, as is asked."""
+        words = shape.sub_row, shape.gather, shape.index_k
+        pace = *words, shape.lanes_k, shape.slots, shape.drain_k, shape.transform_cycles
+        if words not in self.demands:
+            self.demands[words] = demand(self._request.graph, shape)
+        asked = self.demands[words]
+        if pace not in self._paces:
+            self._paces[pace] = asked.depths(shape), asked.cycles_per_pass(shape) + asked.port_cycles_per_pass(shape)
+        column = shape.model_copy(update=self._paces[pace][0])
+        size = *pace, shape.multiplier, shape.dsp_primitive, shape.pack_k, shape.pack_p, shape.chain, shape.bank_memory
+        if size not in self._sizes:
+            self._sizes[size] = LaneAmounts(column, self._board.family)
+        bank = column.bank_depth, shape.granule, shape.sub_row, shape.bank_memory
+        if bank not in self._options:
+            self._options[bank] = BankOptions(column, self._board.family)
+        options = self._options[bank]
+        in_fabric = None if "fabric_lanes" in self.fixed else self._sizes[size].in_fabric
+        costs = asked.layer_costs(shape) if True in self._layouts else ()
+        for lanes_p in lanes:
+            amounts = self._sizes[size].of(lanes_p, shape.fabric_lanes)
+            if True in self._layouts and lanes_p > 1:
+                found = striped(asked, costs, column, lanes_p, amounts, options, self._board)
+                yield RankedShape(found.column, lanes_p, found.cycles, found.amounts, in_fabric)
+            if False in self._layouts:
+                yield self._image_in_each_lane(column, lanes_p, pace, amounts, options, in_fabric)
+
+    def _image_in_each_lane(
+        self,
+        column: EngineConfig,
+        lanes_p: int,
+        pace: tuple[int, ...],
+        amounts: ResourceCount,
+        options: BankOptions,
+        in_fabric: ResourceCount | None,
+    ) -> RankedShape:
+        """Return a shape whose banks are as deep as the network needs, or as the board allows."""
+        words = column.sub_row, column.gather, column.index_k
+        images = self._request.batch or lanes_p
+        passes = -(-images // lanes_p)
+        per_image = passes * self._paces[pace][1] / images
+        banks = options.most(lanes_p, amounts, self._board.usable)
+        if banks is not None:
+            self.deepest[words] = max(self.deepest.get(words, 0), banks.depth)
+        if banks is None or (moves := self.demands[words].moves(banks.depth)) is None:
+            return RankedShape(column, lanes_p, per_image, amounts, in_fabric)
+        if (pace, banks.depth) not in self._streams:
+            self._streams[pace, banks.depth] = self.demands[words].row_bytes_per_pass(column, moves)
+        traffic = passes * self._streams[pace, banks.depth] / images + moves.bytes_of(column)
+        per_image = max(per_image + moves.cycles, traffic / self._board.sustained_bytes_per_cycle)
+        smaller = column.model_copy(update={"bank_depth": banks.depth})
+        return RankedShape(smaller, lanes_p, per_image, amounts + banks.saved * -lanes_p, in_fabric)
+
+
+def _refuse_bands(
+    request: UnitRequest,
+    board: Board,
+    demands: Mapping[tuple[int, bool, int], Demand],
+    deepest: Mapping[tuple[int, bool, int], int],
+) -> None:
+    """Refuse a network if one of its layers is why no shape fits: the deepest banks do not hold a band of it.
+
+    Args:
+        request: the requirements.
+        board: the board.
+        demands: of the network, by the form of words.
+        deepest: words of the deepest banks that the board holds, by the form of words.
+
+    Raises:
+        DoesNotFitError: the message names the layer.
+    """
+    most = max(deepest, key=lambda words: deepest[words] * words[0], default=None)
+    if most is None:
+        return
+    try:
+        demands[most].scheduler.schedule(deepest[most])
+    except DoesNotFitError as error:
+        raise DoesNotFitError(
+            f"'{request.graph.name}' ({request.graph.variant}) does not fit {board.name}, not even in bands of rows: "
+            f"{error}"
+        ) from error
+
+
+def worth_timing(ranked: list[RankedShape], usable: ResourceCount, alone: bool = False) -> list[EngineConfig]:
+    """Return the fastest shapes of every budget, each once, or the closest shapes if none fits the board.
+
+    A shape is left out if another one is no slower and takes no more of any resource.
+
+    If the unit is alone, the whole board is the only budget. A shape's banks are in UltraRAM only if the block RAM of
+    the budget cannot hold them.
+    """
+    chosen: dict[EngineConfig, tuple[float, SizedEngine]] = {}
+    for logic, dsp in [(1.0, 1.0)] if alone else product(LOGIC_SHARES, DSP_SHARES):
+        budget = ResourceCount(
+            usable.luts * logic,
+            usable.flip_flops * logic,
+            usable.dsps * dsp,
+            usable.block_rams * logic,
+            usable.urams * logic,
+        )
+        found: dict[EngineConfig, tuple[float, SizedEngine]] = {}
+        for shape in ranked:
+            if len(found) == PER_BUDGET:
+                break
+            if sized := shape.within(budget):
+                found.setdefault(
+                    sized.config.model_copy(update={"bank_memory": "block"}), (shape.cycles_per_image, sized)
+                )
+        chosen.update({sized.config: (cycles, sized) for cycles, sized in found.values()})
+    if not chosen:
+        nearest = sorted(ranked, key=lambda r: max(r.resources.shares(usable).values()))
+        return [r.config for r in nearest[:PER_BUDGET]]
+    kept: list[SizedEngine] = []
+    for _, sized in sorted(chosen.values(), key=lambda each: each[0]):
+        if not any(faster.resources.fits(sized.resources) for faster in kept):
+            kept.append(sized)
+    return [sized.config for sized in kept]
