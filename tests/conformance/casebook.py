@@ -153,13 +153,14 @@ class NetworkBuilder:
         """Add a concat; the operands' types must be equal."""
         return self._plain(name, Concat(), sources, self.types[sources[0]])
 
-    def avg_pool(self, name: str, source: str, op: AvgPool, out: IntegerType | None = None) -> str:
-        """Add average pooling."""
+    def avg_pool(self, name: str, source: str, op: AvgPool, out: IntegerType | None = None, alike: bool = False) -> str:
+        """Add average pooling, with a requantisation for each channel, or the same for all of them."""
         area = op.kernel[0] * op.kernel[1]
         integer = self.types[source].integer
         bound = area * max(integer.upper, -integer.lower)
         out = self._activation(out)
-        rule = self._rule(self.shapes[source][0] * op.rule_count(self.shapes[source]), (0, bound), out, None)
+        channels = 1 if alike else self.shapes[source][0]
+        rule = self._rule(channels * op.rule_count(self.shapes[source]), (0, bound), out, None)
         return self._plain(name, op, (source,), TensorType(out, 1.0), rule)
 
     def add(self, name: str, a: str, b: str) -> str:

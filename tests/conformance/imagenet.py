@@ -51,7 +51,7 @@ def _resnet(blocks: tuple[int, ...], side: int, classes: int, bottleneck: bool) 
             stride = (2, 2) if stage and not block else (1, 1)
             map_ = _block(b, f"layer{stage + 1}.{block}", map_, width, stride, bottleneck)
     last = b.shapes[map_][1]
-    mean = b.avg_pool("mean", map_, AvgPool((last, last), (1, 1)), BYTE)
+    mean = b.avg_pool("mean", map_, AvgPool((last, last), (1, 1)), BYTE, alike=True)
     return b.build(b.linear("fc", b.flatten("flat", mean), classes, out=RESULT))
 
 
@@ -94,7 +94,7 @@ def mobilenet_v2(side: int = 224, classes: int = CLASSES) -> QuantisedGraph:
             map_ = b.conv(f"{name}.project", inner, width, 1, residual=residual)
     map_ = b.conv("last", map_, 1280, 1, out=BYTE)
     final = b.shapes[map_][1]
-    mean = b.avg_pool("mean", map_, AvgPool((final, final), (1, 1)), BYTE)
+    mean = b.avg_pool("mean", map_, AvgPool((final, final), (1, 1)), BYTE, alike=True)
     return b.build(b.linear("fc", b.flatten("flat", mean), classes, out=RESULT))
 
 

@@ -185,14 +185,15 @@ class Compute:
         residual: what the drain adds, or None.
         tile: m of F(m, 3), 0 for a direct convolution.
         exponent: int64 (t, t), the left shift of each tap, if there is a tile.
-        place_macs: useful multiply-accumulates of a position, or of a tile; 0 if the step computes again what another
-            step of the layer counts.
+        place_macs: useful multiply-accumulates of a whole pixel, or of a tile; 0 if the step computes again what
+            another step of the layer counts.
         direct_place_macs: those of a position if the layer were direct and dense; 0 likewise.
         accumulator_bits: width in which every final accumulator fits.
         top: row of the whole output with which `out` begins.
         stripes: of `source`, whose row 0 the first window reads; None in image layout, or if no row that the step
             reads can lie outside the map.
         out_stripes: of `out`, whose rows are a lane's own; None in image layout.
+        divided: positions into which every pixel is divided: whole words of it, which all meet the same weights.
     """
 
     name: str
@@ -214,6 +215,7 @@ class Compute:
     top: int = 0
     stripes: Stripes | None = None
     out_stripes: Stripes | None = None
+    divided: int = 1
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -223,7 +225,7 @@ class Compute:
 
     @property
     def channels(self) -> int:
-        """Output channels K."""
+        """Output channels K of a position."""
         return int(self.weights.digits.shape[1])
 
     @property
@@ -242,7 +244,7 @@ class Compute:
 
         More than an instruction counts are not taken for that, as no depth holds them.
         """
-        once = self.region.height * self.region.width == 1 and self.rows <= LAYOUT["rows"].highest
+        once = self.region.height * self.region.width * self.divided == 1 and self.rows <= LAYOUT["rows"].highest
         return 1 if once else self.rows
 
     @cached_property
@@ -253,7 +255,7 @@ class Compute:
     @property
     def places(self) -> int:
         """Positions of the region, or tiles that cover it: those of one lane."""
-        return self._places(self.region.height)
+        return self._places(self.region.height) * self.divided
 
     def _places(self, height: int) -> int:
         width = self.region.width

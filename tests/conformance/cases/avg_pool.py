@@ -7,15 +7,16 @@ from toolflow.numerics.types import IntegerType
 from toolflow.operators.avg_pool.spec import AvgPool
 
 
-def _case(shape: tuple[int, int, int], channels: int, op: AvgPool, signed: bool) -> Case:
+def _case(shape: tuple[int, int, int], channels: int, op: AvgPool, signed: bool, alike: bool = False) -> Case:
     def build(weight_bits: int, activation_bits: int, seed: int, extreme: bool) -> tuple[NetworkBuilder, str]:
         builder = NetworkBuilder(shape, weight_bits, activation_bits, 8, seed, extreme)
         out = IntegerType(activation_bits, signed)
         source = builder.conv("conv", "image", channels, 1, weight_bits=8, out=out)
-        return finish(builder, builder.avg_pool("pool", source, op))
+        return finish(builder, builder.avg_pool("pool", source, op, alike=alike))
 
     counted = "" if op.count_include_pad else ",uncounted"
-    name = f"{channels}ch,{op.kernel},{op.stride},{op.pads}{counted}{',ceil' if op.ceil_mode else ''},signed={signed}"
+    ceil = ",ceil" if op.ceil_mode else ""
+    name = f"{channels}ch,{op.kernel},{op.stride},{op.pads}{counted}{ceil},signed={signed}{',alike' if alike else ''}"
     return Case(name, build)
 
 
@@ -42,5 +43,7 @@ CASES = (
     _case((2, 7, 8), 4, AvgPool((2, 3), (2, 2), ceil_mode=True), signed=False),
     _case((1, 4, 4), 3, AvgPool((3, 3), (2, 2), (1, 1, 1, 1), ceil_mode=True), signed=True),
     _case((2, 2, 1), 3, AvgPool((3, 3), (1, 1), (1, 1, 1, 1), count_include_pad=False), signed=False),
+    _case((2, 4, 5), 18, AvgPool((4, 5), (1, 1)), signed=False, alike=True),
+    _case((3, 5, 6), 33, AvgPool((3, 3), (2, 1), (1, 1, 1, 1)), signed=True, alike=True),
     _joined(),
 )

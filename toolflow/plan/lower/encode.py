@@ -148,7 +148,7 @@ def _conv(step: Compute, part: Part, config: EngineConfig) -> Instruction:
         part.opcode,
         flags,
         levels=step.weights.levels,
-        **_walked(step.source, step.out, step.region, step.window),
+        **_convolved(step),
         channels=step.channels,
         groups=len([*step.groups(config.lanes_k)]),
         sub_rows=step.walk.sub_rows,
@@ -161,6 +161,29 @@ def _conv(step: Compute, part: Part, config: EngineConfig) -> Instruction:
         tile=step.tile,
         **residual,
         name=part.name,
+    )
+
+
+def _convolved(step: Compute) -> _Walked:
+    """Return how a step walks over its maps, each part of a divided pixel as a pixel."""
+    if step.divided == 1:
+        return _walked(step.source, step.out, step.region, step.window)
+    assert isinstance(step.out, BankPlace)
+    source, out = (
+        replace(place, width=place.width * step.divided, pixel_words=place.pixel_words // step.divided)
+        for place in (step.source, step.out)
+    )
+    region, window = step.region, step.window
+    return _walked(
+        source,
+        out,
+        region._replace(left=region.left * step.divided, width=region.width * step.divided),
+        Window(
+            window.kernel,
+            (window.stride[0], 1),
+            (window.pads[0], window.pads[1] * step.divided),
+            (window.dilation[0], window.dilation[1] * step.divided),
+        ),
     )
 
 

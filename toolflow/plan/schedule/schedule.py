@@ -41,6 +41,7 @@ from toolflow.plan.schedule.layouts import striped_layers
 from toolflow.plan.schedule.memory import allocate, as_map, homes_of, image_format
 from toolflow.plan.schedule.movement import Movement
 from toolflow.plan.schedule.prepare import prepare, result_tensor
+from toolflow.plan.schedule.word_positions import with_few_rows
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ class Scheduler:
         memory = allocate(self.graph, config.sub_row, digits, in_result)
         result = ResultPlace(*as_map(self.graph.shapes[in_result]))
         maps = Maps(self.graph, config, memory.places, result, in_result, digits)
-        steps_of = [tuple(_steps(maps, node)) for node in self.graph.nodes]
+        steps_of = with_few_rows((tuple(_steps(maps, node)) for node in self.graph.nodes), config)
         steps = [step for of in steps_of for step in of]
         self._load, self._store = _load(maps, memory.ahead, steps), _store_results(maps)
         self._whole = Schedule(self.graph, config, memory.places, (self._load, *steps, self._store))
