@@ -30,6 +30,8 @@ from benchmarks.compression_controls import (
     MagnitudeChannels,
     ObservedGeneCai,
     RandomSearch,
+    TrainedAlone,
+    UniformPeers,
     UniformRate,
     UniformStudent,
 )
@@ -41,6 +43,7 @@ from quant.config import Normalisation
 from quant.recipes.combine_net import CombineNet
 from quant.recipes.genetic_channels import GeneticChannels
 from quant.recipes.hakd import Hakd
+from quant.recipes.okddip import OkdDip
 from quant.recipes.recipe import CompressionRecipe
 from quant.training.loop import classes_of
 from toolflow.flow import CompressRequest, Source, compress
@@ -54,6 +57,7 @@ ARMS: dict[str, tuple[type[CompressionRecipe], ...]] = {  # the recipe, and its 
     "genetic-channels": (GeneticChannels, MagnitudeChannels),
     "hakd": (Hakd, UniformStudent, FisherPruned),
     "genecai": (ObservedGeneCai, RandomSearch),
+    "okddip": (OkdDip, TrainedAlone, UniformPeers),
 }
 AT_ITS_CYCLES = {UniformRate, UniformStudent, FisherPruned}  # controls that get the share that the recipe reached
 CONFIDENCE = 0.95
@@ -75,10 +79,10 @@ class Task:
     test: Path
     given: Mapping[str, Any]
 
-    @property
-    def digest(self) -> str:
-        """The SHA-256 of the settings, in short."""
-        return hashlib.sha256(json.dumps(self.given, sort_keys=True).encode()).hexdigest()[:8]
+    def digest(self, recipe: str) -> str:
+        """Return the SHA-256 of a recipe's settings, in short."""
+        mine = {**self.given, "recipes": self.given["recipes"][recipe]}
+        return hashlib.sha256(json.dumps(mine, sort_keys=True).encode()).hexdigest()[:8]
 
     def tested(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], Normalisation]:
         """Return the images to report on, their classes, and how the network takes them."""
@@ -188,7 +192,8 @@ def run_recipe(task: Task, name: str, seeds: Sequence[int], work: Path) -> dict[
             before, after = (100 * arm.record.accuracy[when] for when in ("before", "after"))
             print(
                 f"{task.name}, {kind.name}, seed {seed}: {before:.2f} → {after:.2f} %, {arm.share:.4f} of the cycles, "
-                f"{arm.images:,} images trained, {arm.judged:,} judged, {arm.seconds:.0f} s",
+                f"{arm.images:,} images trained, {arm.judged:,} judged, {arm.seconds:.0f} s; "
+                f"{arm.record.steps[-1].what}",
                 flush=True,
             )
         counts = {kind: arms[-1].images for kind, arms in found.items()}
@@ -246,6 +251,7 @@ def row(arms: Mapping[str, Sequence[Arm]], control: str) -> dict[str, float | in
         "judged": f"{average([arm.judged for arm in recipe]):,.0f} / {average([arm.judged for arm in other]):,.0f}",
         "seeds": len(recipe),
         "s an arm": round(average([arm.seconds for arm in recipe])),
+        "control's s": round(average([arm.seconds for arm in other])),
     }
 
 
@@ -280,7 +286,9 @@ def main() -> None:
             values = row(arms, control)
             print(f"{name} against {control}: {values}", flush=True)
             if arguments.record and arguments.seed is None:
-                record_row("compression", f"{task.name}, {name} against {control}", {**values, "settings": task.digest})
+                record_row(
+                    "compression", f"{task.name}, {name} against {control}", {**values, "settings": task.digest(name)}
+                )
         if name == "genecai":
             for kind in arms:
                 points = [front((work / f"{kind}-{seed}").with_suffix(".candidates")) for seed in given["seeds"][:1]]

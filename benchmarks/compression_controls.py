@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+from quant.mechanisms.distil.peers import Peers
 from quant.mechanisms.finetune import fresh
+from quant.mechanisms.rewrite.branches import Branched
 from quant.mechanisms.rewrite.channels import ChannelMap, Width
 from quant.mechanisms.saliency import magnitudes
 from quant.mechanisms.uniform import least_salient, share_within
@@ -19,6 +21,7 @@ from quant.recipes.combine_net import CombineNet
 from quant.recipes.genecai import Fitness, GeneCai, Genes, Rng, Space, drawn
 from quant.recipes.genetic_channels import GeneticChannels
 from quant.recipes.hakd import Hakd
+from quant.recipes.okddip import OkdDip
 from quant.recipes.workbench import Workbench
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
@@ -127,6 +130,29 @@ class RandomSearch(ObservedGeneCai):
         ]
         best = max(range(len(values)), key=values.__getitem__)
         return candidates[best], values[best]
+
+
+@dataclass(frozen=True)
+class TrainedAlone(OkdDip):
+    """The same fresh network, trained on the labels alone."""
+
+    name: ClassVar[str] = "trained-alone"
+
+    def run(self, network: Graph, bench: Workbench) -> Graph:
+        """Return the trained network."""
+        schedule = bench.schedule(self.epochs, self.rate, taught=0)
+        return bench.trained(fresh(network, bench.seed), "train alone", schedule)
+
+
+@dataclass(frozen=True)
+class UniformPeers(OkdDip):
+    """OKDDip whose peers all learn from their plain mean."""
+
+    name: ClassVar[str] = "uniform-peers"
+
+    def teacher(self, branched: Branched, bench: Workbench) -> Peers:
+        """Return equal weights of all peers."""
+        return replace(super().teacher(branched, bench), attended=False)
 
 
 def _uniform(channels: ChannelMap, saliency: Mapping[int, float], budget: float, bench: Workbench) -> set[int]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from quant.training.checkpoint import Checkpoint
+from quant.training.distillation import Distillation
 from quant.training.images import TrainingImages
 from quant.training.loop import Step, Training, Watch, enough_memory
 from quant.training.recipe import Recipe
-from quant.training.terms import Term
 from quant.training.trainable import TrainableNetwork
 from toolflow.ir.graph import Graph
 
@@ -22,7 +22,7 @@ def fine_tuned(
     teacher: Graph,
     data: TrainingImages,
     recipe: Recipe,
-    terms: Sequence[Term] | None = None,
+    distillation: Distillation | None = None,
     checkpoint: Checkpoint | None = None,
     told: Callable[[int, str], None] = lambda _, __: None,
 ) -> Graph:
@@ -30,17 +30,17 @@ def fine_tuned(
 
     Args:
         graph: the network.
-        teacher: the network whose answers and maps are learnt.
+        teacher: the network before, whose answers and maps are learnt.
         data: the training images.
-        recipe: the schedule, and how the terms are weighed against the labels.
-        terms: what of the teacher is learnt; None for its answers and its maps.
+        recipe: the schedule.
+        distillation: what is learnt; None for the teacher's answers and maps, as the recipe weighs them.
         checkpoint: keeps the state after each epoch; with the last state of this run in it nothing is trained again.
         told: called as `Watch.batch`.
 
     Raises:
         ToolflowError: the memory is too small, or the loss is no number any more.
     """
-    run = Training(teacher, data, recipe, Watch(lambda _: float("nan"), told), checkpoint, terms)
+    run = Training(teacher, data, recipe, Watch(lambda _: float("nan"), told), checkpoint, distillation)
     step = Step(
         "fine-tune",
         recipe.epochs,

@@ -12,6 +12,7 @@ from quant.mechanisms.saliency import fisher
 from quant.mechanisms.staircase import step_edges
 from quant.recipes.recipe import CompressionRecipe, setting
 from quant.recipes.workbench import Workbench
+from quant.training.distillation import Distillation
 from quant.training.terms import AttentionMaps
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
@@ -59,7 +60,8 @@ class Hakd(CompressionRecipe):
         student, what = self.student(channels, fisher(channels, x, labels), budget, bench)
         bench.record(what, student)
         schedule = bench.schedule(self.epochs, self.rate, taught=0.5)
-        return bench.trained(student, "train with attention transfer", schedule, (AttentionMaps(self.attention),))
+        attention = Distillation.of(schedule, AttentionMaps(self.attention))
+        return bench.trained(student, "train with attention transfer", schedule, attention)
 
     def student(
         self, channels: ChannelMap, saliency: Mapping[int, float], budget: float, bench: Workbench

@@ -21,9 +21,9 @@ from quant.mechanisms.judge import Judge, Trial, sampled
 from quant.mechanisms.rewrite.channels import ChannelMap
 from quant.mechanisms.search.executor import Executor
 from quant.mechanisms.search.store import Store
+from quant.training.distillation import Distillation
 from quant.training.images import TrainingImages
 from quant.training.recipe import Recipe
-from quant.training.terms import Term
 from toolflow.ir.graph import Graph
 
 
@@ -92,6 +92,10 @@ class Workbench:
         x = self.data.inputs(self.data.images[some], torch.device("cpu")).contiguous()
         return x, None if self.data.labels is None else torch.as_tensor(self.data.labels[some])
 
+    def held_out(self) -> torch.Tensor:
+        """Return the judge's images as the network takes them, float32 (n, C, H, W)."""
+        return self.data.inputs(self.judge.images, torch.device("cpu")).contiguous()
+
     def accuracies(self, candidates: Sequence[Trial], what: str = "judge") -> list[float]:
         """Return the accuracy of each candidate; those in the store are not judged again."""
         self._judged += len(candidates)
@@ -128,18 +132,35 @@ class Workbench:
         """
         return Recipe(epochs, self.batch, rate, taught=taught, matched=matched, flip=self.flip, seed=self.seed)
 
-    def trained(self, network: Graph, what: str, recipe: Recipe, terms: Sequence[Term] | None = None) -> Graph:
-        """Return a network trained with the teacher, and record the step."""
-        settings = json.dumps([asdict(recipe), repr(terms)], sort_keys=True)
-        origin = hashlib.sha256(f"{Trial(network).digest} {Trial(self.teacher).digest} {settings}".encode()).hexdigest()
+    def trained(
+        self,
+        network: Graph,
+        what: str,
+        recipe: Recipe,
+        distillation: Distillation | None = None,
+        deployed: Callable[[Graph], Graph] = lambda network: network,
+    ) -> Graph:
+        """Return a trained network, and record the step.
+
+        Args:
+            network: the network.
+            what: the step, in words.
+            recipe: the training recipe.
+            distillation: what is learnt; None for the answers and maps of the network before any recipe.
+            deployed: from the trained network to its part that is recorded.
+        """
+        settings = json.dumps([asdict(recipe), repr(distillation)], sort_keys=True)
+        others = () if distillation is None else distillation.teacher.graphs
+        networks = " ".join(Trial(graph).digest for graph in (network, self.teacher, *others))
+        origin = hashlib.sha256(f"{networks} {settings}".encode()).hexdigest()
         checkpoint = checkpoint_in(self.folder, origin[:16], origin)
 
         def told(images: int, state: str) -> None:
             self.told(0, f"{what}, {state}")
 
-        found = fine_tuned(network, self.teacher, self.data, recipe, terms, checkpoint, told)
+        found = fine_tuned(network, self.teacher, self.data, recipe, distillation, checkpoint, told)
         self._images += recipe.epochs * len(self.data.images)
-        self.record(what, found)
+        self.record(what, deployed(found))
         return found
 
     def record(self, what: str, network: Graph) -> None:

@@ -3,7 +3,7 @@
     dense ─ prune 8:16 ─ train ─ prune 5:16 ─ train ─ prune 3:16 ─ train ─ pruned
 
 The dense network is the teacher. The loss is the divergence from its answers, the error of the maps between blocks, and
-the cross entropy of the labels if there are labels. The maps help most at the start.
+the cross entropy of the labels if there are labels; the maps help most at the start. A `Distillation` says otherwise.
 All random numbers come from the seed, the step and the epoch. So an interrupted run that resumes after an epoch gives
 the same weights as an uninterrupted one, on the same machine with as many threads.
 """
@@ -19,17 +19,16 @@ from typing import TypedDict
 
 import numpy as np
 import torch
-import torch.nn.functional as functional
 
 from quant.config import MAX_CALIBRATION_IMAGES, Normalisation
 from quant.sparsity.choice import Choice, shaped
 from quant.sparsity.prune import prune_graph
 from quant.training.checkpoint import Checkpoint
+from quant.training.distillation import Distillation, Lesson
 from quant.training.images import Images, Labels, TrainingImages, augmented
 from quant.training.native.library import COMPILER, WIDEST_LANES, library
 from quant.training.recipe import Recipe
 from quant.training.steps import epochs_of_steps, gradual, patterns_of
-from quant.training.terms import MatchedMaps, Said, SoftAnswers, Term
 from quant.training.trainable import TrainableNetwork
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
@@ -136,7 +135,7 @@ class Training:
         recipe: the training recipe.
         watch: callbacks.
         checkpoint: keeps the state; None to keep none.
-        terms: what of the teacher is learnt; None for its answers and its maps, as the recipe weighs them.
+        distillation: what is learnt; None for the answers and the maps of the teacher, as the recipe weighs them.
     """
 
     def __init__(
@@ -146,12 +145,11 @@ class Training:
         recipe: Recipe,
         watch: Watch,
         checkpoint: Checkpoint | None,
-        terms: Sequence[Term] | None = None,
+        distillation: Distillation | None = None,
     ) -> None:
-        self.terms = (SoftAnswers(recipe.temperature), MatchedMaps(recipe.matched)) if terms is None else terms
         self.dense, self.data, self.recipe, self.watch, self.checkpoint = dense, data, recipe, watch, checkpoint
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.teacher = TrainableNetwork(dense).to(self.device).eval().requires_grad_(requires_grad=False)
+        self.lesson = Lesson(distillation or Distillation.of(recipe), dense).to(self.device)
         native = self.device.type == "cpu" and library() is not None
         self.sizes = batch_sizes(len(data.images), recipe.batch, WIDEST_LANES if native else 1)
         self.order = np.random.default_rng(recipe.seed).permutation(len(data.images))
@@ -178,6 +176,7 @@ class Training:
             if state is not None:
                 network = step.outline()
                 network.load_state_dict(state["network"])
+                self.lesson.load_state_dict(state["lesson"], strict=False)  # fixed teachers are not kept
                 self.history = state["history"]
             else:
                 network = step.begin(graph)
@@ -233,6 +232,7 @@ class Training:
                 "epoch": epoch,
                 "loss": loss,
                 "network": network.state_dict(),
+                "lesson": self.lesson.learnt(),
                 "optimiser": optimiser.state_dict(),
                 "history": [dict(event) for event in self.history],
             }
@@ -240,8 +240,8 @@ class Training:
 
     def _optimiser(self, network: TrainableNetwork) -> torch.optim.Optimizer:
         """AdamW: what moves a transformed tap's weights differs much from tap to tap."""
-        weights = [p for p in network.parameters() if p.ndim > 1 and p.requires_grad]
-        others = [p for p in network.parameters() if p.ndim == 1 and p.requires_grad]
+        trained = [p for p in (*network.parameters(), *self.lesson.parameters()) if p.requires_grad]
+        weights, others = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim == 1]
         groups = [{"params": weights, "weight_decay": self.recipe.decay}, {"params": others, "weight_decay": 0.0}]
         return torch.optim.AdamW(groups, lr=self.recipe.rate, betas=self.recipe.momentum)
 
@@ -256,12 +256,12 @@ class Training:
                 group["lr"] = self.recipe.rate * (1 + math.cos(math.pi * progress)) / 2
             x = self.data.inputs(augmented(self.data.images[some], rng, self.recipe.flip), self.device)
             labels = None if self.data.labels is None else torch.as_tensor(self.data.labels[some], device=self.device)
-            loss = self._loss(network, x, labels)
+            loss = self.lesson(network, x, labels, progress)
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise self._lost(what)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             network.hold_gains()
             total, seen = total + value * len(some), seen + len(some)
@@ -271,17 +271,6 @@ class Training:
 
     def _lost(self, what: str) -> ToolflowError:
         return ToolflowError(f"the network was lost in {what}: the learning rate must be below {self.recipe.rate}")
-
-    def _loss(self, network: TrainableNetwork, x: Tensor, labels: Tensor | None) -> Tensor:
-        if labels is not None and self.recipe.taught == 0:
-            return functional.cross_entropy(network(x), labels)
-        with torch.no_grad():
-            wanted = Said(*self.teacher.logits_and_maps(x))
-        said = Said(*network.logits_and_maps(x))
-        taught = torch.stack([term(said, wanted) for term in self.terms]).sum()
-        if labels is None:
-            return taught
-        return self.recipe.taught * taught + (1 - self.recipe.taught) * functional.cross_entropy(said.logits, labels)
 
 
 def classes_of(graph: Graph, images: Images, normalisation: Normalisation) -> Labels:

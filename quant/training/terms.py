@@ -9,6 +9,8 @@ from typing import Protocol
 import torch
 import torch.nn.functional as functional
 
+from quant.training.schedules import Schedule
+
 Tensor = torch.Tensor
 
 SMALLEST_ENERGY = 1e-12  # of a map that is 0 everywhere
@@ -26,20 +28,21 @@ class Said:
 class Term(Protocol):
     """A term of the loss."""
 
-    def __call__(self, student: Said, teacher: Said) -> Tensor:
-        """Return the term, a scalar."""
+    def __call__(self, student: Said, teacher: Said, progress: float) -> Tensor:
+        """Return the term, a scalar, at a share of the training."""
 
 
 @dataclass(frozen=True)
 class SoftAnswers:
     """T²·KL(teacher ‖ student) of the answers at a temperature T (Hinton et al. 2015)."""
 
-    temperature: float
+    temperature: Schedule
 
-    def __call__(self, student: Said, teacher: Said) -> Tensor:
+    def __call__(self, student: Said, teacher: Said, progress: float) -> Tensor:
         """Return the mean over the images."""
-        meant, said = (functional.log_softmax(each.logits / self.temperature, 1) for each in (teacher, student))
-        return functional.kl_div(said, meant, reduction="batchmean", log_target=True) * self.temperature**2
+        temperature = self.temperature(progress)
+        meant, said = (functional.log_softmax(each.logits / temperature, 1) for each in (teacher, student))
+        return functional.kl_div(said, meant, reduction="batchmean", log_target=True) * temperature**2
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class MatchedMaps:
 
     weight: float
 
-    def __call__(self, student: Said, teacher: Said) -> Tensor:
+    def __call__(self, student: Said, teacher: Said, progress: float) -> Tensor:
         """Return the sum over the maps."""
         total = student.logits.new_zeros(())
         for name, wanted in teacher.maps.items():
@@ -68,7 +71,7 @@ class AttentionMaps:
 
     weight: float = 1e3
 
-    def __call__(self, student: Said, teacher: Said) -> Tensor:
+    def __call__(self, student: Said, teacher: Said, progress: float) -> Tensor:
         """Return the mean squared error, summed over the maps whose heights and widths agree."""
         pairs = [
             (student.maps[name], wanted)

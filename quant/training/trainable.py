@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Self
@@ -171,15 +171,20 @@ class TrainableNetwork(nn.Module):
         """Return the logits (N, classes) of normalised images (N, C, H, W)."""
         return self._walk(x, {})
 
-    def logits_and_maps(self, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Return the logits, and the maps (N, C, H, W) behind residual additions, or behind all layers if none adds."""
+    def logits_and_maps(self, x: Tensor, also: Collection[str] = ()) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return the logits, and the maps (N, C, H, W) behind residual additions, or behind all layers if none adds.
+
+        Args:
+            x: normalised images (N, C, H, W).
+            also: names of other tensors to return.
+        """
         rounding = [
             node
             for node in self._run.nodes
             if (node.op.has_weights or (node.op.rounds and len(node.inputs) > 1)) and node.name != self._run.output
         ]
         adding = [node for node in rounding if len(node.inputs) > 1]
-        maps = dict.fromkeys((node.name for node in adding or rounding), x)
+        maps = dict.fromkeys((*(node.name for node in adding or rounding), *also), x)
         return self._walk(x, maps), maps
 
     def _walk(self, x: Tensor, kept: dict[str, Tensor]) -> Tensor:

@@ -18,12 +18,15 @@ from benchmarks.compression_controls import (
     MagnitudeChannels,
     ObservedGeneCai,
     RandomSearch,
+    TrainedAlone,
+    UniformPeers,
     UniformRate,
     UniformStudent,
 )
 from quant.mechanisms.rewrite.channels import ChannelMap
 from quant.mechanisms.saliency import magnitudes
 from quant.recipes.genetic_channels import GeneticChannels
+from quant.recipes.okddip import OkdDip
 from quant.recipes.recipe import CompressionRecipe
 from tests.unit.quant.benches import bench_of
 from tests.unit.quant.quantise_networks import residual_network
@@ -68,6 +71,15 @@ def test_the_magnitude_control_keeps_as_many_channels_of_each_layer() -> None:
     assert max(size[each] for each in chosen) <= min(size[each] for each in set(width.classes) - set(chosen))
 
 
+def test_the_controls_of_peers_see_as_many_images_and_keep_the_layers() -> None:
+    graph = residual_network()
+    for kind in (OkdDip, TrainedAlone, UniformPeers):
+        bench = bench_of(graph)
+        made = kind(epochs=2).run(graph, bench)
+        assert [node.op for node in made.nodes] == [node.op for node in graph.nodes]
+        assert sum(step.images for step in bench.steps) == 2 * 8
+
+
 def test_random_search_measures_as_many_candidates_as_the_recipe(tmp_path: Path) -> None:
     """Of the ranks; what both then prune are other networks."""
     graph = residual_network()
@@ -89,7 +101,7 @@ def test_arms_that_trained_on_other_numbers_of_images_are_refused(
 ) -> None:
     def run_arm(task: Any, kind: type[CompressionRecipe], *_: object) -> Any:
         images = 100 if kind is UniformRate else 200
-        record = SimpleNamespace(accuracy={"before": 0.9, "after": 0.8})
+        record = SimpleNamespace(accuracy={"before": 0.9, "after": 0.8}, steps=[SimpleNamespace(what="train")])
         return SimpleNamespace(record=record, share=0.5, images=images, judged=1, seconds=1.0)
 
     monkeypatch.setattr(compression, "run_arm", run_arm)

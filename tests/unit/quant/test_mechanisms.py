@@ -35,6 +35,7 @@ from quant.mechanisms.search.genetic import Genetic, shares
 from quant.mechanisms.search.knee import knee
 from quant.mechanisms.search.store import Store
 from quant.quantise import quantise
+from quant.training.schedules import Constant
 from quant.training.terms import AttentionMaps, MatchedMaps, Said, SoftAnswers
 from tests.unit.quant.pool_work import squared_or_dead
 from tests.unit.quant.quantise_networks import NORMALISATION, images, residual_network
@@ -356,11 +357,11 @@ def test_terms_of_distillation_against_their_formulas() -> None:
     student, teacher = said(4), said(8)
     p, q = (torch.softmax(each.logits / 3, 1) for each in (teacher, student))
     expected = float((p * (p / q).log()).sum() / 3 * 9)
-    assert float(SoftAnswers(3.0)(student, teacher)) == pytest.approx(expected, rel=1e-5)
+    assert float(SoftAnswers(Constant(3))(student, teacher, 0)) == pytest.approx(expected, rel=1e-5)
     found = [(each.maps["a"] ** 2).mean(1).reshape(3, -1) for each in (student, teacher)]
     one, other = (each / each.norm(dim=1, keepdim=True) for each in found)
     attention = float(((one - other) ** 2).mean() * 1e3 * 3)
-    assert float(AttentionMaps(1e3)(student, teacher)) == pytest.approx(attention, rel=1e-4)
+    assert float(AttentionMaps(1e3)(student, teacher, 0)) == pytest.approx(attention, rel=1e-4)
     matched = float(((student.maps["v"] - teacher.maps["v"]) ** 2).mean() / (teacher.maps["v"] ** 2).mean())
-    assert float(MatchedMaps(2.0)(student, teacher)) == pytest.approx(2 * matched, rel=1e-5)  # "a" has another width
-    assert float(MatchedMaps(2.0)(replace(student, maps={}), teacher)) == 0
+    assert float(MatchedMaps(2.0)(student, teacher, 0)) == pytest.approx(2 * matched, rel=1e-5)  # "a" has another width
+    assert float(MatchedMaps(2.0)(replace(student, maps={}), teacher, 0)) == 0

@@ -1,0 +1,1 @@
+"""Teachers of recipes beside the fixed networks of `quant.training.distillation`."""
