@@ -1,4 +1,7 @@
-"""The maps that the banks hold: each in one layout, or in several where its readers want it in other stripes."""
+"""The maps that the banks hold: each in one layout, or in several where its readers want it in other stripes.
+
+A reader in image layout of a map in stripes reads lane 0 of these: its halo holds the rows of all other lanes.
+"""
 
 from __future__ import annotations
 
@@ -51,11 +54,16 @@ class Copies:
 
     def of_source(self, layer: Layer) -> Copy:
         """Return the map that a layer reads."""
-        return Copy(self.root(layer.source), layer.source_layout)
+        return self._read(layer.source, layer.source_layout)
 
     def of_residual(self, layer: Layer) -> Copy | None:
         """Return the map that a layer adds, if it does."""
-        return None if layer.residual is None else Copy(self.root(layer.residual), layer.residual_layout)
+        return None if layer.residual is None else self._read(layer.residual, layer.residual_layout)
+
+    def _read(self, tensor: str, rows: int) -> Copy:
+        """Return a map in the layout in which a reader reads it; the image is loaded in either."""
+        gathered = rows == IMAGE and self.root(tensor) != self.root(self.image)
+        return self.of_output(tensor) if gathered else Copy(self.root(tensor), rows)
 
     def touched(self, layer: Layer) -> dict[str, Copy]:
         """Return the maps of a layer's operands "source", "residual" and "out", results left out."""
@@ -81,22 +89,29 @@ class Copies:
         """Rows that each map in stripes holds above and below a lane's own ones, as its readers need."""
         halos = dict.fromkeys(self.lives, (0, 0))
         for layer in self.layers:
+            copy = self.of_source(layer)
             if layer.rows:
-                copy = self.of_source(layer)
                 first, last = layer.source_rows((0, layer.rows))
                 above, below = halos[copy]
                 halos[copy] = max(above, -first), max(below, last - copy.rows)
+            else:
+                for read in (copy, self.of_residual(layer)):
+                    if read is not None and read.rows:
+                        above, below = halos[read]
+                        halos[read] = above, max(below, self._map_height(read) - read.rows)
         return halos
 
     def height(self, copy: Copy) -> int:
         """Return the rows that each lane holds."""
+        return copy.rows + sum(self.halos[copy]) if copy.rows else self._map_height(copy)
+
+    def _map_height(self, copy: Copy) -> int:
         _, height, _ = as_map(self.homes.graph.shapes[copy.root])
-        return copy.rows + sum(self.halos[copy]) if copy.rows else height
+        return height
 
     def stripes(self, copy: Copy, first: int) -> Stripes | None:
         """Return the stripes of a place that begins with a row of the map, counted from a lane's first own one."""
-        _, height, _ = as_map(self.homes.graph.shapes[copy.root])
-        return Stripes(height, copy.rows).from_row(first) if copy.rows else None
+        return Stripes(self._map_height(copy), copy.rows).from_row(first) if copy.rows else None
 
     @cached_property
     def sizes(self) -> dict[Copy, int]:

@@ -2,6 +2,7 @@
 
 A layer goes from stripes to stripes if its source has stride times the rows of its output in each lane. Where a reader
 wants other rows than its map has, the map changes its layout through external memory, which costs a spill and a fill.
+A reader in image layout gets the rows of all lanes by shifts, each of which moves the rows of a lane.
 Maps of one height have one layout, that with which everything takes the fewest cycles. Results, maps of a single row,
 and what an average pool with several divisors writes are in image layout: lane 0 holds them alone.
 """
@@ -19,6 +20,7 @@ from toolflow.plan.schedule.layer import IMAGE, Layer
 from toolflow.plan.schedule.memory import Homes, as_map
 
 CHANGE_CYCLES = 300  # of the latencies of a spill and a fill
+SHIFT_CYCLES = 8  # of the latency of a shift
 MOST_OPTIONS = 6  # numbers of rows that are tried for maps of one height
 MOST_STATES = 32  # choices of the heights before that are kept
 
@@ -149,6 +151,9 @@ def _cost(change: _Change, source: int, out: int, lanes: int) -> float:
         return 0.0
     if wanted and wanted * lanes < change.height:
         return float("inf")
+    if not wanted:
+        shifts = -(-change.height // source) - 1
+        return shifts * (change.words * source / change.height + SHIFT_CYCLES)
     return 2 * change.words + CHANGE_CYCLES
 
 

@@ -191,6 +191,8 @@ class Movement:
         first, last = self.banding.brought(layer, tensor, rows)
         place = self.copies.place(tensor, copy, 0)
         held = replace(place, base=buffer, height=last - first, pixel_words=place.words)
+        if not layer.rows:
+            copy = Copy(copy.root, IMAGE)  # lane 0 alone reads it
         if self.copies.root(tensor) == self.load.tensor:
             yield self._bring(self.load.tensor, copy, first, held)
         for part in self._parts(tensor):
