@@ -25,7 +25,9 @@ import safetensors.torch
 import yaml
 from scipy.stats import t as student_t
 
+from benchmarks import digits_vgg
 from benchmarks.compression_controls import (
+    EndToEnd,
     FisherPruned,
     MagnitudeChannels,
     ObservedGeneCai,
@@ -40,6 +42,7 @@ from benchmarks.resnet20_accuracy import EXAMPLE, NORMALISATION
 from benchmarks.results import add_record_option, record_row
 from examples import digits
 from quant.config import Normalisation
+from quant.recipes.blockwise import Blockwise
 from quant.recipes.combine_net import CombineNet
 from quant.recipes.genetic_channels import GeneticChannels
 from quant.recipes.hakd import Hakd
@@ -57,6 +60,7 @@ ARMS: dict[str, tuple[type[CompressionRecipe], ...]] = {  # the recipe, and its 
     "genetic-channels": (GeneticChannels, MagnitudeChannels),
     "hakd": (Hakd, UniformStudent, FisherPruned),
     "genecai": (ObservedGeneCai, RandomSearch),
+    "blockwise": (Blockwise, EndToEnd),
     "okddip": (OkdDip, TrainedAlone, UniformPeers),
 }
 AT_ITS_CYCLES = {UniformRate, UniformStudent, FisherPruned}  # controls that get the share that the recipe reached
@@ -121,8 +125,8 @@ class Arm:
         return sum(step.judged for step in self.record.steps)
 
 
-def digits_task(work: Path, given: Mapping[str, Any]) -> Task:
-    """Return the digits, with the example's network."""
+def digits_task(work: Path, given: Mapping[str, Any], recipe: str | None = None) -> Task:
+    """Return the digits, with the example's network or with the one that a recipe's settings name."""
     network, train, test = (work / name for name in ("digits.safetensors", "train.npz", "test.npz"))
     if not test.exists():
         safetensors.torch.save_file(digits.train(), network)
@@ -131,6 +135,11 @@ def digits_task(work: Path, given: Mapping[str, Any]) -> Task:
         mean, std = np.array([digits.MEAN]), np.array([digits.STD])
         np.savez(train, x=x, y=y, mean=mean, std=std)
         np.savez(test, x=parts["test"][0], y=parts["test"][1], mean=mean, std=std)
+    if recipe is not None and given["recipes"][recipe].get("network") == "vgg":
+        deeper = work / "vgg.onnx"
+        if not deeper.exists():
+            digits_vgg.write(deeper)
+        return Task("digits", Source(str(deeper), train), test, given)
     return Task("digits", Source(f"{digits.__file__}:digits", train, weights=network), test, given)
 
 
@@ -279,8 +288,9 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     if arguments.task == "cifar10" and arguments.data is None:
         parser.error("cifar10 needs --data, the folder of pretrained weights and images")
-    task = digits_task(work, given) if arguments.task == "digits" else cifar10_task(work, given, arguments.data)
     for name in arguments.recipe or ARMS:
+        digit = arguments.task == "digits"
+        task = digits_task(work, given, name) if digit else cifar10_task(work, given, arguments.data)
         arms = run_recipe(task, name, arguments.seed or given["seeds"], work)
         for control in list(arms)[1:]:
             values = row(arms, control)

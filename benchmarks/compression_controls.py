@@ -17,6 +17,7 @@ from quant.mechanisms.rewrite.branches import Branched
 from quant.mechanisms.rewrite.channels import ChannelMap, Width
 from quant.mechanisms.saliency import magnitudes
 from quant.mechanisms.uniform import least_salient, share_within
+from quant.recipes.blockwise import Block, Blockwise
 from quant.recipes.combine_net import CombineNet
 from quant.recipes.genecai import Fitness, GeneCai, Genes, Rng, Space, drawn
 from quant.recipes.genetic_channels import GeneticChannels
@@ -130,6 +131,21 @@ class RandomSearch(ObservedGeneCai):
         ]
         best = max(range(len(values)), key=values.__getitem__)
         return candidates[best], values[best]
+
+
+@dataclass(frozen=True)
+class EndToEnd(Blockwise):
+    """The same student with all blocks exchanged at once and all its layers trained together, as many epochs."""
+
+    name: ClassVar[str] = "end-to-end"
+
+    def distilled(self, network: Graph, blocks: Sequence[Block], bench: Workbench) -> Graph:
+        """Return the trained student."""
+        student = network
+        for block in blocks:
+            student = self.started(student, block, bench)
+        schedule = bench.schedule(self.epochs * len(blocks), self.rate)
+        return bench.trained(student, "train all blocks together", schedule, self.lesson(network, blocks))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ def fine_tuned(
     recipe: Recipe,
     distillation: Distillation | None = None,
     checkpoint: Checkpoint | None = None,
+    only: Collection[str] | None = None,
     told: Callable[[int, str], None] = lambda _, __: None,
 ) -> Graph:
     """Return a network with its weights trained.
@@ -35,6 +36,7 @@ def fine_tuned(
         recipe: the schedule.
         distillation: what is learnt; None for the teacher's answers and maps, as the recipe weighs them.
         checkpoint: keeps the state after each epoch; with the last state of this run in it nothing is trained again.
+        only: names of the layers that are trained, None for all.
         told: called as `Watch.batch`.
 
     Raises:
@@ -44,8 +46,8 @@ def fine_tuned(
     step = Step(
         "fine-tune",
         recipe.epochs,
-        lambda _: TrainableNetwork(graph).with_norms(run.sample),
-        lambda: TrainableNetwork(graph).with_norms(None),
+        lambda _: TrainableNetwork(graph).training_only(only).with_norms(run.sample),
+        lambda: TrainableNetwork(graph).training_only(only).with_norms(None),
     )
     with enough_memory(recipe):
         return run.of([step])[0]

@@ -69,11 +69,13 @@ class OkdDip(CompressionRecipe):
 
     def distillation(self, branched: Branched, bench: Workbench) -> Distillation:
         """Return what the peers and the leader learn."""
+        teacher = self.teacher(branched, bench)
         return Distillation(
             terms=(SoftAnswers(Constant(TEMPERATURE)),),
             taught=RampUp(1, self.rise),
             labelled=Constant(1),
-            teacher=self.teacher(branched, bench),
+            teacher=teacher,
+            reads=teacher.features,
             members=branched.count,
         )
 

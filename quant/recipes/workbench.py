@@ -139,6 +139,7 @@ class Workbench:
         recipe: Recipe,
         distillation: Distillation | None = None,
         deployed: Callable[[Graph], Graph] = lambda network: network,
+        only: Sequence[str] | None = None,
     ) -> Graph:
         """Return a trained network, and record the step.
 
@@ -147,9 +148,10 @@ class Workbench:
             what: the step, in words.
             recipe: the training recipe.
             distillation: what is learnt; None for the answers and maps of the network before any recipe.
-            deployed: from the trained network to its part that is recorded.
+            deployed: from the trained network to the one that is recorded.
+            only: names of the layers that are trained, None for all.
         """
-        settings = json.dumps([asdict(recipe), repr(distillation)], sort_keys=True)
+        settings = json.dumps([asdict(recipe), repr(distillation), only], sort_keys=True)
         others = () if distillation is None else distillation.teacher.graphs
         networks = " ".join(Trial(graph).digest for graph in (network, self.teacher, *others))
         origin = hashlib.sha256(f"{networks} {settings}".encode()).hexdigest()
@@ -158,7 +160,7 @@ class Workbench:
         def told(images: int, state: str) -> None:
             self.told(0, f"{what}, {state}")
 
-        found = fine_tuned(network, self.teacher, self.data, recipe, distillation, checkpoint, told)
+        found = fine_tuned(network, self.teacher, self.data, recipe, distillation, checkpoint, only, told)
         self._images += recipe.epochs * len(self.data.images)
         self.record(what, deployed(found))
         return found

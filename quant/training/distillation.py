@@ -26,20 +26,15 @@ Tensor = torch.Tensor
 
 
 class TeacherModule(nn.Module):
-    """What says what the students should say; parameters that need gradients are trained with the network.
+    """What says what the students should say; parameters that need gradients are trained with the network."""
 
-    Attributes:
-        reads: tensors of the network, by name, that it needs of the students beside the usual maps.
-    """
-
-    reads: Collection[str] = ()
-
-    def forward(self, x: Tensor, students: Sequence[Said]) -> Sequence[Said]:
+    def forward(self, x: Tensor, students: Sequence[Said], reads: Collection[str]) -> Sequence[Said]:
         """Return the target of each student.
 
         Args:
             x: the network's input (N, C, H, W).
             students: what the networks that are trained say about it.
+            reads: names of tensors that are returned beside the usual maps.
         """
         raise NotImplementedError
 
@@ -97,8 +92,8 @@ class _NetworksModule(TeacherModule):
         self.requires_grad_(requires_grad=False).eval()
 
     @torch.no_grad()
-    def forward(self, x: Tensor, students: Sequence[Said]) -> Sequence[Said]:
-        said = [Said(*network.logits_and_maps(x)) for network in self.networks]  # type: ignore[operator]
+    def forward(self, x: Tensor, students: Sequence[Said], reads: Collection[str]) -> Sequence[Said]:
+        said = [Said(*network.logits_and_maps(x, reads)) for network in self.networks]  # type: ignore[operator]
         maps: Mapping[str, Tensor] = said[0].maps if len(said) == 1 else {}
         return [Said(torch.stack([each.logits for each in said]).mean(0), maps)] * len(students)
 
@@ -113,6 +108,7 @@ class Distillation:
         labelled: weight of the labels' cross entropy.
         teacher: gives the targets.
         inputs: give what both look at.
+        reads: names of tensors that terms or teacher need beside the usual maps.
         members: students whose logits the network gives side by side, (N, members · classes).
     """
 
@@ -121,6 +117,7 @@ class Distillation:
     labelled: Schedule
     teacher: Teacher = Networks()
     inputs: Inputs = GivenImages()
+    reads: tuple[str, ...] = ()
     members: int = 1
 
     @classmethod
@@ -161,9 +158,9 @@ class Lesson(nn.Module):
         taught, labelled = (1.0, 0.0) if labels is None else (given.taught(progress), given.labelled(progress))
         if labels is not None and taught == 0:
             return _sum(functional.cross_entropy(each, labels) for each in self._split(network(x))) * labelled
-        logits, maps = network.logits_and_maps(x, self.teacher.reads)
+        logits, maps = network.logits_and_maps(x, given.reads)
         students = [Said(each, maps) for each in self._split(logits)]
-        targets = self.teacher(x, students)
+        targets = self.teacher(x, students, given.reads)
         pairs = list(zip(students, targets, strict=True))
         loss = taught * _sum(term(*pair, progress) for term in given.terms for pair in pairs)
         if labels is None:

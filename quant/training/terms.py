@@ -47,15 +47,21 @@ class SoftAnswers:
 
 @dataclass(frozen=True)
 class MatchedMaps:
-    """The error of each map, divided by the teacher's energy; of those that have one shape in both."""
+    """The error of each map, divided by the teacher's energy; of those that have one shape in both.
+
+    Attributes:
+        weight: of each map.
+        names: of the maps; None for all.
+    """
 
     weight: float
+    names: tuple[str, ...] | None = None
 
     def __call__(self, student: Said, teacher: Said, progress: float) -> Tensor:
         """Return the sum over the maps."""
         total = student.logits.new_zeros(())
         for name, wanted in teacher.maps.items():
-            found = student.maps.get(name)
+            found = student.maps.get(name) if self.names is None or name in self.names else None
             if self.weight and found is not None and found.shape == wanted.shape:
                 energy = wanted.square().mean().clamp_min(SMALLEST_ENERGY)
                 total = total + self.weight * functional.mse_loss(found, wanted) / energy

@@ -56,6 +56,7 @@ class TrainableLayer(nn.Module):
         self.norm: nn.BatchNorm2d | None = None
         self.grid: WeightGrid | None = None
         self.observing = False
+        self.frozen = False  # it keeps its weights, and takes no batch norm
         self.native = False  # whether the library may compute it
         self._described: NativeLayer | None = None
 
@@ -243,8 +244,17 @@ class TrainableNetwork(nn.Module):
         """Return the layers that take a batch norm."""
         for layer in self.layers:
             assert isinstance(layer, TrainableLayer)
-            if layer.op.convolves:
+            if layer.op.convolves and not layer.frozen:
                 yield layer
+
+    def training_only(self, names: Collection[str] | None) -> Self:
+        """Train only the layers of these names, None for all; return the network. Call it before `with_norms`."""
+        for name, place in self._place.items():
+            if names is not None and name not in names:
+                layer = self.layers[place].requires_grad_(requires_grad=False)
+                assert isinstance(layer, TrainableLayer)
+                layer.frozen = True
+        return self
 
     @torch.no_grad()
     def with_norms(self, x: Tensor | None) -> Self:

@@ -31,6 +31,7 @@ from toolflow.plan.lower.lower import compile_program
 from toolflow.plan.schedule.needs import fit_depths
 
 SHORT = {
+    "blockwise": "epochs=12,rate=0.004",
     "combine-net": "rates=6,epochs=8",
     "genecai": "population=6,generations=3,epochs=6",
     "genetic-channels": "population=20,generations=20,epochs=1,last=6",
@@ -240,6 +241,7 @@ def test_a_recipe_of_ones_own_that_fails(body: str, message: str, folder: Path, 
         (["--budget", "0.5"], "--budget must come with a recipe that takes one; combine-net finds its own size"),
         (["--recipe", "genetic-channels", "--budget", "0.01"], LATE),
         (["--recipe", "hakd", "--train", "plain.npz"], "plain.npz must hold an array y"),
+        (["--recipe", "blockwise", "--train", "plain.npz"], "plain.npz must hold an array y"),
         (["--recipe", "okddip", "--train", "plain.npz"], "plain.npz must hold an array y"),
         (["--budget", "2"], "--budget must be above 0 and below 1, a share of the cycles, not 2.0"),
         (["--workers", "0"], "--workers must be a whole number of 1 or more, not 0"),

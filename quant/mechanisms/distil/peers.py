@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -27,7 +27,7 @@ class Peers:
     Gradients go into the targets.
 
     Attributes:
-        features: for each peer the tensor behind which only its last layer comes.
+        features: for each peer the tensor that its last layer reads.
         width: values of one of these tensors, channels of a map.
         attended: False for equal weights of all peers.
         seed: of the first queries and keys.
@@ -53,7 +53,7 @@ class PeerAttention(TeacherModule):
 
     def __init__(self, given: Peers) -> None:
         super().__init__()
-        self.reads, self.attended = given.features, given.attended
+        self.features, self.attended = given.features, given.attended
         if given.attended:
             shape = max(given.width // SHARED, 1), given.width
             generator = torch.Generator().manual_seed(given.seed)
@@ -69,10 +69,10 @@ class PeerAttention(TeacherModule):
             return features.new_full((count, peers, peers), 1 / peers)
         return torch.softmax((features @ self.query.T) @ (features @ self.key.T).transpose(1, 2), 2)
 
-    def forward(self, x: Tensor, students: Sequence[Said]) -> Sequence[Said]:
+    def forward(self, x: Tensor, students: Sequence[Said], reads: Collection[str]) -> Sequence[Said]:
         """Return the targets of the peers and, last, of their leader."""
         *peers, _ = students
-        maps = [said.maps[name] for said, name in zip(peers, self.reads, strict=True)]
+        maps = [said.maps[name] for said, name in zip(peers, self.features, strict=True)]
         features = torch.stack([each.flatten(2).mean(2) if each.ndim > 2 else each for each in maps], 1)
         logits = torch.stack([each.logits for each in peers], 1)
         targets = (self.weights(features) @ logits).unbind(1)

@@ -22,6 +22,23 @@ from toolflow.passes.rewrite import Rewriter
 BEFORE = ".narrow"  # behind the name of a block's last layer, which the 1×1 convolution takes
 
 
+def chains(graph: Graph) -> list[tuple[str, ...]]:
+    """Return the blocks of a network in order: chains of convolutions, each of which only the next one reads.
+
+    A layer that adds a residual ends no chain and is in none.
+    """
+    found: list[list[str]] = []
+    for node in graph.nodes:
+        if not node.op.convolves or len(node.inputs) > 1:
+            continue
+        before = node.inputs[0]
+        if found and found[-1][-1] == before and len(graph.consumers[before]) == 1 and before != graph.output:
+            found[-1].append(node.name)
+        else:
+            found.append([node.name])
+    return [tuple(block) for block in found]
+
+
 def with_halved_block(graph: Graph, layers: Sequence[str], share: float = 0.5) -> Graph:
     """Return the network with a share of the filters in each of these layers, and the width restored behind the last.
 

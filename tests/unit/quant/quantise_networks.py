@@ -115,4 +115,14 @@ def image_network() -> Graph:
     return b.graph(b.linear("linear", b.node("all", Concat(), *parts), (5, 20)), "image")
 
 
+def plain_network() -> Graph:
+    """Two blocks of two convolutions between pools."""
+    b = Builder(5)
+    x = b.conv("a1", "image", (16, 3, 3, 3), Conv(activation=RELU, pads=SAME))
+    x = b.node("pool_a", MaxPool((2, 2), (2, 2)), b.conv("a2", x, (16, 16, 3, 3), Conv(activation=RELU, pads=SAME)))
+    x = b.conv("b1", x, (24, 16, 3, 3), Conv(activation=RELU, pads=SAME))
+    x = b.node("pool_b", MaxPool((2, 2), (2, 2)), b.conv("b2", x, (24, 24, 3, 3), Conv(activation=RELU, pads=SAME)))
+    return b.graph(b.linear("linear", b.node("flat", Flatten(), x), (5, 24 * 9)))
+
+
 NETWORKS = {"residual": residual_network, "wide": wide_network, "image": image_network}

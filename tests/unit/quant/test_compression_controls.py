@@ -14,6 +14,7 @@ import yaml
 
 from benchmarks import compression
 from benchmarks.compression_controls import (
+    EndToEnd,
     FisherPruned,
     MagnitudeChannels,
     ObservedGeneCai,
@@ -25,11 +26,12 @@ from benchmarks.compression_controls import (
 )
 from quant.mechanisms.rewrite.channels import ChannelMap
 from quant.mechanisms.saliency import magnitudes
+from quant.recipes.blockwise import Blockwise
 from quant.recipes.genetic_channels import GeneticChannels
 from quant.recipes.okddip import OkdDip
 from quant.recipes.recipe import CompressionRecipe
 from tests.unit.quant.benches import bench_of
-from tests.unit.quant.quantise_networks import residual_network
+from tests.unit.quant.quantise_networks import plain_network, residual_network
 from toolflow.ir.graph import Graph
 
 
@@ -78,6 +80,16 @@ def test_the_controls_of_peers_see_as_many_images_and_keep_the_layers() -> None:
         made = kind(epochs=2).run(graph, bench)
         assert [node.op for node in made.nodes] == [node.op for node in graph.nodes]
         assert sum(step.images for step in bench.steps) == 2 * 8
+
+
+def test_the_control_of_blocks_is_the_same_student_and_sees_as_many_images() -> None:
+    made = []
+    for kind in (Blockwise, EndToEnd):
+        bench = bench_of(plain_network())
+        graph = kind(epochs=2).run(bench.teacher, bench)
+        made.append([(node.name, node.op, [each.shape for each in node.weights.values()]) for node in graph.nodes])
+        assert sum(step.images for step in bench.steps) == 2 * 2 * 8
+    assert made[0] == made[1]
 
 
 def test_random_search_measures_as_many_candidates_as_the_recipe(tmp_path: Path) -> None:

@@ -14,22 +14,27 @@ import torch
 from torch import nn
 
 import quant.training.loop
-from quant.float_network import float_logits
+from quant.float_network import float_logits, float_node
 from quant.mechanisms.distil.peers import PeerAttention, Peers, diversity
 from quant.mechanisms.finetune import fresh
 from quant.mechanisms.judge import Trial
+from quant.mechanisms.receptive import receptive_fields
+from quant.mechanisms.rewrite.blocks import chains
 from quant.mechanisms.rewrite.branches import Branched, cuts
+from quant.mechanisms.rewrite.statistics import statistics
+from quant.recipes.blockwise import Blockwise
 from quant.recipes.okddip import OkdDip
+from quant.recipes.recipe import CompressionRecipe
 from quant.training.distillation import Distillation, Lesson, Networks
 from quant.training.recipe import Recipe
 from quant.training.schedules import Constant, Moving, RampUp
 from quant.training.terms import Said, SoftAnswers
 from quant.training.trainable import TrainableNetwork
 from tests.unit.quant.benches import bench_of
-from tests.unit.quant.quantise_networks import RELU, Builder, residual_network
+from tests.unit.quant.quantise_networks import RELU, SAME, Builder, plain_network, residual_network
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
-from toolflow.operators import Conv, Flatten
+from toolflow.operators import Add, AvgPool, Conv, Flatten
 
 Array = npt.NDArray[np.float64]
 PEERS, CLASSES, FEATURES, IMAGES = 3, 4, 16, 5
@@ -56,7 +61,9 @@ class Answers(nn.Module):
 
 def peers_lesson(*, attended: bool = True) -> Lesson:
     teacher = Peers(NAMES, FEATURES, attended=attended)
-    given = Distillation((SoftAnswers(Constant(3)),), RampUp(1, 0.5), Constant(1), teacher, members=PEERS + 1)
+    given = Distillation(
+        (SoftAnswers(Constant(3)),), RampUp(1, 0.5), Constant(1), teacher, reads=NAMES, members=PEERS + 1
+    )
     return Lesson(given, residual_network()).double()
 
 
@@ -141,10 +148,10 @@ def test_several_teachers_say_their_mean_and_one_shows_its_maps() -> None:
     graphs = tuple(fresh(residual_network(), seed) for seed in (1, 2))
     x = torch.randn(2, 3, 12, 12)
     student = Said(torch.zeros(2, 5), {})
-    (mean,) = Networks(graphs).begun(residual_network())(x, [student])
+    (mean,) = Networks(graphs).begun(residual_network())(x, [student], ())
     torch.testing.assert_close(mean.logits, sum(float_logits(graph, x) for graph in graphs) / 2, rtol=1e-4, atol=1e-5)
     assert not mean.maps
-    (alone,) = Networks().begun(residual_network())(x, [student])
+    (alone,) = Networks().begun(residual_network())(x, [student], ())
     torch.testing.assert_close(alone.logits, float_logits(residual_network(), x), rtol=1e-4, atol=1e-5)
     assert alone.maps
     assert not list(filter(lambda each: each.requires_grad, Networks(graphs).begun(graphs[0]).parameters()))
@@ -199,9 +206,12 @@ def test_a_network_without_a_stem_for_branches() -> None:
         OkdDip().run(graph, bench_of(graph))
 
 
-def test_peers_go_on_after_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With their queries and keys: the leader is the same as without it."""
-    graph = residual_network()
+@pytest.mark.parametrize("recipe", [OkdDip(epochs=4), Blockwise(epochs=2)])
+def test_recipes_go_on_after_an_interruption(
+    recipe: CompressionRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Peers with their queries and keys, blocks behind the one that is done: the network is the same as without it."""
+    graph = plain_network()
     epoch, left = quant.training.loop.Training._epoch, [2]
 
     def cut(self: Any, *given: Any) -> float:
@@ -211,7 +221,7 @@ def test_peers_go_on_after_an_interruption(tmp_path: Path, monkeypatch: pytest.M
         return epoch(self, *given)
 
     monkeypatch.setattr(quant.training.loop.Training, "_epoch", cut)
-    recipe, digests = OkdDip(epochs=4), []
+    digests = []
     for folder in (tmp_path / "cut", tmp_path / "whole"):
         folder.mkdir()
 
@@ -240,3 +250,81 @@ def test_no_labels_leave_the_terms_alone() -> None:
     labels = torch.tensor([1, 4])
     entropy = float(torch.nn.functional.cross_entropy(said[0].logits, labels))
     assert float(lesson(network, x, labels, 0).detach()) == pytest.approx(0.3 * taught + 0.7 * entropy, rel=1e-4)
+
+
+def test_the_blocks_of_a_network() -> None:
+    assert chains(plain_network()) == [("a1", "a2"), ("b1", "b2")]
+    assert chains(residual_network()) == [("stem",), ("a1", "a2"), ("b1", "b2")]
+
+
+def test_receptive_fields_against_gradients() -> None:
+    """A value in the middle of a map depends on as many rows and columns of the image, and on no other."""
+    b = Builder()
+    x = b.conv("conv", "image", (4, 3, 3, 3), Conv(activation=RELU))
+    x = b.node("pool", AvgPool((2, 3), (2, 2)), x)
+    x = b.conv("wide", x, (4, 4, 3, 2), Conv(dilation=(1, 2), stride=(2, 1)))
+    y = b.conv("residual", x, (4, 4, 3, 3), Conv(pads=SAME))
+    b.node("last", AvgPool((1, 2), (1, 1)), b.node("sum", Add(RELU), y, x))
+    graph = replace(b.graph("last"), input_shape=(3, 48, 48))
+    image, fields = torch.ones(1, 3, 48, 48).requires_grad_(), receptive_fields(graph)
+    live = {"image": image}
+    for node in graph.nodes:
+        weights = {name: np.abs(each) + 0.1 for name, each in node.weights.items()}
+        value = live[node.name] = float_node(replace(node, weights=weights), [live[each] for each in node.inputs])
+        middle = value[0, :, value.shape[2] // 2, value.shape[3] // 2].sum()
+        (gradient,) = torch.autograd.grad(middle, image, retain_graph=True)
+        touched = (gradient[0] != 0).any(0)
+        assert (int(touched.any(1).sum()), int(touched.any(0).sum())) == fields[node.name], node.name
+
+
+def test_a_block_alone_is_trained_and_sees_as_much() -> None:
+    """The other layers stay, but for the batch norms above, and the new block comes closer to the old one's map."""
+    graph = plain_network()
+    bench = bench_of(graph)
+    recipe, block = Blockwise(epochs=60, rate=0.01, local=30), ("a1", "a2")
+    made = recipe.distilled(graph, [block], bench)
+    assert [made.by_name[name].weights["weight"].shape for name in ("a1", "a2.narrow", "a2")] == [
+        (8, 3, 3, 3),
+        (8, 8, 3, 3),
+        (16, 8, 1, 1),
+    ]
+    fields = receptive_fields(graph)
+    assert {name: receptive_fields(made)[name] for name in fields} == dict(fields)
+    before, after = (
+        {name: node.weights.get("weight", np.zeros(0)).astype(float) for name, node in each.by_name.items()}
+        for each in (graph, made)
+    )
+    np.testing.assert_allclose(after["linear"], before["linear"], rtol=1e-6)
+    for name in ("b1", "b2"):  # scaled channel by channel, and no more
+        ratio = np.divide(after[name], before[name])
+        np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1, :1, :1], ratio.shape), rtol=1e-4)
+    x, _ = bench.sample()
+    wanted = map_of(graph, "a2", x)
+    started = bench.judge.adapted(Trial(recipe.exchanged(graph, block), {"a2": np.ones(16, dtype=bool)}))
+    errors = [float((map_of(each, "a2", x) - wanted).square().mean()) for each in (started, made)]
+    assert errors[1] < 0.8 * errors[0]
+    moments = statistics(made, x)
+    for name in ("b1", "b2"):
+        torch.testing.assert_close(moments[name].mean, bench.judge.wanted[name].mean, rtol=1e-3, atol=1e-3)
+
+
+def map_of(graph: Graph, name: str, x: torch.Tensor) -> torch.Tensor:
+    return TrainableNetwork(graph).eval().logits_and_maps(x, [name])[1][name].detach()
+
+
+def test_blocks_learn_the_map_behind_each_alone() -> None:
+    lesson = Blockwise(local=2).lesson(plain_network(), [("a1", "a2")])
+    maps = {name: torch.randn(2, 3, 4, 4) for name in ("a2", "b2")}
+    student = Said(torch.zeros(2, 5), {name: each + 1 for name, each in maps.items()})
+    found = float(lesson.terms[0](student, Said(torch.zeros(2, 5), maps), 0))
+    assert found == pytest.approx(2 / float(maps["a2"].square().mean()), rel=1e-4)
+
+
+def test_a_block_that_saves_no_cycles_stays() -> None:
+    """The 1×1 convolution behind the first layer costs more than its filters save."""
+    b = Builder()
+    x = b.conv("one", "image", (16, 3, 1, 1), Conv(activation=RELU))
+    graph = b.graph(b.linear("linear", b.node("flat", Flatten(), x), (5, 16 * 144)))
+    with pytest.raises(ToolflowError, match=r"'network' must have a block, .* with 0\.5 of its filters"):
+        Blockwise().run(graph, bench_of(graph))
+    assert Blockwise().blocks(plain_network(), bench_of(plain_network())) == [("a1", "a2"), ("b1", "b2")]
