@@ -44,6 +44,8 @@ PARTS_OF = {
     "nest": "walker",
     "tap_steps": "tile_walker",
     "yield": "load",
+    "digits": "load",
+    "round": "requantise",
     "granules": "drain",
     "select": "drain",
     "turn": "drain",

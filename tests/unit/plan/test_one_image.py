@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conformance.casebook import RESULT, NetworkBuilder
 from tests.unit.plan.test_choose import HIGH
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import predict
 from toolflow.ir.errors import DoesNotFitError
+from toolflow.numerics.types import IntegerType
+from toolflow.operators.avg_pool.spec import AvgPool
 from toolflow.plan.boards.board import load_board
-from toolflow.plan.explore.choose import UnitRequest, best_single, timed_engines
+from toolflow.plan.explore.choose import UnitRequest, best_single, bounds, timed_engines
 from toolflow.plan.explore.estimate import schedule_on
 from toolflow.plan.explore.one_image import layouts_tried
 from toolflow.plan.explore.ranking import rank_shapes
 from toolflow.plan.resources.estimate import estimate_resources, stripes_amounts
 
 
-def test_stripes_are_tried_where_they_are_asked_for() -> None:
-    assert layouts_tried({"stripes": "true"}, None) == (True,)
-    assert layouts_tried({"stripes": 0}, 1) == (False,)
-    assert layouts_tried({}, 1) == (False, True)
-    assert layouts_tried({}, None) == (False,)
-    assert layouts_tried({}, 1000) == (False,)
+def test_stripes_are_tried_unless_they_are_fixed() -> None:
+    assert layouts_tried({"stripes": "true"}) == (True,)
+    assert layouts_tried({"stripes": 0}) == (False,)
+    assert layouts_tried({}) == (False, True)
 
 
 ARRAY: dict[str, int | str] = {"lanes_k": 16, "slots": 4, "drain_k": 2, "multiplier": "dsp"}
@@ -35,6 +36,27 @@ def test_one_image_is_faster_in_all_lanes_than_in_one() -> None:
     )
     assert (one.config.stripes, striped.config.stripes) == (False, True)
     assert 2 * striped.cycles_per_image < one.cycles_per_image
+
+
+def test_throughput_is_planned_in_both_layouts() -> None:
+    """Maps that take several times the banks, in image layout, go through memory there and not in stripes."""
+    b = NetworkBuilder((16, 48, 48), seed=1)
+    source, byte = "image", IntegerType(8, signed=False)
+    for name, channels in (("a", 96), ("b", 32), ("c", 96), ("d", 32)):
+        source = b.conv(name, source, channels, 1, out=byte)
+    mean = b.avg_pool("mean", source, AvgPool((48, 48), (1, 1)))
+    graph = b.build(b.linear("fc", b.flatten("flat", mean), 4, out=RESULT))
+    board = load_board("pynq-z2")
+    timed = timed_engines(graph, 8, {"lanes_k": 16, "slots": 4, "drain_k": 2}, board, alone=True)
+    best = best_single(timed, board, "it")
+    other = best_single([c for c in timed if not c.config.stripes], board, "it")
+    assert best.config.stripes
+    text = bounds([best], board, timed)
+    here, there = (board.clock_mhz * 1e6 / each.cycles_per_image for each in (best, other))
+    assert here > there
+    assert f"; the rows of one image lie in all lanes: {here:,.0f} images/s, " in text
+    assert text.endswith(" where an image lies in each lane")
+    assert bounds([best], board).endswith("; the rows of one image lie in all lanes")
 
 
 @pytest.mark.parametrize("board_name", ["kv260", "zcu104"])

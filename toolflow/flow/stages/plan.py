@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ def plan(folder: Path, request: Request, progress: Progress) -> None:
     }
     if VariantName.LOW not in timed:
         single = best_single(timed[VariantName.HIGH], board, f"the network at {bits[VariantName.HIGH]} bits")
-        _write_plan(folder, request, board, {UnitName.SINGLE: (VariantName.HIGH, single)})
+        _write_plan(folder, request, board, {UnitName.SINGLE: (VariantName.HIGH, single)}, timed[VariantName.HIGH])
         return
     calibration = load_record(Calibration, folder / CALIBRATION)
     share = calibration.measure.forwarded_interval[1]  # what more images may turn out to forward
@@ -227,9 +227,13 @@ def _single(timed: list[Candidate], board: Board) -> Candidate | None:
 
 
 def _write_plan(
-    folder: Path, request: Request, board: Board, units: Mapping[UnitName, tuple[VariantName, Candidate]]
+    folder: Path,
+    request: Request,
+    board: Board,
+    units: Mapping[UnitName, tuple[VariantName, Candidate]],
+    timed: Sequence[Candidate] = (),
 ) -> PlanRecord:
-    """Write plan.json and return it."""
+    """Write plan.json and return it; `timed` are the engines that were compared, if there is one unit."""
     planned = {
         name: PlannedUnit(
             engine=candidate.config.built,
@@ -245,7 +249,7 @@ def _write_plan(
         goal=request.objective.goal,
         batch=request.objective.batch,
         units=planned,
-        bound=bounds([candidate for _, candidate in units.values()], board),
+        bound=bounds([candidate for _, candidate in units.values()], board, timed),
     )
     save_record(plan, folder / PLAN)
     return plan

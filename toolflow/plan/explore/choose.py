@@ -197,11 +197,17 @@ def smallest_of_fastest(
     return min((design for design in designs if time(design) <= SLACK * best), key=size)
 
 
-def bounds(units: Sequence[Candidate], board: Board) -> str:
+def bounds(units: Sequence[Candidate], board: Board, timed: Sequence[Candidate] = ()) -> str:
     """Return what bounds a design, in a fixed order: DSPs, LUTs, block RAM, clock, and the ports to the memory.
 
     Of the ports it is the share of cycles in which they are busy if all units work all the time. The two programs of a
-    morphing pair work in turn, on one engine.
+    morphing pair work in turn, on one engine. Then comes the layout of the images, with its reason if another one was
+    timed.
+
+    Args:
+        units: of the design.
+        board: the board.
+        timed: the engines among which a single unit was chosen.
     """
     built = units[:1] if is_morphing(units) else units
     shares = sum((unit.resources for unit in built), start=ResourceCount()).shares(board.usable)
@@ -209,8 +215,19 @@ def bounds(units: Sequence[Candidate], board: Board) -> str:
     used = [f"{_resource_name(name, board)} {shares[name]:.0%}" for name in (*_BOUNDS, *others) if shares[name]]
     busy = [unit.memory_cycles / unit.cycles_per_image for unit in units]
     memory = max(busy) if is_morphing(units) else sum(busy)
-    layout = "; the rows of one image lie in all lanes" if any(unit.config.stripes for unit in units) else ""
+    layout = _layout(units, board, timed)
     return f"{', '.join(used)} of what is usable; clock {board.clock_mhz} MHz; memory ports {memory:.0%} busy{layout}"
+
+
+def _layout(units: Sequence[Candidate], board: Board, timed: Sequence[Candidate]) -> str:
+    """Return where the images lie and how fast the best engine with the other layout is; "" if nothing was compared."""
+    striped = any(unit.config.stripes for unit in units)
+    layouts = {False: "an image lies in each lane", True: "the rows of one image lie in all lanes"}
+    others = [c for c in timed if c.config.stripes is not striped and not c.resources.over(board.usable)]
+    if not others:
+        return f"; {layouts[striped]}" if striped else ""
+    here, there = (board.clock_mhz * 1e6 / min(unit.cycles_per_image for unit in of) for of in (units, others))
+    return f"; {layouts[striped]}: {here:,.0f} images/s, {there:,.0f} where {layouts[not striped]}"
 
 
 def explain(candidate: Candidate, board: Board) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from toolflow.engine.config import FITTED, EngineConfig, deepest_memories
 from toolflow.engine.places import ResultPlace
 from toolflow.engine.positions import drain_cycles, row_cycles
@@ -202,6 +204,19 @@ class Demand:
             beats = groups * layer.rows_of(shape) * shape.row_bits(layer.indexed) / shape.bus_bits
             found.append(LayerCost(groups * layer.cycles_of(shape), beats))
         return tuple(found)
+
+    def least_cycles(self, costs: Sequence[LayerCost], lanes: Sequence[int]) -> list[float]:
+        """Return the least cycles that one image takes in all of so many lanes, for each number of them.
+
+        The image is loaded a word in a cycle, and each layer takes its share of a lane's cycles or its weights'.
+        """
+        image = self.scheduler.schedule(None).load
+        loaded = image.out.height * image.out.width * image.out.words
+        array = np.array([layer.positions * cost.cycles for layer, cost in zip(self.layers, costs, strict=True)])
+        beats = np.array([cost.beats for cost in costs])
+        shares = array / np.array(lanes)[:, None]
+        least: list[float] = (loaded + np.maximum(shares, beats).sum(axis=1)).tolist()
+        return least
 
     def depths(self, shape: EngineConfig) -> dict[str, int]:
         """Return the parameters that the network needs of a shape, within a word and the rows of odd groups."""

@@ -13,8 +13,6 @@ from toolflow.plan.explore.demand import Demand, LayerCost
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.estimate import stripes_amounts
 
-MOST_IMAGES = 4  # of a start for which stripes are tried unasked
-
 
 class Striped(NamedTuple):
     """An engine with stripes: its shape but for the lanes, the cycles of an image, and what it takes."""
@@ -24,11 +22,11 @@ class Striped(NamedTuple):
     amounts: ResourceCount
 
 
-def layouts_tried(fixed: Mapping[str, int | str], batch: int | None) -> tuple[bool, ...]:
-    """Return the values of `stripes` to try for starts of so many images, None for full passes."""
+def layouts_tried(fixed: Mapping[str, int | str]) -> tuple[bool, ...]:
+    """Return the values of `stripes` to try: both, unless the user fixed it."""
     if "stripes" in fixed:
         return (EngineConfig.model_validate({"stripes": fixed["stripes"]}).stripes,)
-    return (False, True) if batch is not None and batch <= MOST_IMAGES else (False,)
+    return False, True
 
 
 def striped(
@@ -52,11 +50,9 @@ def striped(
         board: the board.
 
     Returns:
-        With endless cycles if it has too many LUTs whatever its banks, or if these do not hold a band of one layer.
+        With endless cycles if its banks do not hold a band of one layer.
     """
     column = column.model_copy(update={"lanes_p": lanes_p, "stripes": True})
-    if amounts.luts > board.usable.luts:
-        return Striped(column, math.inf, amounts)
     image = demand.one_image(column, None)
     assert image is not None
     whole = options.at(image.words)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
+from typing import NamedTuple
 
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.plan.boards.board import Board
 from toolflow.plan.explore.bank_options import BankOptions
-from toolflow.plan.explore.demand import Demand, demand
+from toolflow.plan.explore.demand import Demand, LayerCost, demand
 from toolflow.plan.explore.one_image import layouts_tried, striped
 from toolflow.plan.explore.shapes import LANES_P, SizedEngine, UnitRequest, allowed_shapes, form_of
 from toolflow.plan.resources.count import ResourceCount
@@ -21,6 +22,7 @@ from toolflow.plan.resources.estimate import LaneAmounts
 LOGIC_SHARES = (1.0, 0.9, 0.8, 0.75, 0.7, 0.6, 0.55, 0.4, 0.25, 0.2, 0.12)
 DSP_SHARES = (1.0, 0.9, 0.8, 0.7, 0.4, 0.2, 0.15, 0.1, 0.05)
 PER_BUDGET = 3  # number of shapes that are timed for each budget
+CLEARLY = 1.1  # times the cycles of the fastest: such shapes are not worth a schedule
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,14 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
         None if given else (1, 2),
     )  # fmt: skip
     ranked: list[RankedShape] = []
+    striped: list[_Bounded] = []
     for shape in columns:
         lanes = (shape.lanes_p,) if given else tuple(n for n in LANES_P if n % 2 == shape.lanes_p % 2)
-        ranked += ranking.of_column(shape, lanes)
-    possible = [shape for shape in ranked if shape.within(board.usable)]
+        in_lanes, bounded = ranking.of_column(shape, lanes)
+        ranked += in_lanes
+        striped += bounded
+    ranked += ranking.in_stripes(striped, ranked)
+    possible = [shape for shape in ranked if shape.cycles_per_image < math.inf and shape.within(board.usable)]
     if not possible:
         _refuse_bands(request, board, ranking.demands, ranking.deepest)
     return sorted(
@@ -95,8 +101,30 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
     )
 
 
+class _Bounded(NamedTuple):
+    """A shape that may hold one image in all lanes, before it is scheduled, with the least cycles that an image takes.
+
+    Attributes:
+        cycles: of an image, at least.
+        column, lanes_p, amounts, in_fabric: as in `RankedShape`, without stripes.
+        options: depths of its banks.
+        costs: of its layers.
+    """
+
+    cycles: float
+    column: EngineConfig
+    lanes_p: int
+    amounts: ResourceCount
+    in_fabric: ResourceCount | None
+    options: BankOptions
+    costs: tuple[LayerCost, ...]
+
+
 class _Ranking:
     """The costs of a network's shapes on a board; what several shapes share is counted once.
+
+    Shapes with one image in all lanes have a schedule for each number of lanes, which takes long. They are ranked in
+    the order of the least cycles that they can take, and left out where that is clearly more than another's cycles.
 
     Attributes:
         fixed: engine parameters that the user fixed, without the layout.
@@ -110,14 +138,15 @@ class _Ranking:
         self.demands: dict[tuple[int, bool, int], Demand] = {}
         self.deepest: dict[tuple[int, bool, int], int] = {}
         self._request, self._board = request, board
-        self._layouts = layouts_tried(given, request.batch)
+        self._layouts = layouts_tried(given)
+        self._costs: dict[tuple[int, ...], tuple[LayerCost, ...]] = {}  # of each layer, whatever lanes_p is
         self._paces: dict[tuple[int, ...], tuple[dict[str, int], float]] = {}  # depths and cycles, whatever lanes_p is
         self._sizes: dict[tuple[int | str, ...], LaneAmounts] = {}
         self._options: dict[tuple[int | str, ...], BankOptions] = {}
         self._streams: dict[tuple[tuple[int, ...], int], float] = {}  # bytes of weights in a pass, with banks so deep
 
-    def of_column(self, shape: EngineConfig, lanes: Iterable[int]) -> Iterator[RankedShape]:
-        """Yield a shape with each number of lanes, with one image in all of them and with one in each, as is asked."""
+    def of_column(self, shape: EngineConfig, lanes: Sequence[int]) -> tuple[list[RankedShape], list[_Bounded]]:
+        """Return a shape with each number of lanes: with an image in each, and what may hold one in all of them."""
         words = shape.sub_row, shape.gather, shape.index_k
         pace = *words, shape.lanes_k, shape.slots, shape.drain_k, shape.transform_cycles
         if words not in self.demands:
@@ -134,14 +163,50 @@ class _Ranking:
             self._options[bank] = BankOptions(column, self._board.family)
         options = self._options[bank]
         in_fabric = None if "fabric_lanes" in self.fixed else self._sizes[size].in_fabric
-        costs = asked.layer_costs(shape) if True in self._layouts else ()
-        for lanes_p in lanes:
-            amounts = self._sizes[size].of(lanes_p, shape.fabric_lanes)
-            if True in self._layouts and lanes_p > 1:
-                found = striped(asked, costs, column, lanes_p, amounts, options, self._board)
-                yield RankedShape(found.column, lanes_p, found.cycles, found.amounts, in_fabric)
-            if False in self._layouts:
-                yield self._image_in_each_lane(column, lanes_p, pace, amounts, options, in_fabric)
+        amounts = {lanes_p: self._sizes[size].of(lanes_p, shape.fabric_lanes) for lanes_p in lanes}
+        ranked, bounded = [], []
+        if False in self._layouts:
+            ranked = [self._image_in_each_lane(column, n, pace, amounts[n], options, in_fabric) for n in lanes]
+        if True in self._layouts:
+            if pace not in self._costs:
+                self._costs[pace] = asked.layer_costs(shape)
+            costs = self._costs[pace]
+            several = [n for n in lanes if n > 1]
+            least = asked.least_cycles(costs, several)
+            bounded = [
+                _Bounded(cycles, column, n, amounts[n], in_fabric, options, costs)
+                for n, cycles in zip(several, least, strict=True)
+            ]
+        return ranked, bounded
+
+    def in_stripes(self, bounded: Iterable[_Bounded], others: Iterable[RankedShape]) -> Iterator[RankedShape]:
+        """Yield shapes with one image in all lanes, without those that others are clearly faster than."""
+        budgets = budgets_of(self._board.usable, self._request.alone)
+        fastest = [math.inf] * len(budgets)
+
+        def seen(shape: RankedShape) -> None:
+            for n, budget in enumerate(budgets):
+                if shape.cycles_per_image < fastest[n] and shape.within(budget):
+                    fastest[n] = shape.cycles_per_image
+
+        logic = replace(self._board.usable, block_rams=math.inf, urams=math.inf)  # whatever its banks take
+        for shape in others:
+            seen(shape)
+        for each in sorted(bounded, key=lambda each: each.cycles):
+            if each.cycles > CLEARLY * max(fastest):
+                return
+            least = each.amounts + each.options.at(1).saved * -each.lanes_p
+            if not RankedShape(each.column, each.lanes_p, each.cycles, least, each.in_fabric).within(logic):
+                column = each.column.model_copy(update={"stripes": True})
+                yield RankedShape(column, each.lanes_p, math.inf, each.amounts, each.in_fabric)
+                continue
+            words = each.column.sub_row, each.column.gather, each.column.index_k
+            found = striped(
+                self.demands[words], each.costs, each.column, each.lanes_p, each.amounts, each.options, self._board
+            )
+            shape = RankedShape(found.column, each.lanes_p, found.cycles, found.amounts, each.in_fabric)
+            seen(shape)
+            yield shape
 
     def _image_in_each_lane(
         self,
@@ -168,6 +233,20 @@ class _Ranking:
         per_image = max(per_image + moves.cycles, traffic / self._board.sustained_bytes_per_cycle)
         smaller = column.model_copy(update={"bank_depth": banks.depth})
         return RankedShape(smaller, lanes_p, per_image, amounts + banks.saved * -lanes_p, in_fabric)
+
+
+def budgets_of(usable: ResourceCount, alone: bool) -> list[ResourceCount]:
+    """Return the shares of a board that a unit may take: all of it if it is alone."""
+    return [
+        ResourceCount(
+            usable.luts * logic,
+            usable.flip_flops * logic,
+            usable.dsps * dsp,
+            usable.block_rams * logic,
+            usable.urams * logic,
+        )
+        for logic, dsp in ([(1.0, 1.0)] if alone else product(LOGIC_SHARES, DSP_SHARES))
+    ]
 
 
 def _refuse_bands(
@@ -208,14 +287,7 @@ def worth_timing(ranked: list[RankedShape], usable: ResourceCount, alone: bool =
     the budget cannot hold them.
     """
     chosen: dict[EngineConfig, tuple[float, SizedEngine]] = {}
-    for logic, dsp in [(1.0, 1.0)] if alone else product(LOGIC_SHARES, DSP_SHARES):
-        budget = ResourceCount(
-            usable.luts * logic,
-            usable.flip_flops * logic,
-            usable.dsps * dsp,
-            usable.block_rams * logic,
-            usable.urams * logic,
-        )
+    for budget in budgets_of(usable, alone):
         found: dict[EngineConfig, tuple[float, SizedEngine]] = {}
         for shape in ranked:
             if len(found) == PER_BUDGET:
