@@ -8,6 +8,7 @@ A `Distillation` is a value. `Lesson` is what a training run makes of it: the te
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -25,9 +26,10 @@ from toolflow.ir.graph import Graph
 Tensor = torch.Tensor
 
 
-class TeacherModule(nn.Module):
+class TeacherModule(nn.Module, ABC):
     """What says what the students should say; parameters that need gradients are trained with the network."""
 
+    @abstractmethod
     def forward(self, x: Tensor, students: Sequence[Said], reads: Collection[str]) -> Sequence[Said]:
         """Return the target of each student.
 
@@ -36,7 +38,6 @@ class TeacherModule(nn.Module):
             students: what the networks that are trained say about it.
             reads: names of tensors that are returned beside the usual maps.
         """
-        raise NotImplementedError
 
 
 class Teacher(Protocol):
