@@ -32,6 +32,7 @@ from benchmarks.compression_controls import (
     MagnitudeChannels,
     ObservedGeneCai,
     RandomSearch,
+    ReluStudent,
     TrainedAlone,
     UniformPeers,
     UniformRate,
@@ -46,6 +47,7 @@ from quant.recipes.blockwise import Blockwise
 from quant.recipes.combine_net import CombineNet
 from quant.recipes.genetic_channels import GeneticChannels
 from quant.recipes.hakd import Hakd
+from quant.recipes.multi_segment import MultiSegment
 from quant.recipes.okddip import OkdDip
 from quant.recipes.recipe import CompressionRecipe
 from quant.training.loop import classes_of
@@ -61,6 +63,7 @@ ARMS: dict[str, tuple[type[CompressionRecipe], ...]] = {  # the recipe, and its 
     "hakd": (Hakd, UniformStudent, FisherPruned),
     "genecai": (ObservedGeneCai, RandomSearch),
     "blockwise": (Blockwise, EndToEnd),
+    "multi-segment": (MultiSegment, ReluStudent),
     "okddip": (OkdDip, TrainedAlone, UniformPeers),
 }
 AT_ITS_CYCLES = {UniformRate, UniformStudent, FisherPruned}  # controls that get the share that the recipe reached

@@ -22,6 +22,7 @@ from quant.recipes.combine_net import CombineNet
 from quant.recipes.genecai import Fitness, GeneCai, Genes, Rng, Space, drawn
 from quant.recipes.genetic_channels import GeneticChannels
 from quant.recipes.hakd import Hakd
+from quant.recipes.multi_segment import MultiSegment
 from quant.recipes.okddip import OkdDip
 from quant.recipes.workbench import Workbench
 from toolflow.ir.errors import ToolflowError
@@ -146,6 +147,17 @@ class EndToEnd(Blockwise):
             student = self.started(student, block, bench)
         schedule = bench.schedule(self.epochs * len(blocks), self.rate)
         return bench.trained(student, "train all blocks together", schedule, self.lesson(network, blocks))
+
+
+@dataclass(frozen=True)
+class ReluStudent(MultiSegment):
+    """The same student with its ReLUs."""
+
+    name: ClassVar[str] = "relu-student"
+
+    def activated(self, student: Graph, bench: Workbench) -> Graph:
+        """Return the student as it is."""
+        return student
 
 
 @dataclass(frozen=True)

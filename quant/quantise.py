@@ -203,7 +203,7 @@ def _check_operators(graph: Graph) -> None:
             "",
             node.op.kind,
             "conv, linear, pools, add, concat, flatten, pad and shortcut",
-            "run the passes (toolflow.passes.pipeline.simplify) before quantising",
+            node.op.remedy,
         )
         for node in graph.nodes
         if node.op.rounds is None

@@ -45,7 +45,13 @@ def to_onnx(graph: Graph) -> onnx.ModelProto:
     shapes = ((graph.input_name, graph.input_shape), (graph.output, graph.shapes[graph.output]))
     image, answers = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, *shape]) for name, shape in shapes)
     made = helper.make_graph(writer.nodes, graph.name, [image], [answers], writer.constants)
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="cascade-toolflow")
+    domains = {"": OPSET, **dict.fromkeys((each.domain for each in writer.functions), 1)}
+    model = helper.make_model(
+        made,
+        opset_imports=[helper.make_opsetid(*each) for each in domains.items()],
+        functions=writer.functions,
+        producer_name="cascade-toolflow",
+    )
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
     return model
@@ -57,6 +63,7 @@ class _Writer:
     def __init__(self, graph: Graph) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants = [numpy_helper.from_array(value, name) for name, value in _weights(graph).items()]
+        self._functions: dict[str, onnx.FunctionProto] = {}
         self._names = {name: name for name in graph.shapes}
         if graph.input_map is not None:
             scale, shift = (
@@ -69,6 +76,11 @@ class _Writer:
         for node in graph.nodes:
             self._chain(node.name, _nodes(node, [self._names[name] for name in node.inputs]))
 
+    @property
+    def functions(self) -> list[onnx.FunctionProto]:
+        """The definitions of what ONNX lacks."""
+        return list(self._functions.values())
+
     def _chain(self, name: str, nodes: list[OnnxNode]) -> None:
         """Add nodes, the last of which makes the tensor `name`; the first bears the name, by which it is imported."""
         before = ""
@@ -77,6 +89,9 @@ class _Writer:
             made = name if index == len(nodes) - 1 else f"{name}.step{index}"
             inputs = [self._input(f"{own}.input{place}", each, before) for place, each in enumerate(node.inputs)]
             values = {key: list(value) if isinstance(value, tuple) else value for key, value in node.attributes.items()}
+            if node.function is not None:
+                self._functions[node.op_type] = node.function(OPSET)
+                values["domain"] = self._functions[node.op_type].domain
             self.nodes.append(helper.make_node(node.op_type, inputs, [made], name=own, **values))  # type: ignore[arg-type]
             before = made
 

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
+from quant.mechanisms.rewrite.segments import with_rectifiers
 from quant.post_training.outline import outline
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import DoesNotFitError
-from toolflow.ir.graph import Graph
+from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.boards.board import Board
 from toolflow.plan.explore.choose import best_single, timed_engines
@@ -97,13 +99,21 @@ class Pricing:
             luts=total.luts,
             block_rams=total.block_rams,
             traffic_bytes=memory * self.board.sustained_bytes_per_cycle,
-            parameters=values + sum(node.weights["bias"].size for node in layers),
+            parameters=values + sum(each.size for node in graph.nodes for each in _beside_weights(node)),
             stored_bits=values * BITS,
         )
 
 
+def _beside_weights(node: Node) -> list[npt.NDArray[np.generic]]:
+    return [array for name, array in node.weights.items() if name != "weight"]
+
+
 def _planned(graph: Graph) -> QuantisedGraph:
-    """Return the network as it is planned: every weight there, or the support of a pattern."""
+    """Return the network as it is planned: every weight there, or the support of a pattern.
+
+    Activations of segments are planned as ReLUs: a table in the drain takes as many cycles.
+    """
+    graph = with_rectifiers(graph)
     outlined = outline(graph, BITS)
     nodes = []
     for node in outlined.nodes:

@@ -15,6 +15,7 @@ from quant.float_network import accumulate, apply_activation, float_node, weight
 from quant.post_training.solution import LayerNumbers
 from quant.training.fake_quantise import WeightGrid, rounded
 from quant.training.native.layer import NativeLayer, can_run, infer, plain, train
+from quant.training.segments import TrainableSegments
 from quant.winograd.gradient import tap_reach, tile_sums
 from toolflow.ir.graph import Graph, Node
 from toolflow.ir.quantised import TensorType
@@ -163,6 +164,9 @@ class TrainableNetwork(nn.Module):
         nodes = [node for node in self._run.nodes if node.op.has_weights]
         self._place = {node.name: index for index, node in enumerate(nodes)}  # a module's name must not hold dots
         self.layers = nn.ModuleList(TrainableLayer(node) for node in nodes)
+        curved = [node for node in self._run.nodes if node.op.has_curve]
+        self._curve = {node.name: index for index, node in enumerate(curved)}
+        self.curves = nn.ModuleList(TrainableSegments(node) for node in curved)
         if any(layer.mask is not None or layer.op.tile for layer in self.convolutions()):
             for layer in self.convolutions():
                 widest = WIDEST_TILED if layer.op.tile else WIDEST_DIRECT
@@ -184,6 +188,7 @@ class TrainableNetwork(nn.Module):
             for node in self._run.nodes
             if (node.op.has_weights or (node.op.rounds and len(node.inputs) > 1)) and node.name != self._run.output
         ]
+        rounding += [node for node in self._run.nodes if node.name in self._curve]
         adding = [node for node in rounding if len(node.inputs) > 1]
         maps = dict.fromkeys((*(node.name for node in adding or rounding), *also), x)
         return self._walk(x, maps), maps
@@ -196,6 +201,8 @@ class TrainableNetwork(nn.Module):
             inputs = [live[name] for name in node.inputs]
             if node.op.has_weights:
                 value = self.layers[self._place[node.name]](*inputs)
+            elif node.name in self._curve:
+                value = self.curves[self._curve[node.name]](plain(inputs[0]))
             else:
                 value = float_node(node, [plain(value) for value in inputs])
             live[node.name] = self._typed(node.name, value) if node.op.rounds else value
@@ -273,16 +280,21 @@ class TrainableNetwork(nn.Module):
 
     @contextmanager
     def _observing(self) -> Iterator[None]:
-        for layer in self.convolutions():
-            layer.observing = True
+        observers = [*self.convolutions(), *self.curves]
+        for each in observers:
+            each.observing = True
         yield
-        for layer in self.convolutions():
-            layer.observing = False
+        for each in observers:
+            each.observing = False
 
     def trained(self) -> Graph:
         """Return the graph with the weights as they are now."""
-        nodes = tuple(
-            self.layers[self._place[node.name]].trained(node) if node.name in self._place else node  # type: ignore[operator]
-            for node in self.graph.nodes
-        )
-        return replace(self.graph, nodes=nodes)
+        return replace(self.graph, nodes=tuple(self._trained(node) for node in self.graph.nodes))
+
+    def _trained(self, node: Node) -> Node:
+        module: nn.Module | None = None
+        if node.name in self._place:
+            module = self.layers[self._place[node.name]]
+        elif node.name in self._curve:
+            module = self.curves[self._curve[node.name]]
+        return module.trained(node) if isinstance(module, TrainableLayer | TrainableSegments) else node

@@ -26,6 +26,7 @@ from toolflow.engine.executor import run_program
 from toolflow.flow import Source
 from toolflow.importers.load import load_model
 from toolflow.interpreter.run import logits_of
+from toolflow.ir.errors import ToolflowError
 from toolflow.numerics.srbs import Pattern
 from toolflow.plan.lower.lower import compile_program
 from toolflow.plan.schedule.needs import fit_depths
@@ -36,9 +37,11 @@ SHORT = {
     "genecai": "population=6,generations=3,epochs=6",
     "genetic-channels": "population=20,generations=20,epochs=1,last=6",
     "hakd": "epochs=24,rate=0.01",
+    "multi-segment": "epochs=16,rate=0.01",
     "okddip": "epochs=20,rate=0.01",
 }
 SPARSE_TOO = "genetic-channels"  # its network still has layers with enough channels for a tile and a pattern
+FLOAT_ALONE = "multi-segment"  # until an engine has a table for its activations
 BUDGET = 0.7
 ONLY_WEIGHTS = "new weights"  # what a recipe gives that leaves the network's layers as they are
 LATE = "--budget must be at least"
@@ -114,6 +117,10 @@ def test_a_recipe_makes_a_network_that_runs_and_is_smaller(recipe: str, folder: 
     assert float((np.asarray(logits).argmax(1) == y).mean()) == pytest.approx(accuracy["after"])
     weights = safetensors.numpy.load_file(tmp_path / "out" / "compressed.safetensors")
     assert sum(each.size for each in weights.values()) == cost["after"]["parameters"]
+    if recipe == FLOAT_ALONE:
+        with pytest.raises(ToolflowError, match="no engine holds the table of an activation of segments yet"):
+            differing_on_the_program(model, folder / "test.npz", *FORMS[0])
+        return
     for form, engine in FORMS if recipe == SPARSE_TOO else FORMS[:1]:
         assert differing_on_the_program(model, folder / "test.npz", form, engine) == 0
 
@@ -242,6 +249,7 @@ def test_a_recipe_of_ones_own_that_fails(body: str, message: str, folder: Path, 
         (["--recipe", "genetic-channels", "--budget", "0.01"], LATE),
         (["--recipe", "hakd", "--train", "plain.npz"], "plain.npz must hold an array y"),
         (["--recipe", "blockwise", "--train", "plain.npz"], "plain.npz must hold an array y"),
+        (["--recipe", "multi-segment", "--train", "plain.npz"], "plain.npz must hold an array y"),
         (["--recipe", "okddip", "--train", "plain.npz"], "plain.npz must hold an array y"),
         (["--budget", "2"], "--budget must be above 0 and below 1, a share of the cycles, not 2.0"),
         (["--workers", "0"], "--workers must be a whole number of 1 or more, not 0"),

@@ -141,9 +141,18 @@ class Source:
                 "'toolflow check' take it as it is"
             )
         from toolflow.passes.check import require_engine
-        from toolflow.passes.pipeline import simplify
 
         require_engine(self._imported)
+        return self.on_no_engine()
+
+    def on_no_engine(self) -> Graph:
+        """Import and simplify the model, whether an engine runs it or not.
+
+        Raises:
+            ToolflowError: it cannot be imported.
+        """
+        from toolflow.passes.pipeline import simplify
+
         return simplify(self._imported)
 
     @cached_property

@@ -59,7 +59,9 @@ class Operator(ABC):
         commutes_with_scale: whether positive factors of its operand's channels become factors of the same channels of
             its result. In a flat result a channel is its positions, one after the other.
         has_weights: whether it multiplies by weights of its own, which are quantised.
+        has_curve: whether it applies a function to each value whose parameters are its weights.
         convolves: whether these weights are kernels (K, C/groups, kh, kw) that slide over a map.
+        remedy: what to do with a network that holds it, if it stands in float graphs alone.
         hardware: how the engine runs it.
         bias_bits: width of its biases on the engine.
         max_residual_shift: how far the engine shifts its residual to the left.
@@ -70,7 +72,9 @@ class Operator(ABC):
     keeps_sign: ClassVar[bool] = False
     commutes_with_scale: ClassVar[bool] = False
     has_weights: ClassVar[bool] = False
+    has_curve: ClassVar[bool] = False
     convolves: ClassVar[bool] = False
+    remedy: ClassVar[str] = "run the passes (toolflow.passes.pipeline.simplify) before quantising"
     hardware: ClassVar[HardwareForm] = HardwareForm.NONE
     bias_bits: ClassVar[int] = PLAIN_BIAS_BITS
     max_residual_shift: ClassVar[int] = 0

@@ -11,6 +11,7 @@ from toolflow.operators.linear.spec import Linear
 from toolflow.operators.max_pool.spec import MaxPool
 from toolflow.operators.pad.spec import Pad
 from toolflow.operators.relu.spec import Relu
+from toolflow.operators.segments.spec import Segments
 from toolflow.operators.shortcut.spec import Shortcut
 from toolflow.operators.winograd.spec import WinogradConv
 
@@ -29,6 +30,7 @@ __all__ = [
     "MaxPool",
     "Pad",
     "Relu",
+    "Segments",
     "Shortcut",
     "WinogradConv",
 ]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from toolflow.ir.operator import Operator
+
+if TYPE_CHECKING:
+    from onnx import FunctionProto
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,13 @@ class OnnxNode:
         op_type: as ONNX calls it.
         inputs: names of tensors and weights, and constants. The name "" stands for the result of the node before.
         attributes: by name.
+        function: of an operator that ONNX lacks, its definition at an operator set; any runtime calls that.
     """
 
     op_type: str
     inputs: Sequence[str | npt.NDArray[Any]]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    function: Callable[[int], FunctionProto] | None = None
 
 
 class OnnxForm(Protocol):

@@ -12,7 +12,7 @@ from toolflow.engine.isa import LAYOUT
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node, verify_graph
 from toolflow.ir.operator import Shape
-from toolflow.operators import Add, AvgPool, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Pad, Relu
+from toolflow.operators import Add, AvgPool, BatchNorm, Concat, Conv, Flatten, Linear, MaxPool, Pad, Relu, Segments
 from toolflow.passes.fuse_residual import fuse_residual
 from toolflow.passes.pipeline import PIPELINE, Step
 from toolflow.passes.two_logits import two_logits
@@ -129,6 +129,8 @@ def _obstacles(node: Node, graph: Graph) -> Iterator[str]:
     yield from _too_large(f"the output {shape}", shape, LARGEST_SIZE)
     if isinstance(node.op, Pad | Relu | BatchNorm):
         yield f"{node.op.kind} is not supported by the engine"
+    if isinstance(node.op, Segments):
+        yield node.op.remedy
     if isinstance(node.op, Conv | MaxPool | AvgPool):
         yield from _too_large("the stride", node.op.stride, LARGEST_WINDOW)
         yield from _too_large("the padding", node.op.pads, LARGEST_WINDOW)

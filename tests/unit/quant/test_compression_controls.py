@@ -19,15 +19,18 @@ from benchmarks.compression_controls import (
     MagnitudeChannels,
     ObservedGeneCai,
     RandomSearch,
+    ReluStudent,
     TrainedAlone,
     UniformPeers,
     UniformRate,
     UniformStudent,
 )
 from quant.mechanisms.rewrite.channels import ChannelMap
+from quant.mechanisms.rewrite.segments import with_rectifiers
 from quant.mechanisms.saliency import magnitudes
 from quant.recipes.blockwise import Blockwise
 from quant.recipes.genetic_channels import GeneticChannels
+from quant.recipes.multi_segment import MultiSegment
 from quant.recipes.okddip import OkdDip
 from quant.recipes.recipe import CompressionRecipe
 from tests.unit.quant.benches import bench_of
@@ -89,6 +92,16 @@ def test_the_control_of_blocks_is_the_same_student_and_sees_as_many_images() -> 
         graph = kind(epochs=2).run(bench.teacher, bench)
         made.append([(node.name, node.op, [each.shape for each in node.weights.values()]) for node in graph.nodes])
         assert sum(step.images for step in bench.steps) == 2 * 2 * 8
+    assert made[0] == made[1]
+
+
+def test_the_control_of_segments_is_the_same_student_with_relus() -> None:
+    made = []
+    for kind in (MultiSegment, ReluStudent):
+        bench = bench_of(plain_network(), budget=0.6)
+        graph = with_rectifiers(kind(epochs=2).run(bench.teacher, bench))
+        made.append([(node.op, [each.shape for each in node.weights.values()]) for node in graph.nodes])
+        assert sum(step.images for step in bench.steps) == 2 * 8
     assert made[0] == made[1]
 
 

@@ -23,6 +23,7 @@ from quant.mechanisms.rewrite.blocks import chains
 from quant.mechanisms.rewrite.branches import Branched, cuts
 from quant.mechanisms.rewrite.statistics import statistics
 from quant.recipes.blockwise import Blockwise
+from quant.recipes.multi_segment import MultiSegment
 from quant.recipes.okddip import OkdDip
 from quant.recipes.recipe import CompressionRecipe
 from quant.training.distillation import Distillation, Lesson, Networks
@@ -206,7 +207,7 @@ def test_a_network_without_a_stem_for_branches() -> None:
         OkdDip().run(graph, bench_of(graph))
 
 
-@pytest.mark.parametrize("recipe", [OkdDip(epochs=4), Blockwise(epochs=2)])
+@pytest.mark.parametrize("recipe", [OkdDip(epochs=4), Blockwise(epochs=2), MultiSegment(epochs=4)])
 def test_recipes_go_on_after_an_interruption(
     recipe: CompressionRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -187,7 +187,7 @@ def _network(folder: Path, request: CompressRequest, index: int) -> Graph:
     source = replace(
         request.source, model=str(folder / _file(request, index)), weights=None, input_shape=None, output=None
     )
-    return replace(source.graph(), name=request.source.graph().name)
+    return replace(source.on_no_engine(), name=request.source.graph().name)
 
 
 def _divided(request: CompressRequest, graph: Graph) -> tuple[CalibrationImages, CalibrationImages, Int64Array]:

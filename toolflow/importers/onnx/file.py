@@ -25,6 +25,7 @@ from onnx import (
 
 from toolflow.ir.errors import ToolflowError, UnknownShapeError
 from toolflow.ir.operator import Shape
+from toolflow.operators.segments.onnx_form import DOMAIN, NAME, definition
 
 OPSETS = range(8, 28)
 MAX_NODES = 1 << 20  # with every function in place of its calls; more is a damaged model
@@ -65,7 +66,7 @@ def read_model(path: Path) -> ModelProto:
 
 
 def _inlined(model: ModelProto, path: Path) -> ModelProto:
-    """Return the model with each local function in place of its calls.
+    """Return the model with each local function in place of its calls, but for the toolflow's own.
 
     Raises:
         ToolflowError: a function calls itself, or the functions have too many nodes in all.
@@ -88,7 +89,9 @@ def _inlined(model: ModelProto, path: Path) -> ModelProto:
     size = count(model.graph.node, ())
     if size > MAX_NODES:
         raise ToolflowError(f"'{path}' must have at most {MAX_NODES} nodes in its functions' calls, not {size}")
-    return onnx.inliner.inline_local_functions(model)
+    version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    own = [(DOMAIN, NAME)] if functions.get((DOMAIN, NAME)) == definition(version) else []
+    return onnx.inliner.inline_selected_functions(model, own, exclude=True)
 
 
 def _tensors(graph: GraphProto) -> Iterator[TensorProto]:

@@ -21,6 +21,7 @@ from toolflow.importers.onnx.select import feeds_transposes, keep_one_output
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 from toolflow.ir.operator import Shape
+from toolflow.operators.segments.onnx_form import DOMAIN, NAME
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 SEVERAL = DECISIONS | {"Split"}  # operators of which more than the first output may be read
@@ -85,6 +86,8 @@ def _tail(graph: GraphProto, output: str) -> set[str]:
 
 
 def _is_known(node: NodeProto) -> bool:
+    if node.domain == DOMAIN:
+        return node.op_type == NAME
     return node.domain in STANDARD_DOMAINS and (node.op_type in OPERATORS or node.op_type in FOLDED)
 
 

@@ -15,7 +15,8 @@ from toolflow.importers.builder import GraphBuilder, Place, Value
 from toolflow.importers.onnx import endings, upsampling
 from toolflow.importers.onnx import layout as onnx_layout
 from toolflow.importers.onnx.call import Call
-from toolflow.operators import AvgPool, Conv, Linear, MaxPool
+from toolflow.operators import AvgPool, Conv, Linear, MaxPool, Segments
+from toolflow.operators.segments.onnx_form import WEIGHTS as SEGMENTS
 from toolflow.operators.window import Pads, Pair
 
 RELU_HINT = vocabulary.INSIDE
@@ -151,6 +152,15 @@ def _batch_norm(call: Call) -> Value | None:
         if array is not None
     }
     return vocabulary.batch_norm(call.build, call.place, x, eps, weights) if len(weights) == 4 else None
+
+
+def _segments(call: Call) -> Value | None:
+    """Import a function that compressed networks call, by its name."""
+    x, arrays = call.value(0), [call.weight(index) for index in range(1, 1 + len(SEGMENTS))]
+    weights = {name: array for name, array in zip(SEGMENTS, arrays, strict=True) if array is not None}
+    return (
+        call.build.emit(call.place, Segments(), [x], weights) if x is not None and len(weights) == len(arrays) else None
+    )
 
 
 def _relu(call: Call) -> Value | None:
@@ -444,6 +454,7 @@ OPERATORS: Mapping[str, Callable[[Call], Value | npt.NDArray[Any] | list[Value |
     "ReduceMax": _reduce_max,
     "Resize": upsampling.resize,
     "Reshape": onnx_layout.reshape,
+    "Segments": _segments,
     "Shape": _shape,
     "Sigmoid": endings.sigmoid,
     "Slice": onnx_layout.part,

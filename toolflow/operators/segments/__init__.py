@@ -1,0 +1,1 @@
+"""Operator: a function of few linear segments."""
