@@ -3,7 +3,8 @@
     python benchmarks/imagenet_speed.py [--networks ResNet-18 ..] [--boards zcu104 ..] [--record]
 
 Weights are seeded random integers of 8 bits, as only speed is measured. The cycles are the cycle model's, with an image
-in every lane. Maps that a board does not hold lie in external memory, and their layers run in bands of rows.
+in every lane or, where that is faster, with one image in all lanes. Maps that a board does not hold lie in external
+memory, and their layers run in bands of rows.
 """
 
 from __future__ import annotations

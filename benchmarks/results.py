@@ -57,8 +57,9 @@ TABLES = {
     ),
     "imagenet_speed": Table(
         "Networks for images of 224 × 224",
-        "The planner's engine for a network of seeded 8-bit integers, with an image in every lane. Maps that a board "
-        "does not hold are filled from external memory and spilled to it in bands of rows, while the array waits.",
+        "The planner's engine for a network of seeded 8-bit integers, with an image in every lane or, where that is "
+        "faster, with the rows of one image in all lanes. Maps that a board does not hold are filled from external "
+        "memory and spilled to it in bands of rows, while the array waits.",
     ),
     "one_image_speed": Table(
         "One image after the other",
