@@ -118,8 +118,9 @@ TABLES = {
     "compression": Table(
         "Compression recipes beside their controls",
         "`compression.yaml` holds the settings; *settings* is the hash of the recipe's part. Both arms see as many "
-        "training images and have the same teacher. Float accuracy on the test images, means over the seeds; the "
-        "difference with its paired 95 % interval over images and seeds. Cycles are shares of the network before, on "
+        "training images and have the same teacher, if any; `blockwise` starts from a deeper network. Float accuracy "
+        "on the test images, means over the seeds; the difference with "
+        "its paired 95 % interval over images and seeds. Cycles are shares of the network before, on "
         "the engine that the planner chose for it; a control at the recipe's cycles has as many or fewer. *Judged* are "
         "the candidates of recipe and control. Seconds are of a machine with other jobs.",
     ),

@@ -47,6 +47,7 @@ class MultiSegment(CompressionRecipe):
     gives: ClassVar[str] = "fewer channels, new weights, activations of segments"
     needs_labels: ClassVar[bool] = True
     takes_budget: ClassVar[bool] = True
+    builds: ClassVar[bool] = False
 
     segments: int = setting(8, 3)
     epochs: int = setting(60, 1)

@@ -32,6 +32,7 @@ class CompressionRecipe(ABC):
         gives: what it makes of a network.
         needs_labels: whether the training images must have labels.
         takes_budget: whether it obeys a budget of cycles.
+        builds: whether an engine runs what it makes.
     """
 
     name: ClassVar[str]
@@ -40,6 +41,7 @@ class CompressionRecipe(ABC):
     gives: ClassVar[str]
     needs_labels: ClassVar[bool] = False
     takes_budget: ClassVar[bool] = False
+    builds: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -141,4 +141,12 @@ def compress(
     )
     record = run(request, out, terminal)
     terminal.result(record.model_dump(mode="json"), *compress_tables(record))
-    terminal.note(f"compressed into {out / NETWORK}; build it with: toolflow build {out / NETWORK} --board {board} ..")
+    refused = [each.name for each in request.steps if not each.builds]
+    terminal.note(
+        f"compressed into {out / NETWORK}; "
+        + (
+            f"'toolflow build' does not take the activations of {', '.join(refused)} yet"
+            if refused
+            else f"build it with: toolflow build {out / NETWORK} --board {board} .."
+        )
+    )
