@@ -94,6 +94,9 @@ def _draw(rng: random.Random, widths: tuple[int, int], tile: int, packed: bool) 
             "multiplier": multiplier,
             **(_draw_packing(rng, slots) if packed else _draw_indices(rng, 1)),
             "bank_memory": rng.choice(["block", "block", "ultra"]),
+            "weight_memory": rng.choice(["block", "block", "ultra"]),
+            "rows_ahead": rng.choice([0, 0, 1, rng.randint(2, 3000)]),
+            "parameter_sets": rng.choice([2, 2, 4, 16]),
             "confidence": rng.random() < 0.7,
             **_draw_layout(rng),
         }

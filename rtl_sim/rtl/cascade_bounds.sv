@@ -70,6 +70,11 @@ module cascade_bounds
   if (Engine.transform_depth < 1 || Engine.transform_depth > 1 << 16) begin : g_check_12
     $fatal(1, "cascade_engine: transform_depth must be 1 to 2^16, not %0d", Engine.transform_depth);
   end
+  if (!is_power_of_two(Engine.parameter_sets) || Engine.parameter_sets < 2 || Engine.parameter_sets > 1 << 10 ||
+      Engine.rows_ahead > 1 << 20) begin : g_check_25
+    $fatal(1, "cascade_engine: parameter_sets must be a power of two of 2 to 2^10 and rows_ahead at most 2^20, not %0d and %0d",
+           Engine.parameter_sets, Engine.rows_ahead);
+  end
   if (Engine.result_depth < 1 || Engine.result_depth > 1 << 14 ||
       Engine.table_words < 1 || Engine.table_words > 64) begin : g_check_13
     $fatal(1, "cascade_engine: result_depth must be 1 to 2^14 and table_words 1 to 64, not %0d and %0d",

@@ -1,5 +1,5 @@
-// The channels' parameters of two groups: the loader fills one set while the drain reads the other.
-// Cost: one memory of 2 * LanesK records, without what the engine does not use. Latency of a read: 1.
+// The channels' parameters of `parameter_sets` groups: the loader fills sets while the drain reads the oldest.
+// Cost: one memory of LanesK records a set, without what the engine does not use. Latency of a read: 1.
 module cascade_parameters
   import cascade_pkg::*;
 #(
@@ -22,15 +22,17 @@ module cascade_parameters
   localparam int unsigned ResidualShiftBits = Engine.tile == 0 ? 0 : 4;
   localparam int unsigned KeptBits = Engine.bias_bits + FactorsBits + ResidualShiftBits;
 
-  logic [1:0] sets;
-  logic write_set, read_set, push, freed;
+  localparam int unsigned SetBits = index_width(Engine.parameter_sets);
+  logic [SetBits:0] sets;
+  logic [SetBits-1:0] write_set, read_set;
+  logic push, freed;
   logic [ChunkBits-1:0] chunk;
   logic [PartBits-1:0] part;
   logic [Engine.drain_k-1:0] part_enable;
   logic [KeptBits-1:0] kept;
   logic [Engine.drain_k-1:0][KeptBits-1:0] read;
 
-  assign record_ready = sets != 2'd2;
+  assign record_ready = !sets[SetBits];
   assign push = record_valid && record_ready;
   assign freed = read_enable && release_group;
   assign kept = KeptBits'({
@@ -55,20 +57,20 @@ module cascade_parameters
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       sets <= '0;
-      write_set <= 1'b0;
-      read_set <= 1'b0;
+      write_set <= '0;
+      read_set <= '0;
       chunk <= '0;
       part <= '0;
     end else begin
-      sets <= sets + 2'(push && record_last) - 2'(freed);
-      if (freed) read_set <= !read_set;
+      sets <= sets + (SetBits + 1)'(push && record_last) - (SetBits + 1)'(freed);
+      if (freed) read_set <= read_set + 1'b1;
       if (push) begin
         part <= 32'(part) == Engine.drain_k - 1 ? '0 : part + 1'b1;
         if (32'(part) == Engine.drain_k - 1) chunk <= chunk + 1'b1;
         if (record_last) begin
           part <= '0;
           chunk <= '0;
-          write_set <= !write_set;
+          write_set <= write_set + 1'b1;
         end
       end
     end
@@ -76,7 +78,7 @@ module cascade_parameters
 
   // Sets are a power of two apart, whatever Engine.lanes_k / Engine.drain_k is.
   cascade_ram #(
-    .Depth(2 << ChunkBits),
+    .Depth(Engine.parameter_sets << ChunkBits),
     .Pieces(Engine.drain_k),
     .PieceBits(KeptBits)
   ) i_ram (

@@ -275,6 +275,10 @@ package cascade_pkg;
     BankMemoryBlock = 1'b0,
     BankMemoryUltra = 1'b1
   } bank_memory_e;
+  typedef enum logic {
+    WeightMemoryBlock = 1'b0,
+    WeightMemoryUltra = 1'b1
+  } weight_memory_e;
   typedef struct packed {
     int unsigned    lanes_k;
     int unsigned    lanes_p;
@@ -304,6 +308,9 @@ package cascade_pkg;
     bit             gather;
     int unsigned    index_k;
     bank_memory_e   bank_memory;
+    weight_memory_e weight_memory;
+    int unsigned    rows_ahead;
+    int unsigned    parameter_sets;
     bit             confidence;
     bit             external_maps;
     bit             stripes;
@@ -339,6 +346,9 @@ package cascade_pkg;
     gather: 1'b1,
     index_k: 1,
     bank_memory: BankMemoryBlock,
+    weight_memory: WeightMemoryBlock,
+    rows_ahead: 0,
+    parameter_sets: 2,
     confidence: 1'b1,
     external_maps: 1'b1,
     stripes: 1'b1
@@ -407,9 +417,10 @@ package cascade_pkg;
     return engine.sub_row * stored_bits(engine);
   endfunction
 
-  // Weight rows that the ring holds: two groups with several positions, and as many as rows that go through need.
+  // Weight rows that the ring holds: two groups with several positions, as many as rows that go through need, and those
+  // ahead.
   function automatic int unsigned ring_rows(engine_t engine);
-    return maximum(2 * engine.weight_depth, 32);
+    return maximum(2 * engine.weight_depth, 32) + engine.rows_ahead;
   endfunction
 
   // Channels that are written to a bank together, and how many times a word holds them.

@@ -1,5 +1,5 @@
 // Weight rows between loader and array: a ring of twice the rows that a group with several positions may have, so that
-// the next group arrives while the present one is read once for each position. A row leaves when the group's last position
+// the next group arrives while the present one is read once for each position, and of `rows_ahead` more. A row leaves when the group's last position
 // reads it: rows of a group with one position go through as they arrive, however many they are.
 // Cost: one memory of ring_rows(Engine) rows. A row is read in the cycle of its step and appears in the next. A row that
 // is pushed can be read in the next cycle; the place of a row that leaves is free three cycles later.
@@ -67,7 +67,8 @@ module cascade_ring
 
   cascade_ram #(
     .Depth(Depth),
-    .PieceBits(RowBits)
+    .PieceBits(RowBits),
+    .Style(Engine.weight_memory == WeightMemoryUltra ? "ultra" : "auto")
   ) i_ram (
     .clk,
     .write_enable(push),

@@ -10,9 +10,11 @@ from toolflow.engine.config import EngineConfig
 
 SHAPES: dict[str, EngineConfig] = {
     "wide": EngineConfig(lanes_k=16, lanes_p=4),
-    "batch_of_8": EngineConfig(lanes_k=16, lanes_p=8, slots=2),
-    "latency": EngineConfig(lanes_k=8, lanes_p=1, slots=16, drain_k=8, sub_row=16, bank_memory="ultra"),
-    "odd": EngineConfig(lanes_k=5, lanes_p=3),
+    "batch_of_8": EngineConfig(lanes_k=16, lanes_p=8, slots=2, rows_ahead=600, parameter_sets=16),
+    "latency": EngineConfig(
+        lanes_k=8, lanes_p=1, slots=16, drain_k=8, sub_row=16, bank_memory="ultra", parameter_sets=4
+    ),
+    "odd": EngineConfig(lanes_k=5, lanes_p=3, weight_memory="ultra", rows_ahead=33, parameter_sets=8),
     "one_lane": EngineConfig(lanes_k=1, lanes_p=1, sub_row=4, bus_bits=64),
     "twelve": EngineConfig(lanes_k=12, lanes_p=2, slots=2, drain_k=2, sub_row=4, bus_bits=64),
     "scalar_sub_row": EngineConfig(lanes_k=3, lanes_p=2, sub_row=1, input_lanes=1, bus_bits=64),
@@ -22,7 +24,7 @@ SHAPES: dict[str, EngineConfig] = {
     "mixed": EngineConfig(lanes_k=8, lanes_p=2, weight_bits=4, activation_bits=8, slots=8, drain_k=4),
     "wide_bus": EngineConfig(lanes_k=24, lanes_p=2, slots=4, drain_k=8, sub_row=16, index_k=2, bus_bits=256),
     "tile_2": EngineConfig(lanes_k=4, lanes_p=3, drain_k=2, sub_row=4, tile=2),
-    "tile_4": EngineConfig(lanes_k=8, lanes_p=2, sub_row=16, tile=4),
+    "tile_4": EngineConfig(lanes_k=8, lanes_p=2, sub_row=16, tile=4, rows_ahead=1000, parameter_sets=4),
     "tile_4_slots": EngineConfig(lanes_k=6, lanes_p=2, slots=2, drain_k=2, transform_cycles=2, tile=4, weight_bits=10),
     "tile_2_narrow": EngineConfig(
         lanes_k=8, lanes_p=2, weight_bits=4, activation_bits=4, drain_k=4, transform_cycles=4, tile=2, multiplier="lut"

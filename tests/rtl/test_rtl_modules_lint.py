@@ -52,6 +52,10 @@ def test_shape_lints(shape: str) -> None:
         ({"slots": 0}, "slots must be a power of two of at most sub_row = 8, not 0"),
         ({"drain_k": 0}, "drain_k must divide gcd(lanes_k, sub_row) = 8, not be 0"),
         ({"lanes_k": 520}, "lanes_k must be 1 to 512 and lanes_p 1 to 128, not 520 and 8"),
+        (
+            {"parameter_sets": 3},
+            "parameter_sets must be a power of two of 2 to 2^10 and rows_ahead at most 2^20, not 3 and 0",
+        ),
         ({"bank_depth": 2097152}, "bank_depth must be 1 to 2^20 and weight_depth 1 to 2^16, not 2097152 and 1024"),
         (
             {"pack_p": 3},

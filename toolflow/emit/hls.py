@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from toolflow.emit.render import banner, render, sources, write_if_changed
-from toolflow.engine.config import EngineConfig
+from toolflow.engine.config import MEMORIES, EngineConfig
 from toolflow.engine.errors import ErrorCode
 from toolflow.engine.registers import PAGE_BYTES, Register
 from toolflow.ir.errors import ToolflowError
@@ -70,7 +70,8 @@ def emit_hls(config: EngineConfig, unit: str, folder: Path, port_bytes: Mapping[
     for port, size in (port_bytes or {}).items():
         depths[MASTERS[port]] = max(depths.get(MASTERS[port], 1), -(-size // config.bus_bytes))
     burst = burst_beats(config)
-    parameters = [(name, value) for name, value in config.model_dump().items() if not isinstance(value, str)]
+    built = config.model_dump(exclude=MEMORIES)
+    parameters = [(name, value) for name, value in built.items() if not isinstance(value, str)]
     packing = config.of(narrow=False).packing
     narrow = config.of(narrow=True).packing if config.narrow_bits else None
     values = {

@@ -27,6 +27,8 @@ FITTED = (
 )  # fmt: skip
 # parameters of how the array is built, which change no result
 ARRAY = {"dsp_primitive", "pack_k", "pack_p", "chain", "fabric_lanes", "gather"}
+# parameters of the memories and of how far the weights run ahead, which no program notices
+MEMORIES = {"bank_memory", "weight_memory", "rows_ahead", "parameter_sets"}
 
 COLUMNS = ("dsp48e1", "dsp48e2")  # DSP blocks that sum along a column
 
@@ -66,6 +68,10 @@ class EngineConfig(BaseModel):
             sparse and grouped layers need; without it, one element for each (lane, slot) serves all channels.
         index_k: output channels that share each index of a weight row, and with it the element that it picks.
         bank_memory: whether the banks are meant for block RAM (LUT RAM if they are small) or for UltraRAM.
+        weight_memory: the same of the weight rows.
+        rows_ahead: weight rows that the RTL engine holds beside those of two groups, so that the port for weights is
+            busy while layers compute that need few.
+        parameter_sets: groups of output channels whose parameters the RTL engine holds, the one at work included.
         confidence: whether the confidence unit is built.
         external_maps: whether the units are built that fill the banks from maps in external memory and spill to them.
         stripes: whether the engine runs striped programs, in which the rows of one image lie in all lanes.
@@ -101,6 +107,9 @@ class EngineConfig(BaseModel):
     gather: bool = True
     index_k: Literal[1, 2, 4] = 1
     bank_memory: Literal["block", "ultra"] = "block"
+    weight_memory: Literal["block", "ultra"] = "block"
+    rows_ahead: int = Field(default=0, ge=0, le=1 << 20)
+    parameter_sets: int = Field(default=2, ge=2, le=1 << 10)
     confidence: bool = True
     external_maps: bool = False
     stripes: bool = False
@@ -108,7 +117,7 @@ class EngineConfig(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         problems = []
-        for name in ("slots", "sub_row", "bus_bits", "input_lanes", "transform_cycles"):
+        for name in ("slots", "sub_row", "bus_bits", "input_lanes", "transform_cycles", "parameter_sets"):
             value = getattr(self, name)
             if value & (value - 1):
                 problems.append(f"{name} must be a power of two, not {value}")
@@ -304,8 +313,8 @@ class EngineConfig(BaseModel):
 
     @property
     def ring_rows(self) -> int:
-        """Weight rows that the RTL engine holds: two groups, and as many as rows that go through need."""
-        return max(2 * self.weight_depth, MIN_RING_ROWS)
+        """Weight rows that the RTL engine holds: two groups, as many as rows that go through need, and those ahead."""
+        return max(2 * self.weight_depth, MIN_RING_ROWS) + self.rows_ahead
 
     @property
     def choices(self) -> int:
@@ -339,12 +348,12 @@ class EngineConfig(BaseModel):
     def signature(self) -> int:
         """64-bit hash of every parameter that a program could notice, compared by the engine with the program's header.
 
-        Which memory holds the banks is none of them. Neither is how products are packed: an engine answers an index or
-        a weight that it does not take with an error code. Biases of 32 bits, one precision, an index for each channel,
-        no maps outside and no stripes are those of engines before `bias_bits`, `narrow_bits`, `index_k`,
-        `external_maps` and `stripes`.
+        What the memories are built of and how far weights run ahead is none of them. Neither is how products are
+        packed: an engine answers an index or a weight that it does not take with an error code. Biases of 32 bits, one
+        precision, an index for each channel, no maps outside and no stripes are those of engines before `bias_bits`,
+        `narrow_bits`, `index_k`, `external_maps` and `stripes`.
         """
-        known = self.model_dump(exclude={"bank_memory", *ARRAY})
+        known = self.model_dump(exclude={*MEMORIES, *ARRAY})
         if self.bias_bits == PLAIN_BIAS_BITS:
             del known["bias_bits"]
         if self.narrow_bits == 0:

@@ -3,7 +3,7 @@
 The array takes one step a cycle; a position costs the rows of its group, or the drain's beats where
 those are more. A Winograd tile costs its rows, or what the fold, the input transform or the drain need where that
 is more: all four work on different tiles at once. The first position of a group waits for its rows, which the
-weight port delivers in program order into a ring that keeps those of two groups. Everything else is movers and fixed
+weight port delivers in program order into a ring of `ring_rows` rows. Everything else is movers and fixed
 latencies, whose constants (`Latencies`) were read off the RTL engine (docs/results-tables.md compares both).
 """
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.stream import parameter_beats, row_beats
 
-PARAMETER_BANKS = 2  # groups whose parameters the drain holds: the one at work and the next
 FREED = 3  # cycles from a step to the row that takes the place of its own
 
 
@@ -26,21 +25,21 @@ class _Leaving(NamedTuple):
 
 
 class WeightPort:
-    """When each packet has arrived: one beat a cycle, while the ring has room and a parameter bank is free."""
+    """When each packet has arrived: one beat a cycle, while the ring has room and a set of parameters is free."""
 
     def __init__(self, config: EngineConfig, start: int) -> None:
         self.config = config
         self.arrived = start
         self.rows_sent = 0
         self.leaving: deque[_Leaving] = deque()  # of each group, as far back as a packet may wait for
-        self.ended: deque[int] = deque(maxlen=PARAMETER_BANKS)  # time at which each group gave its parameter bank back
+        self.ended: deque[int] = deque(maxlen=config.parameter_sets)  # when each group gave its parameters' set back
 
     def packet(self, channels: int, rows: int, indexed: bool, begin: int) -> int:
         """Return the time at which the next packet is complete, whose group begins at `begin` at the earliest."""
         first, end = self.rows_sent, self.rows_sent + rows
-        bank_free = self.ended[0] if len(self.ended) == PARAMETER_BANKS else 0
+        set_free = self.ended[0] if len(self.ended) == self.config.parameter_sets else 0
         beats = parameter_beats(self.config, channels) + row_beats(self.config, rows, indexed)
-        arrived = max(self.arrived, bank_free) + beats
+        arrived = max(self.arrived, set_free) + beats
         needed = first - self.config.ring_rows, end - self.config.ring_rows  # rows in whose places these come
         while self.leaving and self.leaving[0].end <= needed[0]:
             self.leaving.popleft()
@@ -68,5 +67,5 @@ class WeightPort:
         later = passes * cycles
         self.arrived += later
         self.leaving = deque(run._replace(time=run.time + later) for run in self.leaving)
-        self.ended = deque((at + later for at in self.ended), maxlen=PARAMETER_BANKS)
+        self.ended = deque((at + later for at in self.ended), maxlen=self.config.parameter_sets)
         return time + later

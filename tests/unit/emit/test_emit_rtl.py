@@ -47,7 +47,7 @@ def test_literal_of_an_engine() -> None:
     assert names == list(EngineConfig.model_fields)
     assert "lanes_p: 3,\n" in literal
     assert "multiplier: MultiplierLut,\n" in literal
-    assert "bank_memory: BankMemoryBlock,\n    confidence: 1'b0,\n    external_maps: 1'b0,\n" in literal
+    assert "bank_memory: BankMemoryBlock,\n    weight_memory: WeightMemoryBlock,\n    rows_ahead: 0,\n" in literal
     assert "    stripes: 1'b0\n" in literal
     package = PACKAGE.read_text()
     (default,) = re.findall(r"DefaultEngine = ('\{.*?\});", package, re.DOTALL)

@@ -16,6 +16,7 @@ from toolflow.plan.explore.choose import UnitRequest, best_single, bounds, timed
 from toolflow.plan.explore.estimate import schedule_on
 from toolflow.plan.explore.one_image import layouts_tried
 from toolflow.plan.explore.ranking import rank_shapes
+from toolflow.plan.explore.weights_ahead import with_weights_ahead
 from toolflow.plan.resources.estimate import estimate_resources, stripes_amounts
 
 
@@ -25,6 +26,7 @@ def test_stripes_are_tried_unless_they_are_fixed() -> None:
     assert layouts_tried({}) == (False, True)
 
 
+START = 600  # cycles of a start: the program is read, and the tables are filled; all shapes take them
 ARRAY: dict[str, int | str] = {"lanes_k": 16, "slots": 4, "drain_k": 2, "multiplier": "dsp"}
 
 
@@ -64,11 +66,13 @@ def test_the_ranking_is_near_the_cycle_model(board_name: str) -> None:
     board = load_board(board_name)
     ranked = rank_shapes(UnitRequest(HIGH, 8, 8, fixed={**ARRAY, "stripes": 1}, batch=1), board)
     assert all(shape.column.stripes for shape in ranked)
-    for shape in ranked[:: len(ranked) // 4]:
-        schedule = schedule_on(HIGH, shape.config, board)
-        cycles = predict(schedule.config, schedule.steps, 1).total_cycles
+    fitting = [(shape, sized.config) for shape in ranked if (sized := shape.within(board.usable))]
+    for shape, config in fitting[:: len(fitting) // 4]:
+        schedule = schedule_on(HIGH, config, board)
+        ahead = schedule, *with_weights_ahead(schedule, board, 1)
+        cycles = min(predict(each.config, each.steps, 1).total_cycles for each in ahead)
         assert schedule.config.bank_depth <= shape.config.bank_depth + 1
-        assert cycles == pytest.approx(shape.cycles_per_image, rel=0.12)
+        assert cycles == pytest.approx(shape.cycles_per_image + START, rel=0.12)
 
 
 def test_stripes_take_what_the_estimate_adds() -> None:

@@ -29,6 +29,7 @@ from toolflow.plan.explore.shapes import (
     allowed_shapes,
     smallest_engines,
 )
+from toolflow.plan.explore.weights_ahead import with_weights_ahead
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.estimate import estimate_resources
 from toolflow.plan.resources.family import family_of
@@ -150,7 +151,10 @@ def candidates(request: UnitRequest, board: Board, progress: Callable[[int], Non
     layouts = [[shape for shape in ranked if shape.column.stripes is stripes] for stripes in (False, True)]
     worth = [worth_timing(shapes, board.usable, request.alone) for shapes in layouts if shapes]
     for shape in (shape for shapes in worth for shape in shapes):
-        timed.append(candidate_of(schedule_on(request.graph, shape, board), board, request.batch))
+        schedule = schedule_on(request.graph, shape, board)
+        images = Objective(batch=request.batch).images(schedule.config.lanes_p)
+        ahead = with_weights_ahead(schedule, board, images) if request.alone else ()
+        timed += [candidate_of(each, board, request.batch) for each in (schedule, *ahead)]
         progress(1)
     return timed
 

@@ -134,10 +134,22 @@ class OneImage:
     moves: int
     moved_words: int
 
-    def cycles(self, costs: Sequence[LayerCost]) -> float:
-        """Return the cycles of an image: of each layer those of the array, or of the weights that the port brings."""
-        of_layers = zip(self.positions, self.bands, costs, strict=True)
-        return self.moves + sum(max(places * cost.cycles, bands * cost.beats) for places, bands, cost in of_layers)
+    def cycles(self, costs: Sequence[LayerCost], ahead: float = 0) -> float:
+        """Return the cycles of an image: of each layer those of the array, or of the weights that the port brings.
+
+        Args:
+            costs: of the layers.
+            ahead: beats of weights that the engine holds for layers to come.
+        """
+        total, held = float(self.moves), 0.0
+        between = self.moves / len(costs)  # the port works then too
+        for places, bands, cost in zip(self.positions, self.bands, costs, strict=True):
+            held = min(held + between, ahead)
+            beats = bands * cost.beats
+            cycles = max(places * cost.cycles, beats - held)
+            held = min(max(held + cycles - beats, 0.0), ahead)
+            total += cycles
+        return total
 
     def beats(self, costs: Sequence[LayerCost]) -> float:
         """Return the beats of weights that an image takes."""
@@ -208,14 +220,13 @@ class Demand:
     def least_cycles(self, costs: Sequence[LayerCost], lanes: Sequence[int]) -> list[float]:
         """Return the least cycles that one image takes in all of so many lanes, for each number of them.
 
-        The image is loaded a word in a cycle, and each layer takes its share of a lane's cycles or its weights'.
+        The image is loaded a word in a cycle; then come each layer's share of a lane's cycles, or all weights.
         """
         image = self.scheduler.schedule(None).load
         loaded = image.out.height * image.out.width * image.out.words
         array = np.array([layer.positions * cost.cycles for layer, cost in zip(self.layers, costs, strict=True)])
-        beats = np.array([cost.beats for cost in costs])
-        shares = array / np.array(lanes)[:, None]
-        least: list[float] = (loaded + np.maximum(shares, beats).sum(axis=1)).tolist()
+        shares = array.sum() / np.array(lanes)
+        least: list[float] = (loaded + np.maximum(shares, sum(cost.beats for cost in costs))).tolist()
         return least
 
     def depths(self, shape: EngineConfig) -> dict[str, int]:

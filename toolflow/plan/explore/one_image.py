@@ -12,6 +12,8 @@ from toolflow.plan.explore.bank_options import BankOptions
 from toolflow.plan.explore.demand import Demand, LayerCost
 from toolflow.plan.resources.count import ResourceCount
 from toolflow.plan.resources.estimate import stripes_amounts
+from toolflow.plan.resources.family import family_of
+from toolflow.plan.resources.memory import ULTRA_BITS, ULTRA_WORDS
 
 
 class Striped(NamedTuple):
@@ -66,4 +68,11 @@ def striped(
             return Striped(column, math.inf, amounts)
     shape = column.model_copy(update={"bank_depth": depth})
     traffic = image.beats(costs) * shape.bus_bytes + image.moved_words * shape.sub_row
-    return Striped(shape, max(image.cycles(costs), traffic / board.sustained_bytes_per_cycle), amounts)
+    cycles = image.cycles(costs, _room(amounts, board) / shape.bus_bits)
+    return Striped(shape, max(cycles, traffic / board.sustained_bytes_per_cycle), amounts)
+
+
+def _room(amounts: ResourceCount, board: Board) -> float:
+    """Return the bits of weights that the memory holds which an engine leaves: of block RAM, or of UltraRAM."""
+    blocks, ultra = board.usable.block_rams - amounts.block_rams, board.usable.urams - amounts.urams
+    return max(blocks * family_of(board.family).block_ram.bits, ultra * ULTRA_WORDS * ULTRA_BITS, 0)

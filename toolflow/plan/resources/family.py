@@ -47,6 +47,11 @@ class BlockRam(_Data):
     field: Literal["bram36", "bram18"]
     shapes: tuple[BlockShape, ...]
 
+    @property
+    def bits(self) -> float:
+        """Bits that a block holds at most."""
+        return max(shape.words * shape.bits / shape.blocks for shape in self.shapes)
+
 
 class Dsp(_Data):
     """DSP blocks.

@@ -311,8 +311,8 @@ def memories(config: EngineConfig) -> tuple[MemoryUse, ...]:
     return (
         bank_use(c),
         MemoryUse("banks", c.lanes_p, c.result_depth, RESULT_BITS),
-        MemoryUse("replay buffer", 1, c.ring_rows, c.row_bits(c.gather)),
-        MemoryUse("movers", 1, 2 * chunks, parameter_bits(c), c.drain_k),
+        MemoryUse("replay buffer", 1, c.ring_rows, c.row_bits(c.gather), ultra=c.weight_memory == "ultra"),
+        MemoryUse("movers", 1, c.parameter_sets * chunks, parameter_bits(c), c.drain_k),
         MemoryUse("movers", table_lanes(c), 256 * c.table_words, 8),
         MemoryUse("ports and FIFOs", 2, READ_FIFO_BEATS, c.bus_bits),
         *(_tile_memories(c, chunks) if c.tile else ()),

@@ -1,0 +1,61 @@
+"""How far the planner lets weights run ahead: as far as the board's memory allows, where it pays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.rtl.test_rows_ahead import PLAIN, network
+from toolflow.engine.cycles import predict
+from toolflow.plan.boards.board import Board, load_board
+from toolflow.plan.explore.weights_ahead import ROWS, with_weights_ahead
+from toolflow.plan.resources.estimate import estimate_resources
+from toolflow.plan.schedule.needs import fitted
+from toolflow.plan.schedule.schedule import Schedule, make_schedule
+
+
+def schedule() -> Schedule:
+    return fitted(make_schedule(network()[1], PLAIN))
+
+
+def cycles(planned: Schedule) -> int:
+    return predict(planned.config, planned.steps, 1).total_cycles
+
+
+def with_memory(board: Board, block_rams: int, urams: int) -> Board:
+    """Return a board with so much memory more than the engine takes."""
+    taken = estimate_resources(schedule().config, board.family).total
+    shares = board.usable_shares.model_copy(update={"block_rams": 1.0, "urams": 1.0})
+    held = {"bram36": int(taken.block_rams) + block_rams, "uram": int(taken.urams) + urams}
+    return board.model_copy(update={"usable_shares": shares, "resources": board.resources.model_copy(update=held)})
+
+
+def test_all_weights_run_ahead_if_they_fit() -> None:
+    before = schedule()
+    in_blocks, in_ultra = with_weights_ahead(before, load_board("kv260"), 1)
+    assert (in_blocks.config.weight_memory, in_ultra.config.weight_memory) == ("block", "ultra")
+    rows = sum(step.rows * len([*step.groups(before.config.lanes_k)]) for step in before.computes)
+    assert in_blocks.config.ring_rows == in_ultra.config.ring_rows == rows
+    assert in_blocks.config.parameter_sets == 16  # for 13 groups
+    assert cycles(in_blocks) * 1.02 < cycles(before)
+    assert in_blocks.steps == before.steps
+    assert in_blocks.config.signature == before.config.signature
+
+
+@pytest.mark.parametrize("left", [4, 8])
+def test_as_many_as_the_memory_holds(left: int) -> None:
+    board = with_memory(load_board("pynq-z2"), left, 0)
+    (found,) = with_weights_ahead(schedule(), board, 1)
+    assert not estimate_resources(found.config, board.family).total.over(board.usable)
+    more = found.config.model_copy(update={"rows_ahead": found.config.rows_ahead + ROWS})
+    whole = found.config.ring_rows == sum(
+        step.rows * len([*step.groups(found.config.lanes_k)]) for step in found.computes
+    )
+    assert whole or estimate_resources(more, board.family).total.over(board.usable)
+
+
+def test_none_where_the_weights_are_not_waited_for() -> None:
+    slow = schedule()
+    wide = fitted(replace(slow, config=slow.config.model_copy(update={"rows_ahead": 1 << 12, "parameter_sets": 64})))
+    assert [*with_weights_ahead(wide, load_board("kv260"), 1)] == []
