@@ -335,7 +335,7 @@ inline int check_spill(const Instruction& i, const Header& header, const Stripes
 struct Before {
   bool table;
   bool load;
-  bool never_ahead;  // a second LOAD, a FILL or a SPILL
+  bool never_ahead;  // a second LOAD, or a FILL or a SPILL before the LOAD
   bool load_ahead;
   uint32_t images;  // first word of the LOAD's images
   Stripes stripes;
@@ -353,7 +353,7 @@ inline Before nothing_before() {
 }
 
 inline void note(const Instruction& i, Before& before) {
-  before.never_ahead = before.never_ahead || moves_map(i) || (i.opcode == op_load && before.load);
+  before.never_ahead = before.never_ahead || (i.opcode == op_load ? before.load : moves_map(i) && !before.load);
   before.table = before.table || i.opcode == op_table;
   before.load_ahead = before.load_ahead || i.load_ahead();
   before.load = before.load || i.opcode == op_load;
@@ -361,11 +361,11 @@ inline void note(const Instruction& i, Before& before) {
   if (i.opcode == op_stripes) before.stripes = stripes_of(i);
 }
 
-// STRIPED, or the next images beside stripes, where they do not belong.
+// STRIPED where it does not belong.
 inline bool striped_wrong(const Instruction& i, const Header& header) {
   const bool takes = i.opcode == op_load || i.opcode == op_conv || i.opcode == op_max_pool || i.opcode == op_store_map ||
                      moves_map(i);
-  return header.striped != 0 ? i.load_ahead() || (i.striped() && !takes) : i.striped();
+  return i.striped() && !(header.striped != 0 && takes);
 }
 
 inline bool misplaced(const Instruction& i, const Before& before) {

@@ -7,7 +7,7 @@
 namespace cascade {
 
 constexpr uint32_t program_magic = 0x31465443;
-constexpr uint32_t program_version = 6;
+constexpr uint32_t program_version = 7;
 // A damaged count must not make the engine read gigabytes before the CRC can tell.
 constexpr unsigned int max_instructions = 65536;
 constexpr int leading_places = 8;  // of the order of values, that the confidence unit keeps

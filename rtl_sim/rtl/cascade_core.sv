@@ -224,10 +224,25 @@ module cascade_core
   // Where the rows of one image lie in all lanes.
   window_t windows[Engine.lanes_p];
   lane_rows_t lane_rows;
-  logic load_lanes_start, load_lanes_next, store_lanes_start, store_lanes_next;
+  logic load_lanes_ahead, load_lanes_start, load_lanes_next, store_lanes_start, store_lanes_next;
+  operation_t last_load;
   logic [15:0] load_row_beats;
   if (Engine.stripes) begin : g_stripes
-    stripes_t stripes;
+    stripes_t stripes, load_stripes;  // the last ones, and those of the last LOAD
+    operation_t lane_operation;
+    always_ff @(posedge clk) if (load_start && operation.code.opcode == OpLoad) load_stripes <= stripes;
+    always_comb begin
+      lane_operation = operation;
+      if (load_lanes_ahead) begin  // what the rows of a LOAD follow from
+        lane_operation.code.opcode = OpLoad;
+        lane_operation.code.in_base = last_load.code.in_base;
+        lane_operation.code.out_base = last_load.code.out_base;
+        lane_operation.code.out_height = last_load.code.out_height;
+        lane_operation.code.out_width = last_load.code.out_width;
+        lane_operation.code.residual_base = last_load.code.residual_base;
+        lane_operation.out_row_words = last_load.out_row_words;
+      end
+    end
     cascade_stripes #(
       .Engine(Engine)
     ) i_stripes (
@@ -241,7 +256,7 @@ module cascade_core
       .windows
     );
 
-    // One mover runs at a time.
+    // One mover runs at a time: beside the load of the next images there is none.
     cascade_lane_rows #(
       .Engine(Engine)
     ) i_lane_rows (
@@ -249,11 +264,11 @@ module cascade_core
       .rst_n,
       .start(load_lanes_start || store_lanes_start),
       .next(load_lanes_next || store_lanes_next),
-      .stripes,
-      .operation,
-      .row_beats(operation.code.opcode == OpSpill ? operation.row_beats : load_row_beats),
-      .origin(operation.code.opcode == OpLoad ? image_address : maps_address),
-      .limit(operation.code.opcode == OpLoad ? header.image_pitch : header.map_bytes),
+      .stripes(load_lanes_ahead ? load_stripes : stripes),
+      .operation(lane_operation),
+      .row_beats(lane_operation.code.opcode == OpSpill ? operation.row_beats : load_row_beats),
+      .origin(lane_operation.code.opcode == OpLoad ? image_address : maps_address),
+      .limit(lane_operation.code.opcode == OpLoad ? header.image_pitch : header.map_bytes),
       .lane(lane_rows)
     );
   end else begin : g_images
@@ -262,7 +277,7 @@ module cascade_core
     assign stripes_done = 1'b0;
     logic unused;
     assign unused = ^{
-      stripes_start, load_lanes_start, load_lanes_next, store_lanes_start, store_lanes_next, load_row_beats
+      last_load, load_lanes_ahead, stripes_start, load_lanes_start, load_lanes_next, store_lanes_start, store_lanes_next, load_row_beats
     };
   end
   cascade_load #(
@@ -279,6 +294,8 @@ module cascade_core
     .image_address,
     .image_pitch(header.image_pitch),
     .images(load_images),
+    .lanes_ahead(load_lanes_ahead),
+    .last_load,
     .lanes_start(load_lanes_start),
     .lanes_next(load_lanes_next),
     .row_beats(load_row_beats),

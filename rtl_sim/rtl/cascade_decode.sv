@@ -124,12 +124,11 @@ module cascade_decode
   // Of the pass: whether TABLE, LOAD and LOAD_AHEAD were there, or what no LOAD_AHEAD may follow, and where the images lie.
   logic tabled, loaded, ahead, never_ahead, misplaced;
   logic [StoreBits-1:0] images_base;
-  // STRIPED, or the next images beside stripes, where they do not belong.
+  // STRIPED where it does not belong.
   logic striped_wrong, no_stripes, odd_shift;
   if (Engine.stripes) begin : g_stripes
-    assign striped_wrong = header.striped ? i.flags.load_ahead ||
-        (i.flags.striped && !(i.opcode inside {OpLoad, OpConv, OpMaxPool, OpStoreMap, OpFill, OpSpill})) :
-        i.flags.striped;
+    assign striped_wrong = i.flags.striped &&
+        !(header.striped && i.opcode inside {OpLoad, OpConv, OpMaxPool, OpStoreMap, OpFill, OpSpill});
     always_ff @(posedge clk) begin
       no_stripes <= i.in_height == '0 || i.out_height == '0;
       odd_shift <= i.kernel_h != 8'd1 || i.kernel_w != 8'd1 || i.levels > 8'd1;
@@ -356,7 +355,7 @@ module cascade_decode
     else if (out_valid && out_ready) begin
       if (i.opcode == OpTable) tabled <= 1'b1;
       if (i.opcode == OpLoad) loaded <= 1'b1;
-      if ((i.opcode == OpLoad && loaded) || moves_map) never_ahead <= 1'b1;
+      if (i.opcode == OpLoad ? loaded : moves_map && !loaded) never_ahead <= 1'b1;
       if (i.flags.load_ahead) ahead <= 1'b1;
     end
     if (i.opcode == OpLoad) images_base <= StoreBits'(i.out_base);  // later instructions find it settled

@@ -7,9 +7,9 @@
 // an image are counted by an adder: a cycle for each of its words, one for each doubling of a slice's size, and two more.
 // With STRIPED it serves every lane: the rows of up to `LanesAhead` lanes, as `lane_rows` tells them, are asked for while
 // those of the lane before come. A lane's first slice is cut when the last word of the lane before has been written.
-// With `ahead` it runs the last LOAD again, for other images, beside other units: it writes a word in every second cycle
-// in which they leave the banks' port free, and asks for `PieceBeats` beats at a time, behind which the program's
-// instructions do not wait long.
+// With `ahead` it runs the last LOAD again, for the images of the next pass, beside other units: it writes a word in every
+// second cycle in which they leave the banks' port free, and asks for `PieceBeats` beats at a time, behind which the
+// program's instructions do not wait long. `lane_rows` then serve `last_load`.
 module cascade_load
   import cascade_pkg::*;
 #(
@@ -32,6 +32,8 @@ module cascade_load
   input  logic [AxiAddressBits-1:0]  image_address,  // of the first image, in the cycle after either start
   input  logic [31:0]                image_pitch,
   input  logic [LaneBits:0]          images,  // how many, with either start
+  output logic                       lanes_ahead,  // `lane_rows` are those of `last_load`, not of `operation`
+  output operation_t                 last_load,
   output logic                       lanes_start,  // with STRIPED: the rows of lane 0, and of the next one, are wanted
   output logic                       lanes_next,
   output logic [15:0]                row_beats,
@@ -71,7 +73,7 @@ module cascade_load
   typedef logic signed [ValueBits-1:0] value_t;
   typedef logic [WordIndexBits-1:0] word_index_t;
 
-  operation_t kept;  // the last TABLE, LOAD or FILL
+  operation_t asked, kept;  // the last TABLE, LOAD or FILL
   logic ahead;
   instruction_t i;
   logic is_table, is_fill, striped;
@@ -86,6 +88,14 @@ module cascade_load
   logic [7:0] digits;  // written one after the other
   logic one_digit;
   logic [EntryDigits-1:0][TableLanes-1:0] used;  // digits and lanes of a slice that a word holds
+  // A FILL may come between a LOAD and the load of the next images.
+  if (Engine.external_maps) begin : g_last_load
+    always_ff @(posedge clk) if (start && operation.code.opcode == OpLoad) last_load <= operation;
+  end else begin : g_kept
+    assign last_load = kept;
+  end
+  assign asked = start_ahead ? last_load : operation;
+  assign lanes_ahead = ahead;
   assign i = kept.code;
   assign is_table = i.opcode == OpTable;
   assign is_fill = Engine.external_maps && i.opcode == OpFill;
@@ -169,11 +179,12 @@ module cascade_load
         default: state <= Idle;
       endcase
     end
-    if (start) kept <= operation;
+    if (!rst_n || done_ahead) ahead <= 1'b0;
     if (start || start_ahead) begin
+      kept <= asked;
       ahead <= start_ahead;
-      requests_left <= operation.code.opcode == OpTable ? (LaneBits + 1)'(1) :
-          Engine.stripes && operation.code.flags.striped ? (LaneBits + 1)'(Engine.lanes_p) : images;
+      requests_left <= asked.code.opcode == OpTable ? (LaneBits + 1)'(1) :
+          Engine.stripes && asked.code.flags.striped ? (LaneBits + 1)'(Engine.lanes_p) : images;
     end
     room <= 33'(image_pitch) - 33'(i.in_base);
     case (state)
@@ -190,11 +201,14 @@ module cascade_load
       Image: begin
         offset <= '0;
         beats_left <= is_fill ? BeatsBits'(kept.map_beats) : BeatsBits'(bytes[SizeBits-1:ByteBits]);
-        if (striped) beats_left <= BeatsBits'(lane_rows.beats);
+        if (striped) begin
+          base <= lane_rows.address;
+          beats_left <= BeatsBits'(lane_rows.beats);
+        end
         if (lane_settled && lane_rows.empty) requests_left <= requests_left - 1'b1;
       end
       Place: begin
-        request_address <= striped ? lane_rows.address : base_sum;
+        request_address <= base_sum;
         cut <= longer;
         piece <= longer ? BeatsBits'(PieceBeats) : beats_left;
       end

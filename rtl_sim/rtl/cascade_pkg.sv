@@ -3,7 +3,7 @@
 package cascade_pkg;
 
   localparam logic [31:0] ProgramMagic = 32'h3146_5443;
-  localparam logic [31:0] ProgramVersion = 32'd6;
+  localparam logic [31:0] ProgramVersion = 32'd7;
   // A damaged count must not make the engine read gigabytes before the CRC can tell.
   localparam logic [31:0] MaxInstructions = 32'd65536;
   localparam logic [3:0] LeadingPlaces = 4'd8;  // of the order of values, that the confidence unit keeps

@@ -87,7 +87,7 @@ INSTRUCTIONS = (
 )  # fmt: skip
 PROGRAM = encode_program(HEADER, INSTRUCTIONS, b"tables", 16)
 LISTING = """\
-program     version 6, 11 instructions, engine signature 0x0123456789abcdef
+program     version 7, 11 instructions, engine signature 0x0123456789abcdef
 images      one every 4096 bytes
 results     one every 48 bytes, 10 values each
 weights     17 beats a pass

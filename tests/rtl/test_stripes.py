@@ -139,7 +139,7 @@ def hostile(job: hls_programs.Job, config: EngineConfig) -> Iterator[tuple[int, 
         yield 4, f"{opcode.name} with STRIPED", with_fields(job, number(opcode), flags=flags)
     for opcode in (Opcode.CONV, Opcode.MAXPOOL):
         flags = Flag.LOAD_AHEAD | instructions[number(opcode)].flags
-        yield 4, f"{opcode.name} with LOAD_AHEAD", with_fields(job, number(opcode), flags=flags)
+        yield 5, f"{opcode.name} with LOAD_AHEAD, and the image is read", with_fields(job, number(opcode), flags=flags)
     for field in ("in_height", "out_height"):
         yield 8, f"STRIPES {field} = 0", with_fields(job, stripes, **{field: 0})
     for field in ("kernel_h", "kernel_w", "levels"):

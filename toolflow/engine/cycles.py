@@ -165,7 +165,7 @@ def predict(
                     leaves = time - _passed_over(config, step)
                     written = leaves + (_stored_beats(config, step, here)[-1] - 1) % WRITE_BEATS + 2 + wait.memory
                 if load and load.ahead == part.name and part.opcode in (Opcode.CONV, Opcode.MAXPOOL):
-                    later = min(config.lanes_p, images - (index + 1) * config.lanes_p)
+                    later = min(of_pass, images - (index + 1) * of_pass)
                     loaded = began + _load_ahead(config, load, later, wait)
                 costs.append(_cost(config, step, part, here, time - ended, bound))
         index += 1
@@ -294,10 +294,13 @@ def _passed_over(config: EngineConfig, step: Spill | StoreMap) -> int:
 
 def _load_ahead(config: EngineConfig, step: Load, images: int, wait: Latencies) -> int:
     """Return the cycles in which the images of a pass are loaded beside compute: a word in every second cycle."""
-    image = step.image
-    pieces = -(-image.bytes // (config.bus_bytes * PIECE_BEATS))
-    words = image.height * image.width * step.out.words
-    return images * (2 * words + pieces * (wait.memory + wait.piece))
+    image, piece_bytes = step.image, config.bus_bytes * PIECE_BEATS
+    each = [image.height] * images  # rows
+    if step.stripes is not None:
+        windows = [step.stripes.window(lane, step.out.height) for lane in range(config.lanes_p)]
+        each = images * [end - first for first, end in windows]
+    pieces = sum(-(-rows * image.row_bytes // piece_bytes) for rows in each)
+    return 2 * sum(each) * image.width * step.out.words + pieces * (wait.memory + wait.piece)
 
 
 def _conv(config: EngineConfig, layer: Compute, time: int, weights: WeightPort, wait: Latencies) -> tuple[int, Bound]:

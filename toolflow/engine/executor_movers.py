@@ -35,8 +35,7 @@ class Movers(EngineState):
     def load(self, i: Instruction) -> None:
         """Do a LOAD."""
         pixels, q, width, digits = i.out_height * i.out_width, i.sub_rows, i.in_words, i.levels
-        if self.loaded is not None:
-            self._several_movers(i)
+        self._several_movers(i)
         self.loaded = i
         self._counts(pixels and digits, i)
         self._pixel_words(i)
@@ -88,7 +87,7 @@ class Movers(EngineState):
         """Keep what a LOAD_AHEAD leaves of the banks."""
         if i.opcode not in (Opcode.CONV, Opcode.MAXPOOL):
             raise EngineFaultError(ErrorCode.OPCODE, f"'{i.name or i.opcode.name}' cannot have LOAD_AHEAD")
-        self._counts(self.loaded is not None and not self.moved, i)
+        self._counts(self.loaded is not None and not self.never_ahead, i)
         assert self.loaded is not None
         self.ahead = True
         self.bank_end = self.loaded.out_base

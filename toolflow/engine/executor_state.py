@@ -41,7 +41,7 @@ class EngineState:
         self.maps = MapMemory(config, header.map_bytes, image_count, 1 if header.striped else config.lanes_p)
         self.loaded: Instruction | None = None  # the last LOAD
         self.ahead = False  # whether there was a LOAD_AHEAD
-        self.moved = False  # whether there was a second LOAD, a FILL or a SPILL
+        self.never_ahead = False  # whether there was a second LOAD, or a FILL or a SPILL before the LOAD
         self.bank_end = config.bank_depth  # word from which on none is touched
 
     def admit(self, i: Instruction) -> None:
@@ -49,7 +49,7 @@ class EngineState:
         striped = bool(self.header.striped)
         known = striped or (i.opcode not in (Opcode.STRIPES, Opcode.SHIFT) and Flag.STRIPED not in i.flags)
         takes = Flag.STRIPED not in i.flags or i.opcode in ON_STRIPES
-        if not known or not takes or (striped and Flag.LOAD_AHEAD in i.flags):
+        if not known or not takes:
             layout = "a striped program" if striped else "a program that is not striped"
             raise EngineFaultError(ErrorCode.OPCODE, f"{layout} cannot have '{i.name or i.opcode.name}' {i.flags!r}")
 
@@ -64,9 +64,10 @@ class EngineState:
         return np.tile(self.window.has(iy), (self.count, 1))
 
     def _several_movers(self, i: Instruction) -> None:
-        """Refuse a second LOAD, a FILL or a SPILL where the images of the next pass may be loaded meanwhile."""
+        """Refuse a LOAD, a FILL or a SPILL where the images of the next pass may be loaded meanwhile."""
         self._counts(not self.ahead, i)
-        self.moved = True
+        loaded = self.loaded is not None
+        self.never_ahead |= loaded if i.opcode is Opcode.LOAD else not loaded
 
     def _counts(self, good: int, i: Instruction) -> None:
         """Refuse an instruction with a count that is 0 or otherwise wrong."""

@@ -13,7 +13,7 @@ from toolflow.engine.isa import INSTRUCTION_WORDS, Instruction, Opcode
 from toolflow.ir.errors import ToolflowError
 
 MAGIC = 0x31465443
-VERSION = 6
+VERSION = 7
 HEADER_WORDS = BLOCK_WORDS
 MAX_INSTRUCTIONS = 65536  # a damaged count must not make an engine read gigabytes
 # What encoding adds to a `Header`.

@@ -91,8 +91,8 @@ def test_a_narrow_program_is_refused_where_there_is_one_precision() -> None:
     with pytest.raises(EngineFaultError, match="no instruction") as error:
         run_program(single, edited(_program(single, narrow=1), without_instructions), b"", b"", 1)
     assert error.value.code is ErrorCode.COUNT
-    assert disassemble(_program(single, 1)).startswith("program     version 6, of the narrow precision, 1 instructions")
-    assert disassemble(_program(single, 0)).startswith("program     version 6, 1 instructions")
+    assert disassemble(_program(single, 1)).startswith("program     version 7, of the narrow precision, 1 instructions")
+    assert disassemble(_program(single, 0)).startswith("program     version 7, 1 instructions")
 
 
 @pytest.mark.parametrize(("primitive", "chains"), [("dsp48e1", (1, 2)), ("dsp48e2", (1, 2, 4, 8))])

@@ -48,6 +48,8 @@ POOL = Instruction(
     out_height=ROWS, out_width=WIDTH, out_words=1, kernel_h=3, kernel_w=1, stride_h=1, stride_w=1, dilation_h=1,
     dilation_w=1, sub_rows=1,
 )  # fmt: skip
+LATE = replace(LOAD, out_base=64 - HELD * WIDTH)  # the image behind everything else
+AHEAD = replace(POOL, flags=POOL.flags | Flag.LOAD_AHEAD)
 STORE = Instruction(Opcode.STORE_MAP, Flag.STRIPED, in_height=HELD, in_row_words=WIDTH)
 
 
@@ -172,7 +174,10 @@ REFUSED = {
     "a row behind the maps": (ErrorCode.ADDRESS, (WINDOW, replace(FILL, in_base=16))),
     "lanes that overlap in memory": (ErrorCode.ADDRESS, (OWN, replace(SPILL, residual_base=ROW))),
     "a spill behind the maps": (ErrorCode.ADDRESS, (OWN, replace(SPILL, out_base=24))),
-    "a load ahead": (ErrorCode.OPCODE, (WINDOW, LOAD, replace(POOL, flags=POOL.flags | Flag.LOAD_AHEAD))),
+    "a load ahead of a shift": (ErrorCode.OPCODE, (WINDOW, LOAD, replace(SHIFT, flags=Flag.LOAD_AHEAD, out_base=32))),
+    "a fill beside a load ahead": (ErrorCode.COUNT, (WINDOW, LATE, AHEAD, FILL)),
+    "a spill before the load of a program that loads ahead": (ErrorCode.COUNT, (OWN, SPILL, WINDOW, LATE, AHEAD)),
+    "a shift over the next image": (ErrorCode.ADDRESS, (WINDOW, LATE, AHEAD, replace(SHIFT, out_base=63))),
     "a window in stripes": (ErrorCode.OPCODE, (replace(WINDOW, flags=Flag.STRIPED),)),
     "a shift in stripes": (ErrorCode.OPCODE, (replace(SHIFT, flags=Flag.STRIPED, out_base=32),)),
     "taps in stripes": (ErrorCode.OPCODE, (Instruction(Opcode.TAPS, Flag.STRIPED),)),
@@ -194,6 +199,10 @@ def test_only_striped_programs_have_stripes(step: Instruction) -> None:
     assert code_of(step, striped=0) == ErrorCode.OPCODE
 
 
+def test_maps_move_between_the_load_and_the_flag() -> None:
+    assert code_of(WINDOW, LATE, FILL, OWN, SPILL, AHEAD) == ErrorCode.NONE
+
+
 def test_only_engines_with_stripes_run_striped_programs() -> None:
     plain = EngineConfig(**{**ENGINE.model_dump(), "stripes": False})
     assert plain.signature != ENGINE.signature
@@ -213,7 +222,7 @@ def test_lane_0_alone_needs_memory_in_image_layout() -> None:
 def test_a_listing_names_stripes() -> None:
     code = (WINDOW, LOAD, replace(SHIFT, levels=1, out_base=32), Instruction(Opcode.END))
     text = disassemble(encode_program(Header(striped=1), code, b"", 8))
-    assert text.startswith("program     version 6, of one image in each pass, 4 instructions")
+    assert text.startswith("program     version 7, of one image in each pass, 4 instructions")
     assert "each lane has 2 of 7 rows, behind 1 row(s) of the lane before" in text
     assert "4x2 pixels of 1 x 4 bytes from byte -8, a lane's rows every 16 bytes -> @0, 1 word(s) a pixel" in text
     assert "on stripes of one image" in text

@@ -57,7 +57,7 @@ def _refused_for_its_programs(folder: Path) -> None:
     code, said = _invoke("verify", folder, "--levels", "program")
     assert code == 2
     text = " ".join(said.split())
-    assert "is a program of version 3, and this version of the toolflow runs programs of version 6" in text
+    assert "is a program of version 3, and this version of the toolflow runs programs of version 7" in text
     assert "run the same 'toolflow build' again" in text
 
 

@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from itertools import permutations
 
 from toolflow.engine.config import EngineConfig
+from toolflow.engine.places import align
 from toolflow.engine.steps import Load
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.plan.schedule.copies import Copies, Copy
 from toolflow.plan.schedule.layer import Layer, Rows
-from toolflow.plan.schedule.memory import pack
+from toolflow.plan.schedule.memory import image_last, pack
+
+BLOCK_WORDS = {"block": 512, "ultra": 4096}  # of the widest memory block: fewer words of a bank save none
 
 
 class Banding:
@@ -31,6 +34,7 @@ class Banding:
         copies, load, config: the same.
         bases: first word of each map that lies in the banks.
         rows: of the bands of each layer that has some, by its time.
+        least: words that the banks need for the maps that lie there.
 
     Raises:
         DoesNotFitError: a band of one layer does not fit alone.
@@ -52,7 +56,9 @@ class Banding:
         """Move the largest maps outside until the others fit, and a band of every layer beside them."""
         while True:
             self.bases = pack(self._inside, self.copies.sizes)
+            self.least = self.end
             if self.words is None:
+                self._place_image_last(align(self.end, BLOCK_WORDS[self.config.bank_memory]))
                 return
             sizes, words = self.copies.sizes, self.words
             full = [copy for copy, base in self.bases.items() if base + sizes[copy] > words]
@@ -61,9 +67,18 @@ class Banding:
                 over = max(load, key=lambda time: load[time])
                 self._evict(self._living(over) if load[over] > words else full)
             elif (narrow := self._divide()) is None:
+                if not self.rows:
+                    self._place_image_last(words)
                 return
             else:
                 self._make_room(narrow)
+
+    def _place_image_last(self, words: int) -> None:
+        """Place the image behind the maps of the last layers, if so many words hold that: the next one comes early."""
+        image = self.copies.of_output(self.load.tensor)
+        times = [layer.time for layer in self.copies.layers]
+        if found := image_last(self._inside, self.copies.sizes, image, times, words):
+            self.bases, _ = found
 
     def _divide(self) -> Layer | None:
         """Choose the rows of every layer's bands; return the first layer of which not one band fits, None if all do."""

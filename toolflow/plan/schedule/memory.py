@@ -100,7 +100,7 @@ def allocate(graph: QuantisedGraph, sub_row: int, input_digits: int, in_result: 
     bases = pack(lives, sizes)
     words = max((bases[root] + sizes[root] for root in bases), default=0)
     times = [time for time, node in enumerate(graph.nodes) if not node.op.hardware.is_free]
-    bases, ahead = _image_last(lives, sizes, graph.input_name, times, words) or (bases, None)
+    bases, ahead = image_last(lives, sizes, graph.input_name, times, words) or (bases, None)
     return MemoryMap(homes.places(bases), words, "" if ahead is None else graph.nodes[ahead].name)
 
 
@@ -189,9 +189,9 @@ def pack(lives: Mapping[Name, tuple[int, int]], sizes: Mapping[Name, int]) -> di
     return bases
 
 
-def _image_last(
-    lives: Mapping[str, tuple[int, int]], sizes: Mapping[str, int], image: str, times: Sequence[int], words: int
-) -> tuple[dict[str, int], int] | None:
+def image_last(
+    lives: Mapping[Name, tuple[int, int]], sizes: Mapping[Name, int], image: Name, times: Sequence[int], words: int
+) -> tuple[dict[Name, int], int] | None:
     """Place the image behind all maps that live with it or at the end of the pass, in so many words.
 
     Return the bases, and the earliest time from which on no other map reaches the image's words; None if the image is

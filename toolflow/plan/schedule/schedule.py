@@ -38,6 +38,7 @@ from toolflow.plan.schedule.compute import Maps, compute_steps, residual_tensor
 from toolflow.plan.schedule.copies import Copies
 from toolflow.plan.schedule.layer import Computing, Layer
 from toolflow.plan.schedule.layouts import striped_layers
+from toolflow.plan.schedule.load_ahead import with_load_ahead
 from toolflow.plan.schedule.memory import allocate, as_map, homes_of, image_format
 from toolflow.plan.schedule.movement import Movement
 from toolflow.plan.schedule.prepare import prepare, result_tensor
@@ -200,19 +201,23 @@ class Scheduler:
         self._load, self._store = _load(maps, memory.ahead, steps), _store_results(maps)
         self._whole = Schedule(self.graph, config, memory.places, (self._load, *steps, self._store))
         self._overrun = max((step.overrun(config) for step in steps if isinstance(step, Compute)), default=0)
-        self.words = memory.words + self._overrun
+        self.words = self._whole_words = memory.words + self._overrun
         numbered = enumerate(zip(self.graph.nodes, steps_of, strict=True))
         homes = homes_of(self.graph, config.sub_row, digits, in_result)
         layers = [_layer(maps, time, node, of) for time, (node, of) in numbered if of]
         self._row_cycles = {layer.time: row_cycles(config, layer.whole) for layer in layers}
         self._copies = Copies(homes, layers, self.graph.input_name, {})
-        self._striped = False
+        self._striped, self._loads_ahead = False, True
         if config.stripes:
             self._lay_in_stripes()
 
     def in_stripes(self, lanes_p: int, faster: float = 1.0) -> Scheduler:
-        """Return what makes the schedules of one image over so many lanes, if layers are so much faster than here."""
+        """Return what makes the schedules of one image over so many lanes, if layers are so much faster than here.
+
+        It leaves out when the next image may come, which takes longer to find than the rest.
+        """
         other = copy(self)
+        other._loads_ahead = False
         other._row_cycles = {time: cycles / faster for time, cycles in self._row_cycles.items()}
         other.config = self.config.model_copy(update={"lanes_p": lanes_p, "stripes": True})
         other._lay_in_stripes()
@@ -225,8 +230,9 @@ class Scheduler:
         self._striped = any(written.values())
         if self._striped:
             self._copies = Copies(homes, layers, self.graph.input_name, written)
-            self._whole = self._moved(None)
-            self.words = Banding(self._copies, self._load, self.config, None).end + self._overrun
+            whole = Banding(self._copies, self._load, self.config, None)
+            self._whole, self._whole_words = self._moved(whole), whole.end + self._overrun
+            self.words = whole.least + self._overrun
 
     def schedule(self, bank_words: int | None) -> Schedule:
         """Return the schedule for so many words of each bank; None if they hold all maps.
@@ -234,14 +240,16 @@ class Scheduler:
         Raises:
             DoesNotFitError: the banks do not hold a band of one layer.
         """
-        if bank_words is None or self.words <= bank_words:
+        if bank_words is None or self._whole_words <= bank_words:
             return self._whole
-        return self._moved(bank_words - self._overrun)
+        return self._moved(Banding(self._copies, self._load, self.config, bank_words - self._overrun))
 
-    def _moved(self, words: int | None) -> Schedule:
-        """Return the schedule in which maps move, for so many words of the banks for maps; None if they hold all."""
-        movement = Movement(Banding(self._copies, self._load, self.config, words), self._striped)
-        steps = (*movement.steps(), self._store)
+    def _moved(self, banding: Banding) -> Schedule:
+        """Return the schedule in which maps move, with the banks as they are divided."""
+        movement = Movement(banding, self._striped)
+        steps: tuple[Step, ...] = (*movement.steps(), self._store)
+        if self._striped and self._loads_ahead:
+            steps = with_load_ahead(steps, self.config)
         return Schedule(self.graph, self.config, movement.places(), with_windows(steps))
 
 
