@@ -37,8 +37,8 @@ SHORT = {
     "genecai": "population=6,generations=3,epochs=6",
     "genetic-channels": "population=20,generations=20,epochs=1,last=6",
     "hakd": "epochs=24,rate=0.01",
-    "multi-segment": "epochs=16,rate=0.01",
-    "okddip": "epochs=20,rate=0.01",
+    "multi-segment": "epochs=12,rate=0.01",
+    "okddip": "epochs=10,rate=0.01",
 }
 SPARSE_TOO = "genetic-channels"  # its network still has layers with enough channels for a tile and a pattern
 BUDGET = 0.7
