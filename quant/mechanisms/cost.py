@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from quant.mechanisms.rewrite.segments import with_rectifiers
+from quant.mechanisms.rewrite.layers import with_rectifiers
 from quant.post_training.outline import outline
 from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import DoesNotFitError

@@ -64,3 +64,17 @@ def with_activations(graph: Graph, activations: Mapping[str, Activation]) -> Gra
         for node in graph.nodes
     )
     return replace(graph, nodes=nodes)
+
+
+def with_rectifiers(graph: Graph) -> Graph:
+    """Return the network with a ReLU in place of each function of segments: the same shapes, other values and names."""
+    edit = Rewriter(graph)
+    for node in graph.nodes:
+        if not node.op.has_curve:
+            continue
+        before = edit.producer(node.inputs[0])
+        if before is not None and before.op.rounds:
+            op = replace(before.op, activation=Activation.RELU)  # type: ignore[type-var]  # a dataclass
+            edit.replace(before.name, replace(before, op=op))
+        edit.merge(node.name, node.inputs[0])
+    return edit.result()

@@ -1,4 +1,4 @@
-"""Exchange the ReLUs of a network for functions of few linear segments, and back.
+"""Exchange the ReLUs of a network for functions of few linear segments; `layers.with_rectifiers` goes back.
 
     conv, relu   =>   conv ─ segments
 
@@ -20,7 +20,6 @@ from toolflow.ir.activation import Activation
 from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph, Node, verify_graph
 from toolflow.operators import Segments
-from toolflow.passes.rewrite import Rewriter
 
 SUMS = ".sums"  # behind the name of a node whose activation became segments
 
@@ -56,19 +55,6 @@ def with_segments(graph: Graph, count: int, x: torch.Tensor) -> Graph:
     found = replace(graph, nodes=tuple(nodes))
     verify_graph(found)
     return found
-
-
-def with_rectifiers(graph: Graph) -> Graph:
-    """Return the network with a ReLU in place of each function of segments: the same shapes, other values and names."""
-    edit = Rewriter(graph)
-    for node in graph.nodes:
-        if not node.op.has_curve:
-            continue
-        before = edit.producer(node.inputs[0])
-        if before is not None and before.op.rounds:
-            edit.replace(before.name, replace(before, op=_plain(before.op, Activation.RELU)))
-        edit.merge(node.name, node.inputs[0])
-    return edit.result()
 
 
 def _plain(op: Any, activation: Activation) -> Any:

@@ -26,7 +26,7 @@ from benchmarks.compression_controls import (
     UniformStudent,
 )
 from quant.mechanisms.rewrite.channels import ChannelMap
-from quant.mechanisms.rewrite.segments import with_rectifiers
+from quant.mechanisms.rewrite.layers import with_rectifiers
 from quant.mechanisms.saliency import magnitudes
 from quant.recipes.blockwise import Blockwise
 from quant.recipes.genetic_channels import GeneticChannels

@@ -20,7 +20,8 @@ from quant.float_network import before_activation, float_logits, float_node
 from quant.mechanisms.cost import Pricing
 from quant.mechanisms.finetune import fresh
 from quant.mechanisms.rewrite.channels import ChannelMap
-from quant.mechanisms.rewrite.segments import SUMS, with_rectifiers, with_segments
+from quant.mechanisms.rewrite.layers import with_rectifiers
+from quant.mechanisms.rewrite.segments import SUMS, with_segments
 from quant.quantise import quantise
 from quant.recipes.multi_segment import MultiSegment
 from quant.training.segments import TrainableSegments
