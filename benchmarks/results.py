@@ -64,9 +64,8 @@ TABLES = {
     "one_image_speed": Table(
         "One image after the other",
         "The planner's engine with the rows of one image in all lanes, a start for each image, cycles of the cycle "
-        "model. What stripes add to the engine's area is an estimate by hand. *Bound by products*: images/s if every "
-        "multiplier of the engine were always busy; *by weights*: if nothing but the weights, once an image, went "
-        "through their port.",
+        "model. *Bound by products*: images/s if every multiplier of the engine were always busy; *by weights*: if "
+        "nothing but the weights, once an image, went through their port.",
     ),
     "board_cascade": Table(
         "Designs of ResNet-20 by board",

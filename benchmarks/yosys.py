@@ -46,6 +46,8 @@ PARTS_OF = {
     "yield": "load",
     "digits": "load",
     "round": "requantise",
+    "lane_rows": "stripes",
+    "window": "stripes",
     "granules": "drain",
     "select": "drain",
     "turn": "drain",

@@ -104,6 +104,14 @@ FIT_PRECISIONS = (
 # engines with maps in external memory: what they have beside the engine without is fitted to the difference
 FIT_MAPS = tuple(_config(4, 2, 1, 2, 8, (8, 8, 24), bus_bits=bits, external_maps=True) for bits in (64, 128, 256))
 MAP_MODULES = ("load", "store", "decode", "sequencer", "walker", "engine")
+# engines with one image in all lanes likewise; the last one is held out. On xcup and ECP5 only the first was
+# synthesised: the LUTs of xc7 are scaled by it.
+FIT_STRIPES = tuple(
+    _config(4, lanes_p, 2, 1, sub_row, (8, 8, 32), bus_bits=64, external_maps=True, gather=False, stripes=True)
+    for lanes_p, sub_row in ((2, 8), (6, 8), (4, 4))
+)
+HELD_OUT_STRIPES = _config(4, 9, 2, 1, 8, (8, 8, 32), bus_bits=64, external_maps=True, gather=False, stripes=True)
+STRIPES_MODULES = (*MAP_MODULES, "maxpool", "stripes")
 # engines with tiles: what they have beside the others is fitted to what those terms leave over
 FIT_TILE = (
     _config(4, 1, 1, 1, 4, (8, 8, 40)),  # of this one only the requantiser, whose sums are wide here too
@@ -145,11 +153,12 @@ def fit(
     only_fabric: bool = False,
     only_precisions: bool = False,
     only_maps: bool = False,
+    only_stripes: bool = False,
 ) -> None:
     """Fit every module of every family, or only some, and write the coefficients."""
     document = json.loads(FIT_PATH.read_text(encoding="utf-8")) if FIT_PATH.exists() else {"coefficients": {}}
     for family in families:
-        alone = {"precisions": only_precisions, "fabric": only_fabric, "maps": only_maps}
+        alone = {"precisions": only_precisions, "fabric": only_fabric, "maps": only_maps, "stripes": only_stripes}
         if any(alone.values()):
             (module,) = (name for name, only in alone.items() if only)
             measured = MEASURE[module](family)
@@ -207,7 +216,7 @@ def _plain_terms(name: str) -> set[str]:
     """Return the terms of a module in engines without tiles."""
     return {
         term
-        for config in (*FIT, *FIT_FABRIC, *FIT_PRECISIONS, *FIT_MAPS)
+        for config in (*FIT, *FIT_FABRIC, *FIT_PRECISIONS, *FIT_MAPS, *FIT_STRIPES)
         for term, amount in MODULES[name].terms(config).items()
         if amount
     }
@@ -276,18 +285,27 @@ def _measure_precisions(family: str) -> list[tuple[EngineConfig, ResourceCount]]
 
 def _measure_maps(family: str) -> list[tuple[EngineConfig, ResourceCount]]:
     """Return what engines with maps in external memory take beside those without."""
-    measured = []
-    for config in FIT_MAPS:
-        amounts = []
-        for engine in (config, EngineConfig(**{**config.model_dump(), "external_maps": False})):
-            others = sorted({*MODULES, "ram"} - {*MAP_MODULES})
-            found = modules_of(synthesise(engine, family, by_module=True, without=others))
-            amounts.append(sum((found[name] for name in MAP_MODULES), ResourceCount()))
-        measured.append((config, amounts[0] + amounts[1] * -1))
-    return measured
+    return [(config, _added(config, "external_maps", MAP_MODULES, family)) for config in FIT_MAPS]
 
 
-MEASURE = {"fabric": _measure_fabric, "precisions": _measure_precisions, "maps": _measure_maps}
+def _measure_stripes(family: str) -> list[tuple[EngineConfig, ResourceCount]]:
+    """Return what engines with one image in all lanes take beside those without."""
+    return [(config, _added(config, "stripes", STRIPES_MODULES, family)) for config in FIT_STRIPES]
+
+
+def _added(config: EngineConfig, parameter: str, modules: Sequence[str], family: str) -> ResourceCount:
+    """Return what modules of an engine take more than without a parameter."""
+    amounts = []
+    for engine in (config, EngineConfig(**{**config.model_dump(), parameter: False})):
+        others = sorted({*MODULES, "ram"} - {*modules})
+        found = modules_of(synthesise(engine, family, by_module=True, without=others))
+        amounts.append(sum((found.get(name, ResourceCount()) for name in modules), ResourceCount()))
+    return amounts[0] + amounts[1] * -1
+
+
+MEASURE = {
+    "fabric": _measure_fabric, "precisions": _measure_precisions, "maps": _measure_maps, "stripes": _measure_stripes
+}  # fmt: skip
 
 
 def _measure_tiles(family: str) -> list[tuple[EngineConfig, dict[str, ResourceCount]]]:
@@ -394,6 +412,7 @@ def main() -> int:
     parser.add_argument("--only-fabric", action="store_true", help="fit only products of LUTs beside DSP blocks")
     parser.add_argument("--only-precisions", action="store_true", help="fit only what a second precision adds (pyosys)")
     parser.add_argument("--only-maps", action="store_true", help="fit only what maps in external memory add")
+    parser.add_argument("--only-stripes", action="store_true", help="fit only what one image in all lanes adds")
     parser.add_argument("--only-tiles", action="store_true", help="fit, or check, only what engines with tiles add")
     parser.add_argument(
         "--tiles-of", choices=["xc7", "xcup", "ecp5"], help="take what tiles add there instead of a fit"

@@ -6,7 +6,6 @@ import pytest
 
 from tests.conformance.casebook import RESULT, NetworkBuilder
 from tests.unit.plan.test_choose import HIGH
-from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import predict
 from toolflow.engine.places import align
 from toolflow.ir.errors import DoesNotFitError
@@ -18,7 +17,6 @@ from toolflow.plan.explore.estimate import schedule_on
 from toolflow.plan.explore.one_image import layouts_tried
 from toolflow.plan.explore.ranking import rank_shapes
 from toolflow.plan.explore.weights_ahead import with_weights_ahead
-from toolflow.plan.resources.estimate import estimate_resources, stripes_amounts
 from toolflow.plan.schedule.bands import BLOCK_WORDS
 
 
@@ -76,14 +74,6 @@ def test_the_ranking_is_near_the_cycle_model(board_name: str) -> None:
         block = BLOCK_WORDS[shape.config.bank_memory]
         assert schedule.config.bank_depth <= align(shape.config.bank_depth, block) + 1
         assert cycles == pytest.approx(shape.cycles_per_image + START, rel=0.12)
-
-
-def test_stripes_take_what_the_estimate_adds() -> None:
-    config = EngineConfig(stripes=True, lanes_p=5)
-    plain = config.model_copy(update={"stripes": False})
-    more = estimate_resources(config, "xcup").total + estimate_resources(plain, "xcup").total * -1
-    assert more.luts == pytest.approx(stripes_amounts(config).luts, abs=1)
-    assert not stripes_amounts(plain).luts
 
 
 def test_a_board_without_room_for_stripes_is_named_with_what_lacks() -> None:

@@ -313,3 +313,13 @@ def test_maps_in_external_memory_take_what_yosys_made_of_them(family: str, measu
     """The difference between engines with and without them, the mean of three widths of the bus."""
     found = [estimate_resources(changed(external_maps=there), family).total.luts for there in (True, False)]
     assert found[0] - found[1] == pytest.approx(measured, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("family", "lanes_p", "measured"), [("xc7", 2, 1425), ("xc7", 9, 1926), ("xcup", 2, 1400), ("ecp5", 2, 1984)]
+)
+def test_one_image_in_all_lanes_takes_what_yosys_made_of_it(family: str, lanes_p: int, measured: int) -> None:
+    """The difference between engines with and without stripes; that of nine lanes is not of the fit."""
+    shape = {"lanes_p": lanes_p, "sub_row": 8, "external_maps": True}
+    found = [estimate_resources(changed(**shape, stripes=there), family).total.luts for there in (True, False)]
+    assert found[0] - found[1] == pytest.approx(measured, rel=0.03)

@@ -11,7 +11,7 @@ from toolflow.plan.boards.board import Board
 from toolflow.plan.explore.bank_options import BankOptions
 from toolflow.plan.explore.demand import Demand, LayerCost
 from toolflow.plan.resources.count import ResourceCount
-from toolflow.plan.resources.estimate import stripes_amounts
+from toolflow.plan.resources.estimate import module_amounts
 from toolflow.plan.resources.family import family_of
 from toolflow.plan.resources.memory import ULTRA_BITS, ULTRA_WORDS
 
@@ -58,7 +58,7 @@ def striped(
     image = demand.one_image(column, None)
     assert image is not None
     whole = options.at(image.words)
-    amounts += whole.saved * -lanes_p + stripes_amounts(column)
+    amounts += whole.saved * -lanes_p + module_amounts("stripes", column, board.family)
     depth = image.words
     banks = options.most(lanes_p, amounts + whole.saved * lanes_p, board.usable)
     if banks is not None and banks.depth < depth:

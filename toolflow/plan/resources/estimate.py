@@ -87,34 +87,26 @@ class LaneAmounts:
         return amounts + self.in_fabric * fabric_lanes if self.in_fabric and fabric_lanes else amounts
 
 
-def stripes_amounts(config: EngineConfig) -> ResourceCount:
-    """Return what stripes add to an engine: an estimate by hand, which no synthesis has confirmed.
-
-    Each lane has the registers of its window, two comparisons of a row with it, and a choice of three words where
-    max-pool writes; addresses of rows are made once.
-    """
-    if not config.stripes:
-        return ResourceCount()
-    lanes, bits = config.lanes_p, config.sub_row * config.activation_bits
-    return ResourceCount(luts=500 + lanes * (bits + 50), flip_flops=300 + lanes * 40)
+def module_amounts(name: str, config: EngineConfig, family: str) -> ResourceCount:
+    """Return the LUTs and flip-flops of a module of `features.MODULES` in an engine."""
+    terms, fitted = MODULES[name].terms(config), fitted_coefficients()[family][name]
+    return ResourceCount(
+        **{
+            resource: sum(per_unit * terms[term] for term, per_unit in fitted[resource].items())
+            for resource in ("luts", "flip_flops")
+        }
+    )
 
 
 def estimate_resources(config: EngineConfig, family: str) -> ResourceEstimate:
     """Return what `config` takes on `family`."""
     parts: dict[str, ResourceCount] = defaultdict(ResourceCount)
     config = as_built(config, family)
-    fitted = fitted_coefficients()[family]
     for name, module in MODULES.items():
-        terms = module.terms(config)
-        amounts = {
-            resource: sum(per_unit * terms[term] for term, per_unit in fitted[name][resource].items())
-            for resource in ("luts", "flip_flops")
-        }
-        parts[module.part] += ResourceCount(**amounts)
+        parts[module.part] += module_amounts(name, config, family)
     for use in memories(config):
         mapped = map_memory(family, use.words, use.piece_bits, use.pieces, ultra=use.ultra, distributed=use.distributed)
         parts[use.part] += mapped.count * use.copies
-    parts["stripes"] += stripes_amounts(config)
     if config.confidence:
         parts["confidence"] += ResourceCount(block_rams=family_of(family).exponent_table_blocks)
     for name, blocks in dsps(config, family).items():

@@ -140,6 +140,12 @@ def _maps(c: EngineConfig) -> Terms:
     return {"one": c.external_maps}
 
 
+def _stripes(c: EngineConfig) -> Terms:
+    """Terms of one image in all lanes: the rows of a mover's lane, windows, and words from the lanes beside."""
+    lanes = c.stripes * c.lanes_p
+    return {"one": c.stripes, "lanes": lanes, "bits": lanes * c.sub_row * c.activation_bits}
+
+
 def _drain(c: EngineConfig) -> Terms:
     lanes = c.lanes_p * c.drain_k
     return {
@@ -259,6 +265,7 @@ MODULES: dict[str, Module] = {
     "store": Module("movers", _store),
     "maxpool": Module("movers", _words),
     "maps": Module("movers", _maps),
+    "stripes": Module("stripes", _stripes, flip_flops=("one", "lanes")),
     "axi_read": Module("ports and FIFOs", _bus),
     "axi_write": Module("ports and FIFOs", _bus),
     "share": Module("ports and FIFOs", _bus),
