@@ -1,5 +1,6 @@
 # The block design: a processing system whose memory ports serve the engines' AXI masters, one port a master,
-# and whose general-purpose master reaches the engines' control registers.
+# and whose general-purpose master reaches the engines' control registers. Weights that come wider than a port come through
+# two ports, between which cascade_read_split divides the bursts.
 
 # pins and properties that differ between the two processing systems; %d is the number of the memory port
 array set ps_zynq7 {
@@ -81,10 +82,47 @@ proc make_processing_system {ports} {
     set_property -dict $settings [get_bd_cells ps]
 }
 
-proc make_block_design {} {
-    global design_name processor units flavour root
+# of the addresses of both processing systems' memory
+set split_range 64G
+
+# Whether a unit's weights come through two memory ports: where the bus is wider than one, and the unit the only one.
+proc is_split {unit} {
+    global memory_bits units unit_$unit
+    return [expr {[llength $units] == 1 && [set unit_${unit}(bus_bits)] > $memory_bits}]
+}
+
+# Connect an AXI master to a memory port of the processing system.
+proc bridge {name master port} {
+    global processor
     upvar #0 ps_$processor ps
-    set ports [expr {2 * [llength $units]}]
+    # converts the width, and on Zynq-7000 AXI4 to AXI3
+    cell xilinx.com:ip:smartconnect $name
+    set_property -dict {CONFIG.NUM_SI 1 CONFIG.NUM_MI 1} [get_bd_cells $name]
+    wire ps/$ps(clock) $name/aclk ps/[format $ps(memory_clock) $port]
+    wire reset/peripheral_aresetn $name/aresetn
+    interface $master $name/S00_AXI
+    interface $name/M00_AXI ps/[format $ps(memory) $port]
+}
+
+# Connect a unit's weights to two memory ports, of which the first is given.
+proc split_weights {unit port} {
+    global processor
+    upvar #0 ps_$processor ps
+    cell cascade:rtl:cascade_read_split:1.0 ${unit}_split
+    wire ps/$ps(clock) ${unit}_split/ap_clk
+    wire reset/peripheral_aresetn ${unit}_split/ap_rst_n
+    interface $unit/m_axi_gmem1 ${unit}_split/s_axi
+    bridge ${unit}_gmem1_even ${unit}_split/m_axi_even $port
+    bridge ${unit}_gmem1_odd ${unit}_split/m_axi_odd [expr {$port + 1}]
+}
+
+proc make_block_design {} {
+    global design_name processor units flavour root split_range
+    upvar #0 ps_$processor ps
+    set ports 0
+    foreach unit $units {
+        incr ports [expr {[is_split $unit] ? 3 : 2}]
+    }
     if {$ports > 4} {
         error "the processing system has 4 memory ports, and [llength $units] units need $ports"
     }
@@ -110,15 +148,13 @@ proc make_block_design {} {
         wire ps/$ps(clock) $unit/ap_clk
         wire reset/peripheral_aresetn $unit/ap_rst_n
         interface control/[format M%02d_AXI $index] $unit/s_axi_control
-        foreach bus {gmem0 gmem1} {
-            # converts the width, and on Zynq-7000 AXI4 to AXI3
-            set bridge ${unit}_$bus
-            cell xilinx.com:ip:smartconnect $bridge
-            set_property -dict {CONFIG.NUM_SI 1 CONFIG.NUM_MI 1} [get_bd_cells $bridge]
-            wire ps/$ps(clock) $bridge/aclk ps/[format $ps(memory_clock) $port]
-            wire reset/peripheral_aresetn $bridge/aresetn
-            interface $unit/m_axi_$bus $bridge/S00_AXI
-            interface $bridge/M00_AXI ps/[format $ps(memory) $port]
+        bridge ${unit}_gmem0 $unit/m_axi_gmem0 $port
+        incr port
+        if {[is_split $unit]} {
+            split_weights $unit $port
+            incr port 2
+        } else {
+            bridge ${unit}_gmem1 $unit/m_axi_gmem1 $port
             incr port
         }
         incr index
@@ -128,6 +164,10 @@ proc make_block_design {} {
     foreach unit $units {
         array set this [array get unit_$unit]
         assign_bd_address -offset $this(control_base) [get_bd_addr_segs $unit/s_axi_control/*]
+        if {[is_split $unit]} {
+            # it passes every address on
+            assign_bd_address -offset 0x0 -range $split_range [get_bd_addr_segs ${unit}_split/s_axi/*]
+        }
         puts $addresses "$unit $this(control_base)"
     }
     close $addresses

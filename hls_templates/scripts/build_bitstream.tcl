@@ -7,6 +7,7 @@ set scripts [file dirname [file normalize [info script]]]
 set root    [file dirname $scripts]
 source [file join $scripts design.tcl]
 source [file join $scripts block_design.tcl]
+source [file join $scripts package_core.tcl]
 
 if {$argc != 1 || [lindex $argv 0] ni {hls rtl}} {
     puts stderr "ERROR: the argument must be hls or rtl, not '$argv'"
@@ -29,6 +30,9 @@ proc core_folders {} {
             error "there is no core in $folder: run `$before` first"
         }
         lappend folders $folder
+        if {[is_split $unit]} {
+            lappend folders [package_read_split $unit]
+        }
     }
     return $folders
 }

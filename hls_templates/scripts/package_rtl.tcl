@@ -4,31 +4,16 @@
 set scripts [file dirname [file normalize [info script]]]
 set root    [file dirname $scripts]
 source [file join $scripts design.tcl]
+source [file join $scripts package_core.tcl]
 
 proc package_unit {unit} {
-    global root part unit_$unit
+    global root unit_$unit
     array set this [array get unit_$unit]
-    create_project -force package_$unit [file join $root build package_$unit] -part $part
+    set sources {}
     foreach path $this(rtl_sources) {
-        add_files -norecurse [file join $root $path]
+        lappend sources [file join $root $path]
     }
-    set_property top $this(top) [current_fileset]
-    update_compile_order -fileset sources_1
-    ipx::package_project -root_dir [file join $root build ip ${unit}_rtl] -vendor cascade -library rtl \
-        -taxonomy /UserIP -import_files -force
-    set core [ipx::current_core]
-    set_property name $this(top) $core
-    set_property version 1.0 $core
-    foreach bus {s_axi_control m_axi_gmem0 m_axi_gmem1} {
-        if {![llength [ipx::get_bus_interfaces $bus -of_objects $core]]} {
-            error "the packager found no AXI interface '$bus' on $this(top)"
-        }
-        ipx::associate_bus_interfaces -busif $bus -clock ap_clk $core
-    }
-    ipx::create_xgui_files $core
-    ipx::update_checksums $core
-    ipx::save_core $core
-    close_project
+    package_core ${unit}_rtl $this(top) $sources {s_axi_control m_axi_gmem0 m_axi_gmem1}
 }
 
 if {[catch {

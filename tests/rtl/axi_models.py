@@ -34,7 +34,7 @@ BUFFERS = {
 BASE = 1 << 40  # the models compare addresses modulo their memory's size
 
 
-def _pauses(chance: float, seed: int) -> Iterator[bool]:
+def pauses(chance: float, seed: int) -> Iterator[bool]:
     """Draw for each cycle whether a channel pauses."""
     draw = random.Random(seed)
     while True:
@@ -65,7 +65,7 @@ async def run_job(dut: HierarchyObject) -> None:
         *(getattr(weights, f"{name}_channel") for name in ("ar", "r")),
     )
     for number, channel in enumerate(channels):
-        channel.set_pause_generator(_pauses(job["pause_probability"], 100 * job["seed"] + number))
+        channel.set_pause_generator(pauses(job["pause_probability"], 100 * job["seed"] + number))
 
     await ClockCycles(clock, 16)
     reset_n.value = 1

@@ -52,8 +52,13 @@ proc create_bd_cell {args} {
                 error "create_bd_cell: no IP '$vlnv' in the catalogue ([catalogue])"
             }
             pins $cell in ap_clk ap_rst_n
-            interfaces $cell slave s_axi_control
-            interfaces $cell master m_axi_gmem0 m_axi_gmem1
+            if {$::bd_ip($cell) eq "cascade_read_split"} {
+                interfaces $cell slave s_axi
+                interfaces $cell master m_axi_even m_axi_odd
+            } else {
+                interfaces $cell slave s_axi_control
+                interfaces $cell master m_axi_gmem0 m_axi_gmem1
+            }
         }
         default { error "create_bd_cell: no IP '$vlnv'" }
     }
@@ -174,7 +179,7 @@ proc get_bd_addr_segs {args} {
     error "get_bd_addr_segs: nothing matches '$pattern'"
 }
 proc assign_bd_address {args} {
-    set call [parse assign_bd_address {-offset value} $args]
+    set call [parse assign_bd_address {-offset value -range value} $args]
     if {[dict exists $call -offset]} {
         set ::bd_address([positional assign_bd_address $call 1]) [dict get $call -offset]
     }
@@ -191,11 +196,11 @@ proc validate_bd_design {args} {
         if {![info exists ::bd_joined($pin)]} {
             error "validate_bd_design: interface '$pin' is not connected"
         }
-        if {[string match */s_axi_control $pin] && ![info exists ::bd_address($pin)]} {
+        if {[string match */s_axi* $pin] && ![info exists ::bd_address($pin)]} {
             error "validate_bd_design: '$pin' has no address"
         }
     }
-    set offsets [lmap {pin offset} [array get ::bd_address] {set offset}]
+    set offsets [lmap {pin offset} [array get ::bd_address *s_axi_control*] {set offset}]
     if {[llength [lsort -unique $offsets]] != [llength $offsets]} {
         error "validate_bd_design: two interfaces at one address ($offsets)"
     }

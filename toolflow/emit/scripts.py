@@ -30,7 +30,7 @@ _ECP5_PACKAGES = {
     "BG756": "CABGA756",
     "MG285": "CSFBGA285",
 }
-_VENDOR_FILES = ("run_hls.tcl", "package_rtl.tcl", "build_bitstream.tcl", "block_design.tcl")
+_VENDOR_FILES = ("run_hls.tcl", "package_core.tcl", "package_rtl.tcl", "build_bitstream.tcl", "block_design.tcl")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from toolflow.engine.config import EngineConfig
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards.board import load_board
 
+RTL = Path(__file__).resolve().parents[3] / "rtl_sim" / "rtl"
 STUBS = Path(__file__).resolve().parents[2] / "stubs"
 BOARD_PARTS = "xilinx.com:zcu104:part0:1.0 xilinx.com:zcu104:part0:1.1 tul.com.tw:pynq-z2:part0:1.0"
 PORTS = "s_axi_control_araddr, m_axi_gmem0_araddr, m_axi_gmem1_araddr"
@@ -33,7 +34,12 @@ class Project:
     """An emitted project with stand-in sources, and vendor tools on a PATH of its own."""
 
     def __init__(
-        self, folder: Path, board: str, units: Sequence[str] = ("low", "high"), programs: Sequence[str] = ()
+        self,
+        folder: Path,
+        board: str,
+        units: Sequence[str] = ("low", "high"),
+        programs: Sequence[str] = (),
+        bus_bits: int = 128,
     ) -> None:
         self.folder = folder / "project"
         self.tools = folder / "tools"
@@ -50,6 +56,7 @@ class Project:
                     for name in ("program", "weights", "images", "expected")
                 },
                 "rtl/lib/cascade_pkg.sv": "package cascade_pkg; endpackage",
+                "rtl/lib/cascade_read_split.sv": (RTL / "cascade_read_split.sv").read_text(),
                 f"rtl/{unit}/cascade_{unit}.sv": f"module cascade_{unit} ({PORTS});",
             }
             for name, text in files.items():
@@ -59,7 +66,7 @@ class Project:
             sources.append(
                 UnitSources(
                     unit=unit,
-                    config=EngineConfig(),
+                    config=EngineConfig(bus_bits=bus_bits),
                     hls_sources=(f"hls/{unit}/cascade_{unit}.cpp",),
                     hls_include="hls/lib",
                     hls_bench=(f"hls/{unit}/bench.cpp",),
@@ -77,7 +84,11 @@ class Project:
                         )
                         for program in programs or (unit,)
                     ),
-                    rtl_sources=("rtl/lib/cascade_pkg.sv", f"rtl/{unit}/cascade_{unit}.sv"),
+                    rtl_sources=(
+                        "rtl/lib/cascade_pkg.sv",
+                        "rtl/lib/cascade_read_split.sv",
+                        f"rtl/{unit}/cascade_{unit}.sv",
+                    ),
                 )
             )
         self.scripts = self.folder / "scripts"
@@ -185,6 +196,24 @@ def test_the_bitstream_flow(tmp_path: Path, board: str, control: dict[str, int],
     assert control_addresses(load_board(board), list(control)) == control
     newest = "xilinx.com:zcu104:part0:1.1" if board == "zcu104" else "tul.com.tw:pynq-z2:part0:1.0"
     assert f"set_property board_part {newest} @project" in project.calls()
+
+
+@needs_tcl
+@pytest.mark.parametrize("flavour", ["hls", "rtl"])
+@pytest.mark.parametrize(("board", "bus_bits"), [("zcu104", 256), ("pynq-z2", 128)])
+def test_wide_weights_come_through_two_memory_ports(tmp_path: Path, board: str, bus_bits: int, flavour: str) -> None:
+    project = Project(tmp_path, board, ["single"], bus_bits=bus_bits)
+    project.install("vitis-run", "vivado")
+    done = project.run("make", "bitstream" if flavour == "hls" else "bitstream-rtl")
+    assert done.returncode == 0, done.stderr
+    joined = [call.split()[1:] for call in project.calls() if call.startswith("connect_bd_intf_net")]
+    after = dict(joined)
+    assert after["single/m_axi_gmem1"] == "single_split/s_axi"
+    ports = {after[after[f"single_split/m_axi_{half}"].replace("S00", "M00")] for half in ("even", "odd")}
+    assert len(ports) == 2
+    assert after[after["single/m_axi_gmem0"].replace("S00", "M00")] not in ports
+    text = (project.folder / "build" / "cascade_read_split.sv").read_text()
+    assert f"int unsigned BusBits = {bus_bits}," in text
 
 
 @needs_tcl
@@ -353,7 +382,8 @@ def test_yosys_and_nextpnr_get_what_they_need(tmp_path: Path) -> None:
     )
     script = (project.scripts / "yosys_single.ys").read_text().splitlines()
     assert script[-3:] == [
-        "read_slang --threads 1 rtl/lib/cascade_pkg.sv rtl/single/cascade_single.sv --top cascade_single",
+        "read_slang --threads 1 rtl/lib/cascade_pkg.sv rtl/lib/cascade_read_split.sv rtl/single/cascade_single.sv "
+        "--top cascade_single",
         "synth_ecp5 -top cascade_single -json build/cascade_single.json",
         "tee -o build/yosys_single.json stat -json",
     ]

@@ -1,4 +1,4 @@
-"""How far the planner lets weights run ahead: as far as the board's memory allows, where it pays."""
+"""How the planner feeds weights: ahead as far as the board's memory allows, and through two ports, where it pays."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 from tests.rtl.test_rows_ahead import PLAIN, network
 from toolflow.engine.cycles import predict
 from toolflow.plan.boards.board import Board, load_board
+from toolflow.plan.explore.choose import UnitRequest, candidates
+from toolflow.plan.explore.estimate import amounts_on
 from toolflow.plan.explore.weights_ahead import ROWS, with_weights_ahead
 from toolflow.plan.resources.estimate import estimate_resources
 from toolflow.plan.schedule.needs import fitted
@@ -59,3 +61,30 @@ def test_none_where_the_weights_are_not_waited_for() -> None:
     slow = schedule()
     wide = fitted(replace(slow, config=slow.config.model_copy(update={"rows_ahead": 1 << 12, "parameter_sets": 64})))
     assert [*with_weights_ahead(wide, load_board("kv260"), 1)] == []
+
+
+@pytest.mark.parametrize(
+    ("board", "fixed", "alone", "widths"),
+    [
+        ("zcu104", {}, True, {128, 256}),
+        ("pynq-z2", {}, True, {64, 128}),
+        ("zcu104", {}, False, {128}),  # another unit takes two of the four ports
+        ("zcu104", {"bus_bits": 128}, True, {128}),
+        ("ulx3s-85f", {}, True, {64}),  # no processing system
+    ],
+)
+def test_weights_through_two_ports_are_tried(
+    board: str, fixed: dict[str, int | str], alone: bool, widths: set[int]
+) -> None:
+    shape: dict[str, int | str] = {"lanes_k": 8, "lanes_p": 2, "slots": 2, "drain_k": 2, "sub_row": 8, "stripes": 0}
+    request = UnitRequest(network()[1], 8, 8, fixed={**shape, **fixed}, alone=alone)
+    found = candidates(request, load_board(board), lambda _: None)
+    assert {each.config.bus_bits for each in found} == widths
+
+
+def test_what_divides_the_reads_is_counted() -> None:
+    board = load_board("zcu104")
+    wide, narrow = (PLAIN.model_copy(update={"bus_bits": bits}) for bits in (256, 128))
+    more = amounts_on(wide, board) + estimate_resources(wide, board.family).total * -1
+    assert (more.luts, more.flip_flops, more.block_rams) == (386, 470, 8)
+    assert amounts_on(narrow, board) == estimate_resources(narrow, board.family).total

@@ -84,7 +84,7 @@ class Board(BaseModel):
         flow: "zynq" (Vitis HLS and Vivado, block design) or "nextpnr" (Yosys and nextpnr).
         own_clock_mhz: the clock to plan for, in files `clock_mhz`; None for the one that is estimated.
         own_clock_basis: where that clock comes from, as reports show it, in files `clock_basis`; "" if nobody said.
-        axi_data_bits: widest data port to the external memory.
+        axi_data_bits: data width of a port to the external memory.
     """
 
     model_config = _STRICT

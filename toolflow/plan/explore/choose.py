@@ -20,7 +20,7 @@ from toolflow.engine.cycles import CycleReport, predict
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.boards.board import Board, all_boards
-from toolflow.plan.explore.estimate import schedule_on
+from toolflow.plan.explore.estimate import amounts_on, schedule_on
 from toolflow.plan.explore.objective import THROUGHPUT, Objective
 from toolflow.plan.explore.ranking import rank_shapes, worth_timing
 from toolflow.plan.explore.shapes import (
@@ -151,12 +151,22 @@ def candidates(request: UnitRequest, board: Board, progress: Callable[[int], Non
     layouts = [[shape for shape in ranked if shape.column.stripes is stripes] for stripes in (False, True)]
     worth = [worth_timing(shapes, board.usable, request.alone) for shapes in layouts if shapes]
     for shape in (shape for shapes in worth for shape in shapes):
-        schedule = schedule_on(request.graph, shape, board)
-        images = Objective(batch=request.batch).images(schedule.config.lanes_p)
-        ahead = with_weights_ahead(schedule, board, images) if request.alone else ()
-        timed += [candidate_of(each, board, request.batch) for each in (schedule, *ahead)]
+        for bus_bits in _buses(request, shape, board):
+            wide = shape.model_copy(update={"bus_bits": bus_bits})
+            schedule = schedule_on(request.graph, wide, board)
+            images = Objective(batch=request.batch).images(schedule.config.lanes_p)
+            ahead = with_weights_ahead(schedule, board, images) if request.alone else ()
+            timed += [candidate_of(each, board, request.batch) for each in (schedule, *ahead)]
         progress(1)
     return timed
+
+
+def _buses(request: UnitRequest, shape: EngineConfig, board: Board) -> tuple[int, ...]:
+    """Return the widths of the bus to time: its own, and twice that where weights may come through two memory ports."""
+    fixed = "bus_bits" in (request.fixed or {}) or shape.bus_bits < board.axi_data_bits
+    if fixed or not request.alone or board.flow != "zynq":
+        return (shape.bus_bits,)
+    return shape.bus_bits, 2 * shape.bus_bits
 
 
 def best_single(timed: Sequence[Candidate], board: Board, what: str) -> Candidate:
@@ -261,7 +271,7 @@ def candidate_of(schedule: Schedule, board: Board, batch: int | None) -> Candida
     return Candidate(
         config,
         report,
-        estimate_resources(config.built, board.family).total,
+        amounts_on(config, board),
         traffic / board.sustained_bytes_per_cycle,
     )
 

@@ -13,7 +13,8 @@ from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.plan.boards.board import Board
 from toolflow.plan.explore.objective import THROUGHPUT
-from toolflow.plan.resources.estimate import estimate_resources
+from toolflow.plan.resources.count import ResourceCount
+from toolflow.plan.resources.estimate import estimate_resources, read_split_amounts
 from toolflow.plan.schedule.needs import fitted
 from toolflow.plan.schedule.schedule import Schedule, Scheduler, make_schedule
 
@@ -28,6 +29,12 @@ def estimate(graph: QuantisedGraph, shape: EngineConfig, images: int) -> tuple[E
     return schedule.config, predict(schedule.config, schedule.steps, images)
 
 
+def amounts_on(config: EngineConfig, board: Board) -> ResourceCount:
+    """Return what an engine takes on a board, with what divides its reads between two memory ports."""
+    amounts = estimate_resources(config.built, board.family).total
+    return amounts + read_split_amounts(config.bus_bits) if config.bus_bits > board.axi_data_bits else amounts
+
+
 def schedule_on(graph: QuantisedGraph, shape: EngineConfig, board: Board) -> Schedule:
     """Return the schedule of a network on a shape with the depths that it needs.
 
@@ -40,9 +47,7 @@ def schedule_on(graph: QuantisedGraph, shape: EngineConfig, board: Board) -> Sch
     scheduler = Scheduler(graph, shape)
     if scheduler.words <= deepest_memories()["bank_depth"]:
         whole = fitted(scheduler.schedule(None))
-        if scheduler.words <= shape.bank_depth or not estimate_resources(whole.config, board.family).total.over(
-            board.usable
-        ):
+        if scheduler.words <= shape.bank_depth or not amounts_on(whole.config, board).over(board.usable):
             return whole
     return fitted(scheduler.schedule(shape.bank_depth))
 
@@ -74,7 +79,7 @@ def layer_cycles(graph: QuantisedGraph, shape: EngineConfig, board: Board) -> La
     except DoesNotFitError:
         return None
     config = schedule.config
-    if estimate_resources(config, board.family).total.over(board.usable):
+    if amounts_on(config, board).over(board.usable):
         return None
     report = predict(config, schedule.steps, THROUGHPUT.images(config.lanes_p))
     engine: dict[str, float] = defaultdict(float)  # of all bands of a layer

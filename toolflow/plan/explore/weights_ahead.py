@@ -9,7 +9,7 @@ from dataclasses import replace
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import predict
 from toolflow.plan.boards.board import Board
-from toolflow.plan.resources.estimate import estimate_resources
+from toolflow.plan.explore.estimate import amounts_on
 from toolflow.plan.schedule.schedule import Schedule
 
 MOST_SETS = 64  # of parameters: more take as much memory as the rows do
@@ -50,7 +50,7 @@ def with_weights_ahead(schedule: Schedule, board: Board, images: int) -> Iterato
 
 
 def _fits(schedule: Schedule, board: Board) -> bool:
-    return not estimate_resources(schedule.config.built, board.family).total.over(board.usable)
+    return not amounts_on(schedule.config, board).over(board.usable)
 
 
 def _ahead(schedule: Schedule, rows: int, sets: int, memory: str) -> Schedule:

@@ -98,6 +98,11 @@ def module_amounts(name: str, config: EngineConfig, family: str) -> ResourceCoun
     )
 
 
+def read_split_amounts(bus_bits: int) -> ResourceCount:
+    """Return what `cascade_read_split` takes on xc7 and xcup, read off Yosys at 256 bits: 385 LUTs, 470 flip-flops."""
+    return ResourceCount(luts=130 + bus_bits, flip_flops=214 + bus_bits, block_rams=2 * -(-(bus_bits + 3) // 72))
+
+
 def estimate_resources(config: EngineConfig, family: str) -> ResourceEstimate:
     """Return what `config` takes on `family`."""
     parts: dict[str, ResourceCount] = defaultdict(ResourceCount)
