@@ -104,8 +104,7 @@ FIT_PRECISIONS = (
 # engines with maps in external memory: what they have beside the engine without is fitted to the difference
 FIT_MAPS = tuple(_config(4, 2, 1, 2, 8, (8, 8, 24), bus_bits=bits, external_maps=True) for bits in (64, 128, 256))
 MAP_MODULES = ("load", "store", "decode", "sequencer", "walker", "engine")
-# engines with one image in all lanes likewise; the last one is held out. On xcup and ECP5 only the first was
-# synthesised: the LUTs of xc7 are scaled by it.
+# engines with one image in all lanes likewise; the last one is held out
 FIT_STRIPES = tuple(
     _config(4, lanes_p, 2, 1, sub_row, (8, 8, 32), bus_bits=64, external_maps=True, gather=False, stripes=True)
     for lanes_p, sub_row in ((2, 8), (6, 8), (4, 4))
