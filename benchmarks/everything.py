@@ -82,6 +82,7 @@ def steps(data: Path, work: Path) -> dict[str, list[str]]:
         "board_speed_resnet8": [python, str(benchmarks / "board_speed.py"), "resnet8", "--rtl", "--record"],
         "imagenet_speed": [python, str(benchmarks / "imagenet_speed.py"), "--record"],
         "one_image_speed": [python, str(benchmarks / "one_image_speed.py"), "--data", str(data), "--record"],
+        "planner_time": [python, str(benchmarks / "planner_time.py"), "--record"],
         "tile_cost": [python, str(benchmarks / "tile_cost.py"), "--record"],
         "clock": [python, str(benchmarks / "clock.py"), "check", "--record"],
         "ecp5_routing": [

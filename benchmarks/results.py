@@ -67,6 +67,11 @@ TABLES = {
         "model. *Bound by products*: images/s if every multiplier of the engine were always busy; *by weights*: if "
         "nothing but the weights, once an image, went through their port.",
     ),
+    "planner_time": Table(
+        "Time of the planner",
+        "Processor time, in seconds, in which the planner finds an engine that has a board for itself: for latency, "
+        "and for throughput. The networks are those for images of 224 × 224, of seeded 8-bit integers.",
+    ),
     "board_cascade": Table(
         "Designs of ResNet-20 by board",
         "Every design that fits, images/s at the board's estimated clock with the share that held-out images forward; "

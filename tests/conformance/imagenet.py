@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from tests.conformance.casebook import RESULT, NetworkBuilder
 from toolflow.ir.quantised import QuantisedGraph
@@ -33,15 +33,21 @@ def vgg16(side: int = 224, classes: int = CLASSES, hidden: int = 4096) -> Quanti
 
 def resnet18(side: int = 224, classes: int = CLASSES) -> QuantisedGraph:
     """Return ResNet-18."""
-    return _resnet((2, 2, 2, 2), side, classes, bottleneck=False)
+    return resnet(18, side, classes)
 
 
 def resnet50(side: int = 224, classes: int = CLASSES) -> QuantisedGraph:
     """Return ResNet-50, whose bottlenecks take their stride in the 3 × 3 convolution."""
-    return _resnet((3, 4, 6, 3), side, classes, bottleneck=True)
+    return resnet(50, side, classes)
 
 
-def _resnet(blocks: tuple[int, ...], side: int, classes: int, bottleneck: bool) -> QuantisedGraph:
+def resnet(layers: int, side: int = 224, classes: int = CLASSES) -> QuantisedGraph:
+    """Return ResNet-18, -34, -50, -101 or -152 (He et al. 2016, table 1)."""
+    blocks = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+    return _resnet(blocks[layers], side, classes, bottleneck=layers >= 50)
+
+
+def _resnet(blocks: Sequence[int], side: int, classes: int, bottleneck: bool) -> QuantisedGraph:
     b = NetworkBuilder((3, side, side), seed=2)
     map_ = b.conv("stem", "image", 64, 7, stride=(2, 2), pads=_around(3), out=BYTE)
     map_ = b.max_pool("pool", map_, MaxPool((3, 3), (2, 2), _around(1)))

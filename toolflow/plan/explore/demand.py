@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from toolflow.engine.steps import Compute, Fill, Load, Pool, Shift, Spill, moved
 from toolflow.ir.errors import DoesNotFitError
 from toolflow.ir.quantised import QuantisedGraph
 from toolflow.numerics.packing import all_weights
+from toolflow.numerics.winograd import WINOGRAD
 from toolflow.plan.schedule.needs import fitted
 from toolflow.plan.schedule.schedule import Schedule, Scheduler
 
@@ -44,6 +46,7 @@ class LayerDemand:
         indexed: whether its rows carry indices.
         residual, to_result: whether a residual is added, and whether the outputs are results.
         once: whether each weight row is read once, for the only output position.
+        height: rows of positions or tiles.
     """
 
     channels: int
@@ -59,6 +62,7 @@ class LayerDemand:
     residual: bool = False
     to_result: bool = False
     once: bool = False
+    height: int = 1
 
     def cycles_of(self, shape: EngineConfig) -> int:
         """Return the cycles of one position or tile."""
@@ -220,14 +224,21 @@ class Demand:
     def least_cycles(self, costs: Sequence[LayerCost], lanes: Sequence[int]) -> list[float]:
         """Return the least cycles that one image takes in all of so many lanes, for each number of them.
 
-        The image is loaded a word in a cycle; then come each layer's share of a lane's cycles, or all weights.
+        The image is loaded a word in a cycle; then comes the array, as long as the lane with the most rows of each
+        layer takes, or all weights.
         """
         image = self.scheduler.schedule(None).load
         loaded = image.out.height * image.out.width * image.out.words
-        array = np.array([layer.positions * cost.cycles for layer, cost in zip(self.layers, costs, strict=True)])
-        shares = array.sum() / np.array(lanes)
-        least: list[float] = (loaded + np.maximum(shares, sum(cost.beats for cost in costs))).tolist()
+        heights, positions = self._rows
+        array = (-(-heights // np.array(lanes)[:, None]) * positions * np.array([c.cycles for c in costs])).sum(axis=1)
+        least: list[float] = (loaded + np.maximum(array, sum(cost.beats for cost in costs))).tolist()
         return least
+
+    @cached_property
+    def _rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of each layer's positions, and positions of a row."""
+        heights = np.array([layer.height for layer in self.layers])
+        return heights, np.array([layer.positions for layer in self.layers]) / heights
 
     def depths(self, shape: EngineConfig) -> dict[str, int]:
         """Return the parameters that the network needs of a shape, within a word and the rows of odd groups."""
@@ -325,4 +336,5 @@ def _layer(step: Compute) -> LayerDemand:
         step.residual is not None,
         isinstance(step.out, ResultPlace),
         step.kept_rows < step.rows,
+        WINOGRAD[step.tile].tiles(step.region.height, step.region.width)[0] if step.tile else step.region.height,
     )

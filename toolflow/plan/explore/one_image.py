@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from toolflow.engine.config import EngineConfig
@@ -39,6 +39,7 @@ def striped(
     amounts: ResourceCount,
     options: BankOptions,
     board: Board,
+    is_too_slow: Callable[[float], bool] = lambda _: False,
 ) -> Striped:
     """Return an engine with stripes, its banks no deeper than its maps need or the board allows.
 
@@ -50,6 +51,7 @@ def striped(
         amounts: what the engine takes without stripes.
         options: depths of its banks.
         board: the board.
+        is_too_slow: whether a shape that takes at least so many cycles is of no use; it is not scheduled in bands.
 
     Returns:
         With endless cycles if its banks do not hold a band of one layer.
@@ -62,6 +64,8 @@ def striped(
     depth = image.words
     banks = options.most(lanes_p, amounts + whole.saved * lanes_p, board.usable)
     if banks is not None and banks.depth < depth:
+        if is_too_slow(image.cycles(costs, math.inf)):
+            return Striped(column, math.inf, amounts)
         amounts += whole.saved * lanes_p + banks.saved * -lanes_p
         depth, image = banks.depth, demand.one_image(column, banks.depth)
         if image is None:

@@ -74,22 +74,22 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
         DoesNotFitError: no banks hold a band of one layer.
         ToolflowError: the parameters that the user fixed allow no shape.
     """
-    r, ranking = request, _Ranking(request, board)
+    r, ranking, usable = request, _Ranking(request, board), board.usable
     # What is equal but for the lanes is packed alike where the lanes are odd, or where they are even.
     given = ranking.fixed.keys() & {"lanes_p", "fabric_lanes"}
     columns = allowed_shapes(
         r.weight_bits, r.activation_bits, r.multipliers, ranking.fixed, board, form_of(r, board),
         None if given else (1, 2),
     )  # fmt: skip
-    ranked: list[RankedShape] = []
-    striped: list[_Bounded] = []
+    bounded: list[_Bounded] = []
     for shape in columns:
         lanes = (shape.lanes_p,) if given else tuple(n for n in LANES_P if n % 2 == shape.lanes_p % 2)
-        in_lanes, bounded = ranking.of_column(shape, lanes)
-        ranked += in_lanes
-        striped += bounded
-    ranked += ranking.in_stripes(striped, ranked)
-    possible = [shape for shape in ranked if shape.cycles_per_image < math.inf and shape.within(board.usable)]
+        bounded += ranking.bounded(shape, lanes)
+    bounded.sort(key=lambda each: each.cycles)
+    ranked: list[RankedShape] = []
+    for stripes in (False, True):
+        ranked += ranking.ranked([each for each in bounded if each.stripes is stripes], ranked)
+    possible = [shape for shape in ranked if shape.cycles_per_image < math.inf and shape.within(usable)]
     if not possible:
         _refuse_bands(request, board, ranking.demands, ranking.deepest)
     return sorted(
@@ -102,29 +102,66 @@ def rank_shapes(request: UnitRequest, board: Board) -> list[RankedShape]:
 
 
 class _Bounded(NamedTuple):
-    """A shape that may hold one image in all lanes, before it is scheduled, with the least cycles that an image takes.
+    """A shape before its memories are known, with the least cycles that an image takes.
 
     Attributes:
         cycles: of an image, at least.
-        column, lanes_p, amounts, in_fabric: as in `RankedShape`, without stripes.
-        options: depths of its banks.
-        costs: of its layers.
+        column, lanes_p: as in `RankedShape`, without stripes.
+        pace: what the cycles of a lane depend on.
+        stripes: whether one image lies in all lanes.
     """
 
     cycles: float
     column: EngineConfig
     lanes_p: int
-    amounts: ResourceCount
-    in_fabric: ResourceCount | None
-    options: BankOptions
-    costs: tuple[LayerCost, ...]
+    pace: tuple[int, ...]
+    stripes: bool
+
+
+class _Fastest:
+    """The fastest shapes so far of every share of a board.
+
+    Args:
+        budgets: the shares.
+        count: shapes of each that must be known before others are ruled out.
+        ranked: shapes that count too.
+    """
+
+    def __init__(self, budgets: Sequence[ResourceCount], count: int, ranked: Iterable[RankedShape]) -> None:
+        self._budgets, self._count = budgets, count
+        self._cycles: list[dict[EngineConfig, float]] = [{} for _ in budgets]  # whatever memory the banks are in
+        self._slowest = [math.inf] * len(budgets)  # of so many
+        self.slowest = math.inf
+        for shape in ranked:
+            self.add(shape)
+
+    def add(self, shape: RankedShape) -> None:
+        """Count a shape in every share that it fits."""
+        cycles = shape.cycles_per_image
+        if cycles >= self.slowest:
+            return
+        for n, budget in enumerate(self._budgets):
+            if cycles < self._slowest[n] and (sized := shape.within(budget)):
+                known = self._cycles[n]
+                key = sized.config.model_copy(update={"bank_memory": "block"})
+                known[key] = min(cycles, known.get(key, math.inf))
+                if len(known) > self._count:
+                    del known[max(known, key=lambda each: known[each])]
+                if len(known) == self._count:
+                    self._slowest[n] = max(known.values())
+        self.slowest = max(self._slowest)
+
+    def rules_out(self, cycles: float) -> bool:
+        """Return whether a shape that takes at least so many cycles is clearly slower in every share."""
+        return cycles > CLEARLY * self.slowest
 
 
 class _Ranking:
     """The costs of a network's shapes on a board; what several shapes share is counted once.
 
-    Shapes with one image in all lanes have a schedule for each number of lanes, which takes long. They are ranked in
-    the order of the least cycles that they can take, and left out where that is clearly more than another's cycles.
+    Bands, and an image in all lanes, take a schedule for each depth of the banks and each number of lanes, which takes
+    long. Shapes are therefore ranked in the order of the least cycles that they can take, and left out where that is
+    clearly more than the cycles of others.
 
     Attributes:
         fixed: engine parameters that the user fixed, without the layout.
@@ -137,16 +174,17 @@ class _Ranking:
         self.fixed = {name: value for name, value in given.items() if name != "stripes"}
         self.demands: dict[tuple[int, bool, int], Demand] = {}
         self.deepest: dict[tuple[int, bool, int], int] = {}
-        self._request, self._board = request, board
+        self._request, self._board, self._usable = request, board, board.usable
         self._layouts = layouts_tried(given)
         self._costs: dict[tuple[int, ...], tuple[LayerCost, ...]] = {}  # of each layer, whatever lanes_p is
         self._paces: dict[tuple[int, ...], tuple[dict[str, int], float]] = {}  # depths and cycles, whatever lanes_p is
+        self._least: dict[tuple[int, ...], list[float]] = {}  # cycles of one image in all of so many lanes
         self._sizes: dict[tuple[int | str, ...], LaneAmounts] = {}
         self._options: dict[tuple[int | str, ...], BankOptions] = {}
         self._streams: dict[tuple[tuple[int, ...], int], float] = {}  # bytes of weights in a pass, with banks so deep
 
-    def of_column(self, shape: EngineConfig, lanes: Sequence[int]) -> tuple[list[RankedShape], list[_Bounded]]:
-        """Return a shape with each number of lanes: with an image in each, and what may hold one in all of them."""
+    def bounded(self, shape: EngineConfig, lanes: Sequence[int]) -> Iterator[_Bounded]:
+        """Yield a shape with each number of lanes: with an image in each, and with one in all of them."""
         words = shape.sub_row, shape.gather, shape.index_k
         pace = *words, shape.lanes_k, shape.slots, shape.drain_k, shape.transform_cycles
         if words not in self.demands:
@@ -154,85 +192,96 @@ class _Ranking:
         asked = self.demands[words]
         if pace not in self._paces:
             self._paces[pace] = asked.depths(shape), asked.cycles_per_pass(shape) + asked.port_cycles_per_pass(shape)
-        column = shape.model_copy(update=self._paces[pace][0])
-        size = *pace, shape.multiplier, shape.dsp_primitive, shape.pack_k, shape.pack_p, shape.chain, shape.bank_memory
-        if size not in self._sizes:
-            self._sizes[size] = LaneAmounts(column, self._board.family)
-        bank = column.bank_depth, shape.granule, shape.sub_row, shape.bank_memory
-        if bank not in self._options:
-            self._options[bank] = BankOptions(column, self._board.family)
-        options = self._options[bank]
-        in_fabric = None if "fabric_lanes" in self.fixed else self._sizes[size].in_fabric
-        amounts = {lanes_p: self._sizes[size].of(lanes_p, shape.fabric_lanes) for lanes_p in lanes}
-        ranked, bounded = [], []
+        depths, cycles = self._paces[pace]
+        column = shape.model_copy(update=depths)
         if False in self._layouts:
-            ranked = [self._image_in_each_lane(column, n, pace, amounts[n], options, in_fabric) for n in lanes]
+            for lanes_p in lanes:
+                images = self._request.batch or lanes_p
+                yield _Bounded(-(-images // lanes_p) * cycles / images, column, lanes_p, pace, False)
         if True in self._layouts:
+            several = [n for n in lanes if n > 1]
             if pace not in self._costs:
                 self._costs[pace] = asked.layer_costs(shape)
-            costs = self._costs[pace]
-            several = [n for n in lanes if n > 1]
-            least = asked.least_cycles(costs, several)
-            bounded = [
-                _Bounded(cycles, column, n, amounts[n], in_fabric, options, costs)
-                for n, cycles in zip(several, least, strict=True)
-            ]
-        return ranked, bounded
+            if (key := (*pace, *several)) not in self._least:
+                self._least[key] = asked.least_cycles(self._costs[pace], several)
+            for lanes_p, least in zip(several, self._least[key], strict=True):
+                yield _Bounded(least, column, lanes_p, pace, True)
 
-    def in_stripes(self, bounded: Iterable[_Bounded], others: Iterable[RankedShape]) -> Iterator[RankedShape]:
-        """Yield shapes with one image in all lanes, without those that others are clearly faster than."""
-        budgets = budgets_of(self._board.usable, self._request.alone)
-        fastest = [math.inf] * len(budgets)
+    def ranked(self, bounded: Iterable[_Bounded], others: Sequence[RankedShape]) -> Iterator[RankedShape]:
+        """Yield shapes of one layout, without those that others are clearly faster than.
 
-        def seen(shape: RankedShape) -> None:
-            for n, budget in enumerate(budgets):
-                if shape.cycles_per_image < fastest[n] and shape.within(budget):
-                    fastest[n] = shape.cycles_per_image
-
-        logic = replace(self._board.usable, block_rams=math.inf, urams=math.inf)  # whatever its banks take
-        for shape in others:
-            seen(shape)
-        for each in sorted(bounded, key=lambda each: each.cycles):
-            if each.cycles > CLEARLY * max(fastest):
+        Args:
+            bounded: the shapes, in the order of their cycles.
+            others: ranked shapes, which count too.
+        """
+        budgets = budgets_of(self._usable, self._request.alone)
+        fastest = _Fastest(budgets, 1 if others else PER_BUDGET, others)
+        logic = replace(self._usable, block_rams=math.inf, urams=math.inf)  # whatever its banks take
+        for each in bounded:
+            if fastest.rules_out(each.cycles):
                 return
-            least = each.amounts + each.options.at(1).saved * -each.lanes_p
-            if not RankedShape(each.column, each.lanes_p, each.cycles, least, each.in_fabric).within(logic):
+            size, options = self._size(each), self._bank_options(each)
+            amounts = size.of(each.lanes_p, each.column.fabric_lanes)
+            in_fabric = None if "fabric_lanes" in self.fixed else size.in_fabric
+            shape = RankedShape(each.column, each.lanes_p, each.cycles, amounts, in_fabric)
+            least = replace(shape, resources=amounts + options.at(1).saved * -each.lanes_p)
+            if least.within(logic):
+                shape = (self._in_stripes if each.stripes else self._image_in_each_lane)(each, shape, options, fastest)
+            elif each.stripes:
                 column = each.column.model_copy(update={"stripes": True})
-                yield RankedShape(column, each.lanes_p, math.inf, each.amounts, each.in_fabric)
-                continue
-            words = each.column.sub_row, each.column.gather, each.column.index_k
-            found = striped(
-                self.demands[words], each.costs, each.column, each.lanes_p, each.amounts, each.options, self._board
-            )
-            shape = RankedShape(found.column, each.lanes_p, found.cycles, found.amounts, each.in_fabric)
-            seen(shape)
+                shape = replace(shape, column=column, cycles_per_image=math.inf)
+            if each.stripes and fastest.rules_out(shape.cycles_per_image):
+                continue  # another one in stripes may be faster, and left out
+            fastest.add(shape)
             yield shape
 
+    def _size(self, each: _Bounded) -> LaneAmounts:
+        column = each.column
+        size = (
+            *(*each.pace, column.multiplier, column.dsp_primitive),
+            *(column.pack_k, column.pack_p, column.chain, column.bank_memory),
+        )
+        if size not in self._sizes:
+            self._sizes[size] = LaneAmounts(column, self._board.family)
+        return self._sizes[size]
+
+    def _bank_options(self, each: _Bounded) -> BankOptions:
+        column = each.column
+        bank = column.bank_depth, column.granule, column.sub_row, column.bank_memory
+        if bank not in self._options:
+            self._options[bank] = BankOptions(column, self._board.family)
+        return self._options[bank]
+
+    def _in_stripes(self, each: _Bounded, shape: RankedShape, options: BankOptions, fastest: _Fastest) -> RankedShape:
+        """Return a shape with one image in all lanes."""
+        asked = self.demands[each.column.sub_row, each.column.gather, each.column.index_k]
+        found = striped(
+            asked, self._costs[each.pace], each.column, each.lanes_p, shape.resources, options, self._board,
+            fastest.rules_out,
+        )  # fmt: skip
+        return replace(shape, column=found.column, cycles_per_image=found.cycles, resources=found.amounts)
+
     def _image_in_each_lane(
-        self,
-        column: EngineConfig,
-        lanes_p: int,
-        pace: tuple[int, ...],
-        amounts: ResourceCount,
-        options: BankOptions,
-        in_fabric: ResourceCount | None,
+        self, each: _Bounded, shape: RankedShape, options: BankOptions, fastest: _Fastest
     ) -> RankedShape:
         """Return a shape whose banks are as deep as the network needs, or as the board allows."""
+        column, lanes_p = each.column, each.lanes_p
         words = column.sub_row, column.gather, column.index_k
-        images = self._request.batch or lanes_p
-        passes = -(-images // lanes_p)
-        per_image = passes * self._paces[pace][1] / images
-        banks = options.most(lanes_p, amounts, self._board.usable)
+        banks = options.most(lanes_p, shape.resources, self._usable)
         if banks is not None:
             self.deepest[words] = max(self.deepest.get(words, 0), banks.depth)
         if banks is None or (moves := self.demands[words].moves(banks.depth)) is None:
-            return RankedShape(column, lanes_p, per_image, amounts, in_fabric)
-        if (pace, banks.depth) not in self._streams:
-            self._streams[pace, banks.depth] = self.demands[words].row_bytes_per_pass(column, moves)
-        traffic = passes * self._streams[pace, banks.depth] / images + moves.bytes_of(column)
-        per_image = max(per_image + moves.cycles, traffic / self._board.sustained_bytes_per_cycle)
-        smaller = column.model_copy(update={"bank_depth": banks.depth})
-        return RankedShape(smaller, lanes_p, per_image, amounts + banks.saved * -lanes_p, in_fabric)
+            return shape
+        if (each.pace, banks.depth) not in self._streams:
+            self._streams[each.pace, banks.depth] = self.demands[words].row_bytes_per_pass(column, moves)
+        images = self._request.batch or lanes_p
+        traffic = -(-images // lanes_p) * self._streams[each.pace, banks.depth] / images + moves.bytes_of(column)
+        return replace(
+            shape,
+            column=column.model_copy(update={"bank_depth": banks.depth}),
+            cycles_per_image=max(each.cycles + moves.cycles, traffic / self._board.sustained_bytes_per_cycle),
+            resources=shape.resources + banks.saved * -lanes_p,
+        )
 
 
 def budgets_of(usable: ResourceCount, alone: bool) -> list[ResourceCount]:
