@@ -20,6 +20,7 @@ from toolflow.cli.compress import compress
 from toolflow.cli.disassemble import disassemble
 from toolflow.cli.doctor import doctor
 from toolflow.cli.estimate import estimate
+from toolflow.cli.explore import explore
 from toolflow.cli.prune import prune
 from toolflow.cli.quantise import quantise
 from toolflow.cli.recipes import recipes
@@ -45,6 +46,7 @@ app.command()(prune)
 app.command()(compress)
 app.command()(quantise)
 app.command()(estimate)
+app.command()(explore)
 app.command()(verify)
 app.command()(report)
 app.command()(boards)

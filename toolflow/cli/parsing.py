@@ -96,6 +96,18 @@ def parse_workers(text: str) -> int | str:
     return int(text) if text.isascii() and text.isdecimal() else text
 
 
+def parse_bits(text: str) -> tuple[int, ...]:
+    """Return the widths of a list such as 8,4.
+
+    Raises:
+        ToolflowError: a part is no whole number.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() for part in parts):
+        raise ToolflowError(f"--bits must be whole numbers, for example 8,4, not '{text}'")
+    return tuple(map(int, parts))
+
+
 def parse_names(text: str | None) -> tuple[str, ...] | None:
     """Return the names of a list such as `--levels`, None if none is given."""
     return None if text is None else tuple(name.strip() for name in text.split(","))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from toolflow.flow.events import SILENT as SILENT
     from toolflow.flow.events import Events as Events
     from toolflow.flow.events import Progress as Progress
+    from toolflow.flow.exploration import ExploreRequest as ExploreRequest
     from toolflow.flow.finetuning import Finetuning as Finetuning
     from toolflow.flow.precision import AUTO as AUTO
     from toolflow.flow.precision import Precision as Precision
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from toolflow.flow.runs.compare_boards import compare_boards as compare_boards
     from toolflow.flow.runs.compress import compress as compress
     from toolflow.flow.runs.estimate import estimate as estimate
+    from toolflow.flow.runs.explore import Exploration as Exploration
+    from toolflow.flow.runs.explore import explore as explore
     from toolflow.flow.runs.prune import prune as prune
     from toolflow.flow.runs.quantise import Quantised as Quantised
     from toolflow.flow.runs.quantise import quantise as quantise
@@ -54,6 +57,9 @@ _HOMES = {
     "compress": "toolflow.flow.runs.compress",
     "verify": "toolflow.flow.runs.verify",
     "estimate": "toolflow.flow.runs.estimate",
+    "explore": "toolflow.flow.runs.explore",
+    "Exploration": "toolflow.flow.runs.explore",
+    "ExploreRequest": "toolflow.flow.exploration",
     "compare_boards": "toolflow.flow.runs.compare_boards",
     "BoardSpeed": "toolflow.flow.runs.compare_boards",
     "report": "toolflow.flow.runs.report",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from toolflow.flow.search import require_board
 from toolflow.flow.source import Source
 from toolflow.flow.values import as_number, as_path_or_none, as_whole, refused, require_kind
+from toolflow.flow.workers import require_workers
 from toolflow.ir.errors import ToolflowError
 from toolflow.plan.boards.board import Board, board_source, load_board
 from toolflow.plan.explore.choose import check_engine
@@ -66,11 +67,7 @@ class CompressRequest:
         require_board(self.board, self.engine)
         if self.budget is not None and not 0 < as_number("--budget", self.budget) < 1:
             raise ToolflowError(f"--budget must be above 0 and below 1, a share of the cycles, not {self.budget}")
-        if isinstance(self.workers, str):
-            if not self.workers.startswith(("tcp://", "tls://")):
-                raise ToolflowError(f"--workers must be a number or tcp://HOST:PORT, not '{self.workers}'")
-        else:
-            as_whole("--workers", self.workers, 1)
+        require_workers(self.workers)
         as_whole("--batch", self.batch, 2)
         as_whole("--seed", self.seed, 0)
         if self.source.pruned is not None:

@@ -20,6 +20,7 @@ from toolflow.flow.folder import notebook_in
 from toolflow.flow.records import CompressedImages, CompressionRecord, CompressionStep, RecipeRecord, StepsRecord
 from toolflow.flow.stages.quantise import output_notes
 from toolflow.flow.stages.stage import Stage
+from toolflow.flow.workers import executor_of
 from toolflow.importers.images.calibration_file import CalibrationImages, require_apart
 from toolflow.ir.arrays import read_arrays
 from toolflow.ir.artefacts import load_record, save_record
@@ -27,8 +28,6 @@ from toolflow.ir.errors import ToolflowError
 from toolflow.ir.graph import Graph
 
 if TYPE_CHECKING:
-    from quant.mechanisms.judge import Judge
-    from quant.mechanisms.search.executor import Executor
     from quant.recipes.workbench import Workbench
 
 PARTS, STEPS, RECORD = "images.npz", "steps", "recipe.json"
@@ -230,7 +229,7 @@ def _workbench(
     part = _of(given.data, given.trained)
     sample = part.images[sampled(network, part.images, request.seed)]
     judge = Judge.of(network, given.data.images[given.judged], given.judged_classes, given.normalisation, sample)
-    executor = _executor(request, judge)
+    executor = executor_of(judge.accuracy, request.workers)
     try:
         yield Workbench(
             teacher=given.graph,
@@ -248,16 +247,6 @@ def _workbench(
         )
     finally:
         executor.close()
-
-
-def _executor(request: CompressRequest, judge: Judge) -> Executor:
-    from quant.mechanisms.search.executor import InProcess, LocalPool
-
-    if isinstance(request.workers, str):
-        from quant.mechanisms.search.cluster import DaskCluster
-
-        return DaskCluster(judge.accuracy, request.workers)
-    return InProcess(judge.accuracy) if request.workers == 1 else LocalPool(judge.accuracy, request.workers)
 
 
 def _of(data: CalibrationImages, some: Int64Array) -> CalibrationImages:

@@ -195,6 +195,11 @@ class Board(BaseModel):
         a, s = self.available.by_name(), self.usable_shares
         return ResourceCount(**{name: int(amount * getattr(s, name)) for name, amount in a.items()})
 
+    def share(self, share: float) -> Board:
+        """Return the board with that share of what a design may use, the memory's bandwidth left as it is."""
+        shares = {name: share * value for name, value in self.usable_shares}
+        return self.model_copy(update={"usable_shares": UsableShares(**shares)})
+
     @property
     def sustained_bytes_per_s(self) -> float:
         """Memory bandwidth that the planner counts on."""

@@ -69,7 +69,8 @@ def charts(summary: Summary) -> dict[str, Spec]:
     return found
 
 
-def _chart(height: int, **parts: Any) -> Spec:
+def chart(height: int, **parts: Any) -> Spec:
+    """Return a chart as wide as its place, its plot so many pixels high."""
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "width": "container",
@@ -109,7 +110,7 @@ def accuracy_chart(summary: Summary) -> Spec:
         {"field": "upper", "format": ".2%"},
         {"field": "images", "format": ","},
     ]
-    return _chart(
+    return chart(
         _ROW * len(rows),
         data={"values": rows},
         encoding={"y": y, "color": colour, "tooltip": tooltip},
@@ -169,9 +170,9 @@ def cascade_chart(summary: Summary, cascade: Cascade) -> Spec:
     table = None if summary.decision is None else summary.decision.thresholds
     rows = table.rows if table else ()
     if not rows:
-        return _chart(280, layer=layers)
+        return chart(280, layer=layers)
     start = next((index for index, row in enumerate(rows) if row.chosen), 0)
-    return _chart(280, params=[{"name": "at", "value": start}], layer=layers + _thresholds(rows, x, y, colour))
+    return chart(280, params=[{"name": "at", "value": start}], layer=layers + _thresholds(rows, x, y, colour))
 
 
 def _limits(cascade: Cascade, y: Spec) -> Spec:
@@ -259,7 +260,7 @@ def cycle_chart(run: Run) -> Spec:
     if any(layer.simulated_cycles is not None for layer in run.layers):
         tick = {"type": "tick", "thickness": 2, "color": "var(--ink)", "height": {"band": 0.9}}
         layers.append({"mark": tick, "encoding": {"x": {"field": "simulated", "type": "quantitative"}}})
-    return _chart(_ROW * len(rows), data={"values": rows}, encoding={"y": y, "tooltip": tooltip}, layer=layers)
+    return chart(_ROW * len(rows), data={"values": rows}, encoding={"y": y, "tooltip": tooltip}, layer=layers)
 
 
 def resource_chart(summary: Summary) -> Spec:
@@ -284,7 +285,7 @@ def resource_chart(summary: Summary) -> Spec:
         {"field": "usable", "format": ",.0f"},
         {"field": "share", "format": ".1%", "title": "share of usable"},
     ]
-    return _chart(
+    return chart(
         30 * len({row["resource"] for row in rows}),
         layer=[
             {
@@ -354,7 +355,7 @@ def roofline_chart(roofline: Roofline) -> Spec:
     ]
     colour = {"field": "bound", "type": "nominal", "scale": _BOUND_SCALE, "legend": None}
     size = {"field": "cycles", "type": "quantitative", "legend": None, "scale": {"range": [40, 320]}}
-    return _chart(
+    return chart(
         260,
         layer=[
             {

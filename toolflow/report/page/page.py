@@ -37,7 +37,7 @@ from toolflow.report.tables import (
 from toolflow.report.verdicts import verdict_table
 
 PAGE = "report.html"
-_PACKAGE = "toolflow.report.page"
+PACKAGE = "toolflow.report.page"
 
 
 def write_page(summary: Summary, networks: Mapping[UnitName, Sequence[NetworkNode]], flow: str, path: Path) -> None:
@@ -70,7 +70,7 @@ def page_text(summary: Summary, networks: Mapping[UnitName, Sequence[NetworkNode
     units = [unit for unit in summary.units if unit.runs]
     drawn = [drawn_network(unit, variants[unit.unit], networks[unit.unit]) for unit in units]
     bounds = set[str]().union(*(network.bounds for network in drawn))
-    template = environment(_PACKAGE, autoescape=True).get_template("report.html.j2")
+    template = environment(PACKAGE, autoescape=True).get_template("report.html.j2")
     return template.render(
         summary=summary,
         title=f"{summary.model.name} on {summary.board.name}",
@@ -87,14 +87,14 @@ def page_text(summary: Summary, networks: Mapping[UnitName, Sequence[NetworkNode
         thresholds=_thresholds(summary),
         tables=_tables(summary, variants),
         layers={unit.unit: form_table(unit, variants[unit.unit]) for unit in units},
-        charts={name: _json(spec) for name, spec in charts(summary).items()},
+        charts={name: as_script(spec) for name, spec in charts(summary).items()},
         commands=next_commands(summary, flow),
-        style=_text("report.css"),
-        script=_text("report.js"),
-        licences=_text("vega_licences.txt"),
+        style=package_text("report.css"),
+        script=package_text("report.js"),
+        licences=package_text("vega_licences.txt"),
         vega=vega,
         percent=percent,
-        json=_json,
+        json=as_script,
     )
 
 
@@ -131,10 +131,11 @@ def _thresholds(summary: Summary) -> list[dict[str, object]]:
     ]
 
 
-def _json(value: object) -> str:
+def as_script(value: object) -> str:
     """Return JSON that may stand in a script element."""
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
 
 
-def _text(name: str) -> str:
-    return resource(_PACKAGE, name).read_text(encoding="utf-8")
+def package_text(name: str) -> str:
+    """Return a file that lies beside the templates."""
+    return resource(PACKAGE, name).read_text(encoding="utf-8")
