@@ -30,6 +30,7 @@ ARRAY = {"dsp_primitive", "pack_k", "pack_p", "chain", "fabric_lanes", "gather"}
 # parameters of the memories and of how far the weights run ahead, which no program notices
 MEMORIES = {"bank_memory", "weight_memory", "rows_ahead", "parameter_sets"}
 
+MOST_ROWS_AHEAD = 1 << 20
 COLUMNS = ("dsp48e1", "dsp48e2")  # DSP blocks that sum along a column
 
 
@@ -108,7 +109,7 @@ class EngineConfig(BaseModel):
     index_k: Literal[1, 2, 4] = 1
     bank_memory: Literal["block", "ultra"] = "block"
     weight_memory: Literal["block", "ultra"] = "block"
-    rows_ahead: int = Field(default=0, ge=0, le=1 << 20)
+    rows_ahead: int = Field(default=0, ge=0, le=MOST_ROWS_AHEAD)
     parameter_sets: int = Field(default=2, ge=2, le=1 << 10)
     confidence: bool = True
     external_maps: bool = False

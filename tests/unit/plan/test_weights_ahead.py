@@ -88,3 +88,11 @@ def test_what_divides_the_reads_is_counted() -> None:
     more = amounts_on(wide, board) + estimate_resources(wide, board.family).total * -1
     assert (more.luts, more.flip_flops, more.block_rams) == (386, 470, 8)
     assert amounts_on(narrow, board) == estimate_resources(narrow, board.family).total
+
+
+def test_no_more_rows_are_ahead_than_an_engine_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for VGG-16 on few lanes, which has more rows."""
+    monkeypatch.setattr("toolflow.plan.explore.weights_ahead.MOST_ROWS_AHEAD", most := ROWS)
+    found = [*with_weights_ahead(schedule(), load_board("kv260"), 1)]
+    assert found
+    assert all(each.config.rows_ahead <= most for each in found)

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import replace
 
-from toolflow.engine.config import EngineConfig
+from toolflow.engine.config import MOST_ROWS_AHEAD, EngineConfig
 from toolflow.engine.cycles import predict
 from toolflow.plan.boards.board import Board
 from toolflow.plan.explore.estimate import amounts_on
@@ -33,7 +33,7 @@ def with_weights_ahead(schedule: Schedule, board: Board, images: int) -> Iterato
     packets = [len([*each]) for each in groups]
     rows = sum(step.rows * count for step, count in zip(schedule.computes, packets, strict=True))
     sets = min(1 << max(sum(packets) - 1, 1).bit_length(), MOST_SETS)
-    ahead = max(rows - config.ring_rows, 0)
+    ahead = min(max(rows - config.ring_rows, 0), MOST_ROWS_AHEAD)
     now = predict(schedule.config, schedule.steps, images).total_cycles
     every = _ahead(schedule, rows=ahead, sets=sets, memory="block")
     if now < LEAST_GAIN * predict(every.config, every.steps, images).total_cycles:
