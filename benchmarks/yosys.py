@@ -45,6 +45,7 @@ PARTS_OF = {
     "tap_steps": "tile_walker",
     "yield": "load",
     "digits": "load",
+    "tables": "load",
     "round": "requantise",
     "lane_rows": "stripes",
     "window": "stripes",

@@ -61,8 +61,6 @@ module cascade_load
   localparam int unsigned SliceBits = index_width($clog2(Engine.sub_row) + 1);  // log2 of a slice's bytes
   localparam int unsigned PixelBits = $clog2(maximum(Engine.bank_depth, 256) + 1);
   localparam int unsigned SizeBits = PixelBits + $clog2(Engine.table_words + 1) + $clog2(Engine.sub_row) + 1;
-  localparam int unsigned TableDepth = Engine.table_words * 256;
-  localparam int unsigned TableBits = index_width(TableDepth);
   localparam int unsigned WordIndexBits = index_width(Engine.table_words);
   localparam int unsigned WriteWordBits = Engine.external_maps ? 16 : WordIndexBits;  // of a pixel
   localparam int unsigned BeatsBits = Engine.external_maps ? 32 : SizeBits - ByteBits;  // of an image
@@ -326,28 +324,17 @@ module cascade_load
   logic [7:0] entry[TableLanes];
   logic entry_valid, value_ready;
   assign table_ready = !entry_valid || value_ready;
-  for (genvar j = 0; j < TableLanes; j++) begin : g_table
-    logic [TableBits-1:0] write_address, read_address;
-    if (Engine.table_words == 1) begin : g_one
-      assign write_address = slice_value;
-      assign read_address = beat[8*j+:8];
-    end else begin : g_many
-      assign write_address = {slice_word, slice_value};
-      assign read_address = {slice_word, beat[8*j+:8]};
-    end
-    cascade_ram #(
-      .Depth(TableDepth),
-      .PieceBits(8)
-    ) i_table (
-      .clk,
-      .write_enable(have && table_here && used[0][j]),  // a table takes every slice
-      .write_address,
-      .write_data(beat[8*j+:8]),
-      .read_enable(take_slice && !table_here),
-      .read_address,
-      .read_data(entry[j])
-    );
-  end
+  cascade_tables #(
+    .Engine(Engine)
+  ) i_tables (
+    .clk,
+    .write_lanes({TableLanes{have && table_here}} & used[0]),  // a table takes every slice
+    .read_enable(take_slice && !table_here),
+    .word(slice_word),
+    .value(slice_value),
+    .slice(beat[8*TableLanes-1:0]),
+    .entry
+  );
 
   // Digits and words.
   value_t value[TableLanes];
