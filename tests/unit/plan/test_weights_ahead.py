@@ -9,7 +9,7 @@ import pytest
 from tests.rtl.test_rows_ahead import PLAIN, network
 from toolflow.engine.cycles import predict
 from toolflow.plan.boards.board import Board, load_board
-from toolflow.plan.explore.choose import UnitRequest, candidates
+from toolflow.plan.explore.choose import Candidate, UnitRequest, best_pair, candidates
 from toolflow.plan.explore.estimate import amounts_on
 from toolflow.plan.explore.weights_ahead import ROWS, with_weights_ahead
 from toolflow.plan.resources.estimate import estimate_resources
@@ -64,22 +64,28 @@ def test_none_where_the_weights_are_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("board", "fixed", "alone", "widths"),
+    ("board", "fixed", "widths"),
     [
-        ("zcu104", {}, True, {128, 256}),
-        ("pynq-z2", {}, True, {64, 128}),
-        ("zcu104", {}, False, {128}),  # another unit takes two of the four ports
-        ("zcu104", {"bus_bits": 128}, True, {128}),
-        ("ulx3s-85f", {}, True, {64}),  # no processing system
+        ("zcu104", {}, {128, 256}),
+        ("pynq-z2", {}, {64, 128}),
+        ("zcu104", {"bus_bits": 128}, {128}),
+        ("ulx3s-85f", {}, {64}),  # no processing system
     ],
 )
-def test_weights_through_two_ports_are_tried(
-    board: str, fixed: dict[str, int | str], alone: bool, widths: set[int]
-) -> None:
+def test_weights_through_two_ports_are_tried(board: str, fixed: dict[str, int | str], widths: set[int]) -> None:
+    assert {each.config.bus_bits for each in timed(board, fixed)} == widths
+
+
+def test_a_pair_has_two_ports_for_each_unit() -> None:
+    board, found = load_board("zcu104"), timed("zcu104", {})
+    assert {each.config.bus_bits for each in best_pair(found, found, board, 0.1) or ()} == {128}
+    wide = [each for each in found if each.config.bus_bits == 256]
+    assert best_pair(wide, found, board, 0.1)  # a width that the user fixed
+
+
+def timed(board: str, fixed: dict[str, int | str]) -> list[Candidate]:
     shape: dict[str, int | str] = {"lanes_k": 8, "lanes_p": 2, "slots": 2, "drain_k": 2, "sub_row": 8, "stripes": 0}
-    request = UnitRequest(network()[1], 8, 8, fixed={**shape, **fixed}, alone=alone)
-    found = candidates(request, load_board(board), lambda _: None)
-    assert {each.config.bus_bits for each in found} == widths
+    return candidates(UnitRequest(network()[1], 8, 8, fixed={**shape, **fixed}), load_board(board), lambda _: None)
 
 
 def test_what_divides_the_reads_is_counted() -> None:

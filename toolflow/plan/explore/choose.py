@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TypeVar
@@ -149,24 +149,26 @@ def candidates(request: UnitRequest, board: Board, progress: Callable[[int], Non
     timed = []
     ranked = rank_shapes(request, board)
     layouts = [[shape for shape in ranked if shape.column.stripes is stripes] for stripes in (False, True)]
-    worth = [worth_timing(shapes, board.usable, request.alone) for shapes in layouts if shapes]
-    for shape in (shape for shapes in worth for shape in shapes):
-        for bus_bits in _buses(request, shape, board):
-            wide = shape.model_copy(update={"bus_bits": bus_bits})
-            schedule = schedule_on(request.graph, wide, board)
-            images = Objective(batch=request.batch).images(schedule.config.lanes_p)
-            ahead = with_weights_ahead(schedule, board, images) if request.alone else ()
-            timed += [candidate_of(each, board, request.batch) for each in (schedule, *ahead)]
-        progress(1)
+    for shapes in filter(None, layouts):
+        fastest = worth_timing(shapes, board.usable, alone=True)
+        for shape in worth_timing(shapes, board.usable, request.alone):
+            schedules = [schedule_on(request.graph, shape, board)]
+            if shape in fastest:
+                schedules += _well_fed(request, shape, board, schedules[0])
+            timed += [candidate_of(each, board, request.batch) for each in schedules]
+            progress(1)
     return timed
 
 
-def _buses(request: UnitRequest, shape: EngineConfig, board: Board) -> tuple[int, ...]:
-    """Return the widths of the bus to time: its own, and twice that where weights may come through two memory ports."""
+def _well_fed(request: UnitRequest, shape: EngineConfig, board: Board, schedule: Schedule) -> Iterator[Schedule]:
+    """Yield a shape that has a board for itself with weights that run ahead, and through two memory ports."""
+    images = Objective(batch=request.batch).images(schedule.config.lanes_p)
+    yield from with_weights_ahead(schedule, board, images)
     fixed = "bus_bits" in (request.fixed or {}) or shape.bus_bits < board.axi_data_bits
-    if fixed or not request.alone or board.flow != "zynq":
-        return (shape.bus_bits,)
-    return shape.bus_bits, 2 * shape.bus_bits
+    if not fixed and board.flow == "zynq":
+        wide = schedule_on(request.graph, shape.model_copy(update={"bus_bits": 2 * shape.bus_bits}), board)
+        yield wide
+        yield from with_weights_ahead(wide, board, images)
 
 
 def best_single(timed: Sequence[Candidate], board: Board, what: str) -> Candidate:
@@ -181,6 +183,11 @@ def best_single(timed: Sequence[Candidate], board: Board, what: str) -> Candidat
     return smallest_of_fastest(fitting, lambda c: c.cycles_per_image, lambda c: size_of(c.resources))
 
 
+def _of_two_ports(timed: Sequence[Candidate], board: Board) -> Sequence[Candidate]:
+    """Return the candidates that leave two of a processing system's memory ports to another unit, if any do."""
+    return [c for c in timed if c.config.bus_bits <= board.axi_data_bits] or timed
+
+
 def best_pair(
     low: Sequence[Candidate],
     high: Sequence[Candidate],
@@ -191,7 +198,7 @@ def best_pair(
     """Return the two candidates that fit together and are fastest, or None if no two fit."""
     usable = board.usable
     fitting = []
-    for first, second in product(low, high):
+    for first, second in product(_of_two_ports(low, board), _of_two_ports(high, board)):
         together = first.resources + second.resources
         if not together.over(usable):
             memory = first.memory_cycles + forwarded_share * second.memory_cycles
