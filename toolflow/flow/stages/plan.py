@@ -69,10 +69,9 @@ def plan(folder: Path, request: Request, progress: Progress) -> None:
     bits = _bits(folder, request)
     graphs = {name: load_graph(folder, name) for name in bits}
     board = request.board_to_build().with_tile(engine_tile(graphs.values(), request.engine))
+    alone, batch = len(bits) == 1, request.objective.batch
     timed = {
-        name: timed_engines(
-            graphs[name], bits[name], request.engine, board, progress.advance, batch=request.objective.batch
-        )
+        name: timed_engines(graphs[name], bits[name], request.engine, board, progress.advance, alone, batch)
         for name in bits
     }
     if VariantName.LOW not in timed:
