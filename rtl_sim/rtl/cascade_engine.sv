@@ -180,6 +180,7 @@ module cascade_engine
   error_e fetch_problem;
   cascade_fetch #(
     .Engine(Engine),
+    .Depth(instructions_ahead(Engine)),
     .Signature(Signature)
   ) i_fetch (
     .clk,

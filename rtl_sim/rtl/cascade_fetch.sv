@@ -1,6 +1,6 @@
 // Reads the program: once to check it (magic, version, signature, CRC), then the instructions again in
 // each pass, for the core (beat by beat) and, what matters of them, for the weight loader, which runs ahead.
-// Cost: two small FIFOs and a CRC of one word per cycle: 16 cycles per instruction before the first pass.
+// Cost: two FIFOs, small ones if `Depth` is 8, and a CRC of one word per cycle: 16 cycles per instruction before the first pass.
 module cascade_fetch
   import cascade_pkg::*;
 #(
@@ -225,7 +225,8 @@ module cascade_fetch
 
   cascade_fifo #(
     .Width(Engine.bus_bits + 1),
-    .Depth(Depth * BlockBeats)
+    .Depth(Depth * BlockBeats),
+    .Block(Depth > 8)
   ) i_core (
     .clk,
     .rst_n,

@@ -423,6 +423,11 @@ package cascade_pkg;
     return maximum(2 * engine.weight_depth, 32) + engine.rows_ahead;
   endfunction
 
+  // Instructions that are read before they run. The loader of weights sees no further: where it may run far ahead, many.
+  function automatic int unsigned instructions_ahead(engine_t engine);
+    return engine.parameter_sets > 2 ? 64 : 8;
+  endfunction
+
   // Channels that are written to a bank together, and how many times a word holds them.
   function automatic int unsigned granule_channels(engine_t engine);
     return greatest_common_divisor(engine.lanes_k, engine.sub_row);

@@ -21,7 +21,8 @@ from toolflow.plan.schedule.needs import fit_depths
 
 BYTE = IntegerType(8, signed=False)
 PREDICTION_ERROR = 0.02
-LEAST_GAIN = 1.15
+MANY = 32  # layers
+LEAST_GAIN = 1.1
 PLAIN = EngineConfig(lanes_k=16, lanes_p=2, slots=4, drain_k=2, sub_row=8, bus_bits=64)
 NONE, ROWS, SETS, BOTH = (0, 2), (600, 2), (0, 32), (600, 32)  # rows ahead and sets of parameters
 QUIET = RunOptions(watchdog_cycles=20_000)
@@ -30,10 +31,15 @@ STALLS = RunOptions(seed=3, stall_probability=0.3, latency_cycles=20, watchdog_c
 
 @cache
 def network() -> tuple[NetworkBuilder, QuantisedGraph]:
-    """Return layers with many positions and few weights before layers with few positions and many weights."""
+    """Return layers with many positions and few weights before layers with few positions and many weights.
+
+    There are more of them than instructions that an engine without rows ahead reads before it runs them.
+    """
     b = NetworkBuilder((4, 8, 8), seed=5)
-    wide = b.conv("wide", b.conv("first", "image", 16, 3, pads=(1, 1, 1, 1), out=BYTE), 16, pads=(1, 1, 1, 1), out=BYTE)
-    small = b.conv("small", wide, 64, 2, stride=(4, 4), out=BYTE)
+    wide = b.conv("wide", b.conv("first", "image", 16, 3, pads=(1, 1, 1, 1), out=BYTE), 16, stride=(2, 2), out=BYTE)
+    for number in range(MANY):
+        wide = b.conv(f"wide{number}", wide, 16, 1, out=BYTE)
+    small = b.conv("small", wide, 64, 2, out=BYTE)
     deep = b.conv("deep", b.conv("deeper", small, 64, 2, pads=(0, 0, 1, 1), out=BYTE), 64, 1, out=BYTE)
     mean = b.avg_pool("mean", deep, AvgPool((2, 2), (1, 1)), BYTE, alike=True)
     return b, b.build(b.linear("logits", b.flatten("flat", mean), 5, out=RESULT))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.stream import parameter_beats, row_beats
 
+PACKET = 4  # cycles in which no beat is taken, two before each section of a packet
 FREED = 3  # cycles from a step to the row that takes the place of its own
 
 
@@ -39,7 +40,7 @@ class WeightPort:
         first, end = self.rows_sent, self.rows_sent + rows
         set_free = self.ended[0] if len(self.ended) == self.config.parameter_sets else 0
         beats = parameter_beats(self.config, channels) + row_beats(self.config, rows, indexed)
-        arrived = max(self.arrived, set_free) + beats
+        arrived = max(self.arrived, set_free) + beats + PACKET
         needed = first - self.config.ring_rows, end - self.config.ring_rows  # rows in whose places these come
         while self.leaving and self.leaving[0].end <= needed[0]:
             self.leaving.popleft()

@@ -39,7 +39,7 @@ def test_all_weights_run_ahead_if_they_fit() -> None:
     assert (in_blocks.config.weight_memory, in_ultra.config.weight_memory) == ("block", "ultra")
     rows = sum(step.rows * len([*step.groups(before.config.lanes_k)]) for step in before.computes)
     assert in_blocks.config.ring_rows == in_ultra.config.ring_rows == rows
-    assert in_blocks.config.parameter_sets == 16  # for 13 groups
+    assert in_blocks.config.parameter_sets == 64  # for 45 groups
     assert cycles(in_blocks) * 1.02 < cycles(before)
     assert in_blocks.steps == before.steps
     assert in_blocks.config.signature == before.config.signature

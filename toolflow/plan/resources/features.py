@@ -17,6 +17,8 @@ from toolflow.plan.resources.family import family_of
 
 # the fold's Y in more words than these may be held in block RAM
 FOLD_LUT_WORDS = 64
+PROGRAM_FIFO_BITS = 64 * 512  # 64 instructions, as `instructions_ahead` of cascade_pkg.sv says
+PARAMETER_SETS = 2  # of an engine whose weights do not run ahead
 READ_FIFO_BEATS = 128  # `FifoBeats` of cascade_axi_read.sv
 
 Terms = Mapping[str, float]
@@ -322,8 +324,15 @@ def memories(config: EngineConfig) -> tuple[MemoryUse, ...]:
         MemoryUse("movers", 1, c.parameter_sets * chunks, parameter_bits(c), c.drain_k),
         MemoryUse("movers", table_lanes(c), 256 * c.table_words, 8),
         MemoryUse("ports and FIFOs", 2, READ_FIFO_BEATS, c.bus_bits),
+        *_program_fifo(c),
         *(_tile_memories(c, chunks) if c.tile else ()),
     )
+
+
+def _program_fifo(c: EngineConfig) -> tuple[MemoryUse, ...]:
+    """Return the FIFO of instructions where it is deep: where weights run further ahead than two groups."""
+    deep = c.parameter_sets > PARAMETER_SETS
+    return (MemoryUse("ports and FIFOs", 1, PROGRAM_FIFO_BITS // c.bus_bits, c.bus_bits + 1),) if deep else ()
 
 
 def bank_use(c: EngineConfig) -> MemoryUse:
