@@ -12,9 +12,16 @@ SHAPES: dict[str, EngineConfig] = {
     "wide": EngineConfig(lanes_k=16, lanes_p=4),
     "batch_of_8": EngineConfig(lanes_k=16, lanes_p=8, slots=2, rows_ahead=600, parameter_sets=16),
     "latency": EngineConfig(
-        lanes_k=8, lanes_p=1, slots=16, drain_k=8, sub_row=16, bank_memory="ultra", parameter_sets=4
+        lanes_k=8,
+        lanes_p=1,
+        slots=16,
+        drain_k=8,
+        sub_row=16,
+        bank_memory="ultra",
+        weight_memory="ultra",
+        parameter_sets=4,
     ),
-    "odd": EngineConfig(lanes_k=5, lanes_p=3, weight_memory="ultra", rows_ahead=33, parameter_sets=8),
+    "odd": EngineConfig(lanes_k=5, lanes_p=3, rows_ahead=33, parameter_sets=8),
     "one_lane": EngineConfig(lanes_k=1, lanes_p=1, sub_row=4, bus_bits=64),
     "twelve": EngineConfig(lanes_k=12, lanes_p=2, slots=2, drain_k=2, sub_row=4, bus_bits=64),
     "scalar_sub_row": EngineConfig(lanes_k=3, lanes_p=2, sub_row=1, input_lanes=1, bus_bits=64),

@@ -383,7 +383,7 @@ def test_banks_read_after_they_are_written_are_found(tmp_path: Path) -> None:
     emit_hls(CONFIGURATIONS["low"], "low", tmp_path)
     header = tmp_path / "lib" / "convolve.hpp"
     text = header.read_text(encoding="utf-8")
-    begin, end = text.index("    if (reads || fetches_inside) {"), text.index("    const bool drains")
+    begin, end = text.index("    if (reads || fetches_inside) "), text.index("    const bool drains")
     read = text[begin:end]
     assert "read_word" in read
     text = text[:begin] + text[end:]
