@@ -10,6 +10,7 @@ from pathlib import Path
 from rtl_sim.simulate.job import RunOptions
 from rtl_sim.simulate.runner import Dut, Simulation
 from tests.conformance.cases import cases_of, sweep_of
+from tests.conformance.engine_shapes import SHAPES
 from tests.rtl.units import Run, build_unit, fitted, make_run, smallest_bank_of
 from toolflow.engine.config import EngineConfig
 from toolflow.engine.cycles import InstructionCycles, predict
@@ -112,7 +113,7 @@ def check_runs(simulation: Simulation, config: EngineConfig, runs: list[Run]) ->
 
 
 def check_shape(shape: str, dut: Dut, simulators: Path) -> list[str]:
-    """Run all cases without stalls, then with random stalls and other images, in batches below and above the lanes.
+    """Run all cases in batches below and above the lanes, every other one with random stalls: which, differs by shape.
 
     An engine with two precisions runs each case in both, in turn. Returns the cases that were compared.
     """
@@ -128,15 +129,16 @@ def _runs(shape: str) -> tuple[list[Run], list[RunOptions]]:
     """Return what `check_shape` runs: to compile it and to execute it takes as long as to simulate it."""
     config = fitted(shape)
     runs, options = [], []
+    odd = [*SHAPES].index(shape) % 2
     for number, name in enumerate(cases_of(config)):
-        for stalls in (False, True):
-            seed = 2 * number + stalls
-            seen = config.precisions[(number + stalls) % len(config.precisions)]
+        stalls = number % 2 == odd
+        for turn, seen in enumerate(config.precisions):
+            seed = 2 * number + turn
             count = 1 + (number + 2 * stalls) % (seen.lanes_p + 1)
             if name.startswith(SEVERAL_PASSES):
                 count += 2 * seen.lanes_p
             runs.append(make_run(seen, name, count=count, seed=seed, extreme=number % 3 == 2, trace=number % 4 == 1))
-            options.append(_options(seed, stalls))
+            options.append(_options(seed, stalls != bool(turn)))
     return runs, options
 
 

@@ -144,7 +144,10 @@ SHAPES: dict[str, EngineConfig] = {
 }
 
 # Simulated, and their loops analysed, among the long tests only: another shape has most of what each of them has.
-AT_LENGTH = ("two_precisions", "two_precisions_scalar")
+AT_LENGTH = (
+    *("two_precisions", "two_precisions_scalar", "wide", "twelve", "three_bits", "mixed_other", "chain_of_8"),
+    *("tile_4_one", "tile_4_narrow", "tile_2_pairs"),
+)
 SIMULATED = [pytest.param(name, marks=pytest.mark.long) if name in AT_LENGTH else name for name in SHAPES]
 # In two, for the level that takes the longest: the files of the tests run beside each other.
 DIRECT = [name for name, shape in zip(SIMULATED, SHAPES.values(), strict=True) if not shape.tile]
